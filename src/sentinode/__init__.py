@@ -1,0 +1,60 @@
+"""Sentinode finds breast-cancer metastases in 96 × 96 px patches of lymph nodes.
+
+Patches in, a believable verdict out::
+
+    from sentinode import TrainConfig, build_model, evaluate, open_patches, train
+
+    patches = open_patches("pcam-mini")
+    run = train(build_model("cnn"), patches, TrainConfig(), out="runs/first")
+    print(evaluate(run, patches))
+
+The names below are the public ones; everything else may move. They are imported when first used, so that the
+package itself, and all that needs no network, starts at once.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sentinode.data.open import open_patches as open_patches
+    from sentinode.data.patchset import PatchSet as PatchSet
+    from sentinode.errors import SentinodeError as SentinodeError
+    from sentinode.evaluation.evaluate import evaluate as evaluate
+    from sentinode.evaluation.evaluation import Evaluation as Evaluation
+    from sentinode.models.build import build_model as build_model
+    from sentinode.prediction.predict import predict as predict
+    from sentinode.prediction.predictions import Predictions as Predictions
+    from sentinode.training.config import TrainConfig as TrainConfig
+    from sentinode.training.loop import train as train
+    from sentinode.training.run import Run as Run
+    from sentinode.training.run import load_run as load_run
+
+__version__ = version("sentinode")
+
+_HOME = {
+    "Evaluation": "sentinode.evaluation.evaluation",
+    "PatchSet": "sentinode.data.patchset",
+    "Predictions": "sentinode.prediction.predictions",
+    "Run": "sentinode.training.run",
+    "SentinodeError": "sentinode.errors",
+    "TrainConfig": "sentinode.training.config",
+    "build_model": "sentinode.models.build",
+    "evaluate": "sentinode.evaluation.evaluate",
+    "load_run": "sentinode.training.run",
+    "open_patches": "sentinode.data.open",
+    "predict": "sentinode.prediction.predict",
+    "train": "sentinode.training.loop",
+}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'sentinode' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

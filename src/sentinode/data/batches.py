@@ -1,0 +1,86 @@
+"""Batches for Keras: uint8 patches in an order that depends on seed and epoch alone."""
+
+import keras
+import numpy as np
+
+from sentinode.data.patchset import PatchSet, Uint8
+
+
+def epoch_order(count: int, seed: int | None, epoch: int) -> np.ndarray:
+    """Return the order in which an epoch visits patches.
+
+    Parameters
+    ----------
+    count
+        How many patches there are.
+    seed
+        None keeps the source's order.
+    epoch
+        Counted from 0.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, shape ``(count,)``: a permutation, the same for the same arguments on every machine.
+
+    Examples
+    --------
+    >>> epoch_order(5, seed=None, epoch=3).tolist()
+    [0, 1, 2, 3, 4]
+    >>> sorted(epoch_order(5, seed=1, epoch=3).tolist())
+    [0, 1, 2, 3, 4]
+    """
+    if seed is None:
+        return np.arange(count)
+    return np.random.default_rng([seed, epoch]).permutation(count)
+
+
+class Batches(keras.utils.PyDataset):
+    """Patches (and labels) as Keras takes them.
+
+    Parameters
+    ----------
+    patches
+        Cached for training; any reader will do for one pass.
+    batch_size
+        Patches a batch; the last one may be smaller.
+    outputs
+        What the network has: 1 gives labels of shape ``(b, 1)``, 2 gives one-hot labels of shape ``(b, 2)``,
+        both float32; 0 gives no labels.
+    seed
+        Shuffles each epoch anew; None keeps the source's order.
+
+    Examples
+    --------
+    >>> from sentinode import open_patches
+    >>> x, y = Batches(open_patches("pcam-mini", split="test"), batch_size=8)[0]
+    >>> x.shape, str(x.dtype), y.shape
+    ((8, 96, 96, 3), 'uint8', (8, 1))
+    """
+
+    def __init__(self, patches: PatchSet, batch_size: int = 32, outputs: int = 1, seed: int | None = None) -> None:
+        super().__init__()
+        self._patches = patches
+        self._batch_size = batch_size
+        self._labels = _targets(patches, outputs) if outputs else None
+        self._seed = seed
+        self._epoch = -1
+        self._order = epoch_order(len(patches), seed, epoch=0)
+
+    def __len__(self) -> int:
+        return -(-len(self._patches) // self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Uint8, ...]:
+        rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+        pixels = self._patches.read(rows)
+        return (pixels,) if self._labels is None else (pixels, self._labels[rows])
+
+    def on_epoch_begin(self) -> None:
+        """Move to the next epoch's order; Keras calls this before it asks for the epoch's first batch."""
+        self._epoch += 1
+        self._order = epoch_order(len(self._patches), self._seed, self._epoch)
+
+
+def _targets(patches: PatchSet, outputs: int) -> np.ndarray:
+    labels = patches.labels.astype(np.float32)
+    return labels[:, None] if outputs == 1 else np.stack([1 - labels, labels], axis=1)

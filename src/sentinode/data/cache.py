@@ -1,0 +1,208 @@
+"""Patches decoded once: a memory-mapped file of uint8 pixels, and the SHA-1 of every patch.
+
+An entry is a folder ``KEY/`` with ``pixels.npy``, ``sha1.npy`` and ``entry.json``. The key is a hash of the state of
+every file that went in, so an entry never has to be invalidated. It appears whole or not at all, and two
+processes that want the same one build it once.
+"""
+
+import hashlib
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from sentinode.data.patchset import PATCH_BYTES, PATCH_SHAPE, PatchSet, Rows, Uint8
+from sentinode.errors import DataError
+from sentinode.progress import progress_bar
+from sentinode.storage import read_json, write_json
+
+log = logging.getLogger("sentinode")
+
+VERSION = 1
+CHUNK_PATCHES = 256
+
+
+@dataclass(frozen=True)
+class MappedPixels:
+    """Patches in a memory-mapped array, shape ``(n, 96, 96, 3)``, uint8."""
+
+    mapped: Uint8
+    key: str
+
+    def read(self, rows: Rows) -> Uint8:
+        """Copy `rows` out of the map."""
+        return self.mapped[rows]
+
+    def stamps(self, rows: Rows) -> list[str]:
+        """Return the entry's key and the row for each."""
+        return [f"{self.key} {row}" for row in rows]
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """What `list_cache` says of one entry."""
+
+    key: str
+    source: str
+    patches: int
+    size_bytes: int
+    last_used: float
+
+
+def cache_folder(folder: str | Path | None = None) -> Path:
+    """Return where caches live: `folder`, else ``$SENTINODE_CACHE``, else the user's cache folder."""
+    if folder is not None:
+        return Path(folder)
+    if os.environ.get("SENTINODE_CACHE"):
+        return Path(os.environ["SENTINODE_CACHE"])
+    from platformdirs import user_cache_path
+
+    return user_cache_path("sentinode", appauthor=False) / "patches"
+
+
+def cached(patches: PatchSet, folder: str | Path | None = None) -> PatchSet:
+    """Return `patches` read from the cache; `PatchSet.cached` says the rest."""
+    if isinstance(patches.pixels, MappedPixels):
+        return patches
+    if len(patches) == 0:
+        raise DataError(f"{patches.path}: no patches to decode")
+    root = cache_folder(folder)
+    key = _key(patches)
+    entry = root / key
+    if not _is_whole(entry, len(patches)):
+        _build(patches, root, key)
+    os.utime(entry / "entry.json")
+    mapped = np.asarray(np.load(entry / "pixels.npy", mmap_mode="r"))
+    sha1 = [digest.tobytes().hex() for digest in np.load(entry / "sha1.npy")]
+    table = patches.table.assign(sha1=np.asarray(sha1, dtype=object)).astype({"sha1": "str"})
+    return replace(patches, table=table, pixels=MappedPixels(mapped, key), rows=np.arange(len(patches)))
+
+
+def list_cache(folder: str | Path | None = None) -> list[CacheEntry]:
+    """Return the entries of the cache, the last used first."""
+    entries = []
+    for file in cache_folder(folder).glob("*/entry.json"):
+        about = read_json(file)
+        size = sum(part.stat().st_size for part in file.parent.iterdir())
+        entries.append(
+            CacheEntry(file.parent.name, about["source"], about["patches"], size, last_used=file.stat().st_mtime)
+        )
+    return sorted(entries, key=lambda entry: -entry.last_used)
+
+
+def clear_cache(folder: str | Path | None = None) -> int:
+    """Delete every entry that nobody is building; return how many bytes were freed."""
+    root = cache_folder(folder)
+    freed = 0
+    for place in [path for path in root.glob("*") if path.is_dir()]:
+        lock = FileLock(root / f"{place.name.removesuffix('.part')}.lock")
+        try:
+            with lock.acquire(timeout=0):
+                freed += sum(part.stat().st_size for part in place.iterdir())
+                shutil.rmtree(place)
+        except Timeout:
+            log.info("left alone, another process is building it: %s", place)
+            continue
+        Path(lock.lock_file).unlink(missing_ok=True)
+    return freed
+
+
+def _key(patches: PatchSet) -> str:
+    text = "\n".join([f"sentinode cache {VERSION}", *patches.pixels.stamps(patches.rows)])
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def _is_whole(entry: Path, count: int) -> bool:
+    pixels = entry / "pixels.npy"
+    return (entry / "entry.json").is_file() and pixels.stat().st_size == _array_bytes(count)
+
+
+def _array_bytes(count: int) -> int:
+    # NumPy pads the header of a .npy file to a multiple of 64 bytes; a shape like ours fits in 128.
+    return 128 + count * PATCH_BYTES
+
+
+def _build(patches: PatchSet, root: Path, key: str) -> None:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(root / f"{key}.lock"):
+            if _is_whole(root / key, len(patches)):
+                return  # Another process built it while we waited.
+            part = root / f"{key}.part"
+            for stale in (part, root / key):
+                if stale.exists():
+                    shutil.rmtree(stale)
+            _check_room(patches, root)
+            part.mkdir()
+            try:
+                _fill(patches, part)
+                part.replace(root / key)
+            except BaseException:
+                shutil.rmtree(part, ignore_errors=True)
+                raise
+    except OSError as error:
+        raise DataError(
+            f"{root}: the cache cannot be written ({error.strerror or error}); name another folder with --cache "
+            "or $SENTINODE_CACHE"
+        ) from error
+
+
+def _check_room(patches: PatchSet, root: Path) -> None:
+    need = _array_bytes(len(patches))
+    free = shutil.disk_usage(root).free
+    if need * 1.01 > free:
+        raise DataError(
+            f"{root}: {len(patches):,} decoded patches take {need / 1e6:,.0f} MB and {free / 1e6:,.0f} MB are free; "
+            "free some room, or name another folder with --cache or $SENTINODE_CACHE"
+        )
+    log.info("decoding %s patches once, into %s (%.0f MB)", f"{len(patches):,}", root, need / 1e6)
+
+
+def _fill(patches: PatchSet, part: Path) -> None:
+    """Decode in chunks, several at a time, each straight into its place."""
+    started = time.time()
+    count = len(patches)
+    mapped = np.lib.format.open_memmap(part / "pixels.npy", mode="w+", dtype=np.uint8, shape=(count, *PATCH_SHAPE))
+    sha1 = np.empty((count, 20), dtype=np.uint8)
+
+    def decode(start: int) -> int:
+        stop = min(start + CHUNK_PATCHES, count)
+        pixels = patches.read(slice(start, stop))
+        mapped[start:stop] = pixels
+        for row, patch in enumerate(pixels, start=start):
+            sha1[row] = np.frombuffer(hashlib.sha1(patch.tobytes()).digest(), dtype=np.uint8)
+        return stop - start
+
+    with progress_bar("decoding", total=count) as advance:
+        for done in _in_threads(decode, range(0, count, CHUNK_PATCHES)):
+            advance(done)
+    mapped.flush()
+    del mapped
+    np.save(part / "sha1.npy", sha1)
+    about = {
+        "source": patches.path,
+        "kind": patches.kind,
+        "patches": count,
+        "version": VERSION,
+        "seconds": round(time.time() - started, 2),
+    }
+    write_json(part / "entry.json", about)
+
+
+def _in_threads(work, items) -> Iterator[int]:  # type: ignore[no-untyped-def]
+    """Run `work` on all items; the first error ends it and nothing more is started."""
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

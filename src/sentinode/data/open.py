@@ -1,0 +1,83 @@
+"""One call for any source of patches."""
+
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+
+from sentinode.data.files import Files, FolderFiles, ListedFiles, ZipFiles, is_image
+from sentinode.data.patchset import PatchSet
+from sentinode.data.pixels import check_fit
+from sentinode.data.sources import SOURCES
+from sentinode.errors import DataError
+from sentinode.samples import SAMPLES, sample_path
+
+Path_ = str | Path
+
+
+def open_patches(path: Path_ | Sequence[Path_], split: str | None = None, *, fit: str = "refuse") -> PatchSet:
+    """Open patches of any form; nothing is decoded yet.
+
+    Parameters
+    ----------
+    path
+        A folder, a zip, an HDF5 file, an image, a glob such as ``"slides/*.png"``, a list of images, or the
+        name of a sample that ships with the package: ``"pcam-mini"``. What it holds is recognised, in this
+        order: PCam HDF5, Kaggle's layout, class folders, images without labels.
+    split
+        Keep one split only, such as ``"train"``.
+    fit
+        What to do with images that are not 96 × 96 px: ``"refuse"``, ``"crop"`` (the centre) or ``"resample"``.
+
+    Returns
+    -------
+    PatchSet
+        ``print`` it to see what was recognised.
+
+    Raises
+    ------
+    DataError
+        Nothing there, nothing recognised, or labels and files that do not belong together.
+
+    Examples
+    --------
+    >>> from sentinode import open_patches
+    >>> open_patches("pcam-mini", split="test")
+    <PatchSet pcam-mini: class folders in a zip; ... patches (test ... normal + ... tumour)>
+    """
+    files = _files(path)
+    fitting = check_fit(fit)
+    for _, open_source in SOURCES:
+        patches = open_source(files, fitting)
+        if patches is not None:
+            return patches if split is None else patches.split(split)
+    known = "; ".join(form for form, _ in SOURCES)
+    raise DataError(f"{files.where}: no patches recognised among {len(files.names):,} files; known forms: {known}")
+
+
+def _files(path: Path_ | Sequence[Path_]) -> Files:
+    if not isinstance(path, str | Path):
+        return _listed([Path(each) for each in path])
+    if str(path) in SAMPLES:
+        return ZipFiles(sample_path(str(path)), where=str(path))
+    there = Path(path)
+    if there.is_dir():
+        return FolderFiles(there)
+    if there.is_file():
+        return ZipFiles(there) if there.suffix.lower() == ".zip" else _listed([there])
+    if glob.has_magic(str(path)):
+        found = sorted(Path(each) for each in glob.glob(str(path), recursive=True))  # noqa: PTH207
+        if not found:
+            raise DataError(f"{path}: no file matches this pattern")
+        return _listed(found)
+    raise DataError(f"{path}: there is no such file or folder (samples that ship with the package: {', '.join(SAMPLES)})")
+
+
+def _listed(paths: list[Path]) -> Files:
+    if not paths:
+        raise DataError("an empty list of files: there is nothing to open")
+    for each in paths:
+        if not each.is_file():
+            raise DataError(f"{each}: there is no such file")
+        if not is_image(each.name) and not (len(paths) == 1 and each.suffix.lower() == ".h5"):
+            raise DataError(f"{each}: neither a folder, a zip, a jpg, png, tif, nor a PCam _x.h5")
+    return ListedFiles(paths)

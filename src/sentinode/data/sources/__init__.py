@@ -1,0 +1,21 @@
+"""One module a form in which patches are met, all alike: ``open_source(files, fit) -> PatchSet | None``.
+
+``None`` says "not mine". They are tried in the order of `SOURCES`, the most particular first, so that a folder
+that could be read in two ways is always read in the same one. A new form is a new module and a line here.
+"""
+
+from collections.abc import Callable
+
+from sentinode.data.files import Files
+from sentinode.data.patchset import PatchSet
+from sentinode.data.pixels import Fit
+from sentinode.data.sources import class_folders, images, kaggle, pcam_hdf5
+
+Source = Callable[[Files, Fit], PatchSet | None]
+
+SOURCES: tuple[tuple[str, Source], ...] = (
+    (pcam_hdf5.FORM, pcam_hdf5.open_source),
+    (kaggle.FORM, kaggle.open_source),
+    (class_folders.FORM, class_folders.open_source),
+    (images.FORM, images.open_source),
+)

@@ -1,0 +1,73 @@
+"""Class folders: ``{train,valid,test}/{0,1}/*.jpg``, as the course and most of the field lay patches out.
+
+Folders above the split, such as the course's ``train+val``, do not matter. Without a split folder the patches
+have no split. Images right under ``test`` are patches without labels.
+"""
+
+import numpy as np
+
+from sentinode.data.files import Files, is_image
+from sentinode.data.patchset import PatchSet, patch_table
+from sentinode.data.pixels import Fit, ImageFiles
+from sentinode.errors import DataError
+
+FORM = "class folders: {train,valid,test}/{0,1}/*.jpg|png|tif"
+
+SPLITS = {
+    "train": "train", "training": "train",
+    "valid": "valid", "val": "valid", "validation": "valid",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+CLASSES = {
+    "0": 0, "normal": 0, "negative": 0, "benign": 0, "healthy": 0, "no_tumor": 0, "no_tumour": 0, "non_tumor": 0,
+    "1": 1, "tumor": 1, "tumour": 1, "positive": 1, "malignant": 1, "metastasis": 1, "metastatic": 1, "cancer": 1,
+}  # fmt: skip
+
+
+def open_source(files: Files, fit: Fit) -> PatchSet | None:
+    """Open class folders; None when no folder is named like a class.
+
+    Raises
+    ------
+    DataError
+        A folder where a class is expected has another name, or a file outside ``test`` has no class.
+    """
+    names = [name for name in files.names if is_image(name)]
+    found = [_split_and_class(name) for name in names]
+    if not any(folder is not None and folder.lower() in CLASSES for _, folder in found):
+        return None
+    labels = [_label(files, name, split, folder) for name, (split, folder) in zip(names, found, strict=True)]
+    return PatchSet(
+        kind=f"class folders{files.in_words}",
+        path=files.where,
+        table=patch_table(names, labels, split=[split for split, _ in found]),
+        pixels=ImageFiles(files, names, fit),
+        rows=np.arange(len(names)),
+    )
+
+
+def _split_and_class(name: str) -> tuple[str | None, str | None]:
+    """Return the split (if any folder is named like one) and the name of the folder below it."""
+    folders = name.split("/")[:-1]
+    for depth, folder in enumerate(folders):
+        if folder.lower() in SPLITS:
+            below = folders[depth + 1] if depth + 1 < len(folders) else None
+            return SPLITS[folder.lower()], below
+    for folder in folders:
+        if folder.lower() in CLASSES:
+            return None, folder
+    return None, folders[0] if folders else None
+
+
+def _label(files: Files, name: str, split: str | None, folder: str | None) -> int | None:
+    if folder is not None and folder.lower() in CLASSES:
+        return CLASSES[folder.lower()]
+    if folder is None and split == "test":
+        return None
+    where = files.locate(name)
+    if folder is None:
+        raise DataError(f"{where}: no label, it lies in no class folder; move it into 0 (normal) or 1 (tumour)")
+    raise DataError(
+        f"{where}: folder {folder!r} is neither 0 nor 1 (or normal, tumour); "
+        "two classes are expected: rename the folder or take it out"
+    )

@@ -1,0 +1,23 @@
+"""Images without labels: a folder, a list, a glob."""
+
+import numpy as np
+
+from sentinode.data.files import Files, is_image
+from sentinode.data.patchset import PatchSet, patch_table
+from sentinode.data.pixels import Fit, ImageFiles
+
+FORM = "images without labels: a folder, files or a glob of jpg, png, tif"
+
+
+def open_source(files: Files, fit: Fit) -> PatchSet | None:
+    """Open every image as a patch without a label; None when there is no image."""
+    names = [name for name in files.names if is_image(name)]
+    if not names:
+        return None
+    return PatchSet(
+        kind=f"images without labels{files.in_words}",
+        path=files.where,
+        table=patch_table(names),
+        pixels=ImageFiles(files, names, fit),
+        rows=np.arange(len(names)),
+    )

@@ -1,0 +1,188 @@
+"""PatchCamelyon's own HDF5 files: ``…_split_{train,valid,test}_{x,y}.h5`` with ``…_meta.csv``.
+
+A single ``*_x.h5`` is read with the ``*_y.h5`` and ``*_meta.csv`` beside it, if they are there.
+Facts on the format: B. Veeling et al., "Rotation equivariant CNNs for digital pathology", MICCAI 2018, and the
+data set's page.
+"""
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from sentinode.data.files import Files
+from sentinode.data.patchset import PATCH_SHAPE, PatchSet, Rows, Uint8, patch_table
+from sentinode.data.pixels import Fit
+from sentinode.errors import DataError
+
+FORM = "PCam HDF5: camelyonpatch_level_2_split_{train,valid,test}_{x,y}.h5"
+
+_X_FILE = re.compile(r"(?:.*/)?(?:[^/]*?(train|valid|test)_|[^/]*_)?x\.h5$")
+_TRAINING_SLIDE = re.compile(r"camelyon16_train_(normal|tumor)_(\d+)$")
+
+
+def open_source(files: Files, fit: Fit) -> PatchSet | None:
+    """Open all ``x`` files with what lies beside them; None when there is none.
+
+    Patches are 96 × 96 by definition of the format, so `fit` has nothing to do.
+
+    Raises
+    ------
+    DataError
+        Wrong shape or dtype, x and y of different lengths, labels other than 0 and 1, a broken file.
+    """
+    del fit
+    x_files = [(name, match[1]) for name in files.names if (match := _X_FILE.match(name))]
+    if not x_files:
+        return None
+    order = ("train", "valid", "test", None)
+    x_files.sort(key=lambda item: (order.index(item[1]), item[0]))
+    tables, notes = [], []
+    for name, split in x_files:
+        table, remarks = _table(files, name, split)
+        tables.append(table)
+        notes += remarks
+    table = pd.concat(tables, ignore_index=True)
+    if table["id"].duplicated().any():
+        names = ", ".join(name for name, _ in x_files)
+        raise DataError(f"{files.where}: two x files for one split ({names}); keep one, or name the file itself")
+    lengths = [len(part) for part in tables]
+    return PatchSet(
+        kind=f"PCam HDF5{files.in_words}",
+        path=files.where,
+        table=table,
+        pixels=Hdf5Pixels(files, tuple(name for name, _ in x_files), tuple(lengths)),
+        rows=np.arange(len(table)),
+        notes=tuple(notes),
+    )
+
+
+@dataclass(frozen=True)
+class Hdf5Pixels:
+    """Rows of one or more ``x`` data sets, one after the other."""
+
+    files: Files
+    names: Sequence[str]
+    lengths: Sequence[int]
+
+    def read(self, rows: Rows) -> Uint8:
+        """Read rows in any order; neighbours are read together."""
+        out = np.empty((len(rows), *PATCH_SHAPE), dtype=np.uint8)
+        first = 0
+        for name, length in zip(self.names, self.lengths, strict=True):
+            here = np.flatnonzero((rows >= first) & (rows < first + length))
+            if len(here):
+                wanted, back = np.unique(rows[here] - first, return_inverse=True)
+                with _dataset(self.files, name, "x") as x:
+                    out[here] = _read_sorted(x, wanted, self.files.locate(name))[back]
+            first += length
+        return out
+
+    def stamps(self, rows: Rows) -> list[str]:
+        """Return the file's stamp and the row for each."""
+        ends = np.cumsum(self.lengths)
+        stamps = [self.files.stamp(name) for name in self.names]
+        places = np.searchsorted(ends, rows, side="right")
+        return [f"{stamps[place]} {row}" for place, row in zip(places, rows, strict=True)]
+
+
+def _read_sorted(x: h5py.Dataset, rows: Rows, where: str) -> Uint8:
+    """Read rising rows run by run: a slice is a hundred times as fast as a list of rows."""
+    breaks = np.flatnonzero(np.diff(rows) > 1) + 1
+    try:
+        parts = [x[run[0] : run[-1] + 1] for run in np.split(rows, breaks)]
+    except (OSError, RuntimeError) as error:
+        raise DataError(f"{where}: rows {rows[0]}–{rows[-1]} cannot be read ({error}); fetch the file again") from error
+    return np.concatenate(parts)
+
+
+@contextmanager
+def _dataset(files: Files, name: str, key: str) -> Iterator[h5py.Dataset]:
+    where = files.locate(name)
+    try:
+        with files.open(name) as raw, h5py.File(raw, "r") as file:
+            # Links to other files could read what the user never named.
+            if not isinstance(file.get(key, getlink=True), h5py.HardLink) or not isinstance(file[key], h5py.Dataset):
+                keys = ", ".join(file.keys()) or "nothing"
+                raise DataError(f"{where}: no data set {key!r} in it (there is: {keys}); is it a PCam file?")
+            dataset = file[key]
+            if dataset.external or dataset.is_virtual:
+                raise DataError(f"{where}: {key!r} keeps its data in other files; copy it into one plain data set")
+            yield dataset
+    except OSError as error:
+        raise DataError(f"{where}: not a readable HDF5 file ({error}); fetch it again") from error
+
+
+def _table(files: Files, x_name: str, split: str | None) -> tuple[pd.DataFrame, list[str]]:
+    where = files.locate(x_name)
+    with _dataset(files, x_name, "x") as x:
+        if x.shape[1:] != PATCH_SHAPE or x.dtype != np.uint8:
+            raise DataError(f"{where}: x is {x.dtype} {x.shape}, where uint8 (n, 96, 96, 3) is expected")
+        count = len(x)
+    labels = _labels(files, x_name, count)
+    meta, notes = _meta(files, x_name, labels, count)
+    prefix = f"{split}/" if split else x_name.removesuffix("x.h5")
+    return patch_table([f"{prefix}{row}" for row in range(count)], labels, split=split, **meta), notes
+
+
+def _beside(files: Files, x_name: str, ending: str) -> str | None:
+    name = x_name.removesuffix("x.h5") + ending
+    return name if files.has(name) else None
+
+
+def _labels(files: Files, x_name: str, count: int) -> Sequence[int] | None:
+    y_name = _beside(files, x_name, "y.h5")
+    if y_name is None:
+        return None
+    where = files.locate(y_name)
+    with _dataset(files, y_name, "y") as y:
+        if y.size != count:
+            raise DataError(f"{where}: {y.size:,} labels for {count:,} patches; the two files do not belong together")
+        values = np.asarray(y[()]).reshape(-1)
+    wrong = np.flatnonzero(~np.isin(values, (0, 1)))
+    if len(wrong):
+        raise DataError(f"{where} row {wrong[0]}: label {values[wrong[0]]} is neither 0 nor 1; mend it or fetch it again")
+    return values.astype(int).tolist()
+
+
+def _meta(files: Files, x_name: str, labels: Sequence[int] | None, count: int) -> tuple[dict[str, list], list[str]]:
+    """Read slide and position of each patch, where the meta csv is there."""
+    name = _beside(files, x_name, "meta.csv")
+    if name is None:
+        return {}, []
+    where = files.locate(name)
+    try:
+        meta = pd.read_csv(io.BytesIO(files.read(name)))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise DataError(f"{where}: not a readable csv ({error}); fetch it again") from error
+    missing = {"coord_x", "coord_y", "wsi"} - set(meta.columns)
+    if missing:
+        raise DataError(f"{where}: no column {', '.join(sorted(missing))} (there are: {', '.join(meta.columns)})")
+    if len(meta) != count:
+        raise DataError(f"{where}: {len(meta):,} rows for {count:,} patches; the two files do not belong together")
+    notes = []
+    if labels is not None and "center_tumor_patch" in meta:
+        differ = int((meta["center_tumor_patch"].astype(str).str.lower().eq("true") != np.array(labels, bool)).sum())
+        if differ:
+            notes.append(f"{name}: center_tumor_patch differs from y in {differ:,} rows; y is used")
+    slides = meta["wsi"].astype(str).tolist()
+    return {
+        "slide": slides,
+        "centre": [_centre(slide) for slide in slides],
+        "x": meta["coord_x"].tolist(),
+        "y": meta["coord_y"].tolist(),
+    }, notes
+
+
+def _centre(slide: str) -> str | None:
+    """Return where a CAMELYON16 training slide comes from; unknown for its test slides."""
+    match = _TRAINING_SLIDE.match(slide)
+    if match is None:
+        return None
+    last_of_radboud = 100 if match[1] == "normal" else 70
+    return "Radboudumc" if int(match[2]) <= last_of_radboud else "UMC Utrecht"

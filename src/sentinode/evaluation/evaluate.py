@@ -1,0 +1,131 @@
+"""From a run and labelled patches to an evaluation, in memory and as files."""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from sentinode.data.patchset import PatchSet
+from sentinode.errors import DataError
+from sentinode.evaluation.evaluation import Evaluation
+from sentinode.plots.roc import draw_confusion, draw_roc
+from sentinode.prediction.predict import predict
+from sentinode.prediction.predictions import Predictions
+from sentinode.storage import whole_file, write_json
+
+if TYPE_CHECKING:
+    from sentinode.training.run import Run
+
+log = logging.getLogger("sentinode")
+
+
+def evaluate(
+    run: "Run",
+    patches: PatchSet,
+    split: str | None = None,
+    *,
+    out: str | Path | None = None,
+    cache: str | Path | None = None,
+) -> Evaluation:
+    """Evaluate a run's model on labelled patches, and write the results.
+
+    Written are ``metrics.json``, ``roc.png``, ``roc.csv``, ``confusion.png`` and ``predictions.csv``.
+
+    Parameters
+    ----------
+    run
+        From `train` or `load_run`.
+    patches
+        Any labelled set.
+    split
+        The split to measure on; when left out ``test`` if it has labels, else ``valid``, which may be the one that
+        the training held out from these patches.
+    out
+        The folder to write to; ``RUN/evaluations/SPLIT`` when left out.
+    cache
+        Where decoded patches are kept; see `PatchSet.cached`.
+
+    Raises
+    ------
+    DataError
+        No such split, no labels, or only one class.
+
+    Examples
+    --------
+    >>> from sentinode import load_run, open_patches
+    >>> evaluate(load_run("runs/first"), open_patches("pcam-mini")).auc  # doctest: +SKIP
+    0.79
+    """
+    name, chosen = choose_split(run, patches, split)
+    _ = chosen.labels  # A missing label is found before the minutes of prediction.
+    chosen = chosen.cached(cache)
+    where = f"{patches.path}, split {name}" if name != "all" else patches.path
+    for part in ("train", "valid"):
+        if run.config["data"][part]["fingerprint"] == chosen.fingerprint:
+            log.info("%s: these are the run's own %s patches; figures on them flatter", where, part)
+    predictions = predict(run, chosen, {"split": name, "fingerprint": chosen.fingerprint})
+    evaluation = Evaluation.from_predictions(predictions, where, run.threshold)
+    write_evaluation(evaluation, predictions, Path(out) if out else run.path / "evaluations" / name)
+    return evaluation
+
+
+def choose_split(run: "Run", patches: PatchSet, split: str | None) -> tuple[str, PatchSet]:
+    """Return the patches to evaluate on and the name of their split.
+
+    The order without a wish is: ``test`` when it has labels; ``valid``; the part that the training held out; all
+    patches of a source that has no splits.
+
+    Raises
+    ------
+    DataError
+        None of these is there.
+    """
+    names = patches.split_names
+    if split in names:
+        return str(split), patches.split(str(split))
+    if split is None:
+        for name in ("test", "valid"):
+            if name in names and patches.split(name).table["label"].notna().all():
+                return name, patches.split(name)
+    if split in (None, "valid"):
+        held_out = run.made_split("valid")
+        rows = pd.Index(patches.table["id"]).get_indexer(held_out or [])
+        if held_out and (rows >= 0).all():
+            return "valid", patches.select(rows)
+    if split is None and not names:
+        return "all", patches
+    if split is None:
+        raise DataError(
+            f"{patches.path}: neither test nor valid has labels here; name a split with --split (there are: {', '.join(names)})"
+        )
+    return split, patches.split(split)
+
+
+def write_evaluation(evaluation: Evaluation, predictions: Predictions, folder: Path) -> None:
+    """Write the numbers, the curve, the pictures and the predictions of an evaluation."""
+    roc = evaluation.roc
+    predictions.write(folder / "predictions.csv")
+    with whole_file(folder / "roc.csv") as beside:
+        pd.DataFrame(
+            {
+                "false_positive_rate": roc.false_positive_rate,
+                "true_positive_rate": roc.true_positive_rate,
+                "logit_at_least": roc.thresholds,
+            }
+        ).to_csv(beside, index=False, lineterminator="\n")
+    points = [
+        (f"threshold {point.threshold:.3g} ({name})", 1 - (point.specificity or 0), point.sensitivity or 0)
+        for name, point in evaluation.points.items()
+    ]
+    n = evaluation.normal + evaluation.tumour
+    curves = {"model": (roc.false_positive_rate, roc.true_positive_rate, roc.auc)}
+    draw_roc(curves, folder / "roc.png", points, title=f"{evaluation.data}, {n:,} patches")
+    chosen = evaluation.points["validation"]
+    matrix = [
+        [chosen.true_negatives, chosen.false_positives],
+        [chosen.false_negatives, chosen.true_positives],
+    ]
+    draw_confusion(matrix, folder / "confusion.png", title=f"{evaluation.data}\nthreshold {chosen.threshold:.3f}")
+    # Last, since it says that the rest is there.
+    write_json(folder / "metrics.json", evaluation.to_json())

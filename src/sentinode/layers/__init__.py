@@ -1,0 +1,1 @@
+"""Keras layers of our own, registered so that saved models find them."""

@@ -1,0 +1,1 @@
+"""Arrays in, numbers out. Higher is better for whatever is named a score."""

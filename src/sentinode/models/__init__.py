@@ -1,0 +1,1 @@
+"""Networks: each a plain `keras.Model` that takes uint8 patches."""

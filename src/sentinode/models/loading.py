@@ -1,0 +1,64 @@
+"""Architectures as JSON, read without running anything that the file brings along."""
+
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from sentinode.errors import ModelError
+
+# Importing these registers our layers under "sentinode>…".
+OUR_LAYERS = ("sentinode.layers.preprocessing",)
+# Layers that hold code or read other files.
+CODE_LAYERS = {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
+
+
+def model_from_file(path: str | Path) -> keras.Model:
+    """Build the model that a ``model.json`` describes, with fresh weights.
+
+    Only classes of Keras and of Sentinode are made; a file that names anything else is refused, so loading never
+    executes code from the file.
+
+    Parameters
+    ----------
+    path
+        A file written by ``model.to_json()``.
+
+    Raises
+    ------
+    ModelError
+        Not there, not JSON, or naming a class that is not allowed.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        config = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: not a readable architecture ({error})") from error
+    _check(config, str(path))
+    for module in OUR_LAYERS:
+        import_module(module)
+    try:
+        return keras.models.model_from_json(text)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"{path}: Keras {keras.__version__} cannot build this architecture ({reason})") from error
+
+
+def _check(config: Any, path: str) -> None:
+    """Refuse every object whose class is not one of Keras' or ours."""
+    if isinstance(config, list):
+        for item in config:
+            _check(item, path)
+    if not isinstance(config, dict):
+        return
+    name = config.get("class_name")
+    if name is not None:
+        module = str(config.get("module") or "")
+        ours = str(config.get("registered_name") or "").startswith("sentinode>")
+        from_keras = module == "keras" or module.startswith("keras.") or (not module and name in vars(keras.layers))
+        if name in CODE_LAYERS or name.startswith("__lambda") or not (from_keras or ours):
+            raise ModelError(f"{path}: it names {module or '?'}.{name}, which is neither Keras' nor ours: refused")
+    for value in config.values():
+        _check(value, path)

@@ -1,0 +1,39 @@
+"""The course's fully connected baseline: it sees pixels, but not that they are neighbours."""
+
+import keras
+from keras import layers
+
+from sentinode.data.patchset import PATCH_SHAPE
+from sentinode.models.cnn import Output, output_layer
+
+
+def build_mlp(*, dense_units: int = 64, output: Output = "sigmoid") -> keras.Sequential:
+    """Build a network with one hidden dense layer on the flattened pixels.
+
+    Parameters
+    ----------
+    dense_units
+        Units of the hidden layer.
+    output
+        ``"sigmoid"``: one unit, P(tumour). ``"softmax"``: two units, P(normal) and P(tumour).
+
+    Returns
+    -------
+    keras.Sequential
+        uint8 ``(n, 96, 96, 3)`` in; float32 ``(n, 1)`` or ``(n, 2)`` out.
+
+    Examples
+    --------
+    >>> build_mlp(dense_units=8).output_shape
+    (None, 1)
+    """
+    return keras.Sequential(
+        [
+            keras.Input(PATCH_SHAPE, dtype="uint8", name="patches"),
+            layers.Rescaling(1 / 255, name="scale"),
+            layers.Flatten(name="flatten"),
+            layers.Dense(dense_units, activation="relu", name="dense"),
+            output_layer(output),
+        ],
+        name="mlp",
+    )

@@ -1,0 +1,111 @@
+"""Transfer learning: any `keras.applications` backbone, global average pooling, dropout, one output."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import keras
+from keras import layers
+
+from sentinode.data.patchset import PATCH_SHAPE
+from sentinode.errors import ModelError
+from sentinode.layers.preprocessing import BackbonePreprocessing
+from sentinode.models.cnn import Output, output_layer
+
+
+def build_transfer(
+    *,
+    backbone: str = "MobileNetV2",
+    weights: str | None = None,
+    trainable: str | None = None,
+    dropout: float = 0.5,
+    output: Output = "sigmoid",
+) -> keras.Model:
+    """Build a classifier on a backbone of `keras.applications`.
+
+    Parameters
+    ----------
+    backbone
+        The name of a model in `keras.applications`.
+    weights
+        None: random. A path: a ``.weights.h5`` or ``.h5`` file for this backbone without its top. ``"imagenet"``:
+        downloaded by Keras into ``~/.keras/models``, on this request only.
+    trainable
+        ``"frozen"``: only the new layers learn. ``"all"``: everything learns. The name of a backbone layer: it and
+        all layers after it learn. None: ``"all"`` without weights, ``"frozen"`` with them.
+    dropout
+        The part of the pooled features that is dropped in training.
+    output
+        ``"sigmoid"``: one unit, P(tumour). ``"softmax"``: two units, P(normal) and P(tumour).
+
+    Returns
+    -------
+    keras.Model
+        uint8 ``(n, 96, 96, 3)`` in; float32 ``(n, 1)`` or ``(n, 2)`` out. The backbone's own preprocessing is inside.
+
+    Raises
+    ------
+    ModelError
+        No such backbone or layer; weights that cannot be fetched or do not fit.
+
+    Examples
+    --------
+    >>> build_transfer(dropout=0.2).output_shape
+    (None, 1)
+    """
+    make, module = _find(backbone)
+    try:
+        body = make(include_top=False, weights=weights, input_shape=PATCH_SHAPE, name="backbone")
+    except Exception as error:  # Keras raises a bare Exception when a download fails.
+        raise ModelError(_why_not(backbone, weights, error)) from error
+    _set_trainable(body, trainable or ("all" if weights is None else "frozen"))
+    patches = keras.Input(PATCH_SHAPE, dtype="uint8", name="patches")
+    x = BackbonePreprocessing(module, name="scale")(patches)
+    x = body(x)
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    x = layers.Dropout(dropout, name="dropout")(x)
+    return keras.Model(patches, output_layer(output)(x), name="transfer")
+
+
+def backbone_names() -> list[str]:
+    """Return the names that `build_transfer` takes as `backbone`.
+
+    Examples
+    --------
+    >>> "MobileNetV2" in backbone_names()
+    True
+    """
+    return [name for name, thing in vars(keras.applications).items() if inspect.isfunction(thing)]
+
+
+def _find(backbone: str) -> tuple[Any, str]:
+    if backbone not in backbone_names():
+        raise ModelError(f"there is no backbone {backbone!r} in keras.applications; there are: {', '.join(backbone_names())}")
+    make = getattr(keras.applications, backbone)
+    return make, make.__module__.rsplit(".", 1)[-1]
+
+
+def _why_not(backbone: str, weights: str | None, error: Exception) -> str:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if weights == "imagenet":
+        return (
+            f"the ImageNet weights of {backbone} could not be downloaded ({reason}); fetch them on a machine with a "
+            "connection (Keras puts them into ~/.keras/models) and give the file's path as weights"
+        )
+    if weights is not None and not Path(weights).is_file():
+        return f"weights {weights!r}: there is no such file; give a path, imagenet, or leave it out for random weights"
+    return f"{backbone} cannot be built with weights {weights!r}: {reason}"
+
+
+def _set_trainable(body: keras.Model, trainable: str) -> None:
+    if trainable in ("all", "frozen"):
+        body.trainable = trainable == "all"
+        return
+    names = [layer.name for layer in body.layers]
+    if trainable not in names:
+        raise ModelError(
+            f"the backbone has no layer {trainable!r}; trainable is 'frozen', 'all' or a layer's name, "
+            f"such as {', '.join(names[-3:])} (the last three of {len(names)})"
+        )
+    for layer in body.layers[: names.index(trainable)]:
+        layer.trainable = False

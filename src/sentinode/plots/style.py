@@ -1,0 +1,43 @@
+"""One look for all figures: colours that differ for every kind of colour vision, and no clutter."""
+
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from sentinode.storage import whole_file
+
+# From the palette of Okabe and Ito (2008).
+BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+GREY = "#6B7280"
+INK = "#1F2937"
+
+LOOK = {
+    "axes.edgecolor": GREY,
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 12,
+    "axes.titleweight": "bold",
+    "font.size": 10.5,
+    "grid.color": "#E5E7EB",
+    "legend.frameon": False,
+    "lines.linewidth": 2,
+    "savefig.dpi": 150,
+    "text.color": INK,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+}
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write a figure as png, whole or not at all, without the date so that the same numbers give the same bytes."""
+    FigureCanvasAgg(figure)
+    with whole_file(path) as beside:
+        figure.savefig(beside, metadata={"Software": "sentinode"})
+
+
+__all__ = ["BLUE", "GREEN", "GREY", "INK", "LOOK", "ORANGE", "PURPLE", "Figure", "rc_context", "save"]

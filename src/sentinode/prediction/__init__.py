@@ -1,0 +1,1 @@
+"""From a model and patches to logits and probabilities."""

@@ -1,0 +1,74 @@
+"""The logit of any of our classifiers, before sigmoid or softmax flattens it."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from scipy.special import expit
+
+from sentinode.errors import ModelError
+
+
+def logit_model(model: keras.Model) -> keras.Model:
+    """Return a model with the same weights that ends before the sigmoid or softmax.
+
+    Parameters
+    ----------
+    model
+        Ends in ``Dense(1, "sigmoid")`` or ``Dense(2, "softmax")``.
+
+    Returns
+    -------
+    keras.Model
+        The same input; float ``(n, 1)`` or ``(n, 2)`` out. The weights are copies.
+
+    Raises
+    ------
+    ModelError
+        The last layer is another one.
+    """
+    last = model.layers[-1]
+    activation = keras.activations.serialize(last.activation) if isinstance(last, keras.layers.Dense) else None
+    if (getattr(last, "units", None), activation) not in ((1, "sigmoid"), (2, "softmax")):
+        raise ModelError(
+            f"model {model.name!r} ends in {last.name!r} ({type(last).__name__}), "
+            "where Dense(1, 'sigmoid') or Dense(2, 'softmax') is expected"
+        )
+    # The name differs, since a functional model refuses two layers of one name.
+    linear = keras.layers.Dense(last.units, use_bias=last.use_bias, dtype="float32", name=f"{last.name}_logit")
+    logits = keras.Model(model.inputs, linear(last.input))
+    linear.set_weights(last.get_weights())
+    return logits
+
+
+def tumour_logit(outputs: np.ndarray) -> np.ndarray:
+    """Return the log-odds of tumour from a logit model's outputs.
+
+    Parameters
+    ----------
+    outputs
+        ``(n, 1)``, or ``(n, 2)`` with normal first: then it is the difference of the two.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, shape ``(n,)``.
+
+    Examples
+    --------
+    >>> tumour_logit(np.array([[1.0, 3.0]])).tolist()
+    [2.0]
+    """
+    outputs = np.asarray(outputs, dtype=np.float64)
+    return outputs[:, 0] if outputs.shape[1] == 1 else outputs[:, 1] - outputs[:, 0]
+
+
+def probability(logit: Any) -> np.ndarray:
+    """Return P(tumour) in float64 from log-odds.
+
+    Examples
+    --------
+    >>> probability([0.0]).tolist()
+    [0.5]
+    """
+    return expit(np.asarray(logit, dtype=np.float64))

@@ -1,0 +1,1 @@
+"""From a model and patches to a run: a directory that stands by itself."""

@@ -1,0 +1,87 @@
+"""From settings to Keras' own objects: optimiser, schedule, loss, metrics."""
+
+from typing import Any
+
+import keras
+
+from sentinode.errors import ModelError
+from sentinode.training.config import TrainConfig
+
+
+def compile_model(model: keras.Model, config: TrainConfig, steps_per_epoch: int) -> None:
+    """Compile `model` in place as `config` says.
+
+    Parameters
+    ----------
+    model
+        With one sigmoid or two softmax outputs.
+    config
+        The defaults give exactly ``SGD(0.01, momentum=0.95)``, cross-entropy and accuracy.
+    steps_per_epoch
+        Batches an epoch: schedules count steps.
+
+    Examples
+    --------
+    >>> from sentinode import build_model
+    >>> model = build_model("cnn")
+    >>> compile_model(model, TrainConfig(), steps_per_epoch=10)
+    >>> model.loss
+    'binary_crossentropy'
+    """
+    model.compile(
+        optimizer=_optimizer(config, steps_per_epoch),
+        loss=_loss(config, output_count(model)),
+        metrics=[name if name == "accuracy" else keras.metrics.AUC(name="auc") for name in config.metrics],
+    )
+
+
+def output_count(model: keras.Model) -> int:
+    """Return 1 for a sigmoid and 2 for a softmax.
+
+    Raises
+    ------
+    ModelError
+        The model has another output.
+    """
+    shape = model.output_shape
+    if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] not in (1, 2):
+        raise ModelError(f"model {model.name!r} gives {shape}, where (n, 1) or (n, 2) is expected")
+    return int(shape[1])
+
+
+def _optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    common: dict[str, Any] = {
+        "learning_rate": _learning_rate(config, steps_per_epoch),
+        "weight_decay": config.weight_decay or None,
+    }
+    if config.optimizer == "sgd":
+        return keras.optimizers.SGD(momentum=config.momentum, nesterov=config.nesterov, **common)
+    if config.optimizer == "rmsprop":
+        return keras.optimizers.RMSprop(momentum=config.momentum, **common)
+    if config.optimizer == "adamw":
+        # AdamW without decay is Adam; Keras' default of 0.004 would be a setting that nobody made.
+        return keras.optimizers.AdamW(**{**common, "weight_decay": config.weight_decay})
+    return {"adam": keras.optimizers.Adam, "nadam": keras.optimizers.Nadam}[config.optimizer](**common)
+
+
+def _learning_rate(config: TrainConfig, steps_per_epoch: int) -> Any:
+    steps = config.epochs * steps_per_epoch
+    if config.schedule == "linear":
+        return keras.optimizers.schedules.PolynomialDecay(config.learning_rate, steps, end_learning_rate=0.0)
+    if config.schedule == "cosine":
+        warmup = round(config.warmup_epochs * steps_per_epoch)
+        if not warmup:
+            return keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
+        return keras.optimizers.schedules.CosineDecay(
+            0.0, steps - warmup, warmup_target=config.learning_rate, warmup_steps=warmup
+        )
+    return config.learning_rate
+
+
+def _loss(config: TrainConfig, outputs: int) -> Any:
+    kind = "binary" if outputs == 1 else "categorical"
+    name = f"{kind}_crossentropy" if config.loss == "crossentropy" else f"{kind}_focal_crossentropy"
+    if not config.label_smoothing:
+        return name
+    loss = keras.losses.get(name)
+    return type(loss)(label_smoothing=config.label_smoothing)

@@ -1,0 +1,116 @@
+"""Every setting of a training, its default and its help text: the one place where they are defined.
+
+The command line, ``config.json`` and ``docs/commands.md`` derive from it.
+"""
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from sentinode.errors import ConfigError
+
+OPTIMIZERS = ("sgd", "adam", "adamw", "nadam", "rmsprop")
+SCHEDULES = ("constant", "cosine", "linear")
+LOSSES = ("crossentropy", "focal")
+METRICS = ("accuracy", "auc")
+
+
+def _setting(default: Any, help: str, **about: Any) -> Any:  # noqa: A002
+    return field(default=default, metadata={"help": help, **about})
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Settings of a training; the defaults are the classic recipe.
+
+    Raises
+    ------
+    ConfigError
+        A value is not one that the setting can have.
+
+    Examples
+    --------
+    >>> TrainConfig(epochs=10).momentum
+    0.95
+    """
+
+    train_split: str = _setting("train", "split to learn from", flag="--train")
+    valid_split: str = _setting("valid", "split to choose the best epoch and the threshold on", flag="--valid")
+    epochs: int = _setting(3, "passes over the training patches", at_least=1)
+    batch_size: int = _setting(32, "patches a step", at_least=1)
+    optimizer: str = _setting("sgd", "how weights follow the gradient", choices=OPTIMIZERS)
+    learning_rate: float = _setting(0.01, "size of a step, at its largest", above=0)
+    momentum: float = _setting(0.95, "part of the last step that is kept (sgd and rmsprop)", at_least=0, below=1)
+    nesterov: bool = _setting(False, "look ahead before the gradient is taken (sgd)")
+    weight_decay: float = _setting(0.0, "part of each weight that is taken off a step, times the rate", at_least=0)
+    schedule: str = _setting("constant", "course of the learning rate; the others end at zero", choices=SCHEDULES)
+    warmup_epochs: float = _setting(0.0, "epochs over which the rate rises from zero (cosine)", at_least=0)
+    loss: str = _setting("crossentropy", "binary for a sigmoid, categorical for a softmax", choices=LOSSES)
+    label_smoothing: float = _setting(0.0, "how far targets are moved towards one half", at_least=0, below=1)
+    metrics: tuple[str, ...] = _setting(("accuracy",), "measured while training", choices=METRICS)
+    class_weight: str = _setting("none", "'none', 'balanced', or two numbers such as 1,3 for normal,tumour")
+    early_stopping: int = _setting(0, "stop after so many epochs without a better validation loss; 0 never", at_least=0)
+    seed: int = _setting(0, "fixes initial weights, dropout, and the order of patches", at_least=0)
+
+    def __post_init__(self) -> None:
+        for setting in fields(self):
+            _check(setting.name, getattr(self, setting.name), setting.metadata)
+        if self.warmup_epochs and self.schedule != "cosine":
+            raise ConfigError(f"warmup_epochs needs schedule 'cosine'; got {self.schedule!r}")
+        if self.warmup_epochs >= self.epochs:
+            raise ConfigError(f"warmup_epochs must be less than epochs ({self.epochs}); got {self.warmup_epochs:g}")
+        self.class_weights((1, 1))
+
+    def class_weights(self, counts: tuple[int, int]) -> dict[int, float] | None:
+        """Return the weight of each class for patches of these counts, or None when all weigh the same.
+
+        Examples
+        --------
+        >>> TrainConfig(class_weight="balanced").class_weights((300, 100))
+        {0: 0.6666666666666666, 1: 2.0}
+        """
+        if self.class_weight == "none":
+            return None
+        if self.class_weight == "balanced":
+            return {label: sum(counts) / (2 * max(count, 1)) for label, count in enumerate(counts)}
+        try:
+            normal, tumour = (float(part) for part in self.class_weight.split(","))
+        except ValueError:
+            normal = tumour = -1
+        if not (0 <= normal < float("inf") and 0 <= tumour < float("inf")):
+            raise ConfigError(f"class_weight must be 'none', 'balanced' or two numbers like 1,3; got {self.class_weight!r}")
+        return {0: normal, 1: tumour}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all settings as plain values."""
+        return {**asdict(self), "metrics": list(self.metrics)}
+
+    @classmethod
+    def from_json(cls, settings: dict[str, Any]) -> "TrainConfig":
+        """Make a config from what `to_json` gave.
+
+        Raises
+        ------
+        ConfigError
+            A setting is not known, or its value is not allowed.
+        """
+        known = {setting.name for setting in fields(cls)}
+        unknown = sorted(set(settings) - known)
+        if unknown:
+            raise ConfigError(f"unknown settings: {', '.join(unknown)}; this version knows {', '.join(sorted(known))}")
+        return cls(**{**settings, "metrics": tuple(settings.get("metrics", ("accuracy",)))})
+
+
+def _check(name: str, value: Any, about: Any) -> None:
+    values = value if isinstance(value, tuple) else (value,)
+    if "choices" in about and not (values and set(values) <= set(about["choices"])):
+        got = ", ".join(map(str, values)) or "nothing"
+        raise ConfigError(f"{name} must be one of {', '.join(about['choices'])}; got {got}")
+    bounds = {
+        "at_least": (lambda v, b: v >= b, "at least"),
+        "above": (lambda v, b: v > b, "above"),
+        "below": (lambda v, b: v < b, "below"),
+    }
+    for key, (holds, words) in bounds.items():
+        # A comparison with NaN is false, so NaN is refused as well.
+        if key in about and not (isinstance(value, int | float) and holds(value, about[key]) and value < float("inf")):
+            raise ConfigError(f"{name} must be {words} {about[key]}; got {value}")

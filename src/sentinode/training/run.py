@@ -1,0 +1,146 @@
+"""A run: the directory that a training leaves, complete in itself and movable."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import keras
+import pandas as pd
+
+from sentinode.errors import RunError, SentinodeError
+from sentinode.models.loading import model_from_file
+from sentinode.storage import read_json
+from sentinode.training.config import TrainConfig
+
+CONFIG, SUMMARY, ARCHITECTURE, SPLITS = "config.json", "summary.json", "model.json", "splits.csv"
+WEIGHTS = {"best": "best.weights.h5", "final": "final.weights.h5"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training that has ended.
+
+    Attributes
+    ----------
+    path
+        The run directory.
+
+    Examples
+    --------
+    >>> from sentinode import load_run
+    >>> run = load_run("runs/first")  # doctest: +SKIP
+    >>> run.model.count_params()  # doctest: +SKIP
+    166977
+    """
+
+    path: Path
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """What ``config.json`` holds: settings, model, data, environment."""
+        return dict(self._read(CONFIG))
+
+    @cached_property
+    def settings(self) -> TrainConfig:
+        """The settings that the model was trained with."""
+        return TrainConfig.from_json(self.config["settings"])
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """What ``summary.json`` holds: best epoch, threshold, duration."""
+        return dict(self._read(SUMMARY))
+
+    @property
+    def threshold(self) -> float:
+        """The probability from which a patch is called tumour, chosen on validation data."""
+        return float(self.summary["threshold"])
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """One row an epoch."""
+        return pd.read_csv(self.path / "history.csv")
+
+    @cached_property
+    def model(self) -> keras.Model:
+        """The network with its best weights."""
+        return self.load_model("best")
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What predictions remember of the run."""
+        weights = hashlib.sha256((self.path / WEIGHTS["best"]).read_bytes()).hexdigest()
+        return {"model": str(self.path), "weights_sha256": weights, "threshold": self.threshold}
+
+    def load_model(self, weights: str = "best") -> keras.Model:
+        """Build the network from ``model.json`` and load weights into it.
+
+        Parameters
+        ----------
+        weights
+            ``"best"``, of the epoch with the lowest validation loss, or ``"final"``.
+
+        Raises
+        ------
+        RunError
+            The weights are missing, broken, or do not fit.
+        """
+        if weights not in WEIGHTS:
+            raise RunError(f"weights must be one of {', '.join(WEIGHTS)}; got {weights!r}")
+        model = model_from_file(self.path / ARCHITECTURE)
+        file = self.path / WEIGHTS[weights]
+        try:
+            model.load_weights(file)
+        except Exception as error:  # h5py and Keras raise a dozen kinds for a broken file.
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise RunError(f"{file}: not readable as weights of {ARCHITECTURE} beside it ({reason})") from error
+        return model
+
+    def made_split(self, name: str) -> Sequence[str] | None:
+        """Return the ids of a split that the training made itself, or None when the source had it."""
+        file = self.path / SPLITS
+        if not file.is_file():
+            return None
+        table = pd.read_csv(file, dtype="str")
+        return table["id"][table["split"] == name].tolist() or None
+
+    def _read(self, name: str) -> Any:
+        try:
+            return read_json(self.path / name)
+        except (OSError, SentinodeError) as error:
+            raise RunError(f"{self.path / name}: cannot be read ({error}); is the run whole?") from error
+
+
+def load_run(path: str | Path) -> Run:
+    """Open a run directory.
+
+    Nothing in it is executed: the architecture is read from ``model.json`` and the weights from an HDF5 file.
+
+    Parameters
+    ----------
+    path
+        Where it is now; it may have been moved.
+
+    Returns
+    -------
+    Run
+        ``run.model`` is the network with its best weights.
+
+    Raises
+    ------
+    RunError
+        No such directory, not a run, or a run that has not ended.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise RunError(f"{folder}: there is no such run directory; sentinode train DATA --out {folder} makes one")
+    if not (folder / CONFIG).is_file():
+        raise RunError(f"{folder}: not a run directory, there is no {CONFIG} in it")
+    if not (folder / SUMMARY).is_file():
+        raise RunError(f"{folder}: this run has not ended; the same sentinode train command ends it")
+    missing = [name for name in (ARCHITECTURE, *WEIGHTS.values()) if not (folder / name).is_file()]
+    if missing:
+        raise RunError(f"{folder}: the run is not whole, {', '.join(missing)} is missing; copy the whole directory")
+    return Run(folder)
