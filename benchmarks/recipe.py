@@ -1,9 +1,9 @@
 """What each line of the classic recipe does: one thing is changed at a time, three seeds each.
 
 Trains on four fifths of `train` of a folder or zip of PatchCamelyon patches and measures on the last fifth (exact
-copies together), because recipes are compared on folds of `train`; folds share slides, so the figures flatter: compare them,
-do not quote them. Every finished training is kept in ``benchmarks/results/recipe.jsonl``; a second call goes on where
-the first one stopped. With ``--report`` the tables and pictures of ``docs/recipe.md`` are made from that file.
+copies together), because recipes are compared on folds of `train`; folds share slides, so the figures flatter: compare
+them, do not quote them. Every finished training is kept in ``benchmarks/results/recipe.jsonl``; a second call goes on
+where the first one stopped. With ``--report`` the tables and pictures of ``docs/recipe.md`` are made from that file.
 
     python benchmarks/recipe.py DATA
     python benchmarks/recipe.py --report
@@ -89,7 +89,10 @@ def measure(fold: PatchSet, variant: dict, seed: int) -> dict:
             return {"failed": str(error).replace(folder, "RUN")}
         history = run.history
         return {
-            **{name: history[name].round(5).tolist() for name in ("loss", "val_loss", "accuracy", "val_accuracy", "val_auc")},
+            **{
+                name: history[name].round(5).tolist()
+                for name in ("loss", "val_loss", "accuracy", "val_accuracy", "val_auc")
+            },
             "exact_auc_best_epoch": round(run.summary["valid_auc"], 5),
             "best_epoch": run.summary["best_epoch"],
             "environment": run.config["environment"],
@@ -137,7 +140,10 @@ def draw(results: pd.DataFrame) -> None:
         left.set_title("Learning rate: three seeds each", fontsize=10.5)
         left.legend()
         ten = results[results["variant"] == "epochs: 10"]
-        for name, colour, words in (("loss", style.BLUE, "training"), ("val_loss", style.ORANGE, "validation")):
+        for name, colour, words in (
+            ("loss", style.BLUE, "training"),
+            ("val_loss", style.ORANGE, "validation"),
+        ):
             for number, values in enumerate(ten[name]):
                 right.plot(range(1, 11), values, color=colour, alpha=0.8, label=words if number == 0 else None)
         right.set(xlabel="epoch", ylabel="loss", xticks=range(1, 11))

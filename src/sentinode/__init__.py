@@ -13,8 +13,9 @@ package itself, and all that needs no network, starts at once.
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+
+from sentinode.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from sentinode.data.open import open_patches as open_patches
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from sentinode.training.loop import train as train
     from sentinode.training.run import Run as Run
     from sentinode.training.run import load_run as load_run
-
-__version__ = version("sentinode")
 
 _HOME = {
     "Evaluation": "sentinode.evaluation.evaluation",
@@ -47,7 +46,7 @@ _HOME = {
     "train": "sentinode.training.loop",
 }
 
-__all__ = sorted(_HOME)  # noqa: PLE0605
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:

@@ -16,8 +16,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from filelock import FileLock, Timeout
 
+from sentinode.data.joined import JoinedPixels
 from sentinode.data.patchset import PATCH_BYTES, PATCH_SHAPE, PatchSet, Rows, Uint8
 from sentinode.errors import DataError
 from sentinode.progress import progress_bar
@@ -68,12 +70,25 @@ def cache_folder(folder: str | Path | None = None) -> Path:
 
 
 def cached(patches: PatchSet, folder: str | Path | None = None) -> PatchSet:
-    """Return `patches` read from the cache; `PatchSet.cached` says the rest."""
-    if isinstance(patches.pixels, MappedPixels):
+    """Return `patches` read from the cache; `PatchSet.cached` says the rest.
+
+    Each split is an entry of its own, so that looking at all of them and training on one decode nothing twice.
+    """
+    if "sha1" in patches.table:
         return patches
     if len(patches) == 0:
         raise DataError(f"{patches.path}: no patches to decode")
-    root = cache_folder(folder)
+    splits, _ = pd.factorize(patches.table["split"], use_na_sentinel=False)
+    if splits.max() == 0:
+        return _cached_entry(patches, cache_folder(folder))
+    order = [np.flatnonzero(splits == number) for number in range(splits.max() + 1)]
+    parts = tuple(cached(patches.select(rows), folder) for rows in order)
+    back = np.argsort(np.concatenate(order), kind="stable")
+    table = pd.concat([part.table for part in parts], ignore_index=True).iloc[back].reset_index(drop=True)
+    return replace(patches, table=table, pixels=JoinedPixels(parts), rows=back)
+
+
+def _cached_entry(patches: PatchSet, root: Path) -> PatchSet:
     key = _key(patches)
     entry = root / key
     if not _is_whole(entry, len(patches)):
@@ -184,7 +199,6 @@ def _fill(patches: PatchSet, part: Path) -> None:
         for done in _in_threads(decode, range(0, count, CHUNK_PATCHES)):
             advance(done)
     mapped.flush()
-    del mapped
     np.save(part / "sha1.npy", sha1)
     about = {
         "source": patches.path,

@@ -174,7 +174,14 @@ class ZipFiles:
         """Return a member's bytes, checked against its CRC."""
         try:
             return self._zip.read(self._members[name])
-        except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, zlib.error) as error:
+        except (
+            zipfile.BadZipFile,
+            OSError,
+            EOFError,
+            RuntimeError,
+            NotImplementedError,
+            zlib.error,
+        ) as error:
             raise DataError(f"{self.locate(name)}: cannot be read ({error}); fetch the zip again") from error
 
     def open(self, name: str) -> BinaryIO:
@@ -190,7 +197,7 @@ class ZipFiles:
         with self._zip.open(member) as packed:
             shutil.copyfileobj(packed, unpacked, length=1 << 20)
         unpacked.seek(0)
-        return unpacked  # type: ignore[return-value]
+        return unpacked
 
     def stamp(self, name: str) -> str:
         """Return name, size and CRC of a member: they do not change when the zip is moved."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sentinode.data.files import Files, FolderFiles, ListedFiles, ZipFiles, is_image
+from sentinode.data.joined import join
 from sentinode.data.patchset import PatchSet
 from sentinode.data.pixels import check_fit
 from sentinode.data.sources import SOURCES
@@ -54,6 +55,29 @@ def open_patches(path: Path_ | Sequence[Path_], split: str | None = None, *, fit
     raise DataError(f"{files.where}: no patches recognised among {len(files.names):,} files; known forms: {known}")
 
 
+def open_sources(paths: Sequence[Path_], *, fit: str = "refuse") -> PatchSet:
+    """Open several sources as one set.
+
+    Parameters
+    ----------
+    paths
+        What `open_patches` takes, one or more. Images named one by one keep their names as ids; with several other
+        sources each id starts with its source.
+    fit
+        See `open_patches`.
+
+    Raises
+    ------
+    DataError
+        See `open_patches`.
+    """
+    if len(paths) == 1:
+        return open_patches(paths[0], fit=fit)
+    if all(is_image(str(path)) and not glob.has_magic(str(path)) for path in paths):
+        return open_patches(paths, fit=fit)
+    return join([open_patches(path, fit=fit) for path in paths])
+
+
 def _files(path: Path_ | Sequence[Path_]) -> Files:
     if not isinstance(path, str | Path):
         return _listed([Path(each) for each in path])
@@ -69,7 +93,9 @@ def _files(path: Path_ | Sequence[Path_]) -> Files:
         if not found:
             raise DataError(f"{path}: no file matches this pattern")
         return _listed(found)
-    raise DataError(f"{path}: there is no such file or folder (samples that ship with the package: {', '.join(SAMPLES)})")
+    raise DataError(
+        f"{path}: there is no such file or folder (samples that ship with the package: {', '.join(SAMPLES)})"
+    )
 
 
 def _listed(paths: list[Path]) -> Files:

@@ -233,8 +233,8 @@ def patch_table(
     table = pd.DataFrame({"id": pd.Series(list(ids), dtype="str")})
     table["label"] = pd.array([None] * len(table) if labels is None else list(labels), dtype="Int8")
     for name in ("split", "slide", "patient", "centre"):
-        value = split if name == "split" else known.get(name)
-        table[name] = pd.Series(value if value is not None else [None] * len(table), index=table.index, dtype="str")
+        value: Any = split if name == "split" else known.get(name)
+        table[name] = pd.Series(value, index=table.index, dtype="str")
     for name in ("x", "y"):
         value = known.get(name)
         table[name] = pd.array([None] * len(table) if value is None else list(value), dtype="Int64")

@@ -127,4 +127,3 @@ class ImageFiles:
     def stamps(self, rows: Rows) -> list[str]:
         """Return each file's stamp, and how its size is made to fit."""
         return [f"{self.files.stamp(self.names[row])} {self.fit}" for row in rows]
-

@@ -65,7 +65,7 @@ def evaluate(
         if run.config["data"][part]["fingerprint"] == chosen.fingerprint:
             log.info("%s: these are the run's own %s patches; figures on them flatter", where, part)
     predictions = predict(run, chosen, {"split": name, "fingerprint": chosen.fingerprint})
-    evaluation = Evaluation.from_predictions(predictions, where, run.threshold)
+    evaluation = Evaluation.from_predictions(predictions, where, name, run.threshold)
     write_evaluation(evaluation, predictions, Path(out) if out else run.path / "evaluations" / name)
     return evaluation
 
@@ -97,7 +97,8 @@ def choose_split(run: "Run", patches: PatchSet, split: str | None) -> tuple[str,
         return "all", patches
     if split is None:
         raise DataError(
-            f"{patches.path}: neither test nor valid has labels here; name a split with --split (there are: {', '.join(names)})"
+            f"{patches.path}: neither test nor valid has labels here; "
+            f"name a split with --split (there are: {', '.join(names)})"
         )
     return split, patches.split(split)
 
@@ -115,7 +116,11 @@ def write_evaluation(evaluation: Evaluation, predictions: Predictions, folder: P
             }
         ).to_csv(beside, index=False, lineterminator="\n")
     points = [
-        (f"threshold {point.threshold:.3g} ({name})", 1 - (point.specificity or 0), point.sensitivity or 0)
+        (
+            "threshold 0.5" if name == "0.5" else f"threshold {point.threshold:.3f}, from {name}",
+            1 - (point.specificity or 0),
+            point.sensitivity or 0,
+        )
         for name, point in evaluation.points.items()
     ]
     n = evaluation.normal + evaluation.tumour

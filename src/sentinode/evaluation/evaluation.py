@@ -18,6 +18,8 @@ class Evaluation:
     ----------
     data
         What was evaluated, in words: the source and its split.
+    split
+        The split's name; ``"all"`` for a source without splits.
     normal, tumour
         Counts of patches.
     roc
@@ -29,6 +31,7 @@ class Evaluation:
     """
 
     data: str
+    split: str
     normal: int
     tumour: int
     roc: RocCurve
@@ -36,7 +39,7 @@ class Evaluation:
     made_by: dict[str, Any]
 
     @classmethod
-    def from_predictions(cls, predictions: Predictions, data: str, threshold: float) -> "Evaluation":
+    def from_predictions(cls, predictions: Predictions, data: str, split: str, threshold: float) -> "Evaluation":
         """Measure predictions whose patches have labels.
 
         Parameters
@@ -45,6 +48,8 @@ class Evaluation:
             With a label for every patch.
         data
             What was predicted, in words.
+        split
+            Its split.
         threshold
             The probability chosen on validation patches.
 
@@ -61,7 +66,7 @@ class Evaluation:
             "validation": operating_point(labels, probabilities, threshold),
         }
         tumour = int(labels.sum())
-        return cls(data, len(labels) - tumour, tumour, roc, points, predictions.made_by)
+        return cls(data, split, len(labels) - tumour, tumour, roc, points, predictions.made_by)
 
     @property
     def auc(self) -> float:
@@ -72,6 +77,7 @@ class Evaluation:
         """Return all numbers but the curve as plain values."""
         return {
             "data": self.data,
+            "split": self.split,
             "patches": {"normal": self.normal, "tumour": self.tumour},
             "auc": self.auc,
             "operating_points": {name: point.to_json() for name, point in self.points.items()},

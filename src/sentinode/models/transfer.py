@@ -80,7 +80,9 @@ def backbone_names() -> list[str]:
 
 def _find(backbone: str) -> tuple[Any, str]:
     if backbone not in backbone_names():
-        raise ModelError(f"there is no backbone {backbone!r} in keras.applications; there are: {', '.join(backbone_names())}")
+        raise ModelError(
+            f"there is no backbone {backbone!r} in keras.applications; there are: {', '.join(backbone_names())}"
+        )
     make = getattr(keras.applications, backbone)
     return make, make.__module__.rsplit(".", 1)[-1]
 

@@ -33,10 +33,10 @@ def _draw(axes: Axes, history: pd.DataFrame, name: str, best_epoch: int) -> None
     epochs = history["epoch"]
     axes.plot(epochs, history[name], color=BLUE, marker="o", label="training")
     axes.plot(epochs, history[f"val_{name}"], color=ORANGE, marker="s", label="validation")
-    axes.axvline(best_epoch, color=GREY, linestyle="--", linewidth=1)
+    axes.axvline(best_epoch, color=GREY, linestyle="--", linewidth=1, label=f"best epoch: {best_epoch}")
     at_best = float(history.loc[history["epoch"] == best_epoch, f"val_{name}"].iloc[0])
     title = "AUC" if name == "auc" else name.capitalize()
-    axes.set_title(f"{title}: {at_best:.3f} on validation in the best epoch, {best_epoch}", fontsize=10.5)
+    axes.set_title(f"{title}: validation {at_best:.3f} in the best epoch", fontsize=10.5)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()

@@ -35,8 +35,7 @@ def draw_roc(
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (2, 3)), label="chance (AUC 0.500)")
         for number, (name, (fpr, tpr, auc)) in enumerate(curves.items()):
-            style = {"color": COLOURS[number % 4], "linestyle": LINES[number % 4]}
-            axes.plot(fpr, tpr, label=f"{name} (AUC {auc:.3f})", **style)
+            axes.plot(fpr, tpr, color=COLOURS[number % 4], linestyle=LINES[number % 4], label=f"{name} (AUC {auc:.3f})")
         for marker, (name, fpr_at, tpr_at) in zip("oD^v", points, strict=False):
             axes.plot(fpr_at, tpr_at, marker, color=ORANGE, markersize=8, label=name)
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
@@ -69,7 +68,15 @@ def draw_confusion(matrix: Sequence[Sequence[int]], path: str | Path, title: str
             for column in range(2):
                 dark = shares[row, column] > 0.55
                 text = f"{counts[row, column]:,}\n{shares[row, column]:.1%}"
-                axes.text(column, row, text, ha="center", va="center", color="white" if dark else "#1F2937", fontsize=13)
+                axes.text(
+                    column,
+                    row,
+                    text,
+                    ha="center",
+                    va="center",
+                    color="white" if dark else "#1F2937",
+                    fontsize=13,
+                )
         axes.set_xticks([0, 1], ["normal", "tumour"])
         axes.set_yticks([0, 1], ["normal", "tumour"], rotation=90, va="center")
         axes.set_xlabel("called")

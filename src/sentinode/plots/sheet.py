@@ -12,7 +12,9 @@ GAP_PX = 6
 COLOUR = {"normal": BLUE, "tumour": ORANGE, "unlabelled": GREY}
 
 
-def draw_sheet(groups: Sequence[tuple[str, str, np.ndarray]], path: str | Path, title: str = "", columns: int = 12) -> None:
+def draw_sheet(
+    groups: Sequence[tuple[str, str, np.ndarray]], path: str | Path, title: str = "", columns: int = 12
+) -> None:
     """Draw patches in groups, each framed in its class's colour, the central 32 px marked.
 
     Parameters
@@ -45,7 +47,9 @@ def draw_sheet(groups: Sequence[tuple[str, str, np.ndarray]], path: str | Path, 
                 x, y = GAP_PX + number % columns * pitch, top + number // columns * pitch
                 axes.imshow(patch, extent=(x, x + 96, y + 96, y), interpolation="nearest", zorder=1)
                 axes.add_patch(Rectangle((x - 1, y - 1), 98, 98, fill=False, edgecolor=COLOUR[kind], linewidth=1.5))
-                axes.add_patch(Rectangle((x + 32, y + 32), 32, 32, fill=False, edgecolor="white", linewidth=0.7, zorder=2))
+                axes.add_patch(
+                    Rectangle((x + 32, y + 32), 32, 32, fill=False, edgecolor="white", linewidth=0.7, zorder=2)
+                )
             top += count * pitch
         axes.set(xlim=(0, width), ylim=(height, 0))
         with rc_context({"savefig.dpi": dpi}):

@@ -1,6 +1,7 @@
 """One look for all figures: colours that differ for every kind of colour vision, and no clutter."""
 
 from pathlib import Path
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -13,7 +14,7 @@ BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 GREY = "#6B7280"
 INK = "#1F2937"
 
-LOOK = {
+LOOK: Any = {
     "axes.edgecolor": GREY,
     "axes.grid": True,
     "axes.labelcolor": INK,

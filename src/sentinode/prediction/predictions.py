@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sentinode import __version__
 from sentinode.errors import DataError
 from sentinode.prediction.logits import probability
 from sentinode.storage import whole_file, write_json
+from sentinode.version import __version__
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,9 @@ class Predictions:
         """
         wrong = np.flatnonzero(~np.isfinite(logits))
         if len(wrong):
-            raise DataError(f"the model gives {logits[wrong[0]]} for {patches['id'].iloc[wrong[0]]!r}; were its weights trained?")
+            raise DataError(
+                f"the model gives {logits[wrong[0]]} for {patches['id'].iloc[wrong[0]]!r}; were its weights trained?"
+            )
         known = [name for name in ("slide", "patient", "centre") if patches[name].notna().any()]
         table = patches[["id", "label"]].assign(probability=probability(logits), logit=logits)
         return cls(pd.concat([table, patches[known]], axis=1), {"sentinode": __version__, **made_by})
@@ -94,7 +96,7 @@ class Predictions:
         if missing:
             raise DataError(f"{path}: no column {', '.join(sorted(missing))}; is it a predictions.csv?")
         if "label" not in table:
-            table.insert(1, "label", pd.array([None] * len(table), dtype="Int8"))
+            table["label"] = pd.array([None] * len(table), dtype="Int8")
         return cls(table)
 
 

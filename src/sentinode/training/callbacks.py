@@ -106,7 +106,11 @@ class HistoryFiles(keras.callbacks.Callback):
         figures = {name: float(value) for name, value in (logs or {}).items()}
         train_s = self._train_s or time.perf_counter() - self._started
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        extra = {"learning_rate": rate, "train_s": round(train_s, 3), "patches_per_s": round(self._patches / train_s, 1)}
+        extra = {
+            "learning_rate": rate,
+            "train_s": round(train_s, 3),
+            "patches_per_s": round(self._patches / train_s, 1),
+        }
         self.rows.append({"epoch": epoch + 1, **figures, **extra})
         self._write()
         valid = {name.removeprefix("val_"): value for name, value in figures.items() if name.startswith("val_")}

@@ -77,7 +77,9 @@ class TrainConfig:
         except ValueError:
             normal = tumour = -1
         if not (0 <= normal < float("inf") and 0 <= tumour < float("inf")):
-            raise ConfigError(f"class_weight must be 'none', 'balanced' or two numbers like 1,3; got {self.class_weight!r}")
+            raise ConfigError(
+                f"class_weight must be 'none', 'balanced' or two numbers like 1,3; got {self.class_weight!r}"
+            )
         return {0: normal, 1: tumour}
 
     def to_json(self) -> dict[str, Any]:

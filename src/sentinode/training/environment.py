@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import keras
 
-from sentinode import __version__
+from sentinode.version import __version__
 
 _BACKEND_PACKAGES = {"tensorflow": ("tensorflow-cpu", "tensorflow"), "jax": ("jax",), "torch": ("torch",)}
 

@@ -107,8 +107,13 @@ def train(
         validation_data=Batches(validation, config.batch_size, outputs),
         epochs=config.epochs,
         class_weight=config.class_weights(_class_counts(training)),
-        callbacks=[keras.callbacks.TerminateOnNaN(), best, history, ProgressBar(len(training), config.batch_size)]
-        + _early_stopping(config),
+        callbacks=[
+            keras.callbacks.TerminateOnNaN(),
+            best,
+            history,
+            ProgressBar(len(training), config.batch_size),
+            *_early_stopping(config),
+        ],
         verbose=0,
     )
     if not np.isfinite(best.lowest):
@@ -178,9 +183,11 @@ def _is_finished(folder: Path, about: dict[str, Any], architecture: str) -> bool
     ]
     if _nameless((folder / ARCHITECTURE).read_text(encoding="utf-8")) != _nameless(architecture):
         differs.append(f"the model ({before['model']['name']}, now {about['model']['name']}, or its options)")
-    for part in ("train", "valid"):
-        if before["data"][part]["fingerprint"] != about["data"][part]["fingerprint"]:
-            differs.append(f"the {part} patches")
+    differs += [
+        f"the {part} patches"
+        for part in ("train", "valid")
+        if before["data"][part]["fingerprint"] != about["data"][part]["fingerprint"]
+    ]
     if differs:
         raise RunError(f"{folder}: a finished run differs in {'; '.join(differs)}; name another directory with --out")
     return True
@@ -203,7 +210,9 @@ def _start(
     write_json(folder / CONFIG, {**about, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
     write_text(folder / ARCHITECTURE, architecture)
     if made_splits is not None:
-        parts = [part.table[["id"]].assign(split=name) for part, name in zip(made_splits, ("train", "valid"), strict=True)]
+        parts = [
+            part.table[["id"]].assign(split=name) for part, name in zip(made_splits, ("train", "valid"), strict=True)
+        ]
         with whole_file(folder / SPLITS) as beside:
             pd.concat(parts).to_csv(beside, index=False, lineterminator="\n")
 
@@ -219,7 +228,7 @@ def _finish(
     with whole_file(folder / "model.keras") as beside:
         best_model.save(beside)
     history = pd.DataFrame(rows)
-    best_epoch = int(history["epoch"][history["val_loss"].idxmin()])
+    best_epoch = int(history["epoch"].iloc[int(history["val_loss"].argmin())])
     draw_learning_curves(history, best_epoch, folder / "curves.png")
     predictions = predict(best_model, validation, {"model": str(folder), "fingerprint": validation.fingerprint})
     predictions.write(folder / "valid_predictions.csv")

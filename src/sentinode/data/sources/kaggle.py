@@ -65,7 +65,9 @@ def _read_labels(files: Files, name: str) -> dict[str, int]:
     if not {"id", "label"} <= set(table.columns):
         raise DataError(f"{where}: columns {', '.join(table.columns)}, where id and label are expected")
     labels: dict[str, int] = {}
-    for row, (patch, label) in enumerate(zip(table["id"].str.strip(), table["label"].str.strip(), strict=True), start=2):
+    for row, (patch, label) in enumerate(
+        zip(table["id"].str.strip(), table["label"].str.strip(), strict=True), start=2
+    ):
         if label not in ("0", "1"):
             raise DataError(f"{where} row {row}: label {label!r} of {patch!r} is neither 0 nor 1; mend or drop the row")
         if patch in labels:

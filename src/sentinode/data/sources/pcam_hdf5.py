@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import h5py
 import numpy as np
@@ -146,11 +147,15 @@ def _labels(files: Files, x_name: str, count: int) -> Sequence[int] | None:
         values = np.asarray(y[()]).reshape(-1)
     wrong = np.flatnonzero(~np.isin(values, (0, 1)))
     if len(wrong):
-        raise DataError(f"{where} row {wrong[0]}: label {values[wrong[0]]} is neither 0 nor 1; mend it or fetch it again")
+        raise DataError(
+            f"{where} row {wrong[0]}: label {values[wrong[0]]} is neither 0 nor 1; mend it or fetch it again"
+        )
     return values.astype(int).tolist()
 
 
-def _meta(files: Files, x_name: str, labels: Sequence[int] | None, count: int) -> tuple[dict[str, list], list[str]]:
+def _meta(
+    files: Files, x_name: str, labels: Sequence[int] | None, count: int
+) -> tuple[dict[str, list[Any]], list[str]]:
     """Read slide and position of each patch, where the meta csv is there."""
     name = _beside(files, x_name, "meta.csv")
     if name is None:

@@ -1,0 +1,81 @@
+"""``sentinode evaluate``."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from sentinode.cli.shared import (
+    add_data,
+    add_json,
+    look_at,
+    open_and_tell,
+    print_json,
+    print_table,
+    start_keras,
+)
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "evaluate", help="measure a trained model: ROC curve, AUC, operating points", description=__doc__
+    )
+    add_data(parser)
+    parser.add_argument("--model", required=True, metavar="RUN", help="a run directory")
+    parser.add_argument(
+        "--split", metavar="NAME", help="split to measure on (default: test if it has labels, else valid)"
+    )
+    parser.add_argument("--out", metavar="DIR", help="where to write (default: RUN/evaluations/SPLIT)")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Evaluate, and show the numbers."""
+    patches = open_and_tell(arguments.data, arguments.fit, quiet=arguments.json)
+    start_keras()
+    from sentinode.evaluation.evaluate import evaluate
+    from sentinode.training.run import load_run
+
+    loaded = load_run(arguments.model)
+    evaluation = evaluate(loaded, patches, arguments.split, out=arguments.out, cache=arguments.cache)
+    if arguments.json:
+        print_json(evaluation.to_json())
+        return
+    show_evaluation(evaluation)
+    folder = Path(arguments.out) if arguments.out else loaded.path / "evaluations" / evaluation.split
+    look_at(
+        {
+            folder / "roc.png": "the ROC curve",
+            folder / "confusion.png": "calls against truth",
+            folder / "metrics.json": "all numbers",
+            folder / "predictions.csv": "every patch",
+        },
+        then=f"sentinode predict IMAGES --model {loaded.path} --out predictions.csv",
+    )
+
+
+def show_evaluation(evaluation: Any) -> None:
+    """Print AUC and operating points."""
+    print(f"{evaluation.data}: {evaluation.normal:,} normal, {evaluation.tumour:,} tumour")
+    print(f"AUC {evaluation.auc:.4f}")
+    rates = ("accuracy", "sensitivity", "specificity", "precision", "f1")
+    rows = []
+    for name, point in evaluation.points.items():
+        values = [getattr(point, rate) for rate in rates]
+        rows.append(
+            (
+                f"{point.threshold:.4f} ({name})",
+                *("–" if value is None else f"{value:.4f}" for value in values),
+            )
+        )
+    print_table(rows, header=("threshold", *rates))
+    chosen = evaluation.points["validation"]
+    print(f"at {chosen.threshold:.4f}:")
+    print_table(
+        [
+            ("truth normal", f"{chosen.true_negatives:,}", f"{chosen.false_positives:,}"),
+            ("truth tumour", f"{chosen.false_negatives:,}", f"{chosen.true_positives:,}"),
+        ],
+        header=("", "called normal", "called tumour"),
+    )

@@ -1,0 +1,57 @@
+"""``sentinode``: parse, run one command, and turn every refusal into one line."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from sentinode.cli import data, demo, doctor, evaluate, predict, train
+from sentinode.errors import SentinodeError
+from sentinode.version import __version__
+
+COMMANDS = (demo, train, evaluate, predict, data, doctor)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; nothing heavy is imported for it."""
+    parser = argparse.ArgumentParser(
+        prog="sentinode",
+        description="Finds breast-cancer metastases in patches of lymph nodes. Start with: sentinode demo",
+        epilog="Research use only: not a medical device.",
+    )
+    parser.add_argument("--version", action="version", version=f"sentinode {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add_parser(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns
+    -------
+    int
+        0 done; 1 refused, with one line on the error stream; 2 a call that does not parse; 130 interrupted.
+    """
+    parsed = build_parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("sentinode").setLevel(logging.INFO)
+    try:
+        return int(parsed.run(parsed) or 0)
+    except SentinodeError as error:
+        print(f"error: {error}", file=sys.stderr)
+    except BrokenPipeError:
+        # The reader, such as head, has seen enough; nothing more can be written, at exit neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

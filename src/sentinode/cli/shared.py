@@ -1,0 +1,115 @@
+"""Arguments and prints that several commands have in common."""
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sentinode.errors import SentinodeError
+
+if TYPE_CHECKING:
+    from sentinode.data.patchset import PatchSet
+
+DATA_HELP = "folder, zip, PCam _x.h5, or pcam-mini, the sample that ships with the package"
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add DATA and where it is cached."""
+    parser.add_argument("data", metavar="DATA", help=DATA_HELP)
+    add_cache(parser)
+    add_fit(parser)
+
+
+def add_cache(parser: argparse.ArgumentParser) -> None:
+    """Add the cache folder."""
+    parser.add_argument(
+        "--cache",
+        metavar="DIR",
+        help="where decoded patches are kept (default: $SENTINODE_CACHE, else the user's cache folder)",
+    )
+
+
+def add_fit(parser: argparse.ArgumentParser) -> None:
+    """Add what to do with patches of another size."""
+    parser.add_argument(
+        "--fit",
+        choices=("refuse", "crop", "resample"),
+        default="refuse",
+        help="images that are not 96 × 96 px: refuse them, crop their centre, or resample them (default: refuse)",
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add machine-readable output."""
+    parser.add_argument("--json", action="store_true", help="print json on the output stream")
+
+
+def open_and_tell(path: str, fit: str, quiet: bool = False) -> "PatchSet":
+    """Open patches; say what was recognised and remarked."""
+    from sentinode.data.open import open_patches
+
+    patches = open_patches(path, fit=fit)
+    if not quiet:
+        print(patches.describe())
+        for note in patches.notes:
+            print(f"  note: {note}")
+    return patches
+
+
+def start_keras() -> None:
+    """Import Keras and its backend before anything needs them.
+
+    TensorFlow's libraries greet on the error stream before they read their log level, so that stream goes to a file
+    meanwhile.
+
+    Raises
+    ------
+    SentinodeError
+        The backend cannot be imported.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as said, contextlib.ExitStack() as stack:
+        stderr = os.dup(2)
+        stack.callback(os.close, stderr)
+        stack.callback(os.dup2, stderr, 2)
+        os.dup2(said.fileno(), 2)
+        try:
+            import keras  # noqa: F401
+        except Exception as error:  # A broken backend raises whatever it likes.
+            backend = os.environ.get("KERAS_BACKEND", "the default backend")
+            raise SentinodeError(
+                f"Keras cannot start {backend} ({str(error).splitlines()[0]}); sentinode doctor says what is missing"
+            ) from error
+
+
+def print_json(content: Any) -> None:
+    """Print indented json."""
+    print(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_table(rows: Sequence[tuple[str, ...]], header: tuple[str, ...] | None = None) -> None:
+    """Print rows in columns; the first column to the left, numbers to the right."""
+    everything = [header, *rows] if header else rows
+    widths = [max(len(row[column]) for row in everything) for column in range(len(everything[0]))]
+    for row in everything:
+        cells = [
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  " + "  ".join(cells).rstrip())
+
+
+def look_at(files: dict[Path, str], then: str = "") -> None:
+    """End a command: name the files to look at and the next command that makes sense."""
+    print("\nlook at")
+    width = max(len(str(file)) for file in files)
+    for file, what in files.items():
+        print(f"  {str(file).ljust(width)}  {what}")
+    if then:
+        print(f"then\n  {then}")

@@ -1,0 +1,105 @@
+"""``sentinode train``."""
+
+import argparse
+import json
+from dataclasses import Field, fields
+from pathlib import Path
+from typing import Any
+
+from sentinode.cli.shared import add_data, add_json, look_at, open_and_tell, print_json, start_keras
+from sentinode.errors import ConfigError
+from sentinode.models.build import MODELS
+from sentinode.training.config import TrainConfig
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command; its options are the fields of `TrainConfig`."""
+    models = "; ".join(f"{name}: {entry.summary}" for name, entry in MODELS.items())
+    parser = commands.add_parser("train", help="train a network and leave a run directory", description=__doc__)
+    add_data(parser)
+    parser.add_argument("--model", required=True, metavar="NAME", help=models)
+    parser.add_argument("--out", required=True, metavar="RUN", help="the run directory to make")
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="an option of the model, such as output=softmax",
+    )
+    add_json(parser)
+    settings = parser.add_argument_group("settings (the defaults are the classic recipe)")
+    for setting in fields(TrainConfig):
+        add_setting(settings, setting)
+    parser.set_defaults(run=run)
+
+
+def add_setting(group: Any, setting: Field[Any]) -> None:
+    """Turn one field of `TrainConfig` into one option."""
+    flag = setting.metadata.get("flag") or "--" + setting.name.replace("_", "-")
+    about: dict[str, Any] = {"dest": setting.name, "default": setting.default}
+    shown = ",".join(setting.default) if isinstance(setting.default, tuple) else setting.default
+    about["help"] = f"{setting.metadata['help']} (default: {shown})"
+    if setting.type is bool:
+        about["action"] = argparse.BooleanOptionalAction
+    elif isinstance(setting.default, tuple):
+        about |= {"type": lambda text: tuple(text.split(",")), "metavar": "A,B"}
+    else:
+        about |= {"type": setting.type, "choices": setting.metadata.get("choices")}
+        if not about["choices"]:
+            about["metavar"] = {int: "N", float: "X"}.get(setting.type, "NAME")  # type: ignore[arg-type]
+    group.add_argument(flag, **about)
+
+
+def parse_options(pairs: list[str]) -> dict[str, Any]:
+    """Turn ``KEY=VALUE`` into values: numbers and true, false, null as in json, all else as text."""
+    options = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"--option {pair}: KEY=VALUE is expected, such as output=softmax")
+        try:
+            options[key] = json.loads(text)
+        except ValueError:
+            options[key] = text
+    return options
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train, and say what came out."""
+    config = TrainConfig(**{setting.name: getattr(arguments, setting.name) for setting in fields(TrainConfig)})
+    options = parse_options(arguments.option)
+    patches = open_and_tell(arguments.data, arguments.fit, quiet=arguments.json)
+    start_keras()
+    from sentinode.models.build import build_model
+    from sentinode.training.loop import train
+
+    model = build_model(arguments.model, seed=config.seed, **options)
+    trained = train(model, patches, config, out=arguments.out, cache=arguments.cache)
+    if arguments.json:
+        print_json({"run": str(trained.path), **trained.summary})
+        return
+    show_run(trained)
+    look_at(
+        {
+            trained.path / "curves.png": "loss and accuracy by epoch",
+            trained.path / "config.json": "all settings, versions, data",
+        },
+        then=f"sentinode evaluate {arguments.data} --model {trained.path}",
+    )
+
+
+def show_run(trained: Any) -> None:
+    """Print the history of a run and its best epoch."""
+    history = trained.history
+    columns = [name for name in history.columns if name not in ("learning_rate", "train_s")]
+    print(history[columns].round(4).to_string(index=False))
+    summary = trained.summary
+    print(
+        f"best epoch {summary['best_epoch']} of {summary['epochs']} in {summary['duration_s']:.1f} s; "
+        f"on its validation patches: AUC {summary['valid_auc']:.3f}, threshold {summary['threshold']:.3f}"
+    )
+
+
+def default_run(name: str) -> Path:
+    """Return where a run goes when the user names no place."""
+    return Path("runs") / name

@@ -1,0 +1,56 @@
+"""What all tests share: a cache of their own, the sample, a tiny trained run, and the real data where they are."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep decoded patches out of the user's cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SENTINODE_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def mini():
+    """The sample that ships with the package, decoded."""
+    from sentinode import open_patches
+
+    return open_patches("pcam-mini").cached()
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory, mini):
+    """A finished run of one epoch on a twentieth of the sample; do not write into it."""
+    from sentinode import TrainConfig, build_model, train
+
+    few = mini.select(range(0, len(mini), 20))
+    return train(build_model("cnn"), few, TrainConfig(epochs=1), out=tmp_path_factory.mktemp("runs") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def pcam_small() -> Path:
+    """23,000 real patches, where they are."""
+    return _real("pcam-small.zip")
+
+
+@pytest.fixture(scope="session")
+def kaggle_mini() -> Path:
+    """618 real files of Kaggle's layout, where they are."""
+    return _real("kaggle-mini.zip")
+
+
+def _real(name: str) -> Path:
+    path = SHARED_DATA / name
+    if not path.is_file():
+        pytest.skip(f"{name} is not here")
+    return path
