@@ -1,4 +1,4 @@
-"""``sentinode data``: look at patches, and at the cache of decoded ones."""
+"""Look at patches, and at the cache of decoded ones."""
 
 import argparse
 import time
@@ -26,13 +26,17 @@ def add_parser(commands: Any) -> None:
     )
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     info = verbs.add_parser(
-        "info", help="what it is, counts, statistics, copies, blanks", description="look before you train"
+        "info",
+        help="what it is, counts, statistics, copies, blanks",
+        description="Look at patches before you train on them.",
     )
     add_data(info)
     info.add_argument("--sheet", metavar="PNG", help="draw patches of every class into a picture")
     add_json(info)
     info.set_defaults(run=run_info)
-    cache = verbs.add_parser("cache", help="list or clear decoded patches", description="list or clear decoded patches")
+    cache = verbs.add_parser(
+        "cache", help="list or clear decoded patches", description="List or clear the decoded patches that are kept."
+    )
     add_cache(cache)
     cache.add_argument("--list", action="store_true", help="list the entries (the default)")
     cache.add_argument("--clear", action="store_true", help="delete all entries")

@@ -1,4 +1,4 @@
-"""``sentinode demo``: train the classic network on real patches, draw its ROC curve; a minute or two."""
+"""Train the classic network on the sample patches, evaluate it, and draw its ROC curve; a minute or less."""
 
 import argparse
 from typing import Any

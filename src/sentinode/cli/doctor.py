@@ -1,4 +1,4 @@
-"""``sentinode doctor``: what is installed, what will be used, what is missing and how to get it."""
+"""Say what is installed, which backend and accelerator will be used, what is missing and how to get it."""
 
 import argparse
 from typing import Any

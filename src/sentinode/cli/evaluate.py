@@ -1,4 +1,4 @@
-"""``sentinode evaluate``."""
+"""Measure a trained model on labelled patches: ROC curve, AUC, operating points, predictions."""
 
 import argparse
 from pathlib import Path

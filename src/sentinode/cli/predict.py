@@ -1,4 +1,4 @@
-"""``sentinode predict``."""
+"""Predict patches, labelled or not: images, folders, globs, HDF5, zips."""
 
 import argparse
 from pathlib import Path

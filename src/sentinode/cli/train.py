@@ -1,4 +1,4 @@
-"""``sentinode train``."""
+"""Train a network on the patches of DATA and leave a run directory."""
 
 import argparse
 import json

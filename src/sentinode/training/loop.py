@@ -107,6 +107,7 @@ def train(
         validation_data=Batches(validation, config.batch_size, outputs),
         epochs=config.epochs,
         class_weight=config.class_weights(_class_counts(training)),
+        shuffle=False,  # Batches shuffles by seed and epoch; Keras would shuffle its batches by Python's global state.
         callbacks=[
             keras.callbacks.TerminateOnNaN(),
             best,

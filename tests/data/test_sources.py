@@ -1,0 +1,244 @@
+"""One battery over every form and container: what is read is what was written."""
+
+import random
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests import forms
+
+from sentinode import PatchSet, open_patches
+
+
+class Written(NamedTuple):
+    form: str
+    container: str
+    path: Path
+    files: forms.Files
+    rows: list[forms.Row]
+
+
+@pytest.fixture(scope="module")
+def few(mini) -> PatchSet:
+    """42 patches of all splits and both classes."""
+    return mini.select(range(0, len(mini), 40))
+
+
+@pytest.fixture(scope="module", params=forms.CONTAINERS)
+def container(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module", params=forms.FORMS)
+def written(request, few, container, tmp_path_factory) -> Written:
+    files, rows = forms.FORMS[request.param](few)
+    path = forms.write(files, tmp_path_factory.mktemp("form") / "patches", container)
+    return Written(request.param, container, path, files, rows)
+
+
+def test_a_form_is_recognised_and_said_in_words(written):
+    opened = open_patches(written.path)
+    expected = forms.RECOGNISED_AS.get(written.form, "class folders")
+    assert opened.kind == expected + (" in a zip" if written.container != "folder" else "")
+    assert expected in opened.describe() and f"{len(written.rows)} patches" in opened.describe()
+    assert opened.notes == ()
+
+
+def test_pixels_labels_and_splits_are_those_written(written):
+    assert sorted(forms.rows_of(open_patches(written.path))) == sorted(written.rows)
+
+
+def test_ids_are_unique(written):
+    assert open_patches(written.path).table["id"].is_unique
+
+
+def test_counts_are_those_of_the_labels_written(written):
+    counts = open_patches(written.path).counts()
+    names = {0: "normal", 1: "tumour", None: "unlabelled"}
+    expected = pd.DataFrame(0, index=counts.index, columns=counts.columns)
+    for row in written.rows:
+        expected.loc[row.split or "-", names[row.label]] += 1
+    assert counts.equals(expected) and counts.to_numpy().sum() == len(written.rows)
+
+
+def test_a_split_holds_its_patches_and_no_others(written):
+    names = [name for name in ("train", "valid", "test") if name in {row.split for row in written.rows}]
+    assert open_patches(written.path).split_names == names
+    for name in names:
+        wanted = [row for row in written.rows if row.split == name]
+        assert sorted(forms.rows_of(open_patches(written.path, split=name))) == sorted(wanted)
+    forms.refused(lambda: open_patches(written.path, split="extra"), str(written.path), "'extra'", *names)
+
+
+def test_the_order_does_not_depend_on_the_order_of_writing(written, tmp_path):
+    names = list(written.files)
+    random.Random(0).shuffle(names)
+    again = forms.write({name: written.files[name] for name in names}, tmp_path / "patches", written.container)
+    assert forms.rows_of(open_patches(again)) == forms.rows_of(open_patches(written.path))
+
+
+def test_rows_are_read_in_any_order_and_more_than_once(written):
+    opened = open_patches(written.path)
+    wanted = [5, 0, len(opened) - 1, 5, 17]
+    assert np.array_equal(opened.read(wanted), opened.read()[wanted])
+    assert np.array_equal(opened.select(wanted).read(), opened.read()[wanted])
+
+
+def test_a_moved_source_gives_the_same_rows(written, tmp_path):
+    before = forms.write(written.files, tmp_path / "before", written.container)
+    first = open_patches(before).cached()
+    after = tmp_path / "after" / written.path.name
+    after.parent.mkdir()
+    shutil.move(before, after)
+    moved = open_patches(after).cached()
+    assert forms.rows_of(moved) == forms.rows_of(first)
+    assert moved.fingerprint == first.fingerprint
+
+
+def test_junk_of_operating_systems_is_no_patch(written, tmp_path):
+    folders = {name.rsplit("/", 1)[0] + "/" for name in written.files if "/" in name} | {""}
+    junk = {f"{folder}{name}": b"junk" for folder in folders for name in (".DS_Store", "Thumbs.db", "README.txt")}
+    for name in written.files:
+        folder, last = ("/" + name).rsplit("/", 1)
+        junk[f"__MACOSX{folder}/._{last}"] = junk[f"{folder}/._{last}".lstrip("/")] = b"\0\x05\x16\x07junk"
+    path = forms.write(written.files | junk, tmp_path / "patches", written.container)
+    assert sorted(forms.rows_of(open_patches(path))) == sorted(written.rows)
+
+
+def test_a_form_one_folder_deeper_is_still_read(written, tmp_path):
+    deeper = {f"my patches/{name}": content for name, content in written.files.items()}
+    found = forms.rows_of(open_patches(forms.write(deeper, tmp_path / "patches", written.container)))
+    assert sorted(row[1:] for row in found if row.label is not None) == sorted(
+        row[1:] for row in written.rows if row.label is not None
+    )
+    assert sorted(row.sha1 for row in found) == sorted(row.sha1 for row in written.rows)
+
+
+def test_decoding_keeps_rows_and_order(written, tmp_path):
+    opened = open_patches(written.path)
+    cached = opened.cached(tmp_path)
+    assert forms.rows_of(cached) == forms.rows_of(opened)
+    assert cached.table["sha1"].tolist() == [row.sha1 for row in forms.rows_of(opened)]
+
+
+def test_mixed_case_endings_are_images(few, tmp_path):
+    for ending in ("JPG", "TIF", "Png", "jpeg", "TIFF"):
+        plain = {"TIFF": "tif", "jpeg": "jpg"}.get(ending, ending.lower())
+        files, rows = forms.class_folders(few, plain)
+        files = {name.rsplit(".", 1)[0] + f".{ending}": content for name, content in files.items()}
+        opened = open_patches(forms.write(files, tmp_path / ending))
+        assert sorted(row[1:] for row in forms.rows_of(opened)) == sorted(row[1:] for row in rows)
+
+
+def test_classes_go_by_their_usual_names(few, tmp_path):
+    files, rows = forms.class_folders(few, "png")
+    words = {"/0/": "/Normal/", "/1/": "/tumor/", "valid/": "val/"}
+    for old, new in words.items():
+        files = {name.replace(old, new): content for name, content in files.items()}
+    opened = open_patches(forms.write(files, tmp_path))
+    assert sorted(row[1:] for row in forms.rows_of(opened)) == sorted(row[1:] for row in rows)
+
+
+@pytest.fixture(scope="module")
+def kaggle_with_odd(few) -> tuple[forms.Files, list[forms.Row]]:
+    return forms.kaggle_with_odd(few)
+
+
+def test_the_odd_files_of_kaggle_are_read_when_file_and_row_are_there(kaggle_with_odd, tmp_path):
+    files, rows = kaggle_with_odd
+    opened = open_patches(forms.write(files, tmp_path))
+    assert sorted(forms.rows_of(opened)) == sorted(rows)
+    assert opened.notes == ()
+
+
+@pytest.mark.parametrize("odd", [forms.BLACK, forms.OFTEN_DROPPED])
+@pytest.mark.parametrize("gone", ["file", "row"])
+def test_an_odd_file_of_kaggle_without_its_other_half_is_left_out_and_said(kaggle_with_odd, odd, gone, tmp_path):
+    files, rows = dict(kaggle_with_odd[0]), kaggle_with_odd[1]
+    if gone == "file":
+        del files[f"train/{odd}.tif"]
+    else:
+        lines = files["train_labels.csv"].splitlines(keepends=True)
+        files["train_labels.csv"] = b"".join(line for line in lines if not line.startswith(odd.encode()))
+    opened = open_patches(forms.write(files, tmp_path))
+    assert sorted(forms.rows_of(opened)) == sorted(row for row in rows if odd not in row.id)
+    assert len(opened.notes) == 1 and odd in opened.notes[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda csv: csv.replace(b"\n", b"\r\n"),
+        lambda csv: b"\xef\xbb\xbf" + csv,
+        lambda csv: b"\xef\xbb\xbf" + csv.replace(b"\n", b"\r\n"),
+        lambda csv: csv.rstrip(b"\n"),
+    ],
+    ids=["crlf", "bom", "bom and crlf", "no last line end"],
+)
+def test_a_csv_is_read_however_it_was_saved(few, change, tmp_path):
+    files, rows = forms.kaggle(few)
+    files["train_labels.csv"] = change(files["train_labels.csv"])
+    assert sorted(forms.rows_of(open_patches(forms.write(files, tmp_path)))) == sorted(rows)
+
+
+def test_slide_centre_and_position_come_from_the_meta_csv(few, tmp_path):
+    files, _ = forms.pcam_hdf5(few)
+    table = open_patches(forms.write(files, tmp_path)).split("train").table
+    labels = few.split("train").labels.tolist()
+    assert table["slide"].tolist() == forms.slides(labels)
+    assert table["x"].tolist() == [1000 - row for row in range(len(labels))]
+    assert table["y"].tolist() == [40 * row + 7 for row in range(len(labels))]
+    last_of_radboud = {"normal": 100, "tumor": 70}
+    for slide, centre in zip(table["slide"], table["centre"], strict=True):
+        kind, number = slide.split("_")[2:]
+        assert centre == ("Radboudumc" if int(number) <= last_of_radboud[kind] else "UMC Utrecht")
+    assert table["centre"].nunique() == 2
+    assert table["patient"].isna().all()
+
+
+def test_a_slide_of_the_test_set_has_no_known_centre_and_no_name_is_no_slide(few, tmp_path):
+    files, _ = forms.pcam_hdf5(few)
+    name = f"{forms.PCAM}test_meta.csv"
+    lines = files[name].decode().splitlines()
+    lines[1] = lines[1].rsplit(",", 1)[0] + ",camelyon16_test_017"
+    lines[2] = lines[2].rsplit(",", 1)[0] + ","
+    files[name] = "\r\n".join(lines).encode()
+    table = open_patches(forms.write(files, tmp_path)).split("test").table
+    assert table["slide"][0] == "camelyon16_test_017" and pd.isna(table["centre"][0])
+    assert pd.isna(table["slide"][1])
+
+
+def test_a_meta_csv_that_contradicts_y_is_said(few, tmp_path):
+    files, rows = forms.pcam_hdf5(few)
+    name = f"{forms.PCAM}valid_meta.csv"
+    files[name] = files[name].replace(b"True,True", b"True,False", 1)
+    opened = open_patches(forms.write(files, tmp_path))
+    assert len(opened.notes) == 1 and name in opened.notes[0] and "1 rows" in opened.notes[0]
+    assert sorted(forms.rows_of(opened)) == sorted(rows)
+
+
+def test_an_x_file_alone_brings_the_labels_beside_it(few, tmp_path):
+    files, rows = forms.pcam_hdf5(few)
+    folder = forms.write(files, tmp_path)
+    opened = open_patches(folder / f"{forms.PCAM}valid_x.h5")
+    assert forms.rows_of(opened) == [row for row in rows if row.split == "valid"]
+    (folder / f"{forms.PCAM}valid_y.h5").unlink()
+    assert open_patches(folder / f"{forms.PCAM}valid_x.h5").table["label"].isna().all()
+
+
+def test_lists_globs_and_single_images_have_no_labels_and_keep_their_order(few, tmp_path):
+    files, rows = forms.images(few)
+    folder = forms.write(files, tmp_path / "cancer" / "day 1")
+    hashes = [row.sha1 for row in rows]
+    paths = [folder / row.id for row in rows]
+    for opened, expected in [
+        (open_patches(str(folder / "*.png")), hashes),
+        (open_patches(str(tmp_path / "**" / "*.png")), hashes),
+        (open_patches(paths[::-1]), hashes[::-1]),
+        (open_patches(paths[3]), hashes[3:4]),
+    ]:
+        assert [row.sha1 for row in forms.rows_of(opened)] == expected
+        assert opened.table["label"].isna().all(), opened.describe()
