@@ -96,7 +96,8 @@ def youden_threshold(labels: ArrayLike, probabilities: ArrayLike) -> float:
     """Return the threshold with the largest sensitivity + specificity − 1 (Youden 1950).
 
     It lies half-way between the last probability called tumour and the next lower one, so that it does not hang on
-    one patch's last digit. Among equals the highest threshold is taken.
+    one patch's last digit. Among equals the highest threshold is taken. Where no threshold is better than calling
+    nothing tumour, it is 0: everything is called tumour, which is as good.
 
     Raises
     ------
@@ -110,10 +111,14 @@ def youden_threshold(labels: ArrayLike, probabilities: ArrayLike) -> float:
     """
     curve = roc_curve(labels, probabilities)
     best = int(np.argmax(curve.true_positive_rate - curve.false_positive_rate))
-    last_called = min(float(curve.thresholds[best]), 1.0)
+    if best == 0:
+        return 0.0
+    last_called = float(curve.thresholds[best])
     if best + 1 == len(curve.thresholds):
         return last_called
-    return (last_called + float(curve.thresholds[best + 1])) / 2
+    next_lower = float(curve.thresholds[best + 1])
+    half_way = (last_called + next_lower) / 2
+    return half_way if half_way > next_lower else last_called  # Between neighbouring floats there is nothing.
 
 
 def _ratio(part: int, whole: int) -> float | None:

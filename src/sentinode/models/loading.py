@@ -8,10 +8,12 @@ from typing import Any
 import keras
 
 from sentinode.errors import ModelError
+from sentinode.models.backend import tensorflow_left_out
 
 # Importing these registers our layers under "sentinode>…".
 OUR_LAYERS = ("sentinode.layers.preprocessing",)
 # Layers that hold code or read other files.
+SYMBOLIC_TENSOR = "__keras_tensor__"
 CODE_LAYERS = {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
 
 
@@ -40,10 +42,14 @@ def model_from_file(path: str | Path) -> keras.Model:
     for module in OUR_LAYERS:
         import_module(module)
     try:
-        return keras.models.model_from_json(text)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        reason = str(error).strip().splitlines()[0]
+        with tensorflow_left_out():
+            model = keras.models.model_from_json(text)
+    except Exception as error:  # Keras raises a dozen kinds for a config that it cannot read.
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(f"{path}: Keras {keras.__version__} cannot build this architecture ({reason})") from error
+    if not isinstance(model, keras.Model):
+        raise ModelError(f"{path}: it describes a {type(model).__name__}, where a Keras model is expected")
+    return model
 
 
 def _check(config: Any, path: str) -> None:
@@ -53,9 +59,8 @@ def _check(config: Any, path: str) -> None:
             _check(item, path)
     if not isinstance(config, dict):
         return
-    name = config.get("class_name")
-    if name is not None:
-        module = str(config.get("module") or "")
+    if "class_name" in config and config["class_name"] != SYMBOLIC_TENSOR:
+        name, module = str(config["class_name"]), str(config.get("module") or "")
         ours = str(config.get("registered_name") or "").startswith("sentinode>")
         from_keras = module == "keras" or module.startswith("keras.") or (not module and name in vars(keras.layers))
         if name in CODE_LAYERS or name.startswith("__lambda") or not (from_keras or ours):

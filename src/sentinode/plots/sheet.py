@@ -31,7 +31,7 @@ def draw_sheet(
     """
     pitch = 96 + GAP_PX
     rows = [-(-len(pixels) // columns) for _, _, pixels in groups]
-    width, height = columns * pitch + GAP_PX, sum(rows) * pitch + 30 * len(groups) + 44
+    width, height = columns * pitch + GAP_PX, sum(rows) * pitch + 30 * len(groups) + (44 if title else GAP_PX)
     dpi = 100
     with rc_context({**LOOK, "axes.grid": False}):
         figure = Figure(figsize=(width / dpi, height / dpi), dpi=dpi)
@@ -39,7 +39,7 @@ def draw_sheet(
         axes.set(xlim=(0, width), ylim=(height, 0))
         axes.axis("off")
         axes.text(GAP_PX, 24, title, fontsize=12, fontweight="bold", color=INK, va="center")
-        top = 44
+        top = 44 if title else GAP_PX
         for (heading, kind, pixels), count in zip(groups, rows, strict=True):
             axes.text(GAP_PX, top + 14, heading, fontsize=10.5, color=COLOUR[kind], va="center")
             top += 30

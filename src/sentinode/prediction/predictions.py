@@ -89,7 +89,8 @@ class Predictions:
             Not there, or not such a csv.
         """
         try:
-            table = pd.read_csv(path, dtype={"id": "str", "label": "Int8"}, float_precision="round_trip")
+            types = {"id": "str", "label": "Int8", "probability": "float64", "logit": "float64"}
+            table = pd.read_csv(path, dtype=types, float_precision="round_trip")
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: not a readable predictions csv ({error})") from error
         missing = {"id", "probability", "logit"} - set(table.columns)

@@ -83,5 +83,10 @@ def _loss(config: TrainConfig, outputs: int) -> Any:
     name = f"{kind}_crossentropy" if config.loss == "crossentropy" else f"{kind}_focal_crossentropy"
     if not config.label_smoothing:
         return name
-    loss = keras.losses.get(name)
-    return type(loss)(label_smoothing=config.label_smoothing)
+    smoothed = {
+        "binary_crossentropy": keras.losses.BinaryCrossentropy,
+        "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
+        "binary_focal_crossentropy": keras.losses.BinaryFocalCrossentropy,
+        "categorical_focal_crossentropy": keras.losses.CategoricalFocalCrossentropy,
+    }
+    return smoothed[name](label_smoothing=config.label_smoothing)

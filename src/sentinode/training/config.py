@@ -3,7 +3,7 @@
 The command line, ``config.json`` and ``docs/commands.md`` derive from it.
 """
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any
 
 from sentinode.errors import ConfigError
@@ -52,8 +52,11 @@ class TrainConfig:
     seed: int = _setting(0, "fixes initial weights, dropout, and the order of patches", at_least=0)
 
     def __post_init__(self) -> None:
+        if isinstance(self.metrics, list):
+            object.__setattr__(self, "metrics", tuple(self.metrics))
         for setting in fields(self):
-            _check(setting.name, getattr(self, setting.name), setting.metadata)
+            _check_type(setting, getattr(self, setting.name))
+            _check_value(setting.name, getattr(self, setting.name), setting.metadata)
         if self.warmup_epochs and self.schedule != "cosine":
             raise ConfigError(f"warmup_epochs needs schedule 'cosine'; got {self.schedule!r}")
         if self.warmup_epochs >= self.epochs:
@@ -102,10 +105,21 @@ class TrainConfig:
         return cls(**{**settings, "metrics": tuple(settings.get("metrics", ("accuracy",)))})
 
 
-def _check(name: str, value: Any, about: Any) -> None:
+def _check_type(setting: Field[Any], value: Any) -> None:
+    """Refuse values of another type; a whole number will do for a real one, and True is no number."""
+    allowed = {int: (int,), float: (int, float), bool: (bool,), str: (str,)}.get(setting.type, (tuple,))  # type: ignore[arg-type]
+    items = value if isinstance(value, tuple) else ()
+    if not isinstance(value, allowed) or (isinstance(value, bool) and setting.type is not bool):
+        words = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
+        raise ConfigError(f"{setting.name} must be {words.get(setting.type, 'several texts')}; got {value!r}")  # type: ignore[call-overload]
+    if not all(isinstance(item, str) for item in items):
+        raise ConfigError(f"{setting.name} must be several texts; got {value!r}")
+
+
+def _check_value(name: str, value: Any, about: Any) -> None:
     values = value if isinstance(value, tuple) else (value,)
     if "choices" in about and not (values and set(values) <= set(about["choices"])):
-        got = ", ".join(map(str, values)) or "nothing"
+        got = ", ".join(map(repr, values)) or "nothing"
         raise ConfigError(f"{name} must be one of {', '.join(about['choices'])}; got {got}")
     bounds = {
         "at_least": (lambda v, b: v >= b, "at least"),
@@ -114,5 +128,5 @@ def _check(name: str, value: Any, about: Any) -> None:
     }
     for key, (holds, words) in bounds.items():
         # A comparison with NaN is false, so NaN is refused as well.
-        if key in about and not (isinstance(value, int | float) and holds(value, about[key]) and value < float("inf")):
+        if key in about and not (holds(value, about[key]) and value < float("inf")):
             raise ConfigError(f"{name} must be {words} {about[key]}; got {value}")

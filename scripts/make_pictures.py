@@ -1,0 +1,38 @@
+"""Draw the pictures of the README with the demo that it names.
+
+    python scripts/make_pictures.py
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from sentinode import open_patches
+from sentinode.cli.main import main as sentinode
+from sentinode.data.patchset import CLASS_NAMES
+from sentinode.plots.sheet import draw_sheet
+
+IMAGES = Path(__file__).parents[1] / "docs" / "images"
+
+
+def main() -> None:
+    """Run the demo and keep its pictures; draw some patches."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "demo"
+        if sentinode(["demo", "--out", str(run)]):
+            raise SystemExit(1)
+        shutil.copy(run / "evaluations" / "test" / "roc.png", IMAGES / "demo-roc.png")
+        shutil.copy(run / "curves.png", IMAGES / "demo-curves.png")
+    patches = open_patches("pcam-mini", split="train")
+    groups = []
+    for label, name in enumerate(CLASS_NAMES):
+        rows = np.flatnonzero(patches.table["label"] == label)[:: 540 // 9][:9]
+        groups.append((name, name, patches.read(rows)))
+    draw_sheet(groups, IMAGES / "sheet.png", columns=9)
+
+
+if __name__ == "__main__":
+    main()

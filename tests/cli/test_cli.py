@@ -1,0 +1,241 @@
+"""The command line, as real processes: what it prints, what it writes, and how it refuses."""
+
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from sentinode import load_run
+from sentinode.cli.main import COMMANDS
+from sentinode.version import __version__
+
+EVERY_COMMAND = ["", "demo", "train", "evaluate", "predict", "data", "data info", "data cache", "doctor"]
+
+
+def sentinode(*arguments, **environment) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "sentinode.cli.main", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONUTF8": "1", **environment},
+        timeout=180,
+    )
+
+
+def succeeded(done: subprocess.CompletedProcess) -> str:
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def refused(done: subprocess.CompletedProcess, *words: str) -> None:
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    *before, line = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert all(said.startswith("decoding ") for said in before)
+    assert all(word in line for word in words), line
+
+
+def imported_by(*arguments, wanted: str) -> set[str]:
+    """Run a command in a process of its own and return which of the wanted modules it imported."""
+    script = (
+        "import sys\nfrom sentinode.cli.main import main\n"
+        "try: main(sys.argv[2:])\nexcept SystemExit: pass\n"
+        "print('\\n' + ' '.join(name for name in sys.argv[1].split() if name in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, wanted, *arguments], capture_output=True, text=True, timeout=180
+    )
+    return set(succeeded(done).splitlines()[-1].split())
+
+
+def files_named(output: str) -> list[Path]:
+    """Return the files that a command ends by naming."""
+    shown = output.split("\nlook at\n")[1].split("\nthen\n")[0]
+    return [Path(line.strip().split("  ")[0]) for line in shown.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def images(mini, tmp_path_factory) -> Path:
+    """A small Kaggle: labelled train, unlabelled test; beside it, the test patches as HDF5."""
+    folder = tmp_path_factory.mktemp("forms") / "kaggle"
+    patches = mini.select(range(0, len(mini), 40))
+    ids = [hashlib.sha1(pixels.tobytes()).hexdigest() for pixels in patches.read()]
+    test = patches.table["split"] == "test"
+    for name, pixels, is_test in zip(ids, patches.read(), test, strict=True):
+        place = folder / ("test" if is_test else "train")
+        place.mkdir(exist_ok=True, parents=True)
+        Image.fromarray(pixels).save(place / f"{name}.tif")
+    table = pd.DataFrame({"id": ids, "label": patches.labels})[~test]
+    table.to_csv(folder / "train_labels.csv", index=False, lineterminator="\r\n")
+    with h5py.File(folder.parent / "camelyonpatch_level_2_split_test_x.h5", "w") as file:
+        file["x"] = patches.read(np.flatnonzero(test))
+    return folder
+
+
+@pytest.mark.parametrize("command", EVERY_COMMAND)
+def test_every_command_explains_itself(command):
+    output = succeeded(sentinode(*command.split(), "--help"))
+    assert output.startswith(f"usage: sentinode {command}".rstrip())
+    assert len(output.splitlines()) > 5
+
+
+def test_the_help_names_every_command():
+    output = succeeded(sentinode("--help"))
+    assert all(f"    {module.__name__.rsplit('.', 1)[1]} " in output for module in COMMANDS)
+    assert succeeded(sentinode("--version")) == f"sentinode {__version__}\n"
+
+
+def test_the_script_is_installed_beside_python():
+    script = next(Path(sys.executable).parent.glob("sentinode*"), None)
+    assert script is not None
+    done = subprocess.run([script, "--version"], capture_output=True, text=True, timeout=60)
+    assert done.stdout == f"sentinode {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["train"], ["train", "x", "--model", "cnn", "--epochs", "a"]])
+def test_a_call_that_does_not_parse_exits_with_2(arguments):
+    done = sentinode(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: sentinode")
+
+
+def test_what_needs_no_network_does_not_import_one():
+    heavy = "keras tensorflow jax torch"
+    assert imported_by("--help", wanted=f"{heavy} numpy pandas matplotlib") == set()
+    assert imported_by("data", "info", "pcam-mini", "--json", wanted=heavy) == set()
+    assert imported_by("doctor", wanted=heavy) == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("data info nowhere.zip", ["nowhere.zip", "no such file"]),
+        ("data info pcam-mini --sheet sheet.jpg", ["--sheet sheet.jpg", ".png"]),
+        ("train nowhere --model cnn --out run", ["nowhere", "no such file"]),
+        ("train pcam-mini --model cnn --out run --epochs 0", ["epochs must be at least 1; got 0"]),
+        ("train pcam-mini --model cnn --out run --class-weight heavy", ["class_weight", "heavy"]),
+        ("train pcam-mini --model cnn --out run --option softmax", ["--option softmax", "KEY=VALUE"]),
+        ("predict nowhere.png --model run --out out.csv", ["nowhere.png"]),
+        ("predict pcam-mini --split none --model run --out out.csv", ["no split 'none'", "train, valid, test"]),
+    ],
+)
+def test_a_refusal_is_one_line(tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    refused(sentinode(*arguments.split()), *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_image_of_another_size_is_refused_by_name(tmp_path):
+    (tmp_path / "0").mkdir()
+    Image.new("RGB", (97, 96)).save(tmp_path / "0" / "wide.png")
+    refused(sentinode("data", "info", tmp_path), "wide.png", "97 × 96 px")
+    succeeded(sentinode("data", "info", tmp_path, "--fit", "crop"))
+
+
+def test_a_missing_run_and_a_missing_backend_are_refused(tmp_path, images):
+    arguments = ["--model", tmp_path / "no-run", "--out", tmp_path / "out.csv"]
+    refused(sentinode("predict", images / "test", *arguments), "no-run", "no such run directory")
+    done = sentinode("predict", images / "test", *arguments, KERAS_BACKEND="nonsense")
+    refused(done, "nonsense", "sentinode doctor")
+
+
+def test_data_info_shows_and_draws(tmp_path):
+    output = succeeded(sentinode("data", "info", "pcam-mini", "--sheet", tmp_path / "sheet.png"))
+    assert "class folders in a zip; 1,660 patches" in output
+    assert re.search(r"train +540 +540", output)
+    assert files_named(output) == [tmp_path / "sheet.png"]
+    with Image.open(tmp_path / "sheet.png") as picture:
+        assert picture.width > 1000
+
+
+def test_data_info_and_the_cache_speak_json(tmp_path, images):
+    cache = tmp_path / "cache"
+    found = json.loads(succeeded(sentinode("data", "info", images, "--json", "--cache", cache)))
+    assert found["kind"] == "Kaggle's histopathologic-cancer-detection"
+    assert found["counts"]["test"] == {"normal": 0, "tumour": 0, "unlabelled": 10}
+    listed = json.loads(succeeded(sentinode("data", "cache", "--json", "--cache", cache)))
+    assert sorted(entry["patches"] for entry in listed["entries"]) == [10, 32]
+    assert {entry["source"] for entry in listed["entries"]} == {str(images)}
+    assert "2 entries" in succeeded(sentinode("data", "cache", "--list", SENTINODE_CACHE=str(cache)))
+    cleared = json.loads(succeeded(sentinode("data", "cache", "--clear", "--json", "--cache", cache)))
+    assert cleared["freed_bytes"] == sum(entry["size_bytes"] for entry in listed["entries"])
+    assert "0 entries" in succeeded(sentinode("data", "cache", "--cache", cache))
+
+
+def test_the_demo_ends_by_naming_files_that_are_there(tmp_path):
+    done = sentinode("demo", "--out", tmp_path / "demo")
+    output = succeeded(done)
+    assert re.search(r"AUC 0\.\d{4}", output)
+    named = files_named(output)
+    assert {path.name for path in named} >= {"roc.png", "curves.png", "predictions.csv"}
+    assert all(path.stat().st_size > 0 for path in named)
+    assert done.stderr == ""
+
+
+def test_train_takes_options_and_does_nothing_when_it_is_done(tmp_path, images):
+    out = tmp_path / "run"
+    said = ["train", images, "--model", "cnn", "--out", out, "--epochs", 2, "--optimizer", "adam"]
+    said += ["--batch-size", 8, "--metrics", "accuracy,auc", "--class-weight", "balanced", "--seed", 3]
+    said += ["--schedule", "cosine", "--option", "output=softmax", "--option", "dense_units=4"]
+    done = sentinode(*said)
+    output = succeeded(done)
+    assert "held out for validation" in done.stderr
+    assert all(path.is_file() for path in files_named(output))
+    run = load_run(out)
+    assert run.model.output_shape == (None, 2)
+    assert (run.settings.optimizer, run.settings.seed, run.settings.metrics) == ("adam", 3, ("accuracy", "auc"))
+    assert {"accuracy", "auc", "val_auc"} <= set(run.history.columns)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    again = sentinode(*said, "--json")
+    assert json.loads(succeeded(again)) == {"run": str(out), **run.summary}
+    assert "nothing to do" in again.stderr
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+
+
+def test_evaluate_speaks_json(tmp_path, tiny_run):
+    done = sentinode("evaluate", "pcam-mini", "--model", tiny_run.path, "--out", tmp_path / "it", "--json")
+    assert json.loads(succeeded(done)) == json.loads((tmp_path / "it" / "metrics.json").read_text())
+
+
+def test_a_submission_is_the_same_from_images_and_from_hdf5(tmp_path, tiny_run, images):
+    tables = []
+    for source, name in ((images, "images"), (next(images.parent.glob("*_x.h5")), "hdf5")):
+        out = tmp_path / f"{name}.csv"
+        output = succeeded(sentinode("predict", source, "--model", tiny_run.path, "--out", out, "--kaggle"))
+        assert files_named(output) == [out, out.with_suffix(".json")]
+        tables.append(pd.read_csv(out).set_index("id").sort_index())
+    assert list(tables[0].columns) == ["label"]
+    assert list(tables[0].index) == sorted(path.stem for path in (images / "test").iterdir())
+    pd.testing.assert_frame_equal(*tables, rtol=1e-6)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
+def test_another_backend_never_imports_tensorflow(tmp_path, monkeypatch, images):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    script = (
+        "import sys\nfrom sentinode.cli.main import main\n"
+        "data, folder = sys.argv[1:]\n"
+        "run = folder + '/run'\n"
+        "assert main(['train', data, '--model', 'cnn', '--epochs', '1', '--out', run]) == 0\n"
+        "assert main(['evaluate', data, '--model', run]) == 0\n"
+        "assert main(['predict', data, '--split', 'test', '--model', run, '--out', folder + '/out.csv']) == 0\n"
+        "assert 'jax' in sys.modules and sys.modules.get('tensorflow') is None"
+    )
+    done = subprocess.run([sys.executable, "-c", script, images, tmp_path], capture_output=True, text=True, timeout=180)
+    succeeded(done)
+    assert len(pd.read_csv(tmp_path / "out.csv")) == 10
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["environment"]["backend"] == "jax"
+    assert (tmp_path / "run" / "evaluations" / "valid" / "roc.png").is_file()

@@ -1,0 +1,156 @@
+"""An evaluation: on which patches, with which numbers, and what is written."""
+
+import json
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn import metrics
+
+from sentinode import TrainConfig, build_model, evaluate, open_patches, train
+from sentinode.errors import DataError
+from sentinode.evaluation.evaluate import choose_split
+
+WRITTEN = {"metrics.json", "roc.png", "roc.csv", "confusion.png", "predictions.csv", "predictions.json"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("evaluation")
+
+
+@pytest.fixture(scope="module")
+def evaluation(tiny_run, mini, folder):
+    return evaluate(tiny_run, mini, out=folder)
+
+
+@pytest.fixture(scope="module")
+def held_out_run(mini, tmp_path_factory):
+    """A run on a source that has no validation split."""
+    patches = mini.split("train").select(range(0, 1080, 18))
+    out = tmp_path_factory.mktemp("runs") / "held-out"
+    return train(build_model("mlp", dense_units=1), patches, TrainConfig(epochs=1), out=out), patches
+
+
+def in_splits(patches, names) -> object:
+    return patches.select(np.flatnonzero(patches.table["split"].isin(names)))
+
+
+def test_everything_is_written(evaluation, folder):
+    assert {path.name for path in folder.iterdir()} == WRITTEN
+    for name in ("roc.png", "confusion.png"):
+        with Image.open(folder / name) as picture:
+            assert picture.format == "PNG"
+
+
+def test_the_numbers_follow_from_the_predictions(evaluation, folder, tiny_run):
+    table = pd.read_csv(folder / "predictions.csv", float_precision="round_trip")
+    found = json.loads((folder / "metrics.json").read_text())
+    assert list(table.columns) == ["id", "label", "probability", "logit"]
+    assert found["patches"] == {"normal": int((table.label == 0).sum()), "tumour": int((table.label == 1).sum())}
+    assert found["auc"] == pytest.approx(metrics.roc_auc_score(table.label, table.logit), abs=1e-12)
+    assert set(found["operating_points"]) == {"0.5", "validation"}
+    for name, threshold in (("0.5", 0.5), ("validation", tiny_run.threshold)):
+        point = found["operating_points"][name]
+        called = table.probability >= threshold
+        counts = metrics.confusion_matrix(table.label, called).ravel().tolist()
+        assert point["threshold"] == threshold
+        assert [
+            point[key] for key in ("true_negatives", "false_positives", "false_negatives", "true_positives")
+        ] == counts
+        assert point["accuracy"] == pytest.approx(metrics.accuracy_score(table.label, called))
+        assert point["sensitivity"] == pytest.approx(metrics.recall_score(table.label, called))
+        assert point["specificity"] == pytest.approx(metrics.recall_score(table.label, called, pos_label=0))
+        if called.any():
+            assert point["precision"] == pytest.approx(metrics.precision_score(table.label, called))
+            assert point["f1"] == pytest.approx(metrics.f1_score(table.label, called))
+
+
+def test_the_curve_follows_from_the_predictions(evaluation, folder):
+    table = pd.read_csv(folder / "predictions.csv", float_precision="round_trip")
+    curve = pd.read_csv(folder / "roc.csv", float_precision="round_trip")
+    fpr, tpr, thresholds = metrics.roc_curve(table.label, table.logit, drop_intermediate=False)
+    assert list(curve.columns) == ["false_positive_rate", "true_positive_rate", "logit_at_least"]
+    assert np.array_equal(curve.false_positive_rate, fpr)
+    assert np.array_equal(curve.true_positive_rate, tpr)
+    assert np.array_equal(curve.logit_at_least, thresholds)
+    assert metrics.auc(curve.false_positive_rate, curve.true_positive_rate) == pytest.approx(evaluation.auc)
+
+
+def test_what_is_returned_is_what_is_written(evaluation, folder):
+    assert evaluation.to_json() == json.loads((folder / "metrics.json").read_text())
+    assert f"AUC {evaluation.auc:.4f}" in str(evaluation)
+    assert evaluation.made_by["split"] == "test"
+    assert evaluation.table().loc["0.5", "accuracy"] == evaluation.points["0.5"].accuracy
+
+
+def test_it_is_written_into_the_run_when_no_folder_is_named(held_out_run):
+    run, patches = held_out_run
+    found = evaluate(run, patches)
+    assert {path.name for path in (run.path / "evaluations" / found.split).iterdir()} == WRITTEN
+
+
+def test_the_test_split_comes_first_then_the_validation_split(tiny_run, mini):
+    assert choose_split(tiny_run, mini, None)[0] == "test"
+    assert choose_split(tiny_run, in_splits(mini, ["train", "valid"]), None)[0] == "valid"
+    name, chosen = choose_split(tiny_run, mini, "train")
+    assert (name, set(chosen.table["split"])) == ("train", {"train"})
+
+
+def test_a_test_split_without_labels_is_passed_over(tiny_run, mini):
+    table = mini.table.assign(label=mini.table["label"].mask(mini.table["split"] == "test"))
+    unlabelled = type(mini)(mini.kind, mini.path, table, mini.pixels, mini.rows)
+    assert choose_split(tiny_run, unlabelled, None)[0] == "valid"
+    with pytest.raises(DataError, match="400 of 400 patches have no label"):
+        evaluate(tiny_run, unlabelled, "test")
+
+
+def test_without_a_split_the_held_out_patches_are_taken(held_out_run):
+    run, patches = held_out_run
+    for wish in (None, "valid"):
+        name, chosen = choose_split(run, patches, wish)
+        assert name == "valid"
+        assert chosen.table["id"].tolist() == list(run.made_split("valid"))
+    assert len(chosen) == 6
+
+
+def test_a_source_without_splits_is_taken_whole(tiny_run, mini):
+    bare = type(mini)(mini.kind, mini.path, mini.table.assign(split=None), mini.pixels, mini.rows)
+    name, chosen = choose_split(tiny_run, bare, None)
+    assert (name, len(chosen)) == ("all", len(mini))
+
+
+def test_without_any_labelled_split_the_splits_are_named(tiny_run, mini):
+    with pytest.raises(DataError, match=r"neither test nor valid .* \(there are: train\)"):
+        choose_split(tiny_run, mini.split("train"), None)
+    with pytest.raises(DataError, match=r"no split 'tset' \(splits here: train, valid, test\)"):
+        choose_split(tiny_run, mini, "tset")
+
+
+@pytest.mark.parametrize("part", ["train", "valid"])
+def test_the_runs_own_patches_are_met_with_a_warning(tiny_run, mini, tmp_path, caplog, part):
+    own = mini.select(range(0, len(mini), 20))
+    with caplog.at_level(logging.INFO, logger="sentinode"):
+        evaluate(tiny_run, own, part, out=tmp_path)
+    assert f"split {part}: these are the run's own {part} patches; figures on them flatter" in caplog.text
+
+
+def test_the_patches_of_a_test_are_not_warned_of(tiny_run, mini, tmp_path, caplog):
+    with caplog.at_level(logging.INFO, logger="sentinode"):
+        evaluate(tiny_run, mini.select(range(0, len(mini), 20)), "test", out=tmp_path)
+    assert "flatter" not in caplog.text
+
+
+def test_one_class_cannot_be_evaluated(tiny_run, mini, tmp_path):
+    normal = mini.select(np.flatnonzero((mini.table["label"] == 0).to_numpy(dtype=bool)))
+    with pytest.raises(DataError, match="a ROC curve needs both classes"):
+        evaluate(tiny_run, normal.split("valid"), out=tmp_path)
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_the_cache_of_an_evaluation_can_be_elsewhere(tiny_run, tmp_path):
+    patches = open_patches("pcam-mini", split="valid").select(range(80, 100))
+    evaluate(tiny_run, patches, out=tmp_path / "out", cache=tmp_path / "cache")
+    assert len(list((tmp_path / "cache").glob("*/pixels.npy"))) == 1

@@ -1,0 +1,106 @@
+"""Every figure is a readable png of a sensible size, and the same numbers give the same bytes."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from sentinode.plots.learning import draw_learning_curves
+from sentinode.plots.roc import draw_confusion, draw_roc
+from sentinode.plots.sheet import draw_sheet
+
+CURVE = (np.array([0, 0.1, 0.4, 1]), np.array([0, 0.6, 0.9, 1]), 0.84)
+HISTORY = pd.DataFrame(
+    {
+        "epoch": [1, 2, 3],
+        "loss": [0.7, 0.6, 0.5],
+        "val_loss": [0.65, 0.58, 0.61],
+        "accuracy": [0.5, 0.6, 0.7],
+        "val_accuracy": [0.5, 0.7, 0.65],
+    }
+)
+PATCHES = np.random.default_rng(0).integers(0, 256, (5, 96, 96, 3), dtype=np.uint8)
+SHEET = [("normal: 5 of 9", "normal", PATCHES), ("tumour: 2 of 2", "tumour", PATCHES[:2])]
+
+DRAWINGS = {
+    "one ROC curve": lambda path: draw_roc({"model": CURVE}, path),
+    "many ROC curves": lambda path: draw_roc(
+        {f"curve {number}": CURVE for number in range(6)},
+        path,
+        [("threshold 0.5", 0.1, 0.6)],
+        title="valid, 20 patches",
+    ),
+    "confusion": lambda path: draw_confusion([[1200, 30], [5, 0]], path, title="valid\nthreshold 0.4"),
+    "confusion without tumour": lambda path: draw_confusion([[3, 1], [0, 0]], path),
+    "learning": lambda path: draw_learning_curves(HISTORY, 2, path),
+    "learning, one epoch": lambda path: draw_learning_curves(HISTORY[:1], 1, path),
+    "sheet": lambda path: draw_sheet(SHEET, path, title="a folder", columns=4),
+}
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_a_figure_is_a_png_that_is_the_same_each_time(name, tmp_path):
+    one, other = tmp_path / "one.png", tmp_path / "deep" / "other.png"
+    DRAWINGS[name](one)
+    DRAWINGS[name](other)
+    assert one.read_bytes() == other.read_bytes()
+    with Image.open(one) as picture:
+        assert picture.format == "PNG"
+        assert all(300 < side < 2500 for side in picture.size)
+        grey = np.asarray(picture.convert("L"))
+    assert grey.max() - grey.min() > 100
+    assert 5_000 < one.stat().st_size < 1_000_000
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["one.png"]
+
+
+def bytes_of(draw, path: Path) -> bytes:
+    draw(path)
+    return path.read_bytes()
+
+
+def test_other_numbers_give_another_picture(tmp_path):
+    file = tmp_path / "it.png"
+    lower = (CURVE[0], CURVE[1] * 0.9, 0.7)
+    assert bytes_of(lambda p: draw_roc({"model": CURVE}, p), file) != bytes_of(
+        lambda p: draw_roc({"model": lower}, p), file
+    )
+    assert bytes_of(lambda p: draw_confusion([[2, 1], [1, 2]], p), file) != bytes_of(
+        lambda p: draw_confusion([[2, 1], [1, 3]], p), file
+    )
+    assert bytes_of(lambda p: draw_learning_curves(HISTORY, 2, p), file) != bytes_of(
+        lambda p: draw_learning_curves(HISTORY, 3, p), file
+    )
+
+
+def test_a_metric_that_was_measured_gets_a_panel(tmp_path):
+    with_auc = HISTORY.assign(auc=[0.5, 0.6, 0.7], val_auc=[0.5, 0.6, 0.65])
+    widths = []
+    for history in (HISTORY.drop(columns=["accuracy", "val_accuracy"]), HISTORY, with_auc):
+        draw_learning_curves(history, 2, tmp_path / "it.png")
+        with Image.open(tmp_path / "it.png") as picture:
+            widths.append(picture.width)
+    assert widths == [widths[0], 2 * widths[0], 3 * widths[0]]
+
+
+def test_a_sheet_shows_its_patches_pixel_by_pixel(tmp_path):
+    grey = np.full((3, 96, 96, 3), 10, np.uint8)
+    for number, colour in enumerate([(200, 30, 60), (20, 180, 90), (40, 60, 220)]):
+        grey[number] = colour
+    draw_sheet([("normal: 3", "normal", grey)], tmp_path / "it.png", columns=3)
+    with Image.open(tmp_path / "it.png") as picture:
+        pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+    for patch in grey:
+        # Without the frames, more than four fifths of each patch are seen unchanged.
+        assert (pixels == patch[0, 0]).all(axis=1).sum() > 0.8 * 96 * 96
+    assert len(pixels) > 3 * 96 * 96
+
+
+def test_a_sheet_grows_with_its_rows(tmp_path):
+    heights = []
+    for count in (4, 5):
+        draw_sheet([("tumour", "tumour", PATCHES[:count])], tmp_path / "it.png", columns=4)
+        with Image.open(tmp_path / "it.png") as picture:
+            heights.append(picture.height)
+    assert heights[1] - heights[0] == pytest.approx(102, abs=1)

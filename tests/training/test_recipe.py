@@ -1,0 +1,185 @@
+"""The classic recipe as data: exactly what Keras is told, by default and by every setting."""
+
+import keras
+import numpy as np
+import pytest
+
+from sentinode import TrainConfig, build_model
+from sentinode.errors import ModelError
+from sentinode.training.compiling import compile_model
+
+STEPS = 10
+SGD = {
+    "name": "sgd",
+    "learning_rate": pytest.approx(0.01, rel=1e-6),
+    "weight_decay": None,
+    "clipnorm": None,
+    "global_clipnorm": None,
+    "clipvalue": None,
+    "use_ema": False,
+    "ema_momentum": 0.99,
+    "ema_overwrite_frequency": None,
+    "loss_scale_factor": None,
+    "gradient_accumulation_steps": None,
+    "momentum": 0.95,
+    "nesterov": False,
+}
+
+
+def compiled(output: str = "sigmoid", **settings) -> keras.Model:
+    model = build_model("cnn", first_filters=1, second_filters=1, dense_units=1, output=output)
+    compile_model(model, TrainConfig(**settings), steps_per_epoch=STEPS)
+    return model
+
+
+def rate_at(model: keras.Model, step: float) -> float:
+    return float(keras.ops.convert_to_numpy(model.optimizer._learning_rate(step)))
+
+
+def loss_of(model: keras.Model, truth: list, given: list) -> float:
+    return float(keras.ops.mean(keras.losses.get(model.loss)(np.float32(truth), np.float32(given))))
+
+
+@pytest.mark.parametrize(("output", "loss"), [("sigmoid", "binary"), ("softmax", "categorical")])
+def test_the_defaults_are_the_recipe_of_the_course(output, loss):
+    model = build_model("cnn", output=output)
+    compile_model(model, TrainConfig(), steps_per_epoch=STEPS)
+    told = model.get_compile_config()
+    told.pop("jit_compile")  # Keras decides that by backend and device.
+    optimizer = told.pop("optimizer")
+    assert (optimizer["module"], optimizer["class_name"]) == ("keras.optimizers", "SGD")
+    assert optimizer["config"] == {**SGD, "name": optimizer["config"]["name"]}
+    assert told == {
+        "loss": f"{loss}_crossentropy",
+        "loss_weights": None,
+        "metrics": ["accuracy"],
+        "weighted_metrics": None,
+        "run_eagerly": False,
+        "steps_per_execution": 1,
+    }
+
+
+def test_the_other_defaults_are_those_of_the_course():
+    settings = TrainConfig().to_json()
+    chosen = ("epochs", "batch_size", "learning_rate", "momentum", "nesterov", "schedule", "class_weight")
+    assert [settings[name] for name in chosen] == [3, 32, 0.01, 0.95, False, "constant", "none"]
+    assert (settings["early_stopping"], settings["label_smoothing"], settings["weight_decay"]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("output", ["sigmoid", "softmax"])
+def test_the_layers_are_configured_as_a_student_would_write_them(output):
+    layers = keras.layers
+    written = [
+        layers.Rescaling(1 / 255, name="scale"),
+        layers.Conv2D(32, (3, 3), padding="same", activation="relu", name="conv_1"),
+        layers.MaxPooling2D(pool_size=(4, 4), name="pool_1"),
+        layers.Conv2D(64, (3, 3), padding="same", activation="relu", name="conv_2"),
+        layers.MaxPooling2D(pool_size=(4, 4), name="pool_2"),
+        layers.Flatten(name="flatten"),
+        layers.Dense(64, activation="relu", name="dense"),
+        layers.Dense(1 if output == "sigmoid" else 2, activation=output, name="probability"),
+    ]
+    model = build_model("cnn", output=output)
+    assert [layer.get_config() for layer in model.layers] == [layer.get_config() for layer in written]
+    assert [type(layer) for layer in model.layers] == [type(layer) for layer in written]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("sgd", "SGD"), ("adam", "Adam"), ("adamw", "AdamW"), ("nadam", "Nadam"), ("rmsprop", "RMSprop")],
+)
+def test_every_optimizer_is_the_one_it_is_called(name, kind):
+    optimizer = compiled(optimizer=name, learning_rate=0.002, weight_decay=0.1).optimizer
+    assert type(optimizer) is getattr(keras.optimizers, kind)
+    assert float(keras.ops.convert_to_numpy(optimizer.learning_rate)) == pytest.approx(0.002)
+    assert optimizer.weight_decay == 0.1
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "nadam", "rmsprop"])
+def test_weights_do_not_decay_unless_asked(name):
+    assert compiled(optimizer=name).optimizer.weight_decay is None
+
+
+def test_adamw_does_not_decay_unless_asked():
+    assert compiled(optimizer="adamw").optimizer.weight_decay == 0
+
+
+def test_momentum_and_nesterov_reach_the_optimizer():
+    assert compiled(momentum=0.5).optimizer.momentum == 0.5
+    assert compiled(optimizer="rmsprop", momentum=0.5).optimizer.momentum == 0.5
+    assert compiled(nesterov=True).optimizer.nesterov is True
+
+
+def test_a_constant_rate_is_a_number():
+    rate = compiled(learning_rate=0.3).get_compile_config()["optimizer"]["config"]["learning_rate"]
+    assert rate == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear"])
+def test_a_schedule_starts_at_the_rate_and_ends_at_zero(schedule):
+    model = compiled(schedule=schedule, epochs=4, learning_rate=0.2)
+    last = 4 * STEPS
+    assert rate_at(model, 0) == pytest.approx(0.2)
+    assert rate_at(model, last / 2) == pytest.approx(0.1, rel=1e-5)
+    assert 0 < rate_at(model, last - 1) < 0.2 / last + 1e-6
+    assert rate_at(model, last) == pytest.approx(0, abs=1e-7)
+    rates = [rate_at(model, step) for step in range(last + 1)]
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_a_quarter_of_the_way_tells_cosine_from_linear():
+    quarter = {name: rate_at(compiled(schedule=name, epochs=4), STEPS) for name in ("cosine", "linear")}
+    assert quarter["linear"] == pytest.approx(0.01 * 0.75, rel=1e-5)
+    assert quarter["cosine"] == pytest.approx(0.01 * (1 + np.cos(np.pi / 4)) / 2, rel=1e-5)
+
+
+def test_a_warm_up_rises_from_zero_to_the_rate():
+    model = compiled(schedule="cosine", warmup_epochs=1.5, epochs=4, learning_rate=0.2)
+    assert rate_at(model, 0) == 0
+    assert rate_at(model, 5) == pytest.approx(0.2 / 3, rel=1e-5)
+    assert rate_at(model, 15) == pytest.approx(0.2, rel=1e-5)
+    assert rate_at(model, 27.5) == pytest.approx(0.1, rel=1e-5)
+    assert rate_at(model, 40) == pytest.approx(0, abs=1e-7)
+
+
+def test_a_focal_loss_turns_from_easy_patches():
+    model = compiled(loss="focal")
+    easy, hard = loss_of(model, [[1]], [[0.9]]), loss_of(model, [[1]], [[0.1]])
+    assert easy == pytest.approx(-np.log(0.9) * 0.1**2, rel=1e-4)
+    assert hard == pytest.approx(-np.log(0.1) * 0.9**2, rel=1e-4)
+
+
+def test_a_focal_loss_works_on_a_softmax():
+    model = compiled("softmax", loss="focal")
+    given = loss_of(model, [[0, 1]], [[0.1, 0.9]])
+    assert 0 < given < loss_of(model, [[0, 1]], [[0.9, 0.1]])
+
+
+@pytest.mark.parametrize("loss", ["crossentropy", "focal"])
+@pytest.mark.parametrize("output", ["sigmoid", "softmax"])
+def test_label_smoothing_moves_targets_to_one_half(output, loss):
+    smooth, plain = compiled(output, loss=loss, label_smoothing=0.2), compiled(output, loss=loss)
+    hard, soft = ([[1]], [[0.9]]) if output == "sigmoid" else ([[0, 1]], [[0.1, 0.9]])
+    given = [[0.7]] if output == "sigmoid" else [[0.3, 0.7]]
+    assert loss_of(smooth, hard, given) == pytest.approx(loss_of(plain, soft, given), rel=1e-5)
+
+
+def test_metrics_are_those_that_were_asked_for():
+    assert compiled(metrics=("accuracy", "auc")).get_compile_config()["metrics"][0] == "accuracy"
+    (auc,) = compiled(metrics=("auc",)).get_compile_config()["metrics"]
+    assert (auc["class_name"], auc["config"]["name"]) == ("AUC", "auc")
+
+
+def test_classes_weigh_what_was_asked():
+    assert TrainConfig().class_weights((30, 10)) is None
+    assert TrainConfig(class_weight="1,3").class_weights((30, 10)) == {0: 1, 1: 3}
+    balanced = TrainConfig(class_weight="balanced").class_weights((30, 10))
+    assert balanced[0] * 30 == pytest.approx(balanced[1] * 10)
+    assert balanced[0] * 30 + balanced[1] * 10 == pytest.approx(40)
+
+
+@pytest.mark.parametrize("units", [3, 10])
+def test_a_model_with_another_output_is_refused(units):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units)], name="wide")
+    with pytest.raises(ModelError, match=rf"'wide' gives \(None, {units}\)"):
+        compile_model(model, TrainConfig(), steps_per_epoch=STEPS)

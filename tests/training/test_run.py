@@ -1,0 +1,249 @@
+"""A run directory: what is in it, that it stands by itself, and what is refused."""
+
+import json
+import logging
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from sentinode import SentinodeError, TrainConfig, build_model, load_run, predict, train
+from sentinode.errors import RunError
+
+JSONS = {"config.json", "model.json", "summary.json", "valid_predictions.json"}
+WEIGHTS = {"best.weights.h5", "final.weights.h5", "model.keras"}
+TABLES = {"history.csv", "history.jsonl", "valid_predictions.csv", "curves.png"}
+
+
+@pytest.fixture(scope="module")
+def few(mini):  # The patches of `tiny_run`.
+    return mini.select(range(0, len(mini), 20))
+
+
+@pytest.fixture(scope="module")
+def stopped_run(few, tmp_path_factory):
+    """A run that early stopping ended, so that its last epoch is not its best."""
+    config = TrainConfig(epochs=40, early_stopping=1, learning_rate=0.05, metrics=("accuracy", "auc"))
+    return train(build_model("cnn"), few, config, out=tmp_path_factory.mktemp("runs") / "stopped")
+
+
+@pytest.fixture
+def copied(tiny_run, tmp_path):
+    return Path(shutil.copytree(tiny_run.path, tmp_path / "copied"))
+
+
+def weights_of(run, which: str) -> bytes:
+    return b"".join(array.tobytes() for array in run.load_model(which).get_weights())
+
+
+def validation_loss(model, patches) -> float:
+    probability = np.clip(model.predict_on_batch(patches.read())[:, 0].astype(np.float64), 1e-7, 1 - 1e-7)
+    return float(-np.log(np.where(patches.labels == 1, probability, 1 - probability)).mean())
+
+
+def state(folder: Path) -> dict:
+    return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(folder.rglob("*"))}
+
+
+def test_a_run_has_all_its_files(tiny_run):
+    there = {path.name for path in tiny_run.path.iterdir()}
+    assert there == JSONS | WEIGHTS | TABLES | {"tensorboard"}
+    for part in ("train", "valid"):
+        assert len(list((tiny_run.path / "tensorboard" / part).glob("*tfevents*"))) == 1
+
+
+def test_a_run_knows_how_it_was_made(tiny_run, few):
+    config = tiny_run.config
+    assert tiny_run.settings == TrainConfig(epochs=1)
+    assert config["model"] == {"name": "cnn", "trainable_parameters": 166_977}
+    for part in ("train", "valid"):
+        patches = few.split(part)
+        about = config["data"][part]
+        assert (about["normal"], about["tumour"]) == ((patches.labels == 0).sum(), (patches.labels == 1).sum())
+        assert about["fingerprint"] == patches.fingerprint
+    assert {"keras", "backend", "python", "threads", "sentinode"} <= set(config["environment"])
+    assert 0 <= tiny_run.threshold <= 1
+
+
+def test_a_moved_run_loads_and_predicts_the_same(tiny_run, few, copied, tmp_path):
+    before = predict(tiny_run, few).table
+    moved = shutil.move(copied, tmp_path / "elsewhere" / "under another name")
+    after = predict(load_run(moved), few).table
+    pd.testing.assert_frame_equal(before, after, check_exact=True)
+
+
+def test_training_a_finished_run_again_changes_nothing(few, copied, caplog):
+    before = state(copied)
+    with caplog.at_level(logging.INFO, logger="sentinode"):
+        run = train(build_model("cnn"), few, TrainConfig(epochs=1), out=copied)
+    assert state(copied) == before
+    assert run.path == copied
+    assert "finished; nothing to do" in caplog.text
+
+
+def test_a_finished_run_refuses_other_settings_models_and_data(few, copied):
+    before = state(copied)
+    same = TrainConfig(epochs=1)
+    first = few.split("train").table["id"].iloc[0]
+    without = few.select(np.flatnonzero(few.table["id"] != first))
+    others = [
+        (build_model("cnn"), few, TrainConfig(epochs=2, momentum=0.5), ["epochs 1, now 2", "momentum 0.95, now 0.5"]),
+        (build_model("cnn", dense_units=8), few, same, ["the model (cnn, now cnn, or its options)"]),
+        (build_model("mlp", dense_units=2), few, same, ["the model (cnn, now mlp"]),
+        (build_model("cnn"), without, same, ["the train patches"]),
+    ]
+    for model, patches, config, words in others:
+        with pytest.raises(RunError) as refused:
+            train(model, patches, config, out=copied)
+        message = str(refused.value)
+        assert "\n" not in message
+        assert all(word in message for word in [str(copied), "--out", *words]), message
+    assert state(copied) == before
+
+
+@pytest.mark.parametrize("file", ["thesis.txt", "config.json"])
+def test_a_directory_of_something_else_is_refused_and_kept(few, tmp_path, file):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "precious.txt").write_text("years of work")
+    (tmp_path / file).write_text('{"name": "another project"}')
+    before = state(tmp_path)
+    with pytest.raises(RunError, match="not a run"):
+        train(build_model("cnn"), few, TrainConfig(epochs=1), out=tmp_path)
+    assert state(tmp_path) == before
+
+
+def test_an_empty_directory_is_taken_and_an_unfinished_run_is_made_anew(few, copied):
+    (copied / "summary.json").unlink()
+    with pytest.raises(RunError, match="has not ended"):
+        load_run(copied)
+    assert train(build_model("cnn"), few, TrainConfig(epochs=1), out=copied).summary["epochs"] == 1
+    empty = copied / "empty"
+    empty.mkdir()
+    assert len(train(build_model("mlp", dense_units=1), few, TrainConfig(epochs=1), out=empty).history) == 1
+
+
+@pytest.mark.parametrize("name", sorted((JSONS | WEIGHTS) - {"model.keras", "valid_predictions.json"}))
+@pytest.mark.parametrize("damage", ["missing", "truncated", "emptied"])
+def test_a_damaged_run_is_refused_in_one_line(copied, few, name, damage):
+    file = copied / name
+    content = file.read_bytes()
+    file.unlink()
+    if damage == "truncated":
+        file.write_bytes(content[: len(content) // 2])
+    elif damage == "emptied":
+        file.write_bytes(b"{}" if file.suffix == ".json" else b"")
+    with pytest.raises(SentinodeError) as refused:
+        run = load_run(copied)
+        run.load_model("final")
+        predict(run, few.select([0]))
+        _ = run.config["data"], run.settings
+    message = str(refused.value)
+    assert "\n" not in message
+    if damage != "missing" or name not in ("config.json", "summary.json"):
+        assert name in message
+
+
+@pytest.mark.parametrize("name", ["model.json", "config.json"])
+@pytest.mark.parametrize("content", [None, "{", "{}"])
+def test_a_damaged_run_cannot_be_trained_again(copied, few, name, content):
+    (copied / name).unlink()
+    if content:
+        (copied / name).write_text(content)
+    with pytest.raises(SentinodeError) as refused:
+        train(build_model("cnn"), few, TrainConfig(epochs=1), out=copied)
+    assert "\n" not in str(refused.value)
+
+
+def test_weights_of_another_network_are_refused(copied):
+    build_model("cnn", dense_units=8).save_weights(copied / "best.weights.h5")
+    with pytest.raises(RunError, match=r"best\.weights\.h5: not readable as weights") as refused:
+        _ = load_run(copied).model
+    assert "\n" not in str(refused.value)
+
+
+def test_what_is_no_run_is_refused(tiny_run, tmp_path):
+    with pytest.raises(RunError, match="no such run directory"):
+        load_run(tmp_path / "nowhere")
+    with pytest.raises(RunError, match="not a run directory"):
+        load_run(tmp_path)
+    with pytest.raises(RunError, match="weights must be one of best, final; got 'worst'"):
+        tiny_run.load_model("worst")
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(tiny_run, few, tmp_path):
+    again = train(build_model("cnn"), few, TrainConfig(epochs=1), out=tmp_path / "again")
+    other = train(build_model("cnn"), few, TrainConfig(epochs=1, seed=1), out=tmp_path / "other")
+    for which in ("best", "final"):
+        assert weights_of(again, which) == weights_of(tiny_run, which)
+        assert weights_of(other, which) != weights_of(tiny_run, which)
+
+
+def test_early_stopping_stops_and_the_best_weights_are_of_the_best_epoch(stopped_run, few):
+    losses = stopped_run.history["val_loss"]
+    assert 1 < len(losses) < 40
+    assert losses.argmin() == len(losses) - 2
+    assert stopped_run.summary["best_epoch"] == len(losses) - 1
+    valid = few.split("valid")
+    assert validation_loss(stopped_run.model, valid) == pytest.approx(losses.min(), rel=1e-4)
+    assert validation_loss(stopped_run.load_model("final"), valid) == pytest.approx(losses.iloc[-1], rel=1e-4)
+
+
+def test_history_is_the_same_in_every_form(stopped_run):
+    history = pd.read_csv(stopped_run.path / "history.csv", float_precision="round_trip").set_index("epoch")
+    lines = (stopped_run.path / "history.jsonl").read_text().splitlines()
+    from_json = pd.DataFrame([json.loads(line) for line in lines]).set_index("epoch")
+    pd.testing.assert_frame_equal(from_json, history, check_exact=True)
+    assert list(history.index) == list(range(1, len(history) + 1))
+    seen = []
+    for part in ("train", "valid"):
+        events = EventAccumulator(str(stopped_run.path / "tensorboard" / part)).Reload()
+        for tag in events.Tags()["scalars"]:
+            column = f"val_{tag}" if part == "valid" else tag
+            points = {event.step: event.value for event in events.Scalars(tag)}
+            assert points == {epoch: np.float32(value) for epoch, value in history[column].items()}
+            seen.append(column)
+    assert sorted(seen) == sorted(history.columns)
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_training_that_diverges_ends_in_one_line(few, tmp_path, epochs):
+    with pytest.raises(RunError, match="lower the learning rate") as refused:
+        train(build_model("cnn"), few, TrainConfig(learning_rate=1e6, epochs=epochs), out=tmp_path / "run")
+    assert "\n" not in str(refused.value)
+    with pytest.raises(RunError, match="has not ended"):
+        load_run(tmp_path / "run")
+
+
+def test_a_source_without_validation_gets_a_split_that_is_written_down(mini, tmp_path, caplog):
+    patches = mini.split("train").select(range(0, 1080, 9))
+    with caplog.at_level(logging.INFO, logger="sentinode"):
+        run = train(build_model("mlp", dense_units=1), patches, TrainConfig(epochs=1), out=tmp_path / "run")
+    assert "12 of its training patches, a tenth, are held out for validation" in caplog.text
+    table = pd.read_csv(run.path / "splits.csv")
+    assert sorted(table["id"]) == sorted(patches.table["id"])
+    assert not table["id"].duplicated().any()
+    labels = table.merge(patches.table[["id", "label"]], on="id").query("split == 'valid'")["label"]
+    assert (len(labels), labels.sum()) == (12, 6)
+    assert run.made_split("valid") == table["id"][table["split"] == "valid"].tolist()
+    assert run.config["data"]["valid"]["held_out_from_train"] is True
+
+
+def test_the_whole_model_opens_in_plain_keras(tiny_run, few, tmp_path):
+    np.save(tmp_path / "pixels.npy", few.read(range(8)))
+    script = (
+        "import sys, keras, numpy as np\n"
+        f"model = keras.saving.load_model({str(tiny_run.path / 'model.keras')!r})\n"
+        f"given = model.predict_on_batch(np.load({str(tmp_path / 'pixels.npy')!r}))\n"
+        f"np.save({str(tmp_path / 'given.npy')!r}, given)\n"
+        "assert not any(name.startswith('sentinode') for name in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert np.load(tmp_path / "given.npy") == pytest.approx(
+        tiny_run.model.predict_on_batch(few.read(range(8))), rel=1e-6
+    )
