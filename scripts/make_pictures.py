@@ -1,6 +1,6 @@
 """Draw the pictures of the README with the demo that it names.
 
-    python scripts/make_pictures.py
+python scripts/make_pictures.py
 """
 
 import shutil

@@ -1,6 +1,6 @@
 """Run ``docs/notebooks/first-steps.ipynb`` from top to bottom and keep its outputs.
 
-    python scripts/run_notebook.py
+python scripts/run_notebook.py
 """
 
 import tempfile

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from sentinode import PatchSet
+from sentinode import PatchSet, open_patches
 from sentinode.errors import DataError
 
 FORMATS = {"png": "PNG", "tif": "TIFF", "jpg": "JPEG"}
@@ -214,3 +214,11 @@ def refused(call: Callable[[], Any], *named: str, error: type[Exception] = DataE
     for text in named:
         assert text in line, f"{text!r} is not in {line!r}"
     return line
+
+
+def accepted_or_refused(path: Path) -> None:
+    """Check that a source, damaged anyhow, gives whole patches or one line that names it."""
+    try:
+        assert open_patches(path).read().shape[1:] == (96, 96, 3)
+    except DataError as refusal:
+        assert path.name in str(refusal) and "\n" not in str(refusal)

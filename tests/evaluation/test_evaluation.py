@@ -46,7 +46,7 @@ def test_everything_is_written(evaluation, folder):
 
 
 def test_the_numbers_follow_from_the_predictions(evaluation, folder, tiny_run):
-    table = pd.read_csv(folder / "predictions.csv", float_precision="round_trip")
+    table = pd.read_csv(folder / "predictions.csv")
     found = json.loads((folder / "metrics.json").read_text())
     assert list(table.columns) == ["id", "label", "probability", "logit"]
     assert found["patches"] == {"normal": int((table.label == 0).sum()), "tumour": int((table.label == 1).sum())}
@@ -69,8 +69,8 @@ def test_the_numbers_follow_from_the_predictions(evaluation, folder, tiny_run):
 
 
 def test_the_curve_follows_from_the_predictions(evaluation, folder):
-    table = pd.read_csv(folder / "predictions.csv", float_precision="round_trip")
-    curve = pd.read_csv(folder / "roc.csv", float_precision="round_trip")
+    table = pd.read_csv(folder / "predictions.csv")
+    curve = pd.read_csv(folder / "roc.csv")
     fpr, tpr, thresholds = metrics.roc_curve(table.label, table.logit, drop_intermediate=False)
     assert list(curve.columns) == ["false_positive_rate", "true_positive_rate", "logit_at_least"]
     assert np.array_equal(curve.false_positive_rate, fpr)
@@ -129,12 +129,17 @@ def test_without_any_labelled_split_the_splits_are_named(tiny_run, mini):
         choose_split(tiny_run, mini, "tset")
 
 
-@pytest.mark.parametrize("part", ["train", "valid"])
-def test_the_runs_own_patches_are_met_with_a_warning(tiny_run, mini, tmp_path, caplog, part):
-    own = mini.select(range(0, len(mini), 20))
-    with caplog.at_level(logging.INFO, logger="sentinode"):
-        evaluate(tiny_run, own, part, out=tmp_path)
-    assert f"split {part}: these are the run's own {part} patches; figures on them flatter" in caplog.text
+def test_patches_that_were_trained_on_are_met_with_a_warning_in_whatever_set_they_come(
+    tiny_run, mini, tmp_path, caplog
+):
+    evaluate(tiny_run, mini.select(range(0, len(mini), 10)), "train", out=tmp_path)
+    assert "split train: 54 of these patches were trained on; figures on them flatter" in caplog.text
+
+
+def test_the_runs_own_validation_patches_are_met_with_a_warning(tiny_run, mini, tmp_path, caplog):
+    evaluate(tiny_run, mini.select(range(0, len(mini), 20)), "valid", out=tmp_path)
+    assert "threshold and best epoch were chosen on these very patches" in caplog.text
+    assert "trained on" not in caplog.text
 
 
 def test_the_patches_of_a_test_are_not_warned_of(tiny_run, mini, tmp_path, caplog):

@@ -177,7 +177,7 @@ def _check_room(patches: PatchSet, root: Path) -> None:
             f"{root}: {len(patches):,} decoded patches take {need / 1e6:,.0f} MB and {free / 1e6:,.0f} MB are free; "
             "free some room, or name another folder with --cache or $SENTINODE_CACHE"
         )
-    log.info("decoding %s patches once, into %s (%.0f MB)", f"{len(patches):,}", root, need / 1e6)
+    log.info("decoding into %s, once: %s patches, %.0f MB", root, f"{len(patches):,}", need / 1e6)
 
 
 def _fill(patches: PatchSet, part: Path) -> None:

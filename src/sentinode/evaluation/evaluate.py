@@ -61,9 +61,11 @@ def evaluate(
     _ = chosen.labels  # A missing label is found before the minutes of prediction.
     chosen = chosen.cached(cache)
     where = f"{patches.path}, split {name}" if name != "all" else patches.path
-    for part in ("train", "valid"):
-        if run.config["data"][part]["fingerprint"] == chosen.fingerprint:
-            log.info("%s: these are the run's own %s patches; figures on them flatter", where, part)
+    trained_on = run.trained_on(chosen.table["sha1"])
+    if trained_on:
+        log.warning("%s: %s of these patches were trained on; figures on them flatter", where, f"{trained_on:,}")
+    if run.config["data"]["valid"]["fingerprint"] == chosen.fingerprint:
+        log.warning("%s: threshold and best epoch were chosen on these very patches; figures flatter a little", where)
     predictions = predict(run, chosen, {"split": name, "fingerprint": chosen.fingerprint})
     evaluation = Evaluation.from_predictions(predictions, where, name, run.threshold)
     write_evaluation(evaluation, predictions, Path(out) if out else run.path / "evaluations" / name)

@@ -89,8 +89,9 @@ class Predictions:
             Not there, or not such a csv.
         """
         try:
-            types = {"id": "str", "label": "Int8", "probability": "float64", "logit": "float64"}
-            table = pd.read_csv(path, dtype=types, float_precision="round_trip")
+            table = pd.read_csv(path, dtype={"id": "str", "label": "Int8", "probability": "str", "logit": "str"})
+            for name in {"probability", "logit"} & set(table.columns):
+                table[name] = table[name].map(float)  # Python reads every digit; pandas' parser may miss the last.
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: not a readable predictions csv ({error})") from error
         missing = {"id", "probability", "logit"} - set(table.columns)

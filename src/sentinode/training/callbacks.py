@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import pandas as pd
 
+from sentinode.errors import RunError
 from sentinode.progress import progress_bar
 from sentinode.storage import whole_file
 from sentinode.training.tensorboard import EventWriter
@@ -49,6 +50,25 @@ class ProgressBar(keras.callbacks.Callback):
         self._open.close()
 
 
+class RefuseDivergence(keras.callbacks.Callback):
+    """Ends a training whose loss is not a number any more: nothing after it could be used."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Look at the epoch's losses.
+
+        Raises
+        ------
+        RunError
+            One of them is not finite.
+        """
+        for name in ("loss", "val_loss"):
+            value = float((logs or {})[name])
+            if not math.isfinite(value):
+                raise RunError(
+                    f"{name} is {value} in epoch {epoch + 1}: the training diverged; lower the learning rate"
+                )
+
+
 class BestWeights(keras.callbacks.Callback):
     """Keeps the weights of the epoch with the lowest validation loss, whole at any moment.
 
@@ -56,20 +76,28 @@ class BestWeights(keras.callbacks.Callback):
     ----------
     path
         A ``.weights.h5`` file.
+    twin
+        The same architecture, not compiled, so that the optimiser's state does not go into the file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, twin: keras.Model) -> None:
         super().__init__()
-        self._path = path
-        self.lowest = math.inf
+        self._path, self._twin = path, twin
+        self._lowest = math.inf
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Save when this epoch is the best so far."""
         loss = float((logs or {})["val_loss"])
-        if loss < self.lowest:
-            self.lowest = loss
-            with whole_file(self._path) as beside:
-                self.model.save_weights(beside)
+        if loss < self._lowest:
+            self._lowest = loss
+            self._twin.set_weights(self.model.get_weights())
+            save_weights(self._twin, self._path)
+
+
+def save_weights(model: keras.Model, path: Path) -> None:
+    """Write a ``.weights.h5`` file, whole or not at all."""
+    with whole_file(path) as beside:
+        model.save_weights(beside)
 
 
 class HistoryFiles(keras.callbacks.Callback):

@@ -53,6 +53,7 @@ def _optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.optimizers.Op
     common: dict[str, Any] = {
         "learning_rate": _learning_rate(config, steps_per_epoch),
         "weight_decay": config.weight_decay or None,
+        "name": config.optimizer,  # Keras would number it through the life of the process.
     }
     if config.optimizer == "sgd":
         return keras.optimizers.SGD(momentum=config.momentum, nesterov=config.nesterov, **common)

@@ -107,13 +107,12 @@ class TrainConfig:
 
 def _check_type(setting: Field[Any], value: Any) -> None:
     """Refuse values of another type; a whole number will do for a real one, and True is no number."""
-    allowed = {int: (int,), float: (int, float), bool: (bool,), str: (str,)}.get(setting.type, (tuple,))  # type: ignore[arg-type]
-    items = value if isinstance(value, tuple) else ()
-    if not isinstance(value, allowed) or (isinstance(value, bool) and setting.type is not bool):
-        words = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
-        raise ConfigError(f"{setting.name} must be {words.get(setting.type, 'several texts')}; got {value!r}")  # type: ignore[call-overload]
-    if not all(isinstance(item, str) for item in items):
-        raise ConfigError(f"{setting.name} must be several texts; got {value!r}")
+    kind = type(setting.default)
+    allowed = (int, float) if kind is float else kind
+    words = {int: "a whole number", float: "a number", bool: "True or False", str: "a text", tuple: "several texts"}
+    texts = all(isinstance(item, str) for item in value) if isinstance(value, tuple) else True
+    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool) or not texts:
+        raise ConfigError(f"{setting.name} must be {words[kind]}; got {value!r}")
 
 
 def _check_value(name: str, value: Any, about: Any) -> None:

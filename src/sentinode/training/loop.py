@@ -18,14 +18,16 @@ from sentinode.data.splits import hold_out
 from sentinode.errors import RunError
 from sentinode.metrics.operating import youden_threshold
 from sentinode.metrics.ranking import roc_curve
+from sentinode.models.backend import tensorflow_left_out
+from sentinode.models.loading import model_from_file
 from sentinode.plots.learning import draw_learning_curves
 from sentinode.prediction.predict import predict
-from sentinode.storage import read_json, whole_file, write_json, write_text
-from sentinode.training.callbacks import BestWeights, HistoryFiles, ProgressBar
+from sentinode.storage import whole_file, write_json, write_text
+from sentinode.training.callbacks import BestWeights, HistoryFiles, ProgressBar, RefuseDivergence, save_weights
 from sentinode.training.compiling import compile_model, output_count
 from sentinode.training.config import TrainConfig
 from sentinode.training.environment import environment
-from sentinode.training.run import ARCHITECTURE, CONFIG, SPLITS, SUMMARY, WEIGHTS, Run, load_run
+from sentinode.training.run import ARCHITECTURE, CONFIG, SPLITS, SUMMARY, TRAIN_SHA1, WEIGHTS, Run, is_run, load_run
 
 log = logging.getLogger("sentinode")
 
@@ -96,11 +98,12 @@ def train(
     if _is_finished(folder, about, architecture):
         log.info("%s: this run is finished; nothing to do", folder)
         return load_run(folder)
-    _start(folder, about, architecture, (training, validation) if made else None)
+    _start(folder, about, architecture, training, validation if made else None)
 
     train_batches = Batches(training, config.batch_size, outputs, seed=config.seed)
     compile_model(model, config, len(train_batches))
-    best, history = BestWeights(folder / WEIGHTS["best"]), HistoryFiles(folder, len(training))
+    twin = model_from_file(folder / ARCHITECTURE)
+    history = HistoryFiles(folder, len(training))
     started = time.perf_counter()
     model.fit(
         train_batches,
@@ -109,17 +112,17 @@ def train(
         class_weight=config.class_weights(_class_counts(training)),
         shuffle=False,  # Batches shuffles by seed and epoch; Keras would shuffle its batches by Python's global state.
         callbacks=[
-            keras.callbacks.TerminateOnNaN(),
-            best,
+            RefuseDivergence(),
+            BestWeights(folder / WEIGHTS["best"], twin),
             history,
             ProgressBar(len(training), config.batch_size),
             *_early_stopping(config),
         ],
         verbose=0,
     )
-    if not np.isfinite(best.lowest):
-        raise RunError(f"{folder}: the loss is not a number any more in the first epoch; lower the learning rate")
-    return _finish(folder, model, validation, history.rows, time.perf_counter() - started)
+    twin.set_weights(model.get_weights())
+    save_weights(twin, folder / WEIGHTS["final"])
+    return _finish(folder, validation, history.rows, time.perf_counter() - started)
 
 
 def _splits(patches: PatchSet, config: TrainConfig, cache: str | Path | None) -> tuple[PatchSet, PatchSet, bool]:
@@ -143,7 +146,8 @@ def _splits(patches: PatchSet, config: TrainConfig, cache: str | Path | None) ->
 
 
 def _architecture(model: keras.Model) -> str:
-    content = json.loads(model.to_json())
+    with tensorflow_left_out():
+        content = json.loads(model.to_json())
     content.pop("compile_config", None)  # How it was trained stands in config.json.
     return json.dumps(content, indent=1)
 
@@ -170,24 +174,24 @@ def _early_stopping(config: TrainConfig) -> list[keras.callbacks.Callback]:
 
 def _is_finished(folder: Path, about: dict[str, Any], architecture: str) -> bool:
     """Say whether this very run has ended in `folder`; refuse what is something else."""
-    if not folder.exists() or not any(folder.iterdir()):
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
-    if not (folder / CONFIG).is_file():
+    if not is_run(folder):
         raise RunError(f"{folder}: not empty and not a run; name another directory with --out")
     if not (folder / SUMMARY).is_file():
         return False
-    before = read_json(folder / CONFIG)
+    before = load_run(folder)
     differs = [
-        f"{key} {before['settings'].get(key)!r}, now {value!r}"
+        f"{key} {before.config['settings'].get(key)!r}, now {value!r}"
         for key, value in about["settings"].items()
-        if before["settings"].get(key) != value
+        if before.config["settings"].get(key) != value
     ]
     if _nameless((folder / ARCHITECTURE).read_text(encoding="utf-8")) != _nameless(architecture):
-        differs.append(f"the model ({before['model']['name']}, now {about['model']['name']}, or its options)")
+        differs.append(f"the model ({before.config['model']['name']}, now {about['model']['name']}, or its options)")
     differs += [
         f"the {part} patches"
         for part in ("train", "valid")
-        if before["data"][part]["fingerprint"] != about["data"][part]["fingerprint"]
+        if before.config["data"][part]["fingerprint"] != about["data"][part]["fingerprint"]
     ]
     if differs:
         raise RunError(f"{folder}: a finished run differs in {'; '.join(differs)}; name another directory with --out")
@@ -202,31 +206,28 @@ def _nameless(architecture: str) -> str:
 
 
 def _start(
-    folder: Path, about: dict[str, Any], architecture: str, made_splits: tuple[PatchSet, PatchSet] | None
+    folder: Path, about: dict[str, Any], architecture: str, training: PatchSet, held_out: PatchSet | None
 ) -> None:
-    if folder.exists() and any(folder.iterdir()):
+    if is_run(folder):
         log.info("%s: a run that did not end is started anew", folder)
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+        for name in (*WEIGHTS.values(), "history.csv", "history.jsonl", SPLITS):
+            (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
     write_json(folder / CONFIG, {**about, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
     write_text(folder / ARCHITECTURE, architecture)
-    if made_splits is not None:
-        parts = [
-            part.table[["id"]].assign(split=name) for part, name in zip(made_splits, ("train", "valid"), strict=True)
-        ]
+    with whole_file(folder / TRAIN_SHA1) as beside:
+        np.save(beside, np.unique(np.array([bytes.fromhex(sha1) for sha1 in training.table["sha1"]], dtype="S20")))
+    if held_out is not None:
+        parts = [part.table[["id"]].assign(split=name) for name, part in (("train", training), ("valid", held_out))]
         with whole_file(folder / SPLITS) as beside:
             pd.concat(parts).to_csv(beside, index=False, lineterminator="\n")
 
 
-def _finish(
-    folder: Path, model: keras.Model, validation: PatchSet, rows: list[dict[str, float]], duration_s: float
-) -> Run:
-    """Save what the training made; the summary comes last, since it says that the run has ended."""
-    with whole_file(folder / WEIGHTS["final"]) as beside:
-        model.save_weights(beside)
+def _finish(folder: Path, validation: PatchSet, rows: list[dict[str, float]], duration_s: float) -> Run:
+    """Write what follows from the weights; the summary comes last, since it says that the run has ended."""
     run = Run(folder)
     best_model = run.model
-    with whole_file(folder / "model.keras") as beside:
+    with whole_file(folder / "model.keras") as beside, tensorflow_left_out():
         best_model.save(beside)
     history = pd.DataFrame(rows)
     best_epoch = int(history["epoch"].iloc[int(history["val_loss"].argmin())])

@@ -1,6 +1,7 @@
 """A run: the directory that a training leaves, complete in itself and movable."""
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pandas as pd
 
 from sentinode.errors import RunError, SentinodeError
@@ -15,7 +17,8 @@ from sentinode.models.loading import model_from_file
 from sentinode.storage import read_json
 from sentinode.training.config import TrainConfig
 
-CONFIG, SUMMARY, ARCHITECTURE, SPLITS = "config.json", "summary.json", "model.json", "splits.csv"
+CONFIG, SUMMARY, ARCHITECTURE = "config.json", "summary.json", "model.json"
+SPLITS, TRAIN_SHA1 = "splits.csv", "train_sha1.npy"
 WEIGHTS = {"best": "best.weights.h5", "final": "final.weights.h5"}
 
 
@@ -41,7 +44,7 @@ class Run:
     @cached_property
     def config(self) -> dict[str, Any]:
         """What ``config.json`` holds: settings, model, data, environment."""
-        return dict(self._read(CONFIG))
+        return self._read(CONFIG, "settings", "model", "data")
 
     @cached_property
     def settings(self) -> TrainConfig:
@@ -51,7 +54,7 @@ class Run:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """What ``summary.json`` holds: best epoch, threshold, duration."""
-        return dict(self._read(SUMMARY))
+        return self._read(SUMMARY, "best_epoch", "threshold")
 
     @property
     def threshold(self) -> float:
@@ -92,7 +95,8 @@ class Run:
         model = model_from_file(self.path / ARCHITECTURE)
         file = self.path / WEIGHTS[weights]
         try:
-            model.load_weights(file)
+            with warnings.catch_warnings(action="ignore"):  # Keras warns of every layer before it refuses the file.
+                model.load_weights(file)
         except Exception as error:  # h5py and Keras raise a dozen kinds for a broken file.
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise RunError(f"{file}: not readable as weights of {ARCHITECTURE} beside it ({reason})") from error
@@ -106,11 +110,29 @@ class Run:
         table = pd.read_csv(file, dtype="str")
         return table["id"][table["split"] == name].tolist() or None
 
-    def _read(self, name: str) -> Any:
+    def trained_on(self, sha1: pd.Series) -> int:
+        """Return how many of these patches, by SHA-1 of their pixels, the run was trained on."""
+        seen = np.load(self.path / TRAIN_SHA1)
+        asked = np.array([bytes.fromhex(text) for text in sha1], dtype=seen.dtype)
+        return int(np.isin(asked, seen).sum())
+
+    def _read(self, name: str, *needed: str) -> dict[str, Any]:
         try:
-            return read_json(self.path / name)
+            content = read_json(self.path / name)
         except (OSError, SentinodeError) as error:
             raise RunError(f"{self.path / name}: cannot be read ({error}); is the run whole?") from error
+        missing = [key for key in needed if not isinstance(content, dict) or key not in content]
+        if missing:
+            raise RunError(f"{self.path / name}: {', '.join(missing)} is missing in it; is it a run's {name}?")
+        return dict(content)
+
+
+def is_run(folder: Path) -> bool:
+    """Say whether a directory is a run, ended or not, by what its ``config.json`` holds."""
+    try:
+        return bool(Run(folder).config)
+    except RunError:
+        return False
 
 
 def load_run(path: str | Path) -> Run:
@@ -140,7 +162,7 @@ def load_run(path: str | Path) -> Run:
         raise RunError(f"{folder}: not a run directory, there is no {CONFIG} in it")
     if not (folder / SUMMARY).is_file():
         raise RunError(f"{folder}: this run has not ended; the same sentinode train command ends it")
-    missing = [name for name in (ARCHITECTURE, *WEIGHTS.values()) if not (folder / name).is_file()]
+    missing = [name for name in (ARCHITECTURE, TRAIN_SHA1, *WEIGHTS.values()) if not (folder / name).is_file()]
     if missing:
         raise RunError(f"{folder}: the run is not whole, {', '.join(missing)} is missing; copy the whole directory")
     return Run(folder)
