@@ -115,7 +115,9 @@ def hdf5(**datasets: Any) -> bytes:
 
 
 def _packed(array: np.ndarray) -> Callable[[h5py.File, str], Any]:
-    return lambda file, key: file.create_dataset(key, data=array, chunks=(2, *array.shape[1:]), compression="gzip")
+    return lambda file, key: file.create_dataset(
+        key, data=array, chunks=(min(2, len(array)), *array.shape[1:]), compression="gzip"
+    )
 
 
 def slides(labels: list[int]) -> list[str]:

@@ -21,5 +21,19 @@ class ModelError(SentinodeError):
     """A model cannot be built, loaded or used."""
 
 
+class TrainingStopped(SentinodeError):  # noqa: N818 - it is not an error
+    """A training was asked to stop by a signal; all is saved, and the same call goes on.
+
+    Attributes
+    ----------
+    signal_number
+        SIGINT or SIGTERM.
+    """
+
+    def __init__(self, where: str, signal_number: int) -> None:
+        super().__init__(f"{where}; everything is saved, and the same command goes on from there")
+        self.signal_number = signal_number
+
+
 class RunError(SentinodeError):
     """A run directory cannot be written, is not whole, or belongs to other settings."""

@@ -12,8 +12,6 @@ from tests import forms
 from sentinode import PatchSet, open_patches
 from sentinode.data.cache import clear_cache, list_cache
 
-PARTS = ("pixels.npy", "sha1.npy", "entry.json")
-
 
 @pytest.fixture(scope="module")
 def few(mini) -> PatchSet:
@@ -104,8 +102,10 @@ def test_a_moved_zip_is_the_same_source(few, tmp_path, cache):
     assert len(list_cache(cache)) == 1
 
 
-@pytest.mark.parametrize("harm", ["cut", "gone"])
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    ("part", "harm"),
+    [("pixels.npy", "cut"), ("pixels.npy", "gone"), ("sha1.npy", "cut"), ("sha1.npy", "gone"), ("entry.json", "gone")],
+)
 def test_a_damaged_entry_is_built_again(source, cache, part, harm):
     straight = open_patches(source).cached(cache).read()
     file = cache / list_cache(cache)[0].key / part
@@ -146,6 +146,16 @@ def test_clear_deletes_all_and_says_how_much(few, source, tmp_path, cache):
     assert np.array_equal(open_patches(source).cached(cache).read(), straight)
 
 
+def test_clear_leaves_what_is_no_entry(source, tmp_path):
+    """Whoever names the wrong folder must not lose what is in it."""
+    mine = forms.write({"letter.txt": b"mine", "photos/a.txt": b"mine"}, tmp_path / "mine")
+    open_patches(source).cached(tmp_path)
+    clear_cache(tmp_path)
+    assert list_cache(tmp_path) == []
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["mine", "source"]
+    assert (mine / "letter.txt").exists() and (mine / "photos" / "a.txt").exists()
+
+
 def test_a_file_in_place_of_the_cache_is_refused_and_stays(source, tmp_path):
     file = tmp_path / "file"
     file.write_text("mine")
@@ -177,10 +187,12 @@ def test_the_fingerprint_is_that_of_the_patches_in_any_form_and_place(mini, tmp_
     low, high = table.iloc[: len(table) // 2], table.iloc[len(table) // 2 :]
     rows = [*low.index[low["label"] == 0][:9], *high.index[high["label"] == 1][:9]]
     patches = mini.split("train").select(rows)
-    places = []
-    for form in ("splits of png", "splits of tif", "classes of png", "classes of tif", "kaggle", "pcam_hdf5"):
-        for container in forms.CONTAINERS:
-            places.append(forms.write(forms.FORMS[form](patches)[0], tmp_path / form / container, container))
+    lossless = ("splits of png", "splits of tif", "classes of png", "classes of tif", "kaggle", "pcam_hdf5")
+    places = [
+        forms.write(forms.FORMS[form](patches)[0], tmp_path / form / container, container)
+        for form in lossless
+        for container in forms.CONTAINERS
+    ]
     assert {open_patches(path).cached().fingerprint for path in places} == {patches.fingerprint}
     moved = shutil.move(places[0], tmp_path / "moved")
     assert open_patches(moved).cached().fingerprint == patches.fingerprint

@@ -92,7 +92,7 @@ def test_two_processes_at_once_build_one_entry_once(held):
     ends = [builder.communicate(timeout=PATIENCE_S)[0] for builder in builders]
     assert [builder.returncode for builder in builders] == [0, 0], held.log(0) + held.log(1)
     assert ends[0] == ends[1] != ""
-    assert sum("decoding 42 patches" in held.log(number) for number in (0, 1)) == 1
+    assert (held.log(0) + held.log(1)).count("INFO:sentinode:decoding") == 1
     (entry,) = list_cache(held.cache)
     pixels = np.load(held.cache / entry.key / "pixels.npy")
     assert [forms.sha1(patch) for patch in pixels] == hashes(held)

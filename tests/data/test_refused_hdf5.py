@@ -1,4 +1,4 @@
-"""Broken and hostile HDF5 files: refused by name, and damage is never read in silence."""
+"""Broken and hostile HDF5 files: refused by name, never a crash."""
 
 import random
 

@@ -151,6 +151,7 @@ def test_the_odd_files_of_kaggle_are_read_when_file_and_row_are_there(kaggle_wit
     files, rows = kaggle_with_odd
     opened = open_patches(forms.write(files, tmp_path))
     assert sorted(forms.rows_of(opened)) == sorted(rows)
+    assert (f"train/{forms.BLACK}.tif", 0, "train", forms.BLACK) in rows, "the black patch has its real id"
     assert opened.notes == ()
 
 

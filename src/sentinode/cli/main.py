@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from sentinode.cli import data, demo, doctor, evaluate, predict, train
-from sentinode.errors import SentinodeError
+from sentinode.errors import SentinodeError, TrainingStopped
 from sentinode.version import __version__
 
 COMMANDS = (demo, train, evaluate, predict, data, doctor)
@@ -40,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("sentinode").setLevel(logging.INFO)
     try:
         return int(parsed.run(parsed) or 0)
+    except TrainingStopped as stopped:
+        print(stopped, file=sys.stderr)
+        return 128 + stopped.signal_number
     except SentinodeError as error:
         print(f"error: {error}", file=sys.stderr)
     except BrokenPipeError:

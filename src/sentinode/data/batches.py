@@ -49,6 +49,10 @@ class Batches(keras.utils.PyDataset):
         both float32; 0 gives no labels.
     seed
         Shuffles each epoch anew; None keeps the source's order.
+    epoch
+        The first epoch, counted from 0.
+    skip
+        Leave out so many batches at the beginning of every epoch: a resumed training has seen them.
 
     Examples
     --------
@@ -58,27 +62,37 @@ class Batches(keras.utils.PyDataset):
     ((8, 96, 96, 3), 'uint8', (8, 1))
     """
 
-    def __init__(self, patches: PatchSet, batch_size: int = 32, outputs: int = 1, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        patches: PatchSet,
+        batch_size: int = 32,
+        outputs: int = 1,
+        seed: int | None = None,
+        epoch: int = 0,
+        skip: int = 0,
+    ) -> None:
         super().__init__()
         self._patches = patches
         self._batch_size = batch_size
         self._labels = _targets(patches, outputs) if outputs else None
         self._seed = seed
-        self._epoch = -1
-        self._order = epoch_order(len(patches), seed, epoch=0)
+        self._skip = skip
+        self._next_epoch = epoch
+        self._order = epoch_order(len(patches), seed, epoch)
 
     def __len__(self) -> int:
-        return -(-len(self._patches) // self._batch_size)
+        return -(-len(self._patches) // self._batch_size) - self._skip
 
     def __getitem__(self, index: int) -> tuple[Uint8, ...]:
-        rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+        first = (self._skip + index) * self._batch_size
+        rows = self._order[first : first + self._batch_size]
         pixels = self._patches.read(rows)
         return (pixels,) if self._labels is None else (pixels, self._labels[rows])
 
     def on_epoch_begin(self) -> None:
         """Move to the next epoch's order; Keras calls this before it asks for the epoch's first batch."""
-        self._epoch += 1
-        self._order = epoch_order(len(self._patches), self._seed, self._epoch)
+        self._order = epoch_order(len(self._patches), self._seed, self._next_epoch)
+        self._next_epoch += 1
 
 
 def _targets(patches: PatchSet, outputs: int) -> np.ndarray:

@@ -125,7 +125,6 @@ def clear_cache(folder: str | Path | None = None) -> int:
         except Timeout:
             log.info("left alone, another process is building it: %s", place)
             continue
-        Path(lock.lock_file).unlink(missing_ok=True)
     return freed
 
 

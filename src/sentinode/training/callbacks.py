@@ -1,4 +1,8 @@
-"""What happens beside the training: a bar, histories, TensorBoard, the best weights."""
+"""What happens beside the training: checkpoints, the best weights, histories, TensorBoard, a bar.
+
+Each callback may live through several calls of `fit`: a resumed training finishes its epoch in one and goes on in
+another. Their state is the history alone, one row an epoch.
+"""
 
 import contextlib
 import json
@@ -10,115 +14,73 @@ from typing import Any
 import keras
 import pandas as pd
 
-from sentinode.errors import RunError
-from sentinode.progress import progress_bar
+from sentinode.errors import RunError, TrainingStopped
+from sentinode.progress import Advance
 from sentinode.storage import whole_file
+from sentinode.training.checkpoint import Checkpoint, read_variables, write_variables
+from sentinode.training.stopping import StopRequest
 from sentinode.training.tensorboard import EventWriter
+
+Row = dict[str, float]
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """One bar for the whole training, with patches/s, time left, and the last epoch's figures.
+    """Moves one bar through the whole training, with the last epoch's figures at its end.
 
     Parameters
     ----------
+    advance
+        From `progress_bar`.
     patches, batch_size
         Of the training split.
+    first_batch
+        Where the first epoch begins.
     """
 
-    def __init__(self, patches: int, batch_size: int) -> None:
+    def __init__(self, advance: Advance, patches: int, batch_size: int, first_batch: int) -> None:
         super().__init__()
-        self._patches, self._batch_size = patches, batch_size
-        self._open = contextlib.ExitStack()
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Show the bar."""
-        total = self._patches * self.params["epochs"]
-        self._advance = self._open.enter_context(progress_bar("training", total=total))
+        self._advance, self._patches, self._batch_size = advance, patches, batch_size
+        self._skip = first_batch
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Move on."""
-        self._advance(min(self._batch_size, self._patches - batch * self._batch_size))
+        self._advance(min(self._batch_size, self._patches - (self._skip + batch) * self._batch_size))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Write the epoch's figures at the end of the bar."""
+        self._skip = 0
         logs = logs or {}
         shown = [f"{name} {logs[name]:.3f}" for name in ("loss", "val_loss", "val_accuracy") if name in logs]
         self._advance(0, note=f"epoch {epoch + 1}: {', '.join(shown)}")
 
-    def on_train_end(self, logs: Any = None) -> None:
-        """Leave the bar as it is."""
-        self._open.close()
 
-
-class RefuseDivergence(keras.callbacks.Callback):
-    """Ends a training whose loss is not a number any more: nothing after it could be used."""
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Look at the epoch's losses.
-
-        Raises
-        ------
-        RunError
-            One of them is not finite.
-        """
-        for name in ("loss", "val_loss"):
-            value = float((logs or {})[name])
-            if not math.isfinite(value):
-                raise RunError(
-                    f"{name} is {value} in epoch {epoch + 1}: the training diverged; lower the learning rate"
-                )
-
-
-class BestWeights(keras.callbacks.Callback):
-    """Keeps the weights of the epoch with the lowest validation loss, whole at any moment.
-
-    Parameters
-    ----------
-    path
-        A ``.weights.h5`` file.
-    twin
-        The same architecture, not compiled, so that the optimiser's state does not go into the file.
-    """
-
-    def __init__(self, path: Path, twin: keras.Model) -> None:
-        super().__init__()
-        self._path, self._twin = path, twin
-        self._lowest = math.inf
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Save when this epoch is the best so far."""
-        loss = float((logs or {})["val_loss"])
-        if loss < self._lowest:
-            self._lowest = loss
-            self._twin.set_weights(self.model.get_weights())
-            save_weights(self._twin, self._path)
-
-
-def save_weights(model: keras.Model, path: Path) -> None:
-    """Write a ``.weights.h5`` file, whole or not at all."""
-    with whole_file(path) as beside:
-        model.save_weights(beside)
-
-
-class HistoryFiles(keras.callbacks.Callback):
-    """One row an epoch: ``history.csv``, ``history.jsonl``, and TensorBoard's event files.
+class History(keras.callbacks.Callback):
+    """One row an epoch: ``history.csv``, ``history.jsonl``, and TensorBoard's event files; refuses divergence.
 
     Parameters
     ----------
     folder
         The run directory.
+    rows
+        The history so far.
     patches
-        Of the training split.
+        How many the first epoch still has to see, and how many the later ones have.
     """
 
-    def __init__(self, folder: Path, patches: int) -> None:
+    def __init__(self, folder: Path, rows: list[Row], patches: tuple[int, int]) -> None:
         super().__init__()
         self._folder, self._patches = folder, patches
-        self.rows: list[dict[str, float]] = []
+        self.rows = list(rows)
+        self._open = contextlib.ExitStack()
+        self._boards = {
+            name: self._open.enter_context(EventWriter(folder / "tensorboard" / name)) for name in ("train", "valid")
+        }
+        for row in rows:
+            self._to_boards(row)
 
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Open the event files."""
-        self._boards = {name: EventWriter(self._folder / "tensorboard" / name) for name in ("train", "valid")}
+    def close(self) -> None:
+        """Close the event files."""
+        self._open.close()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Start the clock."""
@@ -130,30 +92,174 @@ class HistoryFiles(keras.callbacks.Callback):
         self._train_s = time.perf_counter() - self._started
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Write the epoch's row."""
+        """Write the epoch's row.
+
+        Raises
+        ------
+        RunError
+            A loss is not finite: nothing after it could be used.
+        """
         figures = {name: float(value) for name, value in (logs or {}).items()}
+        for name in ("loss", "val_loss"):
+            if not math.isfinite(figures[name]):
+                value = figures[name]
+                raise RunError(
+                    f"{name} is {value} in epoch {epoch + 1}: the training diverged; lower the learning rate"
+                )
+        patches, self._patches = self._patches[0], (self._patches[1], self._patches[1])
         train_s = self._train_s or time.perf_counter() - self._started
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        extra = {
-            "learning_rate": rate,
-            "train_s": round(train_s, 3),
-            "patches_per_s": round(self._patches / train_s, 1),
-        }
+        extra = {"learning_rate": rate, "train_s": round(train_s, 3), "patches_per_s": round(patches / train_s, 1)}
         self.rows.append({"epoch": epoch + 1, **figures, **extra})
-        self._write()
-        valid = {name.removeprefix("val_"): value for name, value in figures.items() if name.startswith("val_")}
-        train = {name: value for name, value in figures.items() if not name.startswith("val_")}
-        self._boards["train"].scalars({**train, **extra}, step=epoch + 1)
-        self._boards["valid"].scalars(valid, step=epoch + 1)
-
-    def on_train_end(self, logs: Any = None) -> None:
-        """Close the event files."""
-        for board in self._boards.values():
-            board.close()
-
-    def _write(self) -> None:
-        table = pd.DataFrame(self.rows)
+        self._to_boards(self.rows[-1])
         with whole_file(self._folder / "history.csv") as beside:
-            table.to_csv(beside, index=False, lineterminator="\n")
+            pd.DataFrame(self.rows).to_csv(beside, index=False, lineterminator="\n")
         with whole_file(self._folder / "history.jsonl") as beside:
             beside.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
+
+    def _to_boards(self, row: Row) -> None:
+        step = int(row["epoch"])
+        valid = {name.removeprefix("val_"): value for name, value in row.items() if name.startswith("val_")}
+        train = {name: value for name, value in row.items() if not name.startswith("val_") and name != "epoch"}
+        self._boards["train"].scalars(train, step)
+        self._boards["valid"].scalars(valid, step)
+
+
+class BestWeights(keras.callbacks.Callback):
+    """Keeps the weights of the epoch with the lowest validation loss, and stops when it is long past.
+
+    Parameters
+    ----------
+    path
+        A ``.weights.h5`` file.
+    twin
+        The same architecture, not compiled, so that the optimiser's state does not go into the file.
+    history
+        Comes before this one in the list of callbacks.
+    patience
+        Stop after so many epochs without a better one; 0 never.
+    """
+
+    def __init__(self, path: Path, twin: keras.Model, history: History, patience: int) -> None:
+        super().__init__()
+        self._path, self._twin, self._history, self._patience = path, twin, history, patience
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Save when this epoch is the best so far."""
+        if best_epoch(self._history.rows) == epoch + 1:
+            self._twin.set_weights(self.model.get_weights())
+            save_weights(self._twin, self._path)
+        if past_its_best(self._history.rows, self._patience):
+            self.model.stop_training = True
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Saves the whole state after every epoch and every so many minutes, and when a stop is asked for.
+
+    Parameters
+    ----------
+    path
+        The checkpoint file.
+    start
+        Where this training begins; its metrics are put back when its epoch is not at its beginning.
+    history
+        Comes before this one in the list of callbacks.
+    request
+        From `stop_requests`.
+    steps
+        Batches of an epoch.
+    minutes
+        Between checkpoints within an epoch.
+    """
+
+    def __init__(
+        self, path: Path, start: Checkpoint, history: History, request: StopRequest, steps: int, minutes: float
+    ) -> None:
+        super().__init__()
+        self._path, self._history, self._request, self._steps, self._minutes = path, history, request, steps, minutes
+        self._start, self._skip, self._epoch = start, start.batch, start.epoch
+        self._began = self._saved = time.monotonic()
+        self._before_last_step: Checkpoint | None = None
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Put back what `fit` has reset just before."""
+        self._epoch = epoch
+        if self._skip:
+            write_variables(self.model, self._start.arrays, self._path, metrics=True)
+        self._keep_when_one_step_is_left(done=self._skip)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Save when it is time to, and stop when that was asked for."""
+        done = self._skip + batch + 1
+        if self._request.signal_number is not None:
+            self._stop(self._state(done))
+        if done < self._steps and time.monotonic() - self._saved >= 60 * self._minutes:
+            self._save(self._state(done))
+        self._keep_when_one_step_is_left(done)
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Stop during validation: the last step is done again later, and the validation after it."""
+        if self._request.signal_number is not None and self._before_last_step is not None:
+            self._stop(self._before_last_step)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Save."""
+        self._skip, self._epoch, self._before_last_step = 0, epoch + 1, None
+        self._save(self._state(0))
+        if self._request.signal_number is not None:
+            raise TrainingStopped(self._where(self._state(0)), self._request.signal_number)
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of training, earlier parts included."""
+        return self._start.duration_s + time.monotonic() - self._began
+
+    def _keep_when_one_step_is_left(self, done: int) -> None:
+        # Fit cannot begin with no step left in an epoch, so a stop during validation goes back by one.
+        if done == self._steps - 1:
+            self._before_last_step = self._state(done)
+
+    def _state(self, done: int) -> Checkpoint:
+        """Return the state after `done` steps of the epoch; an epoch with all its steps done is not one to save."""
+        if done == self._steps and self._before_last_step is not None:
+            return self._before_last_step
+        return Checkpoint(self._epoch, done, list(self._history.rows), self.duration_s, read_variables(self.model))
+
+    def _save(self, state: Checkpoint) -> None:
+        state.save(self._path)
+        self._saved = time.monotonic()
+
+    def _stop(self, state: Checkpoint) -> None:
+        self._save(state)
+        raise TrainingStopped(self._where(state), self._request.signal_number or 0)
+
+    def _where(self, state: Checkpoint) -> str:
+        return f"{self._path.parent}: stopped in epoch {state.epoch + 1} after {state.batch} of {self._steps} steps"
+
+
+def best_epoch(rows: list[Row]) -> int:
+    """Return the epoch, counted from 1, with the lowest validation loss; the first of equals.
+
+    Examples
+    --------
+    >>> best_epoch([{"epoch": 1, "val_loss": 0.6}, {"epoch": 2, "val_loss": 0.5}, {"epoch": 3, "val_loss": 0.5}])
+    2
+    """
+    return int(min(rows, key=lambda row: row["val_loss"])["epoch"])
+
+
+def past_its_best(rows: list[Row], patience: int) -> bool:
+    """Say whether the last `patience` epochs brought no better validation loss; never with a patience of 0.
+
+    Examples
+    --------
+    >>> past_its_best([{"epoch": 1, "val_loss": 0.6}, {"epoch": 2, "val_loss": 0.7}], patience=1)
+    True
+    """
+    return bool(patience and rows) and len(rows) - best_epoch(rows) >= patience
+
+
+def save_weights(model: keras.Model, path: Path) -> None:
+    """Write a ``.weights.h5`` file, whole or not at all."""
+    with whole_file(path) as beside:
+        model.save_weights(beside)

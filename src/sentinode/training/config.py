@@ -49,6 +49,9 @@ class TrainConfig:
     metrics: tuple[str, ...] = _setting(("accuracy",), "measured while training", choices=METRICS)
     class_weight: str = _setting("none", "'none', 'balanced', or two numbers such as 1,3 for normal,tumour")
     early_stopping: int = _setting(0, "stop after so many epochs without a better validation loss; 0 never", at_least=0)
+    checkpoint_minutes: float = _setting(
+        5.0, "minutes between checkpoints within an epoch; one is made after every epoch", at_least=0, may_change=True
+    )
     seed: int = _setting(0, "fixes initial weights, dropout, and the order of patches", at_least=0)
 
     def __post_init__(self) -> None:
@@ -84,6 +87,18 @@ class TrainConfig:
                 f"class_weight must be 'none', 'balanced' or two numbers like 1,3; got {self.class_weight!r}"
             )
         return {0: normal, 1: tumour}
+
+    def differences(self, before: dict[str, Any]) -> list[str]:
+        """Say in words which settings differ from those of an earlier call in a way that changes the result.
+
+        Examples
+        --------
+        >>> TrainConfig(epochs=10).differences(TrainConfig().to_json())
+        ['epochs 3, now 10']
+        """
+        now = self.to_json()
+        binding = [setting.name for setting in fields(self) if not setting.metadata.get("may_change")]
+        return [f"{name} {before.get(name)!r}, now {now[name]!r}" for name in binding if before.get(name) != now[name]]
 
     def to_json(self) -> dict[str, Any]:
         """Return all settings as plain values."""

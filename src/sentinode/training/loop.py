@@ -1,33 +1,40 @@
 """The training itself: data, model and settings in, a run out."""
 
-import json
+import contextlib
 import logging
-import re
 import shutil
 import time
 from pathlib import Path
-from typing import Any
 
 import keras
-import numpy as np
 import pandas as pd
 
 from sentinode.data.batches import Batches
 from sentinode.data.patchset import PatchSet
 from sentinode.data.splits import hold_out
-from sentinode.errors import RunError
 from sentinode.metrics.operating import youden_threshold
 from sentinode.metrics.ranking import roc_curve
 from sentinode.models.backend import tensorflow_left_out
 from sentinode.models.loading import model_from_file
 from sentinode.plots.learning import draw_learning_curves
 from sentinode.prediction.predict import predict
-from sentinode.storage import whole_file, write_json, write_text
-from sentinode.training.callbacks import BestWeights, HistoryFiles, ProgressBar, RefuseDivergence, save_weights
+from sentinode.progress import progress_bar
+from sentinode.storage import whole_file, write_json
+from sentinode.training.callbacks import (
+    BestWeights,
+    Checkpoints,
+    History,
+    ProgressBar,
+    best_epoch,
+    past_its_best,
+    save_weights,
+)
+from sentinode.training.checkpoint import Checkpoint, fresh, write_variables
 from sentinode.training.compiling import compile_model, output_count
 from sentinode.training.config import TrainConfig
-from sentinode.training.environment import environment
-from sentinode.training.run import ARCHITECTURE, CONFIG, SPLITS, SUMMARY, TRAIN_SHA1, WEIGHTS, Run, is_run, load_run
+from sentinode.training.record import class_counts, describe, find_stage, only_process, write_record
+from sentinode.training.run import ARCHITECTURE, CHECKPOINT, SUMMARY, WEIGHTS, Run, load_run
+from sentinode.training.stopping import StopRequest, stop_requests
 
 log = logging.getLogger("sentinode")
 
@@ -53,7 +60,8 @@ def train(
     config
         The settings; the classic recipe when left out.
     out
-        The run directory. A finished run of the same settings, model and data is returned as it is.
+        The run directory. A finished run of the same settings, model and data is returned as it is; one that was
+        stopped or killed is gone on with, and ends with the same weights to the bit.
     cache
         Where decoded patches are kept; see `PatchSet.cached`.
 
@@ -67,7 +75,9 @@ def train(
     DataError
         A patch cannot be read or has no label; found before training starts.
     RunError
-        `out` holds something else, or the training diverged before its first epoch ended.
+        `out` holds something else or cannot be written, another process trains there, or the training diverged.
+    TrainingStopped
+        Ctrl-C or SIGTERM came; all is saved.
 
     Examples
     --------
@@ -82,47 +92,75 @@ def train(
     config = config or TrainConfig()
     folder = Path(out)
     training, validation, made = _splits(patches, config, cache)
-    outputs = output_count(model)
-    architecture = _architecture(model)
-    about = {
-        "settings": config.to_json(),
-        "model": {"name": model.name, "trainable_parameters": _trainable(model)},
-        "data": {
-            "path": patches.path,
-            "kind": patches.kind,
-            "train": _about(training),
-            "valid": {**_about(validation), "held_out_from_train": made},
-        },
-        "environment": environment(),
-    }
-    if _is_finished(folder, about, architecture):
-        log.info("%s: this run is finished; nothing to do", folder)
-        return load_run(folder)
-    _start(folder, about, architecture, training, validation if made else None)
+    record = describe(model, patches, training, validation, made, config)
+    with only_process(folder), stop_requests() as request:
+        stage = find_stage(folder, record, config)
+        if stage == "finished":
+            log.info("%s: this run is finished; nothing to do", folder)
+            return load_run(folder)
+        compile_model(model, config, steps_per_epoch=len(Batches(training, config.batch_size)))
+        if stage == "new":
+            write_record(folder, record, training, validation if made else None)
+            fresh(model).save(folder / CHECKPOINT)
+        start = Checkpoint.load(folder / CHECKPOINT)
+        if stage == "begun":
+            log.info("%s: going on in epoch %d after %d steps", folder, start.epoch + 1, start.batch)
+        model.optimizer.build(model.trainable_variables)
+        if start.batch:
+            _make_metrics(model, training)
+        write_variables(model, start.arrays, folder / CHECKPOINT, metrics=False)
+        rows, duration_s = _fit(model, training, validation, config, folder, start, request)
+    return _finish(folder, validation, rows, duration_s)
 
-    train_batches = Batches(training, config.batch_size, outputs, seed=config.seed)
-    compile_model(model, config, len(train_batches))
+
+def _fit(
+    model: keras.Model,
+    training: PatchSet,
+    validation: PatchSet,
+    config: TrainConfig,
+    folder: Path,
+    start: Checkpoint,
+    request: StopRequest,
+) -> tuple[list[dict[str, float]], float]:
+    """Train from `start` to the end; return the history and the seconds it took in all."""
+    outputs, size = output_count(model), config.batch_size
+    steps = len(Batches(training, size))
     twin = model_from_file(folder / ARCHITECTURE)
-    history = HistoryFiles(folder, len(training))
-    started = time.perf_counter()
-    model.fit(
-        train_batches,
-        validation_data=Batches(validation, config.batch_size, outputs),
-        epochs=config.epochs,
-        class_weight=config.class_weights(_class_counts(training)),
-        shuffle=False,  # Batches shuffles by seed and epoch; Keras would shuffle its batches by Python's global state.
-        callbacks=[
-            RefuseDivergence(),
-            BestWeights(folder / WEIGHTS["best"], twin),
+    left = len(training) - start.batch * size
+    shutil.rmtree(folder / "tensorboard", ignore_errors=True)  # Written anew from the rows of the checkpoint.
+    with (
+        contextlib.closing(History(folder, start.rows, (left, len(training)))) as history,
+        progress_bar("training", total=(config.epochs - start.epoch - 1) * len(training) + left) as advance,
+    ):
+        checkpoints = Checkpoints(folder / CHECKPOINT, start, history, request, steps, config.checkpoint_minutes)
+        callbacks = [
             history,
-            ProgressBar(len(training), config.batch_size),
-            *_early_stopping(config),
-        ],
-        verbose=0,
-    )
-    twin.set_weights(model.get_weights())
-    save_weights(twin, folder / WEIGHTS["final"])
-    return _finish(folder, validation, history.rows, time.perf_counter() - started)
+            BestWeights(folder / WEIGHTS["best"], twin, history, config.early_stopping),
+            checkpoints,
+            ProgressBar(advance, len(training), size, start.batch),
+        ]
+        # An epoch that was begun is ended in a call of its own, since fit wants epochs of one length.
+        first = start.epoch + 1 if start.batch else start.epoch
+        for epoch, until, skip in ((start.epoch, first, start.batch), (first, config.epochs, 0)):
+            if epoch < until and not past_its_best(history.rows, config.early_stopping):
+                model.fit(
+                    Batches(training, size, outputs, config.seed, epoch, skip),
+                    validation_data=Batches(validation, size, outputs),
+                    initial_epoch=epoch,
+                    epochs=until,
+                    class_weight=config.class_weights(class_counts(training)),
+                    shuffle=False,  # Batches shuffles by seed and epoch; Keras would by Python's global state.
+                    callbacks=callbacks,
+                    verbose=0,
+                )
+        twin.set_weights(model.get_weights())
+        save_weights(twin, folder / WEIGHTS["final"])
+        return history.rows, checkpoints.duration_s
+
+
+def _make_metrics(model: keras.Model, training: PatchSet) -> None:
+    """Let Keras make the variables of its metrics, which it does with the first batch it sees; nothing is learned."""
+    model.test_on_batch(*Batches(training, 1, output_count(model))[0])
 
 
 def _splits(patches: PatchSet, config: TrainConfig, cache: str | Path | None) -> tuple[PatchSet, PatchSet, bool]:
@@ -145,84 +183,6 @@ def _splits(patches: PatchSet, config: TrainConfig, cache: str | Path | None) ->
     return training, validation, True
 
 
-def _architecture(model: keras.Model) -> str:
-    with tensorflow_left_out():
-        content = json.loads(model.to_json())
-    content.pop("compile_config", None)  # How it was trained stands in config.json.
-    return json.dumps(content, indent=1)
-
-
-def _about(patches: PatchSet) -> dict[str, Any]:
-    normal, tumour = _class_counts(patches)
-    return {"normal": normal, "tumour": tumour, "fingerprint": patches.fingerprint}
-
-
-def _class_counts(patches: PatchSet) -> tuple[int, int]:
-    tumour = int(patches.labels.sum())
-    return len(patches) - tumour, tumour
-
-
-def _trainable(model: keras.Model) -> int:
-    return int(sum(np.prod(weight.shape) for weight in model.trainable_weights))
-
-
-def _early_stopping(config: TrainConfig) -> list[keras.callbacks.Callback]:
-    if not config.early_stopping:
-        return []
-    return [keras.callbacks.EarlyStopping("val_loss", patience=config.early_stopping)]
-
-
-def _is_finished(folder: Path, about: dict[str, Any], architecture: str) -> bool:
-    """Say whether this very run has ended in `folder`; refuse what is something else."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return False
-    if not is_run(folder):
-        raise RunError(f"{folder}: not empty and not a run; name another directory with --out")
-    if not (folder / SUMMARY).is_file():
-        return False
-    before = load_run(folder)
-    differs = [
-        f"{key} {before.config['settings'].get(key)!r}, now {value!r}"
-        for key, value in about["settings"].items()
-        if before.config["settings"].get(key) != value
-    ]
-    if _nameless((folder / ARCHITECTURE).read_text(encoding="utf-8")) != _nameless(architecture):
-        differs.append(f"the model ({before.config['model']['name']}, now {about['model']['name']}, or its options)")
-    differs += [
-        f"the {part} patches"
-        for part in ("train", "valid")
-        if before.config["data"][part]["fingerprint"] != about["data"][part]["fingerprint"]
-    ]
-    if differs:
-        raise RunError(f"{folder}: a finished run differs in {'; '.join(differs)}; name another directory with --out")
-    return True
-
-
-def _nameless(architecture: str) -> str:
-    """Number the names of layers: Keras counts some of them through the life of a process."""
-    for number, name in enumerate(dict.fromkeys(re.findall(r'"name": "([^"]+)"', architecture))):
-        architecture = architecture.replace(f'"{name}"', f'"#{number}"')
-    return architecture
-
-
-def _start(
-    folder: Path, about: dict[str, Any], architecture: str, training: PatchSet, held_out: PatchSet | None
-) -> None:
-    if is_run(folder):
-        log.info("%s: a run that did not end is started anew", folder)
-        for name in (*WEIGHTS.values(), "history.csv", "history.jsonl", SPLITS):
-            (folder / name).unlink(missing_ok=True)
-        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
-    write_json(folder / CONFIG, {**about, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
-    write_text(folder / ARCHITECTURE, architecture)
-    with whole_file(folder / TRAIN_SHA1) as beside:
-        np.save(beside, np.unique(np.array([bytes.fromhex(sha1) for sha1 in training.table["sha1"]], dtype="S20")))
-    if held_out is not None:
-        parts = [part.table[["id"]].assign(split=name) for name, part in (("train", training), ("valid", held_out))]
-        with whole_file(folder / SPLITS) as beside:
-            pd.concat(parts).to_csv(beside, index=False, lineterminator="\n")
-
-
 def _finish(folder: Path, validation: PatchSet, rows: list[dict[str, float]], duration_s: float) -> Run:
     """Write what follows from the weights; the summary comes last, since it says that the run has ended."""
     run = Run(folder)
@@ -230,13 +190,12 @@ def _finish(folder: Path, validation: PatchSet, rows: list[dict[str, float]], du
     with whole_file(folder / "model.keras") as beside, tensorflow_left_out():
         best_model.save(beside)
     history = pd.DataFrame(rows)
-    best_epoch = int(history["epoch"].iloc[int(history["val_loss"].argmin())])
-    draw_learning_curves(history, best_epoch, folder / "curves.png")
+    draw_learning_curves(history, best_epoch(rows), folder / "curves.png")
     predictions = predict(best_model, validation, {"model": str(folder), "fingerprint": validation.fingerprint})
     predictions.write(folder / "valid_predictions.csv")
     probabilities = predictions.table["probability"]
     summary = {
-        "best_epoch": best_epoch,
+        "best_epoch": best_epoch(rows),
         "epochs": len(history),
         "duration_s": round(duration_s, 2),
         "valid_auc": roc_curve(predictions.labels, probabilities).auc,
@@ -245,4 +204,5 @@ def _finish(folder: Path, validation: PatchSet, rows: list[dict[str, float]], du
         "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     write_json(folder / SUMMARY, summary)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
     return run

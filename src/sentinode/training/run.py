@@ -18,7 +18,7 @@ from sentinode.storage import read_json
 from sentinode.training.config import TrainConfig
 
 CONFIG, SUMMARY, ARCHITECTURE = "config.json", "summary.json", "model.json"
-SPLITS, TRAIN_SHA1 = "splits.csv", "train_sha1.npy"
+SPLITS, TRAIN_SHA1, CHECKPOINT = "splits.csv", "train_sha1.npy", "checkpoint.npz"
 WEIGHTS = {"best": "best.weights.h5", "final": "final.weights.h5"}
 
 
@@ -44,7 +44,7 @@ class Run:
     @cached_property
     def config(self) -> dict[str, Any]:
         """What ``config.json`` holds: settings, model, data, environment."""
-        return self._read(CONFIG, "settings", "model", "data")
+        return self._read(CONFIG, "settings", "model", "data", "environment")
 
     @cached_property
     def settings(self) -> TrainConfig:

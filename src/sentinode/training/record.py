@@ -1,0 +1,179 @@
+"""What a run directory says of its making, and whether it is the run that is asked for."""
+
+import contextlib
+import json
+import logging
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from sentinode.data.patchset import PatchSet
+from sentinode.errors import RunError
+from sentinode.models.backend import tensorflow_left_out
+from sentinode.storage import whole_file, write_json, write_text
+from sentinode.training.config import TrainConfig
+from sentinode.training.environment import environment
+from sentinode.training.run import ARCHITECTURE, CHECKPOINT, CONFIG, SPLITS, SUMMARY, TRAIN_SHA1, Run, is_run
+
+log = logging.getLogger("sentinode")
+
+Stage = Literal["new", "begun", "finished"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is written before the first step.
+
+    Attributes
+    ----------
+    config
+        The content of ``config.json``.
+    architecture
+        The content of ``model.json``.
+    """
+
+    config: dict[str, Any]
+    architecture: str
+
+
+def describe(
+    model: keras.Model,
+    patches: PatchSet,
+    training: PatchSet,
+    validation: PatchSet,
+    held_out: bool,
+    config: TrainConfig,
+) -> Record:
+    """Say what is trained on what, how, and where."""
+    with tensorflow_left_out():
+        architecture = json.loads(model.to_json())
+    architecture.pop("compile_config", None)  # How it was trained stands in config.json.
+    trainable = int(sum(np.prod(weight.shape) for weight in model.trainable_weights))
+    return Record(
+        config={
+            "settings": config.to_json(),
+            "model": {"name": model.name, "trainable_parameters": trainable},
+            "data": {
+                "path": patches.path,
+                "kind": patches.kind,
+                "train": _part(training),
+                "valid": {**_part(validation), "held_out_from_train": held_out},
+            },
+            "environment": environment(),
+        },
+        architecture=json.dumps(architecture, indent=1),
+    )
+
+
+def class_counts(patches: PatchSet) -> tuple[int, int]:
+    """Return how many patches are normal and how many tumour."""
+    tumour = int(patches.labels.sum())
+    return len(patches) - tumour, tumour
+
+
+@contextlib.contextmanager
+def only_process(folder: Path) -> Iterator[None]:
+    """Keep a second process out of a run directory; the lock dies with its process.
+
+    Raises
+    ------
+    RunError
+        Another process trains there, or the directory cannot be made.
+    """
+    # Not in the directory, which may be somebody else's; never deleted, since a lock on a deleted file guards nothing.
+    lock = FileLock(folder.parent / f".{folder.name}.lock")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise RunError(f"{folder}: another process trains there; wait for it, or name another directory") from error
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be made ({error.strerror or error}); name another directory") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def find_stage(folder: Path, record: Record, config: TrainConfig) -> Stage:
+    """Say how far this very run has come in `folder`.
+
+    Raises
+    ------
+    RunError
+        The directory holds something else, or a run of other settings, another model or other data.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return "new"
+    if not is_run(folder):
+        raise RunError(f"{folder}: not empty and not a run; name another directory with --out")
+    if not (folder / SUMMARY).is_file() and not (folder / CHECKPOINT).is_file():
+        return "new"  # It ended before its first checkpoint: nothing is lost.
+    differs = _differences(Run(folder), record, config)
+    if differs:
+        raise RunError(f"{folder}: the run there differs in {'; '.join(differs)}; name another directory with --out")
+    if (folder / SUMMARY).is_file():
+        return "finished"
+    for name in ("backend", "backend_version", "keras", "platform", "threads"):
+        before, now = Run(folder).config["environment"].get(name), record.config["environment"][name]
+        if before != now:
+            log.warning("%s: begun with %s %s, now %s: the last bits may differ", folder, name, before, now)
+    return "begun"
+
+
+def write_record(folder: Path, record: Record, training: PatchSet, held_out: PatchSet | None) -> None:
+    """Write what is known before the first step.
+
+    Raises
+    ------
+    RunError
+        The directory cannot be written.
+    """
+    try:
+        write_json(folder / CONFIG, {**record.config, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
+        write_text(folder / ARCHITECTURE, record.architecture)
+        with whole_file(folder / TRAIN_SHA1) as beside:
+            sha1 = np.array([bytes.fromhex(text) for text in training.table["sha1"]], dtype="S20")
+            np.save(beside, np.unique(sha1))
+        if held_out is not None:
+            parts = [part.table[["id"]].assign(split=name) for name, part in (("train", training), ("valid", held_out))]
+            with whole_file(folder / SPLITS) as beside:
+                pd.concat(parts).to_csv(beside, index=False, lineterminator="\n")
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written ({error.strerror or error}); name another directory") from error
+
+
+def _part(patches: PatchSet) -> dict[str, Any]:
+    normal, tumour = class_counts(patches)
+    return {"normal": normal, "tumour": tumour, "fingerprint": patches.fingerprint}
+
+
+def _differences(before: Run, record: Record, config: TrainConfig) -> list[str]:
+    try:
+        architecture = (before.path / ARCHITECTURE).read_text(encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{before.path / ARCHITECTURE}: cannot be read ({error.strerror}); is the run whole?") from error
+    differs = config.differences(before.config["settings"])
+    if _nameless(architecture) != _nameless(record.architecture):
+        differs.append(
+            f"the model ({before.config['model']['name']}, now {record.config['model']['name']}, or its options)"
+        )
+    for part in ("train", "valid"):
+        if before.config["data"][part]["fingerprint"] != record.config["data"][part]["fingerprint"]:
+            differs.append(f"the {part} patches")
+    return differs
+
+
+def _nameless(architecture: str) -> str:
+    """Number the names of layers: Keras counts some of them through the life of a process."""
+    for number, name in enumerate(dict.fromkeys(re.findall(r'"name": "([^"]+)"', architecture))):
+        architecture = architecture.replace(f'"{name}"', f'"#{number}"')
+    return architecture
