@@ -5,9 +5,11 @@ every file that went in, so an entry never has to be invalidated. It appears who
 processes that want the same one build it once.
 """
 
+import contextlib
 import hashlib
 import logging
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -29,6 +31,8 @@ log = logging.getLogger("sentinode")
 
 VERSION = 1
 CHUNK_PATCHES = 256
+# Whatever has another name was not made here and is never deleted.
+_NAME = re.compile(r"[0-9a-f]{32}(\.part)?")
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,8 @@ def _cached_entry(patches: PatchSet, root: Path) -> PatchSet:
     entry = root / key
     if not _is_whole(entry, len(patches)):
         _build(patches, root, key)
-    os.utime(entry / "entry.json")
+    with contextlib.suppress(OSError):  # A cache that is only read still serves.
+        os.utime(entry / "entry.json")
     mapped = np.asarray(np.load(entry / "pixels.npy", mmap_mode="r"))
     sha1 = [digest.tobytes().hex() for digest in np.load(entry / "sha1.npy")]
     table = patches.table.assign(sha1=np.asarray(sha1, dtype=object)).astype({"sha1": "str"})
@@ -116,12 +121,14 @@ def clear_cache(folder: str | Path | None = None) -> int:
     """Delete every entry that nobody is building; return how many bytes were freed."""
     root = cache_folder(folder)
     freed = 0
-    for place in [path for path in root.glob("*") if path.is_dir()]:
+    for place in [path for path in root.glob("*") if _NAME.fullmatch(path.name) and path.is_dir()]:
         lock = FileLock(root / f"{place.name.removesuffix('.part')}.lock")
         try:
             with lock.acquire(timeout=0):
                 freed += sum(part.stat().st_size for part in place.iterdir())
                 shutil.rmtree(place)
+                with contextlib.suppress(OSError):  # Windows keeps a file that is open.
+                    Path(lock.lock_file).unlink()
         except Timeout:
             log.info("left alone, another process is building it: %s", place)
             continue
@@ -134,8 +141,9 @@ def _key(patches: PatchSet) -> str:
 
 
 def _is_whole(entry: Path, count: int) -> bool:
-    pixels = entry / "pixels.npy"
-    return (entry / "entry.json").is_file() and pixels.stat().st_size == _array_bytes(count)
+    sizes = {"pixels.npy": _array_bytes(count), "sha1.npy": 128 + 20 * count}
+    there = all((entry / name).is_file() for name in (*sizes, "entry.json"))
+    return there and all((entry / name).stat().st_size == size for name, size in sizes.items())
 
 
 def _array_bytes(count: int) -> int:

@@ -1,6 +1,7 @@
 """Named files of a source, whether they lie in a folder, in a list, or inside a zip."""
 
 import io
+import lzma
 import os
 import shutil
 import tempfile
@@ -15,6 +16,9 @@ from typing import BinaryIO, Protocol
 from sentinode.errors import DataError
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, RuntimeError, NotImplementedError
+)  # fmt: skip
 _JUNK_FOLDERS = {"__MACOSX", ".git", ".ipynb_checkpoints", "@eaDir"}
 
 
@@ -26,7 +30,7 @@ def is_image(name: str) -> bool:
 def _is_junk(name: str) -> bool:
     # macOS writes ._NAME beside every NAME of a zip; it ends in .tif and is not an image.
     parts = PurePosixPath(name).parts
-    return parts[-1].startswith(".") or any(part in _JUNK_FOLDERS for part in parts)
+    return not parts or parts[-1].startswith(".") or any(part in _JUNK_FOLDERS for part in parts)
 
 
 class Files(Protocol):
@@ -151,6 +155,8 @@ class ZipFiles:
             self._zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
             raise DataError(f"{path}: not a readable zip ({error}); fetch it again") from error
+        self._opening = threading.Lock()
+        self._opened: dict[str, Path | None] = {}
         self._members = {
             member.filename.replace("\\", "/"): member
             for member in self._zip.infolist()
@@ -174,30 +180,42 @@ class ZipFiles:
         """Return a member's bytes, checked against its CRC."""
         try:
             return self._zip.read(self._members[name])
-        except (
-            zipfile.BadZipFile,
-            OSError,
-            EOFError,
-            RuntimeError,
-            NotImplementedError,
-            zlib.error,
-        ) as error:
-            raise DataError(f"{self.locate(name)}: cannot be read ({error}); fetch the zip again") from error
+        except UNREADABLE as error:
+            raise self._broken(name, error) from error
 
     def open(self, name: str) -> BinaryIO:
         """Open a member for reading in any order: a window on the zip when stored, else unpacked.
 
-        A compressed member cannot be read in any order in place, so it is unpacked into a temporary
-        file that goes when it is closed.
+        A compressed member cannot be read in any order in place, so it is unpacked once into a temporary file that
+        goes with this object. The CRC is checked on the first opening.
         """
-        member = self._members[name]
-        if member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 0x1:
-            return _window(self._path, member)
-        unpacked = tempfile.TemporaryFile()  # noqa: SIM115
+        with self._opening:
+            if name not in self._opened:
+                try:
+                    self._opened[name] = self._prepare(self._members[name])
+                except UNREADABLE as error:
+                    raise self._broken(name, error) from error
+        unpacked = self._opened[name]
+        return unpacked.open("rb") if unpacked else _window(self._path, self._members[name])
+
+    def _prepare(self, member: zipfile.ZipInfo) -> Path | None:
+        """Read a member through, which checks its CRC; return where it is unpacked, or None when it is stored."""
         with self._zip.open(member) as packed:
-            shutil.copyfileobj(packed, unpacked, length=1 << 20)
-        unpacked.seek(0)
-        return unpacked
+            if member.compress_type != zipfile.ZIP_STORED:
+                unpacked = Path(self._folder.name) / str(len(self._opened))
+                with unpacked.open("wb") as file:
+                    shutil.copyfileobj(packed, file, length=1 << 20)
+                return unpacked
+            while packed.read(1 << 20):
+                pass
+        return None
+
+    @cached_property
+    def _folder(self) -> tempfile.TemporaryDirectory[str]:
+        return tempfile.TemporaryDirectory(prefix="sentinode-", ignore_cleanup_errors=True)
+
+    def _broken(self, name: str, error: Exception) -> DataError:
+        return DataError(f"{self.locate(name)}: cannot be read ({error}); fetch the zip again")
 
     def stamp(self, name: str) -> str:
         """Return name, size and CRC of a member: they do not change when the zip is moved."""

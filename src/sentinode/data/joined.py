@@ -1,5 +1,6 @@
 """Several sets of patches as one."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,8 +58,9 @@ def join(parts: Sequence[PatchSet]) -> PatchSet:
     sentinode.errors.DataError: pcam-mini comes twice; name each source once
     """
     paths = [part.path for part in parts]
-    for path in paths:
-        if paths.count(path) > 1:
+    places = [os.path.realpath(path) for path in paths]
+    for path, place in zip(paths, places, strict=True):
+        if places.count(place) > 1:
             raise DataError(f"{path} comes twice; name each source once")
     tables = [part.table.assign(id=f"{part.path}/" + part.table["id"]) for part in parts]
     table = pd.concat(tables, ignore_index=True)

@@ -1,6 +1,7 @@
 """One call for any source of patches."""
 
 import glob
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from sentinode.data.files import Files, FolderFiles, ListedFiles, ZipFiles, is_i
 from sentinode.data.joined import join
 from sentinode.data.patchset import PatchSet
 from sentinode.data.pixels import check_fit
-from sentinode.data.sources import SOURCES
+from sentinode.data.sources import SOURCES, images
 from sentinode.errors import DataError
 from sentinode.samples import SAMPLES, sample_path
 
@@ -47,7 +48,9 @@ def open_patches(path: Path_ | Sequence[Path_], split: str | None = None, *, fit
     """
     files = _files(path)
     fitting = check_fit(fit)
-    for _, open_source in SOURCES:
+    # Of files that were named one by one, the folders above say nothing: they may be called "cancer" for all we know.
+    listed = isinstance(files, ListedFiles) and is_image(files.names[0])
+    for open_source in (images.open_source,) if listed else [opening for _, opening in SOURCES]:
         patches = open_source(files, fitting)
         if patches is not None:
             return patches if split is None else patches.split(split)
@@ -101,7 +104,13 @@ def _files(path: Path_ | Sequence[Path_]) -> Files:
 def _listed(paths: list[Path]) -> Files:
     if not paths:
         raise DataError("an empty list of files: there is nothing to open")
+    seen: set[str] = set()
     for each in paths:
+        if os.path.realpath(each) in seen:
+            raise DataError(f"{each} comes twice in the list; name each file once")
+        seen.add(os.path.realpath(each))
+        if each.is_dir():
+            raise DataError(f"{each}: a folder among files; name it on its own, or use a pattern of images")
         if not each.is_file():
             raise DataError(f"{each}: there is no such file")
         if not is_image(each.name) and not (len(paths) == 1 and each.suffix.lower() == ".h5"):

@@ -170,7 +170,7 @@ class PatchSet:
     def fingerprint(self) -> str:
         """SHA-256 over labels and pixel hashes in order: what a network could learn from.
 
-        The same patches give the same fingerprint wherever they lie and in whatever format.
+        The same patches in the same order give the same fingerprint wherever they lie and in whatever format.
 
         Raises
         ------

@@ -59,20 +59,26 @@ def decode_patch(content: bytes, where: str, fit: Fit = "refuse") -> Uint8:
             _check_kind(image, where)
             box = _check_size(image.size, where, fit)
             image.load()
-            pixels = image if image.mode == "RGB" else _to_rgb(image, where)
+            plain = image.mode == "RGB" and "transparency" not in image.info
+            pixels = image if plain else _to_rgb(image, where)
             if box is not None:
                 pixels = pixels.crop(box)
             if pixels.size != (PATCH_SIZE_PX, PATCH_SIZE_PX):
                 pixels = pixels.resize((PATCH_SIZE_PX, PATCH_SIZE_PX), Image.Resampling.LANCZOS)
             return np.asarray(pixels)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        reason = "not a jpg, png or tif" if isinstance(error, UnidentifiedImageError) else str(error)
+    except DataError:
+        raise
+    except Exception as error:  # For damaged files Pillow raises a dozen kinds, TypeError and struct.error among them.
+        text = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = "not a jpg, png or tif" if isinstance(error, UnidentifiedImageError) else text
         raise DataError(f"{where}: unreadable image ({reason}); replace the file or take it out") from error
 
 
 def _check_kind(image: Image.Image, where: str) -> None:
     if image.mode not in ("RGB", "RGBA", "P"):
         raise DataError(f"{where}: image mode {image.mode}, where 8-bit colour (RGB) is expected; convert it to RGB")
+    if any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())):
+        raise DataError(f"{where}: 16 bits a channel, where 8-bit colour (RGB) is expected; convert it to RGB")
     frames = getattr(image, "n_frames", 1)
     if frames != 1:
         raise DataError(f"{where}: {frames} images in one file, where one patch is expected; save each on its own")
@@ -99,8 +105,8 @@ def _check_size(size: tuple[int, int], where: str, fit: Fit) -> tuple[int, int, 
 
 
 def _to_rgb(image: Image.Image, where: str) -> Image.Image:
-    if image.mode == "P":
-        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+    if "transparency" in image.info:
+        image = image.convert("RGBA")
     if image.mode == "RGBA":
         lowest, _ = image.getchannel("A").getextrema()
         if lowest != 255:

@@ -1,17 +1,24 @@
 """A validation split for sources that have none."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import DataError
+
+Ints = NDArray[np.int64]
 
 
 def hold_out(patches: PatchSet, fraction: float = 0.1, seed: int = 0) -> tuple[PatchSet, PatchSet]:
     """Take a part of the patches out for validation.
 
-    Patches of one slide stay together where slides are known, exact copies stay together always, and each class
-    is divided in the same proportion as nearly as that allows.
+    Patches of one slide stay together where it is known, exact copies stay together always, and each class is
+    divided in the same proportion as nearly as that allows.
 
     Parameters
     ----------
@@ -30,7 +37,7 @@ def hold_out(patches: PatchSet, fraction: float = 0.1, seed: int = 0) -> tuple[P
     Raises
     ------
     DataError
-        A class has fewer than two groups, so it cannot be on both sides.
+        No division has both classes on both sides.
 
     Examples
     --------
@@ -41,37 +48,55 @@ def hold_out(patches: PatchSet, fraction: float = 0.1, seed: int = 0) -> tuple[P
     True
     """
     labels = patches.labels
-    by_slide = bool(patches.table["slide"].notna().all())
-    groups, _ = pd.factorize(patches.table["slide" if by_slide else "sha1"])
+    groups = _groups(patches)
     sizes = np.zeros((groups.max() + 1, 2), dtype=np.int64)
     np.add.at(sizes, (groups, labels), 1)
     out = _choose(sizes, np.maximum(1, np.round(fraction * sizes.sum(axis=0))), np.random.default_rng(seed))
+    if out is None:
+        holders = (sizes > 0).sum(axis=0)
+        raise DataError(
+            f"{patches.path}: too few different slides or patches of label {int(holders.argmin())} for a validation "
+            "split with both classes on both sides; name one with --valid, or add patches"
+        )
     taken = out[groups]
-    for label in (0, 1):
-        if not (np.any(labels[taken] == label) and np.any(labels[~taken] == label)):
-            what = "slides" if by_slide else "different patches"
-            raise DataError(
-                f"{patches.path}: too few {what} of label {label} for a validation split; "
-                "name one with --valid, or add patches"
-            )
     return patches.select(np.flatnonzero(~taken)), patches.select(np.flatnonzero(taken))
 
 
-def _choose(sizes: np.ndarray, targets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Take groups in random order while no class gets more than its target; then mend what got none."""
+def _groups(patches: PatchSet) -> Ints:
+    """Number what must stay together: patches joined by a slide, by equal pixels, or by a chain of both."""
+    count = len(patches)
+    edges = []
+    for name in ("slide", "sha1"):
+        codes, _ = pd.factorize(patches.table[name])  # -1 where unknown
+        known = np.flatnonzero(codes >= 0)
+        first = pd.Series(known).groupby(codes[known]).transform("first").to_numpy(dtype=np.int64)
+        edges.append(np.stack([known, first]))
+    rows, columns = np.concatenate(edges, axis=1)
+    joined = coo_array((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(count, count))
+    return np.asarray(connected_components(joined, directed=False)[1], dtype=np.int64)
+
+
+def _choose(sizes: Ints, targets: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
+    """Take groups in random order while no class gets more than its target.
+
+    Where the groups are too large for that, the smallest one or two that will do are taken; None when none will.
+    """
     out = np.zeros(len(sizes), dtype=bool)
-    order = rng.permutation(len(sizes))
     counts = np.zeros(2, dtype=np.int64)
+    order = rng.permutation(len(sizes))
     for group in order:
         if np.all(counts + sizes[group] <= targets):
             out[group] = True
             counts += sizes[group]
-    for label in (0, 1):
-        if counts[label] == 0:
-            # Only large groups hold this class: the smallest of them is the nearest to the target.
-            holders = [group for group in order if sizes[group, label]]
-            smallest = min(holders, key=lambda group: int(sizes[group].sum()), default=None)
-            if smallest is not None:
-                out[smallest] = True
-                counts += sizes[smallest]
-    return out
+    totals = sizes.sum(axis=0)
+    if np.all(counts > 0) and np.all(counts < totals):
+        return out
+    by_size = order[np.argsort(sizes[order].sum(axis=1), kind="stable")]
+    singles = ((group,) for group in by_size)
+    for chosen in itertools.chain(singles, itertools.combinations(by_size, 2)):
+        counts = sizes[list(chosen)].sum(axis=0)
+        if np.all(counts > 0) and np.all(counts < totals):
+            out[:] = False
+            out[list(chosen)] = True
+            return out
+    return None

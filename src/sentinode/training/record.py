@@ -88,7 +88,7 @@ def only_process(folder: Path) -> Iterator[None]:
     RunError
         Another process trains there, or the directory cannot be made.
     """
-    # Not in the directory, which may be somebody else's; never deleted, since a lock on a deleted file guards nothing.
+    # Not in the directory, which may be somebody else's.
     lock = FileLock(folder.parent / f".{folder.name}.lock")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -100,6 +100,8 @@ def only_process(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        with contextlib.suppress(OSError):  # Deleted while held, which others notice; Windows refuses, and it stays.
+            Path(lock.lock_file).unlink()
         lock.release()
 
 

@@ -56,37 +56,53 @@ def _base(files: Files) -> str | None:
     return None
 
 
-def _read_labels(files: Files, name: str) -> dict[str, int]:
+def _read_labels(files: Files, name: str) -> dict[str, tuple[int, int]]:
+    """Return label and csv row of every id."""
     where = files.locate(name)
     try:
-        table = pd.read_csv(io.BytesIO(files.read(name)), dtype="str", keep_default_na=False, encoding="utf-8-sig")
+        table = pd.read_csv(
+            io.BytesIO(files.read(name)),
+            dtype="str",
+            keep_default_na=False,
+            encoding="utf-8-sig",
+            skip_blank_lines=False,  # Rows are numbered as an editor shows them.
+        )
     except (ValueError, UnicodeDecodeError) as error:
-        raise DataError(f"{where}: not a readable csv ({error}); fetch it again") from error
+        reason = str(error).strip().splitlines()[0]
+        raise DataError(f"{where}: not a readable csv ({reason}); fetch it again") from error
     if not {"id", "label"} <= set(table.columns):
-        raise DataError(f"{where}: columns {', '.join(table.columns)}, where id and label are expected")
-    labels: dict[str, int] = {}
+        raise DataError(f"{where}: columns {', '.join(map(str, table.columns))}, where id and label are expected")
+    labels: dict[str, tuple[int, int]] = {}
     for row, (patch, label) in enumerate(
         zip(table["id"].str.strip(), table["label"].str.strip(), strict=True), start=2
     ):
+        if not patch and not label:
+            continue  # An empty line.
         if label not in ("0", "1"):
             raise DataError(f"{where} row {row}: label {label!r} of {patch!r} is neither 0 nor 1; mend or drop the row")
         if patch in labels:
             raise DataError(f"{where} row {row}: id {patch!r} came before; keep one of its rows")
-        labels[patch] = int(label)
+        labels[patch] = (int(label), row)
     return labels
 
 
-def _match(files: Files, base: str, labels: dict[str, int]) -> tuple[dict[str, int], list[str]]:
+def _match(files: Files, base: str, labels: dict[str, tuple[int, int]]) -> tuple[dict[str, int], list[str]]:
     """Pair files with labels, in the order of the files; say what was left out."""
     notes = []
-    names = {name.rsplit("/", 1)[-1].rsplit(".", 1)[0]: name for name in files.names if _is_train(name, base)}
+    names: dict[str, str] = {}
+    for name in files.names:
+        if _is_train(name, base):
+            patch = name.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+            if patch in names:
+                raise DataError(f"{files.locate(name)}: its id is that of {names[patch]} as well; keep one of the two")
+            names[patch] = name
     for odd in ODD_IDS:
         if (odd in names) != (odd in labels):
             missing = "its row is not in the csv" if odd in names else "its file is not there"
             notes.append(f"{odd}, known to be odd, is left out: {missing}")
             names.pop(odd, None)
             labels.pop(odd, None)
-    for row, patch in enumerate(labels, start=2):
+    for patch, (_, row) in labels.items():
         if patch not in names:
             raise DataError(
                 f"{files.locate(base + LABELS)} row {row}: there is no {base}train/{patch}.tif; "
@@ -95,7 +111,7 @@ def _match(files: Files, base: str, labels: dict[str, int]) -> tuple[dict[str, i
     for patch, name in names.items():
         if patch not in labels:
             raise DataError(f"{files.locate(name)}: no label in {base}{LABELS}; add its row or take the file out")
-    return {name: labels[patch] for patch, name in names.items()}, notes
+    return {name: labels[patch][0] for patch, name in names.items()}, notes
 
 
 def _is_train(name: str, base: str) -> bool:

@@ -23,7 +23,7 @@ from sentinode.errors import DataError
 
 FORM = "PCam HDF5: camelyonpatch_level_2_split_{train,valid,test}_{x,y}.h5"
 
-_X_FILE = re.compile(r"(?:.*/)?(?:[^/]*?(train|valid|test)_|[^/]*_)?x\.h5$")
+_X_FILE = re.compile(r"(?:.*/)?(?:[^/]*?(train|valid|test)_|[^/]*_)?x\.h5$", re.IGNORECASE)
 _TRAINING_SLIDE = re.compile(r"camelyon16_train_(normal|tumor)_(\d+)$")
 
 
@@ -38,7 +38,7 @@ def open_source(files: Files, fit: Fit) -> PatchSet | None:
         Wrong shape or dtype, x and y of different lengths, labels other than 0 and 1, a broken file.
     """
     del fit
-    x_files = [(name, match[1]) for name in files.names if (match := _X_FILE.match(name))]
+    x_files = [(name, (match[1] or "").lower() or None) for name in files.names if (match := _X_FILE.match(name))]
     if not x_files:
         return None
     order = ("train", "valid", "test", None)
@@ -110,29 +110,33 @@ def _dataset(files: Files, name: str, key: str) -> Iterator[h5py.Dataset]:
             # Links to other files could read what the user never named.
             if not isinstance(file.get(key, getlink=True), h5py.HardLink) or not isinstance(file[key], h5py.Dataset):
                 keys = ", ".join(file.keys()) or "nothing"
-                raise DataError(f"{where}: no data set {key!r} in it (there is: {keys}); is it a PCam file?")
+                raise DataError(
+                    f"{where}: no data set {key!r} of its own in it (names there: {keys}); is it a PCam file?"
+                )
             dataset = file[key]
             if dataset.external or dataset.is_virtual:
                 raise DataError(f"{where}: {key!r} keeps its data in other files; copy it into one plain data set")
             yield dataset
-    except OSError as error:
+    except DataError:
+        raise
+    except Exception as error:  # For damaged files h5py raises a dozen kinds.
         raise DataError(f"{where}: not a readable HDF5 file ({error}); fetch it again") from error
 
 
 def _table(files: Files, x_name: str, split: str | None) -> tuple[pd.DataFrame, list[str]]:
     where = files.locate(x_name)
     with _dataset(files, x_name, "x") as x:
-        if x.shape[1:] != PATCH_SHAPE or x.dtype != np.uint8:
+        if x.shape is None or x.shape[1:] != PATCH_SHAPE or x.dtype != np.uint8:
             raise DataError(f"{where}: x is {x.dtype} {x.shape}, where uint8 (n, 96, 96, 3) is expected")
         count = len(x)
     labels = _labels(files, x_name, count)
     meta, notes = _meta(files, x_name, labels, count)
-    prefix = f"{split}/" if split else x_name.removesuffix("x.h5")
+    prefix = f"{split}/" if split else x_name[: -len("x.h5")]
     return patch_table([f"{prefix}{row}" for row in range(count)], labels, split=split, **meta), notes
 
 
 def _beside(files: Files, x_name: str, ending: str) -> str | None:
-    name = x_name.removesuffix("x.h5") + ending
+    name = x_name[: -len("x.h5")] + ending
     return name if files.has(name) else None
 
 
@@ -142,8 +146,10 @@ def _labels(files: Files, x_name: str, count: int) -> Sequence[int] | None:
         return None
     where = files.locate(y_name)
     with _dataset(files, y_name, "y") as y:
-        if y.size != count:
-            raise DataError(f"{where}: {y.size:,} labels for {count:,} patches; the two files do not belong together")
+        if y.shape is None or y.size != count:
+            raise DataError(
+                f"{where}: {y.size or 0:,} labels for {count:,} patches; the two files do not belong together"
+            )
         values = np.asarray(y[()]).reshape(-1)
     wrong = np.flatnonzero(~np.isin(values, (0, 1)))
     if len(wrong):
@@ -175,18 +181,27 @@ def _meta(
         differ = int((meta["center_tumor_patch"].astype(str).str.lower().eq("true") != np.array(labels, bool)).sum())
         if differ:
             notes.append(f"{name}: center_tumor_patch differs from y in {differ:,} rows; y is used")
-    slides = meta["wsi"].astype(str).tolist()
+    slides = [slide if isinstance(slide, str) else None for slide in meta["wsi"]]
     return {
         "slide": slides,
         "centre": [_centre(slide) for slide in slides],
-        "x": meta["coord_x"].tolist(),
-        "y": meta["coord_y"].tolist(),
+        "x": _whole_numbers(meta["coord_x"], where),
+        "y": _whole_numbers(meta["coord_y"], where),
     }, notes
 
 
-def _centre(slide: str) -> str | None:
+def _whole_numbers(column: pd.Series, where: str) -> list[int]:
+    numbers = pd.to_numeric(column, errors="coerce")
+    wrong = np.flatnonzero(~(numbers % 1 == 0))
+    if len(wrong):
+        row = int(wrong[0])
+        raise DataError(f"{where} row {row + 2}: {column.name} is {column[row]!r}, where a whole number is expected")
+    return numbers.astype("int64").tolist()
+
+
+def _centre(slide: str | None) -> str | None:
     """Return where a CAMELYON16 training slide comes from; unknown for its test slides."""
-    match = _TRAINING_SLIDE.match(slide)
+    match = _TRAINING_SLIDE.match(slide or "")
     if match is None:
         return None
     last_of_radboud = 100 if match[1] == "normal" else 70
