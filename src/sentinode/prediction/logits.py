@@ -36,7 +36,7 @@ def logit_model(model: keras.Model) -> keras.Model:
         )
     # The name differs, since a functional model refuses two layers of one name.
     linear = keras.layers.Dense(last.units, use_bias=last.use_bias, dtype="float32", name=f"{last.name}_logit")
-    logits = keras.Model(model.inputs, linear(last.input))
+    logits = keras.Model(model.inputs[0], linear(last.input))
     linear.set_weights(last.get_weights())
     return logits
 

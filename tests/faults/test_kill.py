@@ -1,0 +1,123 @@
+"""Really killed and really stopped trainings: each goes on, and ends with the weights of an undisturbed one."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+KILLS = 20
+# Dropout has a generator of its own, whose state Keras' weight files leave out.
+TRAINER = """
+import sys, keras
+from sentinode import TrainConfig, open_patches, train
+from sentinode.models.build import initial_weights_from
+
+with initial_weights_from(3):
+    model = keras.Sequential([
+        keras.Input((96, 96, 3), dtype="uint8"), keras.layers.Rescaling(1 / 255),
+        keras.layers.Conv2D(4, 5, strides=4, activation="relu"), keras.layers.BatchNormalization(),
+        keras.layers.GlobalAveragePooling2D(), keras.layers.Dropout(0.5), keras.layers.Dense(1, activation="sigmoid"),
+    ])
+patches = open_patches("pcam-mini")
+few = patches.select(range(0, len(patches), 5))
+config = TrainConfig(epochs=3, batch_size=16, optimizer="adam", learning_rate=0.001, checkpoint_minutes=0, seed=3)
+print("ready", flush=True)
+train(model, few, config, out=sys.argv[1])
+print("done", flush=True)
+"""
+
+
+class Trainer:
+    """A training in a process of its own."""
+
+    def __init__(self, out: Path) -> None:
+        self._child = subprocess.Popen(
+            [sys.executable, "-c", TRAINER, str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert self._child.stdout is not None
+        assert self._child.stdout.readline() == "ready\n"
+        self._ready = time.monotonic()
+
+    def begun(self, out: Path) -> "Trainer":
+        """Wait for the first checkpoint."""
+        while not (out / "checkpoint.npz").is_file():
+            assert self._child.poll() is None
+            time.sleep(0.01)
+        return self
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self._child.send_signal(number)
+
+    def after(self, seconds: float, number: signal.Signals) -> bool:
+        """Send a signal so long after the start; say whether the training ended before."""
+        try:
+            self._child.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            self._child.send_signal(number)
+        _, self.said = self._child.communicate(timeout=120)
+        return self._child.returncode == 0
+
+    def to_the_end(self) -> float:
+        """Wait; return the seconds it took."""
+        _, said = self._child.communicate(timeout=300)
+        assert self._child.returncode == 0, said
+        return time.monotonic() - self._ready
+
+
+def weights(run: Path) -> dict[str, bytes]:
+    return {name: (run / name).read_bytes() for name in ("best.weights.h5", "final.weights.h5")}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> tuple[Path, float]:
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    Trainer(out).to_the_end()
+    again = tmp_path_factory.mktemp("again") / "run"
+    duration_s = Trainer(again).to_the_end()
+    assert weights(out) == weights(again)
+    return out, duration_s
+
+
+def test_a_training_killed_at_any_moment_ends_with_the_same_weights(undisturbed, tmp_path):
+    reference, duration_s = undisturbed
+    rng = random.Random(20261124)
+    kills = runs = 0
+    while kills < KILLS:
+        out = tmp_path / f"run-{runs}"
+        runs += 1
+        for _ in range(7):
+            if Trainer(out).after(rng.uniform(0, 0.9 * duration_s), signal.SIGKILL):
+                break
+            kills += 1
+        else:
+            Trainer(out).to_the_end()
+        assert weights(out) == weights(reference)
+    assert runs >= 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_saves_everything_and_the_same_call_goes_on(undisturbed, tmp_path, number):
+    out = tmp_path / "run"
+    stopped = Trainer(out).begun(out)
+    assert not stopped.after(0.2, number)
+    assert "everything is saved, and the same command goes on" in stopped.said
+    assert (out / "checkpoint.npz").is_file()
+    Trainer(out).to_the_end()
+    assert weights(out) == weights(undisturbed[0])
+    assert not (out / "checkpoint.npz").exists()
+
+
+def test_a_second_process_is_kept_out_of_a_run_directory(tmp_path):
+    out = tmp_path / "run"
+    first = Trainer(out).begun(out)
+    first.send(signal.SIGSTOP)
+    second = Trainer(out)
+    assert not second.after(60, signal.SIGKILL)
+    assert "another process trains there" in second.said
+    first.send(signal.SIGCONT)
+    first.to_the_end()
