@@ -13,7 +13,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sentinode import SentinodeError, TrainConfig, build_model, load_run, predict, train
-from sentinode.errors import RunError
+from sentinode.errors import DataError, RunError
 
 JSONS = {"config.json", "model.json", "summary.json", "valid_predictions.json"}
 WEIGHTS = {"best.weights.h5", "final.weights.h5", "model.keras"}
@@ -247,3 +247,17 @@ def test_the_whole_model_opens_in_plain_keras(tiny_run, few, tmp_path):
     assert np.load(tmp_path / "given.npy") == pytest.approx(
         tiny_run.model.predict_on_batch(few.read(range(8))), rel=1e-6
     )
+
+
+def test_a_split_of_one_class_is_refused_before_anything_is_trained(few, tmp_path):
+    tumour = few.table["label"] == 1
+    for split in ("train", "valid"):
+        rows = np.flatnonzero(tumour | (few.table["split"] != split))
+        with pytest.raises(DataError, match=f"patches of {split} have label 1; both classes are needed"):
+            train(build_model("cnn"), few.select(rows), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_validation_split_that_was_named_and_is_not_there_is_refused(few, tmp_path):
+    with pytest.raises(DataError, match="there is no split 'vald'"):
+        train(build_model("cnn"), few, TrainConfig(valid_split="vald"), out=tmp_path / "run")

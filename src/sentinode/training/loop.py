@@ -12,6 +12,7 @@ import pandas as pd
 from sentinode.data.batches import Batches
 from sentinode.data.patchset import PatchSet
 from sentinode.data.splits import hold_out
+from sentinode.errors import DataError
 from sentinode.metrics.operating import youden_threshold
 from sentinode.metrics.ranking import roc_curve
 from sentinode.models.backend import tensorflow_left_out
@@ -93,7 +94,7 @@ def train(
     folder = Path(out)
     training, validation, made = _splits(patches, config, cache)
     record = describe(model, patches, training, validation, made, config)
-    with only_process(folder), stop_requests() as request:
+    with only_process(folder):
         stage = find_stage(folder, record, config)
         if stage == "finished":
             log.info("%s: this run is finished; nothing to do", folder)
@@ -109,8 +110,9 @@ def train(
         if start.batch:
             _make_metrics(model, training)
         write_variables(model, start.arrays, folder / CHECKPOINT, metrics=False)
-        rows, duration_s = _fit(model, training, validation, config, folder, start, request)
-    return _finish(folder, validation, rows, duration_s)
+        with stop_requests() as request:
+            rows, duration_s = _fit(model, training, validation, config, folder, start, request)
+        return _finish(folder, validation, rows, duration_s)
 
 
 def _fit(
@@ -167,12 +169,11 @@ def _splits(patches: PatchSet, config: TrainConfig, cache: str | Path | None) ->
     """Return training and validation patches, decoded; say whether the second had to be made."""
     names = patches.split_names
     training = patches.split(config.train_split) if names else patches
-    if config.valid_split in names:
+    _check_classes(training)
+    if config.valid_split in names or config.valid_split != "valid":
         validation = patches.split(config.valid_split)
-        for part in (training, validation):
-            _ = part.labels  # A missing label is found before the minutes of decoding.
+        _check_classes(validation)
         return training.cached(cache), validation.cached(cache), False
-    _ = training.labels
     training, validation = hold_out(training.cached(cache), seed=config.seed)
     log.info(
         "%s has no split %r: %s of its training patches, a tenth, are held out for validation",
@@ -181,6 +182,17 @@ def _splits(patches: PatchSet, config: TrainConfig, cache: str | Path | None) ->
         f"{len(validation):,}",
     )
     return training, validation, True
+
+
+def _check_classes(patches: PatchSet) -> None:
+    """Refuse missing labels and a missing class before the minutes of decoding and training."""
+    present = set(patches.labels.tolist())
+    if len(present) < 2:
+        split = patches.split_names[0] if patches.split_names else "data"
+        raise DataError(
+            f"{patches.path}: all {len(patches):,} patches of {split} have label {present.pop()}; "
+            "both classes are needed"
+        )
 
 
 def _finish(folder: Path, validation: PatchSet, rows: list[dict[str, float]], duration_s: float) -> Run:
