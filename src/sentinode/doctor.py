@@ -7,12 +7,11 @@ import shutil
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from sentinode.data.cache import cache_folder
-from sentinode.version import __version__
+from sentinode.version import BACKEND_PACKAGES, __version__, installed
 
 REQUIRED = (
     "keras",
@@ -26,19 +25,14 @@ REQUIRED = (
     "tensorboard",
     "rich",
 )
-# Backend: the packages that bring it, and how to get it on the CPU and on an NVIDIA GPU.
+# How to get each backend on the CPU and on an NVIDIA GPU.
 BACKENDS = {
     "tensorflow": (
-        ("tensorflow-cpu", "tensorflow"),
         "pip install sentinode",
         "pip uninstall tensorflow-cpu, then pip install 'tensorflow[and-cuda]'",
     ),
-    "jax": (("jax",), "pip install 'sentinode[jax]'", "pip install 'jax[cuda12]'"),
-    "torch": (
-        ("torch",),
-        "pip install 'sentinode[torch]'",
-        "pip install torch, from the index for your CUDA version",
-    ),
+    "jax": ("pip install 'sentinode[jax]'", "pip install 'jax[cuda12]'"),
+    "torch": ("pip install 'sentinode[torch]'", "pip install torch, from the index for your CUDA version"),
 }
 # Runs in a process of its own, so that a broken backend cannot take this one along.
 _PROBE = """
@@ -110,8 +104,8 @@ class Report:
         lines += [f"  {name:<14}{found or 'missing'}" for name, found in self.packages.items()]
         lines += ["", f"backend       {self.backend} ({self.chosen_by})"]
         for name, found in self.backends.items():
-            how = f"not installed: {BACKENDS[name][1]}"
-            lines.append(f"  {name:<14}{found or how}" + ("  <- used" if name == self.backend else ""))
+            how = f"not installed: {BACKENDS[name][0]}"
+            lines.append(f"  {name:<14}{found or how}" + ("  <- used" if found and name == self.backend else ""))
         lines.append(f"devices       {', '.join(self.devices) or '-'}")
         if self.failure:
             lines.append(f"failure       {self.failure}")
@@ -128,8 +122,8 @@ def examine() -> Report:
     True
     """
     backend, chosen_by = _chosen_backend()
-    packages = {name: _version(name) for name in REQUIRED}
-    backends = {name: next(filter(None, map(_version, BACKENDS[name][0])), None) for name in BACKENDS}
+    packages = {name: installed(name) for name in REQUIRED}
+    backends = {name: installed(*names) for name, names in BACKEND_PACKAGES.items()}
     found = _probe()
     devices, failure = found.get("devices", []), found.get("failure", "")
     if not failure and not found["works"]:
@@ -187,20 +181,13 @@ def _advice(
     if backend not in BACKENDS:
         return [*advice, f"Keras has no backend {backend!r}; set KERAS_BACKEND to {', '.join(BACKENDS)}"]
     if backends[backend] is None:
-        advice.append(f"{backend} is not installed; {BACKENDS[backend][1]}, or set KERAS_BACKEND to one that is")
+        advice.append(f"{backend} is not installed; {BACKENDS[backend][0]}, or set KERAS_BACKEND to one that is")
     elif failure:
         advice.append(f"{backend} does not start; reinstall it, or set KERAS_BACKEND to another backend")
     if shutil.which("nvidia-smi") and devices and not any("GPU" in name or "CUDA" in name for name in devices):
-        advice.append(f"there is an NVIDIA GPU that {backend} does not see; {BACKENDS[backend][2]} (docs/gpu.md)")
+        advice.append(f"there is an NVIDIA GPU that {backend} does not see; {BACKENDS[backend][1]} (docs/gpu.md)")
     return advice
 
 
 def _existing(folder: Path) -> Path:
     return next(place for place in (folder, *folder.parents) if place.exists())
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

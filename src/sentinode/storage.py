@@ -47,6 +47,10 @@ def whole_file(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         beside.chmod(0o666 & ~_umask())
         beside.replace(final)
+    except OSError as error:
+        if error.filename == str(beside):
+            error.filename = str(final)  # The user knows nothing of the temporary name.
+        raise
     finally:
         beside.unlink(missing_ok=True)
 

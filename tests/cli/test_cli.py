@@ -214,7 +214,7 @@ def test_a_submission_is_the_same_from_images_and_from_hdf5(tmp_path, tiny_run, 
     for source, name in ((images, "images"), (next(images.parent.glob("*_x.h5")), "hdf5")):
         out = tmp_path / f"{name}.csv"
         output = succeeded(sentinode("predict", source, "--model", tiny_run.path, "--out", out, "--kaggle"))
-        assert files_named(output) == [out, out.with_suffix(".json")]
+        assert files_named(output) == [out, Path(f"{out}.json")]
         tables.append(pd.read_csv(out).set_index("id").sort_index())
     assert list(tables[0].columns) == ["label"]
     assert list(tables[0].index) == sorted(path.stem for path in (images / "test").iterdir())

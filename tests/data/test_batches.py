@@ -9,6 +9,7 @@ from tests import forms
 
 from sentinode import PatchSet, build_model
 from sentinode.data.batches import Batches, epoch_order
+from sentinode.training.callbacks import EpochOrder
 
 SEEDS = st.integers(0, 2**32)
 
@@ -43,15 +44,15 @@ def test_the_order_is_the_same_on_every_machine():
 
 def test_without_a_seed_the_order_is_that_of_the_source(few):
     batches = Batches(few, batch_size=8)
-    for _ in range(2):
-        batches.on_epoch_begin()
+    for epoch in range(2):
+        batches.go_to(epoch)
         assert seen(batches) == few.table["sha1"].tolist()
 
 
 def test_each_epoch_shows_every_patch_once_in_its_own_order(few):
     batches = Batches(few, batch_size=8, seed=7)
     for epoch in range(3):
-        batches.on_epoch_begin()
+        batches.go_to(epoch)
         assert seen(batches) == few.table["sha1"][epoch_order(len(few), 7, epoch)].tolist()
 
 
@@ -110,7 +111,8 @@ def test_a_real_fit_sees_every_patch_once_an_epoch_and_another_order_each_time(f
     )
     model.compile("sgd", "binary_crossentropy", run_eagerly=True)
     # As `train` does: Keras would shuffle the batches once more, by Python's global state.
-    model.fit(Batches(few, batch_size=8, seed=3), epochs=2, callbacks=[begin], shuffle=False, verbose=0)
+    batches = Batches(few, batch_size=8, seed=3)
+    model.fit(batches, epochs=2, callbacks=[EpochOrder(batches), begin], shuffle=False, verbose=0)
     orders = [few.table["sha1"][epoch_order(len(few), 3, epoch)].tolist() for epoch in (0, 1)]
     assert record.epochs == orders and orders[0] != orders[1]
 
@@ -124,13 +126,9 @@ class Recorded(Batches):
 
     def __getitem__(self, index):
         batch = super().__getitem__(index)
-        if self.epochs:  # Before the first epoch Keras looks at one batch to learn its shape.
+        if self.epochs:  # Before the first epoch Keras looks at batches to learn their shape.
             self.epochs[-1] += [forms.sha1(pixels) for pixels in batch[0]]
         return batch
-
-    def on_epoch_begin(self) -> None:
-        super().on_epoch_begin()
-        self.epochs.append([])
 
 
 @pytest.mark.parametrize(("outputs", "output"), [(1, "sigmoid"), (2, "softmax")])
@@ -138,5 +136,7 @@ def test_a_fit_as_train_does_it_asks_for_each_patch_once_an_epoch_in_the_order_o
     model = build_model("cnn", output=output)
     model.compile("sgd", "binary_crossentropy")
     batches, valid = Recorded(few, 8, outputs, seed=3), Batches(few.select(range(9)), 8, outputs)
-    model.fit(batches, validation_data=valid, epochs=3, shuffle=False, verbose=0)
+    begin = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.epochs.append([]))
+    callbacks = [EpochOrder(batches), begin]
+    model.fit(batches, validation_data=valid, epochs=3, callbacks=callbacks, shuffle=False, verbose=0)
     assert batches.epochs == [few.table["sha1"][epoch_order(len(few), 3, epoch)].tolist() for epoch in range(3)]

@@ -33,7 +33,7 @@ def test_counts_are_those_of_the_set(few):
 
 def test_means_and_deviations_are_those_of_all_pixels_of_a_split(few):
     statistics = inspect_patches(few).statistics
-    assert list(statistics.index) == list(dict.fromkeys(few.table["split"]))
+    assert list(statistics.index) == few.split_names
     for split in few.split_names:
         pixels = few.split(split).read().reshape(-1, 3).astype(np.float64)
         expected = [*pixels.mean(axis=0), *pixels.std(axis=0)]

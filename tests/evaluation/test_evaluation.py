@@ -2,6 +2,8 @@
 
 import json
 import logging
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,11 +11,11 @@ import pytest
 from PIL import Image
 from sklearn import metrics
 
-from sentinode import TrainConfig, build_model, evaluate, open_patches, train
+from sentinode import TrainConfig, build_model, evaluate, load_run, open_patches, train
 from sentinode.errors import DataError
 from sentinode.evaluation.evaluate import choose_split
 
-WRITTEN = {"metrics.json", "roc.png", "roc.csv", "confusion.png", "predictions.csv", "predictions.json"}
+WRITTEN = {"metrics.json", "roc.png", "roc.csv", "confusion.png", "predictions.csv", "predictions.csv.json"}
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +114,7 @@ def test_without_a_split_the_held_out_patches_are_taken(held_out_run):
     for wish in (None, "valid"):
         name, chosen = choose_split(run, patches, wish)
         assert name == "valid"
-        assert chosen.table["id"].tolist() == list(run.made_split("valid"))
+        assert set(chosen.table["sha1"]) == run.held_out()
     assert len(chosen) == 6
 
 
@@ -159,3 +161,25 @@ def test_the_cache_of_an_evaluation_can_be_elsewhere(tiny_run, tmp_path):
     patches = open_patches("pcam-mini", split="valid").select(range(80, 100))
     evaluate(tiny_run, patches, out=tmp_path / "out", cache=tmp_path / "cache")
     assert len(list((tmp_path / "cache").glob("*/pixels.npy"))) == 1
+
+
+@pytest.fixture
+def own_copy(tiny_run, tmp_path):
+    return load_run(shutil.copytree(tiny_run.path, tmp_path / "own"))
+
+
+def test_an_evaluation_of_other_patches_does_not_overwrite_the_first(own_copy, mini):
+    first = evaluate(own_copy, mini.select(range(0, len(mini), 20)), "test")
+    other = evaluate(own_copy, mini.select(range(1, len(mini), 20)), "test")
+    again = evaluate(own_copy, mini.select(range(0, len(mini), 20)), "test")
+    assert first.folder == again.folder == own_copy.path / "evaluations" / "test"
+    assert other.folder.name.startswith("test-") and (other.folder / "metrics.json").is_file()
+
+
+def test_the_held_out_part_is_found_again_under_other_names(tmp_path, mini):
+    few = mini.split("train").select(range(0, 1080, 30))
+    run = train(build_model("cnn"), few, TrainConfig(epochs=1), out=tmp_path / "run")
+    renamed = replace(few, table=few.table.assign(id="deeper/" + few.table["id"]))
+    name, chosen = choose_split(run, renamed, None)
+    assert name == "valid"
+    assert set(chosen.table["sha1"]) == run.held_out()

@@ -1,10 +1,12 @@
 """Really killed and really stopped trainings: each goes on, and ends with the weights of an undisturbed one."""
 
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -34,9 +36,13 @@ print("done", flush=True)
 class Trainer:
     """A training in a process of its own."""
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, backend: str = "tensorflow") -> None:
         self._child = subprocess.Popen(
-            [sys.executable, "-c", TRAINER, str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", TRAINER, str(out)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "KERAS_BACKEND": backend},
         )
         assert self._child.stdout is not None
         assert self._child.stdout.readline() == "ready\n"
@@ -121,3 +127,15 @@ def test_a_second_process_is_kept_out_of_a_run_directory(tmp_path):
     assert "another process trains there" in second.said
     first.send(signal.SIGCONT)
     first.to_the_end()
+
+
+@pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed")
+def test_on_jax_too_a_stopped_training_ends_with_the_same_weights(tmp_path):
+    undisturbed, out = tmp_path / "undisturbed", tmp_path / "run"
+    Trainer(undisturbed, "jax").to_the_end()
+    for seconds in (0.3, 1.5):
+        Trainer(out, "jax").begun(out).after(seconds, signal.SIGTERM)
+        if not (out / "checkpoint.npz").exists():
+            break
+    Trainer(out, "jax").to_the_end()
+    assert weights(out) == weights(undisturbed)

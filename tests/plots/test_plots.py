@@ -104,3 +104,9 @@ def test_a_sheet_grows_with_its_rows(tmp_path):
         with Image.open(tmp_path / "it.png") as picture:
             heights.append(picture.height)
     assert heights[1] - heights[0] == pytest.approx(102, abs=1)
+
+
+def test_a_title_may_hold_dollar_signs_and_be_long(tmp_path):
+    line = (np.array([0.0, 1.0]), np.array([0.0, 1.0]), 0.5)
+    draw_roc({"model": line}, tmp_path / "roc.png", title="cost $x_{$ & " + "long/" * 40)
+    assert (tmp_path / "roc.png").stat().st_size > 10_000

@@ -76,7 +76,7 @@ def test_the_csv_has_its_columns_and_a_json_that_says_what_made_it(tiny_run, tes
     content = (tmp_path / "deep" / "it.csv").read_bytes()
     assert content.startswith(b"id,label,probability,logit\n")
     assert b"\r" not in content
-    made = json.loads((tmp_path / "deep" / "it.json").read_text())
+    made = json.loads((tmp_path / "deep" / "it.csv.json").read_text())
     weights = hashlib.sha256((tiny_run.path / "best.weights.h5").read_bytes()).hexdigest()
     assert (made["weights_sha256"], made["threshold"]) == (weights, tiny_run.threshold)
     assert (made["patches"], made["model"], made["data"]) == (len(test_part), str(tiny_run.path), "pcam-mini")
@@ -190,3 +190,11 @@ def test_memory_does_not_grow_with_the_number_of_patches(tmp_path):
     (few, small), (many, large) = (map(int, line.split()) for line in done.stdout.splitlines())
     assert (few, many) == (400, 4000)
     assert large - small < 0.25 * (many - few) * 96 * 96 * 3
+
+
+def test_two_patches_with_one_kaggle_id_are_refused(mini, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(mini.read([0])[0]).save(tmp_path / folder / "1.png")
+    with pytest.raises(DataError, match="two patches would have Kaggle's id '1'"):
+        kaggle_ids(open_patches(tmp_path))

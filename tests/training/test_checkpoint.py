@@ -69,8 +69,6 @@ def test_a_broken_checkpoint_is_refused_in_one_line(tmp_path, damage):
 def test_an_epoch_gone_on_with_sees_exactly_the_batches_that_are_left(mini):
     few = mini.select(range(50))
     whole, rest = Batches(few, 8, seed=4, epoch=2), Batches(few, 8, seed=4, epoch=2, skip=3)
-    for batches in (whole, rest):
-        batches.on_epoch_begin()
     assert len(rest) == len(whole) - 3
     for index in range(len(rest)):
         for one, two in zip(rest[index], whole[index + 3], strict=True):

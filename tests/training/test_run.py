@@ -15,8 +15,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from sentinode import SentinodeError, TrainConfig, build_model, load_run, predict, train
 from sentinode.errors import DataError, RunError
 
-JSONS = {"config.json", "model.json", "summary.json", "valid_predictions.json"}
+JSONS = {"config.json", "model.json", "summary.json", "valid_predictions.csv.json"}
 WEIGHTS = {"best.weights.h5", "final.weights.h5", "model.keras"}
+OPTIONS = {"first_filters": 32, "second_filters": 64, "kernel_size": 3, "pool_size": 4, "dense_units": 64}
 TABLES = {"history.csv", "history.jsonl", "valid_predictions.csv", "curves.png"}
 
 
@@ -60,7 +61,8 @@ def test_a_run_has_all_its_files(tiny_run):
 def test_a_run_knows_how_it_was_made(tiny_run, few):
     config = tiny_run.config
     assert tiny_run.settings == TrainConfig(epochs=1)
-    assert config["model"] == {"name": "cnn", "trainable_parameters": 166_977}
+    built = {"name": "cnn", "seed": 0, "options": {**OPTIONS, "output": "sigmoid"}}
+    assert config["model"] == {"name": "cnn", "trainable_parameters": 166_977, "built": built}
     for part in ("train", "valid"):
         patches = few.split(part)
         about = config["data"][part]
@@ -127,7 +129,7 @@ def test_an_empty_directory_is_taken_and_an_unfinished_run_is_made_anew(few, cop
     assert len(train(build_model("mlp", dense_units=1), few, TrainConfig(epochs=1), out=empty).history) == 1
 
 
-@pytest.mark.parametrize("name", sorted((JSONS | WEIGHTS) - {"model.keras", "valid_predictions.json"}))
+@pytest.mark.parametrize("name", sorted((JSONS | WEIGHTS) - {"model.keras", "valid_predictions.csv.json"}))
 @pytest.mark.parametrize("damage", ["missing", "truncated", "emptied"])
 def test_a_damaged_run_is_refused_in_one_line(copied, few, name, damage):
     file = copied / name
@@ -229,7 +231,7 @@ def test_a_source_without_validation_gets_a_split_that_is_written_down(mini, tmp
     assert not table["id"].duplicated().any()
     labels = table.merge(patches.table[["id", "label"]], on="id").query("split == 'valid'")["label"]
     assert (len(labels), labels.sum()) == (12, 6)
-    assert run.made_split("valid") == table["id"][table["split"] == "valid"].tolist()
+    assert run.held_out() == set(table["sha1"][table["split"] == "valid"])
     assert run.config["data"]["valid"]["held_out_from_train"] is True
 
 
@@ -261,3 +263,8 @@ def test_a_split_of_one_class_is_refused_before_anything_is_trained(few, tmp_pat
 def test_a_validation_split_that_was_named_and_is_not_there_is_refused(few, tmp_path):
     with pytest.raises(DataError, match="there is no split 'vald'"):
         train(build_model("cnn"), few, TrainConfig(valid_split="vald"), out=tmp_path / "run")
+
+
+def test_a_model_that_was_built_otherwise_is_refused_on_a_finished_run(few, tiny_run):
+    with pytest.raises(RunError, match=r"how the model was built .*'seed': 0.*'seed': 5"):
+        train(build_model("cnn", seed=5), few, TrainConfig(epochs=1), out=tiny_run.path)

@@ -5,7 +5,7 @@ from typing import Any
 
 from sentinode.cli.evaluate import show_evaluation
 from sentinode.cli.shared import add_cache, look_at, open_and_tell, start_keras
-from sentinode.cli.train import default_run, show_run
+from sentinode.cli.train import show_run
 
 
 def add_parser(commands: Any) -> None:
@@ -16,7 +16,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--out",
         metavar="RUN",
-        default=str(default_run("demo")),
+        default="runs/demo",
         help="the run directory (default: runs/demo)",
     )
     add_cache(parser)
@@ -31,13 +31,13 @@ def run(arguments: argparse.Namespace) -> None:
     from sentinode.models.build import build_model
     from sentinode.training.loop import train
 
-    print("training the classic network (cnn) with the classic recipe: SGD 0.01, momentum 0.95, 3 epochs")
+    print("the classic network (cnn), the classic recipe: SGD 0.01, momentum 0.95, 3 epochs")
     trained = train(build_model("cnn"), patches, out=arguments.out, cache=arguments.cache)
     show_run(trained)
     print()
     evaluation = evaluate(trained, patches, cache=arguments.cache)
     show_evaluation(evaluation)
-    folder = trained.path / "evaluations" / evaluation.split
+    folder = evaluation.folder
     look_at(
         {
             folder / "roc.png": "the ROC curve",

@@ -1,7 +1,6 @@
 """Measure a trained model on labelled patches: ROC curve, AUC, operating points, predictions."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from sentinode.cli.shared import (
@@ -43,7 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
         print_json(evaluation.to_json())
         return
     show_evaluation(evaluation)
-    folder = Path(arguments.out) if arguments.out else loaded.path / "evaluations" / evaluation.split
+    folder = evaluation.folder
     look_at(
         {
             folder / "roc.png": "the ROC curve",

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sentinode.cli.shared import add_fit, add_json, look_at, print_json, start_keras
+from sentinode.errors import ConfigError
 
 
 def add_parser(commands: Any) -> None:
@@ -28,24 +29,29 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Predict, and say where the table is."""
+    import numpy as np
+
     from sentinode.data.open import open_sources
 
-    split = arguments.split
+    out = Path(arguments.out)
+    if out.is_dir():
+        raise ConfigError(f"--out {out}: a folder; name the csv file to write")
     patches = open_sources(arguments.source, fit=arguments.fit)
-    if split is None and arguments.kaggle and "test" in patches.split_names:
-        split = "test"
-    if split is not None:
-        patches = patches.split(split)
+    if arguments.split is not None:
+        patches = patches.split(arguments.split)
+    elif arguments.kaggle and "test" in patches.split_names:
+        split = patches.table["split"]
+        patches = patches.select(np.flatnonzero((split == "test") | split.isna()))
     if not arguments.json:
         print(patches.describe())
     start_keras()
     from sentinode.prediction.kaggle import kaggle_ids
     from sentinode.prediction.predict import predict
+    from sentinode.prediction.predictions import made_by_path
     from sentinode.training.run import load_run
 
     loaded = load_run(arguments.model)
     predictions = predict(loaded, patches)
-    out = Path(arguments.out)
     if arguments.kaggle:
         predictions.write_kaggle(out, kaggle_ids(patches))
     else:
@@ -57,4 +63,4 @@ def run(arguments: argparse.Namespace) -> None:
     print(
         f"{called:,} of {len(predictions):,} patches are called tumour at the run's threshold, {loaded.threshold:.3f}"
     )
-    look_at({out: "one row a patch", out.with_suffix(".json"): "what made it"})
+    look_at({out: "one row a patch", made_by_path(out): "what made it"})

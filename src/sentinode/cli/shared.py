@@ -50,14 +50,12 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def open_and_tell(path: str, fit: str, quiet: bool = False) -> "PatchSet":
-    """Open patches; say what was recognised and remarked."""
+    """Open patches; say what was recognised."""
     from sentinode.data.open import open_patches
 
     patches = open_patches(path, fit=fit)
     if not quiet:
         print(patches.describe())
-        for note in patches.notes:
-            print(f"  note: {note}")
     return patches
 
 

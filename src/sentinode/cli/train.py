@@ -3,7 +3,6 @@
 import argparse
 import json
 from dataclasses import Field, fields
-from pathlib import Path
 from typing import Any
 
 from sentinode.cli.shared import add_data, add_json, look_at, open_and_tell, print_json, start_keras
@@ -57,6 +56,10 @@ def parse_options(pairs: list[str]) -> dict[str, Any]:
         key, equals, text = pair.partition("=")
         if not equals:
             raise ConfigError(f"--option {pair}: KEY=VALUE is expected, such as output=softmax")
+        if key in ("name", "seed"):
+            raise ConfigError(
+                f"--option {pair}: not an option of a model; --model names it, and --seed its initial weights"
+            )
         try:
             options[key] = json.loads(text)
         except ValueError:
@@ -98,8 +101,3 @@ def show_run(trained: Any) -> None:
         f"best epoch {summary['best_epoch']} of {summary['epochs']} in {summary['duration_s']:.1f} s; "
         f"on its validation patches: AUC {summary['valid_auc']:.3f}, threshold {summary['threshold']:.3f}"
     )
-
-
-def default_run(name: str) -> Path:
-    """Return where a run goes when the user names no place."""
-    return Path("runs") / name

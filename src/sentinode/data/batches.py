@@ -48,9 +48,9 @@ class Batches(keras.utils.PyDataset):
         What the network has: 1 gives labels of shape ``(b, 1)``, 2 gives one-hot labels of shape ``(b, 2)``,
         both float32; 0 gives no labels.
     seed
-        Shuffles each epoch anew; None keeps the source's order.
+        Shuffles; None keeps the source's order.
     epoch
-        The first epoch, counted from 0.
+        The epoch whose order is taken, counted from 0; `go_to` takes another.
     skip
         Leave out so many batches at the beginning of every epoch: a resumed training has seen them.
 
@@ -77,8 +77,7 @@ class Batches(keras.utils.PyDataset):
         self._labels = _targets(patches, outputs) if outputs else None
         self._seed = seed
         self._skip = skip
-        self._next_epoch = epoch
-        self._order = epoch_order(len(patches), seed, epoch)
+        self.go_to(epoch)
 
     def __len__(self) -> int:
         return -(-len(self._patches) // self._batch_size) - self._skip
@@ -89,10 +88,12 @@ class Batches(keras.utils.PyDataset):
         pixels = self._patches.read(rows)
         return (pixels,) if self._labels is None else (pixels, self._labels[rows])
 
-    def on_epoch_begin(self) -> None:
-        """Move to the next epoch's order; Keras calls this before it asks for the epoch's first batch."""
-        self._order = epoch_order(len(self._patches), self._seed, self._next_epoch)
-        self._next_epoch += 1
+    def go_to(self, epoch: int) -> None:
+        """Take the order of an epoch, counted from 0.
+
+        It has to be said: Keras' own `on_epoch_begin` of a data set comes once too often on some backends.
+        """
+        self._order = epoch_order(len(self._patches), self._seed, epoch)
 
 
 def _targets(patches: PatchSet, outputs: int) -> np.ndarray:

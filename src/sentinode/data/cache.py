@@ -109,11 +109,13 @@ def list_cache(folder: str | Path | None = None) -> list[CacheEntry]:
     """Return the entries of the cache, the last used first."""
     entries = []
     for file in cache_folder(folder).glob("*/entry.json"):
-        about = read_json(file)
         size = sum(part.stat().st_size for part in file.parent.iterdir())
-        entries.append(
-            CacheEntry(file.parent.name, about["source"], about["patches"], size, last_used=file.stat().st_mtime)
-        )
+        try:
+            about = read_json(file)
+            source, count = str(about["source"]), int(about["patches"])
+        except (DataError, KeyError, TypeError, ValueError):
+            source, count = "damaged", 0
+        entries.append(CacheEntry(file.parent.name, source, count, size, last_used=file.stat().st_mtime))
     return sorted(entries, key=lambda entry: -entry.last_used)
 
 

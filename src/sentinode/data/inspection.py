@@ -92,7 +92,7 @@ def inspect_patches(patches: PatchSet) -> Inspection:
             advance(len(pixels))
     return Inspection(
         counts=patches.counts(),
-        statistics=_statistics(split, np.concatenate(means), np.concatenate(squares)),
+        statistics=_statistics(list(patches.counts().index), split, np.concatenate(means), np.concatenate(squares)),
         duplicates=_duplicates(patches.table.assign(split=split)),
         near_blank=patches.table["id"][np.concatenate(blank)].tolist(),
     )
@@ -130,9 +130,9 @@ def _chunks(patches: PatchSet) -> Iterator[Uint8]:
         yield patches.read(slice(start, start + CHUNK_PATCHES))
 
 
-def _statistics(split: pd.Series, means: np.ndarray, squares: np.ndarray) -> pd.DataFrame:
+def _statistics(names: list[str], split: pd.Series, means: np.ndarray, squares: np.ndarray) -> pd.DataFrame:
     rows = {}
-    for name in dict.fromkeys(split):
+    for name in names:
         here = (split == name).to_numpy()
         mean = means[here].mean(axis=0)
         spread = np.sqrt(np.maximum(squares[here].mean(axis=0) - mean**2, 0))

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from sentinode.data.files import ListedFiles
 from sentinode.data.patchset import PATCH_SHAPE, PatchSet, Rows, Uint8
+from sentinode.data.pixels import ImageFiles
 from sentinode.errors import DataError
 
 
@@ -40,8 +42,13 @@ class JoinedPixels:
         ]
 
 
+def _named(part: PatchSet) -> bool:
+    """Say whether the patches are images that were named one by one: their names are paths already."""
+    return isinstance(part.pixels, ImageFiles) and isinstance(part.pixels.files, ListedFiles)
+
+
 def join(parts: Sequence[PatchSet]) -> PatchSet:
-    """Return one set of all patches; each id starts with the path of its source.
+    """Return one set of all patches; each id starts with its source, unless its images were named one by one.
 
     Raises
     ------
@@ -62,7 +69,9 @@ def join(parts: Sequence[PatchSet]) -> PatchSet:
     for path, place in zip(paths, places, strict=True):
         if places.count(place) > 1:
             raise DataError(f"{path} comes twice; name each source once")
-    tables = [part.table.assign(id=f"{part.path}/" + part.table["id"]) for part in parts]
+    tables = [
+        part.table if _named(part) else part.table.assign(id=f"{part.path}/" + part.table["id"]) for part in parts
+    ]
     table = pd.concat(tables, ignore_index=True)
     return PatchSet(
         kind=f"{len(parts)} sources ({', '.join(dict.fromkeys(part.kind for part in parts))})",

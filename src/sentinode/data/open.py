@@ -1,8 +1,10 @@
 """One call for any source of patches."""
 
 import glob
+import logging
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sentinode.data.files import Files, FolderFiles, ListedFiles, ZipFiles, is_image
@@ -12,6 +14,8 @@ from sentinode.data.pixels import check_fit
 from sentinode.data.sources import SOURCES, images
 from sentinode.errors import DataError
 from sentinode.samples import SAMPLES, sample_path
+
+log = logging.getLogger("sentinode")
 
 Path_ = str | Path
 
@@ -53,6 +57,10 @@ def open_patches(path: Path_ | Sequence[Path_], split: str | None = None, *, fit
     for open_source in (images.open_source,) if listed else [opening for _, opening in SOURCES]:
         patches = open_source(files, fitting)
         if patches is not None:
+            for note in patches.notes:
+                log.warning("%s: %s", patches.path, note)
+            if fitting != "refuse":
+                patches = replace(patches, kind=f"{patches.kind} (other sizes: {fitting})")
             return patches if split is None else patches.split(split)
     known = "; ".join(form for form, _ in SOURCES)
     raise DataError(f"{files.where}: no patches recognised among {len(files.names):,} files; known forms: {known}")
@@ -64,8 +72,8 @@ def open_sources(paths: Sequence[Path_], *, fit: str = "refuse") -> PatchSet:
     Parameters
     ----------
     paths
-        What `open_patches` takes, one or more. Images named one by one keep their names as ids; with several other
-        sources each id starts with its source.
+        What `open_patches` takes, one or more. Images named one by one or by patterns keep their names as ids and
+        stand together; of several other sources each id starts with its source.
     fit
         See `open_patches`.
 
@@ -74,11 +82,22 @@ def open_sources(paths: Sequence[Path_], *, fit: str = "refuse") -> PatchSet:
     DataError
         See `open_patches`.
     """
-    if len(paths) == 1:
-        return open_patches(paths[0], fit=fit)
-    if all(is_image(str(path)) and not glob.has_magic(str(path)) for path in paths):
-        return open_patches(paths, fit=fit)
-    return join([open_patches(path, fit=fit) for path in paths])
+    if not paths:
+        return open_patches(paths, fit=fit)  # Refused there.
+    listed: list[Path_] = []
+    parts: list[PatchSet] = []
+    place = 0  # Of the images that were named one by one.
+    for path in paths:
+        place = place if listed else len(parts)
+        if len(paths) > 1 and _is_pattern(path):
+            listed += _matching(path)
+        elif is_image(str(path)) and Path(path).is_file():
+            listed.append(path)
+        else:
+            parts.append(open_patches(path, fit=fit))
+    if listed:
+        parts.insert(place, open_patches(listed, fit=fit))
+    return parts[0] if len(parts) == 1 else join(parts)
 
 
 def _files(path: Path_ | Sequence[Path_]) -> Files:
@@ -91,14 +110,22 @@ def _files(path: Path_ | Sequence[Path_]) -> Files:
         return FolderFiles(there)
     if there.is_file():
         return ZipFiles(there) if there.suffix.lower() == ".zip" else _listed([there])
-    if glob.has_magic(str(path)):
-        found = sorted(Path(each) for each in glob.glob(str(path), recursive=True))  # noqa: PTH207
-        if not found:
-            raise DataError(f"{path}: no file matches this pattern")
-        return _listed(found)
+    if _is_pattern(path):
+        return _listed(_matching(path))
     raise DataError(
         f"{path}: there is no such file or folder (samples that ship with the package: {', '.join(SAMPLES)})"
     )
+
+
+def _is_pattern(path: Path_) -> bool:
+    return glob.has_magic(str(path)) and not Path(path).exists()
+
+
+def _matching(pattern: Path_) -> list[Path]:
+    found = sorted(Path(each) for each in glob.glob(str(pattern), recursive=True))  # noqa: PTH207
+    if not found:
+        raise DataError(f"{pattern}: no file matches this pattern")
+    return found
 
 
 def _listed(paths: list[Path]) -> Files:

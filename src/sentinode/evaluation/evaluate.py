@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from sentinode.data.patchset import PatchSet
@@ -12,10 +13,12 @@ from sentinode.evaluation.evaluation import Evaluation
 from sentinode.plots.roc import draw_confusion, draw_roc
 from sentinode.prediction.predict import predict
 from sentinode.prediction.predictions import Predictions
-from sentinode.storage import whole_file, write_json
+from sentinode.storage import read_json, whole_file, write_json
 
 if TYPE_CHECKING:
     from sentinode.training.run import Run
+
+METRICS = "metrics.json"
 
 log = logging.getLogger("sentinode")
 
@@ -42,7 +45,8 @@ def evaluate(
         The split to measure on; when left out ``test`` if it has labels, else ``valid``, which may be the one that
         the training held out from these patches.
     out
-        The folder to write to; ``RUN/evaluations/SPLIT`` when left out.
+        The folder to write to; when left out ``RUN/evaluations/SPLIT``, with a part of the fingerprint behind it when
+        an evaluation of other patches is there.
     cache
         Where decoded patches are kept; see `PatchSet.cached`.
 
@@ -57,22 +61,34 @@ def evaluate(
     >>> evaluate(load_run("runs/first"), open_patches("pcam-mini")).auc  # doctest: +SKIP
     0.79
     """
-    name, chosen = choose_split(run, patches, split)
+    name, chosen = choose_split(run, patches, split, cache)
     _ = chosen.labels  # A missing label is found before the minutes of prediction.
     chosen = chosen.cached(cache)
     where = f"{patches.path}, split {name}" if name != "all" else patches.path
     trained_on = run.trained_on(chosen.table["sha1"])
     if trained_on:
         log.warning("%s: %s of these patches were trained on; figures on them flatter", where, f"{trained_on:,}")
-    if run.config["data"]["valid"]["fingerprint"] == chosen.fingerprint:
+    if run.fingerprint("valid") == chosen.fingerprint:
         log.warning("%s: threshold and best epoch were chosen on these very patches; figures flatter a little", where)
     predictions = predict(run, chosen, {"split": name, "fingerprint": chosen.fingerprint})
-    evaluation = Evaluation.from_predictions(predictions, where, name, run.threshold)
-    write_evaluation(evaluation, predictions, Path(out) if out else run.path / "evaluations" / name)
+    folder = Path(out) if out else _folder(run, name, chosen.fingerprint)
+    evaluation = Evaluation.from_predictions(predictions, where, name, run.threshold, folder)
+    write_evaluation(evaluation, predictions, folder)
     return evaluation
 
 
-def choose_split(run: "Run", patches: PatchSet, split: str | None) -> tuple[str, PatchSet]:
+def _folder(run: "Run", name: str, fingerprint: str) -> Path:
+    """Return where an evaluation goes: a name of its own when other patches have taken that of the split."""
+    folder = run.path / "evaluations" / name
+    if not (folder / METRICS).is_file():
+        return folder
+    there = read_json(folder / METRICS).get("made_by", {}).get("fingerprint")
+    return folder if there == fingerprint else folder.with_name(f"{name}-{fingerprint[:8]}")
+
+
+def choose_split(
+    run: "Run", patches: PatchSet, split: str | None, cache: str | Path | None = None
+) -> tuple[str, PatchSet]:
     """Return the patches to evaluate on and the name of their split.
 
     The order without a wish is: ``test`` when it has labels; ``valid``; the part that the training held out; all
@@ -91,10 +107,12 @@ def choose_split(run: "Run", patches: PatchSet, split: str | None) -> tuple[str,
             if name in names and patches.split(name).table["label"].notna().all():
                 return name, patches.split(name)
     if split in (None, "valid"):
-        held_out = run.made_split("valid")
-        rows = pd.Index(patches.table["id"]).get_indexer(held_out or [])
-        if held_out and (rows >= 0).all():
-            return "valid", patches.select(rows)
+        held_out = run.held_out()
+        if held_out:
+            source = (patches.split("train") if "train" in names else patches).cached(cache)
+            rows = np.flatnonzero(source.table["sha1"].isin(held_out))
+            if set(source.table["sha1"].iloc[rows]) == held_out:
+                return "valid", source.select(rows)
     if split is None and not names:
         return "all", patches
     if split is None:
@@ -135,4 +153,4 @@ def write_evaluation(evaluation: Evaluation, predictions: Predictions, folder: P
     ]
     draw_confusion(matrix, folder / "confusion.png", title=f"{evaluation.data}\nthreshold {chosen.threshold:.3f}")
     # Last, since it says that the rest is there.
-    write_json(folder / "metrics.json", evaluation.to_json())
+    write_json(folder / METRICS, evaluation.to_json())

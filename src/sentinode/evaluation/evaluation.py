@@ -1,6 +1,7 @@
 """The numbers of an evaluation; figures and reports draw from them and compute nothing."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -28,6 +29,8 @@ class Evaluation:
         Operating points by name: ``"0.5"`` and ``"validation"`` (the threshold chosen on validation patches).
     made_by
         What made the predictions.
+    folder
+        Where it is written.
     """
 
     data: str
@@ -37,9 +40,12 @@ class Evaluation:
     roc: RocCurve
     points: dict[str, OperatingPoint]
     made_by: dict[str, Any]
+    folder: Path
 
     @classmethod
-    def from_predictions(cls, predictions: Predictions, data: str, split: str, threshold: float) -> "Evaluation":
+    def from_predictions(
+        cls, predictions: Predictions, data: str, split: str, threshold: float, folder: Path
+    ) -> "Evaluation":
         """Measure predictions whose patches have labels.
 
         Parameters
@@ -52,6 +58,8 @@ class Evaluation:
             Its split.
         threshold
             The probability chosen on validation patches.
+        folder
+            Where it will be written.
 
         Raises
         ------
@@ -66,7 +74,7 @@ class Evaluation:
             "validation": operating_point(labels, probabilities, threshold),
         }
         tumour = int(labels.sum())
-        return cls(data, split, len(labels) - tumour, tumour, roc, points, predictions.made_by)
+        return cls(data, split, len(labels) - tumour, tumour, roc, points, predictions.made_by, folder)
 
     @property
     def auc(self) -> float:

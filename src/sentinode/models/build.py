@@ -2,11 +2,13 @@
 
 import inspect
 import random
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from sentinode.errors import ModelError
 
@@ -37,6 +39,10 @@ MODELS: Mapping[str, ModelEntry] = {
         "a keras.applications backbone (MobileNetV2 by default), pooling, dropout, one output",
     ),
 }
+
+
+# How each living model was built, for the record of its training.
+_ORIGINS: "WeakKeyDictionary[keras.Model, dict[str, Any]]" = WeakKeyDictionary()
 
 
 def build_model(name: str, *, seed: int = 0, **options: Any) -> "keras.Model":
@@ -78,10 +84,30 @@ def build_model(name: str, *, seed: int = 0, **options: Any) -> "keras.Model":
         raise ModelError(f"output must be sigmoid or softmax; got {options['output']!r}")
     try:
         with initial_weights_from(seed):
-            return build(**options)
+            model = build(**options)
     except (TypeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"model {name!r} cannot be built with {options}: {reason}") from error
+        raise ModelError(f"model {name!r} cannot be built with {options}: {_reason(error)}") from error
+    defaults = {option: about.default for option, about in known.items()}
+    _ORIGINS[model] = {"name": name, "seed": seed, "options": {**defaults, **options}}
+    return model
+
+
+def origin(model: "keras.Model") -> dict[str, Any] | None:
+    """Return name, seed and all options that `build_model` made a model with; None for a model from elsewhere.
+
+    Examples
+    --------
+    >>> origin(build_model("mlp", seed=3, dense_units=8))
+    {'name': 'mlp', 'seed': 3, 'options': {'dense_units': 8, 'output': 'sigmoid'}}
+    """
+    return _ORIGINS.get(model)
+
+
+def _reason(error: Exception) -> str:
+    """Return the line of a Keras error that says why, without its colours."""
+    lines = re.sub(r"\x1b\[\d*m", "", str(error)).splitlines()
+    said = [line.strip() for line in lines if line.strip() and not line.startswith("Exception encountered")]
+    return said[0] if said else type(error).__name__
 
 
 @contextmanager

@@ -12,9 +12,10 @@ from sentinode.models.backend import tensorflow_left_out
 
 # Importing these registers our layers under "sentinode>…".
 OUR_LAYERS = ("sentinode.layers.preprocessing",)
-# Layers that hold code or read other files.
+# Layers that hold code, and layers that read other files.
 SYMBOLIC_TENSOR = "__keras_tensor__"
 CODE_LAYERS = {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
+FILE_LAYERS = {"StringLookup", "IntegerLookup", "IndexLookup", "TextVectorization"}
 
 
 def model_from_file(path: str | Path) -> keras.Model:
@@ -61,9 +62,9 @@ def _check(config: Any, path: str) -> None:
         return
     if "class_name" in config and config["class_name"] != SYMBOLIC_TENSOR:
         name, module = str(config["class_name"]), str(config.get("module") or "")
-        ours = str(config.get("registered_name") or "").startswith("sentinode>")
+        ours = str(config.get("registered_name") or "").startswith("sentinode>") and module.startswith("sentinode.")
         from_keras = module == "keras" or module.startswith("keras.") or (not module and name in vars(keras.layers))
-        if name in CODE_LAYERS or name.startswith("__lambda") or not (from_keras or ours):
+        if name in CODE_LAYERS | FILE_LAYERS or name.startswith("__lambda") or not (from_keras or ours):
             raise ModelError(f"{path}: it names {module or '?'}.{name}, which is neither Keras' nor ours: refused")
     for value in config.values():
         _check(value, path)

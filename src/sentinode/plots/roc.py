@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sentinode.plots.style import BLUE, GREEN, GREY, LOOK, ORANGE, PURPLE, Figure, rc_context, save
+from sentinode.plots.style import BLUE, GREEN, GREY, LOOK, ORANGE, PURPLE, Figure, rc_context, save, shortened
 
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE)
 LINES = ("-", "--", "-.", ":")
@@ -41,8 +41,8 @@ def draw_roc(
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
         axes.set_xlabel("1 − specificity: normal patches called tumour")
         axes.set_ylabel("sensitivity: tumour patches called tumour")
-        axes.set_title(title, fontsize=10.5)
-        axes.legend(loc="lower right")
+        axes.set_title(shortened(title), fontsize=10.5)
+        axes.legend(loc="lower right", fontsize=9)
         save(figure, path)
 
 
@@ -81,5 +81,5 @@ def draw_confusion(matrix: Sequence[Sequence[int]], path: str | Path, title: str
         axes.set_yticks([0, 1], ["normal", "tumour"], rotation=90, va="center")
         axes.set_xlabel("called")
         axes.set_ylabel("truth")
-        axes.set_title(title, fontsize=10.5)
+        axes.set_title("\n".join(shortened(line, 36) for line in title.splitlines()), fontsize=10.5)
         save(figure, path)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from sentinode.plots.style import BLUE, GREY, INK, LOOK, ORANGE, Figure, rc_context, save
+from sentinode.plots.style import BLUE, GREY, INK, LOOK, ORANGE, Figure, rc_context, save, shortened
 
 GAP_PX = 6
 COLOUR = {"normal": BLUE, "tumour": ORANGE, "unlabelled": GREY}
@@ -38,7 +38,7 @@ def draw_sheet(
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set(xlim=(0, width), ylim=(height, 0))
         axes.axis("off")
-        axes.text(GAP_PX, 24, title, fontsize=12, fontweight="bold", color=INK, va="center")
+        axes.text(GAP_PX, 24, shortened(title, 90), fontsize=12, fontweight="bold", color=INK, va="center")
         top = 44 if title else GAP_PX
         for (heading, kind, pixels), count in zip(groups, rows, strict=True):
             axes.text(GAP_PX, top + 14, heading, fontsize=10.5, color=COLOUR[kind], va="center")

@@ -29,9 +29,21 @@ LOOK: Any = {
     "lines.linewidth": 2,
     "savefig.dpi": 150,
     "text.color": INK,
+    "text.parse_math": False,  # File names may hold dollar signs.
     "xtick.color": GREY,
     "ytick.color": GREY,
 }
+
+
+def shortened(text: str, width: int = 52) -> str:
+    """Return the end of a text that is too long for a title.
+
+    Examples
+    --------
+    >>> shortened("a/long/path/patches.zip", width=12)
+    '…patches.zip'
+    """
+    return text if len(text) <= width else "…" + text[1 - width :]
 
 
 def save(figure: Figure, path: str | Path) -> None:
@@ -41,4 +53,4 @@ def save(figure: Figure, path: str | Path) -> None:
         figure.savefig(beside, metadata={"Software": "sentinode"})
 
 
-__all__ = ["BLUE", "GREEN", "GREY", "INK", "LOOK", "ORANGE", "PURPLE", "Figure", "rc_context", "save"]
+__all__ = ["BLUE", "GREEN", "GREY", "INK", "LOOK", "ORANGE", "PURPLE", "Figure", "rc_context", "save", "shortened"]

@@ -2,7 +2,11 @@
 
 import hashlib
 
+import pandas as pd
+
+from sentinode.data.files import is_image
 from sentinode.data.patchset import PatchSet
+from sentinode.errors import DataError
 
 CHUNK_PATCHES = 512
 
@@ -13,18 +17,27 @@ def kaggle_ids(patches: PatchSet) -> list[str]:
     Image files bear it as their name. Rows of an HDF5 file have no name, but a Kaggle id is the SHA-1 of the patch's
     raw RGB bytes, so it follows from the pixels.
 
+    Raises
+    ------
+    DataError
+        Two patches have the same id.
+
     Examples
     --------
     >>> from sentinode import open_patches
     >>> kaggle_ids(open_patches("pcam-mini", split="test").select([0]))[0].startswith("patch")
     True
     """
-    ids = patches.table["id"]
-    if not ids.str.rsplit("/", n=1).str[-1].str.isdecimal().all():
-        return ids.str.rsplit("/", n=1).str[-1].str.rsplit(".", n=1).str[0].tolist()
-    names = []
-    for start in range(0, len(patches), CHUNK_PATCHES):
-        names += [
-            hashlib.sha1(patch.tobytes()).hexdigest() for patch in patches.read(slice(start, start + CHUNK_PATCHES))
-        ]
+    ids: list[str] = patches.table["id"].tolist()
+    if all(map(is_image, ids)):
+        names = [name.rsplit("/", 1)[-1].rsplit(".", 1)[0] for name in ids]
+    else:
+        names = []
+        for start in range(0, len(patches), CHUNK_PATCHES):
+            pixels = patches.read(slice(start, start + CHUNK_PATCHES))
+            names += [hashlib.sha1(patch.tobytes()).hexdigest() for patch in pixels]
+    twice = pd.Series(names).duplicated()
+    if twice.any():
+        name = names[int(twice.argmax())]
+        raise DataError(f"{patches.path}: two patches would have Kaggle's id {name!r}; predict each set on its own")
     return names

@@ -28,8 +28,8 @@ def logit_model(model: keras.Model) -> keras.Model:
         The last layer is another one.
     """
     last = model.layers[-1]
-    activation = keras.activations.serialize(last.activation) if isinstance(last, keras.layers.Dense) else None
-    if (getattr(last, "units", None), activation) not in ((1, "sigmoid"), (2, "softmax")):
+    expected = {1: keras.activations.sigmoid, 2: keras.activations.softmax}
+    if not isinstance(last, keras.layers.Dense) or last.activation is not expected.get(last.units):
         raise ModelError(
             f"model {model.name!r} ends in {last.name!r} ({type(last).__name__}), "
             "where Dense(1, 'sigmoid') or Dense(2, 'softmax') is expected"

@@ -105,4 +105,15 @@ class Predictions:
 def _write(table: pd.DataFrame, path: str | Path, made_by: dict[str, Any]) -> None:
     with whole_file(path) as beside:
         table.to_csv(beside, index=False, lineterminator="\n")
-    write_json(Path(path).with_suffix(".json"), made_by)
+    write_json(made_by_path(path), made_by)
+
+
+def made_by_path(path: str | Path) -> Path:
+    """Return the file beside a csv of predictions that says what made it.
+
+    Examples
+    --------
+    >>> made_by_path("predictions.csv").name
+    'predictions.csv.json'
+    """
+    return Path(f"{path}.json")

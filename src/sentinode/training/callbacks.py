@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import pandas as pd
 
+from sentinode.data.batches import Batches
 from sentinode.errors import RunError, TrainingStopped
 from sentinode.progress import Advance
 from sentinode.storage import whole_file
@@ -22,6 +23,24 @@ from sentinode.training.stopping import StopRequest
 from sentinode.training.tensorboard import EventWriter
 
 Row = dict[str, float]
+
+
+class EpochOrder(keras.callbacks.Callback):
+    """Gives each epoch its own order of patches.
+
+    Parameters
+    ----------
+    batches
+        Of the training split.
+    """
+
+    def __init__(self, batches: Batches) -> None:
+        super().__init__()
+        self._batches = batches
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Shuffle."""
+        self._batches.go_to(epoch)
 
 
 class ProgressBar(keras.callbacks.Callback):

@@ -52,7 +52,9 @@ class TrainConfig:
     checkpoint_minutes: float = _setting(
         5.0, "minutes between checkpoints within an epoch; one is made after every epoch", at_least=0, may_change=True
     )
-    seed: int = _setting(0, "fixes initial weights, dropout, and the order of patches", at_least=0)
+    seed: int = _setting(
+        0, "fixes the order of patches; on the command line initial weights and dropout as well", at_least=0
+    )
 
     def __post_init__(self) -> None:
         if isinstance(self.metrics, list):
@@ -60,6 +62,10 @@ class TrainConfig:
         for setting in fields(self):
             _check_type(setting, getattr(self, setting.name))
             _check_value(setting.name, getattr(self, setting.name), setting.metadata)
+        if self.train_split == self.valid_split:
+            raise ConfigError(f"train_split and valid_split are both {self.train_split!r}; validate on other patches")
+        if len(set(self.metrics)) < len(self.metrics):
+            raise ConfigError(f"metrics names one twice: {', '.join(self.metrics)}")
         if self.warmup_epochs and self.schedule != "cosine":
             raise ConfigError(f"warmup_epochs needs schedule 'cosine'; got {self.schedule!r}")
         if self.warmup_epochs >= self.epochs:
@@ -82,9 +88,9 @@ class TrainConfig:
             normal, tumour = (float(part) for part in self.class_weight.split(","))
         except ValueError:
             normal = tumour = -1
-        if not (0 <= normal < float("inf") and 0 <= tumour < float("inf")):
+        if not (0 < normal < float("inf") and 0 < tumour < float("inf")):
             raise ConfigError(
-                f"class_weight must be 'none', 'balanced' or two numbers like 1,3; got {self.class_weight!r}"
+                f"class_weight must be 'none', 'balanced' or two numbers above 0 like 1,3; got {self.class_weight!r}"
             )
         return {0: normal, 1: tumour}
 

@@ -2,13 +2,11 @@
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
 
 import keras
+import numpy as np
 
-from sentinode.version import __version__
-
-_BACKEND_PACKAGES = {"tensorflow": ("tensorflow-cpu", "tensorflow"), "jax": ("jax",), "torch": ("torch",)}
+from sentinode.version import BACKEND_PACKAGES, __version__, installed
 
 
 def environment() -> dict[str, str | int]:
@@ -25,8 +23,8 @@ def environment() -> dict[str, str | int]:
         "python": platform.python_version(),
         "keras": keras.__version__,
         "backend": backend,
-        "backend_version": next(filter(None, map(_version, _BACKEND_PACKAGES.get(backend, ()))), "unknown"),
-        "numpy": version("numpy"),
+        "backend_version": installed(*BACKEND_PACKAGES.get(backend, ())) or "unknown",
+        "numpy": np.__version__,
         "platform": platform.platform(),
         "processor": platform.machine(),
         "threads": processors(),
@@ -38,10 +36,3 @@ def processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -24,6 +24,7 @@ from sentinode.storage import whole_file, write_json
 from sentinode.training.callbacks import (
     BestWeights,
     Checkpoints,
+    EpochOrder,
     History,
     ProgressBar,
     best_epoch,
@@ -145,14 +146,15 @@ def _fit(
         first = start.epoch + 1 if start.batch else start.epoch
         for epoch, until, skip in ((start.epoch, first, start.batch), (first, config.epochs, 0)):
             if epoch < until and not past_its_best(history.rows, config.early_stopping):
+                batches = Batches(training, size, outputs, config.seed, epoch, skip)
                 model.fit(
-                    Batches(training, size, outputs, config.seed, epoch, skip),
+                    batches,
                     validation_data=Batches(validation, size, outputs),
                     initial_epoch=epoch,
                     epochs=until,
                     class_weight=config.class_weights(class_counts(training)),
                     shuffle=False,  # Batches shuffles by seed and epoch; Keras would by Python's global state.
-                    callbacks=callbacks,
+                    callbacks=[EpochOrder(batches), *callbacks],
                     verbose=0,
                 )
         twin.set_weights(model.get_weights())
@@ -168,7 +170,7 @@ def _make_metrics(model: keras.Model, training: PatchSet) -> None:
 def _splits(patches: PatchSet, config: TrainConfig, cache: str | Path | None) -> tuple[PatchSet, PatchSet, bool]:
     """Return training and validation patches, decoded; say whether the second had to be made."""
     names = patches.split_names
-    training = patches.split(config.train_split) if names else patches
+    training = patches.split(config.train_split) if names or config.train_split != "train" else patches
     _check_classes(training)
     if config.valid_split in names or config.valid_split != "valid":
         validation = patches.split(config.valid_split)

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import RunError
 from sentinode.models.backend import tensorflow_left_out
+from sentinode.models.build import origin
 from sentinode.storage import whole_file, write_json, write_text
 from sentinode.training.config import TrainConfig
 from sentinode.training.environment import environment
@@ -60,7 +61,7 @@ def describe(
     return Record(
         config={
             "settings": config.to_json(),
-            "model": {"name": model.name, "trainable_parameters": trainable},
+            "model": {"name": model.name, "trainable_parameters": trainable, "built": origin(model)},
             "data": {
                 "path": patches.path,
                 "kind": patches.kind,
@@ -146,7 +147,10 @@ def write_record(folder: Path, record: Record, training: PatchSet, held_out: Pat
             sha1 = np.array([bytes.fromhex(text) for text in training.table["sha1"]], dtype="S20")
             np.save(beside, np.unique(sha1))
         if held_out is not None:
-            parts = [part.table[["id"]].assign(split=name) for name, part in (("train", training), ("valid", held_out))]
+            parts = [
+                part.table[["id", "sha1"]].assign(split=name)
+                for name, part in (("train", training), ("valid", held_out))
+            ]
             with whole_file(folder / SPLITS) as beside:
                 pd.concat(parts).to_csv(beside, index=False, lineterminator="\n")
     except OSError as error:
@@ -168,8 +172,12 @@ def _differences(before: Run, record: Record, config: TrainConfig) -> list[str]:
         differs.append(
             f"the model ({before.config['model']['name']}, now {record.config['model']['name']}, or its options)"
         )
+    elif before.config["model"].get("built") != record.config["model"]["built"]:
+        differs.append(
+            f"how the model was built ({before.config['model'].get('built')}, now {record.config['model']['built']})"
+        )
     for part in ("train", "valid"):
-        if before.config["data"][part]["fingerprint"] != record.config["data"][part]["fingerprint"]:
+        if before.fingerprint(part) != record.config["data"][part]["fingerprint"]:
             differs.append(f"the {part} patches")
     return differs
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,12 +58,27 @@ class Run:
     @property
     def threshold(self) -> float:
         """The probability from which a patch is called tumour, chosen on validation data."""
-        return float(self.summary["threshold"])
+        try:
+            return float(self.summary["threshold"])
+        except (TypeError, ValueError) as error:
+            raise RunError(
+                f"{self.path / SUMMARY}: threshold is {self.summary['threshold']!r}, not a number"
+            ) from error
+
+    def fingerprint(self, part: str) -> str:
+        """Return the fingerprint of the run's own ``"train"`` or ``"valid"`` patches."""
+        try:
+            return str(self.config["data"][part]["fingerprint"])
+        except (KeyError, TypeError) as error:
+            raise RunError(f"{self.path / CONFIG}: the fingerprint of the {part} patches is missing in it") from error
 
     @cached_property
     def history(self) -> pd.DataFrame:
         """One row an epoch."""
-        return pd.read_csv(self.path / "history.csv")
+        try:
+            return pd.read_csv(self.path / "history.csv")
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.path / 'history.csv'}: cannot be read ({error}); is the run whole?") from error
 
     @cached_property
     def model(self) -> keras.Model:
@@ -102,17 +116,23 @@ class Run:
             raise RunError(f"{file}: not readable as weights of {ARCHITECTURE} beside it ({reason})") from error
         return model
 
-    def made_split(self, name: str) -> Sequence[str] | None:
-        """Return the ids of a split that the training made itself, or None when the source had it."""
+    def held_out(self) -> set[str]:
+        """Return the SHA-1s of the patches that the training itself held out for validation, if it did."""
         file = self.path / SPLITS
         if not file.is_file():
-            return None
-        table = pd.read_csv(file, dtype="str")
-        return table["id"][table["split"] == name].tolist() or None
+            return set()
+        try:
+            table = pd.read_csv(file, dtype="str")
+            return set(table["sha1"][table["split"] == "valid"])
+        except (OSError, ValueError, KeyError) as error:
+            raise RunError(f"{file}: cannot be read ({error}); is the run whole?") from error
 
     def trained_on(self, sha1: pd.Series) -> int:
         """Return how many of these patches, by SHA-1 of their pixels, the run was trained on."""
-        seen = np.load(self.path / TRAIN_SHA1)
+        try:
+            seen = np.load(self.path / TRAIN_SHA1, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise RunError(f"{self.path / TRAIN_SHA1}: cannot be read ({error}); is the run whole?") from error
         asked = np.array([bytes.fromhex(text) for text in sha1], dtype=seen.dtype)
         return int(np.isin(asked, seen).sum())
 

@@ -23,7 +23,7 @@ from sentinode.errors import DataError
 
 FORM = "PCam HDF5: camelyonpatch_level_2_split_{train,valid,test}_{x,y}.h5"
 
-_X_FILE = re.compile(r"(?:.*/)?(?:[^/]*?(train|valid|test)_|[^/]*_)?x\.h5$", re.IGNORECASE)
+_X_FILE = re.compile(r"(?:.*/)?(?:(?:[^/]*_)?(train|valid|test)_|[^/]*_)?x\.h5$", re.IGNORECASE)
 _TRAINING_SLIDE = re.compile(r"camelyon16_train_(normal|tumor)_(\d+)$")
 
 
@@ -45,7 +45,8 @@ def open_source(files: Files, fit: Fit) -> PatchSet | None:
     x_files.sort(key=lambda item: (order.index(item[1]), item[0]))
     tables, notes = [], []
     for name, split in x_files:
-        table, remarks = _table(files, name, split)
+        prefix = f"{split}/" if split else name[: -len("x.h5")] if len(x_files) > 1 else ""
+        table, remarks = _table(files, name, split, prefix)
         tables.append(table)
         notes += remarks
     table = pd.concat(tables, ignore_index=True)
@@ -123,7 +124,7 @@ def _dataset(files: Files, name: str, key: str) -> Iterator[h5py.Dataset]:
         raise DataError(f"{where}: not a readable HDF5 file ({error}); fetch it again") from error
 
 
-def _table(files: Files, x_name: str, split: str | None) -> tuple[pd.DataFrame, list[str]]:
+def _table(files: Files, x_name: str, split: str | None, prefix: str) -> tuple[pd.DataFrame, list[str]]:
     where = files.locate(x_name)
     with _dataset(files, x_name, "x") as x:
         if x.shape is None or x.shape[1:] != PATCH_SHAPE or x.dtype != np.uint8:
@@ -131,7 +132,6 @@ def _table(files: Files, x_name: str, split: str | None) -> tuple[pd.DataFrame, 
         count = len(x)
     labels = _labels(files, x_name, count)
     meta, notes = _meta(files, x_name, labels, count)
-    prefix = f"{split}/" if split else x_name[: -len("x.h5")]
     return patch_table([f"{prefix}{row}" for row in range(count)], labels, split=split, **meta), notes
 
 
