@@ -1,0 +1,67 @@
+"""Is training ever waiting for its input? An epoch from the cache against `fit` on the same arrays in memory.
+
+    python benchmarks/input.py DATA                      # on the backend that KERAS_BACKEND names
+
+Both train the classic network with the classic recipe on the same patches of the split `train`, in turn, after one
+epoch each that is not counted. Prints seconds, patches/s and the ratio pair by pair.
+"""
+
+import argparse
+import os
+import platform
+import time
+
+import keras
+import numpy as np
+
+from sentinode import TrainConfig, build_model, open_patches
+from sentinode.data.batches import Batches
+from sentinode.training.compiling import compile_model
+
+BATCH_SIZE = 32
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data")
+    parser.add_argument("--patches", type=int, default=3200)
+    parser.add_argument("--pairs", type=int, default=5)
+    arguments = parser.parse_args()
+    patches = open_patches(arguments.data, split="train").cached()
+    patches = patches.select(np.random.default_rng(0).permutation(len(patches))[: arguments.patches])
+    pixels, labels = patches.read(), patches.labels.astype(np.float32)[:, None]
+    batches = Batches(patches, BATCH_SIZE, seed=0)
+    model = build_model("cnn")
+    compile_model(model, TrainConfig(), steps_per_epoch=len(batches))
+
+    def from_cache() -> float:
+        started = time.perf_counter()
+        model.fit(batches, epochs=1, shuffle=False, verbose=0)
+        return time.perf_counter() - started
+
+    def from_memory() -> float:
+        started = time.perf_counter()
+        model.fit(pixels, labels, batch_size=BATCH_SIZE, epochs=1, verbose=0)
+        return time.perf_counter() - started
+
+    from_cache(), from_memory()
+    pairs = np.array([(from_cache(), from_memory()) for _ in range(arguments.pairs)])
+    ratios = pairs[:, 0] / pairs[:, 1]
+    cache_s, memory_s = np.median(pairs, axis=0)
+    print(
+        "| backend | cache, median s | memory, median s | cache / memory, median (min–max) | patches/s from the cache |"
+    )
+    print("|---|---|---|---|---|")
+    print(
+        f"| {keras.backend.backend()} | {cache_s:.2f} | {memory_s:.2f} "
+        f"| {np.median(ratios):.3f} ({ratios.min():.3f}–{ratios.max():.3f}) | {len(patches) / cache_s:.0f} |"
+    )
+    print(
+        f"\n{len(patches):,} patches, {arguments.pairs} pairs, float32; {time.strftime('%Y-%m-%d')}; "
+        f"{os.cpu_count()} cores, {platform.machine()}; Keras {keras.__version__}"
+    )
+
+
+if __name__ == "__main__":
+    main()
