@@ -7,11 +7,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
 from sentinode import open_patches
 from sentinode.cli.main import main as sentinode
-from sentinode.data.patchset import CLASS_NAMES
+from sentinode.data.inspection import examples
 from sentinode.plots.sheet import draw_sheet
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
@@ -27,10 +25,7 @@ def main() -> None:
         shutil.copy(run / "evaluations" / "test" / "roc.png", IMAGES / "demo-roc.png")
         shutil.copy(run / "curves.png", IMAGES / "demo-curves.png")
     patches = open_patches("pcam-mini", split="train")
-    groups = []
-    for label, name in enumerate(CLASS_NAMES):
-        rows = np.flatnonzero(patches.table["label"] == label)[:: 540 // 9][:9]
-        groups.append((name, name, patches.read(rows)))
+    groups = [(name, name, patches.read(rows)) for name, _, rows in examples(patches, each=9)]
     draw_sheet(groups, IMAGES / "sheet.png", columns=9)
 
 

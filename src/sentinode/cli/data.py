@@ -46,7 +46,7 @@ def add_parser(commands: Any) -> None:
 
 def run_info(arguments: argparse.Namespace) -> None:
     """Inspect, and show what was found."""
-    from sentinode.data.inspection import inspect_patches
+    from sentinode.data.inspection import examples, inspect_patches
 
     if arguments.sheet and Path(arguments.sheet).suffix.lower() != ".png":
         raise ConfigError(f"--sheet {arguments.sheet}: a png is drawn; give the name the ending .png")
@@ -58,7 +58,13 @@ def run_info(arguments: argparse.Namespace) -> None:
     else:
         _show(found)
     if arguments.sheet:
-        draw(patches, Path(arguments.sheet))
+        from sentinode.plots.sheet import draw_sheet
+
+        groups = [
+            (f"{name}: {len(rows)} of {count:,}", name, patches.read(rows))
+            for name, count, rows in examples(patches, SHEET_PATCHES)
+        ]
+        draw_sheet(groups, Path(arguments.sheet), title=patches.path)
         if not arguments.json:
             look_at(
                 {Path(arguments.sheet): "patches of every class"},
@@ -93,22 +99,6 @@ def _show(found: Any) -> None:
         print(f"patches with both labels: {found.contradicting:,}")
     shown = ", ".join(found.near_blank[:5]) + (", …" if len(found.near_blank) > 5 else "")
     print(f"near-blank patches: {len(found.near_blank):,}" + (f" ({shown})" if found.near_blank else ""))
-
-
-def draw(patches: Any, path: Path) -> None:
-    """Draw evenly spaced patches of every class."""
-    import numpy as np
-
-    from sentinode.plots.sheet import draw_sheet
-
-    label = patches.table["label"]
-    groups = []
-    for name, rows in (("normal", label == 0), ("tumour", label == 1), ("unlabelled", label.isna())):
-        places = np.flatnonzero(rows.fillna(False).to_numpy(dtype=bool))
-        if len(places):
-            shown = places[np.linspace(0, len(places) - 1, min(SHEET_PATCHES, len(places))).astype(int)]
-            groups.append((f"{name}: {len(shown)} of {len(places):,}", name, patches.read(shown)))
-    draw_sheet(groups, path, title=patches.path)
 
 
 def run_cache(arguments: argparse.Namespace) -> None:

@@ -29,9 +29,8 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Predict, and say where the table is."""
-    import numpy as np
-
     from sentinode.data.open import open_sources
+    from sentinode.prediction.kaggle import kaggle_ids, submitted
 
     out = Path(arguments.out)
     if out.is_dir():
@@ -39,13 +38,11 @@ def run(arguments: argparse.Namespace) -> None:
     patches = open_sources(arguments.source, fit=arguments.fit)
     if arguments.split is not None:
         patches = patches.split(arguments.split)
-    elif arguments.kaggle and "test" in patches.split_names:
-        split = patches.table["split"]
-        patches = patches.select(np.flatnonzero((split == "test") | split.isna()))
+    elif arguments.kaggle:
+        patches = submitted(patches)
     if not arguments.json:
         print(patches.describe())
     start_keras()
-    from sentinode.prediction.kaggle import kaggle_ids
     from sentinode.prediction.predict import predict
     from sentinode.prediction.predictions import made_by_path
     from sentinode.training.run import load_run

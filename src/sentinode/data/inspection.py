@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sentinode.data.patchset import PatchSet, Uint8
+from sentinode.data.patchset import PatchSet, Rows, Uint8
 from sentinode.progress import progress_bar
 
 # PCam itself left out patches whose blurred saturation stays below this everywhere.
@@ -123,6 +123,34 @@ def is_near_blank(pixels: Uint8) -> np.ndarray:
     highest, lowest = blocks.max(axis=-1), blocks.min(axis=-1)
     saturation = np.where(highest > 8, (highest - lowest) / np.maximum(highest, 1), 0)
     return saturation.max(axis=(1, 2)) < BLANK_SATURATION
+
+
+def examples(patches: PatchSet, each: int) -> Iterator[tuple[str, int, Rows]]:
+    """Choose evenly spaced patches of every class that is there, for looking at.
+
+    Parameters
+    ----------
+    patches
+        Any set.
+    each
+        How many of a class, at most.
+
+    Yields
+    ------
+    tuple
+        ``"normal"``, ``"tumour"`` or ``"unlabelled"``; how many there are; positions of those that were chosen.
+
+    Examples
+    --------
+    >>> from sentinode import open_patches
+    >>> [(name, count, len(rows)) for name, count, rows in examples(open_patches("pcam-mini", split="test"), each=3)]
+    [('normal', 200, 3), ('tumour', 200, 3)]
+    """
+    label = patches.table["label"]
+    for name, rows in (("normal", label == 0), ("tumour", label == 1), ("unlabelled", label.isna())):
+        places = np.flatnonzero(rows.fillna(False).to_numpy(dtype=bool))
+        if len(places):
+            yield name, len(places), places[np.linspace(0, len(places) - 1, min(each, len(places))).astype(int)]
 
 
 def _chunks(patches: PatchSet) -> Iterator[Uint8]:

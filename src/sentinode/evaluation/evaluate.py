@@ -57,9 +57,13 @@ def evaluate(
 
     Examples
     --------
-    >>> from sentinode import load_run, open_patches
-    >>> evaluate(load_run("runs/first"), open_patches("pcam-mini")).auc  # doctest: +SKIP
-    0.79
+    >>> import tempfile
+    >>> from sentinode import TrainConfig, build_model, open_patches, train
+    >>> patches = open_patches("pcam-mini")
+    >>> few = patches.select(range(0, len(patches), 20))
+    >>> run = train(build_model("cnn"), few, TrainConfig(epochs=1), out=tempfile.mkdtemp())
+    >>> evaluate(run, few).split
+    'test'
     """
     name, chosen = choose_split(run, patches, split, cache)
     _ = chosen.labels  # A missing label is found before the minutes of prediction.
@@ -82,7 +86,10 @@ def _folder(run: "Run", name: str, fingerprint: str) -> Path:
     folder = run.path / "evaluations" / name
     if not (folder / METRICS).is_file():
         return folder
-    there = read_json(folder / METRICS).get("made_by", {}).get("fingerprint")
+    try:
+        there = read_json(folder / METRICS)["made_by"]["fingerprint"]
+    except (DataError, KeyError, TypeError):
+        there = None  # Damaged: nobody can say whose it is, so it stays.
     return folder if there == fingerprint else folder.with_name(f"{name}-{fingerprint[:8]}")
 
 

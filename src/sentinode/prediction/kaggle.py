@@ -1,7 +1,8 @@
-"""Ids as Kaggle's competition has them."""
+"""Patches and ids as Kaggle's competition has them."""
 
 import hashlib
 
+import numpy as np
 import pandas as pd
 
 from sentinode.data.files import is_image
@@ -9,6 +10,21 @@ from sentinode.data.patchset import PatchSet
 from sentinode.errors import DataError
 
 CHUNK_PATCHES = 512
+
+
+def submitted(patches: PatchSet) -> PatchSet:
+    """Return what a submission is made of: where there is a split ``test``, it and what has no split; else everything.
+
+    Examples
+    --------
+    >>> from sentinode import open_patches
+    >>> len(submitted(open_patches("pcam-mini")))
+    400
+    """
+    if "test" not in patches.split_names:
+        return patches
+    split = patches.table["split"]
+    return patches.select(np.flatnonzero((split == "test") | split.isna()))
 
 
 def kaggle_ids(patches: PatchSet) -> list[str]:

@@ -224,9 +224,10 @@ class Checkpoints(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Save."""
         self._skip, self._epoch, self._before_last_step = 0, epoch + 1, None
-        self._save(self._state(0))
+        state = self._state(0)
         if self._request.signal_number is not None:
-            raise TrainingStopped(self._where(self._state(0)), self._request.signal_number)
+            self._stop(state)
+        self._save(state)
 
     @property
     def duration_s(self) -> float:

@@ -63,7 +63,7 @@ def train(
         The settings; the classic recipe when left out.
     out
         The run directory. A finished run of the same settings, model and data is returned as it is; one that was
-        stopped or killed is gone on with, and ends with the same weights to the bit.
+        stopped or killed is gone on with, and on the same machine ends with the same weights to the bit.
     cache
         Where decoded patches are kept; see `PatchSet.cached`.
 

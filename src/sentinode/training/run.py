@@ -29,13 +29,6 @@ class Run:
     ----------
     path
         The run directory.
-
-    Examples
-    --------
-    >>> from sentinode import load_run
-    >>> run = load_run("runs/first")  # doctest: +SKIP
-    >>> run.model.count_params()  # doctest: +SKIP
-    166977
     """
 
     path: Path
@@ -174,6 +167,16 @@ def load_run(path: str | Path) -> Run:
     ------
     RunError
         No such directory, not a run, or a run that has not ended.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sentinode import TrainConfig, build_model, open_patches, train
+    >>> patches = open_patches("pcam-mini")
+    >>> few = patches.select(range(0, len(patches), 20))
+    >>> run = train(build_model("cnn"), few, TrainConfig(epochs=1), out=tempfile.mkdtemp())
+    >>> load_run(run.path).model.count_params()
+    166977
     """
     folder = Path(path)
     if not folder.is_dir():
