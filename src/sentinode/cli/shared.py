@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentinode.errors import SentinodeError
+from sentinode.machine import keep_freed_memory
 
 if TYPE_CHECKING:
     from sentinode.data.patchset import PatchSet
@@ -78,12 +79,14 @@ def start_keras() -> None:
         stack.callback(os.dup2, stderr, 2)
         os.dup2(said.fileno(), 2)
         try:
-            import keras  # noqa: F401
+            import keras
         except Exception as error:  # A broken backend raises whatever it likes.
             backend = os.environ.get("KERAS_BACKEND", "the default backend")
             raise SentinodeError(
                 f"Keras cannot start {backend} ({str(error).splitlines()[0]}); sentinode doctor says what is missing"
             ) from error
+    if keras.config.backend() != "tensorflow":
+        keep_freed_memory()
 
 
 def print_json(content: Any) -> None:

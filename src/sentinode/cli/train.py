@@ -1,13 +1,17 @@
 """Train a network on the patches of DATA and leave a run directory."""
 
 import argparse
+import contextlib
 import json
 from dataclasses import Field, fields
+from pathlib import Path
 from typing import Any
 
 from sentinode.cli.shared import add_data, add_json, look_at, open_and_tell, print_json, start_keras
-from sentinode.errors import ConfigError
+from sentinode.errors import ConfigError, SentinodeError
+from sentinode.machine import limit_processors
 from sentinode.models.build import MODELS
+from sentinode.storage import read_json
 from sentinode.training.config import TrainConfig
 
 
@@ -24,6 +28,12 @@ def add_parser(commands: Any) -> None:
         default=[],
         metavar="KEY=VALUE",
         help="an option of the model, such as output=softmax",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="processors to use (default: all; a training that goes on takes as many as it was begun with)",
     )
     add_json(parser)
     settings = parser.add_argument_group("settings (the defaults are the classic recipe)")
@@ -72,6 +82,7 @@ def run(arguments: argparse.Namespace) -> None:
     config = TrainConfig(**{setting.name: getattr(arguments, setting.name) for setting in fields(TrainConfig)})
     options = parse_options(arguments.option)
     patches = open_and_tell(arguments.data, arguments.fit, quiet=arguments.json)
+    _limit_processors(arguments.threads, Path(arguments.out))
     start_keras()
     from sentinode.models.build import build_model
     from sentinode.training.loop import train
@@ -89,6 +100,17 @@ def run(arguments: argparse.Namespace) -> None:
         },
         then=f"sentinode evaluate {arguments.data} --model {trained.path}",
     )
+
+
+def _limit_processors(threads: int | None, out: Path) -> None:
+    """Use the processors that were asked for, or as many as the run at `out` was begun with."""
+    if threads is not None and threads < 1:
+        raise ConfigError(f"--threads must be at least 1; got {threads}")
+    if threads is None:
+        with contextlib.suppress(OSError, SentinodeError, KeyError, TypeError, ValueError):  # There may be no run.
+            threads = int(read_json(out / "config.json")["environment"]["threads"])
+    if threads:
+        limit_processors(threads)
 
 
 def show_run(trained: Any) -> None:

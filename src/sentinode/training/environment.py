@@ -1,11 +1,11 @@
 """What a result depends on beside its settings: versions, backend, processor."""
 
-import os
 import platform
 
 import keras
 import numpy as np
 
+from sentinode.machine import processors
 from sentinode.version import BACKEND_PACKAGES, __version__, installed
 
 
@@ -29,10 +29,3 @@ def environment() -> dict[str, str | int]:
         "processor": platform.machine(),
         "threads": processors(),
     }
-
-
-def processors() -> int:
-    """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

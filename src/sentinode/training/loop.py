@@ -34,6 +34,7 @@ from sentinode.training.callbacks import (
 from sentinode.training.checkpoint import Checkpoint, fresh, write_variables
 from sentinode.training.compiling import compile_model, output_count
 from sentinode.training.config import TrainConfig
+from sentinode.training.precision import choose_precision, computing_in
 from sentinode.training.record import class_counts, describe, find_stage, only_process, write_record
 from sentinode.training.run import ARCHITECTURE, CHECKPOINT, SUMMARY, WEIGHTS, Run, load_run
 from sentinode.training.stopping import StopRequest, stop_requests
@@ -100,6 +101,8 @@ def train(
         if stage == "finished":
             log.info("%s: this run is finished; nothing to do", folder)
             return load_run(folder)
+        if stage == "new":
+            record.config["precision"] = choose_precision(model, training, validation, config)
         compile_model(model, config, steps_per_epoch=len(Batches(training, config.batch_size)))
         if stage == "new":
             write_record(folder, record, training, validation if made else None)
@@ -108,10 +111,10 @@ def train(
         if stage == "begun":
             log.info("%s: going on in epoch %d after %d steps", folder, start.epoch + 1, start.batch)
         model.optimizer.build(model.trainable_variables)
-        if start.batch:
-            _make_metrics(model, training)
-        write_variables(model, start.arrays, folder / CHECKPOINT, metrics=False)
-        with stop_requests() as request:
+        with computing_in(model, Run(folder).precision), stop_requests() as request:
+            if start.batch:
+                _make_metrics(model, training)
+            write_variables(model, start.arrays, folder / CHECKPOINT, metrics=False)
             rows, duration_s = _fit(model, training, validation, config, folder, start, request)
         return _finish(folder, validation, rows, duration_s)
 
