@@ -16,6 +16,7 @@ from sentinode.errors import DataError
 from sentinode.metrics.operating import youden_threshold
 from sentinode.metrics.ranking import roc_curve
 from sentinode.models.backend import tensorflow_left_out
+from sentinode.models.generators import use_own_generators
 from sentinode.models.loading import model_from_file
 from sentinode.plots.learning import draw_learning_curves
 from sentinode.prediction.predict import predict
@@ -100,6 +101,7 @@ def train(
         if stage == "finished":
             log.info("%s: this run is finished; nothing to do", folder)
             return load_run(folder)
+        use_own_generators(model)
         compile_model(model, config, steps_per_epoch=len(Batches(training, config.batch_size)))
         if stage == "new":
             write_record(folder, record, training, validation if made else None)
