@@ -1,7 +1,7 @@
 """TensorFlow, JAX and PyTorch go through one battery, each in a process of its own; here it is compared.
 
-Not the same on all backends, and not asked for: the initial weights of a seed and the masks of dropout and augmentation,
-since each backend has random generators of its own.
+Not the same on all backends, and not asked for: the initial weights of a seed and the masks of dropout and
+augmentation, since each backend has random generators of its own.
 """
 
 import json

@@ -21,7 +21,7 @@ from sentinode.models.loading import model_from_file
 from sentinode.plots.learning import draw_learning_curves
 from sentinode.prediction.predict import predict
 from sentinode.progress import progress_bar
-from sentinode.storage import whole_file, write_json
+from sentinode.storage import remove_leftovers, whole_file, write_json
 from sentinode.training.callbacks import (
     BestWeights,
     Checkpoints,
@@ -97,6 +97,7 @@ def train(
     training, validation, made = _splits(patches, config, cache)
     record = describe(model, patches, training, validation, made, config)
     with only_process(folder):
+        remove_leftovers(folder)
         stage = find_stage(folder, record, config)
         if stage == "finished":
             log.info("%s: this run is finished; nothing to do", folder)
