@@ -281,5 +281,7 @@ def past_its_best(rows: list[Row], patience: int) -> bool:
 
 def save_weights(model: keras.Model, path: Path) -> None:
     """Write a ``.weights.h5`` file, whole or not at all."""
+    size = sum(weight.nbytes + 16_384 for weight in model.get_weights())
     with whole_file(path) as beside:
+        beside.write_bytes(bytes(size))  # No room is found out here: HDF5 would print tracebacks whatever one does.
         model.save_weights(beside)

@@ -16,11 +16,12 @@ from sentinode.errors import DataError
 from sentinode.metrics.operating import youden_threshold
 from sentinode.metrics.ranking import roc_curve
 from sentinode.models.backend import tensorflow_left_out
+from sentinode.models.generators import use_own_generators
 from sentinode.models.loading import model_from_file
 from sentinode.plots.learning import draw_learning_curves
 from sentinode.prediction.predict import predict
 from sentinode.progress import progress_bar
-from sentinode.storage import whole_file, write_json
+from sentinode.storage import remove_leftovers, whole_file, write_json
 from sentinode.training.callbacks import (
     BestWeights,
     Checkpoints,
@@ -97,10 +98,12 @@ def train(
     training, validation, made = _splits(patches, config, cache)
     record = describe(model, patches, training, validation, made, config)
     with only_process(folder):
+        remove_leftovers(folder)
         stage = find_stage(folder, record, config)
         if stage == "finished":
             log.info("%s: this run is finished; nothing to do", folder)
             return load_run(folder)
+        use_own_generators(model)
         if stage == "new":
             record.config["precision"] = choose_precision(model, training, validation, config)
         compile_model(model, config, steps_per_epoch=len(Batches(training, config.batch_size)))
