@@ -10,6 +10,7 @@ import numpy as np
 from sentinode.data.batches import Batches, targets
 from sentinode.data.patchset import PatchSet
 from sentinode.metrics.ranking import roc_curve
+from sentinode.models.backend import no_word_of_retracing
 from sentinode.prediction.logits import logit_model, probability, tumour_logit
 from sentinode.training.compiling import logit_loss, output_count
 from sentinode.training.config import TrainConfig
@@ -52,7 +53,8 @@ class Validation(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Add ``val_accuracy``, ``val_auc`` and ``val_loss``; comes before the callbacks that use them."""
         self._network.layers[-1].set_weights(self.model.layers[-1].get_weights())
-        logits = self._network.predict(self._batches, callbacks=[self._relay], verbose=0)
+        with no_word_of_retracing():
+            logits = self._network.predict(self._batches, callbacks=[self._relay], verbose=0)
         tumour = tumour_logit(logits)
         self.probabilities = probability(tumour)
         logs |= validation_figures(self._labels, tumour)
