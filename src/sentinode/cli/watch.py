@@ -51,15 +51,15 @@ def _picture(folder: Path, progress: "Progress", console: "Console") -> "Text":
     from sentinode.plots.terminal import draw_curves
 
     rows = progress.rows
-    head = Text.assemble((str(folder), "bold"), f": {_state(progress)}\n")
+    head = Text.assemble((str(folder), "bold"), f"\n{_state(progress)}\n")
     if not rows:
         return head.append("no epoch yet: the first point comes with the end of the first epoch")
     best, last = min(rows, key=lambda row: row["val_loss"]), rows[-1]
     head.append(f"best: validation loss {best['val_loss']:.3f} in epoch {best['epoch']:.0f}\n")
     shown = {"val_accuracy": "validation accuracy", "learning_rate": "learning rate", "patches_per_s": "patches/s"}
     head.append("last: " + ", ".join(f"{words} {last[name]:.3g}" for name, words in shown.items() if name in last))
-    # Two pictures with an empty line before each, three lines above them, and one for the prompt.
-    height = max(5, min(LARGEST_HEIGHT, (console.height - 6) // 2))
+    # Two pictures with an empty line before each, four lines above them, and one for the prompt.
+    height = max(5, min(LARGEST_HEIGHT, (console.height - 7) // 2))
     width = max(24, min(LARGEST_WIDTH, console.width))
     for name, title in (("loss", "loss"), ("auc", "AUC")):
         named = {"training": name, "validation": f"val_{name}"}
@@ -74,7 +74,6 @@ def _state(progress: "Progress") -> str:
     done = len(progress.rows)
     return {
         "training": f"epoch {done + 1} of {progress.epochs} is being trained",
-        "stopped": f"not being trained now, after {done} of {progress.epochs} epochs; "
-        "the same sentinode train command goes on",
+        "stopped": f"stopped after {done} of {progress.epochs} epochs; the same sentinode train command goes on",
         "ended": f"ended after {done} of {progress.epochs} epochs",
     }[progress.state]

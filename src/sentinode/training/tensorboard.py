@@ -44,7 +44,7 @@ class EventWriter:
     def image(self, tag: str, picture: Image, step: int) -> None:
         """Write one picture at `step`, and flush."""
         png = io.BytesIO()
-        picture.save(png, "png")
+        picture.save(png, "png", compress_level=3)  # A quarter of the time, a twentieth larger.
         # Three colours, as TensorBoard counts them.
         image = Summary.Image(
             width=picture.width, height=picture.height, colorspace=3, encoded_image_string=png.getvalue()
