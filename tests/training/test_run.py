@@ -54,7 +54,7 @@ def state(folder: Path) -> dict:
 def test_a_run_has_all_its_files(tiny_run):
     there = {path.name for path in tiny_run.path.iterdir()}
     assert there == JSONS | WEIGHTS | TABLES | {"tensorboard", "train_sha1.npy"}
-    for part in ("train", "valid"):
+    for part in ("train", "valid", "examples"):
         assert len(list((tiny_run.path / "tensorboard" / part).glob("*tfevents*"))) == 1
 
 

@@ -106,11 +106,11 @@ def print_table(rows: Sequence[tuple[str, ...]], header: tuple[str, ...] | None 
         print("  " + "  ".join(cells).rstrip())
 
 
-def look_at(files: dict[Path, str], then: str = "") -> None:
-    """End a command: name the files to look at and the next command that makes sense."""
+def look_at(files: dict[Path, str], *then: str) -> None:
+    """End a command: name the files to look at and the next commands that make sense."""
     print("\nlook at")
     width = max(len(str(file)) for file in files)
     for file, what in files.items():
         print(f"  {str(file).ljust(width)}  {what}")
     if then:
-        print(f"then\n  {then}")
+        print("then", *then, sep="\n  ")

@@ -82,6 +82,9 @@ def run(arguments: argparse.Namespace) -> None:
     config = TrainConfig(**{setting.name: getattr(arguments, setting.name) for setting in fields(TrainConfig)})
     options = parse_options(arguments.option)
     patches = open_and_tell(arguments.data, arguments.fit, quiet=arguments.json)
+    if not arguments.json:
+        board = Path(arguments.out) / "tensorboard"
+        print(f"meanwhile, elsewhere: sentinode watch {arguments.out}, or tensorboard --logdir {board}", flush=True)
     _limit_processors(arguments.threads, Path(arguments.out))
     start_keras()
     from sentinode.models.build import build_model
@@ -95,10 +98,11 @@ def run(arguments: argparse.Namespace) -> None:
     show_run(trained)
     look_at(
         {
-            trained.path / "curves.png": "loss and accuracy by epoch",
+            trained.path / "curves.png": "loss, accuracy and AUC by epoch",
             trained.path / "config.json": "all settings, versions, data",
         },
-        then=f"sentinode evaluate {arguments.data} --model {trained.path}",
+        f"sentinode evaluate {arguments.data} --model {trained.path}",
+        f"tensorboard --logdir {trained.path / 'tensorboard'}",
     )
 
 

@@ -35,10 +35,13 @@ from sentinode.training.callbacks import (
 from sentinode.training.checkpoint import Checkpoint, fresh, write_variables
 from sentinode.training.compiling import compile_model, output_count
 from sentinode.training.config import TrainConfig
+from sentinode.training.examples import Examples
 from sentinode.training.precision import choose_precision, computing_in
 from sentinode.training.record import class_counts, describe, find_stage, only_process, write_record
 from sentinode.training.run import ARCHITECTURE, CHECKPOINT, SUMMARY, WEIGHTS, Run, load_run
 from sentinode.training.stopping import StopRequest, stop_requests
+from sentinode.training.tensorboard import EventWriter
+from sentinode.training.validation import Validation
 
 log = logging.getLogger("sentinode")
 
@@ -136,14 +139,21 @@ def _fit(
     steps = len(Batches(training, size))
     twin = model_from_file(folder / ARCHITECTURE)
     left = len(training) - start.batch * size
-    shutil.rmtree(folder / "tensorboard", ignore_errors=True)  # Written anew from the rows of the checkpoint.
+    board = folder / "tensorboard"
+    # Curves are written anew from the rows of the checkpoint; pictures cannot be, and stay when a training goes on.
+    for part in ("train", "valid") if start.rows else (".",):
+        shutil.rmtree(board / part, ignore_errors=True)
     with (
         contextlib.closing(History(folder, start.rows, (left, len(training)))) as history,
+        EventWriter(board / "examples") as examples,
         progress_bar("training", total=(config.epochs - start.epoch - 1) * len(training) + left) as advance,
     ):
         checkpoints = Checkpoints(folder / CHECKPOINT, start, history, request, steps, config.checkpoint_minutes)
+        validation_pass = Validation(model, validation, config, watchers=[history, checkpoints])
         callbacks = [
+            validation_pass,
             history,
+            Examples(examples, validation, validation_pass, config.seed),
             BestWeights(folder / WEIGHTS["best"], twin, history, config.early_stopping),
             checkpoints,
             ProgressBar(advance, len(training), size, start.batch),
@@ -155,7 +165,6 @@ def _fit(
                 batches = Batches(training, size, outputs, config.seed, epoch, skip)
                 model.fit(
                     batches,
-                    validation_data=Batches(validation, size, outputs),
                     initial_epoch=epoch,
                     epochs=until,
                     class_weight=config.class_weights(class_counts(training)),
