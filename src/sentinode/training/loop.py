@@ -19,6 +19,7 @@ from sentinode.models.backend import tensorflow_left_out
 from sentinode.models.generators import use_own_generators
 from sentinode.models.loading import model_from_file
 from sentinode.plots.learning import draw_learning_curves
+from sentinode.prediction.logits import check_last_layer
 from sentinode.prediction.predict import predict
 from sentinode.progress import progress_bar
 from sentinode.storage import remove_leftovers, whole_file, write_json
@@ -79,6 +80,8 @@ def train(
 
     Raises
     ------
+    ModelError
+        The model does not end in one sigmoid or two softmax units.
     DataError
         A patch cannot be read or has no label; found before training starts.
     RunError
@@ -98,6 +101,7 @@ def train(
     """
     config = config or TrainConfig()
     folder = Path(out)
+    check_last_layer(model)
     training, validation, made = _splits(patches, config, cache)
     record = describe(model, patches, training, validation, made, config)
     with only_process(folder):
