@@ -1,0 +1,175 @@
+"""How fast networks train and predict here: backends, precisions and switches, and the share of the processor's peak.
+
+    python benchmarks/speed.py                      # cnn
+    python benchmarks/speed.py --model transfer --patches 512
+
+Every line is a process of its own; all of them run in turn, several times. Patches are random pixels in memory. The
+peak is that of a product of 2048 × 2048 matrices in the same precision on TensorFlow; the work of a training step
+counts as three times that of the forward pass.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+# Name of a line, and what differs from TensorFlow in float32 as Sentinode runs it.
+LINES: dict[str, dict[str, Any]] = {
+    "TensorFlow, float32": {},
+    "TensorFlow, bfloat16": {"precision": "bfloat16"},
+    "TensorFlow, float32, jit_compile": {"jit": True},
+    "TensorFlow, bfloat16, jit_compile": {"jit": True, "precision": "bfloat16"},
+    "TensorFlow, float32, 8 steps per execution": {"steps": 8},
+    "TensorFlow, float32, one thread": {"threads": 1},
+    "TensorFlow, float32, memory kept": {"keep": True},
+    "JAX, float32, memory not kept": {"backend": "jax"},
+    "JAX, float32": {"backend": "jax", "keep": True},
+    "JAX, bfloat16": {"backend": "jax", "keep": True, "precision": "bfloat16"},
+    "PyTorch, float32, memory not kept": {"backend": "torch"},
+    "PyTorch, float32": {"backend": "torch", "keep": True},
+    "PyTorch, bfloat16": {"backend": "torch", "keep": True, "precision": "bfloat16"},
+}
+
+
+def main() -> None:
+    """Run every line several times and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="cnn")
+    parser.add_argument("--patches", type=int, default=1024)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="", help="lines that begin with this")
+    parser.add_argument("--child")
+    arguments = parser.parse_args()
+    if arguments.child:
+        print(json.dumps(measure(json.loads(arguments.child), arguments)))
+        return
+    lines = {name: line for name, line in LINES.items() if name.startswith(arguments.only)}
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in lines}
+    peaks: list[dict[str, float]] = []
+    for _ in range(arguments.rounds):
+        peaks.append(child({"peak": True}, arguments))
+        for name, line in lines.items():
+            found[name].append(child(line, arguments))
+    peak = {name: max(each[name] for each in peaks) for name in ("float32", "bfloat16")}
+    print("| | train, patches/s | share of the peak | predict, patches/s |")
+    print("|---|---|---|---|")
+    for name, values in found.items():
+        train = [value["train"] for value in values]
+        predict = statistics.median(value["predict"] for value in values)
+        precision = lines[name].get("precision", "float32")
+        share = 3 * values[0]["gflop"] * statistics.median(train) / peak[precision]
+        share_text = "" if lines[name].get("threads") else f"{share:.0%}"
+        spread = f"{statistics.median(train):.0f} ({min(train):.0f}–{max(train):.0f})"
+        print(f"| {name} | {spread} | {share_text} | {predict:.0f} |")
+    gflop = next(iter(found.values()))[0]["gflop"]
+    print(
+        f"\n{arguments.model}, {gflop * 1e3:.1f} MFLOP a patch forward; batch {arguments.batch_size} (predicting: 128), "
+        f"{arguments.patches:,} patches, {arguments.rounds} rounds in turn: median (min–max). "
+        f"Peak: {peak['float32']:.0f} GFLOP/s in float32, {peak['bfloat16']:.0f} in bfloat16. "
+        f"{time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores, {platform.machine()}"
+    )
+
+
+def child(line: dict[str, Any], arguments: argparse.Namespace) -> dict[str, float]:
+    """Measure one line in a process of its own."""
+    options = [
+        "--model",
+        arguments.model,
+        "--patches",
+        str(arguments.patches),
+        "--batch-size",
+        str(arguments.batch_size),
+    ]
+    done = subprocess.run(
+        [sys.executable, __file__, *options, "--child", json.dumps(line)],
+        env={**os.environ, "KERAS_BACKEND": line.get("backend", "tensorflow"), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=True,
+    )
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def measure(line: dict[str, Any], arguments: argparse.Namespace) -> dict[str, float]:
+    """Return patches/s of training and predicting, the better of two passes, and the work of a patch in GFLOP."""
+    from sentinode.machine import keep_freed_memory, limit_processors
+
+    if line.get("peak"):
+        return matrix_peak()
+    if line.get("threads"):
+        limit_processors(line["threads"])
+    if line.get("keep"):
+        keep_freed_memory()
+    import keras
+    import numpy as np
+
+    from sentinode import build_model
+    from sentinode.training.precision import computing_in
+
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (arguments.patches, 96, 96, 3), dtype=np.uint8)
+    y = rng.integers(0, 2, (len(x), 1)).astype(np.float32)
+    model, size = build_model(arguments.model), arguments.batch_size
+    with computing_in(model, line.get("precision", "float32")):
+        model.compile(
+            keras.optimizers.SGD(0.01, momentum=0.95),
+            "binary_crossentropy",
+            metrics=["accuracy"],
+            jit_compile=line.get("jit", "auto" if line.get("backend") == "jax" else False),
+            steps_per_execution=line.get("steps", 1),
+        )
+        model.fit(x[: 16 * size], y[: 16 * size], batch_size=size, shuffle=False, verbose=0)
+        model.predict(x[:256], batch_size=128, verbose=0)
+        train, predict = [], []
+        for _ in range(2):
+            started = time.perf_counter()
+            model.fit(x, y, batch_size=size, shuffle=False, verbose=0)
+            train.append(time.perf_counter() - started)
+            started = time.perf_counter()
+            model.predict(x, batch_size=128, verbose=0)
+            predict.append(time.perf_counter() - started)
+    return {"train": len(x) / min(train), "predict": len(x) / min(predict), "gflop": work(model) / 1e9}
+
+
+def work(model: Any) -> float:
+    """Return the floating-point operations of convolutions and dense layers for one patch."""
+    import keras
+
+    total = 0.0
+    for layer in model._flatten_layers(include_self=False):
+        if isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
+            _, rows, columns, channels = layer.output.shape
+            kernel = layer.kernel.shape
+            inputs = kernel[0] * kernel[1] * (1 if isinstance(layer, keras.layers.DepthwiseConv2D) else kernel[2])
+            total += 2 * inputs * rows * columns * channels
+        elif isinstance(layer, keras.layers.Dense):
+            total += 2 * layer.kernel.shape[0] * layer.kernel.shape[1]
+    return total
+
+
+def matrix_peak() -> dict[str, float]:
+    """Return GFLOP/s of a large product of matrices in both precisions."""
+    import tensorflow as tf
+
+    side, peak = 2048, {}
+    for precision in ("float32", "bfloat16"):
+        a = tf.cast(tf.random.normal((side, side)), precision)
+        multiply = tf.function(lambda a: tf.linalg.matmul(a, a))
+        multiply(a)
+        seconds = []
+        for _ in range(12):
+            started = time.perf_counter()
+            multiply(a).numpy()
+            seconds.append(time.perf_counter() - started)
+        peak[precision] = 2 * side**3 / min(seconds) / 1e9
+    return peak
+
+
+if __name__ == "__main__":
+    main()
