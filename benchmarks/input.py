@@ -16,6 +16,7 @@ import numpy as np
 
 from sentinode import TrainConfig, build_model, open_patches
 from sentinode.data.batches import Batches
+from sentinode.machine import keep_freed_memory
 from sentinode.training.compiling import compile_model
 
 BATCH_SIZE = 32
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("--patches", type=int, default=3200)
     parser.add_argument("--pairs", type=int, default=5)
     arguments = parser.parse_args()
+    keep_freed_memory()  # As the command line does.
     patches = open_patches(arguments.data, split="train").cached()
     patches = patches.select(np.random.default_rng(0).permutation(len(patches))[: arguments.patches])
     pixels, labels = patches.read(), patches.labels.astype(np.float32)[:, None]

@@ -41,9 +41,9 @@ def limit_processors(count: int) -> None:
 def keep_freed_memory() -> None:
     """Let this process keep the memory that arrays give back, instead of asking the system anew for each.
 
-    glibc maps every block above 32 MB afresh, and the system clears its pages: JAX and PyTorch, which free and allocate
-    their large intermediate arrays in every step, spend up to half of a step on that. TensorFlow keeps memory
-    itself. Nothing happens where the C library is another.
+    glibc maps every block above 32 MB afresh, and the system clears its pages. Backends free and allocate their large
+    intermediate arrays in every step: on PyTorch and JAX that takes up to half of it, on TensorFlow a tenth
+    (`benchmarks/speed.py`). Nothing happens where the C library is another.
     """
     if not sys.platform.startswith("linux"):
         return

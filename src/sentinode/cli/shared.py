@@ -72,6 +72,7 @@ def start_keras() -> None:
         The backend cannot be imported.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    keep_freed_memory()
     sys.stderr.flush()
     with tempfile.TemporaryFile() as said, contextlib.ExitStack() as stack:
         stderr = os.dup(2)
@@ -79,14 +80,12 @@ def start_keras() -> None:
         stack.callback(os.dup2, stderr, 2)
         os.dup2(said.fileno(), 2)
         try:
-            import keras
+            import keras  # noqa: F401
         except Exception as error:  # A broken backend raises whatever it likes.
             backend = os.environ.get("KERAS_BACKEND", "the default backend")
             raise SentinodeError(
                 f"Keras cannot start {backend} ({str(error).splitlines()[0]}); sentinode doctor says what is missing"
             ) from error
-    if keras.config.backend() != "tensorflow":
-        keep_freed_memory()
 
 
 def print_json(content: Any) -> None:

@@ -1,9 +1,10 @@
 """Layers that know that tissue has no up: equivariant to the eight symmetries of the square, the group D4.
 
-A feature map has its channels in eight blocks of the same size, one for each symmetry. When the image is turned or mirrored, the map
-is turned or mirrored with it, and its blocks change places; a mean over positions and blocks then stays what it was. Kernels of
-all blocks are one kernel, turned and mirrored, so a layer is an ordinary convolution whose kernel is put together anew from
-its few free weights in every step (Cohen & Welling 2016, Group equivariant convolutional networks).
+A feature map has its channels in eight blocks of the same size, one for each symmetry. When the image is turned or
+mirrored, the map is turned or mirrored with it, and its blocks change places; a mean over positions and blocks then stays
+what it was. Kernels of all blocks are one kernel, turned and mirrored, so a layer is an ordinary convolution whose kernel
+is put together anew from its few free weights in every step (Cohen & Welling 2016, Group equivariant convolutional
+networks).
 """
 
 import itertools
@@ -12,6 +13,8 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+
+from sentinode.layers.fused import normalise
 
 ORDER = 8
 
@@ -66,8 +69,8 @@ def kernel_table(side: int, blocks_in: int) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        int32, shape ``(side * side, blocks_in, 8)``: by place, block that comes in, block that goes out. A row number counts the
-        places of the free kernel and, within one, its blocks.
+        int32, shape ``(side * side, blocks_in, 8)``: by place, block that comes in, block that goes out. A row number
+        counts the places of the free kernel and, within one, its blocks.
 
     Examples
     --------
@@ -92,8 +95,8 @@ class D4Conv(keras.layers.Layer):
     filters
         Channels of each of the eight blocks that go out.
     kernel_size, strides
-        In px. Where ``(side - kernel_size) / strides`` is not whole, the last rows and columns are left out, and the symmetry
-        is lost: that is refused.
+        In px. Where ``(side - kernel_size) / strides`` is not whole, the last rows and columns would be left out, and
+        the symmetry lost: that is refused.
     lift
         True for an image; False for a feature map of eight blocks.
     use_bias
@@ -180,3 +183,75 @@ def channels_a_block(channels: int | None, blocks: int = ORDER) -> int:
     if not channels or channels % blocks:
         raise ValueError(f"{channels} channels are not {blocks} blocks of the same size")
     return channels // blocks
+
+
+@keras.saving.register_keras_serializable("sentinode")
+class D4Norm(keras.layers.Layer):
+    """Batch normalisation whose scale, offset and running statistics are shared by the eight blocks.
+
+    While training, each channel is normalised by its own statistics of the batch, which one fused operation gives; in the
+    mean over batches those of the eight blocks are the same. What is kept for predicting is their mean, so a prediction
+    is exactly symmetric.
+
+    Parameters
+    ----------
+    momentum
+        Part of the running statistics that is kept in every step.
+    epsilon
+        Added to the variance.
+    """
+
+    def __init__(self, momentum: float = 0.95, epsilon: float = 1e-3, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.momentum, self.epsilon = momentum, epsilon
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make scale, offset and running statistics; they are never cast to bfloat16."""
+        shape = (channels_a_block(input_shape[-1]),)
+        self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones", autocast=False)
+        self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros", autocast=False)
+        fixed: dict[str, Any] = {"shape": shape, "trainable": False, "autocast": False}
+        self.mean = self.add_weight(name="mean", initializer="zeros", **fixed)
+        self.variance = self.add_weight(name="variance", initializer="ones", **fixed)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Normalise."""
+        if training and self.trainable:
+            whole = [ops.tile(ops.convert_to_tensor(weight), (ORDER,)) for weight in (self.gamma, self.beta)]
+            outputs, mean, variance = normalise(inputs, *whole, self.epsilon)
+            for kept, new in ((self.mean, mean), (self.variance, variance)):
+                shared = ops.mean(ops.reshape(new, (ORDER, -1)), axis=0)
+                kept.assign(kept * self.momentum + shared * (1 - self.momentum))
+            return outputs
+        factor, shift = (ops.cast(ops.tile(each, (ORDER,)), inputs.dtype) for each in self.affine())
+        return inputs * factor + shift
+
+    def affine(self) -> tuple[Any, Any]:
+        """Return the factor and the shift that predicting applies to each channel of a block."""
+        factor = self.gamma * ops.rsqrt(self.variance + self.epsilon)
+        return factor, self.beta - self.mean * factor
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {**super().get_config(), "momentum": self.momentum, "epsilon": self.epsilon}
+
+
+@keras.saving.register_keras_serializable("sentinode")
+class D4Pool(keras.layers.Layer):
+    """The mean over the eight blocks, which no symmetry changes.
+
+    Examples
+    --------
+    >>> D4Pool()(np.arange(16, dtype=np.float32)[None]).numpy().tolist()
+    [[7.0, 8.0]]
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """Take the mean; the last axis gets an eighth as long."""
+        shape = ops.shape(inputs)
+        blocks = ops.reshape(inputs, (*shape[:-1], ORDER, channels_a_block(inputs.shape[-1])))
+        return ops.mean(blocks, axis=-2)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the shape that comes out."""
+        return (*input_shape[:-1], channels_a_block(input_shape[-1]))
