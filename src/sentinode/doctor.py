@@ -184,6 +184,11 @@ def _advice(
         advice.append(f"{backend} is not installed; {BACKENDS[backend][0]}, or set KERAS_BACKEND to one that is")
     elif failure:
         advice.append(f"{backend} does not start; reinstall it, or set KERAS_BACKEND to another backend")
+    elif backend != "tensorflow" and backends["tensorflow"] and set(devices) == {"CPU"}:
+        advice.append(
+            f"on a CPU TensorFlow trains the classic network three to six times as fast as {backend}; "
+            "set KERAS_BACKEND=tensorflow (docs/benchmarks.md)"
+        )
     if shutil.which("nvidia-smi") and devices and not any("GPU" in name or "CUDA" in name for name in devices):
         advice.append(f"there is an NVIDIA GPU that {backend} does not see; {BACKENDS[backend][1]} (docs/gpu.md)")
     return advice

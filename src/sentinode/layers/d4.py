@@ -1,10 +1,10 @@
 """Layers that know that tissue has no up: equivariant to the eight symmetries of the square, the group D4.
 
 A feature map has its channels in eight blocks of the same size, one for each symmetry. When the image is turned or
-mirrored, the map is turned or mirrored with it, and its blocks change places; a mean over positions and blocks then stays
-what it was. Kernels of all blocks are one kernel, turned and mirrored, so a layer is an ordinary convolution whose kernel
-is put together anew from its few free weights in every step (Cohen & Welling 2016, Group equivariant convolutional
-networks).
+mirrored, the map is turned or mirrored with it, and its blocks change places; a mean over positions and blocks then
+stays what it was. Kernels of all blocks are one kernel, turned and mirrored, so a layer is an ordinary convolution
+whose kernel is put together anew from its few free weights in every step (Cohen & Welling 2016, Group equivariant
+convolutional networks).
 """
 
 import itertools
@@ -189,9 +189,9 @@ def channels_a_block(channels: int | None, blocks: int = ORDER) -> int:
 class D4Norm(keras.layers.Layer):
     """Batch normalisation whose scale, offset and running statistics are shared by the eight blocks.
 
-    While training, each channel is normalised by its own statistics of the batch, which one fused operation gives; in the
-    mean over batches those of the eight blocks are the same. What is kept for predicting is their mean, so a prediction
-    is exactly symmetric.
+    While training, each channel is normalised by its own statistics of the batch, which one fused operation gives; in
+    the mean over batches those of the eight blocks are the same. What is kept for predicting is their mean, so a
+    prediction is exactly symmetric.
 
     Parameters
     ----------

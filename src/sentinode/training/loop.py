@@ -34,6 +34,7 @@ from sentinode.training.callbacks import (
     save_weights,
 )
 from sentinode.training.checkpoint import Checkpoint, fresh, write_variables
+from sentinode.training.commuting import relu_after_pooling
 from sentinode.training.compiling import compile_model, output_count
 from sentinode.training.config import TrainConfig
 from sentinode.training.examples import Examples
@@ -121,7 +122,7 @@ def train(
         if stage == "begun":
             log.info("%s: going on in epoch %d after %d steps", folder, start.epoch + 1, start.batch)
         model.optimizer.build(model.trainable_variables)
-        with computing_in(model, Run(folder).precision), stop_requests() as request:
+        with computing_in(model, Run(folder).precision), relu_after_pooling(model), stop_requests() as request:
             if start.batch:
                 _make_metrics(model, training)
             write_variables(model, start.arrays, folder / CHECKPOINT, metrics=False)
