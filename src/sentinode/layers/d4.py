@@ -217,8 +217,8 @@ class D4Norm(keras.layers.Layer):
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Normalise."""
         if training and self.trainable:
-            whole = [ops.tile(ops.convert_to_tensor(weight), (ORDER,)) for weight in (self.gamma, self.beta)]
-            outputs, mean, variance = normalise(inputs, *whole, self.epsilon)
+            scale, offset = (ops.tile(ops.convert_to_tensor(weight), (ORDER,)) for weight in (self.gamma, self.beta))
+            outputs, mean, variance = normalise(inputs, scale, offset, self.epsilon)
             for kept, new in ((self.mean, mean), (self.variance, variance)):
                 shared = ops.mean(ops.reshape(new, (ORDER, -1)), axis=0)
                 kept.assign(kept * self.momentum + shared * (1 - self.momentum))
