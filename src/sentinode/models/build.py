@@ -34,6 +34,10 @@ MODELS: Mapping[str, ModelEntry] = {
         "sentinode.models.mlp:build_mlp",
         "fully connected baseline: one hidden layer on the flattened pixels; 1,769,601 parameters",
     ),
+    "d4net": ModelEntry(
+        "sentinode.models.d4net:build_d4net",
+        "symmetric by construction: the same answer for all eight orientations of a patch; size=s, m or l",
+    ),
     "transfer": ModelEntry(
         "sentinode.models.transfer:build_transfer",
         "a keras.applications backbone (MobileNetV2 by default), pooling, dropout, one output",
@@ -51,7 +55,7 @@ def build_model(name: str, *, seed: int = 0, **options: Any) -> "keras.Model":
     Parameters
     ----------
     name
-        A name of `MODELS`: ``"cnn"``, ``"mlp"`` or ``"transfer"``.
+        A name of `MODELS`, such as ``"cnn"``.
     seed
         Fixes the initial weights and the dropout.
     options

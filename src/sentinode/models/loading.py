@@ -11,7 +11,7 @@ from sentinode.errors import ModelError
 from sentinode.models.backend import tensorflow_left_out
 
 # Importing these registers our layers under "sentinode>…".
-OUR_LAYERS = ("sentinode.layers.preprocessing",)
+OUR_LAYERS = ("sentinode.layers.preprocessing", "sentinode.layers.d4")
 # Layers that hold code, and layers that read other files.
 SYMBOLIC_TENSOR = "__keras_tensor__"
 CODE_LAYERS = {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}

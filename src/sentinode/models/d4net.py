@@ -1,0 +1,60 @@
+"""The flagship family: networks that are symmetric and fully convolutional by construction."""
+
+import keras
+from keras import layers
+
+from sentinode.data.patchset import PATCH_SHAPE
+from sentinode.layers.d4 import D4Conv, D4Norm, D4Pool
+from sentinode.models.cnn import Output, output_layer
+
+# Channels of each of the eight blocks, layer by layer.
+WIDTHS = {
+    "s": (4, 12, 12, 16, 16, 16, 16),
+    "m": (6, 16, 20, 24, 24, 24, 24),
+    "l": (8, 24, 24, 32, 32, 32, 32),
+}
+# Side and stride of each layer's kernel, in px of its input. Nothing is padded and every stride divides exactly, so a map's
+# value depends on 72 px of the image, and the mean over its 4 × 4 positions on exactly the 96 px of a patch.
+KERNELS = ((4, 2), (3, 2), (3, 1), (3, 2), (3, 1), (3, 1), (3, 1))
+
+
+def build_d4net(*, size: str = "s", dropout: float = 0.2, output: Output = "sigmoid") -> keras.Model:
+    """Build a network that gives the same for all eight orientations of a patch.
+
+    Parameters
+    ----------
+    size
+        ``"s"``, ``"m"`` or ``"l"``: how wide it is.
+    dropout
+        The part of the pooled features that is dropped in training.
+    output
+        ``"sigmoid"``: one unit, P(tumour). ``"softmax"``: two units, P(normal) and P(tumour).
+
+    Returns
+    -------
+    keras.Model
+        uint8 ``(n, 96, 96, 3)`` in; float32 ``(n, 1)`` or ``(n, 2)`` out.
+
+    Raises
+    ------
+    ValueError
+        No such size.
+
+    Examples
+    --------
+    >>> build_d4net().count_params()
+    83521
+    """
+    if size not in WIDTHS:
+        raise ValueError(f"size must be one of {', '.join(WIDTHS)}; got {size!r}")
+    patches = keras.Input(PATCH_SHAPE, dtype="uint8", name="patches")
+    # About mean 0 and deviation 1 for H&E, whose background is bright.
+    x = layers.Rescaling(4 / 255, offset=-2.8, name="scale")(patches)
+    for number, (width, (side, stride)) in enumerate(zip(WIDTHS[size], KERNELS, strict=True), start=1):
+        x = D4Conv(width, side, stride, lift=number == 1, name=f"conv_{number}")(x)
+        x = D4Norm(name=f"norm_{number}")(x)
+        x = layers.ReLU(name=f"relu_{number}")(x)
+    x = layers.GlobalAveragePooling2D(name="mean_over_positions")(x)
+    x = D4Pool(name="mean_over_symmetries")(x)
+    x = layers.Dropout(dropout, name="dropout")(x)
+    return keras.Model(patches, output_layer(output)(x), name=f"d4net-{size}")
