@@ -4,8 +4,8 @@
 
 The course: `ImageDataGenerator(rescale=1/255).flow_from_directory` and `fit`, with a checkpoint and a TensorBoard
 callback, three epochs of SGD(0.01, momentum 0.95) at batch 32, then the AUC on the validation patches. Sentinode:
-`sentinode train FOLDER --model cnn`, which does the same and more, in float32 and with `--precision bfloat16`, with an
-empty cache (once) and with a filled one. Prints wall time, peak resident memory and AUC of every run, and ratios by pair.
+`sentinode train FOLDER --model cnn`, which does the same and more, in float32 and with `--precision bfloat16`, with a
+filled cache and, once, with an empty one. Prints wall time, peak memory and AUC of every run, and ratios by pair.
 """
 
 import argparse

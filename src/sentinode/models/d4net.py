@@ -13,8 +13,8 @@ WIDTHS = {
     "m": (6, 16, 20, 24, 24, 24, 24),
     "l": (8, 24, 24, 32, 32, 32, 32),
 }
-# Side and stride of each layer's kernel, in px of its input. Nothing is padded and every stride divides exactly, so a map's
-# value depends on 72 px of the image, and the mean over its 4 × 4 positions on exactly the 96 px of a patch.
+# Side and stride of each layer's kernel, in px of its input. Nothing is padded and every stride divides exactly: a
+# value of the last map depends on 72 px of the image, and the mean over its 4 × 4 positions on the 96 px of a patch.
 KERNELS = ((4, 2), (3, 2), (3, 1), (3, 2), (3, 1), (3, 1), (3, 1))
 
 

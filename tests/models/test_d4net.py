@@ -1,0 +1,81 @@
+"""The flagship family: the same answer however a patch lies, and the same network on a region as on a patch."""
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sentinode import TrainConfig, build_model, load_run, train
+from sentinode.errors import ModelError
+from sentinode.layers.d4 import turn
+from sentinode.models.d4net import WIDTHS
+from sentinode.prediction.logits import logit_model
+
+
+def trained_a_little(model: keras.Model, pixels: np.ndarray) -> keras.Model:
+    """Give the running statistics values of their own; those of a fresh network hide mistakes."""
+    for _ in range(3):
+        model(pixels, training=True)
+    return model
+
+
+@pytest.fixture(scope="module")
+def network(mini) -> keras.Model:
+    return logit_model(trained_a_little(build_model("d4net", seed=2), mini.read(range(32))))
+
+
+@settings(deadline=None, max_examples=8)
+@given(symmetry=st.integers(0, 7), first=st.integers(0, 1600))
+def test_the_logit_is_the_same_for_all_orientations(network, mini, symmetry, first):
+    pixels = mini.read(range(first, first + 8))
+    said = network.predict_on_batch(pixels)
+    assert np.ptp(said) > 1e-3
+    np.testing.assert_allclose(network.predict_on_batch(turn(pixels, symmetry)), said, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", WIDTHS)
+def test_a_logit_depends_on_the_whole_patch_and_nothing_is_padded(size):
+    model = build_model("d4net", size=size)
+    convolutions = [layer for layer in model.layers if layer.name.startswith("conv_")]
+    field, jump = 1, 1
+    for layer in convolutions:
+        field += (layer.kernel_size - 1) * jump
+        jump *= layer.strides
+    positions = model.get_layer("relu_7").output.shape[1]
+    assert field + (positions - 1) * jump == 96
+
+
+def test_a_scan_of_a_region_says_what_its_patches_say(network, mini):
+    pixels = mini.read(range(4))
+    region = np.concatenate([np.concatenate(pair, axis=1) for pair in (pixels[:2], pixels[2:])], axis=0)
+    maps = keras.Model(network.inputs[0], network.get_layer("relu_7").output)
+    # The layers take any size; the graph was made for a patch.
+    x = region[None]
+    for layer in maps.layers[1:]:
+        x = layer(x)
+    pooled = keras.ops.average_pool(x, 4, strides=1, padding="valid")
+    for layer in network.layers[-3:]:
+        pooled = layer(pooled, training=False) if layer.name == "dropout" else layer(pooled)
+    scanned = keras.ops.convert_to_numpy(pooled)[0, :, :, 0]
+    assert scanned.shape == (13, 13)
+    places = [(row, column) for row in range(0, 13, 4) for column in range(0, 13, 4)]
+    cut = np.stack([region[8 * row : 8 * row + 96, 8 * column : 8 * column + 96] for row, column in places])
+    alone = network.predict_on_batch(cut)[:, 0]
+    np.testing.assert_allclose([scanned[place] for place in places], alone, atol=1e-4)
+
+
+def test_it_is_trained_saved_and_loaded_like_any_other(mini, tmp_path):
+    few = mini.select(range(0, len(mini), 20))
+    config = TrainConfig(epochs=1, optimizer="adamw", learning_rate=0.003, precision="bfloat16")
+    run = train(build_model("d4net"), few, config, out=tmp_path / "run")
+    pixels = mini.read(range(8))
+    again = load_run(run.path).model
+    np.testing.assert_array_equal(again.predict_on_batch(pixels), run.model.predict_on_batch(pixels))
+    said = logit_model(again).predict_on_batch(pixels)
+    np.testing.assert_allclose(logit_model(again).predict_on_batch(turn(pixels, 5)), said, atol=1e-4)
+
+
+def test_a_size_that_is_none_is_refused():
+    with pytest.raises(ModelError, match="size must be one of s, m, l; got 'xl'"):
+        build_model("d4net", size="xl")
