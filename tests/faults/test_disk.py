@@ -130,6 +130,28 @@ def test_a_limit_on_file_sizes_does_the_same(undisturbed, tmp_path, minutes, fil
     assert weights(out) == undisturbed
 
 
+WRITER = """
+import resource, sys
+from sentinode.training.tensorboard import EventWriter
+
+writer = EventWriter(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
+try:
+    for step in range(100):
+        writer.scalars({"loss": 0.5}, step)
+except OSError as error:
+    print(error.filename, error.strerror)
+writer.close()
+"""
+
+
+def test_an_event_file_that_cannot_grow_fails_once_and_by_its_name(tmp_path):
+    done = subprocess.run([sys.executable, "-c", WRITER, str(tmp_path)], capture_output=True, text=True, check=True)
+    (file,) = tmp_path.iterdir()
+    assert done.stdout == f"{file} File too large\n"
+    assert done.stderr == ""
+
+
 @permissions_bind
 def test_a_folder_that_becomes_read_only_ends_a_training_in_one_line_and_it_goes_on(undisturbed, tmp_path):
     out = tmp_path / "run"

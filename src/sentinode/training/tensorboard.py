@@ -32,12 +32,13 @@ class EventWriter:
     def __init__(self, folder: str | Path) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
         # TensorBoard finds files by "tfevents" in their name and reads them in the order of the names.
-        self._file = (Path(folder) / f"events.out.tfevents.{time.time_ns()}.sentinode").open("wb")
+        # Not buffered: what a full disk did not take would be tried again, in a traceback, when Python lets it go.
+        self._file = (Path(folder) / f"events.out.tfevents.{time.time_ns()}.sentinode").open("wb", buffering=0)
         self._records = RecordWriter(self._file)
         self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
-        """Write one value for each tag at `step`, and flush."""
+        """Write one value for each tag at `step`, to be seen at once."""
         summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
         self._write(Event(wall_time=time.time(), step=step, summary=summary))
 
@@ -63,5 +64,7 @@ class EventWriter:
         self.close()
 
     def _write(self, event: Event) -> None:
-        self._records.write(event.SerializeToString())
-        self._records.flush()
+        try:
+            self._records.write(event.SerializeToString())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self._file.name) from error
