@@ -170,7 +170,7 @@ def test_fine_tuning_starts_at_the_layer_that_is_named():
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("perceptron", {}, ["perceptron", "cnn, mlp, transfer"]),
+        ("perceptron", {}, ["perceptron", "cnn, mlp, d4net, transfer"]),
         ("cnn", {"colour": 1}, ["colour", "kernel_size"]),
         ("cnn", {"output": "tanh"}, ["tanh", "sigmoid or softmax"]),
         ("cnn", {"kernel_size": 0}, ["kernel_size"]),
