@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from dataclasses import Field, fields
 from typing import Any
 
@@ -24,6 +25,12 @@ def add_parser(commands: Any) -> None:
         default=[],
         metavar="KEY=VALUE",
         help="an option of the model, such as output=softmax",
+    )
+    parser.add_argument(
+        "--devices",
+        default="1",
+        metavar="N",
+        help="share each batch between so many devices, or all of them; JAX only, see docs/devices.md (default: 1)",
     )
     add_json(parser)
     settings = parser.add_argument_group("settings (the defaults are the classic recipe)")
@@ -71,13 +78,18 @@ def run(arguments: argparse.Namespace) -> None:
     """Train, and say what came out."""
     config = TrainConfig(**{setting.name: getattr(arguments, setting.name) for setting in fields(TrainConfig)})
     options = parse_options(arguments.option)
-    patches = open_and_tell(arguments.data, arguments.fit, quiet=arguments.json)
+    first = os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID", "0") == "0"  # The others print nothing but errors.
+    patches = open_and_tell(arguments.data, arguments.fit, quiet=arguments.json or not first)
     start_keras()
     from sentinode.models.build import build_model
+    from sentinode.training.devices import data_parallel
     from sentinode.training.loop import train
 
-    model = build_model(arguments.model, seed=config.seed, **options)
-    trained = train(model, patches, config, out=arguments.out, cache=arguments.cache)
+    with data_parallel(arguments.devices):
+        model = build_model(arguments.model, seed=config.seed, **options)
+        trained = train(model, patches, config, out=arguments.out, cache=arguments.cache)
+    if not first:
+        return
     if arguments.json:
         print_json({"run": str(trained.path), **trained.summary})
         return

@@ -3,7 +3,9 @@
 import contextlib
 import logging
 import shutil
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -12,7 +14,7 @@ import pandas as pd
 from sentinode.data.batches import Batches
 from sentinode.data.patchset import PatchSet
 from sentinode.data.splits import hold_out
-from sentinode.errors import DataError
+from sentinode.errors import DataError, RunError, TrainingStopped
 from sentinode.metrics.operating import youden_threshold
 from sentinode.metrics.ranking import roc_curve
 from sentinode.models.backend import tensorflow_left_out
@@ -34,9 +36,11 @@ from sentinode.training.callbacks import (
 from sentinode.training.checkpoint import Checkpoint, fresh, write_variables
 from sentinode.training.compiling import compile_model, output_count
 from sentinode.training.config import TrainConfig
+from sentinode.training.devices import Crew, undistributed
 from sentinode.training.record import class_counts, describe, find_stage, only_process, write_record
+from sentinode.training.repeats import OnePatchOnce
 from sentinode.training.run import ARCHITECTURE, CHECKPOINT, SUMMARY, WEIGHTS, Run, load_run
-from sentinode.training.stopping import StopRequest, stop_requests
+from sentinode.training.stopping import SharedStopRequest, StopRequest, stop_requests
 
 log = logging.getLogger("sentinode")
 
@@ -76,6 +80,8 @@ def train(
     ------
     DataError
         A patch cannot be read or has no label; found before training starts.
+    ConfigError
+        The batches cannot be shared out evenly between the devices; see `data_parallel`.
     RunError
         `out` holds something else or cannot be written, another process trains there, or the training diverged.
     TrainingStopped
@@ -91,29 +97,49 @@ def train(
     >>> len(run.history)
     1
     """
-    config = config or TrainConfig()
-    folder = Path(out)
+    config, crew = config or TrainConfig(), Crew.now()
+    crew.check(config.batch_size)
+    run = Path(out)
     training, validation, made = _splits(patches, config, cache)
     record = describe(model, patches, training, validation, made, config)
-    with only_process(folder):
-        stage = find_stage(folder, record, config)
-        if stage == "finished":
-            log.info("%s: this run is finished; nothing to do", folder)
-            return load_run(folder)
+    with _folder(run, crew) as folder:
+        with crew.in_turn():
+            stage = find_stage(run, record, config)
+        if crew.largest(stage == "finished"):
+            log.info("%s: this run is finished; nothing to do", run)
+            return load_run(run)
         compile_model(model, config, steps_per_epoch=len(Batches(training, config.batch_size)))
-        if stage == "new":
-            write_record(folder, record, training, validation if made else None)
-            fresh(model).save(folder / CHECKPOINT)
-        start = Checkpoint.load(folder / CHECKPOINT)
+        first = fresh(model)
+        with crew.in_turn():
+            if stage == "new" or folder != run:
+                write_record(folder, record, training, validation if made else None)
+                first.save(folder / CHECKPOINT)
+            if folder != run and find_stage(run, record, config) != "begun":
+                raise RunError(f"{run}: the checkpoint of process 0 is not here; all processes need one shared folder")
+            start = Checkpoint.load(run / CHECKPOINT)
         if stage == "begun":
-            log.info("%s: going on in epoch %d after %d steps", folder, start.epoch + 1, start.batch)
-        model.optimizer.build(model.trainable_variables)
+            log.info("%s: going on in epoch %d after %d steps", run, start.epoch + 1, start.batch)
         if start.batch:
-            _make_metrics(model, training)
-        write_variables(model, start.arrays, folder / CHECKPOINT, metrics=False)
+            _make_metrics(model, training, crew)
+        write_variables(model, start.arrays, run / CHECKPOINT, metrics=False)
         with stop_requests() as request:
-            rows, duration_s = _fit(model, training, validation, config, folder, start, request)
-        return _finish(folder, validation, rows, duration_s)
+            rows, duration_s = _fit(model, training, validation, config, folder, start, request, crew)
+        with crew.in_turn(), undistributed():
+            return _finish(folder, validation, rows, duration_s) if folder == run else load_run(run)
+
+
+@contextlib.contextmanager
+def _folder(run: Path, crew: Crew) -> Iterator[Path]:
+    """Give the first process the run directory; what the others would write there goes to a folder thrown away."""
+    if crew.process:
+        with tempfile.TemporaryDirectory(prefix="sentinode-") as scratch:
+            try:
+                yield Path(scratch)
+            except TrainingStopped as stopped:
+                raise TrainingStopped(f"{run}: stopped with process 0", stopped.signal_number) from None
+    else:
+        with only_process(run):
+            yield run
 
 
 def _fit(
@@ -124,17 +150,21 @@ def _fit(
     folder: Path,
     start: Checkpoint,
     request: StopRequest,
+    crew: Crew,
 ) -> tuple[list[dict[str, float]], float]:
     """Train from `start` to the end; return the history and the seconds it took in all."""
     outputs, size = output_count(model), config.batch_size
     steps = len(Batches(training, size))
-    twin = model_from_file(folder / ARCHITECTURE)
+    with undistributed():
+        twin = model_from_file(folder / ARCHITECTURE)
     left = len(training) - start.batch * size
     shutil.rmtree(folder / "tensorboard", ignore_errors=True)  # Written anew from the rows of the checkpoint.
     with (
         contextlib.closing(History(folder, start.rows, (left, len(training)))) as history,
         progress_bar("training", total=(config.epochs - start.epoch - 1) * len(training) + left) as advance,
     ):
+        if crew.processes > 1:
+            request = SharedStopRequest(request, crew)
         checkpoints = Checkpoints(folder / CHECKPOINT, start, history, request, steps, config.checkpoint_minutes)
         callbacks = [
             history,
@@ -146,15 +176,16 @@ def _fit(
         first = start.epoch + 1 if start.batch else start.epoch
         for epoch, until, skip in ((start.epoch, first, start.batch), (first, config.epochs, 0)):
             if epoch < until and not past_its_best(history.rows, config.early_stopping):
-                batches = Batches(training, size, outputs, config.seed, epoch, skip)
+                batches = Batches(training, size, outputs, config.seed, epoch, skip, crew)
+                held_out = Batches(validation, size, outputs, share=crew)
                 model.fit(
                     batches,
-                    validation_data=Batches(validation, size, outputs),
+                    validation_data=held_out,
                     initial_epoch=epoch,
                     epochs=until,
                     class_weight=config.class_weights(class_counts(training)),
                     shuffle=False,  # Batches shuffles by seed and epoch; Keras would by Python's global state.
-                    callbacks=[EpochOrder(batches), *callbacks],
+                    callbacks=[EpochOrder(batches), OnePatchOnce(batches, held_out), *callbacks],
                     verbose=0,
                 )
         twin.set_weights(model.get_weights())
@@ -162,9 +193,9 @@ def _fit(
         return history.rows, checkpoints.duration_s
 
 
-def _make_metrics(model: keras.Model, training: PatchSet) -> None:
+def _make_metrics(model: keras.Model, training: PatchSet, crew: Crew) -> None:
     """Let Keras make the variables of its metrics, which it does with the first batch it sees; nothing is learned."""
-    model.test_on_batch(*Batches(training, 1, output_count(model))[0])
+    model.test_on_batch(*Batches(training, crew.devices, output_count(model), share=crew)[0])
 
 
 def _splits(patches: PatchSet, config: TrainConfig, cache: str | Path | None) -> tuple[PatchSet, PatchSet, bool]:
