@@ -43,7 +43,7 @@ class Job:
 
     def __init__(self, out: Path, epochs: int = 2, processes: int = 1, devices: str = "1", virtual: int = 1) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
-            address = "127.0.0.1:%d" % free.getsockname()[1]
+            address = f"127.0.0.1:{free.getsockname()[1]}"
         self.out = out
         self.members = [
             subprocess.Popen(
