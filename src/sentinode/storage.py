@@ -10,6 +10,9 @@ from typing import Any
 
 from sentinode.errors import DataError
 
+# What a process that is killed while it writes leaves behind can be told by it.
+BESIDE = ".sentinode-"
+
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
@@ -38,7 +41,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     final.parent.mkdir(parents=True, exist_ok=True)
     # The ending stays, since Keras and Matplotlib choose the format by it.
     ending = "".join(final.suffixes[-2:])
-    handle, name = tempfile.mkstemp(prefix=f".{final.name[:40]}-", suffix=ending, dir=final.parent)
+    handle, name = tempfile.mkstemp(prefix=f"{BESIDE}{final.name[:40]}-", suffix=ending, dir=final.parent)
     os.close(handle)
     beside = Path(name)
     try:
@@ -48,11 +51,18 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         beside.chmod(0o666 & ~_umask())
         beside.replace(final)
     except OSError as error:
-        if error.filename == str(beside):
-            error.filename = str(final)  # The user knows nothing of the temporary name.
-        raise
+        if error.errno is None or error.filename not in (None, str(beside)):
+            raise
+        # The user knows nothing of the temporary name, and some libraries have many lines for a full disk.
+        raise OSError(error.errno, os.strerror(error.errno), str(final)) from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote into `folder` left; nobody may be writing there."""
+    for beside in folder.glob(f"{BESIDE}*"):
+        beside.unlink()
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -19,7 +19,7 @@ from sentinode import load_run
 from sentinode.cli.main import COMMANDS
 from sentinode.version import __version__
 
-EVERY_COMMAND = ["", "demo", "train", "evaluate", "predict", "data", "data info", "data cache", "doctor"]
+EVERY_COMMAND = ["", "demo", "train", "watch", "evaluate", "predict", "data", "data info", "data cache", "doctor"]
 
 
 def sentinode(*arguments, **environment) -> subprocess.CompletedProcess:

@@ -103,6 +103,7 @@ def test_a_training_killed_at_any_moment_ends_with_the_same_weights(undisturbed,
         else:
             Trainer(out).to_the_end()
         assert weights(out) == weights(reference)
+        assert not list(out.glob(".*"))
     assert runs >= 3
 
 
@@ -129,13 +130,39 @@ def test_a_second_process_is_kept_out_of_a_run_directory(tmp_path):
     first.to_the_end()
 
 
-@pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed")
-def test_on_jax_too_a_stopped_training_ends_with_the_same_weights(tmp_path):
+@pytest.mark.parametrize(
+    "backend",
+    [
+        pytest.param(name, marks=pytest.mark.skipif(find_spec(name) is None, reason=f"{name} is not installed"))
+        for name in ("jax", "torch")
+    ],
+)
+def test_on_the_other_backends_too_a_killed_training_ends_with_the_same_weights(tmp_path, backend):
     undisturbed, out = tmp_path / "undisturbed", tmp_path / "run"
-    Trainer(undisturbed, "jax").to_the_end()
-    for seconds in (0.3, 1.5):
-        Trainer(out, "jax").begun(out).after(seconds, signal.SIGTERM)
-        if not (out / "checkpoint.npz").exists():
+    duration_s = Trainer(undisturbed, backend).to_the_end()
+    rng = random.Random(20261125)
+    for _ in range(2):
+        if Trainer(out, backend).begun(out).after(rng.uniform(0, 0.5 * duration_s), signal.SIGKILL):
             break
-    Trainer(out, "jax").to_the_end()
+    Trainer(out, backend).to_the_end()
     assert weights(out) == weights(undisturbed)
+
+
+WRITER = """
+import os, signal, sys
+from sentinode.storage import whole_file
+
+with whole_file(sys.argv[1]) as beside:
+    beside.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_write_leaves_is_gone_after_the_next_training(tmp_path):
+    out = tmp_path / "run"
+    for name in ("config.json", "checkpoint.npz"):
+        killed = subprocess.run([sys.executable, "-c", WRITER, str(out / name)], check=False)
+        assert killed.returncode == -signal.SIGKILL
+    assert len(list(out.iterdir())) == 2
+    Trainer(out).to_the_end()
+    assert not list(out.glob(".*"))

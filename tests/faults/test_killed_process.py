@@ -1,47 +1,44 @@
-"""Two processes that train together, one of which is killed or stopped: the other ends too, and the job goes on."""
+"""Two processes that train together, refused, stopped and killed: both end every time, and the job goes on."""
 
 import signal
 from importlib.util import find_spec
 
-import numpy as np
 import pytest
-from tests.jobs import Job
+from filelock import FileLock
+from tests.jobs import Job, assert_same_training
 
 from sentinode import load_run
+from sentinode.training.watching import lock_of
 
 pytestmark = pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed")
-EPOCHS = 40
 
 
-def test_a_job_that_is_stopped_and_killed_goes_on_to_the_weights_of_one_process(tmp_path):
-    out, alone = tmp_path / "run", Job(tmp_path / "alone", EPOCHS)
-    for asked in (0, 1):
-        ended = Job(out, EPOCHS, processes=2).begun().send(asked, signal.SIGTERM).end(within_s=60)
-        for status, said in ended:
-            assert status == 1
-            assert "everything is saved, and the same command goes on" in said
-        assert f"{out}: stopped in epoch" in ended[0][1]
-    for killed in (0, 1):
-        ended = Job(out, EPOCHS, processes=2).begun().send(killed, signal.SIGKILL).end(within_s=60)
-        status, said = ended[1 - killed]
-        assert ended[killed][0] == -signal.SIGKILL
-        assert status not in (0, -signal.SIGKILL)
-        # When the process that connects the others dies, JAX may end them before we can say so in one line.
-        assert "another process was lost" in said or (killed == 0 and "another task died" in said)
-    ended = Job(out, EPOCHS, processes=2).end() + alone.end()
-    assert [status for status, _ in ended] == [0, 0, 0], ended
-    run, undisturbed = load_run(out), load_run(alone.out)
-    assert len(run.history) == EPOCHS
-    np.testing.assert_allclose(run.history["loss"], undisturbed.history["loss"], rtol=1e-3)
-    pairs = zip(run.load_model("final").get_weights(), undisturbed.load_model("final").get_weights(), strict=True)
-    for here, there in pairs:
-        np.testing.assert_allclose(here, there, rtol=0.01, atol=1e-3)
+def test_two_processes_refused_stopped_and_killed_end_with_the_run_of_one(tmp_path, devices_runs):
+    out, foreign, taken = tmp_path / "run", tmp_path / "foreign", tmp_path / "taken"
+    foreign.mkdir()
+    (foreign / "of-somebody-else").touch()
 
-
-def test_a_refusal_of_the_first_process_is_said_once_and_ends_all(tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "of-somebody-else").touch()
-    ended = Job(tmp_path / "run", processes=2).end(within_s=60)
-    assert [status for status, _ in ended] == [1, 1]
+    stop = {1: ("on_predict_batch_end", 1, signal.SIGTERM)}
+    with FileLock(lock_of(taken)):
+        ended = Job({"all": [foreign, taken, out]}, processes=2, precision="auto", strikes=stop).end()
     assert "not empty and not a run" in ended[0][1]
-    assert "another process of this training was refused" in ended[1][1]
+    assert "another process trains there" in ended[0][1]
+    assert ended[1][1].count("refused: another process of this training was refused") == 2
+    for status, said in ended:
+        assert status == 1
+        assert "everything is saved, and the same command goes on" in said
+    assert f"{out}: stopped in epoch" in ended[0][1]
+    assert not list(tmp_path.glob("taken/*"))
+
+    kill = {1: ("on_train_batch_end", 5, signal.SIGKILL)}
+    (status, said), killed = Job({"all": [out]}, processes=2, precision="auto", strikes=kill).end(within_s=90)
+    assert killed[0] == -signal.SIGKILL
+    assert status == 1, said
+    assert "another process was lost" in said
+
+    ended = Job({"all": [out]}, processes=2, precision="auto").end()
+    assert [status for status, _ in ended] == [0, 0], ended
+    run = load_run(out)
+    assert run.config["precision"]["speed_ratio"] > 0
+    assert run.config["environment"]["processes"] == 2
+    assert_same_training(run, devices_runs[1])

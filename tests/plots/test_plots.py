@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from sentinode.plots.examples import draw_examples
 from sentinode.plots.learning import draw_learning_curves
 from sentinode.plots.roc import draw_confusion, draw_roc
 from sentinode.plots.sheet import draw_sheet
+from sentinode.plots.terminal import draw_curves
 
 CURVE = (np.array([0, 0.1, 0.4, 1]), np.array([0, 0.6, 0.9, 1]), 0.84)
 HISTORY = pd.DataFrame(
@@ -82,6 +84,47 @@ def test_a_metric_that_was_measured_gets_a_panel(tmp_path):
         with Image.open(tmp_path / "it.png") as picture:
             widths.append(picture.width)
     assert widths == [widths[0], 2 * widths[0], 3 * widths[0]]
+
+
+def test_an_auc_measured_on_validation_alone_gets_a_panel(tmp_path):
+    draw_learning_curves(HISTORY, 2, tmp_path / "two.png")
+    draw_learning_curves(HISTORY.assign(val_auc=[0.5, 0.6, 0.65]), 2, tmp_path / "three.png")
+    with Image.open(tmp_path / "two.png") as two, Image.open(tmp_path / "three.png") as three:
+        assert three.width == 1.5 * two.width
+
+
+def test_examples_show_every_patch_and_how_far_its_probability_goes():
+    pixels = np.empty((3, 96, 96, 3), np.uint8)
+    pixels[:] = np.array([(200, 30, 60), (20, 180, 90), (40, 60, 220)])[:, None, None]
+    orange = []
+    for probability in (0.0, 0.5, 1.0):
+        sheet = np.asarray(draw_examples(pixels, np.array([0, 1, 1]), np.array([probability] * 3)))
+        for patch in pixels:
+            # Twice as large, without the frames.
+            assert (sheet == patch[0, 0]).all(axis=2).sum() > 0.95 * 4 * 96 * 96
+        orange.append((sheet == (0xD5, 0x5E, 0x00)).all(axis=2).sum())
+    assert orange[1] - orange[0] == pytest.approx(orange[2] - orange[1], rel=0.05)
+
+
+def test_curves_in_a_terminal_fit_and_stand_where_they_should():
+    curves = {"training": [0.9, 0.5, 0.5], "validation": [0.5, 0.5, 0.1]}
+    for width, height in ((24, 5), (80, 14)):
+        lines = draw_curves("loss", curves, 5, width, height, ascii_only=True).plain.splitlines()
+        assert len(lines) == height
+        assert all(len(line) <= width for line in lines[1:])
+    column = lines[1].index("o")
+    assert lines[1].startswith("    0.900 |o")
+    assert lines[-3].startswith("    0.100 |")
+    assert [line[column] for line in lines[2:-3]].count("x") == 1
+    half_way = lines[-3].index("x")
+    assert (half_way - column) / (len(lines[-2]) - 1 - column) == pytest.approx(0.5, abs=0.02)
+    assert any("8" in line for line in lines[2:-3])
+
+
+@pytest.mark.parametrize("values", [[0.5], [0.5, 0.5, 0.5]])
+def test_a_flat_curve_in_a_terminal_lies_in_the_middle(values):
+    lines = draw_curves("AUC", {"validation": values}, len(values), 40, 8).plain.splitlines()
+    assert ["●" in line for line in lines[1:6]] == [False, False, True, False, False]
 
 
 def test_a_sheet_shows_its_patches_pixel_by_pixel(tmp_path):

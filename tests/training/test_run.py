@@ -7,13 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sentinode import SentinodeError, TrainConfig, build_model, load_run, predict, train
-from sentinode.errors import DataError, RunError
+from sentinode.errors import DataError, ModelError, RunError
 
 JSONS = {"config.json", "model.json", "summary.json", "valid_predictions.csv.json"}
 WEIGHTS = {"best.weights.h5", "final.weights.h5", "model.keras"}
@@ -54,7 +55,7 @@ def state(folder: Path) -> dict:
 def test_a_run_has_all_its_files(tiny_run):
     there = {path.name for path in tiny_run.path.iterdir()}
     assert there == JSONS | WEIGHTS | TABLES | {"tensorboard", "train_sha1.npy"}
-    for part in ("train", "valid"):
+    for part in ("train", "valid", "examples"):
         assert len(list((tiny_run.path / "tensorboard" / part).glob("*tfevents*"))) == 1
 
 
@@ -268,3 +269,10 @@ def test_a_validation_split_that_was_named_and_is_not_there_is_refused(few, tmp_
 def test_a_model_that_was_built_otherwise_is_refused_on_a_finished_run(few, tiny_run):
     with pytest.raises(RunError, match=r"how the model was built .*'seed': 0.*'seed': 5"):
         train(build_model("cnn", seed=5), few, TrainConfig(epochs=1), out=tiny_run.path)
+
+
+def test_a_model_without_probabilities_is_refused_before_anything_is_written(mini, tmp_path):
+    model = keras.Sequential([keras.Input((96, 96, 3), dtype="uint8"), keras.layers.Flatten(), keras.layers.Dense(1)])
+    with pytest.raises(ModelError, match="ends in"):
+        train(model, mini, out=tmp_path / "run")
+    assert not list(tmp_path.iterdir())

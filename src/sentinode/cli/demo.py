@@ -41,9 +41,10 @@ def run(arguments: argparse.Namespace) -> None:
     look_at(
         {
             folder / "roc.png": "the ROC curve",
-            trained.path / "curves.png": "loss and accuracy by epoch",
+            trained.path / "curves.png": "loss, accuracy and AUC by epoch",
             folder / "predictions.csv": "what the network says of every test patch",
             trained.path / "config.json": "how all this was made",
         },
-        then="sentinode data info pcam-mini --sheet sheet.png",
+        f"tensorboard --logdir {trained.path / 'tensorboard'}",
+        "sentinode data info pcam-mini --sheet sheet.png",
     )

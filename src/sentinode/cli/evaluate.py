@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
             folder / "metrics.json": "all numbers",
             folder / "predictions.csv": "every patch",
         },
-        then=f"sentinode predict IMAGES --model {loaded.path} --out predictions.csv",
+        f"sentinode predict IMAGES --model {loaded.path} --out predictions.csv",
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentinode.errors import SentinodeError
+from sentinode.machine import keep_freed_memory
 
 if TYPE_CHECKING:
     from sentinode.data.patchset import PatchSet
@@ -78,12 +79,14 @@ def start_keras() -> None:
         stack.callback(os.dup2, stderr, 2)
         os.dup2(said.fileno(), 2)
         try:
-            import keras  # noqa: F401
+            import keras
         except Exception as error:  # A broken backend raises whatever it likes.
             backend = os.environ.get("KERAS_BACKEND", "the default backend")
             raise SentinodeError(
                 f"Keras cannot start {backend} ({str(error).splitlines()[0]}); sentinode doctor says what is missing"
             ) from error
+    if keras.config.backend() != "tensorflow":
+        keep_freed_memory()
 
 
 def print_json(content: Any) -> None:
@@ -103,11 +106,11 @@ def print_table(rows: Sequence[tuple[str, ...]], header: tuple[str, ...] | None 
         print("  " + "  ".join(cells).rstrip())
 
 
-def look_at(files: dict[Path, str], then: str = "") -> None:
-    """End a command: name the files to look at and the next command that makes sense."""
+def look_at(files: dict[Path, str], *then: str) -> None:
+    """End a command: name the files to look at and the next commands that make sense."""
     print("\nlook at")
     width = max(len(str(file)) for file in files)
     for file, what in files.items():
         print(f"  {str(file).ljust(width)}  {what}")
     if then:
-        print(f"then\n  {then}")
+        print("then", *then, sep="\n  ")

@@ -1,14 +1,18 @@
 """Train a network on the patches of DATA and leave a run directory."""
 
 import argparse
+import contextlib
 import json
 import os
 from dataclasses import Field, fields
+from pathlib import Path
 from typing import Any
 
 from sentinode.cli.shared import add_data, add_json, look_at, open_and_tell, print_json, start_keras
-from sentinode.errors import ConfigError
+from sentinode.errors import ConfigError, SentinodeError
+from sentinode.machine import limit_processors
 from sentinode.models.build import MODELS
+from sentinode.storage import read_json
 from sentinode.training.config import TrainConfig
 
 
@@ -31,6 +35,12 @@ def add_parser(commands: Any) -> None:
         default="1",
         metavar="N",
         help="share each batch between so many devices, or all of them; JAX only, see docs/devices.md (default: 1)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="processors to use (default: all; a training that goes on takes as many as it was begun with)",
     )
     add_json(parser)
     settings = parser.add_argument_group("settings (the defaults are the classic recipe)")
@@ -80,6 +90,10 @@ def run(arguments: argparse.Namespace) -> None:
     options = parse_options(arguments.option)
     first = os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID", "0") == "0"  # The others print nothing but errors.
     patches = open_and_tell(arguments.data, arguments.fit, quiet=arguments.json or not first)
+    if first and not arguments.json:
+        board = Path(arguments.out) / "tensorboard"
+        print(f"meanwhile, elsewhere: sentinode watch {arguments.out}, or tensorboard --logdir {board}", flush=True)
+    _limit_processors(arguments.threads, Path(arguments.out))
     start_keras()
     from sentinode.models.build import build_model
     from sentinode.training.devices import data_parallel
@@ -96,11 +110,23 @@ def run(arguments: argparse.Namespace) -> None:
     show_run(trained)
     look_at(
         {
-            trained.path / "curves.png": "loss and accuracy by epoch",
+            trained.path / "curves.png": "loss, accuracy and AUC by epoch",
             trained.path / "config.json": "all settings, versions, data",
         },
-        then=f"sentinode evaluate {arguments.data} --model {trained.path}",
+        f"sentinode evaluate {arguments.data} --model {trained.path}",
+        f"tensorboard --logdir {trained.path / 'tensorboard'}",
     )
+
+
+def _limit_processors(threads: int | None, out: Path) -> None:
+    """Use the processors that were asked for, or as many as the run at `out` was begun with."""
+    if threads is not None and threads < 1:
+        raise ConfigError(f"--threads must be at least 1; got {threads}")
+    if threads is None:
+        with contextlib.suppress(OSError, SentinodeError, KeyError, TypeError, ValueError):  # There may be no run.
+            threads = int(read_json(out / "config.json")["environment"]["threads"])
+    if threads:
+        limit_processors(threads)
 
 
 def show_run(trained: Any) -> None:

@@ -122,7 +122,7 @@ class Batches(keras.utils.PyDataset):
         super().__init__()
         self._patches = patches
         self._batch_size = batch_size
-        self._labels = _targets(patches, outputs) if outputs else None
+        self._labels = targets(patches, outputs) if outputs else None
         self._seed = seed
         self._skip = skip
         self._share = share or Share()
@@ -152,6 +152,14 @@ class Batches(keras.utils.PyDataset):
         return self._order[first : first + self._batch_size]
 
 
-def _targets(patches: PatchSet, outputs: int) -> np.ndarray:
+def targets(patches: PatchSet, outputs: int) -> np.ndarray:
+    """Return what a network with so many outputs should say: float32, ``(n, 1)``, or one-hot ``(n, 2)``.
+
+    Examples
+    --------
+    >>> from sentinode import open_patches
+    >>> targets(open_patches("pcam-mini", split="test").select([0, 1]), outputs=2).shape
+    (2, 2)
+    """
     labels = patches.labels.astype(np.float32)
     return labels[:, None] if outputs == 1 else np.stack([1 - labels, labels], axis=1)

@@ -1,5 +1,6 @@
-"""Keeps TensorFlow out of a process whose backend is another."""
+"""Keeps TensorFlow out of a process whose backend is another, and quiet where it is wrong."""
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,3 +25,22 @@ def tensorflow_left_out() -> Iterator[None]:
     finally:
         if hide:
             del modules["tensorflow"]
+
+
+@contextmanager
+def no_word_of_retracing() -> Iterator[None]:
+    """Leave out one warning of TensorFlow's while a model predicts.
+
+    Keras' predict functions are one function to its count, of whatever model: with the third network that a process
+    predicts with, it warns that tracing again and again is slow, where every network was traced once.
+    """
+
+    def other(record: logging.LogRecord) -> bool:
+        return "triggered tf.function retracing" not in record.getMessage()
+
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(other)

@@ -74,6 +74,8 @@ def build_model(name: str, *, seed: int = 0, **options: Any) -> "keras.Model":
     """
     if name not in MODELS:
         raise ModelError(f"there is no model {name!r}; there are: {', '.join(MODELS)}")
+    from sentinode.models.generators import use_own_generators  # With Keras, which the table above does without.
+
     module, function = MODELS[name].builder.split(":")
     build = getattr(import_module(module), function)
     known = inspect.signature(build).parameters
@@ -87,6 +89,7 @@ def build_model(name: str, *, seed: int = 0, **options: Any) -> "keras.Model":
             model = build(**options)
     except (TypeError, ValueError) as error:
         raise ModelError(f"model {name!r} cannot be built with {options}: {_reason(error)}") from error
+    use_own_generators(model)
     defaults = {option: about.default for option, about in known.items()}
     _ORIGINS[model] = {"name": name, "seed": seed, "options": {**defaults, **options}}
     return model

@@ -10,18 +10,19 @@ from sentinode.plots.style import BLUE, GREY, LOOK, ORANGE, Figure, rc_context, 
 
 
 def draw_learning_curves(history: pd.DataFrame, best_epoch: int, path: str | Path) -> None:
-    """Draw loss and accuracy by epoch, training against validation, with the best epoch marked.
+    """Draw loss, accuracy and AUC by epoch, training against validation, with the best epoch marked.
 
     Parameters
     ----------
     history
-        One row an epoch: ``epoch``, ``loss``, ``val_loss`` and, where measured, ``accuracy`` and ``val_accuracy``.
+        One row an epoch: ``epoch``, ``loss``, ``val_loss`` and, where measured, ``accuracy``, ``val_accuracy``,
+        ``auc``, ``val_auc``.
     best_epoch
         The epoch with the lowest validation loss.
     path
         The png to write.
     """
-    shown = [name for name in ("loss", "accuracy", "auc") if name in history]
+    shown = [name for name in ("loss", "accuracy", "auc") if f"val_{name}" in history]
     with rc_context(LOOK):
         figure = Figure(figsize=(4.6 * len(shown), 3.8), layout="constrained")
         for axes, name in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
@@ -31,7 +32,8 @@ def draw_learning_curves(history: pd.DataFrame, best_epoch: int, path: str | Pat
 
 def _draw(axes: Axes, history: pd.DataFrame, name: str, best_epoch: int) -> None:
     epochs = history["epoch"]
-    axes.plot(epochs, history[name], color=BLUE, marker="o", label="training")
+    if name in history:
+        axes.plot(epochs, history[name], color=BLUE, marker="o", label="training")
     axes.plot(epochs, history[f"val_{name}"], color=ORANGE, marker="s", label="validation")
     axes.axvline(best_epoch, color=GREY, linestyle="--", linewidth=1, label=f"best epoch: {best_epoch}")
     at_best = float(history.loc[history["epoch"] == best_epoch, f"val_{name}"].iloc[0])

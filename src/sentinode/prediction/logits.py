@@ -27,6 +27,25 @@ def logit_model(model: keras.Model) -> keras.Model:
     ModelError
         The last layer is another one.
     """
+    check_last_layer(model)
+    last = model.layers[-1]
+    # The name differs, since a functional model refuses two layers of one name.
+    # It begins with zeros: random weights would differ between the processes of one training, which Keras refuses.
+    name, zeros = f"{last.name}_logit", keras.initializers.Zeros()
+    linear = keras.layers.Dense(last.units, None, last.use_bias, zeros, dtype="float32", name=name)
+    logits = keras.Model(model.inputs[0], linear(last.input))
+    linear.set_weights(last.get_weights())
+    return logits
+
+
+def check_last_layer(model: keras.Model) -> None:
+    """Refuse a model that does not end in ``Dense(1, "sigmoid")`` or ``Dense(2, "softmax")``.
+
+    Raises
+    ------
+    ModelError
+        Names what it ends in.
+    """
     last = model.layers[-1]
     expected = {1: keras.activations.sigmoid, 2: keras.activations.softmax}
     if not isinstance(last, keras.layers.Dense) or last.activation is not expected.get(last.units):
@@ -34,11 +53,6 @@ def logit_model(model: keras.Model) -> keras.Model:
             f"model {model.name!r} ends in {last.name!r} ({type(last).__name__}), "
             "where Dense(1, 'sigmoid') or Dense(2, 'softmax') is expected"
         )
-    # The name differs, since a functional model refuses two layers of one name.
-    linear = keras.layers.Dense(last.units, use_bias=last.use_bias, dtype="float32", name=f"{last.name}_logit")
-    logits = keras.Model(model.inputs[0], linear(last.input))
-    linear.set_weights(last.get_weights())
-    return logits
 
 
 def tumour_logit(outputs: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from sentinode.data.batches import Batches
 from sentinode.data.patchset import PatchSet
+from sentinode.models.backend import no_word_of_retracing
 from sentinode.prediction.logits import logit_model, tumour_logit
 from sentinode.prediction.predictions import Predictions
 from sentinode.progress import progress_bar
@@ -67,7 +68,7 @@ def predict_logits(model: keras.Model, patches: PatchSet) -> np.ndarray:
     batches = Batches(patches, BATCH_SIZE, outputs=0)
     network = logit_model(model)
     parts = []
-    with progress_bar("predicting", total=len(patches)) as advance:
+    with progress_bar("predicting", total=len(patches)) as advance, no_word_of_retracing():
         for index in range(len(batches)):
             (pixels,) = batches[index]
             parts.append(tumour_logit(network.predict_on_batch(pixels)))

@@ -69,7 +69,7 @@ class ProgressBar(keras.callbacks.Callback):
         """Write the epoch's figures at the end of the bar."""
         self._skip = 0
         logs = logs or {}
-        shown = [f"{name} {logs[name]:.3f}" for name in ("loss", "val_loss", "val_accuracy") if name in logs]
+        shown = [f"{name} {logs[name]:.3f}" for name in ("loss", "val_loss", "val_auc") if name in logs]
         self._advance(0, note=f"epoch {epoch + 1}: {', '.join(shown)}")
 
 
@@ -106,7 +106,7 @@ class History(keras.callbacks.Callback):
         self._started = time.perf_counter()
         self._train_s: float | None = None
 
-    def on_test_begin(self, logs: Any = None) -> None:
+    def on_predict_begin(self, logs: Any = None) -> None:
         """Stop the training's clock: validation has a pace of its own."""
         self._train_s = time.perf_counter() - self._started
 
@@ -216,7 +216,7 @@ class Checkpoints(keras.callbacks.Callback):
             self._save(self._state(done))
         self._keep_when_one_step_is_left(done)
 
-    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
         """Stop during validation: the last step is done again later, and the validation after it."""
         if self._request.asked() and self._before_last_step is not None:
             self._stop(self._before_last_step)
@@ -281,5 +281,7 @@ def past_its_best(rows: list[Row], patience: int) -> bool:
 
 def save_weights(model: keras.Model, path: Path) -> None:
     """Write a ``.weights.h5`` file, whole or not at all."""
+    size = sum(weight.nbytes + 16_384 for weight in model.get_weights())
     with whole_file(path) as beside:
+        beside.write_bytes(bytes(size))  # No room is found out here: HDF5 would print tracebacks whatever one does.
         model.save_weights(beside)

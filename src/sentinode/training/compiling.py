@@ -7,6 +7,13 @@ import keras
 from sentinode.errors import ModelError
 from sentinode.training.config import TrainConfig
 
+_LOSSES = {
+    "binary_crossentropy": keras.losses.BinaryCrossentropy,
+    "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
+    "binary_focal_crossentropy": keras.losses.BinaryFocalCrossentropy,
+    "categorical_focal_crossentropy": keras.losses.CategoricalFocalCrossentropy,
+}
+
 
 def compile_model(model: keras.Model, config: TrainConfig, steps_per_epoch: int) -> None:
     """Compile `model` in place as `config` says.
@@ -79,15 +86,24 @@ def _learning_rate(config: TrainConfig, steps_per_epoch: int) -> Any:
     return config.learning_rate
 
 
-def _loss(config: TrainConfig, outputs: int) -> Any:
+def logit_loss(config: TrainConfig, outputs: int) -> keras.losses.Loss:
+    """Return the loss that `compile_model` sets, for outputs before the sigmoid or softmax.
+
+    Examples
+    --------
+    >>> float(logit_loss(TrainConfig(), outputs=1)([[1.0]], [[0.0]]))
+    0.693147...
+    """
+    return _LOSSES[_loss_name(config, outputs)](label_smoothing=config.label_smoothing, from_logits=True)
+
+
+def _loss_name(config: TrainConfig, outputs: int) -> str:
     kind = "binary" if outputs == 1 else "categorical"
-    name = f"{kind}_crossentropy" if config.loss == "crossentropy" else f"{kind}_focal_crossentropy"
+    return f"{kind}_crossentropy" if config.loss == "crossentropy" else f"{kind}_focal_crossentropy"
+
+
+def _loss(config: TrainConfig, outputs: int) -> Any:
+    name = _loss_name(config, outputs)
     if not config.label_smoothing:
         return name
-    smoothed = {
-        "binary_crossentropy": keras.losses.BinaryCrossentropy,
-        "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
-        "binary_focal_crossentropy": keras.losses.BinaryFocalCrossentropy,
-        "categorical_focal_crossentropy": keras.losses.CategoricalFocalCrossentropy,
-    }
-    return smoothed[name](label_smoothing=config.label_smoothing)
+    return _LOSSES[name](label_smoothing=config.label_smoothing)

@@ -12,6 +12,7 @@ OPTIMIZERS = ("sgd", "adam", "adamw", "nadam", "rmsprop")
 SCHEDULES = ("constant", "cosine", "linear")
 LOSSES = ("crossentropy", "focal")
 METRICS = ("accuracy", "auc")
+PRECISIONS = ("float32", "bfloat16", "auto")
 
 
 def _setting(default: Any, help: str, **about: Any) -> Any:  # noqa: A002
@@ -48,6 +49,11 @@ class TrainConfig:
     label_smoothing: float = _setting(0.0, "how far targets are moved towards one half", at_least=0, below=1)
     metrics: tuple[str, ...] = _setting(("accuracy",), "measured while training", choices=METRICS)
     class_weight: str = _setting("none", "'none', 'balanced', or two numbers such as 1,3 for normal,tumour")
+    precision: str = _setting(
+        "float32",
+        "of the arithmetic in training; auto measures once whether bfloat16 is faster and harmless",
+        choices=PRECISIONS,
+    )
     early_stopping: int = _setting(0, "stop after so many epochs without a better validation loss; 0 never", at_least=0)
     checkpoint_minutes: float = _setting(
         5.0, "minutes between checkpoints within an epoch; one is made after every epoch", at_least=0, may_change=True

@@ -1,11 +1,11 @@
 """What a result depends on beside its settings: versions, backend, processor."""
 
-import os
 import platform
 
 import keras
 import numpy as np
 
+from sentinode.machine import processors
 from sentinode.training.devices import Crew
 from sentinode.version import BACKEND_PACKAGES, __version__, installed
 
@@ -32,10 +32,3 @@ def environment() -> dict[str, str | int]:
         "devices": crew.devices,
         "processes": crew.processes,
     }
-
-
-def processors() -> int:
-    """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -13,16 +13,17 @@ import pandas as pd
 
 from sentinode.data.batches import Batches
 from sentinode.data.patchset import PatchSet
-from sentinode.data.splits import hold_out
-from sentinode.errors import DataError, RunError, TrainingStopped
+from sentinode.errors import RunError, TrainingStopped
 from sentinode.metrics.operating import youden_threshold
 from sentinode.metrics.ranking import roc_curve
 from sentinode.models.backend import tensorflow_left_out
+from sentinode.models.generators import use_own_generators
 from sentinode.models.loading import model_from_file
 from sentinode.plots.learning import draw_learning_curves
+from sentinode.prediction.logits import check_last_layer
 from sentinode.prediction.predict import predict
 from sentinode.progress import progress_bar
-from sentinode.storage import whole_file, write_json
+from sentinode.storage import remove_leftovers, whole_file, write_json
 from sentinode.training.callbacks import (
     BestWeights,
     Checkpoints,
@@ -37,10 +38,15 @@ from sentinode.training.checkpoint import Checkpoint, fresh, write_variables
 from sentinode.training.compiling import compile_model, output_count
 from sentinode.training.config import TrainConfig
 from sentinode.training.devices import Crew, undistributed
+from sentinode.training.examples import Examples
+from sentinode.training.parts import training_and_validation
+from sentinode.training.precision import choose_precision, computing_in
 from sentinode.training.record import class_counts, describe, find_stage, only_process, write_record
 from sentinode.training.repeats import OnePatchOnce
 from sentinode.training.run import ARCHITECTURE, CHECKPOINT, SUMMARY, WEIGHTS, Run, load_run
 from sentinode.training.stopping import SharedStopRequest, StopRequest, stop_requests
+from sentinode.training.tensorboard import EventWriter
+from sentinode.training.validation import Validation
 
 log = logging.getLogger("sentinode")
 
@@ -78,6 +84,8 @@ def train(
 
     Raises
     ------
+    ModelError
+        The model does not end in one sigmoid or two softmax units.
     DataError
         A patch cannot be read or has no label; found before training starts.
     ConfigError
@@ -98,16 +106,22 @@ def train(
     1
     """
     config, crew = config or TrainConfig(), Crew.now()
-    crew.check(config.batch_size)
     run = Path(out)
-    training, validation, made = _splits(patches, config, cache)
+    check_last_layer(model)
+    crew.check(config.batch_size)
+    training, validation, made = training_and_validation(patches, config, cache)
     record = describe(model, patches, training, validation, made, config)
-    with _folder(run, crew) as folder:
+    with contextlib.ExitStack() as held:
         with crew.in_turn():
+            folder = held.enter_context(_folder(run, crew))
+            remove_leftovers(folder)
             stage = find_stage(run, record, config)
         if crew.largest(stage == "finished"):
             log.info("%s: this run is finished; nothing to do", run)
             return load_run(run)
+        use_own_generators(model)
+        if crew.largest(stage == "new"):
+            record.config["precision"] = choose_precision(model, training, validation, config)
         compile_model(model, config, steps_per_epoch=len(Batches(training, config.batch_size)))
         first = fresh(model)
         with crew.in_turn():
@@ -119,10 +133,10 @@ def train(
             start = Checkpoint.load(run / CHECKPOINT)
         if stage == "begun":
             log.info("%s: going on in epoch %d after %d steps", run, start.epoch + 1, start.batch)
-        if start.batch:
-            _make_metrics(model, training, crew)
-        write_variables(model, start.arrays, run / CHECKPOINT, metrics=False)
-        with stop_requests() as request:
+        with computing_in(model, Run(run).precision), stop_requests() as request:
+            if start.batch:
+                _make_metrics(model, training, crew)
+            write_variables(model, start.arrays, run / CHECKPOINT, metrics=False)
             rows, duration_s = _fit(model, training, validation, config, folder, start, request, crew)
         with crew.in_turn(), undistributed():
             return _finish(folder, validation, rows, duration_s) if folder == run else load_run(run)
@@ -131,15 +145,15 @@ def train(
 @contextlib.contextmanager
 def _folder(run: Path, crew: Crew) -> Iterator[Path]:
     """Give the first process the run directory; what the others would write there goes to a folder thrown away."""
-    if crew.process:
-        with tempfile.TemporaryDirectory(prefix="sentinode-") as scratch:
-            try:
-                yield Path(scratch)
-            except TrainingStopped as stopped:
-                raise TrainingStopped(f"{run}: stopped with process 0", stopped.signal_number) from None
-    else:
+    if not crew.process:
         with only_process(run):
             yield run
+        return
+    with tempfile.TemporaryDirectory(prefix="sentinode-") as scratch:
+        try:
+            yield Path(scratch)
+        except TrainingStopped as stopped:
+            raise TrainingStopped(f"{run}: stopped with process 0", stopped.signal_number) from None
 
 
 def _fit(
@@ -158,16 +172,23 @@ def _fit(
     with undistributed():
         twin = model_from_file(folder / ARCHITECTURE)
     left = len(training) - start.batch * size
-    shutil.rmtree(folder / "tensorboard", ignore_errors=True)  # Written anew from the rows of the checkpoint.
+    board = folder / "tensorboard"
+    # Curves are written anew from the rows of the checkpoint; pictures cannot be, and stay when a training goes on.
+    for part in ("train", "valid") if start.rows else (".",):
+        shutil.rmtree(board / part, ignore_errors=True)
     with (
         contextlib.closing(History(folder, start.rows, (left, len(training)))) as history,
+        EventWriter(board / "examples") as examples,
         progress_bar("training", total=(config.epochs - start.epoch - 1) * len(training) + left) as advance,
     ):
         if crew.processes > 1:
             request = SharedStopRequest(request, crew)
         checkpoints = Checkpoints(folder / CHECKPOINT, start, history, request, steps, config.checkpoint_minutes)
+        validation_pass = Validation(model, validation, config, watchers=[history, checkpoints])
         callbacks = [
+            validation_pass,
             history,
+            Examples(examples, validation, validation_pass, config.seed),
             BestWeights(folder / WEIGHTS["best"], twin, history, config.early_stopping),
             checkpoints,
             ProgressBar(advance, len(training), size, start.batch),
@@ -177,15 +198,13 @@ def _fit(
         for epoch, until, skip in ((start.epoch, first, start.batch), (first, config.epochs, 0)):
             if epoch < until and not past_its_best(history.rows, config.early_stopping):
                 batches = Batches(training, size, outputs, config.seed, epoch, skip, crew)
-                held_out = Batches(validation, size, outputs, share=crew)
                 model.fit(
                     batches,
-                    validation_data=held_out,
                     initial_epoch=epoch,
                     epochs=until,
                     class_weight=config.class_weights(class_counts(training)),
                     shuffle=False,  # Batches shuffles by seed and epoch; Keras would by Python's global state.
-                    callbacks=[EpochOrder(batches), OnePatchOnce(batches, held_out), *callbacks],
+                    callbacks=[EpochOrder(batches), OnePatchOnce(batches), *callbacks],
                     verbose=0,
                 )
         twin.set_weights(model.get_weights())
@@ -196,36 +215,6 @@ def _fit(
 def _make_metrics(model: keras.Model, training: PatchSet, crew: Crew) -> None:
     """Let Keras make the variables of its metrics, which it does with the first batch it sees; nothing is learned."""
     model.test_on_batch(*Batches(training, crew.devices, output_count(model), share=crew)[0])
-
-
-def _splits(patches: PatchSet, config: TrainConfig, cache: str | Path | None) -> tuple[PatchSet, PatchSet, bool]:
-    """Return training and validation patches, decoded; say whether the second had to be made."""
-    names = patches.split_names
-    training = patches.split(config.train_split) if names or config.train_split != "train" else patches
-    _check_classes(training)
-    if config.valid_split in names or config.valid_split != "valid":
-        validation = patches.split(config.valid_split)
-        _check_classes(validation)
-        return training.cached(cache), validation.cached(cache), False
-    training, validation = hold_out(training.cached(cache), seed=config.seed)
-    log.info(
-        "%s has no split %r: %s of its training patches, a tenth, are held out for validation",
-        patches.path,
-        config.valid_split,
-        f"{len(validation):,}",
-    )
-    return training, validation, True
-
-
-def _check_classes(patches: PatchSet) -> None:
-    """Refuse missing labels and a missing class before the minutes of decoding and training."""
-    present = set(patches.labels.tolist())
-    if len(present) < 2:
-        split = patches.split_names[0] if patches.split_names else "data"
-        raise DataError(
-            f"{patches.path}: all {len(patches):,} patches of {split} have label {present.pop()}; "
-            "both classes are needed"
-        )
 
 
 def _finish(folder: Path, validation: PatchSet, rows: list[dict[str, float]], duration_s: float) -> Run:

@@ -23,6 +23,7 @@ from sentinode.storage import whole_file, write_json, write_text
 from sentinode.training.config import TrainConfig
 from sentinode.training.environment import environment
 from sentinode.training.run import ARCHITECTURE, CHECKPOINT, CONFIG, SPLITS, SUMMARY, TRAIN_SHA1, Run, is_run
+from sentinode.training.watching import lock_of
 
 log = logging.getLogger("sentinode")
 
@@ -89,8 +90,7 @@ def only_process(folder: Path) -> Iterator[None]:
     RunError
         Another process trains there, or the directory cannot be made.
     """
-    # Not in the directory, which may be somebody else's.
-    lock = FileLock(folder.parent / f".{folder.name}.lock")
+    lock = FileLock(lock_of(folder))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)

@@ -15,38 +15,24 @@ class OnePatchOnce(keras.callbacks.Callback):
 
     Parameters
     ----------
-    training, validation
+    batches
         What `fit` was given.
     """
 
-    def __init__(self, training: Batches, validation: Batches) -> None:
+    def __init__(self, batches: Batches) -> None:
         super().__init__()
-        self._training, self._validation = training, validation
+        self._batches = batches
         self._before: list[np.ndarray] = []
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Remember the sums before."""
-        self._remember(self._training, batch)
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Take the repeated part off."""
-        self._mend(self._training, batch)
-
-    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Remember the sums before."""
-        self._remember(self._validation, batch)
-
-    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Take the repeated part off."""
-        self._mend(self._validation, batch)
-
-    def _remember(self, batches: Batches, batch: int) -> None:
-        if batches.copies(batch) > 1:
+        if self._batches.copies(batch) > 1:
             sums = self.model.metrics_variables
             self._before = [np.array(keras.ops.convert_to_numpy(variable)) for variable in sums]
 
-    def _mend(self, batches: Batches, batch: int) -> None:
-        copies = batches.copies(batch)
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Take the repeated part off."""
+        copies = self._batches.copies(batch)
         if copies > 1:
             for variable, before in zip(self.model.metrics_variables, self._before, strict=True):
                 variable.assign(before + (keras.ops.convert_to_numpy(variable) - before) / copies)

@@ -43,6 +43,11 @@ class Run:
         """The settings that the model was trained with."""
         return TrainConfig.from_json(self.config["settings"])
 
+    @property
+    def precision(self) -> str:
+        """``"float32"`` or ``"bfloat16"``: what the training computed in."""
+        return str(self._read(CONFIG, "precision")["precision"]["used"])
+
     @cached_property
     def summary(self) -> dict[str, Any]:
         """What ``summary.json`` holds: best epoch, threshold, duration."""

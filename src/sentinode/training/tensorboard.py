@@ -1,16 +1,18 @@
 """TensorBoard event files without TensorFlow: the same file on every backend."""
 
+import io
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from PIL.Image import Image
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 
 class EventWriter:
-    """Writes scalars into one event file.
+    """Writes scalars and pictures into one event file.
 
     Parameters
     ----------
@@ -37,6 +39,17 @@ class EventWriter:
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Write one value for each tag at `step`, and flush."""
         summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
+        self._write(Event(wall_time=time.time(), step=step, summary=summary))
+
+    def image(self, tag: str, picture: Image, step: int) -> None:
+        """Write one picture at `step`, and flush."""
+        png = io.BytesIO()
+        picture.save(png, "png", compress_level=3)  # A quarter of the time, a twentieth larger.
+        # Three colours, as TensorBoard counts them.
+        image = Summary.Image(
+            width=picture.width, height=picture.height, colorspace=3, encoded_image_string=png.getvalue()
+        )
+        summary = Summary(value=[Summary.Value(tag=tag, image=image)])
         self._write(Event(wall_time=time.time(), step=step, summary=summary))
 
     def close(self) -> None:

@@ -1,0 +1,55 @@
+"""The processors and the memory of this process, set before a backend starts."""
+
+import ctypes
+import os
+import sys
+
+# Numbers of mallopt(3) in glibc's malloc.h.
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
+
+
+def processors() -> int:
+    """Return how many processors this process may use.
+
+    Examples
+    --------
+    >>> processors() >= 1
+    True
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def limit_processors(count: int) -> None:
+    """Use `count` processors at most; every backend then makes as many threads for its arithmetic.
+
+    The last bits of a sum depend on how many threads share it, so a training that goes on must have as many as before.
+
+    Parameters
+    ----------
+    count
+        At least 1; more than there are changes nothing.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
+    else:  # Where processes cannot be tied to processors: PyTorch and TensorFlow read these, JAX does not.
+        for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+            os.environ[name] = str(min(count, processors()))
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep the memory that arrays give back, instead of asking the system anew for each.
+
+    glibc maps every block above 32 MB afresh, and the system clears its pages: JAX and PyTorch, which free and allocate
+    their large intermediate arrays in every step, spend up to half of a step on that. TensorFlow keeps memory
+    itself. Nothing happens where the C library is another.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none.
+    if mallopt is not None:
+        mallopt(_MMAP_MAX, 0)
+        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_TOP_PAD, 64 << 20)
+        mallopt(_ARENA_MAX, 1)  # Other arenas cannot hold blocks of more than 64 MB.

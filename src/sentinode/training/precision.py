@@ -1,0 +1,139 @@
+"""Arithmetic in bfloat16 while a network is trained: what is saved, loaded and predicted with stays float32."""
+
+import logging
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+
+from sentinode.data.batches import Batches
+from sentinode.data.patchset import PatchSet
+from sentinode.models.build import initial_weights_from
+from sentinode.training.compiling import compile_model, output_count
+from sentinode.training.config import TrainConfig
+from sentinode.training.devices import Crew
+
+log = logging.getLogger("sentinode")
+
+FASTER, WORSE = 1.1, 0.02
+ROUNDS, STEPS, LIMIT_S = 4, 8, 20.0
+VALIDATION_PATCHES, VALIDATION_BATCH = 256, 64
+
+
+@contextmanager
+def computing_in(model: keras.Model, precision: str) -> Iterator[None]:
+    """Make the layers of `model` compute in ``"bfloat16"`` inside the block; their weights stay float32.
+
+    The last layer stays float32: a probability has to tell 0.9990 from 0.9995. Layers that have another policy
+    than float32 already keep it.
+
+    Parameters
+    ----------
+    model
+        To be compiled, and compiled again afterwards, since Keras traces layers as they are at the first step.
+    precision
+        ``"bfloat16"`` or ``"float32"``; the latter changes nothing.
+
+    Examples
+    --------
+    >>> from sentinode import build_model
+    >>> model = build_model("cnn")
+    >>> with computing_in(model, "bfloat16"):
+    ...     model.get_layer("conv_2").compute_dtype, model.get_layer("probability").compute_dtype
+    ('bfloat16', 'float32')
+    >>> model.get_layer("conv_2").compute_dtype
+    'float32'
+    """
+    layers = [layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, keras.Model)]
+    changed = [layer for layer in layers if layer is not model.layers[-1] and layer.dtype_policy.name == "float32"]
+    if precision != "bfloat16":
+        changed = []
+    for layer in changed:
+        layer.dtype_policy = "mixed_bfloat16"
+    try:
+        yield
+    finally:
+        for layer in changed:
+            layer.dtype_policy = "float32"
+
+
+def choose_precision(
+    model: keras.Model, training: PatchSet, validation: PatchSet, config: TrainConfig
+) -> dict[str, Any]:
+    """Say which precision a training uses; ``auto`` is decided by a short trial of both.
+
+    Two copies of the network take the same steps from the same weights, in turn. bfloat16 is used when it is at least
+    1.1 times as fast, in every process, and the validation loss after them is not more than 0.02 above that of float32.
+
+    Returns
+    -------
+    dict
+        ``used``: ``"float32"`` or ``"bfloat16"``; after a trial also ``speed_ratio``, ``valid_loss`` of both, and
+        ``steps``.
+    """
+    if config.precision != "auto":
+        return {"used": config.precision}
+    crew = Crew.now()
+    trials = {precision: _Trial(model, precision, training, config, crew) for precision in ("float32", "bfloat16")}
+    began = time.monotonic()
+    rounds, late = 0, False
+    while rounds < 2 or (rounds < ROUNDS and not late):
+        for trial in trials.values():
+            trial.go_on()
+        rounds += 1
+        late = bool(crew.largest(time.monotonic() - began > LIMIT_S))  # Clocks differ; all take as many rounds.
+    loss = {precision: trial.loss(validation) for precision, trial in trials.items()}
+    # The first round pays for tracing and compiling.
+    ratio = min(trials["float32"].seconds[1:]) / min(trials["bfloat16"].seconds[1:])
+    ratio = -crew.largest(-round(1000 * ratio)) / 1000  # The smallest: all have to decide alike.
+    harmless = math.isfinite(loss["bfloat16"]) and loss["bfloat16"] - loss["float32"] <= WORSE
+    used = "bfloat16" if ratio >= FASTER and harmless else "float32"
+    log.info(
+        "precision auto: bfloat16 is %.2f times as fast as float32, validation loss after %d steps %.3f against %.3f; "
+        "%s is used",
+        ratio,
+        rounds * STEPS,
+        loss["bfloat16"],
+        loss["float32"],
+        used,
+    )
+    return {"used": used, "speed_ratio": ratio, "valid_loss": loss, "steps": rounds * STEPS}
+
+
+class _Trial:
+    """A copy of a network, trained for a few steps in one precision."""
+
+    def __init__(self, model: keras.Model, precision: str, training: PatchSet, config: TrainConfig, crew: Crew) -> None:
+        self._precision, self._crew = precision, crew
+        self._outputs = output_count(model)
+        self._batches = Batches(training, config.batch_size, self._outputs, config.seed, share=crew)
+        self._done = 0
+        self.seconds: list[float] = []
+        with initial_weights_from(config.seed):
+            self._model = keras.models.clone_model(model)
+        self._model.set_weights(model.get_weights())
+        compile_model(self._model, config, len(self._batches))
+
+    def go_on(self) -> None:
+        """Take some steps; the clock counts them without their input."""
+        picked = [self._batches[(self._done + step) % len(self._batches)] for step in range(STEPS)]
+        started = time.perf_counter()
+        with computing_in(self._model, self._precision):
+            for x, y in picked:
+                self._model.train_on_batch(x, y)
+        self.seconds.append(time.perf_counter() - started)
+        self._done += STEPS
+
+    def loss(self, validation: PatchSet) -> float:
+        """Return the loss on the first validation patches in an order of their own."""
+        count = min(len(validation), VALIDATION_PATCHES)
+        # Batches of one size: where devices cannot share them evenly, all are repeated alike, and the mean is right.
+        count -= count % VALIDATION_BATCH if count > VALIDATION_BATCH else 0
+        some = np.random.default_rng(0).permutation(len(validation))[:count]
+        batches = Batches(validation.select(np.sort(some)), VALIDATION_BATCH, self._outputs, share=self._crew)
+        with computing_in(self._model, self._precision):
+            return float(self._model.evaluate(batches, verbose=0, return_dict=True)["loss"])

@@ -1,0 +1,155 @@
+"""What every backend has to do, in a process of its own: ``KERAS_BACKEND=jax python battery.py FOLDER``.
+
+It says "made" when its own runs lie in ``FOLDER/jax``, waits for a line, then reads the runs of all backends.
+``test_backends.py`` compares what comes out.
+"""
+
+import json
+import os
+import signal
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from sentinode import TrainConfig, build_model, load_run, open_patches, predict, train
+from sentinode.data.patchset import PatchSet
+from sentinode.errors import TrainingStopped
+from sentinode.models.build import initial_weights_from
+from sentinode.training.checkpoint import Checkpoint
+
+# Dropout is left out where steps are compared: each backend draws masks of its own.
+NETWORKS: dict[str, dict[str, Any]] = {
+    "cnn-sigmoid": {"name": "cnn"},
+    "cnn-softmax": {"name": "cnn", "output": "softmax"},
+    "mlp-sigmoid": {"name": "mlp"},
+    "mlp-softmax": {"name": "mlp", "output": "softmax"},
+    "transfer-sigmoid": {"name": "transfer", "backbone": "MobileNet", "trainable": "conv_dw_13", "dropout": 0.0},
+}
+INTERRUPTIONS = ("within an epoch", "while validating", "after an epoch")
+
+
+def built(network: str) -> keras.Model:
+    """Build a network of the table."""
+    return build_model(seed=1, **NETWORKS[network])
+
+
+def random_network() -> keras.Model:
+    """Build a network that is random in every way that Keras has: weights, augmentation, dropout; moments besides."""
+    layers = keras.layers
+    with initial_weights_from(3):
+        return keras.Sequential(
+            [
+                keras.Input((96, 96, 3), dtype="uint8"),
+                layers.Rescaling(1 / 255, name="scale"),
+                layers.RandomFlip(name="flip"),
+                layers.Conv2D(4, 5, strides=4, activation="relu", name="conv"),
+                layers.BatchNormalization(name="norm"),
+                layers.GlobalAveragePooling2D(name="pool"),
+                layers.Dropout(0.5, name="dropout"),
+                layers.Dense(1, activation="sigmoid", name="probability"),
+            ],
+            name="random",
+        )
+
+
+def save_start(network: str, pixels: np.ndarray, folder: Path) -> None:
+    """Write the weights that all backends start from; normalisations hold the moments of these pixels."""
+    model = built(network)
+    for layer in model.get_layer("backbone").layers if "transfer" in network else []:
+        layer.trainable, layer.momentum = True, 0.0
+    model(pixels, training=True)
+    model.save_weights(folder / f"{network}.weights.h5")
+    np.savez(folder / f"{network}-start.npz", *model.get_weights())
+
+
+def few_patches() -> tuple[PatchSet, PatchSet]:
+    """Return 36 patches to train and validate on, and 12 to predict."""
+    patches = open_patches("pcam-mini").cached()
+    parts = {name: np.flatnonzero(patches.table["split"] == name) for name in ("train", "valid", "test")}
+    rows = [*parts["train"][:: len(parts["train"]) // 24][:24], *parts["valid"][:: len(parts["valid"]) // 12][:12]]
+    return patches.select(rows), patches.select(parts["test"][:12])
+
+
+@dataclass
+class Interrupting:
+    """Pixels that end the training which reads them: by SIGTERM, or as a drive that is gone."""
+
+    patches: PatchSet
+    when: str
+    train_reads: int = 0
+    validated: bool = False
+    done: bool = False
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Read, and interrupt once."""
+        validation = self.patches.rows[self.patches.table["split"] == "valid"]
+        validating = bool(np.isin(rows, validation).any())
+        self.train_reads += not validating
+        if self.when == "after an epoch" and self.validated and not validating:
+            raise OSError("the drive is gone")
+        self.validated |= validating
+        stop = validating if self.when == "while validating" else self.train_reads == 3
+        if self.when != "after an epoch" and stop and not self.done:
+            self.done = True
+            os.kill(os.getpid(), signal.SIGTERM)
+        return self.patches.pixels.read(rows)
+
+
+def one_step(patches: PatchSet, folder: Path, mine: Path) -> None:
+    """Train every network for one step, from the weights in `folder`; keep those it was built with."""
+    for network in NETWORKS:
+        model, again = built(network), built(network)
+        np.savez(mine / f"{network}-built.npz", *model.get_weights())
+        np.savez(mine / f"{network}-built-again.npz", *again.get_weights())
+        model.load_weights(folder / f"{network}.weights.h5")
+        train(model, patches, TrainConfig(epochs=1, batch_size=24), out=mine / network)
+        np.savez(mine / f"{network}-after.npz", *model.get_weights())
+
+
+def dropout_twice() -> list[list[float]]:
+    """Return what the dropout of two networks of one seed lets through."""
+    ones = np.ones((1, 64), np.float32)
+    models = [build_model("transfer", backbone="MobileNet", seed=2) for _ in range(2)]
+    through = [model.get_layer("dropout")(ones, training=True) for model in models]
+    return [keras.ops.convert_to_numpy(kept)[0].tolist() for kept in through]
+
+
+def interrupted(patches: PatchSet, mine: Path) -> list[tuple[int, int]]:
+    """Train without interruption, then with three; return epoch and step of the checkpoints of the latter."""
+    config = TrainConfig(epochs=3, batch_size=4, optimizer="adam", metrics=("accuracy", "auc"), seed=3)
+    train(random_network(), patches, config, out=mine / "whole")
+    places = []
+    for when in INTERRUPTIONS:
+        disturbed = replace(patches, pixels=Interrupting(patches, when))
+        with suppress(TrainingStopped) if when != "after an epoch" else suppress(Exception):
+            train(random_network(), disturbed, config, out=mine / "interrupted")
+        checkpoint = Checkpoint.load(mine / "interrupted" / "checkpoint.npz")
+        places.append((checkpoint.epoch, checkpoint.batch))
+    train(random_network(), patches, config, out=mine / "interrupted")
+    return places
+
+
+def main(folder: Path) -> None:
+    """Do all of it."""
+    mine = folder / keras.backend.backend()
+    mine.mkdir()
+    patches, to_predict = few_patches()
+    one_step(patches, folder, mine)
+    facts: dict[str, Any] = {"dropout": dropout_twice(), "interrupted_at": interrupted(patches, mine)}
+    print("made", flush=True)
+    sys.stdin.readline()
+    for run in sorted(folder.glob("*/*/summary.json")):
+        maker, network = run.parent.parent.name, run.parent.name
+        predictions = predict(load_run(run.parent), to_predict)
+        np.save(mine / f"logits-{maker}-{network}.npy", predictions.table["logit"].to_numpy())
+    facts["imported"] = [name for name in ("tensorflow", "jax", "torch") if name in sys.modules]
+    (mine / "facts.json").write_text(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

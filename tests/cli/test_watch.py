@@ -1,0 +1,164 @@
+"""The chart of a run in the terminal: of one that has ended, of one under way, and of what is broken."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from sentinode.training.watching import lock_of
+
+ROWS = [
+    {"epoch": 1, "loss": 0.69, "val_loss": 0.66, "val_auc": 0.71, "val_accuracy": 0.6, "learning_rate": 0.01},
+    {"epoch": 2, "loss": 0.61, "val_loss": 0.62, "val_auc": 0.81, "val_accuracy": 0.7, "learning_rate": 0.005},
+]
+
+
+def command(*arguments) -> list[str]:
+    return [sys.executable, "-m", "sentinode.cli.main", "watch", *map(str, arguments)]
+
+
+def watch(*arguments, **environment) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONUTF8": "1", "COLUMNS": "80", **environment},
+        timeout=60,
+    )
+
+
+def refused(done: subprocess.CompletedProcess, *words: str) -> None:
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert all(word in line for word in words), line
+
+
+@pytest.fixture
+def begun(tmp_path) -> Path:
+    """A run with two of six epochs done."""
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.json").write_text(json.dumps({"settings": {"epochs": 6}}))
+    write(run, ROWS)
+    return run
+
+
+def write(run: Path, rows: list) -> None:
+    (run / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_a_finished_run_is_drawn_once(tiny_run):
+    done = watch(tiny_run.path)
+    assert (done.returncode, done.stderr) == (0, "")
+    row = tiny_run.history.iloc[-1]
+    for words in ("ended after 1 of 1 epochs", f"○ training {row['loss']:.3f}", f"● validation {row['val_loss']:.3f}"):
+        assert words in done.stdout
+    assert f"AUC   ● validation {row['val_auc']:.3f}" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert all(len(line) <= 80 for line in done.stdout.splitlines()[1:])
+
+
+def test_a_stopped_run_says_how_to_go_on(begun):
+    output = watch(begun).stdout
+    assert "stopped after 2 of 6 epochs" in output
+    assert "the same sentinode train command goes on" in output
+    assert "best: validation loss 0.620 in epoch 2" in output
+    assert "last: validation accuracy 0.7, learning rate 0.005" in output
+
+
+def test_the_lock_that_a_killed_training_left_does_not_count(begun):
+    lock_of(begun).touch()
+    assert "stopped after" in watch(begun).stdout
+    with FileLock(lock_of(begun)):
+        assert "epoch 3 of 6 is being trained" in watch(begun).stdout
+
+
+def test_a_terminal_of_few_characters_gets_few(begun):
+    output = watch(begun, PYTHONUTF8="0", PYTHONIOENCODING="ascii", COLUMNS="50").stdout
+    assert output.split("\n\n", 1)[1].isascii()
+    assert "o training 0.610   x validation 0.620" in output
+    assert all(len(line) <= 50 for line in output.split("\n\n", 1)[1].splitlines())
+
+
+@pytest.mark.parametrize("rows", [None, []])
+def test_without_an_epoch_it_says_so(begun, rows):
+    (begun / "history.jsonl").unlink()
+    if rows is not None:
+        write(begun, rows)
+    done = watch(begun)
+    assert done.returncode == 0
+    assert "no epoch yet" in done.stdout
+
+
+@pytest.mark.parametrize("line", ["{", "3", "null", '{"epoch": 3}', '{"epoch": 3, "loss": "low", "val_loss": 1}'])
+def test_a_broken_history_is_refused_in_one_line(begun, line):
+    with (begun / "history.jsonl").open("a") as file:
+        file.write(line + "\n")
+    refused(watch(begun), "history.jsonl: line 3")
+
+
+@pytest.mark.parametrize("content", ["{", "{}", '{"settings": {"epochs": "many"}}'])
+def test_a_broken_config_is_refused_in_one_line(begun, content):
+    (begun / "config.json").write_text(content)
+    refused(watch(begun), "config.json")
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    refused(watch(tmp_path / "nowhere"), "nowhere", "no such run directory", "sentinode train DATA --out")
+    refused(watch(tmp_path), "not a run directory")
+
+
+def test_an_old_run_without_auc_shows_its_loss(begun):
+    write(begun, [{name: row[name] for name in ("epoch", "loss", "val_loss")} for row in ROWS])
+    output = watch(begun).stdout
+    assert "loss   ○ training" in output
+    assert "AUC" not in output
+
+
+def test_keras_is_not_imported_to_watch(tiny_run):
+    script = (
+        "import sys\nfrom sentinode.cli.main import main\nassert main(['watch', sys.argv[1]]) == 0\n"
+        "assert not {'keras', 'tensorflow', 'matplotlib', 'pandas'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, tiny_run.path], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_real_training_is_followed_to_its_end(tmp_path):
+    run = tmp_path / "run"
+    said = ["train", "pcam-mini", "--model", "mlp", "--option", "dense_units=1", "--epochs", "4", "--out", str(run)]
+    training = subprocess.Popen([sys.executable, "-m", "sentinode.cli.main", *said], stdout=subprocess.DEVNULL)
+    try:
+        while not (run / "checkpoint.npz").exists():
+            assert training.poll() is None
+            time.sleep(0.01)
+        shown, terminal = pty.openpty()
+        environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24", "PYTHONUTF8": "1"}
+        watching = subprocess.Popen(command(run), stdout=terminal, stderr=terminal, env=environment)
+        os.close(terminal)
+        output = b""
+        while part := _read(shown):
+            output += part
+        assert watching.wait(timeout=60) == 0
+        assert (run / "summary.json").exists()
+    finally:
+        training.wait(timeout=120)
+    text = output.decode()
+    assert " of 4 is being trained" in text
+    assert "ended after 4 of 4 epochs" in text
+    assert "\x1b[1m" in text
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # Linux' way to say that the other end is closed.
+        return b""
