@@ -30,8 +30,8 @@ if strike:  # This process sends itself a signal when a callback was called so m
     method, calls, number = strike
     original, left = getattr(Checkpoints, method), iter(range(calls - 1, -1, -1))
 
-    def striking(self, *arguments):
-        original(self, *arguments)
+    def striking(self, *arguments, **named):
+        original(self, *arguments, **named)
         if next(left, None) == 0:
             os.kill(os.getpid(), number)
 
@@ -117,7 +117,7 @@ class Job:
             for number in range(processes)
         ]
 
-    def end(self, within_s: float = 120) -> list[tuple[int, str]]:
+    def end(self, within_s: float = 300) -> list[tuple[int, str]]:
         """Wait for all; return status and error stream of each."""
         until = time.monotonic() + within_s
         try:

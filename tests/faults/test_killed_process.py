@@ -18,7 +18,8 @@ def test_two_processes_refused_stopped_and_killed_end_with_the_run_of_one(tmp_pa
     foreign.mkdir()
     (foreign / "of-somebody-else").touch()
 
-    stop = {1: ("on_predict_batch_end", 1, signal.SIGTERM)}
+    # After the tenth and last step of an epoch: the others learn of it while they validate.
+    stop = {1: ("on_train_batch_end", 10, signal.SIGTERM)}
     with FileLock(lock_of(taken)):
         ended = Job({"all": [foreign, taken, out]}, processes=2, precision="auto", strikes=stop).end()
     assert "not empty and not a run" in ended[0][1]
@@ -27,12 +28,14 @@ def test_two_processes_refused_stopped_and_killed_end_with_the_run_of_one(tmp_pa
     for status, said in ended:
         assert status == 1
         assert "everything is saved, and the same command goes on" in said
-    assert f"{out}: stopped in epoch" in ended[0][1]
+    assert f"{out}: stopped in epoch 1 after 9 of 10 steps" in ended[0][1]
     assert not list(tmp_path.glob("taken/*"))
 
     kill = {1: ("on_train_batch_end", 5, signal.SIGKILL)}
-    (status, said), killed = Job({"all": [out]}, processes=2, precision="auto", strikes=kill).end(within_s=90)
-    assert killed[0] == -signal.SIGKILL
+    job = Job({"all": [out]}, processes=2, precision="auto", strikes=kill)
+    killed = job.members[1].wait(timeout=300)
+    (status, said), (_, unsaid) = job.end(within_s=60)
+    assert killed == -signal.SIGKILL, unsaid
     assert status == 1, said
     assert "another process was lost" in said
 
