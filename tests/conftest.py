@@ -38,6 +38,19 @@ def tiny_run(tmp_path_factory, mini):
 
 
 @pytest.fixture(scope="session")
+def devices_runs(tmp_path_factory):
+    """The same training on one and on four devices, on JAX in a process of its own."""
+    from tests.jobs import Job
+
+    from sentinode import load_run
+
+    folder = tmp_path_factory.mktemp("devices")
+    [(status, said)] = Job({"1": [folder / "1"], "all": [folder / "4"]}, virtual=4).end()
+    assert status == 0, said
+    return {devices: load_run(folder / str(devices)) for devices in (1, 4)}
+
+
+@pytest.fixture(scope="session")
 def pcam_small() -> Path:
     """23,000 real patches, where they are."""
     return _real("pcam-small.zip")

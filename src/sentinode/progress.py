@@ -14,7 +14,7 @@ Advance = Callable[..., None]
 def progress_bar(what: str, total: int, unit: str = "patches") -> Iterator[Advance]:
     """Show a bar with rate and time left on the error stream while the block runs.
 
-    Nothing is drawn when the error stream is not a terminal.
+    Nothing is drawn when the error stream is not a terminal, or when the log is told to keep warnings to itself.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def progress_bar(what: str, total: int, unit: str = "patches") -> Iterator[Advan
     ...     advance(1)
     ...     advance(1, note="done")
     """
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or not log.isEnabledFor(logging.WARNING):
         yield lambda count=1, note="": None
         return
     from rich.console import Console

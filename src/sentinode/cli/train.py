@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import os
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,12 @@ def add_parser(commands: Any) -> None:
         default=[],
         metavar="KEY=VALUE",
         help="an option of the model, such as output=softmax",
+    )
+    parser.add_argument(
+        "--devices",
+        default="1",
+        metavar="N",
+        help="share each batch between so many devices, or all of them; JAX only, see docs/devices.md (default: 1)",
     )
     parser.add_argument(
         "--threads",
@@ -81,17 +88,22 @@ def run(arguments: argparse.Namespace) -> None:
     """Train, and say what came out."""
     config = TrainConfig(**{setting.name: getattr(arguments, setting.name) for setting in fields(TrainConfig)})
     options = parse_options(arguments.option)
-    patches = open_and_tell(arguments.data, arguments.fit, quiet=arguments.json)
-    if not arguments.json:
+    first = os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID", "0") == "0"  # The others print nothing but errors.
+    patches = open_and_tell(arguments.data, arguments.fit, quiet=arguments.json or not first)
+    if first and not arguments.json:
         board = Path(arguments.out) / "tensorboard"
         print(f"meanwhile, elsewhere: sentinode watch {arguments.out}, or tensorboard --logdir {board}", flush=True)
     _limit_processors(arguments.threads, Path(arguments.out))
     start_keras()
     from sentinode.models.build import build_model
+    from sentinode.training.devices import data_parallel
     from sentinode.training.loop import train
 
-    model = build_model(arguments.model, seed=config.seed, **options)
-    trained = train(model, patches, config, out=arguments.out, cache=arguments.cache)
+    with data_parallel(arguments.devices):
+        model = build_model(arguments.model, seed=config.seed, **options)
+        trained = train(model, patches, config, out=arguments.out, cache=arguments.cache)
+    if not first:
+        return
     if arguments.json:
         print_json({"run": str(trained.path), **trained.summary})
         return

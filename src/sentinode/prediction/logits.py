@@ -30,7 +30,9 @@ def logit_model(model: keras.Model) -> keras.Model:
     check_last_layer(model)
     last = model.layers[-1]
     # The name differs, since a functional model refuses two layers of one name.
-    linear = keras.layers.Dense(last.units, use_bias=last.use_bias, dtype="float32", name=f"{last.name}_logit")
+    # It begins with zeros: random weights would differ between the processes of one training, which Keras refuses.
+    name, zeros = f"{last.name}_logit", keras.initializers.Zeros()
+    linear = keras.layers.Dense(last.units, None, last.use_bias, zeros, dtype="float32", name=name)
     logits = keras.Model(model.inputs[0], linear(last.input))
     linear.set_weights(last.get_weights())
     return logits

@@ -210,7 +210,7 @@ class Checkpoints(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Save when it is time to, and stop when that was asked for."""
         done = self._skip + batch + 1
-        if self._request.signal_number is not None:
+        if self._request.asked():
             self._stop(self._state(done))
         if done < self._steps and time.monotonic() - self._saved >= 60 * self._minutes:
             self._save(self._state(done))
@@ -218,14 +218,14 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
         """Stop during validation: the last step is done again later, and the validation after it."""
-        if self._request.signal_number is not None and self._before_last_step is not None:
+        if self._request.asked() and self._before_last_step is not None:
             self._stop(self._before_last_step)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Save."""
         self._skip, self._epoch, self._before_last_step = 0, epoch + 1, None
         state = self._state(0)
-        if self._request.signal_number is not None:
+        if self._request.asked():
             self._stop(state)
         self._save(state)
 
@@ -251,7 +251,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     def _stop(self, state: Checkpoint) -> None:
         self._save(state)
-        raise TrainingStopped(self._where(state), self._request.signal_number or 0)
+        raise TrainingStopped(self._where(state), self._request.asked() or 0)
 
     def _where(self, state: Checkpoint) -> str:
         return f"{self._path.parent}: stopped in epoch {state.epoch + 1} after {state.batch} of {self._steps} steps"

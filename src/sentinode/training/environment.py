@@ -6,18 +6,19 @@ import keras
 import numpy as np
 
 from sentinode.machine import processors
+from sentinode.training.devices import Crew
 from sentinode.version import BACKEND_PACKAGES, __version__, installed
 
 
 def environment() -> dict[str, str | int]:
-    """Return versions, backend, platform and number of processors that this process may use.
+    """Return versions, backend, platform, and what this process may use of the machine.
 
     Examples
     --------
     >>> environment()["sentinode"] == __version__
     True
     """
-    backend = keras.backend.backend()
+    backend, crew = keras.backend.backend(), Crew.now()
     return {
         "sentinode": __version__,
         "python": platform.python_version(),
@@ -28,4 +29,6 @@ def environment() -> dict[str, str | int]:
         "platform": platform.platform(),
         "processor": platform.machine(),
         "threads": processors(),
+        "devices": crew.devices,
+        "processes": crew.processes,
     }

@@ -3,7 +3,9 @@
 import contextlib
 import logging
 import shutil
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -11,8 +13,7 @@ import pandas as pd
 
 from sentinode.data.batches import Batches
 from sentinode.data.patchset import PatchSet
-from sentinode.data.splits import hold_out
-from sentinode.errors import DataError
+from sentinode.errors import RunError, TrainingStopped
 from sentinode.metrics.operating import youden_threshold
 from sentinode.metrics.ranking import roc_curve
 from sentinode.models.backend import tensorflow_left_out
@@ -37,11 +38,14 @@ from sentinode.training.checkpoint import Checkpoint, fresh, write_variables
 from sentinode.training.commuting import relu_after_pooling
 from sentinode.training.compiling import compile_model, output_count
 from sentinode.training.config import TrainConfig
+from sentinode.training.devices import Crew, undistributed
 from sentinode.training.examples import Examples
+from sentinode.training.parts import training_and_validation
 from sentinode.training.precision import choose_precision, computing_in
 from sentinode.training.record import class_counts, describe, find_stage, only_process, write_record
+from sentinode.training.repeats import OnePatchOnce
 from sentinode.training.run import ARCHITECTURE, CHECKPOINT, SUMMARY, WEIGHTS, Run, load_run
-from sentinode.training.stopping import StopRequest, stop_requests
+from sentinode.training.stopping import SharedStopRequest, StopRequest, stop_requests
 from sentinode.training.tensorboard import EventWriter
 from sentinode.training.validation import Validation
 
@@ -85,6 +89,8 @@ def train(
         The model does not end in one sigmoid or two softmax units.
     DataError
         A patch cannot be read or has no label; found before training starts.
+    ConfigError
+        The batches cannot be shared out evenly between the devices; see `data_parallel`.
     RunError
         `out` holds something else or cannot be written, another process trains there, or the training diverged.
     TrainingStopped
@@ -100,34 +106,55 @@ def train(
     >>> len(run.history)
     1
     """
-    config = config or TrainConfig()
-    folder = Path(out)
+    config, crew = config or TrainConfig(), Crew.now()
+    run = Path(out)
     check_last_layer(model)
-    training, validation, made = _splits(patches, config, cache)
+    crew.check(config.batch_size)
+    training, validation, made = training_and_validation(patches, config, cache)
     record = describe(model, patches, training, validation, made, config)
-    with only_process(folder):
-        remove_leftovers(folder)
-        stage = find_stage(folder, record, config)
-        if stage == "finished":
-            log.info("%s: this run is finished; nothing to do", folder)
-            return load_run(folder)
+    with contextlib.ExitStack() as held:
+        with crew.in_turn():
+            folder = held.enter_context(_folder(run, crew))
+            remove_leftovers(folder)
+            stage = find_stage(run, record, config)
+        if crew.largest(stage == "finished"):
+            log.info("%s: this run is finished; nothing to do", run)
+            return load_run(run)
         use_own_generators(model)
-        if stage == "new":
+        if crew.largest(stage == "new"):
             record.config["precision"] = choose_precision(model, training, validation, config)
         compile_model(model, config, steps_per_epoch=len(Batches(training, config.batch_size)))
-        if stage == "new":
-            write_record(folder, record, training, validation if made else None)
-            fresh(model).save(folder / CHECKPOINT)
-        start = Checkpoint.load(folder / CHECKPOINT)
+        first = fresh(model)
+        with crew.in_turn():
+            if stage == "new" or folder != run:
+                write_record(folder, record, training, validation if made else None)
+                first.save(folder / CHECKPOINT)
+            if folder != run and find_stage(run, record, config) != "begun":
+                raise RunError(f"{run}: the checkpoint of process 0 is not here; all processes need one shared folder")
+            start = Checkpoint.load(run / CHECKPOINT)
         if stage == "begun":
-            log.info("%s: going on in epoch %d after %d steps", folder, start.epoch + 1, start.batch)
-        model.optimizer.build(model.trainable_variables)
-        with computing_in(model, Run(folder).precision), relu_after_pooling(model), stop_requests() as request:
+            log.info("%s: going on in epoch %d after %d steps", run, start.epoch + 1, start.batch)
+        with computing_in(model, Run(run).precision), relu_after_pooling(model), stop_requests() as request:
             if start.batch:
-                _make_metrics(model, training)
-            write_variables(model, start.arrays, folder / CHECKPOINT, metrics=False)
-            rows, duration_s = _fit(model, training, validation, config, folder, start, request)
-        return _finish(folder, validation, rows, duration_s)
+                _make_metrics(model, training, crew)
+            write_variables(model, start.arrays, run / CHECKPOINT, metrics=False)
+            rows, duration_s = _fit(model, training, validation, config, folder, start, request, crew)
+        with crew.in_turn(), undistributed():
+            return _finish(folder, validation, rows, duration_s) if folder == run else load_run(run)
+
+
+@contextlib.contextmanager
+def _folder(run: Path, crew: Crew) -> Iterator[Path]:
+    """Give the first process the run directory; what the others would write there goes to a folder thrown away."""
+    if not crew.process:
+        with only_process(run):
+            yield run
+        return
+    with tempfile.TemporaryDirectory(prefix="sentinode-") as scratch:
+        try:
+            yield Path(scratch)
+        except TrainingStopped as stopped:
+            raise TrainingStopped(f"{run}: stopped with process 0", stopped.signal_number) from None
 
 
 def _fit(
@@ -138,11 +165,13 @@ def _fit(
     folder: Path,
     start: Checkpoint,
     request: StopRequest,
+    crew: Crew,
 ) -> tuple[list[dict[str, float]], float]:
     """Train from `start` to the end; return the history and the seconds it took in all."""
     outputs, size = output_count(model), config.batch_size
     steps = len(Batches(training, size))
-    twin = model_from_file(folder / ARCHITECTURE)
+    with undistributed():
+        twin = model_from_file(folder / ARCHITECTURE)
     left = len(training) - start.batch * size
     board = folder / "tensorboard"
     # Curves are written anew from the rows of the checkpoint; pictures cannot be, and stay when a training goes on.
@@ -153,6 +182,8 @@ def _fit(
         EventWriter(board / "examples") as examples,
         progress_bar("training", total=(config.epochs - start.epoch - 1) * len(training) + left) as advance,
     ):
+        if crew.processes > 1:
+            request = SharedStopRequest(request, crew)
         checkpoints = Checkpoints(folder / CHECKPOINT, start, history, request, steps, config.checkpoint_minutes)
         validation_pass = Validation(model, validation, config, watchers=[history, checkpoints])
         callbacks = [
@@ -167,14 +198,14 @@ def _fit(
         first = start.epoch + 1 if start.batch else start.epoch
         for epoch, until, skip in ((start.epoch, first, start.batch), (first, config.epochs, 0)):
             if epoch < until and not past_its_best(history.rows, config.early_stopping):
-                batches = Batches(training, size, outputs, config.seed, epoch, skip)
+                batches = Batches(training, size, outputs, config.seed, epoch, skip, crew)
                 model.fit(
                     batches,
                     initial_epoch=epoch,
                     epochs=until,
                     class_weight=config.class_weights(class_counts(training)),
                     shuffle=False,  # Batches shuffles by seed and epoch; Keras would by Python's global state.
-                    callbacks=[EpochOrder(batches), *callbacks],
+                    callbacks=[EpochOrder(batches), OnePatchOnce(batches), *callbacks],
                     verbose=0,
                 )
         twin.set_weights(model.get_weights())
@@ -182,39 +213,9 @@ def _fit(
         return history.rows, checkpoints.duration_s
 
 
-def _make_metrics(model: keras.Model, training: PatchSet) -> None:
+def _make_metrics(model: keras.Model, training: PatchSet, crew: Crew) -> None:
     """Let Keras make the variables of its metrics, which it does with the first batch it sees; nothing is learned."""
-    model.test_on_batch(*Batches(training, 1, output_count(model))[0])
-
-
-def _splits(patches: PatchSet, config: TrainConfig, cache: str | Path | None) -> tuple[PatchSet, PatchSet, bool]:
-    """Return training and validation patches, decoded; say whether the second had to be made."""
-    names = patches.split_names
-    training = patches.split(config.train_split) if names or config.train_split != "train" else patches
-    _check_classes(training)
-    if config.valid_split in names or config.valid_split != "valid":
-        validation = patches.split(config.valid_split)
-        _check_classes(validation)
-        return training.cached(cache), validation.cached(cache), False
-    training, validation = hold_out(training.cached(cache), seed=config.seed)
-    log.info(
-        "%s has no split %r: %s of its training patches, a tenth, are held out for validation",
-        patches.path,
-        config.valid_split,
-        f"{len(validation):,}",
-    )
-    return training, validation, True
-
-
-def _check_classes(patches: PatchSet) -> None:
-    """Refuse missing labels and a missing class before the minutes of decoding and training."""
-    present = set(patches.labels.tolist())
-    if len(present) < 2:
-        split = patches.split_names[0] if patches.split_names else "data"
-        raise DataError(
-            f"{patches.path}: all {len(patches):,} patches of {split} have label {present.pop()}; "
-            "both classes are needed"
-        )
+    model.test_on_batch(*Batches(training, crew.devices, output_count(model), share=crew)[0])
 
 
 def _finish(folder: Path, validation: PatchSet, rows: list[dict[str, float]], duration_s: float) -> Run:

@@ -125,7 +125,7 @@ def find_stage(folder: Path, record: Record, config: TrainConfig) -> Stage:
         raise RunError(f"{folder}: the run there differs in {'; '.join(differs)}; name another directory with --out")
     if (folder / SUMMARY).is_file():
         return "finished"
-    for name in ("backend", "backend_version", "keras", "platform", "threads"):
+    for name in ("backend", "backend_version", "keras", "platform", "threads", "devices", "processes"):
         before, now = Run(folder).config["environment"].get(name), record.config["environment"][name]
         if before != now:
             log.warning("%s: begun with %s %s, now %s: the last bits may differ", folder, name, before, now)

@@ -14,13 +14,15 @@ from sentinode.models.backend import no_word_of_retracing
 from sentinode.prediction.logits import logit_model, probability, tumour_logit
 from sentinode.training.compiling import logit_loss, output_count
 from sentinode.training.config import TrainConfig
+from sentinode.training.devices import Crew
 
 
 class Validation(keras.callbacks.Callback):
     """Measures the model on the validation patches and adds the figures to the epoch's.
 
     Keras' own validation keeps sums alone. From the logits themselves the AUC is exact, where its metric has 200
-    thresholds, and the probability of every patch is known at no further cost.
+    thresholds, and the probability of every patch is known at no further cost. Several devices share its batches as
+    they share those of the training, and every process gets all logits.
 
     Parameters
     ----------
@@ -45,16 +47,20 @@ class Validation(keras.callbacks.Callback):
         super().__init__()
         outputs = output_count(model)
         self._network = logit_model(model)  # It has the model's own layers, but a copy of the last one.
-        self._batches = Batches(patches, config.batch_size, outputs=0)
+        self._last = self._network.layers[-1]
+        if keras.distribution.distribution() is not None:
+            self._network = keras.Model(self._network.inputs, _Everywhere(dtype="float32")(self._network.outputs[0]))
+        self._batches = Batches(patches, config.batch_size, outputs=0, share=Crew.now())
         self._labels, self._targets = patches.labels, targets(patches, outputs)
         self._loss, self._relay = logit_loss(config, outputs), _Relay(watchers)
         self.probabilities = np.empty(0)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Add ``val_accuracy``, ``val_auc`` and ``val_loss``; comes before the callbacks that use them."""
-        self._network.layers[-1].set_weights(self.model.layers[-1].get_weights())
+        self._last.set_weights(self.model.layers[-1].get_weights())
         with no_word_of_retracing():
             logits = self._network.predict(self._batches, callbacks=[self._relay], verbose=0)
+        logits = logits[: len(self._labels)]  # A last batch that was repeated for all devices comes last.
         tumour = tumour_logit(logits)
         self.probabilities = probability(tumour)
         logs |= validation_figures(self._labels, tumour)
@@ -100,3 +106,12 @@ class _Relay(keras.callbacks.Callback):
         """Pass it on."""
         for watcher in self._watchers:
             watcher.on_predict_batch_end(batch)
+
+
+class _Everywhere(keras.layers.Layer):
+    """Gives every device the outputs of all: a process can read what its own devices hold, and no more."""
+
+    def call(self, inputs: Any) -> Any:
+        """Gather."""
+        mesh = keras.distribution.distribution().device_mesh
+        return keras.distribution.distribute_tensor(inputs, keras.distribution.TensorLayout([None, None], mesh))

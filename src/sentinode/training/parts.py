@@ -1,0 +1,49 @@
+"""Which patches a training learns from, and which it is validated on."""
+
+import logging
+from pathlib import Path
+
+from sentinode.data.patchset import PatchSet
+from sentinode.data.splits import hold_out
+from sentinode.errors import DataError
+from sentinode.training.config import TrainConfig
+
+log = logging.getLogger("sentinode")
+
+
+def training_and_validation(
+    patches: PatchSet, config: TrainConfig, cache: str | Path | None
+) -> tuple[PatchSet, PatchSet, bool]:
+    """Return training and validation patches, decoded; say whether the second had to be held out from the first.
+
+    Raises
+    ------
+    DataError
+        A label or a whole class is missing, or a patch cannot be read.
+    """
+    names = patches.split_names
+    training = patches.split(config.train_split) if names or config.train_split != "train" else patches
+    _check_classes(training)
+    if config.valid_split in names or config.valid_split != "valid":
+        validation = patches.split(config.valid_split)
+        _check_classes(validation)
+        return training.cached(cache), validation.cached(cache), False
+    training, validation = hold_out(training.cached(cache), seed=config.seed)
+    log.info(
+        "%s has no split %r: %s of its training patches, a tenth, are held out for validation",
+        patches.path,
+        config.valid_split,
+        f"{len(validation):,}",
+    )
+    return training, validation, True
+
+
+def _check_classes(patches: PatchSet) -> None:
+    """Refuse missing labels and a missing class before the minutes of decoding and training."""
+    present = set(patches.labels.tolist())
+    if len(present) < 2:
+        split = patches.split_names[0] if patches.split_names else "data"
+        raise DataError(
+            f"{patches.path}: all {len(patches):,} patches of {split} have label {present.pop()}; "
+            "both classes are needed"
+        )

@@ -1,0 +1,47 @@
+"""Two processes that train together, refused, stopped and killed: both end every time, and the job goes on."""
+
+import signal
+from importlib.util import find_spec
+
+import pytest
+from filelock import FileLock
+from tests.jobs import Job, assert_same_training
+
+from sentinode import load_run
+from sentinode.training.watching import lock_of
+
+pytestmark = pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed")
+
+
+def test_two_processes_refused_stopped_and_killed_end_with_the_run_of_one(tmp_path, devices_runs):
+    out, foreign, taken = tmp_path / "run", tmp_path / "foreign", tmp_path / "taken"
+    foreign.mkdir()
+    (foreign / "of-somebody-else").touch()
+
+    # After the tenth and last step of an epoch: the others learn of it while they validate.
+    stop = {1: ("on_train_batch_end", 10, signal.SIGTERM)}
+    with FileLock(lock_of(taken)):
+        ended = Job({"all": [foreign, taken, out]}, processes=2, precision="auto", strikes=stop).end()
+    assert "not empty and not a run" in ended[0][1]
+    assert "another process trains there" in ended[0][1]
+    assert ended[1][1].count("refused: another process of this training was refused") == 2
+    for status, said in ended:
+        assert status == 1
+        assert "everything is saved, and the same command goes on" in said
+    assert f"{out}: stopped in epoch 1 after 9 of 10 steps" in ended[0][1]
+    assert not list(tmp_path.glob("taken/*"))
+
+    kill = {1: ("on_train_batch_end", 5, signal.SIGKILL)}
+    job = Job({"all": [out]}, processes=2, precision="auto", strikes=kill)
+    killed = job.members[1].wait(timeout=300)
+    (status, said), (_, unsaid) = job.end(within_s=60)
+    assert killed == -signal.SIGKILL, unsaid
+    assert status == 1, said
+    assert "another process was lost" in said
+
+    ended = Job({"all": [out]}, processes=2, precision="auto").end()
+    assert [status for status, _ in ended] == [0, 0], ended
+    run = load_run(out)
+    assert run.config["precision"]["speed_ratio"] > 0
+    assert run.config["environment"]["processes"] == 2
+    assert_same_training(run, devices_runs[1])
