@@ -1,0 +1,61 @@
+"""Where a training step goes: the operations of the classic network on TensorFlow, with the time that each takes.
+
+    python benchmarks/step.py [float32|bfloat16]
+
+Operations run side by side on the threads of the processor, so their times add up to more than the step.
+"""
+
+import collections
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+STEPS, BATCH_SIZE = 20, 32
+
+
+def main() -> None:
+    """Train under TensorFlow's profiler and print."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from sentinode.machine import keep_freed_memory
+
+    keep_freed_memory()
+    import numpy as np
+    import tensorflow as tf
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+    from sentinode import TrainConfig, build_model
+    from sentinode.training.commuting import relu_after_pooling
+    from sentinode.training.compiling import compile_model
+    from sentinode.training.precision import computing_in
+
+    precision = sys.argv[1] if len(sys.argv) > 1 else "float32"
+    x = np.random.default_rng(0).integers(0, 256, (STEPS * BATCH_SIZE, 96, 96, 3), dtype=np.uint8)
+    y = np.zeros((len(x), 1), np.float32)
+    model = build_model("cnn")
+    with computing_in(model, precision), relu_after_pooling(model), tempfile.TemporaryDirectory() as folder:
+        compile_model(model, TrainConfig(), STEPS)
+        model.fit(x, y, batch_size=BATCH_SIZE, verbose=0)
+        tf.profiler.experimental.start(folder)
+        model.fit(x, y, batch_size=BATCH_SIZE, verbose=0)
+        tf.profiler.experimental.stop()
+        space = xplane_pb2.XSpace()
+        space.ParseFromString(next(Path(folder).rglob("*.xplane.pb")).read_bytes())
+    spent: collections.Counter[str] = collections.Counter()
+    for plane in space.planes:
+        for line in plane.lines:
+            for event in line.events:
+                spent[plane.event_metadata[event.metadata_id].name] += event.duration_ps / 1e9 / STEPS
+    print(f"| {precision}, ms a step | operation |\n|---|---|")
+    for name, ms in spent.most_common(60):
+        if name == "multi_step_on_iterator":
+            print(f"| {ms:.1f} | the whole step |")
+        found = re.fullmatch(r"StatefulPartitionedCall/(.*):(\w+)", name)
+        if found and ms >= 0.2:
+            print(f"| {ms:.1f} | `{found[2]}` {found[1]} |")
+
+
+if __name__ == "__main__":
+    main()
