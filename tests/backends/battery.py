@@ -88,9 +88,10 @@ class Interrupting:
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Read, and interrupt once."""
         validation = self.patches.rows[self.patches.table["split"] == "valid"]
-        validating = bool(np.isin(rows, validation).any())
-        self.train_reads += not validating
-        if self.when == "after an epoch" and self.validated and not validating:
+        of_validation = bool(np.isin(rows, validation).any())
+        self.train_reads += not of_validation
+        validating = of_validation and self.train_reads > 0  # Before it, the examples for TensorBoard are read.
+        if self.when == "after an epoch" and self.validated and not of_validation:
             raise OSError("the drive is gone")
         self.validated |= validating
         stop = validating if self.when == "while validating" else self.train_reads == 3
