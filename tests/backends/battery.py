@@ -90,7 +90,8 @@ class Interrupting:
         validation = self.patches.rows[self.patches.table["split"] == "valid"]
         of_validation = bool(np.isin(rows, validation).any())
         self.train_reads += not of_validation
-        validating = of_validation and self.train_reads > 0  # Before it, the examples for TensorBoard are read.
+        # Before that, one batch may be read to make metrics with, and then the examples for TensorBoard.
+        validating = of_validation and self.train_reads > 1
         if self.when == "after an epoch" and self.validated and not of_validation:
             raise OSError("the drive is gone")
         self.validated |= validating
