@@ -21,12 +21,15 @@ from sentinode.models.build import initial_weights_from
 with initial_weights_from(3):
     model = keras.Sequential([
         keras.Input((96, 96, 3), dtype="uint8"), keras.layers.Rescaling(1 / 255),
-        keras.layers.Conv2D(4, 5, strides=4, activation="relu"), keras.layers.BatchNormalization(),
+        keras.layers.Conv2D(4, 5, strides=4, activation="relu"), keras.layers.MaxPooling2D(2),
+        keras.layers.BatchNormalization(),
         keras.layers.GlobalAveragePooling2D(), keras.layers.Dropout(0.5), keras.layers.Dense(1, activation="sigmoid"),
     ])
 patches = open_patches("pcam-mini")
 few = patches.select(range(0, len(patches), 5))
-config = TrainConfig(epochs=3, batch_size=16, optimizer="adam", learning_rate=0.001, checkpoint_minutes=0, seed=3)
+config = TrainConfig(
+    epochs=3, batch_size=16, optimizer="adam", learning_rate=0.001, checkpoint_minutes=0, seed=3, precision="bfloat16"
+)
 print("ready", flush=True)
 train(model, few, config, out=sys.argv[1])
 print("done", flush=True)

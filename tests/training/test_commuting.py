@@ -54,3 +54,19 @@ def test_other_activations_poolings_and_models_are_left_alone():
         assert model.layers[0].activation is keras.activations.tanh
         assert model.get_layer("then_mean").activation is keras.activations.relu
         assert not any("call" in vars(layer) for layer in (*model.layers, *functional.layers))
+
+
+def test_layers_that_are_used_twice_or_penalised_are_left_alone(mini):
+    conv, pool = layers.Conv2D(3, 3, activation="relu", padding="same"), layers.MaxPooling2D(2)
+    shared = keras.Sequential([keras.Input((12, 12, 3)), conv, pool, conv, pool])
+    penalised = keras.Sequential(
+        [
+            keras.Input((12, 12, 3)),
+            layers.Conv2D(2, 3, activation="relu", activity_regularizer="l1"),
+            layers.MaxPooling2D(2),
+        ]
+    )
+    for model in (shared, penalised):
+        with relu_after_pooling(model):
+            assert model.layers[0].activation is keras.activations.relu
+            assert not any("call" in vars(layer) for layer in model.layers)

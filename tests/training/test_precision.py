@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sentinode import TrainConfig, build_model, load_run, train
-from sentinode.errors import TrainingStopped
+from sentinode.errors import RunError, TrainingStopped
 from sentinode.training import loop
 from sentinode.training.precision import choose_precision, computing_in
 
@@ -93,3 +93,19 @@ def test_what_auto_has_decided_is_kept_and_not_measured_again(few, tmp_path, cap
         train(build_model("cnn"), few, config, out=tmp_path / "run")
     assert load_run(tmp_path / "run").precision == other
     assert "precision auto" not in caplog.text
+
+
+def test_a_trial_that_diverges_is_recorded_and_bfloat16_not_used(few):
+    chosen = choose_precision(build_model("cnn"), few, few, TrainConfig(precision="auto", learning_rate=1e8))
+    assert chosen["used"] == "float32"
+    assert chosen["valid_loss"]["bfloat16"] is None
+    json.dumps(chosen, allow_nan=False)
+
+
+def test_a_record_of_another_precision_is_refused(few, tmp_path):
+    run = train(build_model("mlp"), few, TrainConfig(epochs=1), out=tmp_path / "run")
+    content = json.loads((run.path / "config.json").read_text())
+    content["precision"]["used"] = "float8"
+    (run.path / "config.json").write_text(json.dumps(content))
+    with pytest.raises(RunError, match="float32 or bfloat16"):
+        _ = load_run(run.path).precision

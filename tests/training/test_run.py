@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from sentinode import SentinodeError, TrainConfig, build_model, load_run, predict, train
 from sentinode.errors import DataError, ModelError, RunError
+from sentinode.training.watching import lock_of
 
 JSONS = {"config.json", "model.json", "summary.json", "valid_predictions.csv.json"}
 WEIGHTS = {"best.weights.h5", "final.weights.h5", "model.keras"}
@@ -276,3 +277,10 @@ def test_a_model_without_probabilities_is_refused_before_anything_is_written(min
     with pytest.raises(ModelError, match="ends in"):
         train(model, mini, out=tmp_path / "run")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_directory_has_one_lock_by_whatever_path_it_is_reached(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "link").symlink_to("run")
+    monkeypatch.chdir(tmp_path / "run")
+    assert lock_of(Path()) == lock_of(tmp_path / "link") == lock_of(tmp_path / "run") == tmp_path / ".run.lock"

@@ -18,7 +18,8 @@ def relu_after_pooling(model: keras.Model) -> Iterator[None]:
     Parameters
     ----------
     model
-        A `keras.Sequential` with such pairs; any other is left alone. To be compiled, and compiled again afterwards.
+        A `keras.Sequential` with such pairs; any other is left alone, and so are layers that are used more than once or
+        whose outputs are penalised. To be compiled, and compiled again afterwards.
 
     Examples
     --------
@@ -34,9 +35,11 @@ def relu_after_pooling(model: keras.Model) -> Iterator[None]:
         (conv, pool)
         for conv, pool in zip(model.layers, model.layers[1:], strict=False)
         if isinstance(model, keras.Sequential)
-        and isinstance(conv, keras.layers.Conv2D)
-        and conv.activation is keras.activations.relu
+        and type(conv) is keras.layers.Conv2D
         and type(pool) is keras.layers.MaxPooling2D
+        and conv.activation is keras.activations.relu
+        and conv.activity_regularizer is None
+        and all(model.layers.count(layer) == 1 and len(layer._inbound_nodes) == 1 for layer in (conv, pool))
     ]
     for conv, pool in pairs:
         conv.activation = keras.activations.linear

@@ -46,7 +46,12 @@ class Run:
     @property
     def precision(self) -> str:
         """``"float32"`` or ``"bfloat16"``: what the training computed in."""
-        return str(self._read(CONFIG, "precision")["precision"]["used"])
+        used = self._read(CONFIG, "precision")["precision"]
+        if not isinstance(used, dict) or used.get("used") not in ("float32", "bfloat16"):
+            raise RunError(
+                f"{self.path / CONFIG}: precision is {used!r}, where float32 or bfloat16 is expected as used"
+            )
+        return str(used["used"])
 
     @cached_property
     def summary(self) -> dict[str, Any]:

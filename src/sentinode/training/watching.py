@@ -61,7 +61,8 @@ def lock_of(folder: Path) -> Path:
     >>> lock_of(Path("runs/first")).name
     '.first.lock'
     """
-    return folder.parent / f".{folder.name}.lock"
+    whole = folder.resolve()  # One directory has one lock, by whatever path it is reached.
+    return whole.parent / f".{whole.name}.lock"
 
 
 def _state(folder: Path) -> Literal["training", "stopped", "ended"]:
