@@ -28,7 +28,7 @@ with initial_weights_from(3):
 patches = open_patches("pcam-mini")
 few = patches.select(range(0, len(patches), 5))
 config = TrainConfig(
-    epochs=3, batch_size=16, optimizer="adam", learning_rate=0.001, checkpoint_minutes=0, seed=3, precision="bfloat16"
+    epochs=3, batch_size=16, optimizer="adam", learning_rate=0.001, checkpoint_minutes=0, seed=3, precision=sys.argv[2]
 )
 print("ready", flush=True)
 train(model, few, config, out=sys.argv[1])
@@ -41,7 +41,8 @@ class Trainer:
 
     def __init__(self, out: Path, backend: str = "tensorflow") -> None:
         self._child = subprocess.Popen(
-            [sys.executable, "-c", TRAINER, str(out)],
+            # PyTorch goes on to other last bits in bfloat16; see docs/log.md.
+            [sys.executable, "-c", TRAINER, str(out), "float32" if backend == "torch" else "bfloat16"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
