@@ -12,8 +12,7 @@ def relu_after_pooling(model: keras.Model) -> Iterator[None]:
     """Let pairs of a convolution with ReLU and a max pooling change places inside the block.
 
     The larger of two numbers after ReLU is ReLU of the larger one, so outputs and gradients stay the same; but after a
-    pooling of 4 × 4 there are sixteen times fewer values, and a step of the classic network is a tenth faster. The
-    model itself, its layers and weights stay as they are.
+    pooling of 4 × 4 there are sixteen times fewer values. The model itself, its layers and weights stay as they are.
 
     Parameters
     ----------

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -122,7 +123,8 @@ def train(
             return load_run(run)
         use_own_generators(model)
         if crew.largest(stage == "new"):
-            record.config["precision"] = choose_precision(model, training, validation, config)
+            precision = choose_precision(model, training, validation, config)
+            record = replace(record, config={**record.config, "precision": precision})
         compile_model(model, config, steps_per_epoch=len(Batches(training, config.batch_size)))
         first = fresh(model)
         with crew.in_turn():
