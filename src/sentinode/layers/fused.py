@@ -1,8 +1,7 @@
 """Batch normalisation in one operation of the backend, where it has one.
 
-`keras.ops` puts it together from means, differences and products: each a pass over the largest arrays of a training
-step, where one operation would do. TensorFlow and PyTorch each have a fused operation, also for bfloat16; on JAX the compiler
-fuses.
+`keras.ops` puts it together from means, differences and products, each a pass over the largest arrays of a training
+step. TensorFlow and PyTorch each have a fused operation, also for bfloat16; on JAX the compiler fuses.
 """
 
 from importlib import import_module
