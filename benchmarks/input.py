@@ -18,6 +18,7 @@ from sentinode import TrainConfig, build_model, open_patches
 from sentinode.data.batches import Batches
 from sentinode.machine import keep_freed_memory
 from sentinode.training.compiling import compile_model
+from sentinode.training.precision import computing_in
 
 BATCH_SIZE = 32
 
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("--patches", type=int, default=3200)
     parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
     arguments = parser.parse_args()
     keep_freed_memory()  # As the command line does.
     patches = open_patches(arguments.data, split="train").cached()
@@ -35,7 +37,15 @@ def main() -> None:
     pixels, labels = patches.read(), patches.labels.astype(np.float32)[:, None]
     batches = Batches(patches, BATCH_SIZE, seed=0)
     model = build_model("cnn")
-    compile_model(model, TrainConfig(), steps_per_epoch=len(batches))
+    with computing_in(model, arguments.precision):
+        compile_model(model, TrainConfig(), steps_per_epoch=len(batches))
+        measure(model, batches, pixels, labels, arguments)
+
+
+def measure(
+    model: keras.Model, batches: Batches, pixels: np.ndarray, labels: np.ndarray, arguments: argparse.Namespace
+) -> None:
+    """Train both ways in turn and print."""
 
     def from_cache() -> float:
         started = time.perf_counter()
@@ -57,10 +67,10 @@ def main() -> None:
     print("|---|---|---|---|---|")
     print(
         f"| {keras.backend.backend()} | {cache_s:.2f} | {memory_s:.2f} "
-        f"| {np.median(ratios):.3f} ({ratios.min():.3f}–{ratios.max():.3f}) | {len(patches) / cache_s:.0f} |"
+        f"| {np.median(ratios):.3f} ({ratios.min():.3f}–{ratios.max():.3f}) | {len(pixels) / cache_s:.0f} |"
     )
     print(
-        f"\n{len(patches):,} patches, {arguments.pairs} pairs, float32; {time.strftime('%Y-%m-%d')}; "
+        f"\n{len(pixels):,} patches, {arguments.pairs} pairs, {arguments.precision}; {time.strftime('%Y-%m-%d')}; "
         f"{os.cpu_count()} cores, {platform.machine()}; Keras {keras.__version__}"
     )
 

@@ -21,6 +21,7 @@ from sentinode.data.patchset import PatchSet
 from sentinode.errors import TrainingStopped
 from sentinode.models.build import initial_weights_from
 from sentinode.training.checkpoint import Checkpoint
+from sentinode.training.config import AUGMENTATIONS
 
 # Dropout is left out where steps are compared: each backend draws masks of its own.
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -123,7 +124,8 @@ def dropout_twice() -> list[list[float]]:
 
 def interrupted(patches: PatchSet, mine: Path) -> list[tuple[int, int]]:
     """Train without interruption, then with three; return epoch and step of the checkpoints of the latter."""
-    config = TrainConfig(epochs=3, batch_size=4, optimizer="adam", metrics=("accuracy", "auc"), seed=3)
+    random: dict[str, Any] = {"augment": AUGMENTATIONS, "ema": 0.9}
+    config = TrainConfig(epochs=3, batch_size=4, optimizer="adam", metrics=("accuracy", "auc"), seed=3, **random)
     train(random_network(), patches, config, out=mine / "whole")
     places = []
     for when in INTERRUPTIONS:

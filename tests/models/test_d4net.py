@@ -46,25 +46,6 @@ def test_a_logit_depends_on_the_whole_patch_and_nothing_is_padded(size):
     assert field + (positions - 1) * jump == 96
 
 
-def test_a_scan_of_a_region_says_what_its_patches_say(network, mini):
-    pixels = mini.read(range(4))
-    region = np.concatenate([np.concatenate(pair, axis=1) for pair in (pixels[:2], pixels[2:])], axis=0)
-    maps = keras.Model(network.inputs[0], network.get_layer("relu_7").output)
-    # The layers take any size; the graph was made for a patch.
-    x = region[None]
-    for layer in maps.layers[1:]:
-        x = layer(x)
-    pooled = keras.ops.average_pool(x, 4, strides=1, padding="valid")
-    for layer in network.layers[-3:]:
-        pooled = layer(pooled, training=False) if layer.name == "dropout" else layer(pooled)
-    scanned = keras.ops.convert_to_numpy(pooled)[0, :, :, 0]
-    assert scanned.shape == (13, 13)
-    places = [(row, column) for row in range(0, 13, 4) for column in range(0, 13, 4)]
-    cut = np.stack([region[8 * row : 8 * row + 96, 8 * column : 8 * column + 96] for row, column in places])
-    alone = network.predict_on_batch(cut)[:, 0]
-    np.testing.assert_allclose([scanned[place] for place in places], alone, atol=1e-4)
-
-
 def test_it_is_trained_saved_and_loaded_like_any_other(mini, tmp_path):
     few = mini.select(range(0, len(mini), 20))
     config = TrainConfig(epochs=1, optimizer="adamw", learning_rate=0.003, precision="bfloat16")

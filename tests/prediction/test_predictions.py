@@ -56,13 +56,13 @@ def test_predictions_are_in_the_order_of_the_patches(tiny_run, test_part):
     found = predict(tiny_run, test_part)
     assert found.table["id"].tolist() == test_part.table["id"].tolist()
     assert found.labels.tolist() == test_part.labels.tolist()
-    assert np.array_equal(found.table["logit"], predict_logits(tiny_run.model, test_part))
+    assert np.array_equal(found.table["logit"], predict_logits(tiny_run.model, test_part) / tiny_run.temperature)
     turned = predict(tiny_run, test_part.select(range(len(test_part))[::-1]))
     assert turned.table["logit"].to_numpy()[::-1] == pytest.approx(found.table["logit"].to_numpy(), abs=1e-6)
 
 
 def test_the_probability_is_the_sigmoid_of_the_logit_and_the_models_own(tiny_run, test_part):
-    table = predict(tiny_run, test_part).table
+    table = predict(tiny_run.model, test_part).table
     assert table["probability"].dtype == table["logit"].dtype == np.float64
     assert np.array_equal(table["probability"], expit(table["logit"]))
     assert table["probability"].to_numpy() == pytest.approx(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sentinode import TrainConfig
 from sentinode.cli.main import build_parser
 from sentinode.errors import ConfigError
+from sentinode.training.config import AUGMENTATIONS
 
 FIELDS = fields(TrainConfig)
 NUMBERS = [setting for setting in FIELDS if {"at_least", "above"} & set(setting.metadata)]
@@ -106,9 +107,26 @@ def test_a_class_weight_that_is_not_two_numbers_is_refused(value):
     assert repr(value) in message
 
 
-@pytest.mark.parametrize("settings", [{}, {"schedule": "linear"}])
-def test_a_warm_up_needs_the_cosine(settings):
-    assert "warmup_epochs needs schedule 'cosine'" in refusal(warmup_epochs=1, **settings)
+def test_a_warm_up_needs_a_schedule():
+    assert "warmup_epochs needs schedule 'cosine' or 'linear'" in refusal(warmup_epochs=1)
+
+
+@pytest.mark.parametrize("names", [("stain", "stain"), ("colour",)])
+def test_augmentations_are_named_once_and_exist(names):
+    assert "augment" in refusal(augment=names)
+
+
+def test_the_augmentations_of_the_settings_are_those_of_the_layers():
+    from sentinode.layers.augmentation import AUGMENTATIONS as LAYERS
+
+    assert tuple(LAYERS) == AUGMENTATIONS
+
+
+def test_a_run_of_before_a_setting_was_there_had_its_default():
+    before = TrainConfig().to_json()
+    del before["ema"]
+    assert TrainConfig().differences(before) == []
+    assert TrainConfig(ema=0.9).differences(before) == ["ema 0.0, now 0.9"]
 
 
 @pytest.mark.parametrize("warmup", [3, 3.5])
@@ -147,7 +165,7 @@ def test_settings_come_back_from_json_as_they_were(values):
 
 
 def test_an_unknown_setting_is_refused():
-    with pytest.raises(ConfigError, match="unknown settings: colour, size; this version knows batch_size"):
+    with pytest.raises(ConfigError, match="unknown settings: colour, size; this version knows augment"):
         TrainConfig.from_json({"epochs": 2, "size": 1, "colour": "red"})
 
 

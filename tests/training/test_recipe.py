@@ -142,6 +142,25 @@ def test_a_warm_up_rises_from_zero_to_the_rate():
     assert rate_at(model, 40) == pytest.approx(0, abs=1e-7)
 
 
+def test_a_linear_rate_rises_to_the_top_and_falls_to_zero():
+    model = compiled(schedule="linear", warmup_epochs=1, epochs=4, learning_rate=0.2)
+    assert rate_at(model, 0) == 0
+    assert rate_at(model, STEPS / 2) == pytest.approx(0.1)
+    assert rate_at(model, STEPS) == pytest.approx(0.2)
+    assert rate_at(model, 2.5 * STEPS) == pytest.approx(0.1)
+    assert rate_at(model, 4 * STEPS) == pytest.approx(0, abs=1e-7)
+
+
+def test_biases_do_not_decay():
+    model = compiled(optimizer="sgd", weight_decay=0.5, learning_rate=1.0, momentum=0.0)
+    model.optimizer.build(model.trainable_variables)
+    for weight in model.trainable_variables:
+        weight.assign(keras.ops.ones_like(weight))
+    model.optimizer.apply([keras.ops.zeros_like(weight) for weight in model.trainable_variables])
+    for weight in model.trainable_variables:
+        assert float(keras.ops.max(weight)) == pytest.approx(1.0 if len(weight.shape) == 1 else 0.5)
+
+
 def test_a_focal_loss_turns_from_easy_patches():
     model = compiled(loss="focal")
     easy, hard = loss_of(model, [[1]], [[0.9]]), loss_of(model, [[1]], [[0.1]])

@@ -53,12 +53,13 @@ def add_setting(group: Any, setting: Field[Any]) -> None:
     """Turn one field of `TrainConfig` into one option."""
     flag = setting.metadata.get("flag") or "--" + setting.name.replace("_", "-")
     about: dict[str, Any] = {"dest": setting.name, "default": setting.default}
-    shown = ",".join(setting.default) if isinstance(setting.default, tuple) else setting.default
+    shown = (",".join(setting.default) or "none") if isinstance(setting.default, tuple) else setting.default
     about["help"] = f"{setting.metadata['help']} (default: {shown})"
     if setting.type is bool:
         about["action"] = argparse.BooleanOptionalAction
     elif isinstance(setting.default, tuple):
-        about |= {"type": lambda text: tuple(text.split(",")), "metavar": "A,B"}
+        about |= {"type": lambda text: () if text == "none" else tuple(text.split(",")), "metavar": "A,B"}
+        about["help"] = f"{setting.metadata['help']}: {', '.join(setting.metadata['choices'])} (default: {shown})"
     else:
         about |= {"type": setting.type, "choices": setting.metadata.get("choices")}
         if not about["choices"]:

@@ -25,7 +25,8 @@ def predict(model: Any, patches: PatchSet, made_by: Mapping[str, Any] | None = N
     Parameters
     ----------
     model
-        A `keras.Model` that ends in ``Dense(1, "sigmoid")`` or ``Dense(2, "softmax")``, or a `Run`.
+        A `keras.Model` that ends in ``Dense(1, "sigmoid")`` or ``Dense(2, "softmax")``, or a `Run`, whose log-odds are
+        divided by its temperature.
     patches
         Cached or not.
     made_by
@@ -48,11 +49,12 @@ def predict(model: Any, patches: PatchSet, made_by: Mapping[str, Any] | None = N
     >>> len(predict(build_model("cnn"), patches))
     4
     """
+    temperature = 1.0
     if not isinstance(model, keras.Model):
-        made_by = {**model.identity, **(made_by or {})}
+        made_by, temperature = {**model.identity, **(made_by or {})}, model.temperature
         model = model.model
     about = {"data": patches.path, "patches": len(patches), **(made_by or {})}
-    return Predictions.from_logits(patches.table, predict_logits(model, patches), about)
+    return Predictions.from_logits(patches.table, predict_logits(model, patches) / temperature, about)
 
 
 def predict_logits(model: keras.Model, patches: PatchSet) -> np.ndarray:

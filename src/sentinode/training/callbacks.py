@@ -18,6 +18,7 @@ from sentinode.data.batches import Batches
 from sentinode.errors import RunError, TrainingStopped
 from sentinode.progress import Advance
 from sentinode.storage import whole_file
+from sentinode.training.averaging import averaged_weights
 from sentinode.training.checkpoint import Checkpoint, read_variables, write_variables
 from sentinode.training.stopping import StopRequest
 from sentinode.training.tensorboard import EventWriter
@@ -151,6 +152,8 @@ class BestWeights(keras.callbacks.Callback):
     ----------
     path
         A ``.weights.h5`` file.
+    network
+        What is trained, without augmentation.
     twin
         The same architecture, not compiled, so that the optimiser's state does not go into the file.
     history
@@ -159,14 +162,16 @@ class BestWeights(keras.callbacks.Callback):
         Stop after so many epochs without a better one; 0 never.
     """
 
-    def __init__(self, path: Path, twin: keras.Model, history: History, patience: int) -> None:
+    def __init__(self, path: Path, network: keras.Model, twin: keras.Model, history: History, patience: int) -> None:
         super().__init__()
-        self._path, self._twin, self._history, self._patience = path, twin, history, patience
+        self._path, self._network, self._twin = path, network, twin
+        self._history, self._patience = history, patience
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Save when this epoch is the best so far."""
         if best_epoch(self._history.rows) == epoch + 1:
-            self._twin.set_weights(self.model.get_weights())
+            with averaged_weights(self.model):
+                self._twin.set_weights(self._network.get_weights())
             save_weights(self._twin, self._path)
         if past_its_best(self._history.rows, self._patience):
             self.model.stop_training = True

@@ -35,8 +35,14 @@ def compile_model(model: keras.Model, config: TrainConfig, steps_per_epoch: int)
     >>> model.loss
     'binary_crossentropy'
     """
+    optimizer = _optimizer(config, steps_per_epoch)
+    if config.weight_decay:
+        # Drawing biases and scales of a normalisation towards zero does not make a network simpler.
+        optimizer.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if len(v.shape) < 2])
+    # The mean of the weights stays beside them, where Keras would put it in their place at the end of every `fit`.
+    optimizer.finalize_variable_values = lambda variables: None
     model.compile(
-        optimizer=_optimizer(config, steps_per_epoch),
+        optimizer=optimizer,
         loss=_loss(config, output_count(model)),
         metrics=[name if name == "accuracy" else keras.metrics.AUC(name="auc") for name in config.metrics],
     )
@@ -61,6 +67,8 @@ def _optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.optimizers.Op
         "learning_rate": _learning_rate(config, steps_per_epoch),
         "weight_decay": config.weight_decay or None,
         "name": config.optimizer,  # Keras would number it through the life of the process.
+        "use_ema": bool(config.ema),
+        "ema_momentum": config.ema or 0.99,
     }
     if config.optimizer == "sgd":
         return keras.optimizers.SGD(momentum=config.momentum, nesterov=config.nesterov, **common)
@@ -74,16 +82,46 @@ def _optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.optimizers.Op
 
 def _learning_rate(config: TrainConfig, steps_per_epoch: int) -> Any:
     steps = config.epochs * steps_per_epoch
+    warmup = round(config.warmup_epochs * steps_per_epoch)
     if config.schedule == "linear":
-        return keras.optimizers.schedules.PolynomialDecay(config.learning_rate, steps, end_learning_rate=0.0)
+        return UpAndDown(config.learning_rate, warmup, steps)
     if config.schedule == "cosine":
-        warmup = round(config.warmup_epochs * steps_per_epoch)
         if not warmup:
             return keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
         return keras.optimizers.schedules.CosineDecay(
             0.0, steps - warmup, warmup_target=config.learning_rate, warmup_steps=warmup
         )
     return config.learning_rate
+
+
+class UpAndDown(keras.optimizers.schedules.LearningRateSchedule):
+    """A rate that rises evenly from zero and then falls evenly back to zero.
+
+    Parameters
+    ----------
+    largest
+        The rate at the top.
+    warmup, steps
+        Steps until the top, and in all.
+
+    Examples
+    --------
+    >>> [round(float(UpAndDown(1.0, 2, 6)(step)), 2) for step in range(6)]
+    [0.0, 0.5, 1.0, 0.75, 0.5, 0.25]
+    """
+
+    def __init__(self, largest: float, warmup: int, steps: int) -> None:
+        self.largest, self.warmup, self.steps = largest, warmup, steps
+
+    def __call__(self, step: Any) -> Any:
+        """Return the rate of a step, counted from 0."""
+        step = keras.ops.cast(step, "float32")
+        falling = (self.steps - step) / (self.steps - self.warmup)
+        return self.largest * keras.ops.minimum(step / self.warmup, falling) if self.warmup else self.largest * falling
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {"largest": self.largest, "warmup": self.warmup, "steps": self.steps}
 
 
 def logit_loss(config: TrainConfig, outputs: int) -> keras.losses.Loss:

@@ -12,6 +12,8 @@ OPTIMIZERS = ("sgd", "adam", "adamw", "nadam", "rmsprop")
 SCHEDULES = ("constant", "cosine", "linear")
 LOSSES = ("crossentropy", "focal")
 METRICS = ("accuracy", "auc")
+# Of `layers.augmentation`, which needs Keras; this module does without.
+AUGMENTATIONS = ("symmetry", "placement", "focus", "stain", "cover")
 PRECISIONS = ("float32", "bfloat16", "auto")
 
 
@@ -42,9 +44,19 @@ class TrainConfig:
     learning_rate: float = _setting(0.01, "size of a step, at its largest", above=0)
     momentum: float = _setting(0.95, "part of the last step that is kept (sgd and rmsprop)", at_least=0, below=1)
     nesterov: bool = _setting(False, "look ahead before the gradient is taken (sgd)")
-    weight_decay: float = _setting(0.0, "part of each weight that is taken off a step, times the rate", at_least=0)
+    weight_decay: float = _setting(
+        0.0, "part of each weight that is taken off a step, times the rate; biases are left alone", at_least=0
+    )
     schedule: str = _setting("constant", "course of the learning rate; the others end at zero", choices=SCHEDULES)
-    warmup_epochs: float = _setting(0.0, "epochs over which the rate rises from zero (cosine)", at_least=0)
+    warmup_epochs: float = _setting(0.0, "epochs over which the rate rises from zero (cosine and linear)", at_least=0)
+    ema: float = _setting(
+        0.0,
+        "keep a running mean of the weights, to validate and to save: the part that stays at every step, such as 0.998",
+        at_least=0,
+        below=1,
+    )
+    augment: tuple[str, ...] = _setting((), "change patches at random in training", choices=AUGMENTATIONS)
+    augment_strength: float = _setting(1.0, "how far they are changed", above=0)
     loss: str = _setting("crossentropy", "binary for a sigmoid, categorical for a softmax", choices=LOSSES)
     label_smoothing: float = _setting(0.0, "how far targets are moved towards one half", at_least=0, below=1)
     metrics: tuple[str, ...] = _setting(("accuracy",), "measured while training", choices=METRICS)
@@ -63,17 +75,19 @@ class TrainConfig:
     )
 
     def __post_init__(self) -> None:
-        if isinstance(self.metrics, list):
-            object.__setattr__(self, "metrics", tuple(self.metrics))
+        for name in ("metrics", "augment"):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         for setting in fields(self):
             _check_type(setting, getattr(self, setting.name))
-            _check_value(setting.name, getattr(self, setting.name), setting.metadata)
+            _check_value(setting.name, getattr(self, setting.name), setting.default, setting.metadata)
         if self.train_split == self.valid_split:
             raise ConfigError(f"train_split and valid_split are both {self.train_split!r}; validate on other patches")
-        if len(set(self.metrics)) < len(self.metrics):
-            raise ConfigError(f"metrics names one twice: {', '.join(self.metrics)}")
-        if self.warmup_epochs and self.schedule != "cosine":
-            raise ConfigError(f"warmup_epochs needs schedule 'cosine'; got {self.schedule!r}")
+        for name, values in (("metrics", self.metrics), ("augment", self.augment)):
+            if len(set(values)) < len(values):
+                raise ConfigError(f"{name} names one twice: {', '.join(values)}")
+        if self.warmup_epochs and self.schedule == "constant":
+            raise ConfigError("warmup_epochs needs schedule 'cosine' or 'linear'; got 'constant'")
         if self.warmup_epochs >= self.epochs:
             raise ConfigError(f"warmup_epochs must be less than epochs ({self.epochs}); got {self.warmup_epochs:g}")
         self.class_weights((1, 1))
@@ -109,12 +123,13 @@ class TrainConfig:
         ['epochs 3, now 10']
         """
         now = self.to_json()
+        before = {**TrainConfig().to_json(), **before}  # A setting that came later is off by default.
         binding = [setting.name for setting in fields(self) if not setting.metadata.get("may_change")]
-        return [f"{name} {before.get(name)!r}, now {now[name]!r}" for name in binding if before.get(name) != now[name]]
+        return [f"{name} {before[name]!r}, now {now[name]!r}" for name in binding if before[name] != now[name]]
 
     def to_json(self) -> dict[str, Any]:
         """Return all settings as plain values."""
-        return {**asdict(self), "metrics": list(self.metrics)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> "TrainConfig":
@@ -129,7 +144,7 @@ class TrainConfig:
         unknown = sorted(set(settings) - known)
         if unknown:
             raise ConfigError(f"unknown settings: {', '.join(unknown)}; this version knows {', '.join(sorted(known))}")
-        return cls(**{**settings, "metrics": tuple(settings.get("metrics", ("accuracy",)))})
+        return cls(**settings)
 
 
 def _check_type(setting: Field[Any], value: Any) -> None:
@@ -142,9 +157,9 @@ def _check_type(setting: Field[Any], value: Any) -> None:
         raise ConfigError(f"{setting.name} must be {words[kind]}; got {value!r}")
 
 
-def _check_value(name: str, value: Any, about: Any) -> None:
+def _check_value(name: str, value: Any, default: Any, about: Any) -> None:
     values = value if isinstance(value, tuple) else (value,)
-    if "choices" in about and not (values and set(values) <= set(about["choices"])):
+    if "choices" in about and not ((values or not default) and set(values) <= set(about["choices"])):
         got = ", ".join(map(repr, values)) or "nothing"
         raise ConfigError(f"{name} must be one of {', '.join(about['choices'])}; got {got}")
     bounds = {

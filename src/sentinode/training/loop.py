@@ -15,16 +15,21 @@ import pandas as pd
 from sentinode.data.batches import Batches
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import RunError, TrainingStopped
+from sentinode.layers.augmentation import augmented
+from sentinode.metrics.calibration import fit_temperature
 from sentinode.metrics.operating import youden_threshold
 from sentinode.metrics.ranking import roc_curve
 from sentinode.models.backend import tensorflow_left_out
+from sentinode.models.build import initial_weights_from
 from sentinode.models.generators import use_own_generators
 from sentinode.models.loading import model_from_file
 from sentinode.plots.learning import draw_learning_curves
 from sentinode.prediction.logits import check_last_layer
-from sentinode.prediction.predict import predict
+from sentinode.prediction.predict import predict_logits
+from sentinode.prediction.predictions import Predictions
 from sentinode.progress import progress_bar
 from sentinode.storage import remove_leftovers, whole_file, write_json
+from sentinode.training.averaging import averaged_weights
 from sentinode.training.callbacks import (
     BestWeights,
     Checkpoints,
@@ -125,8 +130,10 @@ def train(
         if crew.largest(stage == "new"):
             precision = choose_precision(model, training, validation, config)
             record = replace(record, config={**record.config, "precision": precision})
-        compile_model(model, config, steps_per_epoch=len(Batches(training, config.batch_size)))
-        first = fresh(model)
+        with initial_weights_from(config.seed):
+            learner = augmented(model, config.augment, config.augment_strength)
+        compile_model(learner, config, steps_per_epoch=len(Batches(training, config.batch_size)))
+        first = fresh(learner)
         with crew.in_turn():
             if stage == "new" or folder != run:
                 write_record(folder, record, training, validation if made else None)
@@ -138,9 +145,9 @@ def train(
             log.info("%s: going on in epoch %d after %d steps", run, start.epoch + 1, start.batch)
         with computing_in(model, Run(run).precision), relu_after_pooling(model), stop_requests() as request:
             if start.batch:
-                _make_metrics(model, training, crew)
-            write_variables(model, start.arrays, run / CHECKPOINT, metrics=False)
-            rows, duration_s = _fit(model, training, validation, config, folder, start, request, crew)
+                _make_metrics(learner, training, crew)
+            write_variables(learner, start.arrays, run / CHECKPOINT, metrics=False)
+            rows, duration_s = _fit(learner, model, training, validation, config, folder, start, request, crew)
         with crew.in_turn(), undistributed():
             return _finish(folder, validation, rows, duration_s) if folder == run else load_run(run)
 
@@ -160,6 +167,7 @@ def _folder(run: Path, crew: Crew) -> Iterator[Path]:
 
 
 def _fit(
+    learner: keras.Model,
     model: keras.Model,
     training: PatchSet,
     validation: PatchSet,
@@ -169,7 +177,10 @@ def _fit(
     request: StopRequest,
     crew: Crew,
 ) -> tuple[list[dict[str, float]], float]:
-    """Train from `start` to the end; return the history and the seconds it took in all."""
+    """Train from `start` to the end; return the history and the seconds it took in all.
+
+    `learner` is the model, or wraps it in random changes of its patches.
+    """
     outputs, size = output_count(model), config.batch_size
     steps = len(Batches(training, size))
     with undistributed():
@@ -192,7 +203,7 @@ def _fit(
             validation_pass,
             history,
             Examples(examples, validation, validation_pass, config.seed),
-            BestWeights(folder / WEIGHTS["best"], twin, history, config.early_stopping),
+            BestWeights(folder / WEIGHTS["best"], model, twin, history, config.early_stopping),
             checkpoints,
             ProgressBar(advance, len(training), size, start.batch),
         ]
@@ -201,7 +212,7 @@ def _fit(
         for epoch, until, skip in ((start.epoch, first, start.batch), (first, config.epochs, 0)):
             if epoch < until and not past_its_best(history.rows, config.early_stopping):
                 batches = Batches(training, size, outputs, config.seed, epoch, skip, crew)
-                model.fit(
+                learner.fit(
                     batches,
                     initial_epoch=epoch,
                     epochs=until,
@@ -210,7 +221,9 @@ def _fit(
                     callbacks=[EpochOrder(batches), OnePatchOnce(batches), *callbacks],
                     verbose=0,
                 )
-        twin.set_weights(model.get_weights())
+        with averaged_weights(learner):
+            twin.set_weights(model.get_weights())
+        model.set_weights(twin.get_weights())
         save_weights(twin, folder / WEIGHTS["final"])
         return history.rows, checkpoints.duration_s
 
@@ -228,13 +241,18 @@ def _finish(folder: Path, validation: PatchSet, rows: list[dict[str, float]], du
         best_model.save(beside)
     history = pd.DataFrame(rows)
     draw_learning_curves(history, best_epoch(rows), folder / "curves.png")
-    predictions = predict(best_model, validation, {"model": str(folder), "fingerprint": validation.fingerprint})
+    logits = predict_logits(best_model, validation)
+    temperature = fit_temperature(validation.labels, logits)
+    about = {"data": validation.path, "patches": len(validation), "fingerprint": validation.fingerprint}
+    made_by = {**about, "model": str(folder), "temperature": temperature}
+    predictions = Predictions.from_logits(validation.table, logits / temperature, made_by)
     predictions.write(folder / "valid_predictions.csv")
     probabilities = predictions.table["probability"]
     summary = {
         "best_epoch": best_epoch(rows),
         "epochs": len(history),
         "duration_s": round(duration_s, 2),
+        "temperature": temperature,
         "valid_auc": roc_curve(predictions.labels, probabilities).auc,
         "threshold": youden_threshold(predictions.labels, probabilities),
         "threshold_rule": "largest sensitivity + specificity on the validation patches (Youden)",

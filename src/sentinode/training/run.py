@@ -55,18 +55,27 @@ class Run:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """What ``summary.json`` holds: best epoch, threshold, duration."""
-        return self._read(SUMMARY, "best_epoch", "threshold")
+        """What ``summary.json`` holds: best epoch, temperature, threshold, duration."""
+        return self._read(SUMMARY, "best_epoch", "temperature", "threshold")
 
     @property
     def threshold(self) -> float:
         """The probability from which a patch is called tumour, chosen on validation data."""
+        return self._number("threshold")
+
+    @property
+    def temperature(self) -> float:
+        """What log-odds are divided by to become calibrated, fitted on validation data."""
+        temperature = self._number("temperature")
+        if not 0 < temperature < float("inf"):
+            raise RunError(f"{self.path / SUMMARY}: temperature is {temperature}, where a number above 0 is expected")
+        return temperature
+
+    def _number(self, name: str) -> float:
         try:
-            return float(self.summary["threshold"])
+            return float(self.summary[name])
         except (TypeError, ValueError) as error:
-            raise RunError(
-                f"{self.path / SUMMARY}: threshold is {self.summary['threshold']!r}, not a number"
-            ) from error
+            raise RunError(f"{self.path / SUMMARY}: {name} is {self.summary[name]!r}, not a number") from error
 
     def fingerprint(self, part: str) -> str:
         """Return the fingerprint of the run's own ``"train"`` or ``"valid"`` patches."""
@@ -92,7 +101,8 @@ class Run:
     def identity(self) -> dict[str, Any]:
         """What predictions remember of the run."""
         weights = hashlib.sha256((self.path / WEIGHTS["best"]).read_bytes()).hexdigest()
-        return {"model": str(self.path), "weights_sha256": weights, "threshold": self.threshold}
+        numbers = {"temperature": self.temperature, "threshold": self.threshold}
+        return {"model": str(self.path), "weights_sha256": weights, **numbers}
 
     def load_model(self, weights: str = "best") -> keras.Model:
         """Build the network from ``model.json`` and load weights into it.

@@ -12,6 +12,7 @@ from sentinode.data.patchset import PatchSet
 from sentinode.metrics.ranking import roc_curve
 from sentinode.models.backend import no_word_of_retracing
 from sentinode.prediction.logits import logit_model, probability, tumour_logit
+from sentinode.training.averaging import averaged_weights
 from sentinode.training.compiling import logit_loss, output_count
 from sentinode.training.config import TrainConfig
 from sentinode.training.devices import Crew
@@ -27,7 +28,7 @@ class Validation(keras.callbacks.Callback):
     Parameters
     ----------
     model
-        That is trained.
+        That is trained, without augmentation.
     patches
         The validation split.
     config
@@ -51,14 +52,15 @@ class Validation(keras.callbacks.Callback):
         if keras.distribution.distribution() is not None:
             self._network = keras.Model(self._network.inputs, _Everywhere(dtype="float32")(self._network.outputs[0]))
         self._batches = Batches(patches, config.batch_size, outputs=0, share=Crew.now())
+        self._trained_last = model.layers[-1]
         self._labels, self._targets = patches.labels, targets(patches, outputs)
         self._loss, self._relay = logit_loss(config, outputs), _Relay(watchers)
         self.probabilities = np.empty(0)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Add ``val_accuracy``, ``val_auc`` and ``val_loss``; comes before the callbacks that use them."""
-        self._last.set_weights(self.model.layers[-1].get_weights())
-        with no_word_of_retracing():
+        with averaged_weights(self.model), no_word_of_retracing():
+            self._last.set_weights(self._trained_last.get_weights())
             logits = self._network.predict(self._batches, callbacks=[self._relay], verbose=0)
         logits = logits[: len(self._labels)]  # A last batch that was repeated for all devices comes last.
         tumour = tumour_logit(logits)

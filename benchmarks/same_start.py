@@ -1,0 +1,89 @@
+"""The classic network trained by Keras alone and by Sentinode from the same initial weights: AUC of both.
+
+    python benchmarks/same_start.py pcam-small.zip
+
+Keras alone: `fit` on arrays in memory, in batches that Keras shuffles, and the weights of the epoch with the lowest
+validation loss, as the classic recipe does it. Sentinode: `train`, from the same weights. The order of the patches
+differs, so the two end apart by what an order is worth; as a measure of that, Keras trains once more in another order.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from sentinode import TrainConfig, build_model, open_patches, train
+from sentinode.data.patchset import PatchSet
+from sentinode.machine import keep_freed_memory
+from sentinode.training.compiling import compile_model
+
+
+def main() -> None:
+    """Train with every seed and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=3)
+    arguments = parser.parse_args()
+    keep_freed_memory()  # As the command line does.
+    patches = open_patches(arguments.data)
+    config = TrainConfig(epochs=arguments.epochs)
+    print("| seed | Keras | Keras, another order | Sentinode |\n|---|---|---|---|")
+    rows = []
+    for seed in range(arguments.seeds):
+        keras.utils.set_random_seed(seed)
+        model = build_model("cnn")
+        first = model.get_weights()
+        row = [keras_alone(model, first, patches, config, order=seed + 1000 * again) for again in (0, 1)]
+        model.set_weights(first)
+        with tempfile.TemporaryDirectory() as folder:
+            run = train(model, patches, TrainConfig(epochs=config.epochs, seed=seed), out=Path(folder) / "run")
+            row.append(run.summary["valid_auc"])
+        rows.append(row)
+        print(f"| {seed} | " + " | ".join(f"{auc:.3f}" for auc in row) + " |", flush=True)
+    columns = np.array(rows).T
+    print("| mean ± sd | " + " | ".join(f"{column.mean():.3f} ± {column.std(ddof=1):.3f}" for column in columns) + " |")
+    for name, difference in (
+        ("Sentinode − Keras (mean of its two orders)", columns[2] - columns[:2].mean(axis=0)),
+        ("Keras, another order − Keras", columns[1] - columns[0]),
+    ):
+        error = statistics.stdev(difference) / len(difference) ** 0.5
+        print(f"\n{name}: {difference.mean():+.4f}, standard error {error:.4f}")
+    print(f"\n{time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores, {platform.machine()}; {keras.backend.backend()}")
+
+
+def keras_alone(
+    model: keras.Model, first: list[np.ndarray], patches: PatchSet, config: TrainConfig, order: int
+) -> float:
+    """Train by `fit` on arrays from these weights; return the AUC of the best epoch on the validation patches."""
+    training, validation = (patches.split(name).cached() for name in ("train", "valid"))
+    keras.utils.set_random_seed(order)
+    model.set_weights(first)
+    compile_model(model, config, steps_per_epoch=-(-len(training) // config.batch_size))
+    x, y = (part.read() for part in (training, validation))
+    labels = [part.labels.astype(np.float32)[:, None] for part in (training, validation)]
+    with tempfile.TemporaryDirectory() as folder:
+        best = f"{folder}/best.weights.h5"
+        keep = keras.callbacks.ModelCheckpoint(best, save_best_only=True, save_weights_only=True)
+        model.fit(
+            x,
+            labels[0],
+            batch_size=config.batch_size,
+            epochs=config.epochs,
+            validation_data=(y, labels[1]),
+            callbacks=[keep],
+            verbose=0,
+        )
+        model.load_weights(best)
+    return float(roc_auc_score(validation.labels, model.predict(y, batch_size=128, verbose=0)[:, 0]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Temperature and calibration error: found where they are known, and refused where they cannot be."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import expit
+
+from sentinode.errors import DataError
+from sentinode.metrics.calibration import expected_calibration_error, fit_temperature, reliability
+
+
+def drawn(count: int, seed: int, temperature: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels, and log-odds that are `temperature` times what is true of them."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 2, count)
+    return (rng.random(count) < expit(logits)).astype(int), logits * temperature
+
+
+@pytest.mark.parametrize("temperature", [0.25, 1.0, 3.0])
+def test_the_temperature_that_was_put_in_is_found(temperature):
+    labels, logits = drawn(40_000, 1, temperature)
+    assert fit_temperature(labels, logits) == pytest.approx(temperature, rel=0.05)
+
+
+def test_labels_that_follow_the_logits_always_give_the_smallest_temperature():
+    assert fit_temperature([0, 0, 1, 1], [-2, -1, 1, 2]) == pytest.approx(1 / 64, rel=1e-3)
+
+
+def test_logits_that_say_nothing_give_a_temperature_that_is_finite():
+    assert fit_temperature([0, 1, 0, 1], [3, 3, -3, -3]) == pytest.approx(64, rel=1e-3)
+
+
+@given(st.integers(1, 40), st.integers(1, 20), st.integers(0, 99))
+def test_bins_hold_every_patch_once_and_differ_by_one(count, bins, seed):
+    labels, logits = drawn(count, seed)
+    found = reliability(labels, expit(logits), bins)
+    sizes = [each.patches for each in found]
+    assert sum(sizes) == count
+    assert max(sizes) - min(sizes) <= 1
+    assert sum(each.patches * each.frequency for each in found) == pytest.approx(labels.sum())
+
+
+def test_perfect_probabilities_have_no_error_on_average_where_the_plain_one_is_far_from_none():
+    plain, debiased = [], []
+    for seed in range(200):
+        labels, logits = drawn(600, seed)
+        found = reliability(labels, expit(logits))
+        plain.append(sum(each.patches * abs(each.frequency - each.probability) for each in found) / 600)
+        debiased.append(expected_calibration_error(labels, expit(logits)))
+    assert np.mean(plain) > 0.03
+    assert abs(np.mean(debiased)) < 0.3 * np.mean(plain)
+
+
+def test_an_error_that_is_there_is_found():
+    labels, logits = drawn(20_000, 3)
+    wrong = np.clip(expit(logits) + 0.1, 0, 1)
+    assert expected_calibration_error(labels, wrong) == pytest.approx(np.abs(wrong - expit(logits)).mean(), abs=0.01)
+
+
+@pytest.mark.parametrize("function", [fit_temperature, expected_calibration_error])
+@pytest.mark.parametrize(("labels", "scores"), [([0, 1], [0.5]), ([0, 2], [0.1, 0.2]), ([0, 1], [0.1, np.nan])])
+def test_what_cannot_be_measured_is_refused(function, labels, scores):
+    with pytest.raises(DataError):
+        function(labels, scores)
