@@ -89,8 +89,8 @@ def expected_calibration_error(labels: ArrayLike, probabilities: ArrayLike, bins
 
     Even perfect probabilities differ from frequencies in a finite sample. What that adds is estimated from the spread
     of each bin's frequency and taken off (after Kumar et al. 2019, Verified uncertainty calibration). They take the
-    distance seen for the true one, which leaves more than half of the addition where the true one is zero; here it is the
-    root of what is left of its square without the spread, which leaves a quarter.
+    distance seen for the true one, which leaves more than half of the addition where the true one is zero; here it is
+    the root of what is left of its square without the spread, which leaves a quarter.
 
     Parameters
     ----------
