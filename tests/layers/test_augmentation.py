@@ -75,9 +75,20 @@ def test_placement_moves_the_middle_by_few_pixels():
     assert 3 <= np.abs([rows - 48, columns - 48]).max() <= 6
 
 
+def test_half_of_the_patches_are_shifted_by_whole_pixels_and_stay_sharp():
+    noise = np.random.default_rng(0).integers(0, 256, (200, 96, 96, 3)).astype("float32")
+    middle = changed("placement", noise)[:, 30:66, 30:66]
+    shifts = [(down, right) for down in range(-4, 5) for right in range(-4, 5)]
+    sharp = [
+        any(np.allclose(after, before[30 + d : 66 + d, 30 + r : 66 + r], atol=0.1) for d, r in shifts)
+        for before, after in zip(noise, middle, strict=True)
+    ]
+    assert 70 <= sum(sharp) <= 130
+
+
 def test_placement_of_no_change_is_no_change(pixels):
     layer = RandomPlacement(seed=0)
-    layer.draw = lambda count: keras.ops.zeros((count,))
+    layer.draw = lambda *shape: keras.ops.zeros(shape)
     assert np.allclose(keras.ops.convert_to_numpy(layer(pixels, training=True)), pixels, atol=1e-2)
 
 

@@ -20,7 +20,7 @@ from sentinode.training.watching import lock_of
 JSONS = {"config.json", "model.json", "summary.json", "valid_predictions.csv.json"}
 WEIGHTS = {"best.weights.h5", "final.weights.h5", "model.keras"}
 OPTIONS = {"first_filters": 32, "second_filters": 64, "kernel_size": 3, "pool_size": 4, "dense_units": 64}
-TABLES = {"history.csv", "history.jsonl", "valid_predictions.csv", "curves.png"}
+TABLES = {"history.csv", "history.jsonl", "valid_predictions.csv", "curves.png", "usual.json"}
 
 
 @pytest.fixture(scope="module")

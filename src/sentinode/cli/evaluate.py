@@ -6,6 +6,7 @@ from typing import Any
 from sentinode.cli.shared import (
     add_data,
     add_json,
+    add_model,
     look_at,
     open_and_tell,
     print_json,
@@ -20,7 +21,7 @@ def add_parser(commands: Any) -> None:
         "evaluate", help="measure a trained model: ROC curve, AUC, operating points", description=__doc__
     )
     add_data(parser)
-    parser.add_argument("--model", required=True, metavar="RUN", help="a run directory")
+    add_model(parser)
     parser.add_argument(
         "--split", metavar="NAME", help="split to measure on (default: test if it has labels, else valid)"
     )

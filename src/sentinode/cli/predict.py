@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.shared import add_fit, add_json, look_at, print_json, start_keras
+from sentinode.cli.shared import add_fit, add_json, add_model, look_at, print_json, start_keras
 from sentinode.errors import ConfigError
 
 
@@ -14,8 +14,10 @@ def add_parser(commands: Any) -> None:
         "predict", help="predict patches: images, folders, globs, HDF5, zip", description=__doc__
     )
     parser.add_argument("source", nargs="+", metavar="SOURCE", help="an image, a folder, a glob, a PCam _x.h5 or a zip")
-    parser.add_argument("--model", required=True, metavar="RUN", help="a run directory")
-    parser.add_argument("--out", required=True, metavar="CSV", help="the table to write: id, probability, logit")
+    add_model(parser)
+    parser.add_argument(
+        "--out", required=True, metavar="CSV", help="the table to write: id, probability, logit, call, warning"
+    )
     parser.add_argument("--split", metavar="NAME", help="predict one split of the source only")
     parser.add_argument(
         "--kaggle",
@@ -48,16 +50,24 @@ def run(arguments: argparse.Namespace) -> None:
     from sentinode.training.run import load_run
 
     loaded = load_run(arguments.model)
+    if not arguments.json:
+        print(f"model: {loaded.describe()}")
     predictions = predict(loaded, patches)
     if arguments.kaggle:
         predictions.write_kaggle(out, kaggle_ids(patches))
     else:
         predictions.write(out)
-    called = int((predictions.table["probability"] >= loaded.threshold).sum())
+    called = int(predictions.table["call"].sum())
+    unlike = predictions.table["warning"].replace("", None).value_counts()
     if arguments.json:
-        print_json({"out": str(out), "patches": len(predictions), "called_tumour": called, **predictions.made_by})
+        counts = {"patches": len(predictions), "called_tumour": called, "warnings": unlike.to_dict()}
+        print_json({"out": str(out), **counts, **predictions.made_by})
         return
-    print(
-        f"{called:,} of {len(predictions):,} patches are called tumour at the run's threshold, {loaded.threshold:.3f}"
-    )
+    print(f"{called:,} of {len(predictions):,} patches are called tumour at its threshold, {loaded.threshold:.3f}")
+    if len(unlike):
+        kinds = ", ".join(f"{kind} {count:,}" for kind, count in unlike.items())
+        print(
+            f"{unlike.sum():,} look unlike the patches of its training ({kinds}), where its answer is worth less; "
+            f"of its validation patches {loaded.usual.false_alarms:.1%} do"
+        )
     look_at({out: "one row a patch", made_by_path(out): "what made it"})

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentinode.errors import SentinodeError
 from sentinode.machine import keep_freed_memory
+from sentinode.samples import RUNS
 
 if TYPE_CHECKING:
     from sentinode.data.patchset import PatchSet
@@ -24,6 +25,18 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", help=DATA_HELP)
     add_cache(parser)
     add_fit(parser)
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add the trained model to use."""
+    default = next(iter(RUNS), None)
+    parser.add_argument(
+        "--model",
+        default=default,
+        required=default is None,
+        metavar="RUN",
+        help=f"a run directory, or weights that ship: {', '.join(RUNS)} (default: {default})",
+    )
 
 
 def add_cache(parser: argparse.ArgumentParser) -> None:

@@ -45,8 +45,8 @@ def evaluate(
         The split to measure on; when left out ``test`` if it has labels, else ``valid``, which may be the one that
         the training held out from these patches.
     out
-        The folder to write to; when left out ``RUN/evaluations/SPLIT``, with a part of the fingerprint behind it when
-        an evaluation of other patches is there.
+        The folder to write to; when left out ``RUN/evaluations/SPLIT`` (of a run that ships: in the working folder),
+        with a part of the fingerprint behind it when an evaluation of other patches is there.
     cache
         Where decoded patches are kept; see `PatchSet.cached`.
 
@@ -83,7 +83,7 @@ def evaluate(
 
 def _folder(run: "Run", name: str, fingerprint: str) -> Path:
     """Return where an evaluation goes: a name of its own when other patches have taken that of the split."""
-    folder = run.path / "evaluations" / name
+    folder = (Path(run.path.name) if run.shipped else run.path) / "evaluations" / name
     if not (folder / METRICS).is_file():
         return folder
     try:

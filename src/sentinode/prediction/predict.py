@@ -1,6 +1,6 @@
 """Run a model over patches."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -25,8 +25,8 @@ def predict(model: Any, patches: PatchSet, made_by: Mapping[str, Any] | None = N
     Parameters
     ----------
     model
-        A `keras.Model` that ends in ``Dense(1, "sigmoid")`` or ``Dense(2, "softmax")``, or a `Run`, whose log-odds are
-        divided by its temperature.
+        A `keras.Model` that ends in ``Dense(1, "sigmoid")`` or ``Dense(2, "softmax")``; or a `Run`: then log-odds are
+        divided by its temperature, and patches get a call and a warning where they look unlike those of its training.
     patches
         Cached or not.
     made_by
@@ -49,16 +49,31 @@ def predict(model: Any, patches: PatchSet, made_by: Mapping[str, Any] | None = N
     >>> len(predict(build_model("cnn"), patches))
     4
     """
-    temperature = 1.0
-    if not isinstance(model, keras.Model):
-        made_by, temperature = {**model.identity, **(made_by or {})}, model.temperature
-        model = model.model
-    about = {"data": patches.path, "patches": len(patches), **(made_by or {})}
-    return Predictions.from_logits(patches.table, predict_logits(model, patches) / temperature, about)
+    about = {"data": patches.path, "patches": len(patches)}
+    if isinstance(model, keras.Model):
+        return Predictions.from_logits(patches.table, predict_logits(model, patches), {**about, **(made_by or {})})
+    warnings: list[str] = []
+    logits = predict_logits(model.model, patches, lambda pixels: warnings.extend(model.usual.warnings(pixels)))
+    predictions = Predictions.from_logits(
+        patches.table, logits / model.temperature, {**about, **model.identity, **(made_by or {})}
+    )
+    predictions.table["warning"] = warnings
+    return predictions
 
 
-def predict_logits(model: keras.Model, patches: PatchSet) -> np.ndarray:
+def predict_logits(
+    model: keras.Model, patches: PatchSet, look: Callable[[np.ndarray], object] = lambda pixels: None
+) -> np.ndarray:
     """Return the log-odds of tumour for every patch: float64, shape ``(n,)``.
+
+    Parameters
+    ----------
+    model
+        Ends in one sigmoid or two softmax units.
+    patches
+        Cached or not.
+    look
+        Is shown the pixels of every batch.
 
     Examples
     --------
@@ -73,6 +88,7 @@ def predict_logits(model: keras.Model, patches: PatchSet) -> np.ndarray:
     with progress_bar("predicting", total=len(patches)) as advance, no_word_of_retracing():
         for index in range(len(batches)):
             (pixels,) = batches[index]
+            look(pixels)
             parts.append(tumour_logit(network.predict_on_batch(pixels)))
             advance(len(pixels))
     return np.concatenate(parts)

@@ -12,6 +12,8 @@ from sentinode.prediction.logits import probability
 from sentinode.storage import whole_file, write_json
 from sentinode.version import __version__
 
+COLUMNS = ("id", "label", "probability", "logit", "call", "warning")
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -20,8 +22,9 @@ class Predictions:
     Attributes
     ----------
     table
-        ``id``, ``label`` (``Int8``, where known), ``probability`` and ``logit`` (float64), in the order of the data;
-        ``slide``, ``patient`` and ``centre`` where known.
+        ``id``, ``label`` (``Int8``, where known), ``probability`` and ``logit`` (float64); of a run also ``call`` (1
+        from its threshold on) and ``warning`` (what is unusual about a patch, or nothing); ``slide``, ``patient`` and
+        ``centre`` where known. In the order of the data.
     made_by
         What made it: the model, its weights, the data.
     """
@@ -40,7 +43,7 @@ class Predictions:
         logits
             float64, shape ``(n,)``.
         made_by
-            What made them.
+            What made them; with a ``threshold``, patches are called by it.
 
         Raises
         ------
@@ -54,6 +57,8 @@ class Predictions:
             )
         known = [name for name in ("slide", "patient", "centre") if patches[name].notna().any()]
         table = patches[["id", "label"]].assign(probability=probability(logits), logit=logits)
+        if "threshold" in made_by:
+            table["call"] = (table["probability"] >= made_by["threshold"]).astype("int8")
         return cls(pd.concat([table, patches[known]], axis=1), {"sentinode": __version__, **made_by})
 
     def __len__(self) -> int:
@@ -67,10 +72,10 @@ class Predictions:
     def write(self, path: str | Path) -> None:
         """Write the table as csv, and what made it as json beside it.
 
-        Columns: ``id``, ``label`` (left out when no patch has one), ``probability``, ``logit``. Numbers have the
-        fewest digits that read back the same.
+        Columns: ``id``, ``label`` (left out when no patch has one), ``probability``, ``logit``; of a run also ``call``
+        and ``warning``. Numbers have the fewest digits that read back the same.
         """
-        columns = ["id", "label", "probability", "logit"]
+        columns = [name for name in COLUMNS if name in self.table]
         if self.table["label"].isna().all():
             columns.remove("label")
         _write(self.table[columns], path, self.made_by)
@@ -99,6 +104,8 @@ class Predictions:
             raise DataError(f"{path}: no column {', '.join(sorted(missing))}; is it a predictions.csv?")
         if "label" not in table:
             table["label"] = pd.array([None] * len(table), dtype="Int8")
+        if "warning" in table:
+            table["warning"] = table["warning"].fillna("")
         return cls(table)
 
 

@@ -1,9 +1,12 @@
-"""Real patches that ship inside the package, each with its card."""
+"""What ships inside the package, each with its card: real patches, and runs whose weights are ready to use."""
 
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
 SAMPLES = ("pcam-mini",)
+# Runs by name, with the SHA-256 of their weights. The first is used where no model is named.
+RUNS: Mapping[str, str] = {}
 
 
 def sample_path(name: str) -> Path:
@@ -15,3 +18,14 @@ def sample_path(name: str) -> Path:
     'pcam-mini.zip'
     """
     return Path(str(files(__name__) / f"{name}.zip"))
+
+
+def run_path(name: str) -> Path:
+    """Return where a run that ships lies.
+
+    Examples
+    --------
+    >>> run_path("d4net-m").name
+    'd4net-m'
+    """
+    return Path(str(files(__name__) / name))

@@ -24,6 +24,7 @@ from sentinode.models.build import initial_weights_from
 from sentinode.models.generators import use_own_generators
 from sentinode.models.loading import model_from_file
 from sentinode.plots.learning import draw_learning_curves
+from sentinode.prediction.familiar import Usual
 from sentinode.prediction.logits import check_last_layer
 from sentinode.prediction.predict import predict_logits
 from sentinode.prediction.predictions import Predictions
@@ -50,7 +51,7 @@ from sentinode.training.parts import training_and_validation
 from sentinode.training.precision import choose_precision, computing_in
 from sentinode.training.record import class_counts, describe, find_stage, only_process, write_record
 from sentinode.training.repeats import OnePatchOnce
-from sentinode.training.run import ARCHITECTURE, CHECKPOINT, SUMMARY, WEIGHTS, Run, load_run
+from sentinode.training.run import ARCHITECTURE, CHECKPOINT, SUMMARY, USUAL, WEIGHTS, Run, load_run
 from sentinode.training.stopping import SharedStopRequest, StopRequest, stop_requests
 from sentinode.training.tensorboard import EventWriter
 from sentinode.training.validation import Validation
@@ -149,7 +150,7 @@ def train(
             write_variables(learner, start.arrays, run / CHECKPOINT, metrics=False)
             rows, duration_s = _fit(learner, model, training, validation, config, folder, start, request, crew)
         with crew.in_turn(), undistributed():
-            return _finish(folder, validation, rows, duration_s) if folder == run else load_run(run)
+            return _finish(folder, training, validation, rows, duration_s) if folder == run else load_run(run)
 
 
 @contextlib.contextmanager
@@ -233,12 +234,15 @@ def _make_metrics(model: keras.Model, training: PatchSet, crew: Crew) -> None:
     model.test_on_batch(*Batches(training, crew.devices, output_count(model), share=crew)[0])
 
 
-def _finish(folder: Path, validation: PatchSet, rows: list[dict[str, float]], duration_s: float) -> Run:
+def _finish(
+    folder: Path, training: PatchSet, validation: PatchSet, rows: list[dict[str, float]], duration_s: float
+) -> Run:
     """Write what follows from the weights; the summary comes last, since it says that the run has ended."""
     run = Run(folder)
     best_model = run.model
     with whole_file(folder / "model.keras") as beside, tensorflow_left_out():
         best_model.save(beside)
+    write_json(folder / USUAL, Usual.of(training, validation).to_json())
     history = pd.DataFrame(rows)
     draw_learning_curves(history, best_epoch(rows), folder / "curves.png")
     logits = predict_logits(best_model, validation)

@@ -13,11 +13,14 @@ import pandas as pd
 
 from sentinode.errors import RunError, SentinodeError
 from sentinode.models.loading import model_from_file
+from sentinode.prediction.familiar import Usual
+from sentinode.samples import RUNS, run_path
 from sentinode.storage import read_json
 from sentinode.training.config import TrainConfig
 
 CONFIG, SUMMARY, ARCHITECTURE = "config.json", "summary.json", "model.json"
 SPLITS, TRAIN_SHA1, CHECKPOINT = "splits.csv", "train_sha1.npy", "checkpoint.npz"
+USUAL = "usual.json"
 WEIGHTS = {"best": "best.weights.h5", "final": "final.weights.h5"}
 
 
@@ -76,6 +79,30 @@ class Run:
             return float(self.summary[name])
         except (TypeError, ValueError) as error:
             raise RunError(f"{self.path / SUMMARY}: {name} is {self.summary[name]!r}, not a number") from error
+
+    @property
+    def shipped(self) -> bool:
+        """Whether it is a part of the package; nothing is written into it then."""
+        return self.path == run_path(self.path.name)
+
+    def describe(self) -> str:
+        """Return what it is in a line."""
+        parameters = self.config["model"].get("trainable_parameters", 0)
+        parts = {part: self.config["data"].get(part, {}) for part in ("train", "valid")}
+        counts = {name: part.get("normal", 0) + part.get("tumour", 0) for name, part in parts.items()}
+        where = f"{self.path.name}, which ships with Sentinode" if self.shipped else str(self.path)
+        return (
+            f"{where}: {parameters:,} parameters, trained on {counts['train']:,} patches, "
+            f"threshold and temperature from {counts['valid']:,} others; research use only"
+        )
+
+    @cached_property
+    def usual(self) -> Usual:
+        """What is usual of the patches that it was trained on."""
+        try:
+            return Usual.from_json(self._read(USUAL, "stain", "detail"))
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"{self.path / USUAL}: not what was written there ({error}); is the run whole?") from error
 
     def fingerprint(self, part: str) -> str:
         """Return the fingerprint of the run's own ``"train"`` or ``"valid"`` patches."""
@@ -169,14 +196,15 @@ def is_run(folder: Path) -> bool:
 
 
 def load_run(path: str | Path) -> Run:
-    """Open a run directory.
+    """Open a run directory, or a run that ships with the package.
 
     Nothing in it is executed: the architecture is read from ``model.json`` and the weights from an HDF5 file.
 
     Parameters
     ----------
     path
-        Where it is now; it may have been moved.
+        Where it is now; it may have been moved. Or the name of a run that ships, such as ``"d4net-m"``, unless there is
+        a directory of that name.
 
     Returns
     -------
@@ -199,13 +227,27 @@ def load_run(path: str | Path) -> Run:
     166977
     """
     folder = Path(path)
+    if str(path) in RUNS and not folder.exists():
+        return _shipped(str(path))
     if not folder.is_dir():
         raise RunError(f"{folder}: there is no such run directory; sentinode train DATA --out {folder} makes one")
     if not (folder / CONFIG).is_file():
         raise RunError(f"{folder}: not a run directory, there is no {CONFIG} in it")
     if not (folder / SUMMARY).is_file():
         raise RunError(f"{folder}: this run has not ended; the same sentinode train command ends it")
-    missing = [name for name in (ARCHITECTURE, TRAIN_SHA1, *WEIGHTS.values()) if not (folder / name).is_file()]
+    missing = [name for name in (ARCHITECTURE, TRAIN_SHA1, WEIGHTS["best"]) if not (folder / name).is_file()]
     if missing:
         raise RunError(f"{folder}: the run is not whole, {', '.join(missing)} is missing; copy the whole directory")
     return Run(folder)
+
+
+def _shipped(name: str) -> Run:
+    """Open a run that ships, and check its weights."""
+    run = Run(run_path(name))
+    try:
+        weights = (run.path / WEIGHTS["best"]).read_bytes()
+    except OSError as error:
+        raise RunError(f"{name}: its weights are missing in the package ({error}); install it again") from error
+    if hashlib.sha256(weights).hexdigest() != RUNS[name]:
+        raise RunError(f"{name}: its weights in {run.path} are not those of the package; install it again")
+    return run
