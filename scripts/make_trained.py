@@ -2,9 +2,10 @@
 
     python scripts/make_trained.py d4net-m pcam-small.zip pcam-extra.zip --work DIR
 
-Trains on `train` of all sources and validates on `valid` of the first; stopped with Ctrl-C, the same command goes on. What a
-run needs to be used then goes to `src/sentinode/samples/NAME`, and the SHA-256 of its weights is printed: it belongs into
-`sentinode.samples.RUNS`. The weights are those after the last epoch, so that none was chosen by its validation patches.
+Trains on `train` of all sources and validates on `valid` of the first; stopped with Ctrl-C, the same command goes on.
+What a run needs to be used then goes to `src/sentinode/samples/NAME`, and the SHA-256 of its weights is printed: it
+belongs into `sentinode.samples.RUNS`. The weights are those after the last epoch: none was chosen by its validation
+patches.
 """
 
 import argparse

@@ -98,8 +98,8 @@ class RandomPlacement(Augmentation):
         count, centre = ops.shape(pixels)[0], (pixels.shape[1] - 1) / 2
         turned = ops.cast(self.draw_whole((count,), 2), "float32")
         angle, size = np.pi / 4 * self.draw(count) * turned, ops.exp(0.12 * self.draw(count) * turned)
-        shifts = 4 * self.draw(2, count)
-        down, right = ops.where(turned > 0, shifts, ops.round(shifts))
+        shifts = (4 * self.draw(count) for _ in range(2))
+        down, right = (ops.where(turned > 0, shift, ops.round(shift)) for shift in shifts)
         cos, sin, zero = ops.cos(angle) * size, ops.sin(angle) * size, ops.zeros_like(angle)
         rows = [
             *(cos, -sin, centre - centre * cos + centre * sin + right),
