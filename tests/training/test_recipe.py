@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from sentinode import TrainConfig, build_model
+from sentinode import TrainConfig, build_model, train
+from sentinode.data.batches import epoch_order
 from sentinode.errors import ModelError
 from sentinode.training.compiling import compile_model
 
@@ -57,6 +58,37 @@ def test_the_defaults_are_the_recipe_of_the_course(output, loss):
         "run_eagerly": False,
         "steps_per_execution": 1,
     }
+
+
+def test_training_ends_with_the_weights_that_keras_alone_ends_with(mini, tmp_path):
+    few = mini.select(range(0, len(mini), 20))
+    training = few.split("train")
+    model = build_model("cnn", seed=1)
+    layers = keras.layers
+    alone = keras.Sequential(
+        [
+            keras.Input((96, 96, 3)),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(32, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(4),
+            layers.Conv2D(64, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(4),
+            layers.Flatten(),
+            layers.Dense(64, activation="relu"),
+            layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+    alone.set_weights(model.get_weights())
+    alone.compile(keras.optimizers.SGD(0.01, momentum=0.95), "binary_crossentropy", metrics=["accuracy"])
+    losses = []
+    for epoch in range(3):
+        order = epoch_order(len(training), seed=0, epoch=epoch)
+        pixels, labels = training.read(order).astype("float32"), training.labels[order][:, None]
+        losses += alone.fit(pixels, labels, batch_size=32, shuffle=False, verbose=0).history["loss"]
+    run = train(model, few, out=tmp_path / "run")
+    assert run.history["loss"].to_numpy() == pytest.approx(losses, abs=1e-5)
+    for ours, theirs in zip(run.load_model("final").get_weights(), alone.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 def test_the_other_defaults_are_those_of_the_course():
