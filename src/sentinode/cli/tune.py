@@ -1,0 +1,86 @@
+"""Search for the settings that suit DATA best, by the AUC on its validation patches."""
+
+import argparse
+from dataclasses import fields
+from typing import Any
+
+from sentinode.cli.shared import add_data, add_json, look_at, open_and_tell, print_json, start_keras
+from sentinode.cli.train import add_setting
+from sentinode.errors import ConfigError
+from sentinode.models.build import MODELS
+from sentinode.training.config import TrainConfig
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command; settings that are not searched are those of `train`."""
+    parser = commands.add_parser("tune", help="search for the settings that suit the data best", description=__doc__)
+    add_data(parser)
+    parser.add_argument("--model", required=True, choices=MODELS, help="the network")
+    parser.add_argument("--out", required=True, metavar="DIR", help="the folder of the study; given again, it goes on")
+    parser.add_argument(
+        "--search",
+        action="append",
+        required=True,
+        metavar="NAME=…",
+        help="what to search: NAME=A,B,C or NAME=LOW..HIGH, with :log for factors; NAME is a setting below "
+        "(learning_rate) or option.KEY; may be given several times",
+    )
+    parser.add_argument("--trials", type=int, metavar="N", help="how many to do in all (default: every combination)")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="trainings a trial; their mean counts")
+    parser.add_argument(
+        "--storage", metavar="URL", help="a database that several machines share (default: a file in --out)"
+    )
+    add_json(parser)
+    settings = parser.add_argument_group("settings that are not searched")
+    for setting in fields(TrainConfig):
+        add_setting(settings, setting)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Search, and say what was found."""
+    config = TrainConfig(**{setting.name: getattr(arguments, setting.name) for setting in fields(TrainConfig)})
+    from sentinode.tuning.space import OPTION, parse_dimension
+
+    space = [parse_dimension(text) for text in arguments.search]
+    if len({each.name for each in space}) < len(space):
+        raise ConfigError("--search names a setting twice")
+    for name in ("trials", "seeds"):
+        if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
+            raise ConfigError(f"--{name} must be at least 1; got {getattr(arguments, name)}")
+    patches = open_and_tell(arguments.data, arguments.fit, quiet=arguments.json)
+    start_keras()
+    from sentinode.tuning.study import tune
+
+    tuning = tune(
+        arguments.model,
+        patches,
+        space,
+        config,
+        out=arguments.out,
+        trials=arguments.trials,
+        seeds=arguments.seeds,
+        storage=arguments.storage,
+        cache=arguments.cache,
+    )
+    best = tuning.best
+    if arguments.json:
+        print_json({"out": str(tuning.folder), "best": best, "trials": tuning.table.to_dict("records")})
+        return
+    print(tuning.table.drop(columns="reason").head(10).round(4).to_string(index=False))
+    failed = int(tuning.table["valid_auc"].isna().sum())
+    if failed:
+        print(f"{failed} failed; trials.csv says why")
+    print("the best was chosen on these validation patches, which flatters it: measure it on others")
+    flags = [
+        f"--option {name.removeprefix(OPTION)}={value}" if name.startswith(OPTION) else _flag(name, value)
+        for name, value in best.items()
+    ]
+    look_at(
+        {tuning.folder / "trials.csv": "every trial", tuning.folder / "trials.png": "AUC by what was searched"},
+        f"sentinode train {arguments.data} --model {arguments.model} --out runs/tuned {' '.join(flags)}",
+    )
+
+
+def _flag(name: str, value: Any) -> str:
+    return f"--{name.replace('_', '-')} {str(value).replace('+', ',')}"

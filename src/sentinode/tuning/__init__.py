@@ -1,0 +1,1 @@
+"""Which settings suit a set of patches best."""

@@ -1,0 +1,258 @@
+"""A search for settings: many trainings, one table, nothing done twice.
+
+Optuna chooses what to try and keeps the study; every training is an ordinary run in a folder of its own, named by what
+was tried, so that a study that is stopped or killed goes on within the training that it was in.
+"""
+
+import contextlib
+import hashlib
+import itertools
+import json
+import logging
+import socket
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sentinode.data.patchset import PatchSet
+from sentinode.errors import ConfigError, ModelError, RunError
+from sentinode.models.build import build_model
+from sentinode.plots.tuning import draw_trials
+from sentinode.storage import whole_file
+from sentinode.training.config import TrainConfig
+from sentinode.training.loop import train
+from sentinode.training.record import only_process
+from sentinode.tuning.space import Dimension, Range, combinations, settings_of
+
+OWNER = "owner"
+REASON = "reason"
+
+log = logging.getLogger("sentinode")
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What a search has found so far.
+
+    Attributes
+    ----------
+    table
+        One row a trial, the best first: what was tried, ``valid_auc`` (mean over seeds), ``sd``, ``seeds``, and
+        ``reason`` where it failed.
+    folder
+        Where ``trials.csv``, ``trials.png`` and the runs are.
+    """
+
+    table: pd.DataFrame
+    folder: Path
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """What was tried in the best trial.
+
+        Raises
+        ------
+        RunError
+            Every trial failed.
+        """
+        good = self.table[self.table["valid_auc"].notna()]
+        if good.empty:
+            raise RunError(f"{self.folder}: no trial has ended well; trials.csv there says why")
+        row = good.iloc[0]
+        return {name: row[name] for name in self.table.columns if name not in ("valid_auc", "sd", "seeds", REASON)}
+
+
+def tune(
+    model: str,
+    patches: PatchSet,
+    space: Sequence[Dimension],
+    config: TrainConfig | None = None,
+    *,
+    out: str | Path,
+    trials: int | None = None,
+    seeds: int = 1,
+    storage: str | None = None,
+    cache: str | Path | None = None,
+) -> Tuning:
+    """Search for the settings with the largest AUC on the validation patches.
+
+    Parameters
+    ----------
+    model
+        A name of `MODELS`.
+    patches
+        As for `train`.
+    space
+        What to search.
+    config
+        All other settings.
+    out
+        The folder of the study; given again, it is gone on with.
+    trials
+        How many to do in all, drawn by Optuna's tree-structured Parzen estimator. When left out, every combination is
+        tried, which needs `Values` alone.
+    seeds
+        Trainings a trial, from ``config.seed`` on; their mean counts.
+    storage
+        An address that several machines share, such as ``postgresql://…``; a file in `out` when left out.
+    cache
+        As for `train`.
+
+    Raises
+    ------
+    ConfigError
+        Optuna is not installed, or nothing can be searched as asked.
+    RunError
+        Another process tunes in `out`, or the study there searches something else.
+    TrainingStopped
+        Ctrl-C or SIGTERM came; all is saved.
+    """
+    optuna = _optuna()
+    config, folder = config or TrainConfig(), Path(out)
+    every = combinations(space)
+    if trials is None and every is None:
+        raise ConfigError("a range has no end of values: say how many --trials to do, or list values")
+    with only_process(folder):
+        study = _open(optuna, folder, storage, space, model, config, seeds, trials is None)
+        owner = f"{socket.gethostname()}:{folder.resolve()}"
+        _take_up_again(optuna, study, owner)
+        wanted = every if trials is None else trials
+        assert wanted is not None
+        while _done(optuna, study) < wanted:
+            _one(optuna, study, owner, model, patches, space, config, folder, seeds, cache)
+            tuning = Tuning(_table(study), folder)
+            _write(tuning)
+    return Tuning(_table(study), folder)
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError as error:
+        raise ConfigError("tuning needs Optuna: pip install 'sentinode[tune]'") from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna
+
+
+def _open(
+    optuna: Any,
+    folder: Path,
+    storage: str | None,
+    space: Sequence[Dimension],
+    model: str,
+    config: TrainConfig,
+    seeds: int,
+    grid: bool,
+) -> Any:
+    """Open the study, or begin it; refuse one of something else."""
+    folder.mkdir(parents=True, exist_ok=True)
+    asked = {"model": model, "space": [str(each) for each in space], "settings": config.to_json(), "seeds": seeds}
+    try:
+        study = optuna.create_study(
+            storage=storage or f"sqlite:///{folder / 'study.db'}",
+            sampler=optuna.samplers.TPESampler(seed=config.seed),
+            study_name="sentinode",
+            direction="maximize",
+            load_if_exists=True,
+        )
+    except Exception as error:  # The database's own errors are of many kinds.
+        raise RunError(f"{storage or folder / 'study.db'}: no study can be kept there ({_line(error)})") from error
+    before = study.user_attrs.get("asked")
+    if before is None:
+        study.set_user_attr("asked", asked)
+        if grid:
+            values = [each.values for each in space if not isinstance(each, Range)]
+            for combination in itertools.product(*values):
+                study.enqueue_trial(dict(zip((each.name for each in space), combination, strict=True)))
+    elif before != json.loads(json.dumps(asked)):
+        differs = ", ".join(name for name in asked if before.get(name) != json.loads(json.dumps(asked[name])))
+        raise RunError(f"{storage or folder}: the study there has another {differs}; name another folder with --out")
+    return study
+
+
+def _take_up_again(optuna: Any, study: Any, owner: str) -> None:
+    """Queue what this folder was in when it was stopped: whoever holds the folder's lock knows that nobody else is."""
+    for trial in study.get_trials(deepcopy=False):
+        if trial.state == optuna.trial.TrialState.RUNNING and trial.user_attrs.get(OWNER) == owner:
+            study.enqueue_trial(trial.params)
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+
+
+def _done(optuna: Any, study: Any) -> int:
+    """Return how many trials have ended, or are done elsewhere; those that were interrupted do not count."""
+    states = optuna.trial.TrialState
+    return sum(
+        trial.state in (states.COMPLETE, states.RUNNING) or REASON in trial.user_attrs
+        for trial in study.get_trials(deepcopy=False)
+    )
+
+
+def _one(
+    optuna: Any,
+    study: Any,
+    owner: str,
+    model: str,
+    patches: PatchSet,
+    space: Sequence[Dimension],
+    config: TrainConfig,
+    folder: Path,
+    seeds: int,
+    cache: str | Path | None,
+) -> None:
+    """Ask what to try, train with every seed, tell what came out."""
+    trial = study.ask()
+    trial.set_user_attr(OWNER, owner)
+    chosen = {each.name: _suggest(trial, each) for each in space}
+    shown = ", ".join(f"{name}={value}" for name, value in chosen.items())
+    log.info("trial %d: %s", trial.number + 1, shown)
+    try:
+        settings, options = settings_of(chosen, config)
+        name = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:8]
+        aucs = []
+        for seed in range(config.seed, config.seed + seeds):
+            network = build_model(model, seed=seed, **options)
+            run = train(network, patches, replace(settings, seed=seed), out=folder / name / f"seed-{seed}", cache=cache)
+            aucs.append(float(run.summary["valid_auc"]))
+    except (ConfigError, ModelError, RunError) as error:
+        log.warning("trial %d: %s", trial.number + 1, error)
+        trial.set_user_attr(REASON, str(error))
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        return
+    trial.set_user_attr("aucs", aucs)
+    study.tell(trial, statistics.fmean(aucs))
+    log.info("trial %d: validation AUC %.4f", trial.number + 1, statistics.fmean(aucs))
+
+
+def _suggest(trial: Any, dimension: Dimension) -> Any:
+    if not isinstance(dimension, Range):
+        return trial.suggest_categorical(dimension.name, list(dimension.values))
+    if dimension.whole:
+        return trial.suggest_int(dimension.name, int(dimension.low), int(dimension.high), log=dimension.log)
+    return trial.suggest_float(dimension.name, dimension.low, dimension.high, log=dimension.log)
+
+
+def _table(study: Any) -> pd.DataFrame:
+    rows = []
+    for trial in study.get_trials(deepcopy=False):
+        aucs, reason = trial.user_attrs.get("aucs", []), trial.user_attrs.get(REASON)
+        if aucs or reason:
+            spread = statistics.stdev(aucs) if len(aucs) > 1 else None
+            rows.append(
+                {**trial.params, "valid_auc": trial.value, "sd": spread, "seeds": len(aucs), REASON: reason or ""}
+            )
+    return pd.DataFrame(rows).sort_values("valid_auc", ascending=False, na_position="last", ignore_index=True)
+
+
+def _write(tuning: Tuning) -> None:
+    with whole_file(tuning.folder / "trials.csv") as beside:
+        tuning.table.to_csv(beside, index=False, lineterminator="\n")
+    with contextlib.suppress(RunError):  # Nothing to draw as long as every trial has failed.
+        draw_trials(tuning.table, list(tuning.best), tuning.folder / "trials.png")
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,164 @@
+"""A search for settings: what may be searched, what is tried, and that nothing is lost or done twice."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sentinode import TrainConfig
+from sentinode.errors import ConfigError, RunError
+from sentinode.tuning.space import Range, Values, combinations, parse_dimension, settings_of
+
+pytest.importorskip("optuna")
+from sentinode.tuning.study import tune
+
+
+@pytest.fixture(scope="module")
+def few(mini):
+    return mini.select(range(0, len(mini), 40))
+
+
+@given(st.floats(1e-6, 1.0), st.floats(1.001, 100.0), st.booleans())
+def test_a_range_is_read_as_it_is_written(low, factor, log):
+    high = low * factor
+    found = parse_dimension(f"learning_rate={low!r}..{high!r}" + (":log" if log else ""))
+    assert found == Range("learning_rate", low, high, log)
+
+
+def test_a_range_of_whole_numbers_stays_whole_where_the_setting_is_one():
+    assert parse_dimension("batch_size=16..64").whole
+    assert not parse_dimension("label_smoothing=0..0.5").whole
+    assert parse_dimension("option.dense_units=16..64").whole
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("learning_rate", "NAME=A,B,C or NAME=LOW..HIGH is expected"),
+        ("colour=1,2", "there is no setting 'colour'"),
+        ("seed=1,2", "not one to search"),
+        ("momentum=0.5,0.5", "names a value twice"),
+        ("momentum=0.5,1.5", "momentum must be below 1"),
+        ("momentum=0.9..0.5", "the first smaller"),
+        ("learning_rate=0..1:log", "above 0 with :log"),
+        ("optimizer=sgd,fast", "optimizer must be one of"),
+        ("optimizer=0..1", "two numbers"),
+        ("augment=stain,colour", "augment must be one of"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(text, reason):
+    with pytest.raises(ConfigError) as refusal:
+        parse_dimension(text)
+    assert reason in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_chosen_values_become_settings_and_options():
+    base = TrainConfig(epochs=7)
+    config, options = settings_of({"augment": "none", "metrics": "accuracy+auc", "option.pool_size": 2}, base)
+    assert (config.epochs, config.augment, config.metrics, options) == (7, (), ("accuracy", "auc"), {"pool_size": 2})
+
+
+def test_combinations_are_counted_and_a_range_has_none():
+    assert combinations([Values("momentum", (0.5, 0.9)), Values("batch_size", (8, 16, 32))]) == 6
+    assert combinations([Range("momentum", 0.5, 0.9)]) is None
+
+
+SPACE = (Values("momentum", (0.5, 0.9)), Values("option.dense_units", (4, 8)))
+
+
+@pytest.fixture(scope="module")
+def tuning(few, tmp_path_factory):
+    out = tmp_path_factory.mktemp("tuning") / "study"
+    return tune("cnn", few, SPACE, TrainConfig(epochs=1), out=out, seeds=2)
+
+
+def test_every_combination_is_tried_once_with_every_seed(tuning):
+    table = tuning.table
+    assert len(table) == 4
+    assert set(zip(table["momentum"], table["option.dense_units"], strict=True)) == {
+        (0.5, 4),
+        (0.5, 8),
+        (0.9, 4),
+        (0.9, 8),
+    }
+    assert (table["seeds"] == 2).all()
+    assert table["valid_auc"].is_monotonic_decreasing
+    assert len(list(tuning.folder.glob("*/seed-*/summary.json"))) == 8
+    assert pd.read_csv(tuning.folder / "trials.csv")["valid_auc"].tolist() == pytest.approx(table["valid_auc"].tolist())
+    assert (tuning.folder / "trials.png").stat().st_size > 10_000
+
+
+def test_the_mean_and_spread_are_those_of_the_runs(tuning):
+    from sentinode import load_run
+
+    means = {}
+    for folder in {run.parent for run in tuning.folder.glob("*/seed-0")}:
+        runs = [load_run(folder / f"seed-{seed}") for seed in (0, 1)]
+        built = runs[0].config["model"]["built"]["options"]
+        means[(runs[0].settings.momentum, built["dense_units"])] = [run.summary["valid_auc"] for run in runs]
+    for _, row in tuning.table.iterrows():
+        aucs = means[(row["momentum"], row["option.dense_units"])]
+        assert row["valid_auc"] == pytest.approx(np.mean(aucs))
+        assert row["sd"] == pytest.approx(np.std(aucs, ddof=1))
+
+
+def test_a_finished_study_is_not_done_again(tuning, few):
+    before = {path: path.stat().st_mtime_ns for path in tuning.folder.glob("*/seed-*/*")}
+    again = tune("cnn", few, SPACE, TrainConfig(epochs=1), out=tuning.folder, seeds=2)
+    assert again.table.equals(tuning.table)
+    assert {path: path.stat().st_mtime_ns for path in tuning.folder.glob("*/seed-*/*")} == before
+
+
+def test_another_search_in_the_same_folder_is_refused(tuning, few):
+    with pytest.raises(RunError, match="has another settings; name another folder"):
+        tune("cnn", few, SPACE, TrainConfig(epochs=2), out=tuning.folder, seeds=2)
+    with pytest.raises(RunError, match="has another space"):
+        tune("cnn", few, SPACE[:1], TrainConfig(epochs=1), out=tuning.folder, seeds=2)
+
+
+def test_a_range_without_a_number_of_trials_is_refused(few, tmp_path):
+    with pytest.raises(ConfigError, match="say how many --trials"):
+        tune("cnn", few, [Range("momentum", 0.1, 0.9)], out=tmp_path / "it")
+    assert not (tmp_path / "it").exists()
+
+
+def test_draws_lie_in_their_range_and_a_seed_fixes_them(few, tmp_path):
+    space = [Range("learning_rate", 1e-4, 1e-1, log=True), Range("batch_size", 4, 16, whole=True)]
+    tables = [tune("cnn", few, space, TrainConfig(epochs=1), out=tmp_path / name, trials=2).table for name in "ab"]
+    assert tables[0].equals(tables[1])
+    assert tables[0]["learning_rate"].between(1e-4, 1e-1).all()
+    assert tables[0]["batch_size"].between(4, 16).all()
+
+
+def test_a_trial_that_cannot_be_trained_is_told_with_its_reason(few, tmp_path):
+    space = [Values("option.kernel_size", (3, "wide"))]
+    tuning = tune("cnn", few, space, TrainConfig(epochs=1), out=tmp_path / "it")
+    assert tuning.table["valid_auc"].isna().tolist() == [False, True]
+    assert "cannot be built" in tuning.table["reason"][1]
+    assert tuning.best == {"option.kernel_size": 3}
+
+
+def test_a_killed_study_goes_on_within_its_training(tmp_path):
+    out = tmp_path / "study"
+    options = ["--model", "cnn", "--search", "momentum=0.5,0.9", "--epochs", "3", "--checkpoint-minutes", "0"]
+    command = [sys.executable, "-m", "sentinode.cli.main", "tune", "pcam-mini", "--out", str(out), *options]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    give_up = time.monotonic() + 300
+    while not list(out.glob("*/seed-0/checkpoint.npz")) and child.poll() is None and time.monotonic() < give_up:
+        time.sleep(0.05)
+    time.sleep(1.0)
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    (begun,) = out.glob("*/seed-0")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert f"{begun}: going on in epoch" in done.stderr
+    assert len(list(out.glob("*/seed-0"))) == 2
+    assert "sentinode train pcam-mini --model cnn --out runs/tuned --momentum 0." in done.stdout
