@@ -1,6 +1,7 @@
 """What a search has found."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -28,15 +29,18 @@ def draw_trials(table: pd.DataFrame, names: list[str], path: str | Path) -> None
             values = good[name] if numbers else good[name].astype(str)
             spread = good["sd"].fillna(0)
             axes.errorbar(values, good["valid_auc"], yerr=spread, fmt="o", color=BLUE, elinewidth=1, alpha=0.8)
-            axes.plot(values.iloc[:1], good["valid_auc"].iloc[:1], "o", color=ORANGE, markersize=9)
+            axes.plot(values.iloc[:1], good["valid_auc"].iloc[:1], "o", color=ORANGE, markersize=9, zorder=3)
             if numbers and 0 < 30 * float(good[name].min()) < float(good[name].max()):
                 axes.set_xscale("log")
+                axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
             axes.set_xlabel(name)
         panels[0].set_ylabel("validation AUC")
         best = good.iloc[0]
-        shown = ", ".join(
-            f"{name} {best[name]:.3g}" if isinstance(best[name], float) else str(best[name]) for name in names
-        )
+        shown = ", ".join(f"{name} {_short(best[name])}" for name in names)
         title = f"{len(good)} trials; the best: {shown}, AUC {best['valid_auc']:.3f}"
         figure.suptitle(title, x=0.01, ha="left", fontsize=10.5)
         save(figure, path)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
