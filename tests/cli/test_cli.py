@@ -19,7 +19,19 @@ from sentinode import load_run
 from sentinode.cli.main import COMMANDS
 from sentinode.version import __version__
 
-EVERY_COMMAND = ["", "demo", "train", "watch", "evaluate", "predict", "data", "data info", "data cache", "doctor"]
+EVERY_COMMAND = [
+    "",
+    "demo",
+    "train",
+    "tune",
+    "watch",
+    "evaluate",
+    "predict",
+    "data",
+    "data info",
+    "data cache",
+    "doctor",
+]
 
 
 def sentinode(*arguments, **environment) -> subprocess.CompletedProcess:
@@ -202,6 +214,19 @@ def test_train_takes_options_and_does_nothing_when_it_is_done(tmp_path, images):
     assert json.loads(succeeded(again)) == {"run": str(out), **run.summary}
     assert "nothing to do" in again.stderr
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+
+
+def test_train_starts_from_a_run_and_says_so(tmp_path, tiny_run):
+    train = ("train", "pcam-mini", "--model", tiny_run.path, "--out", tmp_path / "run", "--epochs", "1", "--json")
+    done = sentinode(*train, "--learning-rate", "1e-9")
+    assert done.returncode == 0, done.stderr
+    run = load_run(tmp_path / "run")
+    assert run.config["model"]["built"]["weights_sha256"] == tiny_run.identity["weights_sha256"]
+    for before, after in zip(tiny_run.model.get_weights(), run.model.get_weights(), strict=True):
+        assert np.allclose(before, after, atol=1e-6)  # At this rate nothing is learned.
+    refused = sentinode(*train, "--option", "kernel_size=5")
+    assert refused.returncode == 1
+    assert "is a trained run, whose network is what it is" in refused.stderr
 
 
 def test_evaluate_speaks_json(tmp_path, tiny_run):

@@ -12,6 +12,7 @@ from sentinode.cli.shared import add_data, add_json, look_at, open_and_tell, pri
 from sentinode.errors import ConfigError, SentinodeError
 from sentinode.machine import limit_processors
 from sentinode.models.build import MODELS
+from sentinode.samples import RUNS
 from sentinode.storage import read_json
 from sentinode.training.config import TrainConfig
 
@@ -21,7 +22,12 @@ def add_parser(commands: Any) -> None:
     models = "; ".join(f"{name}: {entry.summary}" for name, entry in MODELS.items())
     parser = commands.add_parser("train", help="train a network and leave a run directory", description=__doc__)
     add_data(parser)
-    parser.add_argument("--model", required=True, metavar="NAME", help=models)
+    parser.add_argument(
+        "--model",
+        required=True,
+        metavar="NAME",
+        help=f"{models}; or a trained run to start from, in a folder or shipped",
+    )
     parser.add_argument("--out", required=True, metavar="RUN", help="the run directory to make")
     parser.add_argument(
         "--option",
@@ -89,6 +95,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Train, and say what came out."""
     config = TrainConfig(**{setting.name: getattr(arguments, setting.name) for setting in fields(TrainConfig)})
     options = parse_options(arguments.option)
+    is_network = arguments.model in MODELS or not (Path(arguments.model).is_dir() or arguments.model in RUNS)
+    if options and not is_network:
+        raise ConfigError(f"--option: {arguments.model} is a trained run, whose network is what it is")
     first = os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID", "0") == "0"  # The others print nothing but errors.
     patches = open_and_tell(arguments.data, arguments.fit, quiet=arguments.json or not first)
     if first and not arguments.json:
@@ -99,9 +108,13 @@ def run(arguments: argparse.Namespace) -> None:
     from sentinode.models.build import build_model
     from sentinode.training.devices import data_parallel
     from sentinode.training.loop import train
+    from sentinode.training.run import load_run
 
     with data_parallel(arguments.devices):
-        model = build_model(arguments.model, seed=config.seed, **options)
+        if is_network:
+            model = build_model(arguments.model, seed=config.seed, **options)
+        else:
+            model = load_run(arguments.model).start()
         trained = train(model, patches, config, out=arguments.out, cache=arguments.cache)
     if not first:
         return

@@ -100,7 +100,9 @@ def build_model(name: str, *, seed: int = 0, **options: Any) -> "keras.Model":
 
 
 def origin(model: "keras.Model") -> dict[str, Any] | None:
-    """Return name, seed and all options that `build_model` made a model with; None for a model from elsewhere.
+    """Return name, seed and all options that `build_model` made a model with, or the weights that it starts from.
+
+    None for a model from elsewhere.
 
     Examples
     --------
@@ -108,6 +110,12 @@ def origin(model: "keras.Model") -> dict[str, Any] | None:
     {'name': 'mlp', 'seed': 3, 'options': {'dense_units': 8, 'output': 'sigmoid'}}
     """
     return _ORIGINS.get(model)
+
+
+def start_from(model: "keras.Model", weights_sha256: str) -> "keras.Model":
+    """Remember that the training of a model starts from weights of an earlier one; return the model."""
+    _ORIGINS[model] = {"name": model.name, "weights_sha256": weights_sha256}
+    return model
 
 
 def _reason(error: Exception) -> str:

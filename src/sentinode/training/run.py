@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from sentinode.errors import RunError, SentinodeError
+from sentinode.models.build import start_from
 from sentinode.models.loading import model_from_file
 from sentinode.prediction.familiar import Usual
 from sentinode.samples import RUNS, run_path
@@ -130,6 +131,22 @@ class Run:
         weights = hashlib.sha256((self.path / WEIGHTS["best"]).read_bytes()).hexdigest()
         numbers = {"temperature": self.temperature, "threshold": self.threshold}
         return {"model": str(self.path), "weights_sha256": weights, **numbers}
+
+    def start(self) -> keras.Model:
+        """Return the network with its best weights as the start of another training, whose record will say so.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from sentinode import TrainConfig, build_model, open_patches, train
+        >>> patches = open_patches("pcam-mini")
+        >>> few = patches.select(range(0, len(patches), 20))
+        >>> first = train(build_model("cnn"), few, TrainConfig(epochs=1), out=tempfile.mkdtemp())
+        >>> second = train(first.start(), few, TrainConfig(epochs=1), out=tempfile.mkdtemp())
+        >>> second.config["model"]["built"]["weights_sha256"] == first.identity["weights_sha256"]
+        True
+        """
+        return start_from(self.load_model("best"), self.identity["weights_sha256"])
 
     def load_model(self, weights: str = "best") -> keras.Model:
         """Build the network from ``model.json`` and load weights into it.
