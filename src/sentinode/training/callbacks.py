@@ -18,7 +18,6 @@ from sentinode.data.batches import Batches
 from sentinode.errors import RunError, TrainingStopped
 from sentinode.progress import Advance
 from sentinode.storage import whole_file
-from sentinode.training.averaging import averaged_weights
 from sentinode.training.checkpoint import Checkpoint, read_variables, write_variables
 from sentinode.training.stopping import StopRequest
 from sentinode.training.tensorboard import EventWriter
@@ -170,8 +169,7 @@ class BestWeights(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Save when this epoch is the best so far."""
         if best_epoch(self._history.rows) == epoch + 1:
-            with averaged_weights(self.model):
-                self._twin.set_weights(self._network.get_weights())
+            self._twin.set_weights(self._network.get_weights())
             save_weights(self._twin, self._path)
         if past_its_best(self._history.rows, self._patience):
             self.model.stop_training = True

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import keras
+import numpy as np
 import pandas as pd
 
 from sentinode.data.batches import Batches
@@ -30,7 +31,7 @@ from sentinode.prediction.predict import predict_logits
 from sentinode.prediction.predictions import Predictions
 from sentinode.progress import progress_bar
 from sentinode.storage import remove_leftovers, whole_file, write_json
-from sentinode.training.averaging import averaged_weights
+from sentinode.training.averaging import BATCHES, MeanWeights
 from sentinode.training.callbacks import (
     BestWeights,
     Checkpoints,
@@ -200,11 +201,14 @@ def _fit(
             request = SharedStopRequest(request, crew)
         checkpoints = Checkpoints(folder / CHECKPOINT, start, history, request, steps, config.checkpoint_minutes)
         validation_pass = Validation(model, validation, config, watchers=[history, checkpoints])
+        mean = MeanWeights(learner, model, lambda: _some_batches(training, config))
         callbacks = [
+            mean.callback(take_out=False),
             validation_pass,
             history,
             Examples(examples, validation, validation_pass, config.seed),
             BestWeights(folder / WEIGHTS["best"], model, twin, history, config.early_stopping),
+            mean.callback(take_out=True),
             checkpoints,
             ProgressBar(advance, len(training), size, start.batch),
         ]
@@ -222,11 +226,17 @@ def _fit(
                     callbacks=[EpochOrder(batches), OnePatchOnce(batches), *callbacks],
                     verbose=0,
                 )
-        with averaged_weights(learner):
-            twin.set_weights(model.get_weights())
-        model.set_weights(twin.get_weights())
+        mean.put_in()
+        twin.set_weights(model.get_weights())
         save_weights(twin, folder / WEIGHTS["final"])
         return history.rows, checkpoints.duration_s
+
+
+def _some_batches(training: PatchSet, config: TrainConfig) -> Iterator[np.ndarray]:
+    """Give the same few batches of training patches at every call, both classes in each."""
+    batches = Batches(training, config.batch_size, outputs=0, seed=config.seed)
+    for index in range(min(BATCHES, len(training) // config.batch_size or 1)):
+        yield batches[index][0]
 
 
 def _make_metrics(model: keras.Model, training: PatchSet, crew: Crew) -> None:

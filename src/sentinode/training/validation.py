@@ -12,7 +12,6 @@ from sentinode.data.patchset import PatchSet
 from sentinode.metrics.ranking import roc_curve
 from sentinode.models.backend import no_word_of_retracing
 from sentinode.prediction.logits import logit_model, probability, tumour_logit
-from sentinode.training.averaging import averaged_weights
 from sentinode.training.compiling import logit_loss, output_count
 from sentinode.training.config import TrainConfig
 from sentinode.training.devices import Crew
@@ -59,8 +58,8 @@ class Validation(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Add ``val_accuracy``, ``val_auc`` and ``val_loss``; comes before the callbacks that use them."""
-        with averaged_weights(self.model), no_word_of_retracing():
-            self._last.set_weights(self._trained_last.get_weights())
+        self._last.set_weights(self._trained_last.get_weights())
+        with no_word_of_retracing():
             logits = self._network.predict(self._batches, callbacks=[self._relay], verbose=0)
         logits = logits[: len(self._labels)]  # A last batch that was repeated for all devices comes last.
         tumour = tumour_logit(logits)
