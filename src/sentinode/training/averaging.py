@@ -37,10 +37,10 @@ class MeanWeights:
         if not self._learner.optimizer.use_ema:
             return
         # All variables: measuring draws from the generators of dropout as well.
-        self._kept = [np.array(keras.ops.convert_to_numpy(variable)) for variable in self._network.variables]
+        self._kept = [_copy(variable) for variable in self._network.variables]
         means = self._learner.optimizer._model_variables_moving_average
         for weight, mean in zip(self._learner.trainable_variables, means, strict=True):
-            weight.assign(mean)
+            weight.assign(_copy(mean))
         measure_statistics(self._network, self._batches())
 
     def take_out(self) -> None:
@@ -53,6 +53,11 @@ class MeanWeights:
         """Return a callback that does one or the other at the end of every epoch."""
         do = self.take_out if take_out else self.put_in
         return keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: do())
+
+
+def _copy(variable: keras.Variable) -> np.ndarray:
+    """Return a value that nothing shares: JAX gives the memory of what a step was called with away."""
+    return np.array(keras.ops.convert_to_numpy(variable))
 
 
 def measure_statistics(network: keras.Model, batches: Iterable[np.ndarray]) -> None:
