@@ -38,6 +38,14 @@ MODELS: Mapping[str, ModelEntry] = {
         "sentinode.models.d4net:build_d4net",
         "symmetric by construction: the same answer for all eight orientations of a patch; size=s, m or l",
     ),
+    "p4m-densenet": ModelEntry(
+        "sentinode.models.p4m_densenet:build_p4m_densenet",
+        "the network of the PatchCamelyon paper (Veeling et al. 2018), symmetric too; 118,738 parameters",
+    ),
+    "resnet18": ModelEntry(
+        "sentinode.models.resnet:build_resnet18",
+        "the usual residual network (He et al. 2016), from random weights; 11,186,625 parameters",
+    ),
     "transfer": ModelEntry(
         "sentinode.models.transfer:build_transfer",
         "a keras.applications backbone (MobileNetV2 by default), pooling, dropout, one output",
