@@ -17,9 +17,22 @@ from PIL import Image
 
 from sentinode import load_run
 from sentinode.cli.main import COMMANDS
+from sentinode.models.build import MODELS
 from sentinode.version import __version__
 
-EVERY_COMMAND = ["", "demo", "train", "watch", "evaluate", "predict", "data", "data info", "data cache", "doctor"]
+EVERY_COMMAND = [
+    "",
+    "demo",
+    "train",
+    "watch",
+    "evaluate",
+    "predict",
+    "models",
+    "data",
+    "data info",
+    "data cache",
+    "doctor",
+]
 
 
 def sentinode(*arguments, **environment) -> subprocess.CompletedProcess:
@@ -202,6 +215,16 @@ def test_train_takes_options_and_does_nothing_when_it_is_done(tmp_path, images):
     assert json.loads(succeeded(again)) == {"run": str(out), **run.summary}
     assert "nothing to do" in again.stderr
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+
+
+def test_models_counts_every_network():
+    found = json.loads(succeeded(sentinode("models", "--json")))["models"]
+    assert {each["model"] for each in found} == set(MODELS)
+    of = {(each["model"], *each["options"].values()): each for each in found}
+    assert (of["cnn",]["parameters"], of["cnn",]["gflop_a_patch"]) == (166_977, 0.037453952)
+    assert of["d4net", "s"]["parameters"] < of["d4net", "m"]["parameters"] < of["d4net", "l"]["parameters"]
+    output = succeeded(sentinode("models"))
+    assert re.search(r"resnet18 +11,186,625 +0\.\d{3} +the usual residual network", output)
 
 
 def test_evaluate_speaks_json(tmp_path, tiny_run):

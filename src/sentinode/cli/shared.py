@@ -93,13 +93,15 @@ def print_json(content: Any) -> None:
     print(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def print_table(rows: Sequence[tuple[str, ...]], header: tuple[str, ...] | None = None) -> None:
-    """Print rows in columns; the first column to the left, numbers to the right."""
+def print_table(
+    rows: Sequence[tuple[str, ...]], header: tuple[str, ...] | None = None, words: Sequence[int] = (0,)
+) -> None:
+    """Print rows in columns; those of words to the left, numbers to the right."""
     everything = [header, *rows] if header else rows
     widths = [max(len(row[column]) for row in everything) for column in range(len(everything[0]))]
     for row in everything:
         cells = [
-            cell.ljust(width) if column == 0 else cell.rjust(width)
+            cell.ljust(width) if column in words else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         print("  " + "  ".join(cells).rstrip())

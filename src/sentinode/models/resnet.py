@@ -15,8 +15,8 @@ BLOCKS = 2
 def build_resnet18(*, width: int = 64, output: Output = "sigmoid") -> keras.Model:
     """Build ResNet-18 (He et al. 2016, Deep residual learning for image recognition) for patches.
 
-    A convolution of 7 × 7 px and a max pooling, each with stride 2; four stages of two blocks, the width doubled and the
-    sides halved from one to the next; a mean over the last 3 × 3 positions.
+    A convolution of 7 × 7 px and a max pooling, each with stride 2; four stages of two blocks, from one to the next the
+    width doubled and the sides halved; a mean over the last 3 × 3 positions.
 
     Parameters
     ----------
