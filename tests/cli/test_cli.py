@@ -20,19 +20,8 @@ from sentinode.cli.main import COMMANDS
 from sentinode.models.build import MODELS
 from sentinode.version import __version__
 
-EVERY_COMMAND = [
-    "",
-    "demo",
-    "train",
-    "watch",
-    "evaluate",
-    "predict",
-    "models",
-    "data",
-    "data info",
-    "data cache",
-    "doctor",
-]
+EVERY_COMMAND = ["", "demo", "train", "watch", "evaluate", "predict", "models", "data"]
+EVERY_COMMAND += ["data info", "data cache", "doctor"]
 
 
 def sentinode(*arguments, **environment) -> subprocess.CompletedProcess:
@@ -242,6 +231,22 @@ def test_a_submission_is_the_same_from_images_and_from_hdf5(tmp_path, tiny_run, 
     assert list(tables[0].columns) == ["label"]
     assert list(tables[0].index) == sorted(path.stem for path in (images / "test").iterdir())
     pd.testing.assert_frame_equal(*tables, rtol=1e-6)
+
+
+def test_several_runs_and_orientations_speak_of_it(tmp_path, tiny_run, other_run, images):
+    both = ["--model", tiny_run.path, "--model", other_run.path]
+    done = sentinode("predict", images / "test", *both, "--tta", "d4", "--out", tmp_path / "it.csv")
+    output = succeeded(done)
+    assert "at the mean of the 2 runs' thresholds, 0." in output
+    assert "eight orientations, for eight times the work" in done.stderr
+    made = json.loads((tmp_path / "it.csv.json").read_text())
+    assert made["tta"] == {"asked": "d4", "used": "d4"}
+    assert [each["model"] for each in made["ensemble"]] == [str(tiny_run.path), str(other_run.path)]
+    refused(sentinode("evaluate", images, *both), "an ensemble has no folder of its own", "--out DIR")
+    output = succeeded(sentinode("evaluate", images, *both, "--split", "train", "--out", tmp_path / "both"))
+    assert "the threshold is the mean of the 2 runs' thresholds on the logit scale" in output
+    assert f"--model {tiny_run.path} --model {other_run.path} --out" in output
+    assert all(path.is_file() for path in files_named(output))
 
 
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")

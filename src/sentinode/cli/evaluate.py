@@ -6,11 +6,14 @@ from typing import Any
 from sentinode.cli.shared import (
     add_data,
     add_json,
+    add_runs,
+    add_tta,
     look_at,
     open_and_tell,
     print_json,
     print_table,
     start_keras,
+    whose_threshold,
 )
 
 
@@ -20,11 +23,14 @@ def add_parser(commands: Any) -> None:
         "evaluate", help="measure a trained model: ROC curve, AUC, operating points", description=__doc__
     )
     add_data(parser)
-    parser.add_argument("--model", required=True, metavar="RUN", help="a run directory")
+    add_runs(parser)
     parser.add_argument(
         "--split", metavar="NAME", help="split to measure on (default: test if it has labels, else valid)"
     )
-    parser.add_argument("--out", metavar="DIR", help="where to write (default: RUN/evaluations/SPLIT)")
+    parser.add_argument(
+        "--out", metavar="DIR", help="where to write (default: RUN/evaluations/SPLIT; several runs need one named)"
+    )
+    add_tta(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -34,14 +40,16 @@ def run(arguments: argparse.Namespace) -> None:
     patches = open_and_tell(arguments.data, arguments.fit, quiet=arguments.json)
     start_keras()
     from sentinode.evaluation.evaluate import evaluate
-    from sentinode.training.run import load_run
+    from sentinode.training.ensemble import load_runs
 
-    loaded = load_run(arguments.model)
-    evaluation = evaluate(loaded, patches, arguments.split, out=arguments.out, cache=arguments.cache)
+    loaded = load_runs(arguments.model)
+    evaluation = evaluate(loaded, patches, arguments.split, out=arguments.out, cache=arguments.cache, tta=arguments.tta)
     if arguments.json:
         print_json(evaluation.to_json())
         return
     show_evaluation(evaluation)
+    if len(arguments.model) > 1:
+        print(f"the threshold is {whose_threshold(arguments.model)} on the logit scale")
     folder = evaluation.folder
     look_at(
         {
@@ -50,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
             folder / "metrics.json": "all numbers",
             folder / "predictions.csv": "every patch",
         },
-        f"sentinode predict IMAGES --model {loaded.path} --out predictions.csv",
+        f"sentinode predict IMAGES {' '.join(f'--model {run}' for run in arguments.model)} --out predictions.csv",
     )
 
 

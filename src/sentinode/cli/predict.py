@@ -4,7 +4,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.shared import add_fit, add_json, look_at, print_json, start_keras
+from sentinode.cli.shared import (
+    add_fit,
+    add_json,
+    add_runs,
+    add_tta,
+    look_at,
+    print_json,
+    start_keras,
+    whose_threshold,
+)
 from sentinode.errors import ConfigError
 
 
@@ -14,7 +23,7 @@ def add_parser(commands: Any) -> None:
         "predict", help="predict patches: images, folders, globs, HDF5, zip", description=__doc__
     )
     parser.add_argument("source", nargs="+", metavar="SOURCE", help="an image, a folder, a glob, a PCam _x.h5 or a zip")
-    parser.add_argument("--model", required=True, metavar="RUN", help="a run directory")
+    add_runs(parser)
     parser.add_argument("--out", required=True, metavar="CSV", help="the table to write: id, probability, logit")
     parser.add_argument("--split", metavar="NAME", help="predict one split of the source only")
     parser.add_argument(
@@ -22,6 +31,7 @@ def add_parser(commands: Any) -> None:
         action="store_true",
         help="write a submission: id, and the probability as label (default split: test, if there is one)",
     )
+    add_tta(parser)
     add_fit(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -45,10 +55,10 @@ def run(arguments: argparse.Namespace) -> None:
     start_keras()
     from sentinode.prediction.predict import predict
     from sentinode.prediction.predictions import made_by_path
-    from sentinode.training.run import load_run
+    from sentinode.training.ensemble import load_runs
 
-    loaded = load_run(arguments.model)
-    predictions = predict(loaded, patches)
+    loaded = load_runs(arguments.model)
+    predictions = predict(loaded, patches, tta=arguments.tta)
     if arguments.kaggle:
         predictions.write_kaggle(out, kaggle_ids(patches))
     else:
@@ -57,7 +67,6 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json({"out": str(out), "patches": len(predictions), "called_tumour": called, **predictions.made_by})
         return
-    print(
-        f"{called:,} of {len(predictions):,} patches are called tumour at the run's threshold, {loaded.threshold:.3f}"
-    )
+    whose = whose_threshold(arguments.model)
+    print(f"{called:,} of {len(predictions):,} patches are called tumour at {whose}, {loaded.threshold:.3f}")
     look_at({out: "one row a patch", made_by_path(out): "what made it"})

@@ -45,6 +45,35 @@ def add_fit(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    """Add the trained model, or several of them."""
+    parser.add_argument(
+        "--model",
+        required=True,
+        action="append",
+        metavar="RUN",
+        help="a run directory; given several times, an ensemble: the mean of the runs' calibrated log-odds, and the "
+        "mean of their thresholds on the logit scale",
+    )
+
+
+def add_tta(parser: argparse.ArgumentParser) -> None:
+    """Add test-time augmentation."""
+    parser.add_argument(
+        "--tta",
+        choices=("none", "d4"),
+        default="none",
+        help="test-time augmentation; d4: the mean of the log-odds over a patch's eight orientations, for eight times "
+        "the work; networks that are symmetric by construction gain nothing and are run once; temperature and "
+        "threshold stay those chosen without it (default: none)",
+    )
+
+
+def whose_threshold(models: Sequence[str]) -> str:
+    """Say where the threshold of one run, or of several, comes from."""
+    return "the run's threshold" if len(models) == 1 else f"the mean of the {len(models)} runs' thresholds"
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add machine-readable output."""
     parser.add_argument("--json", action="store_true", help="print json on the output stream")

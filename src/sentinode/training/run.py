@@ -97,6 +97,11 @@ class Run:
         """The network with its best weights."""
         return self.load_model("best")
 
+    @property
+    def networks(self) -> list[tuple[keras.Model, float]]:
+        """What predicts: the network, and the temperature that its log-odds are divided by."""
+        return [(self.model, self.temperature)]
+
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What predictions remember of the run."""
@@ -140,14 +145,18 @@ class Run:
         except (OSError, ValueError, KeyError) as error:
             raise RunError(f"{file}: cannot be read ({error}); is the run whole?") from error
 
-    def trained_on(self, sha1: pd.Series) -> int:
-        """Return how many of these patches, by SHA-1 of their pixels, the run was trained on."""
+    def trained_on(self, sha1: pd.Series) -> np.ndarray:
+        """Say for each of these patches, by SHA-1 of its pixels, whether the run was trained on it."""
         try:
             seen = np.load(self.path / TRAIN_SHA1, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise RunError(f"{self.path / TRAIN_SHA1}: cannot be read ({error}); is the run whole?") from error
         asked = np.array([bytes.fromhex(text) for text in sha1], dtype=seen.dtype)
-        return int(np.isin(asked, seen).sum())
+        return np.isin(asked, seen)
+
+    def chosen_on(self, fingerprint: str) -> bool:
+        """Say whether threshold and best epoch were chosen on the patches with this fingerprint."""
+        return self.fingerprint("valid") == fingerprint
 
     def _read(self, name: str, *needed: str) -> dict[str, Any]:
         try:
