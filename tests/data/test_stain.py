@@ -81,6 +81,26 @@ def test_what_cannot_be_measured_comes_back_unchanged(kind, name, mini):
         assert np.array_equal(kind().fit(mini.read(range(10))).transform(patch[None])[0], patch)
 
 
+def test_the_signs_of_eigenvectors_do_not_matter(mini, monkeypatch):
+    """Of a patch whose amounts vary most against each other, so that an angle may lie on either side of 180°."""
+    share = np.random.default_rng(0).uniform(0, 1, (96 * 96, 1))
+    patch = mixed(np.hstack([0.4 + share, 1.4 - share]), HAEMATOXYLIN, EOSIN)[None]
+    normaliser, eigh = Macenko().fit(mini.read(range(10))), np.linalg.eigh
+    made = normaliser.transform(patch)
+    assert not np.array_equal(made, patch)
+    for signs in ([1, -1, 1], [1, 1, -1], [1, -1, -1]):
+        monkeypatch.setattr(np.linalg, "eigh", lambda matrix, signs=signs: (None, eigh(matrix)[1] * signs))
+        assert np.abs(normaliser.transform(patch).astype(int) - made).max() <= 1
+
+
+def test_stains_that_are_nowhere_strong_are_left_alone(mini):
+    """A hundredth of the patch is tissue, so that 99 of 100 pixels hold less than any of it."""
+    patch = np.full((96 * 96, 3), 240, np.uint8)
+    patch[:95] = two_stains(0, 1.0).reshape(-1, 3)[two_stains(0, 1.0).reshape(-1, 3).max(axis=1) < 200][:95]
+    patch = patch.reshape(1, 96, 96, 3)
+    assert np.array_equal(Macenko().fit(mini.read(range(10))).transform(patch), patch)
+
+
 @pytest.mark.parametrize("colour", [HAEMATOXYLIN, EOSIN])
 def test_one_stain_alone_is_not_taken_for_two(colour, mini):
     patch = mixed(np.random.default_rng(0).gamma(3.0, 0.3, (96 * 96, 1)), colour)
