@@ -110,6 +110,7 @@ def measure(line: dict[str, Any], arguments: argparse.Namespace) -> dict[str, fl
     import numpy as np
 
     from sentinode import build_model
+    from sentinode.models.flops import flops
     from sentinode.training.precision import computing_in
 
     rng = np.random.default_rng(0)
@@ -134,23 +135,7 @@ def measure(line: dict[str, Any], arguments: argparse.Namespace) -> dict[str, fl
             started = time.perf_counter()
             model.predict(x, batch_size=128, verbose=0)
             predict.append(time.perf_counter() - started)
-    return {"train": len(x) / min(train), "predict": len(x) / min(predict), "gflop": work(model) / 1e9}
-
-
-def work(model: Any) -> float:
-    """Return the floating-point operations of convolutions and dense layers for one patch."""
-    import keras
-
-    total = 0.0
-    for layer in model._flatten_layers(include_self=False):
-        if isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
-            _, rows, columns, channels = layer.output.shape
-            kernel = layer.kernel.shape
-            inputs = kernel[0] * kernel[1] * (1 if isinstance(layer, keras.layers.DepthwiseConv2D) else kernel[2])
-            total += 2 * inputs * rows * columns * channels
-        elif isinstance(layer, keras.layers.Dense):
-            total += 2 * layer.kernel.shape[0] * layer.kernel.shape[1]
-    return total
+    return {"train": len(x) / min(train), "predict": len(x) / min(predict), "gflop": flops(model) / 1e9}
 
 
 def matrix_peak() -> dict[str, float]:

@@ -38,6 +38,15 @@ def tiny_run(tmp_path_factory, mini):
 
 
 @pytest.fixture(scope="session")
+def other_run(tmp_path_factory, mini):
+    """A second one, from other weights and on other patches; do not write into it."""
+    from sentinode import TrainConfig, build_model, train
+
+    few, out = mini.select(range(1, len(mini), 20)), tmp_path_factory.mktemp("runs") / "other"
+    return train(build_model("cnn", seed=5), few, TrainConfig(epochs=1), out=out)
+
+
+@pytest.fixture(scope="session")
 def devices_runs(tmp_path_factory):
     """The same training on one and on four devices, on JAX in a process of its own."""
     from tests.jobs import Job

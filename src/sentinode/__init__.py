@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from sentinode.prediction.predict import predict as predict
     from sentinode.prediction.predictions import Predictions as Predictions
     from sentinode.training.config import TrainConfig as TrainConfig
+    from sentinode.training.ensemble import Ensemble as Ensemble
     from sentinode.training.loop import train as train
     from sentinode.training.run import Run as Run
     from sentinode.training.run import load_run as load_run
 
 _HOME = {
+    "Ensemble": "sentinode.training.ensemble",
     "Evaluation": "sentinode.evaluation.evaluation",
     "PatchSet": "sentinode.data.patchset",
     "Predictions": "sentinode.prediction.predictions",

@@ -17,21 +17,11 @@ from PIL import Image
 
 from sentinode import load_run
 from sentinode.cli.main import COMMANDS
+from sentinode.models.build import MODELS
 from sentinode.version import __version__
 
-EVERY_COMMAND = [
-    "",
-    "demo",
-    "train",
-    "tune",
-    "watch",
-    "evaluate",
-    "predict",
-    "data",
-    "data info",
-    "data cache",
-    "doctor",
-]
+EVERY_COMMAND = ["", "demo", "train", "tune", "watch", "evaluate", "predict", "models", "data"]
+EVERY_COMMAND += ["data info", "data cache", "doctor"]
 
 
 def sentinode(*arguments, **environment) -> subprocess.CompletedProcess:
@@ -229,6 +219,16 @@ def test_train_starts_from_a_run_and_says_so(tmp_path, tiny_run):
     assert "is a trained run, whose network is what it is" in refused.stderr
 
 
+def test_models_counts_every_network():
+    found = json.loads(succeeded(sentinode("models", "--json")))["models"]
+    assert {each["model"] for each in found} == set(MODELS)
+    of = {(each["model"], *each["options"].values()): each for each in found}
+    assert (of["cnn",]["parameters"], of["cnn",]["gflop_a_patch"]) == (166_977, 0.037453952)
+    assert of["d4net", "s"]["parameters"] < of["d4net", "m"]["parameters"] < of["d4net", "l"]["parameters"]
+    output = succeeded(sentinode("models"))
+    assert re.search(r"resnet18 +11,186,625 +0\.\d{3} +the usual residual network", output)
+
+
 def test_evaluate_speaks_json(tmp_path, tiny_run):
     done = sentinode("evaluate", "pcam-mini", "--model", tiny_run.path, "--out", tmp_path / "it", "--json")
     assert json.loads(succeeded(done)) == json.loads((tmp_path / "it" / "metrics.json").read_text())
@@ -244,6 +244,22 @@ def test_a_submission_is_the_same_from_images_and_from_hdf5(tmp_path, tiny_run, 
     assert list(tables[0].columns) == ["label"]
     assert list(tables[0].index) == sorted(path.stem for path in (images / "test").iterdir())
     pd.testing.assert_frame_equal(*tables, rtol=1e-6)
+
+
+def test_several_runs_and_orientations_speak_of_it(tmp_path, tiny_run, other_run, images):
+    both = ["--model", tiny_run.path, "--model", other_run.path]
+    done = sentinode("predict", images / "test", *both, "--tta", "d4", "--out", tmp_path / "it.csv")
+    output = succeeded(done)
+    assert "at the mean of the 2 runs' thresholds, 0." in output
+    assert "eight orientations, for eight times the work" in done.stderr
+    made = json.loads((tmp_path / "it.csv.json").read_text())
+    assert made["tta"] == {"asked": "d4", "used": "d4"}
+    assert [each["model"] for each in made["ensemble"]] == [str(tiny_run.path), str(other_run.path)]
+    refused(sentinode("evaluate", images, *both), "an ensemble has no folder of its own", "--out DIR")
+    output = succeeded(sentinode("evaluate", images, *both, "--split", "train", "--out", tmp_path / "both"))
+    assert "the threshold is the mean of the 2 runs' thresholds on the logit scale" in output
+    assert f"--model {tiny_run.path} --model {other_run.path} --out" in output
+    assert all(path.is_file() for path in files_named(output))
 
 
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")

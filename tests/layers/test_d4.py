@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from sentinode.layers.d4 import ORDER, SYMMETRIES, D4Conv, D4Norm, D4Pool, kernel_table, turn
+from sentinode.layers.d4 import ORDER, SYMMETRIES, D4Concatenate, D4Conv, D4Norm, D4Pool, kernel_table, turn
 from sentinode.layers.fused import normalise
 
 SYMMETRY = st.integers(0, ORDER - 1)
@@ -93,6 +93,17 @@ def test_a_network_gives_the_same_for_all_orientations(symmetry, seed):
     )
 
 
+@given(symmetry=SYMMETRY, one=st.integers(1, 3), other=st.integers(1, 3))
+@settings(deadline=None, max_examples=15)
+def test_maps_are_put_together_block_by_block(symmetry, one, other):
+    maps = [images(one, 5, one * ORDER), images(other + 3, 5, other * ORDER)]
+    both = as_array(D4Concatenate()(maps))
+    parts = [np.split(each, ORDER, axis=-1) for each in maps]
+    assert np.array_equal(both, np.concatenate([block for pair in zip(*parts, strict=True) for block in pair], axis=-1))
+    turned = as_array(D4Concatenate()([blocks_moved(each, symmetry) for each in maps]))
+    assert np.array_equal(turned, blocks_moved(both, symmetry))
+
+
 def test_the_whole_kernel_is_that_of_an_ordinary_convolution():
     layer = D4Conv(3, 3, use_bias=True)
     x = images(0, 7, 2 * ORDER)
@@ -121,7 +132,9 @@ def test_channels_that_are_no_eight_blocks_are_refused():
         D4Conv(1, 3)(images(0, 5, 12))
 
 
-@pytest.mark.parametrize("layer", [D4Conv(3, 3, 2, lift=True, use_bias=True), D4Norm(0.9, 1e-4), D4Pool()])
+@pytest.mark.parametrize(
+    "layer", [D4Conv(3, 3, 2, lift=True, use_bias=True), D4Norm(0.9, 1e-4), D4Pool(), D4Concatenate()]
+)
 def test_layers_are_rebuilt_from_their_config(layer):
     again = type(layer).from_config(layer.get_config())
     assert again.get_config() == layer.get_config()

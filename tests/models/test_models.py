@@ -170,13 +170,15 @@ def test_fine_tuning_starts_at_the_layer_that_is_named():
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("perceptron", {}, ["perceptron", "cnn, mlp, d4net, transfer"]),
+        ("perceptron", {}, ["perceptron", "cnn, mlp, d4net, p4m-densenet, resnet18, transfer"]),
         ("cnn", {"colour": 1}, ["colour", "kernel_size"]),
         ("cnn", {"output": "tanh"}, ["tanh", "sigmoid or softmax"]),
         ("cnn", {"kernel_size": 0}, ["kernel_size"]),
         ("cnn", {"pool_size": 100}, ["pool_size"]),
         ("cnn", {"first_filters": -1}, ["first_filters"]),
         ("cnn", {"dense_units": "many"}, ["dense_units"]),
+        ("resnet18", {"width": 0}, ["width"]),
+        ("p4m-densenet", {"growth": 0}, ["growth"]),
         ("transfer", {"dropout": 2}, ["dropout"]),
         ("transfer", {"backbone": "NoNet"}, ["NoNet", "MobileNetV2"]),
         ("transfer", {"backbone": "mobilenet_v2"}, ["mobilenet_v2", "MobileNetV2"]),

@@ -6,13 +6,15 @@ from typing import Any
 from sentinode.cli.shared import (
     add_data,
     add_json,
-    add_model,
+    add_runs,
+    add_tta,
     look_at,
     open_and_tell,
     print_json,
     print_table,
     start_keras,
 )
+from sentinode.samples import DEFAULT_RUN
 
 
 def add_parser(commands: Any) -> None:
@@ -21,11 +23,14 @@ def add_parser(commands: Any) -> None:
         "evaluate", help="measure a trained model: ROC curve, AUC, operating points", description=__doc__
     )
     add_data(parser)
-    add_model(parser)
+    add_runs(parser)
     parser.add_argument(
         "--split", metavar="NAME", help="split to measure on (default: test if it has labels, else valid)"
     )
-    parser.add_argument("--out", metavar="DIR", help="where to write (default: RUN/evaluations/SPLIT)")
+    parser.add_argument(
+        "--out", metavar="DIR", help="where to write (default: RUN/evaluations/SPLIT; several runs need one named)"
+    )
+    add_tta(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -35,14 +40,17 @@ def run(arguments: argparse.Namespace) -> None:
     patches = open_and_tell(arguments.data, arguments.fit, quiet=arguments.json)
     start_keras()
     from sentinode.evaluation.evaluate import evaluate
-    from sentinode.training.run import load_run
+    from sentinode.training.ensemble import load_runs
 
-    loaded = load_run(arguments.model)
-    evaluation = evaluate(loaded, patches, arguments.split, out=arguments.out, cache=arguments.cache)
+    models = arguments.model or [DEFAULT_RUN]
+    loaded = load_runs(models)
+    evaluation = evaluate(loaded, patches, arguments.split, out=arguments.out, cache=arguments.cache, tta=arguments.tta)
     if arguments.json:
         print_json(evaluation.to_json())
         return
     show_evaluation(evaluation)
+    if len(models) > 1:
+        print("the threshold is the mean of the runs' thresholds on the logit scale")
     folder = evaluation.folder
     look_at(
         {
@@ -51,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
             folder / "metrics.json": "all numbers",
             folder / "predictions.csv": "every patch",
         },
-        f"sentinode predict IMAGES --model {loaded.path} --out predictions.csv",
+        f"sentinode predict IMAGES {' '.join(f'--model {run}' for run in models)} --out predictions.csv",
     )
 
 

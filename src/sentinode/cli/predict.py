@@ -4,8 +4,17 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.shared import add_fit, add_json, add_model, look_at, print_json, start_keras
+from sentinode.cli.shared import (
+    add_fit,
+    add_json,
+    add_runs,
+    add_tta,
+    look_at,
+    print_json,
+    start_keras,
+)
 from sentinode.errors import ConfigError
+from sentinode.samples import DEFAULT_RUN
 
 
 def add_parser(commands: Any) -> None:
@@ -14,7 +23,7 @@ def add_parser(commands: Any) -> None:
         "predict", help="predict patches: images, folders, globs, HDF5, zip", description=__doc__
     )
     parser.add_argument("source", nargs="+", metavar="SOURCE", help="an image, a folder, a glob, a PCam _x.h5 or a zip")
-    add_model(parser)
+    add_runs(parser)
     parser.add_argument(
         "--out", required=True, metavar="CSV", help="the table to write: id, probability, logit, call, warning"
     )
@@ -24,6 +33,7 @@ def add_parser(commands: Any) -> None:
         action="store_true",
         help="write a submission: id, and the probability as label (default split: test, if there is one)",
     )
+    add_tta(parser)
     add_fit(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -47,12 +57,12 @@ def run(arguments: argparse.Namespace) -> None:
     start_keras()
     from sentinode.prediction.predict import predict
     from sentinode.prediction.predictions import made_by_path
-    from sentinode.training.run import load_run
+    from sentinode.training.ensemble import load_runs
 
-    loaded = load_run(arguments.model)
+    loaded = load_runs(arguments.model or [DEFAULT_RUN])
     if not arguments.json:
         print(f"model: {loaded.describe()}")
-    predictions = predict(loaded, patches)
+    predictions = predict(loaded, patches, tta=arguments.tta)
     if arguments.kaggle:
         predictions.write_kaggle(out, kaggle_ids(patches))
     else:
@@ -68,6 +78,6 @@ def run(arguments: argparse.Namespace) -> None:
         kinds = ", ".join(f"{kind} {count:,}" for kind, count in unlike.items())
         print(
             f"{unlike.sum():,} look unlike the patches of its training ({kinds}), where its answer is worth less; "
-            f"of its validation patches {loaded.usual.false_alarms:.1%} do"
+            f"of its validation patches {loaded.false_alarms:.1%} do"
         )
     look_at({out: "one row a patch", made_by_path(out): "what made it"})

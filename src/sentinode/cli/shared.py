@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentinode.errors import SentinodeError
 from sentinode.machine import keep_freed_memory
-from sentinode.samples import RUNS
+from sentinode.samples import DEFAULT_RUN, RUNS
 
 if TYPE_CHECKING:
     from sentinode.data.patchset import PatchSet
@@ -25,18 +25,6 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", help=DATA_HELP)
     add_cache(parser)
     add_fit(parser)
-
-
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """Add the trained model to use."""
-    default = next(iter(RUNS), None)
-    parser.add_argument(
-        "--model",
-        default=default,
-        required=default is None,
-        metavar="RUN",
-        help=f"a run directory, or weights that ship: {', '.join(RUNS)} (default: {default})",
-    )
 
 
 def add_cache(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +43,30 @@ def add_fit(parser: argparse.ArgumentParser) -> None:
         choices=("refuse", "crop", "resample"),
         default="refuse",
         help="images that are not 96 × 96 px: refuse them, crop their centre, or resample them (default: refuse)",
+    )
+
+
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    """Add the trained model, or several of them."""
+    parser.add_argument(
+        "--model",
+        required=DEFAULT_RUN is None,
+        action="append",
+        metavar="RUN",
+        help=f"a run directory, or one that ships ({', '.join(RUNS)}; default: {DEFAULT_RUN}); given several times, an "
+        "ensemble: the mean of the runs' calibrated log-odds, and of their thresholds on the logit scale",
+    )
+
+
+def add_tta(parser: argparse.ArgumentParser) -> None:
+    """Add test-time augmentation."""
+    parser.add_argument(
+        "--tta",
+        choices=("none", "d4"),
+        default="none",
+        help="test-time augmentation; d4: the mean of the log-odds over a patch's eight orientations, for eight times "
+        "the work; networks that are symmetric by construction gain nothing and are run once; temperature and "
+        "threshold stay those chosen without it (default: none)",
     )
 
 
@@ -106,13 +118,15 @@ def print_json(content: Any) -> None:
     print(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def print_table(rows: Sequence[tuple[str, ...]], header: tuple[str, ...] | None = None) -> None:
-    """Print rows in columns; the first column to the left, numbers to the right."""
+def print_table(
+    rows: Sequence[tuple[str, ...]], header: tuple[str, ...] | None = None, words: Sequence[int] = (0,)
+) -> None:
+    """Print rows in columns; those of words to the left, numbers to the right."""
     everything = [header, *rows] if header else rows
     widths = [max(len(row[column]) for row in everything) for column in range(len(everything[0]))]
     for row in everything:
         cells = [
-            cell.ljust(width) if column == 0 else cell.rjust(width)
+            cell.ljust(width) if column in words else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         print("  " + "  ".join(cells).rstrip())

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sentinode.data.patchset import PatchSet
-from sentinode.errors import DataError
+from sentinode.errors import ConfigError, DataError
 from sentinode.evaluation.evaluation import Evaluation
 from sentinode.plots.roc import draw_confusion, draw_roc
 from sentinode.prediction.predict import predict
@@ -16,6 +16,7 @@ from sentinode.prediction.predictions import Predictions
 from sentinode.storage import read_json, whole_file, write_json
 
 if TYPE_CHECKING:
+    from sentinode.training.ensemble import Ensemble
     from sentinode.training.run import Run
 
 METRICS = "metrics.json"
@@ -24,12 +25,13 @@ log = logging.getLogger("sentinode")
 
 
 def evaluate(
-    run: "Run",
+    run: "Run | Ensemble",
     patches: PatchSet,
     split: str | None = None,
     *,
     out: str | Path | None = None,
     cache: str | Path | None = None,
+    tta: str = "none",
 ) -> Evaluation:
     """Evaluate a run's model on labelled patches, and write the results.
 
@@ -38,22 +40,27 @@ def evaluate(
     Parameters
     ----------
     run
-        From `train` or `load_run`.
+        From `train` or `load_run`; or an `Ensemble` of runs.
     patches
         Any labelled set.
     split
         The split to measure on; when left out ``test`` if it has labels, else ``valid``, which may be the one that
         the training held out from these patches.
     out
-        The folder to write to; when left out ``RUN/evaluations/SPLIT`` (of a run that ships: in the working folder),
-        with a part of the fingerprint behind it when an evaluation of other patches is there.
+        The folder to write to; when left out ``RUN/evaluations/SPLIT`` (``SPLIT-tta-d4``; of a run that ships: in the
+        working folder), with a part of the fingerprint behind it when an evaluation of other patches is there. An
+        ensemble has no folder of its own: name one.
     cache
         Where decoded patches are kept; see `PatchSet.cached`.
+    tta
+        Test-time augmentation, see `predict`; the threshold stays the one chosen without it.
 
     Raises
     ------
     DataError
         No such split, no labels, or only one class.
+    ConfigError
+        An ensemble without `out`.
 
     Examples
     --------
@@ -65,25 +72,29 @@ def evaluate(
     >>> evaluate(run, few).split
     'test'
     """
+    home = Path(out) if out else run.home
+    if home is None:
+        raise ConfigError("an ensemble has no folder of its own; name the one to write to with --out DIR (out=…)")
     name, chosen = choose_split(run, patches, split, cache)
     _ = chosen.labels  # A missing label is found before the minutes of prediction.
     chosen = chosen.cached(cache)
     where = f"{patches.path}, split {name}" if name != "all" else patches.path
-    trained_on = run.trained_on(chosen.table["sha1"])
+    trained_on = int(run.trained_on(chosen.table["sha1"]).sum())
     if trained_on:
         log.warning("%s: %s of these patches were trained on; figures on them flatter", where, f"{trained_on:,}")
-    if run.fingerprint("valid") == chosen.fingerprint:
+    if run.chosen_on(chosen.fingerprint):
         log.warning("%s: threshold and best epoch were chosen on these very patches; figures flatter a little", where)
-    predictions = predict(run, chosen, {"split": name, "fingerprint": chosen.fingerprint})
-    folder = Path(out) if out else _folder(run, name, chosen.fingerprint)
+    predictions = predict(run, chosen, {"split": name, "fingerprint": chosen.fingerprint}, tta=tta)
+    place = name if tta == "none" else f"{name}-tta-{tta}"
+    folder = home if out else _folder(home, place, chosen.fingerprint)
     evaluation = Evaluation.from_predictions(predictions, where, name, run.threshold, folder)
     write_evaluation(evaluation, predictions, folder)
     return evaluation
 
 
-def _folder(run: "Run", name: str, fingerprint: str) -> Path:
-    """Return where an evaluation goes: a name of its own when other patches have taken that of the split."""
-    folder = (Path(run.path.name) if run.shipped else run.path) / "evaluations" / name
+def _folder(run: Path, name: str, fingerprint: str) -> Path:
+    """Return where an evaluation goes: a name of its own when other patches have taken this one."""
+    folder = run / "evaluations" / name
     if not (folder / METRICS).is_file():
         return folder
     try:
@@ -94,7 +105,7 @@ def _folder(run: "Run", name: str, fingerprint: str) -> Path:
 
 
 def choose_split(
-    run: "Run", patches: PatchSet, split: str | None, cache: str | Path | None = None
+    run: "Run | Ensemble", patches: PatchSet, split: str | None, cache: str | Path | None = None
 ) -> tuple[str, PatchSet]:
     """Return the patches to evaluate on and the name of their split.
 

@@ -255,3 +255,25 @@ class D4Pool(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the shape that comes out."""
         return (*input_shape[:-1], channels_a_block(input_shape[-1]))
+
+
+@keras.saving.register_keras_serializable("sentinode")
+class D4Concatenate(keras.layers.Layer):
+    """Feature maps of the same side as one: its first block is made of their first blocks, and so on.
+
+    Examples
+    --------
+    >>> one, other = np.zeros((1, 8), np.float32), np.ones((1, 16), np.float32)
+    >>> D4Concatenate()([one, other]).numpy()[0, :6].tolist()
+    [0.0, 1.0, 1.0, 0.0, 1.0, 1.0]
+    """
+
+    def call(self, inputs: list[Any]) -> Any:
+        """Concatenate block by block."""
+        shape = ops.shape(inputs[0])
+        blocks = [ops.reshape(each, (*shape[:-1], ORDER, channels_a_block(each.shape[-1]))) for each in inputs]
+        return ops.reshape(ops.concatenate(blocks, axis=-1), (*shape[:-1], sum(each.shape[-1] for each in inputs)))
+
+    def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
+        """Return the shape that comes out."""
+        return (*input_shape[0][:-1], ORDER * sum(channels_a_block(shape[-1]) for shape in input_shape))

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """Where a network is built, and what it is in a line."""
+    """Where a network is built, what it is in a line, and the sizes that it comes in, as options of its builder."""
 
     builder: str
     summary: str
+    sizes: tuple[Mapping[str, Any], ...] = ({},)
 
 
 # Texts, not functions: the command line prints this table without importing Keras.
@@ -37,6 +38,15 @@ MODELS: Mapping[str, ModelEntry] = {
     "d4net": ModelEntry(
         "sentinode.models.d4net:build_d4net",
         "symmetric by construction: the same answer for all eight orientations of a patch; size=s, m or l",
+        ({"size": "s"}, {"size": "m"}, {"size": "l"}),
+    ),
+    "p4m-densenet": ModelEntry(
+        "sentinode.models.p4m_densenet:build_p4m_densenet",
+        "the network of the PatchCamelyon paper (Veeling et al. 2018), symmetric too; 118,738 parameters",
+    ),
+    "resnet18": ModelEntry(
+        "sentinode.models.resnet:build_resnet18",
+        "the usual residual network (He et al. 2016), from random weights; 11,186,625 parameters",
     ),
     "transfer": ModelEntry(
         "sentinode.models.transfer:build_transfer",

@@ -5,8 +5,10 @@ from importlib.resources import files
 from pathlib import Path
 
 SAMPLES = ("pcam-mini",)
-# Runs by name, with the SHA-256 of their weights. The first is used where no model is named.
+# Runs by name, with the SHA-256 of their weights.
 RUNS: Mapping[str, str] = {}
+# The one that is used where no model is named.
+DEFAULT_RUN = next(iter(RUNS), None)
 
 
 def sample_path(name: str) -> Path:

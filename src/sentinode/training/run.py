@@ -82,9 +82,23 @@ class Run:
             raise RunError(f"{self.path / SUMMARY}: {name} is {self.summary[name]!r}, not a number") from error
 
     @property
+    def false_alarms(self) -> float:
+        """The share of its validation patches that it warns of."""
+        return self.usual.false_alarms
+
+    def warnings(self, pixels: np.ndarray) -> list[str]:
+        """Say of each patch, uint8 ``(n, 96, 96, 3)``, in what it is unlike the training patches; see `Usual`."""
+        return self.usual.warnings(pixels)
+
+    @property
     def shipped(self) -> bool:
         """Whether it is a part of the package; nothing is written into it then."""
         return self.path == run_path(self.path.name)
+
+    @property
+    def home(self) -> Path:
+        """Where evaluations of it go: into it, or beside where one works when it ships."""
+        return Path(self.path.name) if self.shipped else self.path
 
     def describe(self) -> str:
         """Return what it is in a line."""
@@ -124,6 +138,11 @@ class Run:
     def model(self) -> keras.Model:
         """The network with its best weights."""
         return self.load_model("best")
+
+    @property
+    def networks(self) -> list[tuple[keras.Model, float]]:
+        """What predicts: the network, and the temperature that its log-odds are divided by."""
+        return [(self.model, self.temperature)]
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -184,14 +203,18 @@ class Run:
         except (OSError, ValueError, KeyError) as error:
             raise RunError(f"{file}: cannot be read ({error}); is the run whole?") from error
 
-    def trained_on(self, sha1: pd.Series) -> int:
-        """Return how many of these patches, by SHA-1 of their pixels, the run was trained on."""
+    def trained_on(self, sha1: pd.Series) -> np.ndarray:
+        """Say for each of these patches, by SHA-1 of its pixels, whether the run was trained on it."""
         try:
             seen = np.load(self.path / TRAIN_SHA1, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise RunError(f"{self.path / TRAIN_SHA1}: cannot be read ({error}); is the run whole?") from error
         asked = np.array([bytes.fromhex(text) for text in sha1], dtype=seen.dtype)
-        return int(np.isin(asked, seen).sum())
+        return np.isin(asked, seen)
+
+    def chosen_on(self, fingerprint: str) -> bool:
+        """Say whether threshold and best epoch were chosen on the patches with this fingerprint."""
+        return self.fingerprint("valid") == fingerprint
 
     def _read(self, name: str, *needed: str) -> dict[str, Any]:
         try:

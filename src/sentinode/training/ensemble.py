@@ -1,0 +1,128 @@
+"""Several runs that predict together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+from scipy.special import logit
+
+from sentinode.errors import ConfigError
+from sentinode.prediction.familiar import WARNINGS
+from sentinode.prediction.logits import probability
+from sentinode.training.run import Run, load_run
+
+# A threshold of exactly 0 or 1 has no finite log-odds; it counts as this near to it.
+NEAREST = 1e-12
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Runs whose calibrated log-odds are averaged: those of each divided by its own temperature before.
+
+    Wherever patches are predicted or evaluated it can stand in the place of a `Run`.
+
+    Attributes
+    ----------
+    runs
+        At least one, each with weights of its own.
+
+    Raises
+    ------
+    ConfigError
+        No run, or the same weights twice: they would only count double.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sentinode import TrainConfig, build_model, open_patches, predict, train
+    >>> patches = open_patches("pcam-mini")
+    >>> few = patches.select(range(0, len(patches), 40))
+    >>> runs = [
+    ...     train(build_model("cnn", seed=seed), few, TrainConfig(epochs=1, seed=seed), out=tempfile.mkdtemp())
+    ...     for seed in (1, 2)
+    ... ]
+    >>> len(predict(Ensemble(tuple(runs)), few.split("test")))
+    10
+    """
+
+    runs: tuple[Run, ...]
+
+    def __post_init__(self) -> None:
+        if not self.runs:
+            raise ConfigError("an ensemble needs at least one run; got none")
+        first: dict[str, Path] = {}
+        for run in self.runs:
+            other = first.setdefault(run.identity["weights_sha256"], run.path)
+            if other is not run.path:
+                raise ConfigError(f"{run.path} and {other} have the same weights; give each run of an ensemble once")
+
+    home = None
+
+    @property
+    def networks(self) -> list[tuple[keras.Model, float]]:
+        """What predicts: the network of each run with its temperature."""
+        return [network for run in self.runs for network in run.networks]
+
+    @property
+    def threshold(self) -> float:
+        """The mean of the runs' thresholds, taken of their log-odds.
+
+        Each run chose its threshold on its validation patches by its own predictions; no patch was looked at to choose
+        this one, so it is no better chosen for an ensemble than that.
+        """
+        thresholds = np.clip([run.threshold for run in self.runs], NEAREST, 1 - NEAREST)
+        return float(probability(logit(thresholds).mean()))
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What predictions remember: every run, and the threshold."""
+        return {
+            "ensemble": [run.identity for run in self.runs],
+            "threshold": self.threshold,
+            "threshold_rule": "mean of the runs' thresholds on the logit scale",
+        }
+
+    @property
+    def false_alarms(self) -> float:
+        """The largest share of any run's validation patches that it warns of; together they warn of more."""
+        return max(run.false_alarms for run in self.runs)
+
+    def describe(self) -> str:
+        """Return what it is in a line."""
+        return f"the mean of {len(self.runs)} runs: " + ", ".join(str(run.path) for run in self.runs)
+
+    def warnings(self, pixels: np.ndarray) -> list[str]:
+        """Say of each patch in what it is unlike the training patches of any of the runs."""
+        of_runs = zip(*(run.warnings(pixels) for run in self.runs), strict=True)
+        return [", ".join(name for name in WARNINGS if any(name in warning for warning in patch)) for patch in of_runs]
+
+    def trained_on(self, sha1: pd.Series) -> np.ndarray:
+        """Say for each of these patches, by SHA-1 of its pixels, whether any of the runs was trained on it."""
+        return np.any([run.trained_on(sha1) for run in self.runs], axis=0)
+
+    def chosen_on(self, fingerprint: str) -> bool:
+        """Say whether any run's threshold and best epoch were chosen on the patches with this fingerprint."""
+        return any(run.chosen_on(fingerprint) for run in self.runs)
+
+    def held_out(self) -> set[str]:
+        """Return the SHA-1s of the patches that all trainings held out, if all held out the same."""
+        first, *others = (run.held_out() for run in self.runs)
+        return first if all(other == first for other in others) else set()
+
+
+def load_runs(paths: Sequence[str | Path]) -> Run | Ensemble:
+    """Open one run directory, or several as an ensemble.
+
+    Raises
+    ------
+    RunError
+        One of them is not a run that has ended.
+    ConfigError
+        Two of them have the same weights.
+    """
+    runs = tuple(load_run(path) for path in paths)
+    return runs[0] if len(runs) == 1 else Ensemble(runs)

@@ -1,0 +1,115 @@
+"""Several runs together: what they say, from where they call tumour, and what they were trained and chosen on."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from scipy.special import logit
+
+from sentinode import Ensemble, evaluate, load_run, predict
+from sentinode.errors import ConfigError, RunError
+from sentinode.training.ensemble import load_runs
+
+
+@pytest.fixture(scope="module")
+def warm_run(other_run, tmp_path_factory):
+    """The second run with a temperature and a threshold that are far from those of the first."""
+    folder = shutil.copytree(other_run.path, tmp_path_factory.mktemp("runs") / "warm")
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps({**summary, "temperature": 0.5, "threshold": 0.9}))
+    return load_run(folder)
+
+
+@pytest.fixture(scope="module")
+def both(tiny_run, warm_run):
+    return Ensemble((tiny_run, warm_run))
+
+
+@pytest.fixture(scope="module")
+def few(mini):
+    return mini.split("test").select(range(0, 400, 25))
+
+
+def test_the_log_odds_are_the_mean_of_the_calibrated_ones(both, few):
+    each = [predict(run, few).table["logit"].to_numpy() for run in both.runs]
+    assert np.abs(each[0] - each[1]).max() > 1e-3
+    assert predict(both, few).table["logit"].to_numpy() == pytest.approx(np.mean(each, axis=0), abs=1e-12)
+    raw = predict(both.runs[1].model, few).table["logit"].to_numpy()
+    assert each[1] == pytest.approx(raw / 0.5, abs=1e-12)
+
+
+def test_one_run_alone_says_what_it_says(tiny_run, few):
+    alone = Ensemble((tiny_run,))
+    assert np.array_equal(predict(alone, few).table["logit"], predict(tiny_run, few).table["logit"])
+    assert alone.threshold == pytest.approx(tiny_run.threshold, abs=1e-12)
+
+
+def test_the_threshold_is_the_mean_on_the_logit_scale(both, tiny_run):
+    assert logit(both.threshold) == pytest.approx((logit(tiny_run.threshold) + logit(0.9)) / 2)
+    assert min(tiny_run.threshold, 0.9) < both.threshold < max(tiny_run.threshold, 0.9)
+
+
+@pytest.mark.parametrize(("one", "other"), [(0.0, 0.5), (1.0, 0.0)])
+def test_thresholds_without_log_odds_give_a_number(one, other):
+    class Given:
+        def __init__(self, threshold):
+            self.threshold, self.path = threshold, object()
+            self.identity = {"weights_sha256": threshold}
+
+    assert 0 < Ensemble((Given(one), Given(other))).threshold < 1
+
+
+def test_predictions_remember_every_run(both, few, tiny_run, warm_run):
+    made = predict(both, few).made_by
+    assert made["ensemble"] == [tiny_run.identity, warm_run.identity]
+    assert (made["threshold"], made["threshold_rule"]) == (
+        both.threshold,
+        "mean of the runs' thresholds on the logit scale",
+    )
+
+
+def test_a_patch_that_any_run_has_seen_counts_once(both, mini, tiny_run, warm_run):
+    sha1 = mini.split("train").table["sha1"]
+    one, other = tiny_run.trained_on(sha1), warm_run.trained_on(sha1)
+    assert one.sum() == other.sum() == 54
+    assert both.trained_on(sha1).sum() == (one | other).sum() == 108
+
+
+def test_patches_that_one_run_was_chosen_on_are_met_with_a_warning(both, mini, tmp_path, caplog):
+    valid_of_the_second = mini.select(range(1, len(mini), 20))
+    evaluate(both, valid_of_the_second, "valid", out=tmp_path)
+    assert "threshold and best epoch were chosen on these very patches" in caplog.text
+
+
+def test_an_evaluation_of_several_runs_needs_a_folder(both, mini, tmp_path):
+    patches = mini.select(range(0, len(mini), 20))
+    with pytest.raises(ConfigError, match="an ensemble has no folder of its own"):
+        evaluate(both, patches)
+    found = evaluate(both, patches, out=tmp_path / "both")
+    assert found.points["validation"].threshold == both.threshold
+    assert json.loads((tmp_path / "both" / "metrics.json").read_text())["made_by"]["ensemble"][1]["temperature"] == 0.5
+
+
+def test_what_was_held_out_is_known_only_if_all_held_out_the_same(tiny_run, warm_run, monkeypatch):
+    held = {tiny_run.path: {"a", "b"}, warm_run.path: {"a", "b"}}
+    monkeypatch.setattr(type(tiny_run), "held_out", lambda run: held[run.path])
+    assert Ensemble((tiny_run, warm_run)).held_out() == {"a", "b"}
+    held[warm_run.path] = {"a"}
+    assert Ensemble((tiny_run, warm_run)).held_out() == set()
+
+
+def test_the_same_weights_twice_are_refused(tiny_run, tmp_path):
+    copy = shutil.copytree(tiny_run.path, tmp_path / "copy")
+    with pytest.raises(ConfigError, match=f"{copy} and {tiny_run.path} have the same weights"):
+        load_runs([tiny_run.path, copy])
+    with pytest.raises(ConfigError, match="have the same weights"):
+        load_runs([tiny_run.path, tiny_run.path])
+    with pytest.raises(ConfigError, match="at least one run; got none"):
+        Ensemble(())
+
+
+def test_one_path_is_a_run_and_a_wrong_one_is_named(tiny_run, tmp_path):
+    assert load_runs([tiny_run.path]).path == tiny_run.path
+    with pytest.raises(RunError, match="no-run: there is no such run directory"):
+        load_runs([tiny_run.path, tmp_path / "no-run"])
