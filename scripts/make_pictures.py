@@ -22,7 +22,7 @@ def main() -> None:
         run = Path(folder) / "demo"
         if sentinode(["demo", "--out", str(run)]):
             raise SystemExit(1)
-        shutil.copy(run / "evaluations" / "test" / "roc.png", IMAGES / "demo-roc.png")
+        shutil.copy(run / "roc.png", IMAGES / "demo-roc.png")
         shutil.copy(run / "curves.png", IMAGES / "demo-curves.png")
     patches = open_patches("pcam-mini", split="train")
     groups = [(name, name, patches.read(rows)) for name, _, rows in examples(patches, each=9)]

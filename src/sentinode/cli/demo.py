@@ -1,4 +1,4 @@
-"""Train the classic network on the sample patches, evaluate it, and draw its ROC curve; a minute or less."""
+"""Train the classic network on the sample patches, and draw its ROC curve beside that of the weights that ship."""
 
 import argparse
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from sentinode.cli.evaluate import show_evaluation
 from sentinode.cli.shared import add_cache, look_at, open_and_tell, start_keras
 from sentinode.cli.train import show_run
+from sentinode.samples import DEFAULT_RUN
 
 
 def add_parser(commands: Any) -> None:
@@ -29,7 +30,9 @@ def run(arguments: argparse.Namespace) -> None:
     start_keras()
     from sentinode.evaluation.evaluate import evaluate
     from sentinode.models.build import build_model
+    from sentinode.plots.roc import draw_roc
     from sentinode.training.loop import train
+    from sentinode.training.run import load_run
 
     print("the classic network (cnn), the classic recipe: SGD 0.01, momentum 0.95, 3 epochs")
     trained = train(build_model("cnn"), patches, out=arguments.out, cache=arguments.cache)
@@ -37,10 +40,17 @@ def run(arguments: argparse.Namespace) -> None:
     print()
     evaluation = evaluate(trained, patches, cache=arguments.cache)
     show_evaluation(evaluation)
-    folder = evaluation.folder
+    folder, both = evaluation.folder, trained.path / "roc.png"
+    shipped = load_run(DEFAULT_RUN)
+    print(f"\non the same patches, {shipped.describe()}")
+    other = evaluate(shipped, patches, out=trained.path / "evaluations" / DEFAULT_RUN, cache=arguments.cache)
+    show_evaluation(other)
+    curves = {"cnn, trained just now": evaluation.roc, f"{DEFAULT_RUN}, which ships": other.roc}
+    points = {name: (roc.false_positive_rate, roc.true_positive_rate, roc.auc) for name, roc in curves.items()}
+    draw_roc(points, both, title=evaluation.data)
     look_at(
         {
-            folder / "roc.png": "the ROC curve",
+            both: "the ROC curves of both",
             trained.path / "curves.png": "loss, accuracy and AUC by epoch",
             folder / "predictions.csv": "what the network says of every test patch",
             trained.path / "config.json": "how all this was made",

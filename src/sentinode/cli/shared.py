@@ -50,7 +50,6 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     """Add the trained model, or several of them."""
     parser.add_argument(
         "--model",
-        required=DEFAULT_RUN is None,
         action="append",
         metavar="RUN",
         help=f"a run directory, or one that ships ({', '.join(RUNS)}; default: {DEFAULT_RUN}); given several times, an "

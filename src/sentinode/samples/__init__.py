@@ -6,9 +6,9 @@ from pathlib import Path
 
 SAMPLES = ("pcam-mini",)
 # Runs by name, with the SHA-256 of their weights.
-RUNS: Mapping[str, str] = {}
+RUNS: Mapping[str, str] = {"d4net-m": "abcaedcdbc826ee979ac72d702755886f828e4b0f4a25383d4742111c41e3e55"}
 # The one that is used where no model is named.
-DEFAULT_RUN = next(iter(RUNS), None)
+DEFAULT_RUN = "d4net-m"
 
 
 def sample_path(name: str) -> Path:

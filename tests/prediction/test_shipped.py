@@ -1,0 +1,75 @@
+"""The weights that ship: there, whole, symmetric, and good at what they are for."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from sentinode import evaluate, load_run, predict
+from sentinode.errors import RunError
+from sentinode.layers.d4 import turn
+from sentinode.models.plain import plain_network
+from sentinode.prediction.logits import logit_model
+from sentinode.samples import DEFAULT_RUN, RUNS, run_path
+from sentinode.training import run as run_module
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_weights_that_ship_are_whole_small_and_have_a_card(name):
+    run = load_run(name)
+    assert run.shipped
+    assert run.temperature > 0
+    assert 0 < run.threshold < 1
+    assert sum(path.stat().st_size for path in run.path.iterdir()) < 2_500_000
+    assert "# " in (run.path / "README.md").read_text(encoding="utf-8")
+    assert name in run.describe()
+
+
+def test_a_folder_of_the_same_name_comes_first(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_run.path, tmp_path / DEFAULT_RUN)
+    assert load_run(DEFAULT_RUN).config == tiny_run.config
+
+
+def test_weights_that_were_changed_are_refused(tmp_path, monkeypatch):
+    shutil.copytree(run_path(DEFAULT_RUN), tmp_path / DEFAULT_RUN)
+    weights = tmp_path / DEFAULT_RUN / "best.weights.h5"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    monkeypatch.setattr(run_module, "run_path", lambda name: tmp_path / name)
+    with pytest.raises(RunError, match="are not those of the package; install it again"):
+        load_run(DEFAULT_RUN)
+    weights.unlink()
+    with pytest.raises(RunError, match="missing in the package"):
+        load_run(DEFAULT_RUN)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_they_tell_tumour_from_normal_on_slides_that_they_were_not_fitted_on(name, mini, tmp_path):
+    evaluation = evaluate(load_run(name), mini, out=tmp_path / "it")
+    assert evaluation.auc > 0.93
+    assert evaluation.points["validation"].accuracy > 0.85
+    assert not load_run(name).trained_on(mini.split("test").table["sha1"]).any()
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_their_logit_is_the_same_for_all_orientations_and_written_out(name, mini):
+    pixels = mini.read(range(0, 1600, 50))
+    model = load_run(name).model
+    network = logit_model(model)
+    said = network.predict_on_batch(pixels)
+    for symmetry in range(1, 8):
+        np.testing.assert_allclose(network.predict_on_batch(turn(pixels, symmetry)), said, atol=1e-4)
+    np.testing.assert_allclose(plain_network(model).predict_on_batch(pixels), said, atol=1e-4)
+
+
+def test_an_evaluation_of_them_is_not_written_into_the_package(mini, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(run_path(DEFAULT_RUN).rglob("*"))
+    evaluation = evaluate(load_run(DEFAULT_RUN), mini.select(range(0, len(mini), 20)))
+    assert evaluation.folder.resolve() == tmp_path / DEFAULT_RUN / "evaluations" / "test"
+    assert sorted(run_path(DEFAULT_RUN).rglob("*")) == before
+
+
+def test_few_real_patches_are_warned_of(mini):
+    warnings = predict(load_run(DEFAULT_RUN), mini.split("test")).table["warning"]
+    assert (warnings != "").mean() < 0.08
