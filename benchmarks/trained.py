@@ -2,7 +2,7 @@
 
     python benchmarks/trained.py pcam-small.zip kaggle-mini.zip --model d4net-m
 
-`valid` of pcam-small is a development set: settings were looked at on it, and temperature and threshold are fitted on
+`valid` of pcam-small is a development set: settings were looked at on it, and calibration and threshold are fitted on
 all of it. Here they are fitted on one half of it and measured on the other, both ways, copies of a patch together.
 """
 
@@ -21,7 +21,7 @@ from sentinode import load_run, open_patches
 from sentinode.data.patchset import PatchSet
 from sentinode.layers.d4 import ORDER, turn
 from sentinode.machine import keep_freed_memory
-from sentinode.metrics.calibration import expected_calibration_error, fit_temperature
+from sentinode.metrics.calibration import expected_calibration_error, fit_calibration
 from sentinode.metrics.operating import operating_point, youden_threshold
 from sentinode.metrics.ranking import roc_curve
 from sentinode.models.flops import flops
@@ -49,14 +49,15 @@ def main() -> None:
     few = patches.read(range(0, len(patches), 30))
     network = logit_model(run.model)
     turned = np.array([network.predict_on_batch(turn(few, symmetry))[:, 0] for symmetry in range(ORDER)])
+    numbers = (run.calibration.temperature, run.calibration.offset, run.threshold)
     rows = {
         "parameters": f"{run.model.count_params():,}",
         "work for a patch": f"{flops(run.model) / 1e9:.3f} GFLOP",
         f"AUC, {len(patches):,} patches": f"{roc_curve(labels, logits).auc:.4f}",
         "accuracy at the threshold, cross-fitted": f"{np.mean(called == labels):.4f}",
-        "accuracy at 0.5": f"{operating_point(labels, crossed, 0.5).accuracy:.4f}",
+        "accuracy at 0.5, cross-fitted": f"{operating_point(labels, crossed, 0.5).accuracy:.4f}",
         "expected calibration error, debiased, cross-fitted": f"{expected_calibration_error(labels, crossed):.4f}",
-        "temperature, threshold": f"{run.temperature:.3f}, {run.threshold:.3f}",
+        "temperature, offset, threshold": ", ".join(f"{number:.3f}" for number in numbers),
         "patches warned of": f"{np.mean([bool(w) for w in all_warnings(run, patches)]):.1%}",
         f"AUC, {len(lossless):,} lossless patches of training slides": f"{aucs[0]:.4f}",
         "the same recompressed (JPEG 75, 4:2:0)": f"{aucs[1]:.4f} ({aucs[0] - aucs[1]:+.4f} lossless)",
@@ -70,15 +71,15 @@ def main() -> None:
 
 
 def cross_fitted(patches: PatchSet, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return probabilities and calls of each half by the temperature and threshold of the other."""
+    """Return probabilities and calls of each half by the calibration and threshold of the other."""
     labels = patches.labels
     half = np.array([int(sha1[:8], 16) % 2 for sha1 in patches.table["sha1"]])
     crossed, called = np.empty(len(labels)), np.empty(len(labels), dtype=int)
     for fitted in (0, 1):
         fit, measure = half == fitted, half != fitted
-        temperature = fit_temperature(labels[fit], logits[fit])
-        threshold = youden_threshold(labels[fit], probability(logits[fit] / temperature))
-        crossed[measure] = probability(logits[measure] / temperature)
+        calibration = fit_calibration(labels[fit], logits[fit])
+        threshold = youden_threshold(labels[fit], probability(calibration(logits[fit])))
+        crossed[measure] = probability(calibration(logits[measure]))
         called[measure] = crossed[measure] >= threshold
     return crossed, called
 

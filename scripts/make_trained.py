@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from sentinode import TrainConfig, build_model, load_run, open_patches, train
 from sentinode.data.joined import join
 from sentinode.machine import keep_freed_memory
-from sentinode.metrics.calibration import fit_temperature
+from sentinode.metrics.calibration import fit_calibration
 from sentinode.metrics.operating import youden_threshold
 from sentinode.metrics.ranking import roc_curve
 from sentinode.prediction.logits import probability
@@ -69,8 +70,8 @@ def publish(work: Path, name: str, data: list[Path]) -> None:
     run, folder = load_run(work), run_path(name)
     validation = open_patches(data[0], split="valid").cached()
     logits = predict_logits(run.load_model("final"), validation)
-    temperature = fit_temperature(validation.labels, logits)
-    probabilities = probability(logits / temperature)
+    calibration = fit_calibration(validation.labels, logits)
+    probabilities = probability(calibration(logits))
     folder.mkdir(exist_ok=True)
     for file in (ARCHITECTURE, TRAIN_SHA1, USUAL, "history.csv"):
         shutil.copyfile(work / file, folder / file)
@@ -82,7 +83,7 @@ def publish(work: Path, name: str, data: list[Path]) -> None:
         "best_epoch": len(run.history),
         "epochs": len(run.history),
         "duration_s": run.summary["duration_s"],
-        "temperature": temperature,
+        "calibration": asdict(calibration),
         "valid_auc": roc_curve(validation.labels, logits).auc,
         "threshold": youden_threshold(validation.labels, probabilities),
         "threshold_rule": run.summary["threshold_rule"],

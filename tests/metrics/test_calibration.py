@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
 
 from sentinode.errors import DataError
-from sentinode.metrics.calibration import expected_calibration_error, fit_temperature, reliability
+from sentinode.metrics.calibration import Calibration, expected_calibration_error, fit_calibration, reliability
 
 
 def drawn(count: int, seed: int, temperature: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -18,17 +19,37 @@ def drawn(count: int, seed: int, temperature: float = 1.0) -> tuple[np.ndarray, 
 
 
 @pytest.mark.parametrize("temperature", [0.25, 1.0, 3.0])
-def test_the_temperature_that_was_put_in_is_found(temperature):
-    labels, logits = drawn(40_000, 1, temperature)
-    assert fit_temperature(labels, logits) == pytest.approx(temperature, rel=0.05)
+@pytest.mark.parametrize("offset", [-1.0, 0.0, 0.5])
+def test_the_calibration_that_was_undone_is_found(temperature, offset):
+    labels, true = drawn(40_000, 1)
+    found = fit_calibration(labels, (true - offset) * temperature)
+    assert found.temperature == pytest.approx(temperature, rel=0.05)
+    assert found.offset == pytest.approx(offset, abs=0.05)
 
 
-def test_labels_that_follow_the_logits_always_give_the_smallest_temperature():
-    assert fit_temperature([0, 0, 1, 1], [-2, -1, 1, 2]) == pytest.approx(1 / 64, rel=1e-3)
+def test_it_is_the_one_of_logistic_regression():
+    labels, true = drawn(500, 4)
+    logits = 2 * true + 1
+    line = LogisticRegression(C=1e9, tol=1e-8).fit(logits[:, None], labels)
+    found = fit_calibration(labels, logits)
+    assert 1 / found.temperature == pytest.approx(float(line.coef_[0, 0]), rel=1e-3)
+    assert found.offset == pytest.approx(float(line.intercept_[0]), abs=1e-3)
 
 
-def test_logits_that_say_nothing_give_a_temperature_that_is_finite():
-    assert fit_temperature([0, 1, 0, 1], [3, 3, -3, -3]) == pytest.approx(64, rel=1e-3)
+def test_labels_that_follow_the_logits_always_give_a_temperature_that_is_small_but_not_zero():
+    assert 1 / 64 <= fit_calibration([0, 0, 1, 1], [-2, -1, 1, 2]).temperature < 0.2
+
+
+def test_logits_that_say_nothing_give_a_calibration_that_is_finite():
+    found = fit_calibration([0, 1, 0, 1], [3, 3, -3, -3])
+    assert found.temperature == pytest.approx(64, rel=1e-3)
+    assert found([3.0]) == pytest.approx(0.0, abs=0.1)
+
+
+@given(st.floats(1 / 64, 64), st.floats(-16, 16), st.lists(st.floats(-50, 50), min_size=2))
+def test_calibration_keeps_the_order_of_patches(temperature, offset, logits):
+    before, after = np.array(logits), Calibration(temperature, offset)(logits)
+    assert (np.diff(after[np.argsort(before, kind="stable")]) >= 0).all()
 
 
 @given(st.integers(1, 40), st.integers(1, 20), st.integers(0, 99))
@@ -58,7 +79,7 @@ def test_an_error_that_is_there_is_found():
     assert expected_calibration_error(labels, wrong) == pytest.approx(np.abs(wrong - expit(logits)).mean(), abs=0.01)
 
 
-@pytest.mark.parametrize("function", [fit_temperature, expected_calibration_error])
+@pytest.mark.parametrize("function", [fit_calibration, expected_calibration_error])
 @pytest.mark.parametrize(("labels", "scores"), [([0, 1], [0.5]), ([0, 2], [0.1, 0.2]), ([0, 1], [0.1, np.nan])])
 def test_what_cannot_be_measured_is_refused(function, labels, scores):
     with pytest.raises(DataError):

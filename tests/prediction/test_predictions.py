@@ -56,7 +56,7 @@ def test_predictions_are_in_the_order_of_the_patches(tiny_run, test_part):
     found = predict(tiny_run, test_part)
     assert found.table["id"].tolist() == test_part.table["id"].tolist()
     assert found.labels.tolist() == test_part.labels.tolist()
-    assert np.array_equal(found.table["logit"], predict_logits(tiny_run.model, test_part) / tiny_run.temperature)
+    assert np.array_equal(found.table["logit"], tiny_run.calibration(predict_logits(tiny_run.model, test_part)))
     turned = predict(tiny_run, test_part.select(range(len(test_part))[::-1]))
     assert turned.table["logit"].to_numpy()[::-1] == pytest.approx(found.table["logit"].to_numpy(), abs=1e-6)
 

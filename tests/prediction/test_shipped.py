@@ -18,7 +18,7 @@ from sentinode.training import run as run_module
 def test_weights_that_ship_are_whole_small_and_have_a_card(name):
     run = load_run(name)
     assert run.shipped
-    assert run.temperature > 0
+    assert run.calibration.temperature > 0
     assert 0 < run.threshold < 1
     assert sum(path.stat().st_size for path in run.path.iterdir()) < 2_500_000
     assert "# " in (run.path / "README.md").read_text(encoding="utf-8")

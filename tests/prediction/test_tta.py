@@ -24,7 +24,7 @@ def test_it_is_the_mean_of_the_logits_of_all_orientations(tiny_run, few, caplog)
     network = logit_model(tiny_run.model)
     each = [tumour_logit(network.predict_on_batch(turn(few.read(), symmetry))) for symmetry in range(ORDER)]
     assert np.ptp(each, axis=0).max() > 1e-4
-    assert found.table["logit"].to_numpy() == pytest.approx(np.mean(each, axis=0) / tiny_run.temperature, abs=1e-5)
+    assert found.table["logit"].to_numpy() == pytest.approx(tiny_run.calibration(np.mean(each, axis=0)), abs=1e-5)
     assert found.made_by["tta"] == {"asked": "d4", "used": "d4"}
     assert "each patch is predicted in its eight orientations, for eight times the work" in caplog.text
 

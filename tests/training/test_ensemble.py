@@ -17,7 +17,9 @@ def warm_run(other_run, tmp_path_factory):
     """The second run with a temperature and a threshold that are far from those of the first."""
     folder = shutil.copytree(other_run.path, tmp_path_factory.mktemp("runs") / "warm")
     summary = json.loads((folder / "summary.json").read_text())
-    (folder / "summary.json").write_text(json.dumps({**summary, "temperature": 0.5, "threshold": 0.9}))
+    (folder / "summary.json").write_text(
+        json.dumps({**summary, "calibration": {"temperature": 0.5, "offset": 0.25}, "threshold": 0.9})
+    )
     return load_run(folder)
 
 
@@ -88,7 +90,10 @@ def test_an_evaluation_of_several_runs_needs_a_folder(both, mini, tmp_path):
         evaluate(both, patches)
     found = evaluate(both, patches, out=tmp_path / "both")
     assert found.points["validation"].threshold == both.threshold
-    assert json.loads((tmp_path / "both" / "metrics.json").read_text())["made_by"]["ensemble"][1]["temperature"] == 0.5
+    assert (
+        json.loads((tmp_path / "both" / "metrics.json").read_text())["made_by"]["ensemble"][1]["calibration"]["offset"]
+        == 0.25
+    )
 
 
 def test_what_was_held_out_is_known_only_if_all_held_out_the_same(tiny_run, warm_run, monkeypatch):

@@ -64,7 +64,7 @@ def add_tta(parser: argparse.ArgumentParser) -> None:
         choices=("none", "d4"),
         default="none",
         help="test-time augmentation; d4: the mean of the log-odds over a patch's eight orientations, for eight times "
-        "the work; networks that are symmetric by construction gain nothing and are run once; temperature and "
+        "the work; networks that are symmetric by construction gain nothing and are run once; calibration and "
         "threshold stay those chosen without it (default: none)",
     )
 

@@ -11,6 +11,7 @@ from sentinode.data.batches import Batches
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError
 from sentinode.layers.d4 import ORDER, turn
+from sentinode.metrics.calibration import Calibration
 from sentinode.models.backend import no_word_of_retracing
 from sentinode.models.symmetry import is_symmetric
 from sentinode.prediction.logits import logit_model, tumour_logit
@@ -35,7 +36,7 @@ def predict(
     ----------
     model
         A `keras.Model` that ends in ``Dense(1, "sigmoid")`` or ``Dense(2, "softmax")``; a `Run`, whose log-odds are
-        divided by its temperature and whose patches get a call, and a warning where they look unlike those of its
+        calibrated and whose patches get a call, and a warning where they look unlike those of its
         training; or an `Ensemble` of runs, which gives the mean of what its runs give.
     patches
         Cached or not.
@@ -69,7 +70,7 @@ def predict(
     if tta not in TTA:
         raise ConfigError(f"tta must be one of {', '.join(TTA)}; got {tta!r}")
     about = {"data": patches.path, "patches": len(patches)}
-    networks, is_run = [(model, 1.0)], not isinstance(model, keras.Model)
+    networks, is_run = [(model, Calibration())], not isinstance(model, keras.Model)
     if is_run:
         about, networks = {**about, **model.identity}, model.networks
     turned = [tta == "d4" and not is_symmetric(network) for network, _ in networks]
@@ -96,26 +97,26 @@ def predict_logits(model: keras.Model, patches: PatchSet) -> np.ndarray:
     >>> predict_logits(build_model("cnn"), patches).shape
     (4,)
     """
-    return _log_odds([(model, 1.0, (0,))], patches)
+    return _log_odds([(model, Calibration(), (0,))], patches)
 
 
 def _log_odds(
-    networks: Sequence[tuple[keras.Model, float, Sequence[int]]],
+    networks: Sequence[tuple[keras.Model, Calibration, Sequence[int]]],
     patches: PatchSet,
     look: Callable[[np.ndarray], object] = lambda pixels: None,
 ) -> np.ndarray:
-    """Return the mean log-odds over networks, each with its temperature and the orientations that it sees.
+    """Return the mean log-odds over networks, each with its calibration and the orientations that it sees.
 
     `look` is shown the pixels of every batch.
     """
-    ready = [(logit_model(network), temperature, seen) for network, temperature, seen in networks]
+    ready = [(logit_model(network), calibration, seen) for network, calibration, seen in networks]
     batches = Batches(patches, BATCH_SIZE, outputs=0)
     parts = []
     with progress_bar("predicting", total=len(patches)) as advance, no_word_of_retracing():
         for index in range(len(batches)):
             (pixels,) = batches[index]
             look(pixels)
-            each = [_seen(network, pixels, seen) / temperature for network, temperature, seen in ready]
+            each = [calibration(_seen(network, pixels, seen)) for network, calibration, seen in ready]
             parts.append(np.mean(each, axis=0))
             advance(len(pixels))
     return np.concatenate(parts)

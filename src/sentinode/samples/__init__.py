@@ -6,7 +6,7 @@ from pathlib import Path
 
 SAMPLES = ("pcam-mini",)
 # Runs by name, with the SHA-256 of their weights.
-RUNS: Mapping[str, str] = {"d4net-m": "abcaedcdbc826ee979ac72d702755886f828e4b0f4a25383d4742111c41e3e55"}
+RUNS: Mapping[str, str] = {"d4net-m": "728aa927ae2b7b5630b1f6c368c5f849d15c9fd08fec9985d12e2bfd39ac217e"}
 # The one that is used where no model is named.
 DEFAULT_RUN = "d4net-m"
 

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.special import logit
 
 from sentinode.errors import ConfigError
+from sentinode.metrics.calibration import Calibration
 from sentinode.prediction.familiar import WARNINGS
 from sentinode.prediction.logits import probability
 from sentinode.training.run import Run, load_run
@@ -21,7 +22,7 @@ NEAREST = 1e-12
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Runs whose calibrated log-odds are averaged: those of each divided by its own temperature before.
+    """Runs whose calibrated log-odds are averaged: those of each calibrated before.
 
     Wherever patches are predicted or evaluated it can stand in the place of a `Run`.
 
@@ -63,8 +64,8 @@ class Ensemble:
     home = None
 
     @property
-    def networks(self) -> list[tuple[keras.Model, float]]:
-        """What predicts: the network of each run with its temperature."""
+    def networks(self) -> list[tuple[keras.Model, Calibration]]:
+        """What predicts: the network of each run with its calibration."""
         return [network for run in self.runs for network in run.networks]
 
     @property

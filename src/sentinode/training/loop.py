@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import keras
@@ -17,7 +17,7 @@ from sentinode.data.batches import Batches
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import RunError, TrainingStopped
 from sentinode.layers.augmentation import augmented
-from sentinode.metrics.calibration import fit_temperature
+from sentinode.metrics.calibration import fit_calibration
 from sentinode.metrics.operating import youden_threshold
 from sentinode.metrics.ranking import roc_curve
 from sentinode.models.backend import tensorflow_left_out
@@ -256,17 +256,17 @@ def _finish(
     history = pd.DataFrame(rows)
     draw_learning_curves(history, best_epoch(rows), folder / "curves.png")
     logits = predict_logits(best_model, validation)
-    temperature = fit_temperature(validation.labels, logits)
+    calibration = fit_calibration(validation.labels, logits)
     about = {"data": validation.path, "patches": len(validation), "fingerprint": validation.fingerprint}
-    made_by = {**about, "model": str(folder), "temperature": temperature}
-    predictions = Predictions.from_logits(validation.table, logits / temperature, made_by)
+    made_by = {**about, "model": str(folder), "calibration": asdict(calibration)}
+    predictions = Predictions.from_logits(validation.table, calibration(logits), made_by)
     predictions.write(folder / "valid_predictions.csv")
     probabilities = predictions.table["probability"]
     summary = {
         "best_epoch": best_epoch(rows),
         "epochs": len(history),
         "duration_s": round(duration_s, 2),
-        "temperature": temperature,
+        "calibration": asdict(calibration),
         "valid_auc": roc_curve(predictions.labels, probabilities).auc,
         "threshold": youden_threshold(predictions.labels, probabilities),
         "threshold_rule": "largest sensitivity + specificity on the validation patches (Youden)",

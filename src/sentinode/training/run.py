@@ -1,8 +1,9 @@
 """A run: the directory that a training leaves, complete in itself and movable."""
 
 import hashlib
+import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from sentinode.errors import RunError, SentinodeError
+from sentinode.metrics.calibration import Calibration
 from sentinode.models.build import start_from
 from sentinode.models.loading import model_from_file
 from sentinode.prediction.familiar import Usual
@@ -59,8 +61,8 @@ class Run:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """What ``summary.json`` holds: best epoch, temperature, threshold, duration."""
-        return self._read(SUMMARY, "best_epoch", "temperature", "threshold")
+        """What ``summary.json`` holds: best epoch, calibration, threshold, duration."""
+        return self._read(SUMMARY, "best_epoch", "calibration", "threshold")
 
     @property
     def threshold(self) -> float:
@@ -68,12 +70,18 @@ class Run:
         return self._number("threshold")
 
     @property
-    def temperature(self) -> float:
-        """What log-odds are divided by to become calibrated, fitted on validation data."""
-        temperature = self._number("temperature")
-        if not 0 < temperature < float("inf"):
-            raise RunError(f"{self.path / SUMMARY}: temperature is {temperature}, where a number above 0 is expected")
-        return temperature
+    def calibration(self) -> Calibration:
+        """What makes of the network's log-odds those that come true, fitted on validation data."""
+        try:
+            calibration = Calibration(**{name: float(value) for name, value in self.summary["calibration"].items()})
+        except (AttributeError, TypeError, ValueError) as error:
+            raise RunError(
+                f"{self.path / SUMMARY}: calibration is {self.summary['calibration']!r}, "
+                "where temperature and offset are expected"
+            ) from error
+        if not (0 < calibration.temperature < math.inf and abs(calibration.offset) < math.inf):
+            raise RunError(f"{self.path / SUMMARY}: {calibration} is none that could have been fitted")
+        return calibration
 
     def _number(self, name: str) -> float:
         try:
@@ -108,7 +116,7 @@ class Run:
         where = f"{self.path.name}, which ships with Sentinode" if self.shipped else str(self.path)
         return (
             f"{where}: {parameters:,} parameters, trained on {counts['train']:,} patches, "
-            f"threshold and temperature from {counts['valid']:,} others; research use only"
+            f"threshold and calibration from {counts['valid']:,} others; research use only"
         )
 
     @cached_property
@@ -140,15 +148,15 @@ class Run:
         return self.load_model("best")
 
     @property
-    def networks(self) -> list[tuple[keras.Model, float]]:
-        """What predicts: the network, and the temperature that its log-odds are divided by."""
-        return [(self.model, self.temperature)]
+    def networks(self) -> list[tuple[keras.Model, Calibration]]:
+        """What predicts: the network, and the calibration of its log-odds."""
+        return [(self.model, self.calibration)]
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What predictions remember of the run."""
         weights = hashlib.sha256((self.path / WEIGHTS["best"]).read_bytes()).hexdigest()
-        numbers = {"temperature": self.temperature, "threshold": self.threshold}
+        numbers = {"calibration": asdict(self.calibration), "threshold": self.threshold}
         return {"model": str(self.path), "weights_sha256": weights, **numbers}
 
     def start(self) -> keras.Model:
