@@ -19,7 +19,19 @@ from sentinode import load_run
 from sentinode.cli.main import COMMANDS
 from sentinode.version import __version__
 
-EVERY_COMMAND = ["", "demo", "train", "watch", "evaluate", "predict", "data", "data info", "data cache", "doctor"]
+EVERY_COMMAND = [
+    "",
+    "demo",
+    "train",
+    "watch",
+    "evaluate",
+    "predict",
+    "export",
+    "data",
+    "data info",
+    "data cache",
+    "doctor",
+]
 
 
 def sentinode(*arguments, **environment) -> subprocess.CompletedProcess:

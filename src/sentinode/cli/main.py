@@ -6,11 +6,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from sentinode.cli import data, demo, doctor, evaluate, predict, train, watch
+from sentinode.cli import data, demo, doctor, evaluate, export, predict, train, watch
 from sentinode.errors import SentinodeError, TrainingStopped
 from sentinode.version import __version__
 
-COMMANDS = (demo, train, watch, evaluate, predict, data, doctor)
+COMMANDS = (demo, train, watch, evaluate, predict, export, data, doctor)
 
 
 def build_parser() -> argparse.ArgumentParser:

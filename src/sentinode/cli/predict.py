@@ -6,6 +6,7 @@ from typing import Any
 
 from sentinode.cli.shared import add_fit, add_json, look_at, print_json, start_keras
 from sentinode.errors import ConfigError
+from sentinode.prediction.engines import ENGINES
 
 
 def add_parser(commands: Any) -> None:
@@ -21,6 +22,12 @@ def add_parser(commands: Any) -> None:
         "--kaggle",
         action="store_true",
         help="write a submission: id, and the probability as label (default split: test, if there is one)",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="keras",
+        help="what computes; all but keras export the run once, into the cache, and start faster (default: keras)",
     )
     add_fit(parser)
     add_json(parser)
@@ -42,13 +49,15 @@ def run(arguments: argparse.Namespace) -> None:
         patches = submitted(patches)
     if not arguments.json:
         print(patches.describe())
-    start_keras()
+    from sentinode.export.cached import is_exported
     from sentinode.prediction.predict import predict
     from sentinode.prediction.predictions import made_by_path
     from sentinode.training.run import load_run
 
     loaded = load_run(arguments.model)
-    predictions = predict(loaded, patches)
+    if arguments.engine == "keras" or not is_exported(loaded, arguments.engine):
+        start_keras()
+    predictions = predict(loaded, patches, engine=arguments.engine)
     if arguments.kaggle:
         predictions.write_kaggle(out, kaggle_ids(patches))
     else:
