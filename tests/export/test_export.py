@@ -54,14 +54,12 @@ def small() -> Trained:
     return Trained(build_model("mlp", dense_units=2))
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
-def trained(request, sample) -> Trained:
-    """A network whose every weight has a value of its own, and whose logits differ from patch to patch."""
-    model, pixels = build_model(seed=2, **NETWORKS[request.param]), sample.read()
+def with_values_of_its_own(model: keras.Model, sample: Any) -> Trained:
+    """Give every weight a value of its own, and logits that differ from patch to patch."""
     for layer in all_layers(model):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0
-    model(pixels, training=True)
+    model(sample.read(), training=True)
     rng = np.random.default_rng(0)
     for weight in model.trainable_variables:
         if len(weight.shape) == 1:
@@ -71,6 +69,11 @@ def trained(request, sample) -> Trained:
     bias[-1] -= np.mean(logits) / np.std(logits)
     last.set_weights([kernel, bias])
     return Trained(model)
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def trained(request, sample) -> Trained:
+    return with_values_of_its_own(build_model(seed=2, **NETWORKS[request.param]), sample)
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +89,15 @@ def said(trained, sample) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def network(trained, tmp_path_factory) -> Path:
-    file = tmp_path_factory.mktemp("networks") / "model.keras"
+def network(trained, folder) -> Path:
+    file = folder / f"{trained.model.name}.keras"
     exported_network(trained.model, trained.temperature).save(file)
     return file
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("networks")
 
 
 def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
@@ -143,22 +151,26 @@ def test_openvino_tells_nobody_that_it_is_used():
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
-@pytest.fixture(scope="module")
-def torchscript(network) -> Path:
-    """The network as WSInfer has it, converted with Keras on PyTorch."""
+def test_wsinfer_gives_two_logits_without_keras(sample, tmp_path):
+    """All networks in one test, since each start of Keras on PyTorch takes seconds."""
     needs("torch")
-    file = network.with_suffix(".pt")
-    environment = {**os.environ, "KERAS_BACKEND": "torch"}
-    arguments = ["-m", "sentinode.export.conversion", "wsinfer", str(network), str(file)]
-    call_python(*arguments, what="the conversion", environment=environment)
-    return file
-
-
-def test_wsinfer_gives_two_logits_without_keras(torchscript, sample, said):
-    np.testing.assert_allclose(logits_of("wsinfer", torchscript, sample.read()), said, atol=ALLOWED)
-    with zipfile.ZipFile(torchscript) as archive:
-        code = "".join(archive.read(name).decode() for name in archive.namelist() if name.endswith(".py"))
-    assert "torch.device(" not in code, "a device is written into the network"
+    said = {}
+    for name, options in NETWORKS.items():
+        made = with_values_of_its_own(build_model(seed=2, **options), sample)
+        said[name] = predict(made, sample).table["logit"].to_numpy()
+        exported_network(made.model, made.temperature).save(tmp_path / f"{name}.keras")
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom sentinode.export.conversion import convert\n"
+        "for file in map(Path, sys.argv[1:]): convert('wsinfer', file, file.with_suffix('.pt'))"
+    )
+    files = [str(tmp_path / f"{name}.keras") for name in NETWORKS]
+    call_python("-c", script, *files, what="converting", environment={**os.environ, "KERAS_BACKEND": "torch"})
+    for name, logits in said.items():
+        file = tmp_path / f"{name}.pt"
+        np.testing.assert_allclose(logits_of("wsinfer", file, sample.read()), logits, atol=ALLOWED, err_msg=name)
+        with zipfile.ZipFile(file) as archive:
+            code = "".join(archive.read(part).decode() for part in archive.namelist() if part.endswith(".py"))
+        assert "torch.device(" not in code, f"{name}: a device is written into the network"
 
 
 def test_the_folder_for_wsinfer_follows_its_schema(small, tmp_path):

@@ -201,12 +201,7 @@ def _about(run: Any, kind: str, chosen: Format, made: Export, spacing_um_px: flo
         "network": run.config["model"],
         "run": run.path.resolve().name,
         **identity,
-        "largest_logit_difference": {
-            "from": "keras",
-            "in": made.runtime,
-            "is": made.difference,
-            "patches": made.patches,
-        },
+        "largest_logit_difference": compared,
         "sentinode": __version__,
         "versions": versions,
     }
