@@ -54,8 +54,10 @@ def run(arguments: argparse.Namespace) -> None:
     from sentinode.prediction.predictions import made_by_path
     from sentinode.training.run import load_run
 
+    if arguments.engine == "keras":
+        start_keras()
     loaded = load_run(arguments.model)
-    if arguments.engine == "keras" or not is_exported(loaded, arguments.engine):
+    if arguments.engine != "keras" and not is_exported(loaded, arguments.engine):
         start_keras()
     predictions = predict(loaded, patches, engine=arguments.engine)
     if arguments.kaggle:

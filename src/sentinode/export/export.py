@@ -184,13 +184,13 @@ def _about(run: Any, kind: str, chosen: Format, made: Export, spacing_um_px: flo
     identity = {name: value for name, value in run.identity.items() if name != "model"}
     used = ("keras", *BACKEND_PACKAGES.get(chosen.backend or keras.backend.backend(), ()), *chosen.needs)
     versions = {"python": platform.python_version(), **{name: installed(name) for name in used if installed(name)}}
-    outputs = {"probability": "P(tumour), calibrated"}
+    names, outputs = {}, {"probability": "P(tumour), calibrated"}
     if kind != "keras":
-        outputs["logit"] = "its log-odds"
+        names["name"], outputs["logit"] = "patches", "its log-odds"
     return {
         "format": kind,
         "input": {
-            "name": "patches",
+            **names,
             "shape": [None, *PATCH_SHAPE],
             "dtype": "uint8",
             "colours": "RGB",

@@ -4,17 +4,20 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from sentinode.data.patchset import Uint8
 from sentinode.errors import ModelError, SentinodeError
 from sentinode.machine import processors
 
+# The command line prints the names of the engines without importing NumPy.
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sentinode.data.patchset import Uint8
+
 ENGINES = ("keras", "onnxruntime", "openvino")
 
-Logits = Callable[[Uint8], np.ndarray]
+Logits = Callable[["Uint8"], "np.ndarray"]
 
 
 def open_engine(name: str, file: Path) -> Logits:
@@ -85,7 +88,7 @@ def _onnxruntime(file: Path) -> Logits:
     options.log_severity_level = 3
     session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     (patches,) = session.get_inputs()
-    return lambda pixels: session.run(["logit"], {patches.name: pixels})[0][:, 0].astype(np.float64)
+    return lambda pixels: session.run(["logit"], {patches.name: pixels})[0][:, 0].astype("float64")
 
 
 def _openvino(file: Path) -> Logits:
@@ -93,7 +96,7 @@ def _openvino(file: Path) -> Logits:
     # Where the processor has bfloat16, OpenVINO would compute in it.
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": processors()}
     compiled = core.compile_model(core.read_model(str(file)), "CPU", settings)
-    return lambda pixels: compiled(pixels)["logit"][:, 0].astype(np.float64)
+    return lambda pixels: compiled(pixels)["logit"][:, 0].astype("float64")
 
 
 def _first_line(error: Exception) -> str:
