@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sentinode.errors import SentinodeError as SentinodeError
     from sentinode.evaluation.evaluate import evaluate as evaluate
     from sentinode.evaluation.evaluation import Evaluation as Evaluation
+    from sentinode.export.export import Export as Export
+    from sentinode.export.export import export_run as export_run
     from sentinode.models.build import build_model as build_model
     from sentinode.prediction.predict import predict as predict
     from sentinode.prediction.predictions import Predictions as Predictions
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Ensemble": "sentinode.training.ensemble",
     "Evaluation": "sentinode.evaluation.evaluation",
+    "Export": "sentinode.export.export",
     "PatchSet": "sentinode.data.patchset",
     "Predictions": "sentinode.prediction.predictions",
     "Run": "sentinode.training.run",
@@ -42,6 +45,7 @@ _HOME = {
     "TrainConfig": "sentinode.training.config",
     "build_model": "sentinode.models.build",
     "evaluate": "sentinode.evaluation.evaluate",
+    "export_run": "sentinode.export.export",
     "load_run": "sentinode.training.run",
     "open_patches": "sentinode.data.open",
     "predict": "sentinode.prediction.predict",

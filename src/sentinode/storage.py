@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,6 +58,48 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         raise OSError(error.errno, os.strerror(error.errno), str(final)) from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: str | Path) -> Iterator[Path]:
+    """Give a temporary folder beside `path`; on success it takes its place, on error it goes.
+
+    Parameters
+    ----------
+    path
+        The final folder. Its parent is made when missing; a folder that is there is replaced.
+
+    Yields
+    ------
+    Path
+        An empty folder, to be filled by the caller.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> with whole_folder(folder / "notes") as beside:
+    ...     _ = (beside / "note.txt").write_text("whole")
+    >>> [p.name for p in folder.iterdir()]
+    ['notes']
+    """
+    final = Path(path)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f"{BESIDE}{final.name[:40]}-", dir=final.parent))
+    new, old = work / "new", work / "old"
+    new.mkdir()  # With the rights that the umask gives, where mkdtemp's own are for this user alone.
+    try:
+        yield new
+        for file in new.iterdir():
+            with file.open("rb+") as written:
+                os.fsync(written.fileno())
+        if final.exists():
+            final.rename(old)
+        new.rename(final)
+    finally:
+        if old.exists() and not final.exists():
+            old.rename(final)
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -20,7 +20,7 @@ from sentinode.cli.main import COMMANDS
 from sentinode.models.build import MODELS
 from sentinode.version import __version__
 
-EVERY_COMMAND = ["", "demo", "train", "tune", "watch", "evaluate", "predict", "models", "data"]
+EVERY_COMMAND = ["", "demo", "train", "tune", "watch", "evaluate", "predict", "export", "models", "data"]
 EVERY_COMMAND += ["data info", "data cache", "doctor"]
 
 

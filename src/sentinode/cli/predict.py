@@ -14,6 +14,7 @@ from sentinode.cli.shared import (
     start_keras,
 )
 from sentinode.errors import ConfigError
+from sentinode.prediction.engines import ENGINES
 from sentinode.samples import DEFAULT_RUN
 
 
@@ -34,6 +35,12 @@ def add_parser(commands: Any) -> None:
         help="write a submission: id, and the probability as label (default split: test, if there is one)",
     )
     add_tta(parser)
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="keras",
+        help="what computes; all but keras export the run once, into the cache, and start faster (default: keras)",
+    )
     add_fit(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -54,15 +61,19 @@ def run(arguments: argparse.Namespace) -> None:
         patches = submitted(patches)
     if not arguments.json:
         print(patches.describe())
-    start_keras()
+    from sentinode.export.cached import is_exported
     from sentinode.prediction.predict import predict
     from sentinode.prediction.predictions import made_by_path
     from sentinode.training.ensemble import load_runs
 
+    if arguments.engine == "keras":
+        start_keras()
     loaded = load_runs(arguments.model or [DEFAULT_RUN])
+    if arguments.engine != "keras" and not all(is_exported(run, arguments.engine) for run in loaded.runs):
+        start_keras()
     if not arguments.json:
         print(f"model: {loaded.describe()}")
-    predictions = predict(loaded, patches, tta=arguments.tta)
+    predictions = predict(loaded, patches, tta=arguments.tta, engine=arguments.engine)
     if arguments.kaggle:
         predictions.write_kaggle(out, kaggle_ids(patches))
     else:

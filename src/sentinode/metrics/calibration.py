@@ -4,9 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize
-from scipy.special import expit
-from scipy.stats import norm
 
 from sentinode.metrics.ranking import check_labels_and_scores
 
@@ -70,6 +67,9 @@ def fit_calibration(labels: ArrayLike, logits: ArrayLike) -> Calibration:
     >>> round(found.temperature, 1), abs(round(found.offset, 1))
     (5.8, 0.0)
     """
+    from scipy.optimize import minimize  # With SciPy's slow imports, which predicting does without.
+    from scipy.special import expit
+
     truth, scores = check_labels_and_scores(labels, logits)
     sign = np.where(truth == 1, -1.0, 1.0)
 
@@ -154,6 +154,8 @@ def expected_calibration_error(labels: ArrayLike, probabilities: ArrayLike, bins
 
 def _mean_distance(mean: float, spread: float) -> float:
     """Return the mean absolute value of a normal variable (folded normal)."""
+    from scipy.stats import norm  # As above.
+
     if spread == 0:
         return abs(mean)
     return float(2 * spread * norm.pdf(mean / spread) + mean * (1 - 2 * norm.cdf(-mean / spread)))

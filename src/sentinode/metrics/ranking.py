@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn import metrics
 
 from sentinode.errors import DataError
 
@@ -52,6 +51,8 @@ def roc_curve(labels: ArrayLike, scores: ArrayLike) -> RocCurve:
     >>> roc_curve([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]).auc
     0.75
     """
+    from sklearn import metrics  # Slow to import, and predicting does without.
+
     truth, score = check_labels_and_scores(labels, scores)
     if len(np.unique(truth)) < 2:
         raise DataError(f"all {len(truth)} labels are {truth[0]}: a ROC curve needs both classes")

@@ -1,15 +1,18 @@
 """The logit of any of our classifiers, before sigmoid or softmax flattens it."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 from scipy.special import expit
 
 from sentinode.errors import ModelError
 
+# Engines other than Keras need the numbers of this module alone, so Keras is imported where it is used.
+if TYPE_CHECKING:
+    import keras
 
-def logit_model(model: keras.Model) -> keras.Model:
+
+def logit_model(model: "keras.Model") -> "keras.Model":
     """Return a model with the same weights that ends before the sigmoid or softmax.
 
     Parameters
@@ -27,6 +30,8 @@ def logit_model(model: keras.Model) -> keras.Model:
     ModelError
         The last layer is another one.
     """
+    import keras
+
     check_last_layer(model)
     last = model.layers[-1]
     # The name differs, since a functional model refuses two layers of one name.
@@ -38,7 +43,7 @@ def logit_model(model: keras.Model) -> keras.Model:
     return logits
 
 
-def check_last_layer(model: keras.Model) -> None:
+def check_last_layer(model: "keras.Model") -> None:
     """Refuse a model that does not end in ``Dense(1, "sigmoid")`` or ``Dense(2, "softmax")``.
 
     Raises
@@ -46,6 +51,8 @@ def check_last_layer(model: keras.Model) -> None:
     ModelError
         Names what it ends in.
     """
+    import keras
+
     last = model.layers[-1]
     expected = {1: keras.activations.sigmoid, 2: keras.activations.softmax}
     if not isinstance(last, keras.layers.Dense) or last.activation is not expected.get(last.units):

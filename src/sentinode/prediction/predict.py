@@ -2,21 +2,21 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
-from sentinode.data.batches import Batches
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError
-from sentinode.layers.d4 import ORDER, turn
 from sentinode.metrics.calibration import Calibration
-from sentinode.models.backend import no_word_of_retracing
-from sentinode.models.symmetry import is_symmetric
+from sentinode.prediction.engines import ENGINES, Logits, open_engine
 from sentinode.prediction.logits import logit_model, tumour_logit
 from sentinode.prediction.predictions import Predictions
 from sentinode.progress import progress_bar
+
+# Engines other than Keras start without it.
+if TYPE_CHECKING:
+    import keras
 
 # Fixed: another size of batch may change the last bits of a logit.
 BATCH_SIZE = 128
@@ -26,7 +26,12 @@ log = logging.getLogger("sentinode")
 
 
 def predict(
-    model: Any, patches: PatchSet, made_by: Mapping[str, Any] | None = None, *, tta: str = "none"
+    model: Any,
+    patches: PatchSet,
+    made_by: Mapping[str, Any] | None = None,
+    *,
+    tta: str = "none",
+    engine: str = "keras",
 ) -> Predictions:
     """Predict every patch of a set.
 
@@ -45,6 +50,9 @@ def predict(
     tta
         Test-time augmentation. ``"d4"``: the mean of a patch's log-odds over its eight orientations, for eight times
         the work. A network that is symmetric by construction gives the same for all of them, and is run once.
+    engine
+        What computes: ``"keras"``, or, for a `Run`, ``"onnxruntime"`` or ``"openvino"``, on the CPU. The run is then
+        exported once, into the user's cache, and neither Keras nor its backend is imported when that file is there.
 
     Returns
     -------
@@ -56,7 +64,7 @@ def predict(
     DataError
         A patch cannot be read.
     ConfigError
-        No such `tta`.
+        No such `tta`, no such engine, or one that needs a `Run` and no `tta`.
 
     Examples
     --------
@@ -67,27 +75,29 @@ def predict(
     >>> predict(build_model("cnn"), patches, tta="d4").made_by["tta"]
     {'asked': 'd4', 'used': 'd4'}
     """
+    is_run = hasattr(model, "identity")
+    about = {"data": patches.path, "patches": len(patches), **(model.identity if is_run else {})}
     if tta not in TTA:
         raise ConfigError(f"tta must be one of {', '.join(TTA)}; got {tta!r}")
-    about = {"data": patches.path, "patches": len(patches)}
-    networks, is_run = [(model, Calibration())], not isinstance(model, keras.Model)
-    if is_run:
-        about, networks = {**about, **model.identity}, model.networks
-    turned = [tta == "d4" and not is_symmetric(network) for network, _ in networks]
-    if tta != "none":
-        log.info(_what_tta_does(turned))
-        about["tta"] = {"asked": tta, "used": tta if any(turned) else "none"}
-    orientations = [range(ORDER) if often else (0,) for often in turned]
-    ready = [(*network, seen) for network, seen in zip(networks, orientations, strict=True)]
+    if engine not in ENGINES:
+        raise ConfigError(f"engine must be one of {', '.join(ENGINES)}; got {engine!r}")
+    if engine == "keras":
+        networks, used = _on_keras(model.networks if is_run else [(model, None)], tta)
+        about |= {"tta": {"asked": tta, "used": used}} if tta != "none" else {}
+    elif not is_run or tta != "none":
+        raise ConfigError(f"engine {engine} runs what was exported of a run, each patch once; take engine keras")
+    else:
+        networks = [open_engine(engine, file) for file in model.engine_files(engine)]
+        about["engine"] = engine
     warnings: list[str] = []
-    logits = _log_odds(ready, patches, lambda pixels: warnings.extend(model.warnings(pixels) if is_run else ()))
+    logits = _in_batches(networks, patches, lambda pixels: warnings.extend(model.warnings(pixels) if is_run else ()))
     predictions = Predictions.from_logits(patches.table, logits, {**about, **(made_by or {})})
     if is_run:
         predictions.table["warning"] = warnings
     return predictions
 
 
-def predict_logits(model: keras.Model, patches: PatchSet) -> np.ndarray:
+def predict_logits(model: "keras.Model", patches: PatchSet) -> np.ndarray:
     """Return the log-odds of tumour for every patch: float64, shape ``(n,)``.
 
     Examples
@@ -97,35 +107,50 @@ def predict_logits(model: keras.Model, patches: PatchSet) -> np.ndarray:
     >>> predict_logits(build_model("cnn"), patches).shape
     (4,)
     """
-    return _log_odds([(model, Calibration(), (0,))], patches)
+    networks, _ = _on_keras([(model, None)], "none")
+    return _in_batches(networks, patches)
 
 
-def _log_odds(
-    networks: Sequence[tuple[keras.Model, Calibration, Sequence[int]]],
-    patches: PatchSet,
-    look: Callable[[np.ndarray], object] = lambda pixels: None,
+def _in_batches(
+    networks: Sequence[Logits], patches: PatchSet, look: Callable[[np.ndarray], object] = lambda pixels: None
 ) -> np.ndarray:
-    """Return the mean log-odds over networks, each with its calibration and the orientations that it sees.
-
-    `look` is shown the pixels of every batch.
-    """
-    ready = [(logit_model(network), calibration, seen) for network, calibration, seen in networks]
-    batches = Batches(patches, BATCH_SIZE, outputs=0)
+    """Return the mean log-odds over networks; `look` is shown the pixels of every batch."""
     parts = []
-    with progress_bar("predicting", total=len(patches)) as advance, no_word_of_retracing():
-        for index in range(len(batches)):
-            (pixels,) = batches[index]
+    with progress_bar("predicting", total=len(patches)) as advance:
+        for first in range(0, len(patches), BATCH_SIZE):
+            pixels = patches.read(slice(first, first + BATCH_SIZE))
             look(pixels)
-            each = [calibration(_seen(network, pixels, seen)) for network, calibration, seen in ready]
-            parts.append(np.mean(each, axis=0))
+            parts.append(np.mean([logits(pixels) for logits in networks], axis=0))
             advance(len(pixels))
     return np.concatenate(parts)
 
 
-def _seen(network: keras.Model, pixels: np.ndarray, orientations: Sequence[int]) -> np.ndarray:
-    """Return a batch's log-odds, the mean over orientations."""
-    turns = (turn(pixels, symmetry) if symmetry else pixels for symmetry in orientations)
-    return np.mean([tumour_logit(network.predict_on_batch(turned)) for turned in turns], axis=0)
+def _on_keras(networks: Sequence[tuple["keras.Model", Calibration | None]], tta: str) -> tuple[list[Logits], str]:
+    """Return functions that give each network's calibrated log-odds, and the test-time augmentation that they do."""
+    from sentinode.models.symmetry import is_symmetric
+
+    turned = [tta == "d4" and not is_symmetric(network) for network, _ in networks]
+    if tta != "none":
+        log.info(_what_tta_does(turned))
+    ready = [
+        _logits_of(logit_model(network), calibration or Calibration(), often)
+        for (network, calibration), often in zip(networks, turned, strict=True)
+    ]
+    return ready, tta if any(turned) else "none"
+
+
+def _logits_of(network: "keras.Model", calibration: Calibration, often: bool) -> Logits:
+    """Return a function of pixels: the network's calibrated log-odds, over all eight orientations or as they are."""
+    from sentinode.layers.d4 import ORDER, turn
+    from sentinode.models.backend import no_word_of_retracing
+
+    def logits(pixels: np.ndarray) -> np.ndarray:
+        orientations = (turn(pixels, symmetry) if symmetry else pixels for symmetry in range(ORDER if often else 1))
+        with no_word_of_retracing():
+            said = [tumour_logit(network.predict_on_batch(turned)) for turned in orientations]
+        return calibration(np.mean(said, axis=0))
+
+    return logits
 
 
 def _what_tta_does(turned: Sequence[bool]) -> str:

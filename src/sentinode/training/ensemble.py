@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 import pandas as pd
 from scipy.special import logit
@@ -15,6 +14,9 @@ from sentinode.metrics.calibration import Calibration
 from sentinode.prediction.familiar import WARNINGS
 from sentinode.prediction.logits import probability
 from sentinode.training.run import Run, load_run
+
+if TYPE_CHECKING:
+    import keras
 
 # A threshold of exactly 0 or 1 has no finite log-odds; it counts as this near to it.
 NEAREST = 1e-12
@@ -64,9 +66,13 @@ class Ensemble:
     home = None
 
     @property
-    def networks(self) -> list[tuple[keras.Model, Calibration]]:
+    def networks(self) -> "list[tuple[keras.Model, Calibration]]":
         """What predicts: the network of each run with its calibration."""
         return [network for run in self.runs for network in run.networks]
+
+    def engine_files(self, engine: str) -> list[Path]:
+        """Return the files that an engine of `predict` runs."""
+        return [file for run in self.runs for file in run.engine_files(engine)]
 
     @property
     def threshold(self) -> float:

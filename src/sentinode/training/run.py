@@ -6,20 +6,22 @@ import warnings
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 import pandas as pd
 
 from sentinode.errors import RunError, SentinodeError
 from sentinode.metrics.calibration import Calibration
 from sentinode.models.build import start_from
-from sentinode.models.loading import model_from_file
 from sentinode.prediction.familiar import Usual
 from sentinode.samples import RUNS, run_path
 from sentinode.storage import read_json
 from sentinode.training.config import TrainConfig
+
+# A run can be read, and predict with another engine, without Keras.
+if TYPE_CHECKING:
+    import keras
 
 CONFIG, SUMMARY, ARCHITECTURE = "config.json", "summary.json", "model.json"
 SPLITS, TRAIN_SHA1, CHECKPOINT = "splits.csv", "train_sha1.npy", "checkpoint.npz"
@@ -143,12 +145,12 @@ class Run:
             raise RunError(f"{self.path / 'history.csv'}: cannot be read ({error}); is the run whole?") from error
 
     @cached_property
-    def model(self) -> keras.Model:
+    def model(self) -> "keras.Model":
         """The network with its best weights."""
         return self.load_model("best")
 
     @property
-    def networks(self) -> list[tuple[keras.Model, Calibration]]:
+    def networks(self) -> "list[tuple[keras.Model, Calibration]]":
         """What predicts: the network, and the calibration of its log-odds."""
         return [(self.model, self.calibration)]
 
@@ -159,7 +161,7 @@ class Run:
         numbers = {"calibration": asdict(self.calibration), "threshold": self.threshold}
         return {"model": str(self.path), "weights_sha256": weights, **numbers}
 
-    def start(self) -> keras.Model:
+    def start(self) -> "keras.Model":
         """Return the network with its best weights as the start of another training, whose record will say so.
 
         Examples
@@ -175,7 +177,7 @@ class Run:
         """
         return start_from(self.load_model("best"), self.identity["weights_sha256"])
 
-    def load_model(self, weights: str = "best") -> keras.Model:
+    def load_model(self, weights: str = "best") -> "keras.Model":
         """Build the network from ``model.json`` and load weights into it.
 
         Parameters
@@ -190,6 +192,8 @@ class Run:
         """
         if weights not in WEIGHTS:
             raise RunError(f"weights must be one of {', '.join(WEIGHTS)}; got {weights!r}")
+        from sentinode.models.loading import model_from_file
+
         model = model_from_file(self.path / ARCHITECTURE)
         file = self.path / WEIGHTS[weights]
         try:
@@ -199,6 +203,17 @@ class Run:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise RunError(f"{file}: not readable as weights of {ARCHITECTURE} beside it ({reason})") from error
         return model
+
+    @property
+    def runs(self) -> "tuple[Run, ...]":
+        """Itself: an ensemble has several."""
+        return (self,)
+
+    def engine_files(self, engine: str) -> list[Path]:
+        """Return the file that an engine of `predict` runs; it is made in the user's cache when it is not there."""
+        from sentinode.export.cached import engine_file
+
+        return [engine_file(self, engine)]
 
     def held_out(self) -> set[str]:
         """Return the SHA-1s of the patches that the training itself held out for validation, if it did."""

@@ -1,0 +1,62 @@
+"""Write a trained network for other software: Keras, ONNX Runtime, OpenVINO, WSInfer and QuPath."""
+
+import argparse
+from typing import Any
+
+from sentinode.cli.shared import add_json, look_at, print_json, start_keras
+from sentinode.export.formats import FORMATS, find_format
+from sentinode.samples import DEFAULT_RUN, RUNS
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "export", help="write a trained network for ONNX Runtime, OpenVINO, WSInfer, QuPath", description=__doc__
+    )
+    parser.add_argument(
+        "--model",
+        default=DEFAULT_RUN,
+        metavar="RUN",
+        help=f"a run directory, or one that ships ({', '.join(RUNS)}; default: {DEFAULT_RUN})",
+    )
+    parser.add_argument("--format", required=True, choices=tuple(FORMATS), help="see docs/export.md for each")
+    parser.add_argument(
+        "--out", required=True, metavar="PATH", help="the .keras, .onnx or .xml file, or the folder for wsinfer"
+    )
+    parser.add_argument(
+        "--spacing-um-px",
+        type=float,
+        default=0.972,
+        metavar="X",
+        help="size of a pixel of the training patches, in µm (default: 0.972, PatchCamelyon's)",
+    )
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Export, and say how far the answers are from Keras'."""
+    from sentinode.training.run import load_run
+
+    find_format(arguments.format)  # A missing package is told before Keras has started.
+    loaded = load_run(arguments.model)
+    start_keras()
+    from sentinode.export.export import export_run
+
+    made = export_run(loaded, arguments.out, arguments.format, spacing_um_px=arguments.spacing_um_px)
+    if arguments.json:
+        print_json(
+            {
+                "out": str(made.path),
+                "about": str(made.about),
+                "runtime": made.runtime,
+                "patches": made.patches,
+                "largest_logit_difference": made.difference,
+            }
+        )
+        return
+    print(
+        f"{made.patches} patches in {made.runtime}: logits differ from Keras' by {made.difference:.2g} at most, "
+        "its calibration is inside"
+    )
+    look_at({made.path: "the network", made.about: "what it expects and gives, threshold, what made it"})
