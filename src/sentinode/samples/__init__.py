@@ -6,7 +6,7 @@ from pathlib import Path
 
 SAMPLES = ("pcam-mini",)
 # Runs by name, with the SHA-256 of their weights.
-RUNS: Mapping[str, str] = {"d4net-m": "728aa927ae2b7b5630b1f6c368c5f849d15c9fd08fec9985d12e2bfd39ac217e"}
+RUNS: Mapping[str, str] = {"d4net-m": "1573ed6119d2a1a3a7e2020df03fcd3b192fea9a3d15718ea9f7d49cfcc98989"}
 # The one that is used where no model is named.
 DEFAULT_RUN = "d4net-m"
 
