@@ -29,7 +29,7 @@ class Format:
     needs: Mapping[str, str]
 
 
-# TensorFlow's graphs convert to a fifth of the nodes that PyTorch's have, and run up to three times as fast.
+# TensorFlow comes with the package, and its graphs convert to fewer nodes than PyTorch's.
 FORMATS: Mapping[str, Format] = {
     "keras": Format(".keras", ("model.keras",), None, {}),
     "onnx": Format(".onnx", ("model.onnx",), "tensorflow", {"tf2onnx": "onnx", "onnxruntime": "onnx"}),
