@@ -250,14 +250,14 @@ def test_several_runs_and_orientations_speak_of_it(tmp_path, tiny_run, other_run
     both = ["--model", tiny_run.path, "--model", other_run.path]
     done = sentinode("predict", images / "test", *both, "--tta", "d4", "--out", tmp_path / "it.csv")
     output = succeeded(done)
-    assert "at the mean of the 2 runs' thresholds, 0." in output
+    assert f"model: the mean of 2 runs: {tiny_run.path}, {other_run.path}" in output
     assert "eight orientations, for eight times the work" in done.stderr
     made = json.loads((tmp_path / "it.csv.json").read_text())
     assert made["tta"] == {"asked": "d4", "used": "d4"}
     assert [each["model"] for each in made["ensemble"]] == [str(tiny_run.path), str(other_run.path)]
     refused(sentinode("evaluate", images, *both), "an ensemble has no folder of its own", "--out DIR")
     output = succeeded(sentinode("evaluate", images, *both, "--split", "train", "--out", tmp_path / "both"))
-    assert "the threshold is the mean of the 2 runs' thresholds on the logit scale" in output
+    assert "the threshold is the mean of the runs' thresholds on the logit scale" in output
     assert f"--model {tiny_run.path} --model {other_run.path} --out" in output
     assert all(path.is_file() for path in files_named(output))
 

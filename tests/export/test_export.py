@@ -49,6 +49,13 @@ class Trained:
     identity: dict[str, Any] = field(default_factory=lambda: {"model": "made-by-hand", "weights_sha256": "0" * 64})
     config: dict[str, Any] = field(default_factory=lambda: {"model": {"name": "by hand"}})
 
+    @property
+    def networks(self) -> list[tuple[keras.Model, Calibration]]:
+        return [(self.model, self.calibration)]
+
+    def warnings(self, pixels: np.ndarray) -> list[str]:
+        return [""] * len(pixels)
+
 
 @pytest.fixture(scope="module")
 def small() -> Trained:

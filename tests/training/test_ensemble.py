@@ -38,7 +38,7 @@ def test_the_log_odds_are_the_mean_of_the_calibrated_ones(both, few):
     assert np.abs(each[0] - each[1]).max() > 1e-3
     assert predict(both, few).table["logit"].to_numpy() == pytest.approx(np.mean(each, axis=0), abs=1e-12)
     raw = predict(both.runs[1].model, few).table["logit"].to_numpy()
-    assert each[1] == pytest.approx(raw / 0.5, abs=1e-12)
+    assert each[1] == pytest.approx(raw / 0.5 + 0.25, abs=1e-12)
 
 
 def test_one_run_alone_says_what_it_says(tiny_run, few):
