@@ -135,8 +135,10 @@ def test_one_step_from_the_same_weights_changes_them_alike(made, backend, networ
 @pytest.mark.parametrize("maker", ALL)
 def test_a_run_gives_the_same_logits_on_every_backend(made, maker, reader, network):
     at_home, abroad = (np.load(made / where / f"logits-{maker}-{network}.npy") for where in (maker, reader))
-    assert np.ptp(at_home) > 0.01
-    assert abroad == pytest.approx(at_home, rel=0, abs=1e-4)
+    # A hundredth of what tells patches apart, and never more than rounding through a whole network.
+    spread = np.ptp(at_home)
+    assert spread > 5e-4
+    assert abroad == pytest.approx(at_home, rel=0, abs=min(1e-4, spread / 100))
 
 
 @pytest.mark.parametrize("backend", ALL)
