@@ -37,3 +37,14 @@ class TrainingStopped(SentinodeError):  # noqa: N818 - it is not an error
 
 class RunError(SentinodeError):
     """A run directory cannot be written, is not whole, or belongs to other settings."""
+
+
+def first_line(error: BaseException) -> str:
+    r"""Return the first line of what an exception says, or its kind when it says nothing.
+
+    Examples
+    --------
+    >>> first_line(ValueError("no such shape\nlong story")), first_line(KeyError())
+    ('no such shape', 'KeyError')
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

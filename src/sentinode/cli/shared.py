@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentinode.errors import SentinodeError
+from sentinode.errors import SentinodeError, first_line
 from sentinode.machine import keep_freed_memory
 from sentinode.samples import DEFAULT_RUN, RUNS
 
@@ -108,7 +108,7 @@ def start_keras() -> None:
         except Exception as error:  # A broken backend raises whatever it likes.
             backend = os.environ.get("KERAS_BACKEND", "the default backend")
             raise SentinodeError(
-                f"Keras cannot start {backend} ({str(error).splitlines()[0]}); sentinode doctor says what is missing"
+                f"Keras cannot start {backend} ({first_line(error)}); sentinode doctor says what is missing"
             ) from error
 
 

@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from sentinode.data.files import Files
 from sentinode.data.patchset import PATCH_SHAPE, PATCH_SIZE_PX, Rows, Uint8
-from sentinode.errors import ConfigError, DataError
+from sentinode.errors import ConfigError, DataError, first_line
 
 Fit = Literal["refuse", "crop", "resample"]
 FORMATS = ("JPEG", "PNG", "TIFF")
@@ -69,7 +69,7 @@ def decode_patch(content: bytes, where: str, fit: Fit = "refuse") -> Uint8:
     except DataError:
         raise
     except Exception as error:  # For damaged files Pillow raises a dozen kinds, TypeError and struct.error among them.
-        text = (str(error).strip() or type(error).__name__).splitlines()[0]
+        text = first_line(error)
         reason = "not a jpg, png or tif" if isinstance(error, UnidentifiedImageError) else text
         raise DataError(f"{where}: unreadable image ({reason}); replace the file or take it out") from error
 

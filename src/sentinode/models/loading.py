@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from sentinode.errors import ModelError
+from sentinode.errors import ModelError, first_line
 from sentinode.models.backend import tensorflow_left_out
 
 # Importing these registers our layers under "sentinode>…".
@@ -46,7 +46,7 @@ def model_from_file(path: str | Path) -> keras.Model:
         with tensorflow_left_out():
             model = keras.models.model_from_json(text)
     except Exception as error:  # Keras raises a dozen kinds for a config that it cannot read.
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ModelError(f"{path}: Keras {keras.__version__} cannot build this architecture ({reason})") from error
     if not isinstance(model, keras.Model):
         raise ModelError(f"{path}: it describes a {type(model).__name__}, where a Keras model is expected")

@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from sentinode.data.patchset import PATCH_SHAPE
-from sentinode.errors import ModelError
+from sentinode.errors import ModelError, first_line
 from sentinode.layers.preprocessing import BackbonePreprocessing
 from sentinode.models.cnn import Output, output_layer
 
@@ -88,7 +88,7 @@ def _find(backbone: str) -> tuple[Any, str]:
 
 
 def _why_not(backbone: str, weights: str | None, error: Exception) -> str:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    reason = first_line(error)
     if weights == "imagenet":
         return (
             f"the ImageNet weights of {backbone} could not be downloaded ({reason}); fetch them on a machine with a "

@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentinode.errors import ModelError, SentinodeError
+from sentinode.errors import ModelError, SentinodeError, first_line
 from sentinode.machine import processors
 
 # The command line prints the names of the engines without importing NumPy.
@@ -47,7 +47,7 @@ def open_engine(name: str, file: Path) -> Logits:
         raise
     except Exception as error:  # Each engine raises kinds of its own for a broken file.
         raise ModelError(
-            f"{file}: {name} cannot load it ({_first_line(error)}); delete it and export the run again"
+            f"{file}: {name} cannot load it ({first_line(error)}); delete it and export the run again"
         ) from error
 
 
@@ -70,7 +70,7 @@ def optional(module: str, extra: str) -> Any:
     except ModuleNotFoundError as error:
         raise ModelError(f"{module} is not installed; pip install 'sentinode[{extra}]'") from error
     except ImportError as error:
-        raise ModelError(f"{module} cannot be imported ({_first_line(error)}); reinstall it") from error
+        raise ModelError(f"{module} cannot be imported ({first_line(error)}); reinstall it") from error
 
 
 def openvino() -> Any:
@@ -97,7 +97,3 @@ def _openvino(file: Path) -> Logits:
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": processors()}
     compiled = core.compile_model(core.read_model(str(file)), "CPU", settings)
     return lambda pixels: compiled(pixels)["logit"][:, 0].astype("float64")
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -21,7 +21,7 @@ import keras
 import numpy as np
 
 from sentinode.data.batches import Share
-from sentinode.errors import ConfigError, RunError, TrainingStopped
+from sentinode.errors import ConfigError, RunError, TrainingStopped, first_line
 
 # Keras' own variables: the same command on every machine, with another PROCESS_ID on each.
 VARIABLES = tuple(f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID"))
@@ -252,7 +252,7 @@ def _connected(address: str, processes: int, process: int) -> Iterator[None]:
         )
     except RuntimeError as error:
         raise RunError(
-            f"process {process} of {processes} cannot meet the others at {address} ({_first_line(error)})"
+            f"process {process} of {processes} cannot meet the others at {address} ({first_line(error)})"
         ) from error
     try:
         yield
@@ -263,7 +263,7 @@ def _connected(address: str, processes: int, process: int) -> Iterator[None]:
         atexit.register(_leave, last=process == 0)
         if isinstance(error, (RuntimeError, ValueError)) and any(word in str(error).lower() for word in LOST):
             raise RunError(
-                f"process {process} of {processes}: another process was lost ({_first_line(error)}); "
+                f"process {process} of {processes}: another process was lost ({first_line(error)}); "
                 "the same command in every process goes on from the last checkpoint"
             ) from error
         raise
@@ -276,7 +276,3 @@ def _leave(last: bool) -> None:
     sys.stderr.flush()
     time.sleep(2 if last else 0)
     os._exit(1)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

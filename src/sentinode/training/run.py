@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sentinode.errors import RunError, SentinodeError
+from sentinode.errors import RunError, SentinodeError, first_line
 from sentinode.metrics.calibration import Calibration
 from sentinode.models.build import start_from
 from sentinode.prediction.familiar import Usual
@@ -200,7 +200,7 @@ class Run:
             with warnings.catch_warnings(action="ignore"):  # Keras warns of every layer before it refuses the file.
                 model.load_weights(file)
         except Exception as error:  # h5py and Keras raise a dozen kinds for a broken file.
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason = first_line(error)
             raise RunError(f"{file}: not readable as weights of {ARCHITECTURE} beside it ({reason})") from error
         return model
 

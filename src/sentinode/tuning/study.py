@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 
 from sentinode.data.patchset import PatchSet
-from sentinode.errors import ConfigError, ModelError, RunError
+from sentinode.errors import ConfigError, ModelError, RunError, first_line
 from sentinode.models.build import build_model
 from sentinode.plots.tuning import draw_trials
 from sentinode.storage import whole_file
@@ -160,7 +160,7 @@ def _open(
             load_if_exists=True,
         )
     except Exception as error:  # The database's own errors are of many kinds.
-        raise RunError(f"{storage or folder / 'study.db'}: no study can be kept there ({_line(error)})") from error
+        raise RunError(f"{storage or folder / 'study.db'}: no study can be kept there ({first_line(error)})") from error
     before = study.user_attrs.get("asked")
     if before is None:
         study.set_user_attr("asked", asked)
@@ -252,7 +252,3 @@ def _write(tuning: Tuning) -> None:
         tuning.table.to_csv(beside, index=False, lineterminator="\n")
     with contextlib.suppress(RunError):  # Nothing to draw as long as every trial has failed.
         draw_trials(tuning.table, list(tuning.best), tuning.folder / "trials.png")
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

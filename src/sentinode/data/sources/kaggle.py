@@ -8,7 +8,7 @@ import pandas as pd
 from sentinode.data.files import Files, is_image
 from sentinode.data.patchset import PatchSet, patch_table
 from sentinode.data.pixels import Fit, ImageFiles
-from sentinode.errors import DataError
+from sentinode.errors import DataError, first_line
 
 FORM = "Kaggle's layout: train/*.tif, train_labels.csv, test/*.tif"
 
@@ -68,7 +68,7 @@ def _read_labels(files: Files, name: str) -> dict[str, tuple[int, int]]:
             skip_blank_lines=False,  # Rows are numbered as an editor shows them.
         )
     except (ValueError, UnicodeDecodeError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise DataError(f"{where}: not a readable csv ({reason}); fetch it again") from error
     if not {"id", "label"} <= set(table.columns):
         raise DataError(f"{where}: columns {', '.join(map(str, table.columns))}, where id and label are expected")
