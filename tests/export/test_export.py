@@ -212,9 +212,9 @@ def test_every_preprocessing_of_a_backbone_becomes_standard_layers(backbone, sam
     model = keras.Model(patches, keras.layers.Dense(1, "sigmoid")(x))
     standard = exported_network(model)
     assert {type(layer).__module__.split(".")[0] for layer in all_layers(standard)} == {"keras"}
-    np.testing.assert_allclose(
-        predict(standard, sample).table["logit"], predict(model, sample).table["logit"], rtol=1e-5, atol=1e-5
-    )
+    said = predict(model, sample).table["logit"].to_numpy()
+    # Rounding is a share of the largest numbers within the network, not of each logit.
+    np.testing.assert_allclose(predict(standard, sample).table["logit"], said, atol=1e-5 * np.abs(said).max())
 
 
 @pytest.mark.parametrize(("kind", "engine"), [("onnx", "onnxruntime"), ("openvino", "openvino")])
