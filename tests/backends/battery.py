@@ -125,7 +125,7 @@ def dropout_twice() -> list[list[float]]:
 def interrupted(patches: PatchSet, mine: Path) -> list[tuple[int, int]]:
     """Train without interruption, then with three; return epoch and step of the checkpoints of the latter."""
     random: dict[str, Any] = {"augment": AUGMENTATIONS, "ema": 0.5}
-    config = TrainConfig(epochs=3, batch_size=4, optimizer="adam", metrics=("accuracy", "auc"), seed=3, **random)
+    config = TrainConfig(epochs=3, batch_size=4, optimizer="muon", metrics=("accuracy", "auc"), seed=3, **random)
     train(random_network(), patches, config, out=mine / "whole")
     places = []
     for when in INTERRUPTIONS:

@@ -139,7 +139,7 @@ SETTINGS = st.fixed_dictionaries(
     optional={
         "epochs": st.integers(1, 1000),
         "batch_size": st.integers(1, 4096),
-        "optimizer": st.sampled_from(["sgd", "adam", "adamw", "nadam", "rmsprop"]),
+        "optimizer": st.sampled_from(["sgd", "adam", "adamw", "nadam", "rmsprop", "muon"]),
         "learning_rate": st.floats(0, 1e9, exclude_min=True),
         "momentum": st.floats(0, 1, exclude_max=True),
         "nesterov": st.booleans(),

@@ -8,6 +8,7 @@ from sentinode import TrainConfig, build_model, train
 from sentinode.data.batches import epoch_order
 from sentinode.errors import ModelError
 from sentinode.training.compiling import compile_model
+from sentinode.training.muon import Muon
 
 STEPS = 10
 SGD = {
@@ -118,11 +119,18 @@ def test_the_layers_are_configured_as_a_student_would_write_them(output):
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("sgd", "SGD"), ("adam", "Adam"), ("adamw", "AdamW"), ("nadam", "Nadam"), ("rmsprop", "RMSprop")],
+    [
+        ("sgd", "SGD"),
+        ("adam", "Adam"),
+        ("adamw", "AdamW"),
+        ("nadam", "Nadam"),
+        ("rmsprop", "RMSprop"),
+        ("muon", "ours"),
+    ],
 )
 def test_every_optimizer_is_the_one_it_is_called(name, kind):
     optimizer = compiled(optimizer=name, learning_rate=0.002, weight_decay=0.1).optimizer
-    assert type(optimizer) is getattr(keras.optimizers, kind)
+    assert type(optimizer) is getattr(keras.optimizers, kind, Muon)
     assert float(keras.ops.convert_to_numpy(optimizer.learning_rate)) == pytest.approx(0.002)
     assert optimizer.weight_decay == 0.1
 
@@ -132,13 +140,17 @@ def test_weights_do_not_decay_unless_asked(name):
     assert compiled(optimizer=name).optimizer.weight_decay is None
 
 
-def test_adamw_does_not_decay_unless_asked():
-    assert compiled(optimizer="adamw").optimizer.weight_decay == 0
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_what_decays_by_itself_in_keras_does_not_unless_asked(name):
+    optimizer = compiled(optimizer=name).optimizer
+    assert optimizer.weight_decay == 0
+    assert getattr(optimizer, "adam_weight_decay", 0) == 0
 
 
 def test_momentum_and_nesterov_reach_the_optimizer():
     assert compiled(momentum=0.5).optimizer.momentum == 0.5
     assert compiled(optimizer="rmsprop", momentum=0.5).optimizer.momentum == 0.5
+    assert compiled(optimizer="muon", momentum=0.5).optimizer.momentum == 0.5
     assert compiled(nesterov=True).optimizer.nesterov is True
 
 

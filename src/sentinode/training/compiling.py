@@ -6,6 +6,7 @@ import keras
 
 from sentinode.errors import ModelError
 from sentinode.training.config import TrainConfig
+from sentinode.training.muon import Muon
 
 _LOSSES = {
     "binary_crossentropy": keras.losses.BinaryCrossentropy,
@@ -77,6 +78,8 @@ def _optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.optimizers.Op
     if config.optimizer == "adamw":
         # AdamW without decay is Adam; Keras' default of 0.004 would be a setting that nobody made.
         return keras.optimizers.AdamW(**{**common, "weight_decay": config.weight_decay})
+    if config.optimizer == "muon":
+        return Muon(momentum=config.momentum, **{**common, "weight_decay": config.weight_decay})
     return {"adam": keras.optimizers.Adam, "nadam": keras.optimizers.Nadam}[config.optimizer](**common)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sentinode.errors import ConfigError
 
-OPTIMIZERS = ("sgd", "adam", "adamw", "nadam", "rmsprop")
+OPTIMIZERS = ("sgd", "adam", "adamw", "nadam", "rmsprop", "muon")
 SCHEDULES = ("constant", "cosine", "linear")
 LOSSES = ("crossentropy", "focal")
 METRICS = ("accuracy", "auc")
@@ -42,7 +42,7 @@ class TrainConfig:
     batch_size: int = _setting(32, "patches a step", at_least=1)
     optimizer: str = _setting("sgd", "how weights follow the gradient", choices=OPTIMIZERS)
     learning_rate: float = _setting(0.01, "size of a step, at its largest", above=0)
-    momentum: float = _setting(0.95, "part of the last step that is kept (sgd and rmsprop)", at_least=0, below=1)
+    momentum: float = _setting(0.95, "part of the last step that is kept (sgd, rmsprop and muon)", at_least=0, below=1)
     nesterov: bool = _setting(False, "look ahead before the gradient is taken (sgd)")
     weight_decay: float = _setting(
         0.0, "part of each weight that is taken off a step, times the rate; biases are left alone", at_least=0
