@@ -15,7 +15,6 @@ import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -31,37 +30,21 @@ from sentinode.samples import run_path
 from sentinode.storage import write_json
 from sentinode.training.run import ARCHITECTURE, CONFIG, SUMMARY, TRAIN_SHA1, USUAL, WEIGHTS
 
-RECIPE: dict[str, Any] = {
-    "batch_size": 64,
-    "optimizer": "adamw",
-    "learning_rate": 0.003,
-    "weight_decay": 0.05,
-    "schedule": "linear",
-    "warmup_epochs": 3.0,
-    "ema": 0.998,
-    "augment": ("placement", "focus", "stain"),
-    "augment_strength": 0.8,
-    "label_smoothing": 0.02,
-    "precision": "bfloat16",
-}
-NETWORKS = {
-    "d4net-s": {"size": "s", "epochs": 40},
-    "d4net-m": {"size": "m", "epochs": 26},
-}
+EPOCHS = {"s": 20, "m": 30, "l": 30}
 
 
 def main() -> None:
     """Train, and put the result into the package."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", choices=NETWORKS)
+    parser.add_argument("name", choices=[f"d4net-{size}" for size in EPOCHS])
     parser.add_argument("data", nargs="+", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     arguments = parser.parse_args()
     keep_freed_memory()
-    network = NETWORKS[arguments.name]
+    size = arguments.name[-1]
     patches = join([open_patches(path) for path in arguments.data])
-    model = build_model("d4net", size=network["size"])
-    train(model, patches, TrainConfig(epochs=network["epochs"], **RECIPE), out=arguments.work)
+    config = TrainConfig.recipe("flagship", epochs=EPOCHS[size], precision="bfloat16")
+    train(build_model("d4net", size=size), patches, config, out=arguments.work)
     publish(arguments.work, arguments.name, arguments.data)
 
 

@@ -202,3 +202,17 @@ def test_options_of_the_command_line_become_settings():
     config = TrainConfig(**{setting.name: getattr(parsed, setting.name) for setting in FIELDS})
     changed = {"epochs": 5, "learning_rate": 0.1, "nesterov": True, "metrics": ("accuracy", "auc"), "valid_split": "v"}
     assert config == TrainConfig(**changed)
+
+
+def test_the_classic_recipe_is_the_default():
+    assert TrainConfig.recipe("classic") == TrainConfig()
+
+
+def test_a_recipe_sets_what_nobody_asked_for_otherwise():
+    config = TrainConfig.recipe("flagship", epochs=5)
+    assert (config.optimizer, config.schedule, config.epochs, config.seed) == ("muon", "linear", 5, 0)
+
+
+def test_an_unknown_recipe_is_refused():
+    with pytest.raises(ConfigError, match="classic, flagship; got 'secret'"):
+        TrainConfig.recipe("secret")

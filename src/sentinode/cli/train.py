@@ -14,7 +14,7 @@ from sentinode.machine import limit_processors
 from sentinode.models.build import MODELS
 from sentinode.samples import RUNS
 from sentinode.storage import read_json
-from sentinode.training.config import TrainConfig
+from sentinode.training.config import RECIPES, TrainConfig
 
 
 def add_parser(commands: Any) -> None:
@@ -49,16 +49,39 @@ def add_parser(commands: Any) -> None:
         help="processors to use (default: all; a training that goes on takes as many as it was begun with)",
     )
     add_json(parser)
-    settings = parser.add_argument_group("settings (the defaults are the classic recipe)")
-    for setting in fields(TrainConfig):
-        add_setting(settings, setting)
+    add_settings(parser, "settings (the defaults are the classic recipe)")
     parser.set_defaults(run=run)
 
 
-def add_setting(group: Any, setting: Field[Any]) -> None:
+def add_settings(parser: argparse.ArgumentParser, title: str) -> None:
+    """Add a recipe and every setting that may differ from it."""
+    group = parser.add_argument_group(title)
+    group.add_argument(
+        "--recipe",
+        choices=RECIPES,
+        default="classic",
+        help=f"what the settings are unless given; flagship: {_words(RECIPES['flagship'])} (default: classic)",
+    )
+    for setting in fields(TrainConfig):
+        _add_setting(group, setting)
+
+
+def config_of(arguments: argparse.Namespace) -> TrainConfig:
+    """Return the settings that were asked for."""
+    given = {setting.name for setting in fields(TrainConfig)} & set(vars(arguments))
+    return TrainConfig.recipe(arguments.recipe, **{name: getattr(arguments, name) for name in given})
+
+
+def _words(settings: dict[str, Any]) -> str:
+    values = {name: ",".join(value) if isinstance(value, tuple) else f"{value}" for name, value in settings.items()}
+    return ", ".join(f"{name.replace('_', '-')} {value}" for name, value in values.items())
+
+
+def _add_setting(group: Any, setting: Field[Any]) -> None:
     """Turn one field of `TrainConfig` into one option."""
     flag = setting.metadata.get("flag") or "--" + setting.name.replace("_", "-")
-    about: dict[str, Any] = {"dest": setting.name, "default": setting.default}
+    # What is not given is not there: the recipe decides.
+    about: dict[str, Any] = {"dest": setting.name, "default": argparse.SUPPRESS}
     shown = (",".join(setting.default) or "none") if isinstance(setting.default, tuple) else setting.default
     about["help"] = f"{setting.metadata['help']} (default: {shown})"
     if setting.type is bool:
@@ -93,7 +116,7 @@ def parse_options(pairs: list[str]) -> dict[str, Any]:
 
 def run(arguments: argparse.Namespace) -> None:
     """Train, and say what came out."""
-    config = TrainConfig(**{setting.name: getattr(arguments, setting.name) for setting in fields(TrainConfig)})
+    config = config_of(arguments)
     options = parse_options(arguments.option)
     is_network = arguments.model in MODELS or not (Path(arguments.model).is_dir() or arguments.model in RUNS)
     if options and not is_network:

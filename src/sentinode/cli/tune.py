@@ -1,14 +1,12 @@
 """Search for the settings that suit DATA best, by the AUC on its validation patches."""
 
 import argparse
-from dataclasses import fields
 from typing import Any
 
 from sentinode.cli.shared import add_data, add_json, look_at, open_and_tell, print_json, start_keras
-from sentinode.cli.train import add_setting
+from sentinode.cli.train import add_settings, config_of
 from sentinode.errors import ConfigError
 from sentinode.models.build import MODELS
-from sentinode.training.config import TrainConfig
 
 
 def add_parser(commands: Any) -> None:
@@ -31,15 +29,13 @@ def add_parser(commands: Any) -> None:
         "--storage", metavar="URL", help="a database that several machines share (default: a file in --out)"
     )
     add_json(parser)
-    settings = parser.add_argument_group("settings that are not searched")
-    for setting in fields(TrainConfig):
-        add_setting(settings, setting)
+    add_settings(parser, "settings that are not searched")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Search, and say what was found."""
-    config = TrainConfig(**{setting.name: getattr(arguments, setting.name) for setting in fields(TrainConfig)})
+    config = config_of(arguments)
     from sentinode.tuning.space import OPTION, parse_dimension
 
     space = [parse_dimension(text) for text in arguments.search]

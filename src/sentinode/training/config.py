@@ -17,6 +17,27 @@ AUGMENTATIONS = ("symmetry", "placement", "focus", "stain", "cover")
 PRECISIONS = ("float32", "bfloat16", "auto")
 
 
+# What a recipe sets; all else stays at its default.
+RECIPES: dict[str, dict[str, Any]] = {
+    "classic": {},
+    "flagship": {
+        "epochs": 20,
+        "batch_size": 64,
+        "optimizer": "muon",
+        "learning_rate": 0.02,
+        "momentum": 0.9,
+        "weight_decay": 0.1,
+        "schedule": "linear",
+        "warmup_epochs": 2.0,
+        "ema": 0.998,
+        "augment": ("placement", "focus", "stain"),
+        "augment_strength": 0.8,
+        "label_smoothing": 0.02,
+        "precision": "auto",
+    },
+}
+
+
 def _setting(default: Any, help: str, **about: Any) -> Any:  # noqa: A002
     return field(default=default, metadata={"help": help, **about})
 
@@ -130,6 +151,31 @@ class TrainConfig:
     def to_json(self) -> dict[str, Any]:
         """Return all settings as plain values."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def recipe(cls, name: str, **settings: Any) -> "TrainConfig":
+        """Make a config from a recipe, with some settings of your own.
+
+        Parameters
+        ----------
+        name
+            ``"classic"``: the defaults. ``"flagship"``: what `d4net` learns best with; see docs/flagship.md.
+        settings
+            Those that differ from it.
+
+        Raises
+        ------
+        ConfigError
+            No such recipe, or a value is not allowed.
+
+        Examples
+        --------
+        >>> TrainConfig.recipe("flagship", epochs=5).optimizer
+        'muon'
+        """
+        if name not in RECIPES:
+            raise ConfigError(f"recipe must be one of {', '.join(RECIPES)}; got {name!r}")
+        return cls(**{**RECIPES[name], **settings})
 
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> "TrainConfig":

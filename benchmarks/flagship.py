@@ -1,0 +1,158 @@
+"""What each part of the flagship's recipe gives, and how far the recipe goes.
+
+    python benchmarks/flagship.py parts pcam-small.zip      # one part changed at a time, on a fold of `train`
+    python benchmarks/flagship.py reach pcam-small.zip      # d4net-s on `valid`, from 20,000 patches and from 2,000
+    python benchmarks/flagship.py report
+
+Every finished training is kept in ``benchmarks/results/flagship.jsonl``; a second call goes on where the first one
+stopped. Parts are compared on a fold of `train` (as in `recipe.py`), whose slides were trained on: compare those
+figures, do not quote them. `valid` has slides of its own and is a development set.
+"""
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pandas as pd
+
+from recipe import four_fifths
+from sentinode import TrainConfig, build_model, open_patches, train
+from sentinode.data.patchset import PatchSet
+from sentinode.machine import keep_freed_memory
+from sentinode.models.flops import flops
+
+RESULTS = Path(__file__).parent / "results" / "flagship.jsonl"
+SEEDS = (0, 1, 2)
+SHORT = {"epochs": 4, "warmup_epochs": 0.6}
+ADAMW = {"optimizer": "adamw", "learning_rate": 0.003, "weight_decay": 0.05}
+PARTS: dict[str, dict[str, Any]] = {
+    "the recipe": {},
+    "AdamW in place of Muon": ADAMW,
+    "SGD with momentum": {"optimizer": "sgd", "learning_rate": 0.05, "nesterov": True, "weight_decay": 0.0},
+    "no running mean": {"ema": 0.0},
+    "constant rate": {"schedule": "constant", "warmup_epochs": 0.0},
+    "no stain": {"augment": ("placement", "focus")},
+    "no placement": {"augment": ("focus", "stain")},
+    "no focus": {"augment": ("placement", "stain")},
+    "borders covered too": {"augment": ("placement", "focus", "stain", "cover")},
+    "no augmentation": {"augment": ()},
+    "no label smoothing": {"label_smoothing": 0.0},
+    "batches of 128": {"batch_size": 128},
+    "float32": {"precision": "float32"},
+}
+REACH: dict[str, dict[str, Any]] = {
+    "20,000 patches": {"patches": None, "settings": {}},
+    "2,000 patches": {"patches": 2000, "settings": {"epochs": 120}},
+}
+
+
+def main() -> None:
+    """Run what is not in the results yet, or report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("parts", "reach", "report"))
+    parser.add_argument("data", nargs="?", help="pcam-small")
+    parser.add_argument("--seeds", type=int, default=len(SEEDS), help="how many of them")
+    arguments = parser.parse_args()
+    if arguments.what == "report":
+        report(pd.read_json(RESULTS, lines=True))
+        return
+    keep_freed_memory()
+    patches = open_patches(arguments.data).cached()
+    RESULTS.parent.mkdir(exist_ok=True)
+    rows = map(json.loads, RESULTS.read_text().splitlines()) if RESULTS.exists() else ()
+    done = {(row["what"], row["variant"], row["seed"]) for row in rows}
+    for seed in SEEDS[: arguments.seeds]:
+        for name, make in (parts(patches) if arguments.what == "parts" else reach(patches)).items():
+            if (arguments.what, name, seed) not in done:
+                row = {"what": arguments.what, "variant": name, "seed": seed, **make(seed)}
+                print(row, flush=True)
+                with RESULTS.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+
+
+def parts(patches: PatchSet) -> dict[str, Any]:
+    """Return what trains each variant of the recipe on four fifths of `train`, in short."""
+    fold = four_fifths(patches.split("train"))
+    return {
+        name: lambda seed, changes=changes: measure(fold, {**SHORT, "precision": "bfloat16", **changes}, seed)
+        for name, changes in PARTS.items()
+    }
+
+
+def reach(patches: PatchSet) -> dict[str, Any]:
+    """Return what trains the whole recipe and validates on `valid`."""
+    return {
+        name: lambda seed, case=case: measure(
+            fewer(patches, case["patches"], seed), {"precision": "bfloat16", **case["settings"]}, seed
+        )
+        for name, case in REACH.items()
+    }
+
+
+def fewer(patches: PatchSet, count: int | None, seed: int) -> PatchSet:
+    """Leave out training patches at random until `count` are left."""
+    if count is None:
+        return patches
+    training = np.flatnonzero(patches.table["split"] == "train")
+    kept = np.random.default_rng(seed).choice(training, count, replace=False)
+    return patches.select(np.sort(np.concatenate([kept, np.flatnonzero(patches.table["split"] == "valid")])))
+
+
+def measure(patches: PatchSet, settings: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Train `d4net-s` and return its curves."""
+    model = build_model("d4net", size="s", seed=seed)
+    with tempfile.TemporaryDirectory() as folder:
+        run = train(model, patches, TrainConfig.recipe("flagship", seed=seed, **settings), out=folder)
+        history = run.history
+    count = int((patches.table["split"] == "train").sum())
+    return {
+        "settings": settings,
+        "patches": count,
+        **{name: history[name].round(5).tolist() for name in ("loss", "val_auc", "val_accuracy")},
+        "train_s": round(float(history["train_s"].sum()), 1),
+        "gflop_s": round(3 * flops(run.model) * count * len(history) / float(history["train_s"].sum()) / 1e9, 1),
+    }
+
+
+def report(results: pd.DataFrame) -> None:
+    """Print both tables."""
+    results = results.assign(auc=[values[-1] for values in results["val_auc"]])
+    rows = results[results["what"] == "parts"].set_index(["variant", "seed"])["auc"]
+    if len(rows):
+        print("| part | AUC on the fold, mean ± sd | against the recipe, seed by seed | seeds |\n|---|---|---|---|")
+        for name in PARTS:
+            if name not in rows.index.get_level_values(0):
+                continue
+            auc = rows[name]
+            against = (auc - rows["the recipe"]).dropna()
+            print(f"| {name} | {spread(auc)} | {against.mean():+.4f} ± {against.std(ddof=1):.4f} | {len(auc)} |")
+    rows = results[results["what"] == "reach"]
+    if len(rows):
+        print("\n| trained on | AUC on `valid`, mean ± sd | seeds | epochs | minutes | GFLOP/s |")
+        print("|---|---|---|---|---|---|")
+    for name in REACH:
+        own = rows[rows["variant"] == name]
+        if len(own):
+            each = ", ".join(f"{auc:.4f}" for auc in own["auc"])
+            print(
+                f"| {name} | {spread(own['auc'])} ({each}) | {len(own)} | {len(own['val_auc'].iloc[0])} "
+                f"| {own['train_s'].min() / 60:.1f}–{own['train_s'].max() / 60:.1f} | {own['gflop_s'].max():.0f} |"
+            )
+    print(f"\n{time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores, {platform.machine()}")
+
+
+def spread(values: pd.Series) -> str:
+    """Return mean and standard deviation in words."""
+    return f"{values.mean():.4f} ± {values.std(ddof=1):.4f}"
+
+
+if __name__ == "__main__":
+    main()
