@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from sentinode import TrainConfig
 from sentinode.cli.main import build_parser
+from sentinode.cli.train import config_of
 from sentinode.errors import ConfigError
 from sentinode.training.config import AUGMENTATIONS
 
@@ -190,7 +191,7 @@ def test_every_setting_is_an_option_of_the_command_line(setting):
     option = train_options()[setting.name]
     expected = setting.metadata.get("flag", "--" + setting.name.replace("_", "-"))
     assert option.option_strings[0] == expected
-    assert option.default == setting.default
+    assert option.default is argparse.SUPPRESS
     assert option.help.startswith(setting.metadata["help"])
     if option.choices:
         assert tuple(option.choices) == setting.metadata["choices"]
@@ -199,9 +200,10 @@ def test_every_setting_is_an_option_of_the_command_line(setting):
 def test_options_of_the_command_line_become_settings():
     said = "train DATA --model cnn --out RUN --epochs 5 --learning-rate 0.1 --nesterov --metrics accuracy,auc --valid v"
     parsed = build_parser().parse_args(said.split())
-    config = TrainConfig(**{setting.name: getattr(parsed, setting.name) for setting in FIELDS})
     changed = {"epochs": 5, "learning_rate": 0.1, "nesterov": True, "metrics": ("accuracy", "auc"), "valid_split": "v"}
-    assert config == TrainConfig(**changed)
+    assert config_of(parsed) == TrainConfig(**changed)
+    flagship = build_parser().parse_args([*said.split(), "--recipe", "flagship"])
+    assert config_of(flagship) == TrainConfig.recipe("flagship", **changed)
 
 
 def test_the_classic_recipe_is_the_default():
