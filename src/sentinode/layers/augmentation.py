@@ -12,11 +12,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from sentinode.data.stain import STAINS
 from sentinode.layers.d4 import ORDER
 
-# Optical densities of haematoxylin, eosin and DAB in red, green and blue, from Ruifrok & Johnston 2001.
-_STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
-STAINS = (_STAINS / np.linalg.norm(_STAINS, axis=1, keepdims=True)).astype("float32")
 UNMIXED = np.linalg.inv(STAINS)
 
 
