@@ -30,7 +30,7 @@ from sentinode.samples import run_path
 from sentinode.storage import write_json
 from sentinode.training.run import ARCHITECTURE, CONFIG, SUMMARY, TRAIN_SHA1, USUAL, WEIGHTS
 
-EPOCHS = {"s": 20, "m": 30, "l": 30}
+EPOCHS = {"s": 20, "m": 20, "l": 16}
 
 
 def main() -> None:

@@ -32,7 +32,8 @@ def test_every_level_gives_patches_again(few, name, level):
     assert (changed == few).all() == (level == SHIFTS[name].neutral)
 
 
-@pytest.mark.parametrize("name", [name for name in SHIFTS if name != "rotation"])
+# Turned or moved far enough, a patch may look like itself again.
+@pytest.mark.parametrize("name", [name for name in SHIFTS if name not in ("rotation", "displacement")])
 def test_further_from_neutral_changes_more(few, name):
     shift = SHIFTS[name]
     few = SHIFTS["displacement"](few, 3.0)  # They are JPEG themselves; a grid of blocks elsewhere hides that.
@@ -64,6 +65,10 @@ def test_magnified_tissue_stays_in_the_middle():
         rows, columns = np.nonzero(bright)
         assert rows.mean() == columns.mean() == 47.5
         assert abs(len(np.unique(rows)) - 20 * factor) <= 1
+
+
+def test_displaced_tissue_is_found_further_on(few):
+    assert (SHIFTS["displacement"](few, 6)[:, 6:, 6:] == few[:, :-6, :-6]).all()
 
 
 def test_four_quarter_turns_are_none(few):

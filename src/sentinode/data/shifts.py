@@ -1,4 +1,4 @@
-"""What other laboratories, scanners and programs do to a patch, in graded steps and without chance: for stress tests."""
+"""What other laboratories, scanners and programs do to a patch, in graded steps, without chance: for stress tests."""
 
 import io
 from collections.abc import Callable

@@ -12,7 +12,7 @@ import numpy as np
 from sentinode.data.patchset import Uint8
 from sentinode.errors import DataError
 
-# Optical densities of haematoxylin, eosin and DAB in red, green and blue, from Ruifrok & Johnston 2001; rows of length 1.
+# Optical densities of haematoxylin, eosin and DAB in red, green and blue (Ruifrok & Johnston 2001), each of length 1.
 _STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
 STAINS = (_STAINS / np.linalg.norm(_STAINS, axis=1, keepdims=True)).astype("float32")
 
