@@ -111,8 +111,8 @@ def auc(labels: ArrayLike, scores: ArrayLike, clusters: ArrayLike | None = None)
     -------
     Interval
         For independent patches by the variance of DeLong et al. (1988), by clusters by the jackknife, which
-        Obuchowski's (1997) variance comes to for many clusters; both on the logit scale (Pepe 2003). An area of 1, or scores that
-        are all equal, have no variance to go by: there Newcombe's (2006) method 5 gives the limits.
+        Obuchowski's (1997) variance comes to for many clusters; both on the logit scale (Pepe 2003). An area of 1, or
+        scores that are all equal, have no variance to go by: there Newcombe's (2006) method 5 gives the limits.
 
     Raises
     ------

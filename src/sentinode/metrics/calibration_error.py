@@ -22,11 +22,13 @@ class CalibrationError:
     estimate
         The mean distance of probability and frequency over bins of equal size, debiased.
     if_perfect_mean, if_perfect_95
-        The mean, and the value that 95 % stay below, for labels drawn from the very probabilities.
+        The mean, and the value that 95 % stay below, if the probabilities were right.
     p_value
         The share of those draws, and this one, with an error as large.
     bins, patches
         How many.
+    clusters
+        How many; None where patches count as independent.
     """
 
     estimate: float
@@ -35,36 +37,45 @@ class CalibrationError:
     p_value: float
     bins: int
     patches: int
+    clusters: int | None
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values; patches count as independent."""
-        return {**self.__dict__, "patches_independent": True}
+        """Return plain values."""
+        return {**self.__dict__, "patches_independent": self.clusters is None}
 
 
 def calibration_error(
-    labels: ArrayLike, probabilities: ArrayLike, bins: int = BINS, *, draws: int = 1000, seed: int = 0
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    clusters: ArrayLike | None = None,
+    bins: int = BINS,
+    *,
+    draws: int = 1000,
+    seed: int = 0,
 ) -> CalibrationError:
-    """Return the calibration error with its distribution under perfect calibration (consistency resampling).
+    """Return the calibration error with its distribution under perfect calibration.
 
     The error itself has no interval: it cannot be below zero, so a bootstrap of it lies to the right of the truth and
     often misses it. What can be said is how large it would be if all were well (Bröcker and Smith 2007; Vaicenavicius
-    et al. 2019). The draws are independent; labels of one slide are not, so p-values are too small there.
+    et al. 2019): for independent patches with labels drawn from the probabilities (consistency resampling), with
+    clusters by giving what each cluster has of tumour above its probabilities a random sign (wild cluster bootstrap;
+    Cameron, Gelbach and Miller 2008).
 
     Parameters
     ----------
-    labels, probabilities
-        See `brier`.
+    labels, probabilities, clusters
+        See `sentinode.metrics.calibration_quality.brier`.
     bins
         Of the same number of patches each, give or take one; fewer when there are fewer patches.
     draws
-        Of labels.
+        Of labels, or of signs.
     seed
         The same seed gives the same draws.
 
     Raises
     ------
     DataError
-        See `check_probabilities`.
+        See `check_probabilities`; clusters that do not fit.
 
     Examples
     --------
@@ -73,16 +84,19 @@ def calibration_error(
     (0.25, 0.026, 0.001)
     """
     truth, probability = check_probabilities(labels, probabilities)
+    codes = cluster_codes(clusters, len(truth))
     order = np.argsort(probability, kind="stable")
     parts = [part for part in np.array_split(order, bins) if len(part)]
     sizes = np.array([len(part) for part in parts], dtype=np.float64)
     means = np.array([probability[part].mean() for part in parts])
     estimate = float(_debiased(np.array([[truth[part].mean() for part in parts]]), means, sizes)[0])
     rng = np.random.default_rng(seed)
-    frequencies = np.empty((draws, len(parts)))
-    for place, part in enumerate(parts):
-        values, times = np.unique(probability[part], return_counts=True)
-        frequencies[:, place] = rng.binomial(times, values, (draws, len(values))).sum(1) / len(part)
+    if codes is None:
+        frequencies = np.column_stack([_drawn_frequency(probability[part], draws, rng) for part in parts])
+    else:
+        more = np.array([np.bincount(codes[part], (truth - probability)[part], codes.max() + 1) for part in parts])
+        signs = rng.integers(0, 2, (draws, more.shape[1])) * 2.0 - 1
+        frequencies = np.clip(means + signs @ more.T / sizes, 0, 1)
     drawn = _debiased(frequencies, means, sizes)
     return CalibrationError(
         estimate,
@@ -91,7 +105,14 @@ def calibration_error(
         float((1 + np.sum(drawn >= estimate)) / (1 + draws)),
         len(parts),
         len(truth),
+        None if codes is None else int(codes.max()) + 1,
     )
+
+
+def _drawn_frequency(probabilities: Floats, draws: int, rng: np.random.Generator) -> Floats:
+    """Return the share of tumour among labels drawn from probabilities, shape ``(draws,)``."""
+    values, times = np.unique(probabilities, return_counts=True)
+    return rng.binomial(times, values, (draws, len(values))).sum(1) / len(probabilities)
 
 
 def _debiased(frequencies: Floats, means: Floats, sizes: Floats) -> Floats:
@@ -133,7 +154,7 @@ def reliability_curve(
     Raises
     ------
     DataError
-        See `brier`.
+        See `check_probabilities`; clusters that do not fit.
 
     Examples
     --------
