@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sentinode.metrics.ranking import check_labels_and_scores
+from sentinode.metrics.checks import check_labels_and_scores
 
 BINS = 15
 _LARGEST = 64.0  # Of a temperature, and one over it: labels that follow the logits without exception would want 0.

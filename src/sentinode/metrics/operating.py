@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sentinode.metrics.ranking import check_labels_and_scores, roc_curve
+from sentinode.metrics.checks import check_labels_and_scores
+from sentinode.metrics.ranking import RocCurve, roc_curve
 
 
 @dataclass(frozen=True)
@@ -113,12 +114,23 @@ def youden_threshold(labels: ArrayLike, probabilities: ArrayLike) -> float:
     best = int(np.argmax(curve.true_positive_rate - curve.false_positive_rate))
     if best == 0:
         return 0.0
-    last_called = float(curve.thresholds[best])
-    if best + 1 == len(curve.thresholds):
+    return half_way(curve, best)
+
+
+def half_way(curve: RocCurve, last: int) -> float:
+    """Return a threshold that calls what the curve's threshold number `last` calls, half-way to the next lower score.
+
+    Examples
+    --------
+    >>> half_way(roc_curve([0, 0, 1, 1], [0.1, 0.4, 0.6, 0.8]), 2)
+    0.5
+    """
+    last_called = float(curve.thresholds[last])
+    if last + 1 == len(curve.thresholds):
         return last_called
-    next_lower = float(curve.thresholds[best + 1])
-    half_way = (last_called + next_lower) / 2
-    return half_way if half_way > next_lower else last_called  # Between neighbouring floats there is nothing.
+    next_lower = float(curve.thresholds[last + 1])
+    middle = (last_called + next_lower) / 2
+    return middle if middle > next_lower else last_called  # Between neighbouring floats there is nothing.
 
 
 def _ratio(part: int, whole: int) -> float | None:
