@@ -18,6 +18,7 @@ from sentinode.data.patchset import PatchSet
 from sentinode.errors import RunError, TrainingStopped
 from sentinode.layers.augmentation import augmented
 from sentinode.metrics.calibration import fit_calibration
+from sentinode.metrics.conformal import fit_conformal
 from sentinode.metrics.operating import youden_threshold
 from sentinode.metrics.ranking import roc_curve
 from sentinode.models.backend import tensorflow_left_out
@@ -52,7 +53,7 @@ from sentinode.training.parts import training_and_validation
 from sentinode.training.precision import choose_precision, computing_in
 from sentinode.training.record import class_counts, describe, find_stage, only_process, write_record
 from sentinode.training.repeats import OnePatchOnce
-from sentinode.training.run import ARCHITECTURE, CHECKPOINT, SUMMARY, USUAL, WEIGHTS, Run, load_run
+from sentinode.training.run import ARCHITECTURE, CHECKPOINT, SUMMARY, USUAL, VALIDATION, WEIGHTS, Run, load_run
 from sentinode.training.stopping import SharedStopRequest, StopRequest, stop_requests
 from sentinode.training.tensorboard import EventWriter
 from sentinode.training.validation import Validation
@@ -260,7 +261,7 @@ def _finish(
     about = {"data": validation.path, "patches": len(validation), "fingerprint": validation.fingerprint}
     made_by = {**about, "model": str(folder), "calibration": asdict(calibration)}
     predictions = Predictions.from_logits(validation.table, calibration(logits), made_by)
-    predictions.write(folder / "valid_predictions.csv")
+    predictions.write(folder / VALIDATION)
     probabilities = predictions.table["probability"]
     summary = {
         "best_epoch": best_epoch(rows),
@@ -269,6 +270,7 @@ def _finish(
         "calibration": asdict(calibration),
         "valid_auc": roc_curve(predictions.labels, probabilities).auc,
         "threshold": youden_threshold(predictions.labels, probabilities),
+        "conformal": fit_conformal(predictions.labels, probabilities).to_json(),
         "threshold_rule": "largest sensitivity + specificity on the validation patches (Youden)",
         "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
