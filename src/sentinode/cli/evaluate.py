@@ -6,6 +6,7 @@ from typing import Any
 from sentinode.cli.shared import (
     add_data,
     add_json,
+    add_precision,
     add_runs,
     add_tta,
     look_at,
@@ -31,6 +32,7 @@ def add_parser(commands: Any) -> None:
         "--out", metavar="DIR", help="where to write (default: RUN/evaluations/SPLIT; several runs need one named)"
     )
     add_tta(parser)
+    add_precision(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -44,7 +46,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     models = arguments.model or [DEFAULT_RUN]
     loaded = load_runs(models)
-    evaluation = evaluate(loaded, patches, arguments.split, out=arguments.out, cache=arguments.cache, tta=arguments.tta)
+    how = {"tta": arguments.tta, "precision": arguments.precision}
+    evaluation = evaluate(loaded, patches, arguments.split, out=arguments.out, cache=arguments.cache, **how)
     if arguments.json:
         print_json(evaluation.to_json())
         return
