@@ -176,6 +176,22 @@ def test_data_info_and_the_cache_speak_json(tmp_path, images):
     assert "0 entries" in succeeded(sentinode("data", "cache", "--cache", cache))
 
 
+def test_the_cache_lists_and_clears_what_was_exported_for_engines(tmp_path):
+    export, other = tmp_path / "exports" / ("0" * 32), tmp_path / "exports" / "notes"
+    for folder in (export, other):
+        folder.mkdir(parents=True)
+        (folder / "model.onnx").write_bytes(bytes(2_000_000))
+    environment = {"SENTINODE_CACHE": str(tmp_path)}
+    assert f"{tmp_path / 'exports'}: 1 exported for an engine, 2 MB" in succeeded(
+        sentinode("data", "cache", **environment)
+    )
+    listed = json.loads(succeeded(sentinode("data", "cache", "--json", **environment)))
+    assert listed["exports"] == [{"folder": str(export), "size_bytes": 2_000_000}]
+    cleared = json.loads(succeeded(sentinode("data", "cache", "--clear", "--json", **environment)))
+    assert cleared["freed_bytes"] == 2_000_000
+    assert (export.exists(), (other / "model.onnx").is_file()) == (False, True)
+
+
 def test_the_demo_ends_by_naming_files_that_are_there(tmp_path):
     done = sentinode("demo", "--out", tmp_path / "demo")
     output = succeeded(done)

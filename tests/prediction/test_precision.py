@@ -35,7 +35,7 @@ def test_bfloat16_is_nearly_float32(mini, engine):
     np.testing.assert_array_equal(again.table["logit"], single.table["logit"])
 
 
-def test_an_evaluation_in_bfloat16_lies_beside_that_in_float32(tiny_run, mini, tmp_path, monkeypatch):
+def test_an_evaluation_in_bfloat16_lies_beside_that_in_float32(mini, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     few = mini.select(range(0, len(mini), 40))
     folder = evaluate(load_run("d4net-m"), few, precision="bfloat16").folder
