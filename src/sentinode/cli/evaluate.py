@@ -6,6 +6,7 @@ from typing import Any
 from sentinode.cli.shared import (
     add_data,
     add_json,
+    add_precision,
     add_runs,
     add_tta,
     look_at,
@@ -52,6 +53,7 @@ def add_parser(commands: Any) -> None:
         "patient, slide where known, with 2 to 30 values)",
     )
     add_tta(parser)
+    add_precision(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -75,6 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
         out=arguments.out,
         cache=arguments.cache,
         tta=arguments.tta,
+        precision=arguments.precision,
     )
     if arguments.json:
         print_json(evaluation.to_json())

@@ -43,6 +43,7 @@ def evaluate(
     out: str | Path | None = None,
     cache: str | Path | None = None,
     tta: str = "none",
+    precision: str = "float32",
 ) -> Evaluation:
     """Evaluate a run's model on labelled patches, and write the results.
 
@@ -67,13 +68,15 @@ def evaluate(
         Columns of the patches whose groups are measured one by one; when left out ``patient``, ``slide`` and ``centre``
         where they are known and have 2 to 30 values.
     out
-        The folder to write to; when left out ``RUN/evaluations/SPLIT`` (``SPLIT-tta-d4``; of a run that ships: in the
-        working folder), with a part of the fingerprint behind it when an evaluation of other patches is there. An
-        ensemble has no folder of its own: name one.
+        The folder to write to; when left out ``RUN/evaluations/SPLIT`` (``SPLIT-tta-d4``, ``SPLIT-bfloat16``; of a run
+        that ships: in the working folder), with a part of the fingerprint behind it when an evaluation of other
+        patches is there. An ensemble has no folder of its own: name one.
     cache
         Where decoded patches are kept; see `PatchSet.cached`.
     tta
         Test-time augmentation, see `predict`; the threshold stays the one chosen without it.
+    precision
+        Of the arithmetic, see `predict`; the threshold stays the one chosen in float32.
 
     Raises
     ------
@@ -111,8 +114,9 @@ def evaluate(
         log.warning("%s: %s of these patches were trained on; figures on them flatter", where, f"{trained_on:,}")
     if run.chosen_on(chosen.fingerprint):
         log.warning("%s: threshold and best epoch were chosen on these very patches; figures flatter a little", where)
-    predictions = predict(run, chosen, {"split": name, "fingerprint": chosen.fingerprint}, tta=tta)
+    predictions = predict(run, chosen, {"split": name, "fingerprint": chosen.fingerprint}, tta=tta, precision=precision)
     place = name if tta == "none" else f"{name}-tta-{tta}"
+    place += "" if precision == "float32" else f"-{precision}"
     folder = home if out else _folder(home, place, chosen.fingerprint)
     evaluation = Evaluation.from_predictions(
         predictions,
