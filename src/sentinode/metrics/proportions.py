@@ -30,7 +30,10 @@ def wilson(hits: float, patches: float, quantile: float | None = None) -> tuple[
     middle = share + z * z / (2 * patches)
     half = z * np.sqrt(share * (1 - share) / patches + z * z / (4 * patches**2))
     whole = 1 + z * z / patches
-    return max(0.0, float((middle - half) / whole)), min(1.0, float((middle + half) / whole))
+    # Exact at the ends, where rounding would leave the share itself outside.
+    low = float((middle - half) / whole) if hits > 0 else 0.0
+    high = float((middle + half) / whole) if hits < patches else 1.0
+    return max(0.0, low), min(1.0, high)
 
 
 def proportion(hits: ArrayLike, clusters: ArrayLike | None = None) -> Interval:
