@@ -9,10 +9,11 @@ from sentinode.cli.shared import (
     add_runs,
     add_tta,
     look_at,
-    open_and_tell,
+    open_data,
     print_json,
     print_table,
     start_keras,
+    tell_skipped,
 )
 from sentinode.samples import DEFAULT_RUN
 
@@ -35,9 +36,9 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int:
     """Evaluate, and show the numbers."""
-    patches = open_and_tell(arguments.data, arguments.fit, quiet=arguments.json)
+    patches = open_data(arguments, quiet=arguments.json)
     start_keras()
     from sentinode.evaluation.evaluate import evaluate
     from sentinode.training.ensemble import load_runs
@@ -45,9 +46,10 @@ def run(arguments: argparse.Namespace) -> None:
     models = arguments.model or [DEFAULT_RUN]
     loaded = load_runs(models)
     evaluation = evaluate(loaded, patches, arguments.split, out=arguments.out, cache=arguments.cache, tta=arguments.tta)
+    skipped = evaluation.made_by.get("skipped", ())
     if arguments.json:
         print_json(evaluation.to_json())
-        return
+        return tell_skipped(skipped, quiet=True)
     show_evaluation(evaluation)
     if len(models) > 1:
         print("the threshold is the mean of the runs' thresholds on the logit scale")
@@ -61,6 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
         },
         f"sentinode predict IMAGES {' '.join(f'--model {run}' for run in models)} --out predictions.csv",
     )
+    return tell_skipped(skipped)
 
 
 def show_evaluation(evaluation: Any) -> None:

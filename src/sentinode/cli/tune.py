@@ -4,7 +4,7 @@ import argparse
 from dataclasses import fields
 from typing import Any
 
-from sentinode.cli.shared import add_data, add_json, look_at, open_and_tell, print_json, start_keras
+from sentinode.cli.shared import add_data, add_json, look_at, open_data, print_json, start_keras
 from sentinode.cli.train import add_setting
 from sentinode.errors import ConfigError
 from sentinode.models.build import MODELS
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
     for name in ("trials", "seeds"):
         if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
             raise ConfigError(f"--{name} must be at least 1; got {getattr(arguments, name)}")
-    patches = open_and_tell(arguments.data, arguments.fit, quiet=arguments.json)
+    patches = open_data(arguments, quiet=arguments.json)
     start_keras()
     from sentinode.tuning.study import tune
 
