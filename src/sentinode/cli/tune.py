@@ -4,7 +4,7 @@ import argparse
 from dataclasses import fields
 from typing import Any
 
-from sentinode.cli.shared import add_data, add_json, look_at, open_data, print_json, start_keras
+from sentinode.cli.shared import add_data, add_json, look_at, open_data, print_json, start_keras, tell_skipped
 from sentinode.cli.train import add_setting
 from sentinode.errors import ConfigError
 from sentinode.models.build import MODELS
@@ -37,7 +37,7 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int:
     """Search, and say what was found."""
     config = TrainConfig(**{setting.name: getattr(arguments, setting.name) for setting in fields(TrainConfig)})
     from sentinode.tuning.space import OPTION, parse_dimension
@@ -63,10 +63,11 @@ def run(arguments: argparse.Namespace) -> None:
         storage=arguments.storage,
         cache=arguments.cache,
     )
+    skipped = [vars(each) for each in patches.cached(arguments.cache).skipped] if arguments.skip_bad else []
     best = tuning.best
     if arguments.json:
         print_json({"out": str(tuning.folder), "best": best, "trials": tuning.table.to_dict("records")})
-        return
+        return tell_skipped(skipped, quiet=True)
     print(tuning.table.drop(columns="reason").head(10).round(4).to_string(index=False))
     failed = int(tuning.table["valid_auc"].isna().sum())
     if failed:
@@ -80,6 +81,7 @@ def run(arguments: argparse.Namespace) -> None:
         {tuning.folder / "trials.csv": "every trial", tuning.folder / "trials.png": "AUC by what was searched"},
         f"sentinode train {arguments.data} --model {arguments.model} --out runs/tuned {' '.join(flags)}",
     )
+    return tell_skipped(skipped)
 
 
 def _flag(name: str, value: Any) -> str:
