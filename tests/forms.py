@@ -250,11 +250,17 @@ def write_folder(files: Files, folder: Path) -> Path:
     return folder
 
 
-def write_zip(files: Files, path: Path, method: int = zipfile.ZIP_STORED) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w", method) as packed:
+def zip_bytes(files: Files, method: int = zipfile.ZIP_STORED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as packed:
         for name, content in files.items():
             packed.writestr(name, content)
+    return buffer.getvalue()
+
+
+def write_zip(files: Files, path: Path, method: int = zipfile.ZIP_STORED) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(zip_bytes(files, method))
     return path
 
 
