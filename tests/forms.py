@@ -39,6 +39,18 @@ class Row(NamedTuple):
     sha1: str
 
 
+class Drawn(NamedTuple):
+    """Patches that a test made itself, as a reader."""
+
+    pixels: np.ndarray
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        return self.pixels[rows]
+
+    def stamps(self, rows: np.ndarray) -> list[str]:
+        return [sha1(self.pixels[row]) for row in rows]
+
+
 def sha1(pixels: np.ndarray) -> str:
     return hashlib.sha1(pixels.tobytes()).hexdigest()
 

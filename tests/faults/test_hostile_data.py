@@ -210,7 +210,7 @@ def test_names_in_any_script_come_back_as_they_are(few, tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems know no names that are no text")
 def test_a_name_that_is_no_text_is_read_and_can_be_written(few, tmp_path):
     folder = os.fsencode(tmp_path / "patches") + b"/0"
-    os.makedirs(folder)
+    os.makedirs(folder)  # noqa: PTH103 - a path of bytes
     with open(folder + b"/\xff\xe9.png", "wb") as file:  # noqa: PTH123 - a path of bytes
         file.write(forms.encode(few.read([0])[0]))
     done = sentinode("data", "info", tmp_path / "patches", "--json", "--cache", tmp_path / "cache")

@@ -164,8 +164,9 @@ class Gunzipped:
     def __init__(self, files: Files) -> None:
         self._files = files
         self.where = files.where
+        names = set(files.names)
         zipped = [name for name in files.names if name.lower().endswith(GZIPPED_HDF5)]
-        self._zipped = {name[: -len(".gz")]: name for name in zipped if not files.has(name[: -len(".gz")])}
+        self._zipped = {name[: -len(".gz")]: name for name in zipped if name[: -len(".gz")] not in names}
         self.in_words = f"{', still gzipped' if self._zipped else ''}{files.in_words}"
         self._lock = threading.Lock()
         self._unpacked: dict[str, Unpacked] = {}
