@@ -4,11 +4,11 @@
     python benchmarks/size.py pcam-small.zip --work DIR --patches 2048      # a look
 
 Sets are made of the given patches, drawn many times under random symmetries: HDF5 as PCam has it, class folders of jpg,
-and of tif as Kaggle has them (as many as --tif says: 7.3 GB at full size). The rate of decoding is that of one thread by
-its own processor time, so neither the disk nor other work counts, on as many patches as --decode says. A cache is built of
-all in a process of its own, whose anonymous memory (RssAnon) is watched, and read through once. Mapped pages are the
-part of files that happens to be in memory, which the system takes back when it is needed. The last column says how
-anonymous memory grows: each cache is also built of a quarter of the patches.
+and of tif as Kaggle has them (as many as --tif says: 7.3 GB at full size). The rate of decoding is that of one thread
+by its own processor time, so neither the disk nor other work counts, on as many patches as --decode says. A cache is
+built of all in a process of its own, whose anonymous memory (RssAnon) is watched, and read through once. Mapped pages
+are the part of files that happens to be in memory, which the system takes back when it is needed. The last column says
+how anonymous memory grows: each cache is also built of a quarter of the patches.
 """
 
 import argparse
