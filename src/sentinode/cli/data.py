@@ -10,9 +10,10 @@ from sentinode.cli.shared import (
     add_data,
     add_json,
     look_at,
-    open_and_tell,
+    open_data,
     print_json,
     print_table,
+    tell_skipped,
 )
 from sentinode.errors import ConfigError
 
@@ -46,17 +47,19 @@ def add_parser(commands: Any) -> None:
     cache.set_defaults(run=run_cache)
 
 
-def run_info(arguments: argparse.Namespace) -> None:
+def run_info(arguments: argparse.Namespace) -> int:
     """Inspect, and show what was found."""
     from sentinode.data.inspection import examples, inspect_patches
 
     if arguments.sheet and Path(arguments.sheet).suffix.lower() != ".png":
         raise ConfigError(f"--sheet {arguments.sheet}: a png is drawn; give the name the ending .png")
-    patches = open_and_tell(arguments.data, arguments.fit, quiet=arguments.json)
+    patches = open_data(arguments, quiet=arguments.json)
     patches = patches.cached(arguments.cache)
     found = inspect_patches(patches)
+    skipped = [vars(each) for each in patches.skipped]
     if arguments.json:
-        print_json({"path": patches.path, "kind": patches.kind, "notes": patches.notes, **found.to_json()})
+        about = {"path": patches.path, "kind": patches.kind, "notes": patches.notes, "skipped": skipped}
+        print_json({**about, **found.to_json()})
     else:
         _show(found)
     if arguments.sheet:
@@ -72,6 +75,7 @@ def run_info(arguments: argparse.Namespace) -> None:
                 {Path(arguments.sheet): "patches of every class"},
                 f"sentinode train {arguments.data} --model cnn --out runs/first",
             )
+    return tell_skipped(skipped, quiet=arguments.json)
 
 
 def _show(found: Any) -> None:
