@@ -12,6 +12,7 @@ from sentinode.data.joined import join
 from sentinode.data.patchset import PatchSet
 from sentinode.data.pixels import check_fit
 from sentinode.data.sources import SOURCES, images
+from sentinode.data.tables import names_sources, open_table
 from sentinode.errors import DataError
 from sentinode.samples import SAMPLES, sample_path
 
@@ -26,8 +27,8 @@ def open_patches(path: Path_ | Sequence[Path_], split: str | None = None, *, fit
     Parameters
     ----------
     path
-        A folder, a zip, an HDF5 file, an image, a glob such as ``"slides/*.png"``, a list of images, or the
-        name of a sample that ships with the package: ``"pcam-mini"``. What it holds is recognised, in this
+        A folder, a zip, an HDF5 file, an image, a glob such as ``"slides/*.png"``, a list of images, a table that
+        ``sentinode data split`` or ``join`` wrote, or the name of a sample that ships with the package: ``"pcam-mini"``. What it holds is recognised, in this
         order: PCam HDF5, Kaggle's layout, class folders, images without labels.
     split
         Keep one split only, such as ``"train"``.
@@ -50,8 +51,11 @@ def open_patches(path: Path_ | Sequence[Path_], split: str | None = None, *, fit
     >>> open_patches("pcam-mini", split="test")
     <PatchSet pcam-mini: class folders in a zip; ... patches (test ... normal + ... tumour)>
     """
-    files = _files(path)
     fitting = check_fit(fit)
+    if isinstance(path, str | Path) and names_sources(path):
+        patches = open_table(path, fitting)
+        return patches if split is None else patches.split(split)
+    files = _files(path)
     # Of files that were named one by one, the folders above say nothing: they may be called "cancer" for all we know.
     listed = isinstance(files, ListedFiles) and is_image(files.names[0])
     for open_source in (images.open_source,) if listed else [opening for _, opening in SOURCES]:
