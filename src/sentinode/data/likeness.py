@@ -66,8 +66,7 @@ def describe_pixels(pixels: Uint8) -> Floats:
     True
     """
     side = PATCH_SIZE_PX // CELL_PX
-    cells = pixels.reshape(len(pixels), side, CELL_PX, side, CELL_PX, 3).mean(axis=(2, 4), dtype=np.float32)
-    cells = cells.reshape(len(pixels), side**2, 3)
+    cells = _means(pixels, CELL_PX).reshape(len(pixels), side**2, 3)
     groups = [cells[:, number == ORBITS] for number in range(ORBITS.max() + 1)]
     means = [group.mean(axis=1) for group in groups]
     spreads = [group.mean(axis=2).std(axis=1)[:, None] for group in groups]
@@ -115,9 +114,17 @@ def likeness(first: Uint8, second: Uint8) -> Floats:
 
 
 def _details(pixels: Uint8) -> Floats:
-    side = PATCH_SIZE_PX // 4
-    blocks = pixels.reshape(len(pixels), side, 4, side, 4, 3).mean(axis=(2, 4), dtype=np.float32)
+    blocks = _means(pixels, 4)
     return blocks - blocks.mean(axis=(1, 2), keepdims=True)
+
+
+def _means(pixels: Uint8, block_px: int) -> Floats:
+    """Return the means of square blocks, ``(n, 96 / block_px, 96 / block_px, 3)``."""
+    count, side = len(pixels), PATCH_SIZE_PX // block_px
+    # Summing rows first, in whole numbers, is several times as fast as one mean over both axes.
+    rows = pixels.reshape(count, side, block_px, PATCH_SIZE_PX * 3).sum(axis=2, dtype=np.uint16)
+    sums = rows.reshape(count, side, side, block_px, 3).sum(axis=3, dtype=np.float32)
+    return sums / np.float32(block_px**2)
 
 
 def alike_between(first: PatchSet, second: PatchSet) -> pd.DataFrame:
