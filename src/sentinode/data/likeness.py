@@ -107,7 +107,9 @@ def likeness(first: Uint8, second: Uint8) -> Floats:
     """
     a, b = _details(first), _details(second)
     strength = np.sqrt(np.einsum("nijc,nijc->n", a, a) * np.einsum("nijc,nijc->n", b, b))
-    views = [view for turn in range(4) for view in (np.rot90(b, turn, (1, 2)), np.rot90(b, turn, (1, 2)).swapaxes(1, 2))]
+    views = [
+        view for turn in range(4) for view in (np.rot90(b, turn, (1, 2)), np.rot90(b, turn, (1, 2)).swapaxes(1, 2))
+    ]
     best = np.max([np.einsum("nijc,nijc->n", a, view) for view in views], axis=0)
     has_detail = strength > FLAT**2 * a[0].size if len(a) else np.zeros(0, dtype=bool)
     return np.where(has_detail, best / np.maximum(strength, 1e-6), 0).astype(np.float32)
@@ -197,7 +199,9 @@ def _checked(first: PatchSet, second: PatchSet, rows: NDArray[np.int64], columns
         for here in _chunks(len(rows)):
             alike = likeness(first.read(rows[here]), second.read(columns[here]))
             good = alike >= ALIKE
-            kept.append(pd.DataFrame({"first": rows[here][good], "second": columns[here][good], "likeness": alike[good]}))
+            kept.append(
+                pd.DataFrame({"first": rows[here][good], "second": columns[here][good], "likeness": alike[good]})
+            )
             advance(len(alike))
     return _pairs_table(kept)
 

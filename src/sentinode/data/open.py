@@ -28,8 +28,9 @@ def open_patches(path: Path_ | Sequence[Path_], split: str | None = None, *, fit
     ----------
     path
         A folder, a zip, an HDF5 file, an image, a glob such as ``"slides/*.png"``, a list of images, a table that
-        ``sentinode data split`` or ``join`` wrote, or the name of a sample that ships with the package: ``"pcam-mini"``. What it holds is recognised, in this
-        order: PCam HDF5, Kaggle's layout, class folders, images without labels.
+        ``sentinode data split`` or ``data join`` wrote, or the name of a sample that ships with the package:
+        ``"pcam-mini"``. What it holds is recognised, in this order: PCam HDF5, Kaggle's layout, class folders, images
+        without labels.
     split
         Keep one split only, such as ``"train"``.
     fit
@@ -53,8 +54,8 @@ def open_patches(path: Path_ | Sequence[Path_], split: str | None = None, *, fit
     """
     fitting = check_fit(fit)
     if isinstance(path, str | Path) and names_sources(path):
-        patches = open_table(path, fitting)
-        return patches if split is None else patches.split(split)
+        table = open_table(path, fitting)
+        return table if split is None else table.split(split)
     files = _files(path)
     # Of files that were named one by one, the folders above say nothing: they may be called "cancer" for all we know.
     listed = isinstance(files, ListedFiles) and is_image(files.names[0])
@@ -86,8 +87,20 @@ def open_sources(paths: Sequence[Path_], *, fit: str = "refuse") -> PatchSet:
     DataError
         See `open_patches`.
     """
+    parts = open_each(paths, fit=fit)
+    return parts[0] if len(parts) == 1 else join(parts)
+
+
+def open_each(paths: Sequence[Path_], *, fit: str = "refuse") -> list[PatchSet]:
+    """Open several sources as a set each; images named one by one or by patterns are one set.
+
+    Raises
+    ------
+    DataError
+        See `open_patches`.
+    """
     if not paths:
-        return open_patches(paths, fit=fit)  # Refused there.
+        return [open_patches(paths, fit=fit)]  # Refused there.
     listed: list[Path_] = []
     parts: list[PatchSet] = []
     place = 0  # Of the images that were named one by one.
@@ -101,7 +114,7 @@ def open_sources(paths: Sequence[Path_], *, fit: str = "refuse") -> PatchSet:
             parts.append(open_patches(path, fit=fit))
     if listed:
         parts.insert(place, open_patches(listed, fit=fit))
-    return parts[0] if len(parts) == 1 else join(parts)
+    return parts
 
 
 def _files(path: Path_ | Sequence[Path_]) -> Files:

@@ -165,8 +165,8 @@ def _by_number(patches: PatchSet, reference: PatchSet, row_of: Ints, table: pd.D
     copies = np.flatnonzero(witnesses & unclear & (hashes[row_of] == hashes[named]))
     out = np.full(len(patches), -1)
     out[copies] = named[copies]
-    for row in open_:
-        if hashes[named[row]] not in taken and _same_levels(patches, reference, row, named[row]):
+    for row in open_.tolist():
+        if hashes[named[row]] not in taken and _same_levels(patches, reference, row, int(named[row])):
             out[row] = named[row]
     return out
 
