@@ -17,7 +17,9 @@ from sentinode.samples import DEFAULT_RUN, RUNS
 if TYPE_CHECKING:
     from sentinode.data.patchset import PatchSet
 
-DATA_HELP = "folder, zip, PCam _x.h5, or pcam-mini, the sample that ships with the package"
+DATA_HELP = (
+    "folder, zip, PCam _x.h5, a table of data split or data join, or pcam-mini, the sample that ships with the package"
+)
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -129,6 +131,11 @@ def print_table(
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         print("  " + "  ".join(cells).rstrip())
+
+
+def red(text: str) -> str:
+    """Return a text that a terminal shows in red; elsewhere, and where NO_COLOR is set, as it is."""
+    return f"\033[31m{text}\033[0m" if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else text
 
 
 def look_at(files: dict[Path, str], *then: str) -> None:

@@ -49,7 +49,7 @@ class Quality:
     stains
         One row for each group of patches, largest first; see `stain_statistics`.
     stains_by
-        What the groups are: ``"centre"``, ``"slide"`` or ``"split"``.
+        What the groups are: ``"centre"``, else ``"slide"``, else ``"split"``: the first of which there are several.
     alike
         Pairs of near copies, as `sentinode.data.likeness.alike_within` gives them.
     """
@@ -101,7 +101,7 @@ def judge(patches: PatchSet) -> Quality:
             measured.append(measure_stain(pixels))
             advance(len(pixels))
     table = pd.DataFrame({name: np.concatenate([part[name] for part in flags]) for name in FLAGS})
-    by = next((name for name in ("centre", "slide") if patches.table[name].notna().any()), "split")
+    by = next((name for name in ("centre", "slide") if patches.table[name].nunique() > 1), "split")
     groups = patches.table[by].astype("string").fillna("not known")
     return Quality(table, stain_statistics(np.concatenate(measured), groups), by, alike_within(patches))
 
