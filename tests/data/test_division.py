@@ -27,7 +27,7 @@ def with_rows(mini: PatchSet, rows) -> PatchSet:
     return replace(few, table=table.astype({"slide": "str", "patient": "str", "label": "Int8"}))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(rows=ROWS, seed=st.integers(0, 3), shares=st.sampled_from([(0.5, 0.5), (0.7, 0.1, 0.2), (0.2,) * 5]))
 def test_a_split_never_crosses_a_group(mini, rows, seed, shares):
     patches = with_rows(mini, rows)

@@ -33,8 +33,8 @@ TISSUE = 0.15
 FLAGS = {
     "near_blank": "near-blank",
     "out_of_focus": "out of focus",
-    "pen": "pen mark",
-    "clipped": "clipped highlights",
+    "pen": "with ink, dye or a black edge",
+    "clipped": "clipped in the highlights",
 }
 
 
@@ -82,7 +82,7 @@ def judge(patches: PatchSet) -> Quality:
     >>> from sentinode import open_patches
     >>> found = judge(open_patches("pcam-mini", split="test").cached())
     >>> found.flags.sum().to_dict()
-    {'near_blank': 0, 'out_of_focus': 0, 'pen': 0, 'clipped': 0}
+    {'near_blank': 0, 'out_of_focus': 1, 'pen': 0, 'clipped': 0}
     """
     _ = patches.fingerprint  # Says what to do when the set is not cached.
     flags, measured = [], []
@@ -127,7 +127,9 @@ def is_out_of_focus(pixels: Uint8) -> Bools:
 
 
 def has_pen(pixels: Uint8) -> Bools:
-    """Say which patches bear green, blue or black ink; red ink looks like eosin and blood, and is not looked for.
+    """Say which patches bear green, blue or black: a pen, the dye of cut margins, the dark edge of a slide, black padding.
+
+    Red ink looks like eosin and blood, and is not looked for.
 
     Parameters
     ----------
@@ -138,7 +140,7 @@ def has_pen(pixels: Uint8) -> Bools:
     -------
     numpy.ndarray
         bool, shape ``(n,)``: 5 % of the pixels are green (20 levels above red, not below blue) or blue (60 above red, and
-        green above red), or 20 % are black without any tint. A patch that is black throughout is none: that is no ink.
+        green above red), or 20 % are black without any tint. One that is black throughout is near-blank and not this.
     """
     red, green, blue = (pixels[..., channel].astype(np.int16) for channel in range(3))
     highest, lowest = pixels.max(axis=3), pixels.min(axis=3)

@@ -99,9 +99,8 @@ def download(url: str, part: Path, size_bytes: int | None, patience: Patience) -
                 _receive(url, out, size_bytes, advance, patience)
                 return
             except (_Again, OSError, HTTPException) as error:
-                if out.tell() > before:
-                    pause_s, failures = patience.pause_s, 0
-                failures += 1
+                failures = 0 if out.tell() > before else failures + 1
+                pause_s = pause_s if failures else patience.pause_s
                 if failures >= patience.attempts:
                     raise DataError(
                         f"{url}: given up after {failures} attempts in a row ({first_line(error)}); what came is kept, "
@@ -177,13 +176,14 @@ def _start_over(out: BinaryIO, advance: Advance) -> None:
 
 
 def _refusal(url: str, error: urllib.error.HTTPError, patience: Patience) -> Exception:
+    reason = str(error.reason).splitlines()[0] if error.reason else "no reason given"
     if error.code in (408, 425, 429) or error.code >= 500:
         wait_s = _retry_after_s(error.headers.get("Retry-After"))
         if wait_s is not None and wait_s > patience.most_s:
             return DataError(f"{url}: the server asks to come back in {wait_s:,.0f} s (HTTP {error.code}); {WAY_OUT}")
-        return _Again(f"HTTP {error.code} {error.reason}", wait_s)
+        return _Again(f"HTTP {error.code} {reason}", wait_s)
     return DataError(
-        f"{url}: the server refuses it (HTTP {error.code} {error.reason}); check the address, or name another with --mirror"
+        f"{url}: the server refuses it (HTTP {error.code} {reason}); check the address, or name another with --mirror"
     )
 
 

@@ -24,7 +24,7 @@ WHY = {
     "for the detail that is there. 99 % of sharp patches have more than four times as much; all that a Gaussian of 1.5 px "
     "has blurred have less. Enlarged images and smears of the scanner look the same.",
     "pen": "At least 5 % of the pixels are green or blue as haematoxylin and eosin are not, or 20 % are black without any "
-    "tint. Red ink looks like eosin and blood, and is not looked for.",
+    "tint: a pen, the dye of cut margins, the dark edge of a slide, padding. Red ink looks like eosin and blood, and is not looked for.",
     "clipped": "At least 40 % of the pixels have a channel at 255: what was brighter is lost.",
 }
 
@@ -59,38 +59,42 @@ def write_data_page(
     )
 
 
-def _findings(looked: Inspection, quality: Quality, leaks: Sequence[Leak], names: Names) -> list[tuple[str, str]]:
-    found = []
-    for what in ("slide", "patient"):
-        shared = sum(leak.what == what for leak in leaks)
-        if shared:
-            found.append(
-                ("bad", f"{shared:,} {what}s have patches in more than one split: results on them will flatter.")
-            )
-    if names.altered:
-        found.append(
-            ("bad", f"{len(names.altered):,} files do not hold the pixels that they are named by: damaged or altered.")
-        )
-    if names.verified:
-        found.append(("good", f"{names.verified:,} files hold the pixels that they are named by."))
-    if looked.shared_across:
-        found.append(("bad", f"{looked.shared_across:,} patches are in more than one split, pixel by pixel."))
-    if looked.contradicting:
-        found.append(("warn", f"{looked.contradicting:,} patches carry both labels."))
-    surplus = sum(looked.surplus_within.values())
-    if surplus:
-        found.append(("warn", f"{surplus:,} patches repeat another one of their split, pixel by pixel."))
+def _findings(
+    patches: PatchSet, looked: Inspection, quality: Quality, leaks: Sequence[Leak], names: Names
+) -> list[tuple[str, str]]:
     split = patches.table["split"].to_numpy()
     across = int((split[quality.alike["first"]] != split[quality.alike["second"]]).sum())
-    if across:
-        found.append(("bad", f"{across:,} pairs of near copies are divided between splits."))
-    if len(quality.alike):
-        found.append(("warn", f"{len(quality.alike):,} pairs are the same patch, compressed, turned or mirrored."))
-    for name, words in FLAGS.items():
-        count = int(quality.flags[name].sum())
-        if count:
-            found.append(("warn", f"{words.capitalize()}: {count:,} patches ({count / len(quality.flags):.2%})."))
+    slides, patients = (sum(leak.what == what for leak in leaks) for what in ("slide", "patient"))
+    told = [
+        ("bad", slides, "slide", "with patches in more than one split: results on them will flatter"),
+        ("bad", patients, "patient", "with patches in more than one split: results on them will flatter"),
+        ("bad", len(names.altered), "file", "without the pixels of its name: damaged or altered"),
+        ("bad", looked.shared_across, "patch", "in more than one split, pixel by pixel"),
+        ("bad", across, "pair", "of near copies divided between splits"),
+        ("warn", looked.contradicting, "patch", "with both labels"),
+        (
+            "warn",
+            sum(looked.surplus_within.values()),
+            "patch",
+            "repeating another one of the same split, pixel by pixel",
+        ),
+        ("warn", len(quality.alike), "pair", "alike but for compression, a turn or a mirror"),
+        *(("warn", int(quality.flags[name].sum()), "patch", f"– {words}") for name, words in FLAGS.items()),
+        ("good", names.verified, "file", "named by the hash of its pixels, verified"),
+    ]
+    found = [(kind, f"{_many(count, noun)} {words}.") for kind, count, noun, words in told if count]
     return found or [("good", "Nothing of what is looked for was found.")]
+
+
+def _many(count: int, noun: str) -> str:
+    """Return a number and its noun.
+
+    Examples
+    --------
+    >>> _many(1, "patch"), _many(1200, "patch"), _many(2, "slide")
+    ('1 patch', '1,200 patches', '2 slides')
+    """
+    return f"{count:,} {noun}" + ("" if count == 1 else "es" if noun.endswith("ch") else "s")
 
 
 def _counts(looked: Inspection) -> str:
@@ -129,7 +133,7 @@ def _near_copies(patches: PatchSet, quality: Quality) -> list[str]:
         items.append((list(patches.read([first, second])), f"{ids.iloc[first]} · {ids.iloc[second]}"))
     return [
         section(
-            f"The same patch twice: {len(quality.alike):,} pairs",
+            f"The same patch twice: {_many(len(quality.alike), 'pair')}",
             paragraph("Alike but for compression, a turn or a mirror: the details correlate to at least 0.95."),
             gallery(items, pairs=True),
             _and_more(len(quality.alike), SHOWN_PAIRS),
