@@ -73,7 +73,7 @@ def test_errors_are_red_on_a_terminal_alone(leaking):
         return said[-1]
 
     command = [sys.executable, "-m", "sentinode.cli.main", "data", "info", str(leaking)]
-    with open(os.devnull, "wb") as nowhere:
+    with Path(os.devnull).open("wb") as nowhere:
         stdout = os.dup(1)
         os.dup2(nowhere.fileno(), 1)
         try:

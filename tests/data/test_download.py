@@ -56,7 +56,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class Answer(Handler):
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
         self.server.asked.append((self.path, self.headers.get("Range")))
         (self.server.tricks.pop(0) if self.server.tricks else serve)(self)
 

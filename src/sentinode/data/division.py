@@ -146,7 +146,8 @@ def _check(divided: PatchSet, parts: Mapping[str, float], groups: Ints, sizes: I
             if row[kind] == 0:
                 largest = int(sizes.sum(axis=1).max())
                 raise DataError(
-                    f"{divided.path}: no way found to give part {name} patches of label {label} without splitting a slide, "
-                    f"a patient or copies ({int((sizes[:, label] > 0).sum())} groups have that label, the largest group has "
+                    f"{divided.path}: no way found to give part {name} patches of label {label} without splitting a "
+                    f"slide, a patient or copies ({(sizes[:, label] > 0).sum()} groups have that label, the largest "
+                    "has "
                     f"{largest:,} of {len(groups):,} patches); ask for fewer or larger parts, or add patches"
                 )

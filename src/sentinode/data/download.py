@@ -154,7 +154,8 @@ def _unpack(file: RemoteFile, part: Path, final: Path) -> None:
                 ) from error
         if file.unpacked_md5 and digest.hexdigest() != file.unpacked_md5:
             raise DataError(
-                f"{part}: unpacks to another file (md5 {digest.hexdigest()}, where {file.unpacked_md5} is expected); delete it"
+                f"{part}: unpacks to another file (md5 {digest.hexdigest()}, where {file.unpacked_md5} is expected); "
+                "delete it"
             )
 
 

@@ -35,8 +35,8 @@ class Origins:
     ----------
     table
         One row a patch, in the order of the set: ``slide``, ``patient``, ``centre``, ``x``, ``y`` as far as they are
-        known, ``match`` (``hash``, ``likeness``, ``number``, ``ambiguous`` or ``none``) and ``reference`` (the id of the
-        patch there; missing where it is ambiguous).
+        known, ``match`` (``hash``, ``likeness``, ``number``, ``ambiguous`` or ``none``) and ``reference`` (the id of
+        the patch there; missing where it is ambiguous).
     differing_labels
         How many joined patches have another label in the reference.
     """
@@ -81,8 +81,8 @@ def find_origins(patches: PatchSet, reference: PatchSet) -> Origins:
     """
     if not reference.table[list(KNOWN)].notna().any(axis=None):
         raise DataError(
-            f"{reference.path}: knows no slide, patient, centre or position; name PCam's HDF5 files with their meta csv "
-            "beside them, or a table that has such columns"
+            f"{reference.path}: knows no slide, patient, centre or position; name PCam's HDF5 files with their meta "
+            "csv beside them, or a table that has such columns"
         )
     ours, theirs = _Contents.of(patches), _Contents.of(reference)
     exact = theirs.place_of.reindex(ours.place_of.index).fillna(-1).to_numpy(dtype=np.int64)

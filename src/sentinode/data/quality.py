@@ -117,9 +117,9 @@ def is_out_of_focus(pixels: Uint8) -> Bools:
     Returns
     -------
     numpy.ndarray
-        bool, shape ``(n,)``: the variance of the Laplacian (Pech-Pacheco et al. 2000, Diatom autofocusing in brightfield
-        microscopy) is below a quarter of the variance of brightness, so that neither contrast nor light matters.
-    """
+        bool, shape ``(n,)``: the variance of the Laplacian (Pech-Pacheco et al. 2000, Diatom autofocusing in
+        brightfield microscopy) is below a quarter of the variance of brightness, so that neither contrast nor
+        light matters."""
     bright = pixels.sum(axis=3, dtype=np.float32) / 3
     middle = bright[:, 1:-1, 1:-1]
     edges = 4 * middle - bright[:, :-2, 1:-1] - bright[:, 2:, 1:-1] - bright[:, 1:-1, :-2] - bright[:, 1:-1, 2:]
@@ -127,7 +127,7 @@ def is_out_of_focus(pixels: Uint8) -> Bools:
 
 
 def has_pen(pixels: Uint8) -> Bools:
-    """Say which patches bear green, blue or black: a pen, the dye of cut margins, the dark edge of a slide, black padding.
+    """Say which patches bear green, blue or black: a pen, the dye of cut margins, the edge of a slide, padding.
 
     Red ink looks like eosin and blood, and is not looked for.
 
@@ -139,9 +139,9 @@ def has_pen(pixels: Uint8) -> Bools:
     Returns
     -------
     numpy.ndarray
-        bool, shape ``(n,)``: 5 % of the pixels are green (20 levels above red, not below blue) or blue (60 above red, and
-        green above red), or 20 % are black without any tint. One that is black throughout is near-blank and not this.
-    """
+        bool, shape ``(n,)``: 5 % of the pixels are green (20 levels above red, not below blue) or blue (60 above red,
+        and green above red), or 20 % are black without any tint. One that is black throughout is near-blank and
+        not this."""
     red, green, blue = (pixels[..., channel].astype(np.int16) for channel in range(3))
     highest, lowest = pixels.max(axis=3), pixels.min(axis=3)
     is_green = (green > red + 20) & (green >= blue - 10)
@@ -174,8 +174,8 @@ def measure_stain(pixels: Uint8) -> NDArray[np.float32]:
     Returns
     -------
     numpy.ndarray
-        float32, shape ``(n, 6)``: the part of the patch that is tissue; the mean amounts of haematoxylin and eosin in it
-        (optical density, natural logarithm); its mean red, green and blue (0–255). NaN without tissue.
+        float32, shape ``(n, 6)``: the part of the patch that is tissue; the mean amounts of haematoxylin and eosin in
+        it (optical density, natural logarithm); its mean red, green and blue (0–255). NaN without tissue.
     """
     # Every second pixel says as much of a mean, for a quarter of the time.
     few = pixels[:, ::2, ::2].reshape(len(pixels), -1, 3)
@@ -206,8 +206,8 @@ def stain_statistics(measured: NDArray[np.float32], groups: pd.Series) -> pd.Dat
     Returns
     -------
     pandas.DataFrame
-        One row a group, the largest first: ``patches``, ``tissue`` (0–1), ``haematoxylin`` and ``eosin`` (means over the
-        patches) with their standard deviations ``haematoxylin_sd`` and ``eosin_sd``, ``red``, ``green``, ``blue``.
+        One row a group, the largest first: ``patches``, ``tissue`` (0–1), ``haematoxylin`` and ``eosin`` (means over
+        the patches) with their standard deviations ``haematoxylin_sd`` and ``eosin_sd``, ``red``, ``green``, ``blue``.
     """
     columns = ["tissue", "haematoxylin", "eosin", "red", "green", "blue"]
     table = pd.DataFrame(measured, columns=columns).groupby(groups.to_numpy())

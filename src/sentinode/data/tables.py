@@ -1,7 +1,7 @@
 """Column tables of patches: written by ``data split`` and ``data join``, read by every command as DATA.
 
-A table has one row a patch. ``source`` is the folder, zip, HDF5 file or sample that the patch is in, ``path`` the patch,
-by the same source and its id there; both are relative to the table's own folder. Where the source is a folder,
+A table has one row a patch. ``source`` is the folder, zip, HDF5 file or sample that the patch is in, ``path`` the
+patch, by the same source and its id there; both are relative to the table's own folder. Where the source is a folder,
 ``path`` is a file that any program can open.
 """
 

@@ -164,8 +164,8 @@ def _write(out: BinaryIO, chunk: bytes) -> None:
         out.flush()
     except OSError as error:
         raise DataError(
-            f"{out.name}: cannot be written ({error.strerror}); free some room or name another folder, and the same command "
-            "goes on from there"
+            f"{out.name}: cannot be written ({error.strerror}); free some room or name another folder, and the same "
+            "command goes on from there"
         ) from error
 
 

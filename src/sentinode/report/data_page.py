@@ -18,13 +18,16 @@ SHOWN_PAIRS = 12
 SHOWN_GROUPS = 40
 
 WHY = {
-    "near_blank": "No stained tissue: the saturation of every 8 × 8 px mean is below 0.07, the rule by which PatchCamelyon "
-    "itself left background out. Such a patch has nothing to learn from, whatever its label says.",
-    "out_of_focus": "The variance of the Laplacian is below a quarter of the variance of brightness: fine detail is missing "
-    "for the detail that is there. 99 % of sharp patches have more than four times as much; all that a Gaussian of 1.5 px "
-    "has blurred have less. Enlarged images and smears of the scanner look the same.",
-    "pen": "At least 5 % of the pixels are green or blue as haematoxylin and eosin are not, or 20 % are black without any "
-    "tint: a pen, the dye of cut margins, the dark edge of a slide, padding. Red ink looks like eosin and blood, and is not looked for.",
+    "near_blank": "No stained tissue: the saturation of every 8 × 8 px mean is below 0.07, the rule by which "
+    "PatchCamelyon itself left background out. Such a patch has nothing to learn from, whatever its label says.",
+    "out_of_focus": "The variance of the Laplacian is below a quarter of the variance of brightness: fine detail is "
+    "missing for the detail that is there. 99 % of sharp patches have more than four times as much; all that a "
+    "Gaussian of "
+    "1.5 px has blurred have less. Enlarged images and smears of the scanner look the same.",
+    "pen": "At least 5 % of the pixels are green or blue as haematoxylin and eosin are not, or 20 % are black without "
+    "any tint: a pen, the dye of cut margins, the dark edge of a slide, padding. Red ink looks like eosin and "
+    "blood, and is "
+    "not looked for.",
     "clipped": "At least 40 % of the pixels have a channel at 255: what was brighter is lost.",
 }
 
@@ -150,9 +153,11 @@ def _stains(quality: Quality) -> list[str]:
         ]
         rows.append([str(name), f"{row['patches']:,.0f}", f"{row['tissue']:.0%}", *amounts, colour])
     text = (
-        "Means over patches ± standard deviation between them, in optical density (natural logarithm) of the pixels that are "
-        "tissue, unmixed with the colours of Ruifrok and Johnston; the field is the mean colour of the tissue. A group that "
-        "lies apart was stained or scanned otherwise: keep it in mind when splits differ in it."
+        "Means over patches ± standard deviation between them, in optical density (natural logarithm) of the pixels "
+        "that "
+        "are tissue, unmixed with the colours of Ruifrok and Johnston; the field is the mean colour of the tissue. "
+        "A group "
+        "that lies apart was stained or scanned otherwise: keep it in mind when splits differ in it."
     )
     header = [quality.stains_by, "patches", "tissue", "haematoxylin", "eosin", "colour"]
     return [paragraph(text), table(header, rows), _and_more(len(quality.stains), SHOWN_GROUPS)]

@@ -39,13 +39,15 @@ th { font-weight: 600; font-size: .9rem; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 .swatch { display: inline-block; width: 1.9rem; height: 1.1rem; border: 1px solid var(--line); border-radius: 3px;
   vertical-align: text-bottom; }
-.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(104px, 1fr)); gap: .8rem .6rem; margin: .8rem 0; }
+.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(104px, 1fr)); gap: .8rem .6rem;
+  margin: .8rem 0; }
 .gallery.pairs { grid-template-columns: repeat(auto-fill, minmax(208px, 1fr)); }
 figure { margin: 0; min-width: 0; }
 figure img { width: 96px; height: 96px; image-rendering: pixelated; border-radius: 3px; display: inline-block;
   margin-right: 4px; outline: 1px solid var(--line); outline-offset: -1px; }
 figcaption { font-size: .72rem; line-height: 1.25; overflow-wrap: anywhere; margin-top: .2rem; }
-footer { margin-top: 3rem; padding-top: .8rem; border-top: 1px solid var(--line); font-size: .85rem; color: var(--soft); }
+footer { margin-top: 3rem; padding-top: .8rem; border-top: 1px solid var(--line); font-size: .85rem;
+  color: var(--soft); }
 @media print { body { max-width: none; } figure, li { break-inside: avoid; } }
 """
 
@@ -70,8 +72,8 @@ def write_page(path: str | Path, title: str, lead: Iterable[str], sections: Iter
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{escape(title)}</h1>\n"
-        f"{body}\n</main>\n<footer>Made by Sentinode {escape(__version__)}. Research use only: not a medical device.</footer>"
-        "\n</body>\n</html>\n",
+        f"{body}\n</main>\n<footer>Made by Sentinode {escape(__version__)}. Research use only: not a medical device."
+        "</footer>\n</body>\n</html>\n",
     )
 
 
