@@ -47,6 +47,7 @@ def large_set(source: PatchSet, count: int) -> PatchSet:
         sha1=[f"{row:040x}" for row in rows],
         slide=pd.Series([f"slide{row // 400}" for row in rows], dtype="str"),
         split=pd.Series(["train"] * count, dtype="str"),
+        label=pd.array(rows % 2, dtype="Int8"),
     )
     return replace(source, table=table, pixels=Halves(source), rows=rows)
 

@@ -119,7 +119,8 @@ def is_out_of_focus(pixels: Uint8) -> Bools:
     numpy.ndarray
         bool, shape ``(n,)``: the variance of the Laplacian (Pech-Pacheco et al. 2000, Diatom autofocusing in
         brightfield microscopy) is below a quarter of the variance of brightness, so that neither contrast nor
-        light matters."""
+        light matters.
+    """
     bright = pixels.sum(axis=3, dtype=np.float32) / 3
     middle = bright[:, 1:-1, 1:-1]
     edges = 4 * middle - bright[:, :-2, 1:-1] - bright[:, 2:, 1:-1] - bright[:, 1:-1, :-2] - bright[:, 1:-1, 2:]
@@ -141,7 +142,8 @@ def has_pen(pixels: Uint8) -> Bools:
     numpy.ndarray
         bool, shape ``(n,)``: 5 % of the pixels are green (20 levels above red, not below blue) or blue (60 above red,
         and green above red), or 20 % are black without any tint. One that is black throughout is near-blank and
-        not this."""
+        not this.
+    """
     red, green, blue = (pixels[..., channel].astype(np.int16) for channel in range(3))
     highest, lowest = pixels.max(axis=3), pixels.min(axis=3)
     is_green = (green > red + 20) & (green >= blue - 10)
