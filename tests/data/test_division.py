@@ -71,6 +71,12 @@ def test_parts_of_many_slides_are_near_their_shares(mini):
         assert np.allclose(counts[kind] / counts[kind].sum(), [0.5, 0.25, 0.25], atol=0.03)
 
 
+def test_a_small_part_gets_a_slide_however_large_slides_are(mini):
+    patches = with_rows(mini, [(f"s{row // 40}", None, row, row % 2) for row in range(200)])
+    counts = divide(patches, {"train": 0.7, "valid": 0.1, "test": 0.2}).patches.counts()
+    assert counts.loc[["train", "valid", "test"], "tumour"].tolist() == [60, 20, 20]
+
+
 def test_each_fold_is_the_validation_once(mini):
     patches = with_rows(mini, [(f"s{row // 5}", None, row, row % 2) for row in range(100)])
     division = folds(patches, 4, seed=1)

@@ -126,7 +126,23 @@ def _place(sizes: Ints, shares: np.ndarray, rng: np.random.Generator) -> Ints:
     for label in (0, 1):
         singles = order[(counts[order] == 1) & (sizes[order, label] == 1)]
         part_of[singles] = np.repeat(np.arange(len(shares)), _whole(np.maximum(missing[:, label], 0), len(singles)))
+    _fill_empty(part_of, sizes, order[::-1], len(shares))
     return part_of
+
+
+def _fill_empty(part_of: Ints, sizes: Ints, order: Ints, parts: int) -> None:
+    """Give a part without a class the first group in this order that the part which has it can do without."""
+    counts = np.zeros((parts, 2), dtype=np.int64)
+    np.add.at(counts, part_of, sizes)
+    for part, label in np.argwhere(counts == 0):
+        if counts[part, label]:
+            continue  # A group of both classes has filled it meanwhile.
+        left = counts[part_of[order]] - sizes[order]
+        spare = order[(sizes[order, label] > 0) & (left > 0).all(axis=1)]
+        if len(spare):
+            counts[part_of[spare[0]]] -= sizes[spare[0]]
+            counts[part] += sizes[spare[0]]
+            part_of[spare[0]] = part
 
 
 def _whole(aims: np.ndarray, total: int) -> Ints:
