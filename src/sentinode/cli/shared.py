@@ -27,14 +27,19 @@ SOME_SKIPPED = 3
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Add DATA and where it is cached."""
     parser.add_argument("data", metavar="DATA", help=DATA_HELP)
+    add_table(parser)
+    add_cache(parser)
+    add_fit(parser)
+    add_skip_bad(parser)
+
+
+def add_table(parser: argparse.ArgumentParser) -> None:
+    """Add what is known of the patches."""
     parser.add_argument(
         "--table",
         metavar="CSV",
         help="what is known of the images in DATA: path (inside DATA), label, split, slide, patient, centre, x, y",
     )
-    add_cache(parser)
-    add_fit(parser)
-    add_skip_bad(parser)
 
 
 def add_cache(parser: argparse.ArgumentParser) -> None:
@@ -169,6 +174,11 @@ def print_table(
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         print("  " + "  ".join(cells).rstrip())
+
+
+def red(text: str) -> str:
+    """Return a text that a terminal shows in red; elsewhere, and where NO_COLOR is set, as it is."""
+    return f"\033[31m{text}\033[0m" if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else text
 
 
 def look_at(files: dict[Path, str], *then: str) -> None:

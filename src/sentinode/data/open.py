@@ -11,6 +11,7 @@ from sentinode.data.files import Files, FolderFiles, ListedFiles, is_image
 from sentinode.data.joined import join
 from sentinode.data.patchset import PatchSet
 from sentinode.data.pixels import Fit, check_fit
+from sentinode.data.source_tables import names_sources, open_sources_table
 from sentinode.data.sources import SOURCES, images
 from sentinode.data.sources.table import open_table
 from sentinode.data.zips import ZipFiles
@@ -38,9 +39,9 @@ def open_patches(
     Parameters
     ----------
     path
-        A folder, a zip, an HDF5 file, NumPy's ``.npy`` or ``.npz``, a csv that names images, an image, a glob such
-        as ``"slides/*.png"``, a list of images, or the name of a sample that ships with the package: ``"pcam-mini"``.
-        What it holds is recognised, in the order of `SOURCES`.
+        A folder, a zip, an HDF5 file, NumPy's ``.npy`` or ``.npz``, a csv that names images, a table that ``sentinode
+        data split`` or ``data join`` wrote, an image, a glob such as ``"slides/*.png"``, a list of images, or the name
+        of a sample that ships with the package: ``"pcam-mini"``. What it holds is recognised in the order of `SOURCES`.
     split
         Keep one split only, such as ``"train"``.
     fit
@@ -67,9 +68,8 @@ def open_patches(
     >>> open_patches("pcam-mini", split="test")
     <PatchSet pcam-mini: class folders in a zip; ... patches (test ... normal + ... tumour)>
     """
-    files = _files(path)
     fitting = check_fit(fit)
-    patches = _recognise(files, fitting) if table is None else open_table(files, table, fitting)
+    patches = _opened(path, fitting, table, skip_bad)
     for note in patches.notes:
         log.warning("%s: %s", patches.path, note)
     if patches.skipped and not skip_bad:
@@ -82,6 +82,13 @@ def open_patches(
         patches = replace(patches, kind=f"{patches.kind} (other sizes: {fitting})")
     patches = replace(patches, skip_bad=skip_bad)
     return patches if split is None else patches.split(split)
+
+
+def _opened(path: Path_ | Sequence[Path_], fit: Fit, table: Path_ | None, skip_bad: bool) -> PatchSet:
+    if isinstance(path, str | Path) and table is None and names_sources(path):
+        return open_sources_table(path, fit, skip_bad)
+    files = _files(path)
+    return _recognise(files, fit) if table is None else open_table(files, table, fit)
 
 
 def _recognise(files: Files, fit: Fit) -> PatchSet:
@@ -111,8 +118,20 @@ def open_sources(paths: Sequence[Path_], *, fit: str = "refuse", skip_bad: bool 
     DataError
         See `open_patches`.
     """
+    parts = open_each(paths, fit=fit, skip_bad=skip_bad)
+    return parts[0] if len(parts) == 1 else join(parts)
+
+
+def open_each(paths: Sequence[Path_], *, fit: str = "refuse", skip_bad: bool = False) -> list[PatchSet]:
+    """Open several sources as a set each; images named one by one or by patterns are one set.
+
+    Raises
+    ------
+    DataError
+        See `open_patches`.
+    """
     if not paths:
-        return open_patches(paths, fit=fit, skip_bad=skip_bad)  # Refused there.
+        return [open_patches(paths, fit=fit, skip_bad=skip_bad)]  # Refused there.
     listed: list[Path_] = []
     parts: list[PatchSet] = []
     place = 0  # Of the images that were named one by one.
@@ -126,7 +145,7 @@ def open_sources(paths: Sequence[Path_], *, fit: str = "refuse", skip_bad: bool 
             parts.append(open_patches(path, fit=fit, skip_bad=skip_bad))
     if listed:
         parts.insert(place, open_patches(listed, fit=fit, skip_bad=skip_bad))
-    return parts[0] if len(parts) == 1 else join(parts)
+    return parts
 
 
 def _files(path: Path_ | Sequence[Path_]) -> Files:
