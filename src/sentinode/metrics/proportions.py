@@ -30,7 +30,8 @@ def wilson(hits: float, patches: float, quantile: float | None = None) -> tuple[
     middle = share + z * z / (2 * patches)
     half = z * np.sqrt(share * (1 - share) / patches + z * z / (4 * patches**2))
     whole = 1 + z * z / patches
-    return max(0.0, float((middle - half) / whole)), min(1.0, float((middle + half) / whole))
+    low, high = float((middle - half) / whole), float((middle + half) / whole)
+    return (low if share > 0 else 0.0), (high if share < 1 else 1.0)
 
 
 def proportion(hits: ArrayLike, clusters: ArrayLike | None = None) -> Interval:
