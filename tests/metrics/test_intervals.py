@@ -45,13 +45,15 @@ def slow_obuchowski(labels, scores, clusters):
 
 
 def test_areas_are_scikit_learns_and_lie_within_their_limits():
-    for labels, scores, clusters in random_cases(1500, 1, 6):
+    for place, (labels, scores, clusters) in enumerate(random_cases(1200, 1, 6)):
         if len(np.unique(clusters)) < 2:
             continue
         for found in (auc(labels, scores), auc(labels, scores, clusters)):
             assert found.estimate == pytest.approx(sklearn_metrics.roc_auc_score(labels, scores), abs=1e-12)
             assert 0 <= found.low <= found.estimate <= found.high <= 1
             assert found.high - found.low > 0.01  # Sixty patches never know an area that well.
+        if place % 3:
+            continue
         part = partial_auc(labels, scores)
         standardised = (1 + (part.estimate - 0.05) / 0.95) / 2
         assert standardised == pytest.approx(sklearn_metrics.roc_auc_score(labels, scores, max_fpr=0.1), abs=1e-9)
@@ -161,6 +163,16 @@ def test_clusters_that_agree_within_are_as_few_patches_as_they_are():
     clustered, alone = proportion(hits, np.repeat(np.arange(40), 50)), proportion(hits[::50])
     assert (clustered.low, clustered.high) == pytest.approx((alone.low, alone.high), abs=0.02)
     assert (clustered.patches, clustered.clusters, clustered.patches_independent) == (2000, 40, False)
+
+
+def test_tumour_of_one_slide_says_little_of_others():
+    labels, clusters = np.repeat([1, 0, 0, 0], 50), np.repeat(np.arange(4), 50)
+    scores = np.random.default_rng(3).normal(size=200) + 2 * labels
+    for found in (auc(labels, scores, clusters), average_precision(labels, scores, clusters)):
+        assert found.high - found.low > 0.6
+    rated = rates(labels, scores, 1.0, clusters)
+    assert rated.sensitivity.high - rated.sensitivity.low > 0.8
+    assert (rated.positive_likelihood_ratio.low, rated.positive_likelihood_ratio.high) == (0, np.inf)
 
 
 def test_clusters_that_all_agree_count_as_one_patch_each():

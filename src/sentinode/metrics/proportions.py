@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sentinode.errors import DataError
-from sentinode.metrics.checks import Floats, cluster_codes
+from sentinode.metrics.checks import Floats, check_groups
 from sentinode.metrics.interval import Interval
 from sentinode.metrics.jackknife import degrees_of_freedom, normal_quantile, t_quantile
 
@@ -59,9 +59,9 @@ def proportion(hits: ArrayLike, clusters: ArrayLike | None = None) -> Interval:
     hit = np.asarray(hits, dtype=bool)
     if hit.ndim != 1 or len(hit) == 0:
         raise DataError(f"hits {hit.shape} must be a row of at least one patch")
-    codes = None if clusters is None or len(np.unique(np.asarray(clusters))) < 2 else cluster_codes(clusters, len(hit))
-    if codes is None:
-        return proportion_of_counts(np.array([hit.sum()]), np.array([len(hit)]), clustered=clusters is not None)
+    if clusters is None:
+        return proportion_of_counts([hit.sum()], [len(hit)], clustered=False)
+    codes, _ = check_groups(clusters, len(hit))
     return proportion_of_counts(np.bincount(codes, hit), np.bincount(codes), clustered=True)
 
 
