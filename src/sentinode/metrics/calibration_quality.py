@@ -69,7 +69,7 @@ def brier(labels: ArrayLike, probabilities: ArrayLike, clusters: ArrayLike | Non
     >>> round(found.score.estimate, 4), found.uncertainty
     (0.1581, 0.25)
     """
-    from sklearn.isotonic import IsotonicRegression  # Slow to import.
+    from sklearn.isotonic import isotonic_regression  # Slow to import.
 
     truth, probability = check_probabilities(labels, probabilities)
     codes, patches = cluster_codes(clusters, len(truth)), len(truth)
@@ -82,8 +82,9 @@ def brier(labels: ArrayLike, probabilities: ArrayLike, clusters: ArrayLike | Non
     if found is None:
         units = float(clusters_found or patches)
         found, method = wilson(estimate * units, units), "Wilson, all losses being the same"
-    best = IsotonicRegression(y_min=0, y_max=1).fit(probability, truth).predict(probability)
-    recalibrated, uncertainty = float(np.mean((best - truth) ** 2)), share * (1 - share)
+    _, which, times = np.unique(probability, return_inverse=True, return_counts=True)
+    best = isotonic_regression(np.bincount(which, truth) / times, sample_weight=times.astype(np.float64))
+    recalibrated, uncertainty = float(np.mean((best[which] - truth) ** 2)), share * (1 - share)
     score = Interval(estimate, *found, method, patches, clusters_found)
     return Brier(score, estimate - recalibrated, uncertainty - recalibrated, uncertainty)
 

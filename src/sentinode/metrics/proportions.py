@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sentinode.errors import DataError
-from sentinode.metrics.checks import Floats, cluster_codes
+from sentinode.metrics.checks import Floats, check_groups
 from sentinode.metrics.interval import Interval
 from sentinode.metrics.jackknife import degrees_of_freedom, normal_quantile, t_quantile
 
@@ -30,10 +30,8 @@ def wilson(hits: float, patches: float, quantile: float | None = None) -> tuple[
     middle = share + z * z / (2 * patches)
     half = z * np.sqrt(share * (1 - share) / patches + z * z / (4 * patches**2))
     whole = 1 + z * z / patches
-    # Exact at the ends, where rounding would leave the share itself outside.
-    low = float((middle - half) / whole) if hits > 0 else 0.0
-    high = float((middle + half) / whole) if hits < patches else 1.0
-    return max(0.0, low), min(1.0, high)
+    low, high = float((middle - half) / whole), float((middle + half) / whole)
+    return (low if share > 0 else 0.0), (high if share < 1 else 1.0)
 
 
 def proportion(hits: ArrayLike, clusters: ArrayLike | None = None) -> Interval:
@@ -61,9 +59,9 @@ def proportion(hits: ArrayLike, clusters: ArrayLike | None = None) -> Interval:
     hit = np.asarray(hits, dtype=bool)
     if hit.ndim != 1 or len(hit) == 0:
         raise DataError(f"hits {hit.shape} must be a row of at least one patch")
-    codes = None if clusters is None or len(np.unique(np.asarray(clusters))) < 2 else cluster_codes(clusters, len(hit))
-    if codes is None:
-        return proportion_of_counts(np.array([hit.sum()]), np.array([len(hit)]), clustered=clusters is not None)
+    if clusters is None:
+        return proportion_of_counts([hit.sum()], [len(hit)], clustered=False)
+    codes, _ = check_groups(clusters, len(hit))
     return proportion_of_counts(np.bincount(codes, hit), np.bincount(codes), clustered=True)
 
 
