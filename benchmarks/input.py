@@ -17,8 +17,8 @@ import numpy as np
 from sentinode import TrainConfig, build_model, open_patches
 from sentinode.data.batches import Batches
 from sentinode.machine import keep_freed_memory
+from sentinode.models.precision import computing_in
 from sentinode.training.compiling import compile_model
-from sentinode.training.precision import computing_in
 
 BATCH_SIZE = 32
 

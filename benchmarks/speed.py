@@ -111,7 +111,7 @@ def measure(line: dict[str, Any], arguments: argparse.Namespace) -> dict[str, fl
 
     from sentinode import build_model
     from sentinode.models.flops import flops
-    from sentinode.training.precision import computing_in
+    from sentinode.models.precision import computing_in
 
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (arguments.patches, 96, 96, 3), dtype=np.uint8)

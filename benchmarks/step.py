@@ -27,9 +27,9 @@ def main() -> None:
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     from sentinode import TrainConfig, build_model
+    from sentinode.models.precision import computing_in
     from sentinode.training.commuting import relu_after_pooling
     from sentinode.training.compiling import compile_model
-    from sentinode.training.precision import computing_in
 
     precision = sys.argv[1] if len(sys.argv) > 1 else "float32"
     x = np.random.default_rng(0).integers(0, 256, (STEPS * BATCH_SIZE, 96, 96, 3), dtype=np.uint8)

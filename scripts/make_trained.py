@@ -23,6 +23,7 @@ from sentinode import TrainConfig, build_model, load_run, open_patches, train
 from sentinode.data.joined import join
 from sentinode.machine import keep_freed_memory
 from sentinode.metrics.calibration import fit_calibration
+from sentinode.metrics.conformal import fit_conformal
 from sentinode.metrics.operating import youden_threshold
 from sentinode.metrics.ranking import roc_curve
 from sentinode.prediction.logits import probability
@@ -74,6 +75,7 @@ def publish(work: Path, name: str, data: list[Path]) -> None:
         "calibration": asdict(calibration),
         "valid_auc": roc_curve(validation.labels, logits).auc,
         "threshold": youden_threshold(validation.labels, probabilities),
+        "conformal": fit_conformal(validation.labels, probabilities).to_json(),
         "threshold_rule": run.summary["threshold_rule"],
         "ended": run.summary["ended"],
     }

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -74,3 +75,10 @@ def test_the_backend_of_keras_own_settings_is_found(no_keras_settings):
     assert report.backend_works
     assert report.devices
     assert "<- used" in next(line for line in report.to_text().splitlines() if line.startswith("  jax"))
+
+
+def test_optional_packages_and_what_they_are_for_are_named():
+    report = examine()
+    assert set(report.extras) == {"optuna", "onnxruntime", "tf2onnx", "openvino"}
+    text = replace(report, extras=dict.fromkeys(report.extras)).to_text()
+    assert "not installed: pip install 'sentinode[openvino]', for export --format openvino" in text

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sentinode.export.export import Export as Export
     from sentinode.export.export import export_run as export_run
     from sentinode.models.build import build_model as build_model
+    from sentinode.prediction.features import embed as embed
     from sentinode.prediction.predict import predict as predict
     from sentinode.prediction.predictions import Predictions as Predictions
     from sentinode.training.config import TrainConfig as TrainConfig
@@ -44,6 +45,7 @@ _HOME = {
     "SentinodeError": "sentinode.errors",
     "TrainConfig": "sentinode.training.config",
     "build_model": "sentinode.models.build",
+    "embed": "sentinode.prediction.features",
     "evaluate": "sentinode.evaluation.evaluate",
     "export_run": "sentinode.export.export",
     "load_run": "sentinode.training.run",

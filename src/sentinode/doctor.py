@@ -25,6 +25,12 @@ REQUIRED = (
     "tensorboard",
     "rich",
 )
+# What each extra of the package brings, and the commands that need it.
+EXTRAS = {
+    "tune": (("optuna",), "sentinode tune"),
+    "onnx": (("onnxruntime", "tf2onnx"), "export --format onnx, predict --engine onnxruntime"),
+    "openvino": (("openvino",), "export --format openvino, predict --engine openvino"),
+}
 # How to get each backend on the CPU and on an NVIDIA GPU.
 BACKENDS = {
     "tensorflow": (
@@ -65,6 +71,8 @@ class Report:
         Versions of Sentinode, Python and the platform, processors, memory of the cache.
     packages
         Version of each required package, or None.
+    extras
+        The same of the packages that optional commands need.
     backends
         Version of each backend that Keras can use, or None.
     backend
@@ -81,6 +89,7 @@ class Report:
 
     system: dict[str, Any]
     packages: dict[str, str | None]
+    extras: dict[str, str | None]
     backends: dict[str, str | None]
     backend: str
     chosen_by: str
@@ -102,6 +111,11 @@ class Report:
         lines = [f"{name:<12}{value}" for name, value in self.system.items()]
         lines += ["", "packages"]
         lines += [f"  {name:<14}{found or 'missing'}" for name, found in self.packages.items()]
+        lines += ["", "optional"]
+        for extra, (names, commands) in EXTRAS.items():
+            for name in names:
+                how = f"not installed: pip install 'sentinode[{extra}]', for {commands}"
+                lines.append(f"  {name:<14}{self.extras[name] or how}")
         lines += ["", f"backend       {self.backend} ({self.chosen_by})"]
         for name, found in self.backends.items():
             how = f"not installed: {BACKENDS[name][0]}"
@@ -123,6 +137,7 @@ def examine() -> Report:
     """
     backend, chosen_by = _chosen_backend()
     packages = {name: installed(name) for name in REQUIRED}
+    extras = {name: installed(name) for names, _ in EXTRAS.values() for name in names}
     backends = {name: installed(*names) for name, names in BACKEND_PACKAGES.items()}
     found = _probe()
     devices, failure = found.get("devices", []), found.get("failure", "")
@@ -137,7 +152,7 @@ def examine() -> Report:
         "cache": f"{folder} ({shutil.disk_usage(_existing(folder)).free / 1e9:,.0f} GB free)",
     }
     advice = _advice(packages, backends, backend, devices, failure)
-    return Report(system, packages, backends, backend, chosen_by, devices, failure, advice)
+    return Report(system, packages, extras, backends, backend, chosen_by, devices, failure, advice)
 
 
 def _chosen_backend() -> tuple[str, str]:

@@ -19,7 +19,12 @@ import numpy as np
 from sentinode import TrainConfig, build_model, load_run, open_patches, predict, train
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import TrainingStopped
+from sentinode.layers.d4 import ORDER, turn
 from sentinode.models.build import initial_weights_from
+from sentinode.models.d4net import WIDTHS
+from sentinode.models.plain import plain_network
+from sentinode.prediction.logits import logit_model
+from sentinode.samples import RUNS
 from sentinode.training.checkpoint import Checkpoint
 from sentinode.training.config import AUGMENTATIONS
 
@@ -138,6 +143,32 @@ def interrupted(patches: PatchSet, mine: Path) -> list[tuple[int, int]]:
     return places
 
 
+def flagships() -> dict[str, keras.Model]:
+    """Return d4net in every size, its statistics no longer those of a fresh network, and the weights that ship."""
+    pixels = few_patches()[0].read()
+    built = {f"d4net-{size}, not trained": build_model("d4net", size=size, seed=1) for size in WIDTHS}
+    for model in built.values():
+        for _ in range(3):
+            model(pixels, training=True)
+    return {**built, **{name: load_run(name).model for name in RUNS}}
+
+
+def symmetry_and_scan(model: keras.Model, pixels: np.ndarray) -> dict[str, float]:
+    """Return how far logits of turned patches and of a scanned region lie from those of the patches, at most.
+
+    A region of 3 × 4 patches; the scan is asked at every third position of its 8 px grid.
+    """
+    network = logit_model(model)
+    said = network.predict_on_batch(pixels)
+    turned = [np.abs(network.predict_on_batch(turn(pixels, symmetry)) - said).max() for symmetry in range(1, ORDER)]
+    region = np.concatenate([np.concatenate(list(row), axis=1) for row in pixels.reshape(3, 4, 96, 96, 3)])
+    scanned = np.asarray(plain_network(model, step_px=8).predict_on_batch(region[None]))[0]
+    places = [(row, column) for row in range(0, scanned.shape[0], 3) for column in range(0, scanned.shape[1], 3)]
+    cut = np.stack([region[8 * row : 8 * row + 96, 8 * column : 8 * column + 96] for row, column in places])
+    away = np.abs([scanned[place] for place in places] - network.predict_on_batch(cut)).max()
+    return {"spread": float(np.ptp(said)), "turned": float(max(turned)), "scanned": float(away)}
+
+
 def main(folder: Path) -> None:
     """Do all of it."""
     mine = folder / keras.backend.backend()
@@ -145,6 +176,8 @@ def main(folder: Path) -> None:
     patches, to_predict = few_patches()
     one_step(patches, folder, mine)
     facts: dict[str, Any] = {"dropout": dropout_twice(), "interrupted_at": interrupted(patches, mine)}
+    pixels = to_predict.read()
+    facts["flagships"] = {name: symmetry_and_scan(model, pixels) for name, model in flagships().items()}
     print("made", flush=True)
     sys.stdin.readline()
     for run in sorted(folder.glob("*/*/summary.json")):

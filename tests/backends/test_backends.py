@@ -157,3 +157,13 @@ def test_an_interrupted_training_ends_with_the_same_weights(made, backend):
 def test_tensorflow_is_never_imported_on_another_backend(made, backend):
     assert backend in facts(made, backend)["imported"]
     assert "tensorflow" not in facts(made, backend)["imported"]
+
+
+@pytest.mark.parametrize("backend", ALL)
+def test_the_flagship_is_symmetric_and_scans_a_region_as_it_reads_patches(made, backend):
+    found = facts(made, backend)["flagships"]
+    assert len(found) >= 4
+    for name, largest in found.items():
+        assert largest["spread"] > 1e-3, name
+        assert largest["turned"] <= 1e-4, name
+        assert largest["scanned"] <= 1e-4, name

@@ -20,8 +20,8 @@ from sentinode.cli.main import COMMANDS
 from sentinode.models.build import MODELS
 from sentinode.version import __version__
 
-EVERY_COMMAND = ["", "demo", "train", "tune", "watch", "evaluate", "predict", "export", "models", "data"]
-EVERY_COMMAND += ["data info", "data cache", "doctor"]
+EVERY_COMMAND = ["", "demo", "train", "tune", "watch", "evaluate", "predict", "embed", "export", "models"]
+EVERY_COMMAND += ["data", "data info", "data cache", "doctor"]
 
 
 def sentinode(*arguments, **environment) -> subprocess.CompletedProcess:
@@ -174,6 +174,22 @@ def test_data_info_and_the_cache_speak_json(tmp_path, images):
     cleared = json.loads(succeeded(sentinode("data", "cache", "--clear", "--json", "--cache", cache)))
     assert cleared["freed_bytes"] == sum(entry["size_bytes"] for entry in listed["entries"])
     assert "0 entries" in succeeded(sentinode("data", "cache", "--cache", cache))
+
+
+def test_the_cache_lists_and_clears_what_was_exported_for_engines(tmp_path):
+    export, other = tmp_path / "exports" / ("0" * 32), tmp_path / "exports" / "notes"
+    for folder in (export, other):
+        folder.mkdir(parents=True)
+        (folder / "model.onnx").write_bytes(bytes(2_000_000))
+    environment = {"SENTINODE_CACHE": str(tmp_path)}
+    assert f"{tmp_path / 'exports'}: 1 exported for an engine, 2 MB" in succeeded(
+        sentinode("data", "cache", **environment)
+    )
+    listed = json.loads(succeeded(sentinode("data", "cache", "--json", **environment)))
+    assert listed["exports"] == [{"folder": str(export), "size_bytes": 2_000_000}]
+    cleared = json.loads(succeeded(sentinode("data", "cache", "--clear", "--json", **environment)))
+    assert cleared["freed_bytes"] == 2_000_000
+    assert (export.exists(), (other / "model.onnx").is_file()) == (False, True)
 
 
 def test_the_demo_ends_by_naming_files_that_are_there(tmp_path):

@@ -20,9 +20,9 @@ def trained_a_little(model: keras.Model, pixels: np.ndarray) -> keras.Model:
     return model
 
 
-@pytest.fixture(scope="module")
-def network(mini) -> keras.Model:
-    return logit_model(trained_a_little(build_model("d4net", seed=2), mini.read(range(32))))
+@pytest.fixture(scope="module", params=WIDTHS)
+def network(request, mini) -> keras.Model:
+    return logit_model(trained_a_little(build_model("d4net", size=request.param, seed=2), mini.read(range(32))))
 
 
 @settings(deadline=None, max_examples=8)

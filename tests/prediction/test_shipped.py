@@ -62,6 +62,19 @@ def test_their_logit_is_the_same_for_all_orientations_and_written_out(name, mini
     np.testing.assert_allclose(plain_network(model).predict_on_batch(pixels), said, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", RUNS)
+def test_a_scan_of_a_region_says_what_its_patches_say(name, mini):
+    model, pixels = load_run(name).model, mini.read(range(0, 1660, 140))
+    region = np.concatenate([np.concatenate(list(row), axis=1) for row in pixels.reshape(3, 4, 96, 96, 3)])
+    scanned = np.asarray(plain_network(model, step_px=8).predict_on_batch(region[None]))[0]
+    assert scanned.shape == (25, 37, 1)
+    places = [(row, column) for row in range(0, 25, 3) for column in range(0, 37, 3)]
+    cut = np.stack([region[8 * row : 8 * row + 96, 8 * column : 8 * column + 96] for row, column in places])
+    alone = logit_model(model).predict_on_batch(cut)
+    assert np.ptp(alone) > 1
+    np.testing.assert_allclose([scanned[place] for place in places], alone, atol=1e-4)
+
+
 def test_an_evaluation_of_them_is_not_written_into_the_package(mini, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = sorted(run_path(DEFAULT_RUN).rglob("*"))

@@ -9,8 +9,9 @@ import pytest
 
 from sentinode import TrainConfig, build_model, load_run, train
 from sentinode.errors import RunError, TrainingStopped
+from sentinode.models.precision import computing_in
 from sentinode.training import loop
-from sentinode.training.precision import choose_precision, computing_in
+from sentinode.training.precision import choose_precision
 
 
 @pytest.fixture

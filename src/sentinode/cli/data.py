@@ -35,7 +35,9 @@ def add_parser(commands: Any) -> None:
     add_json(info)
     info.set_defaults(run=run_info)
     cache = verbs.add_parser(
-        "cache", help="list or clear decoded patches", description="List or clear the decoded patches that are kept."
+        "cache",
+        help="list or clear decoded patches",
+        description="List or clear what is kept: decoded patches, and runs that were exported for an engine.",
     )
     add_cache(cache)
     cache.add_argument("--list", action="store_true", help="list the entries (the default)")
@@ -104,18 +106,21 @@ def _show(found: Any) -> None:
 def run_cache(arguments: argparse.Namespace) -> None:
     """List or clear."""
     from sentinode.data.cache import cache_folder, clear_cache, list_cache
+    from sentinode.export.cached import clear_exports, exports_folder, list_exports
 
     folder = cache_folder(arguments.cache)
     if arguments.clear:
-        freed = clear_cache(arguments.cache)
+        # Exports have one place, whatever folder of patches is named.
+        freed = clear_cache(arguments.cache) + (0 if arguments.cache else clear_exports())
         if arguments.json:
             print_json({"folder": str(folder), "freed_bytes": freed})
         else:
             print(f"{folder}: {freed / 1e6:,.0f} MB freed")
         return
-    entries = list_cache(arguments.cache)
+    entries, exports = list_cache(arguments.cache), [] if arguments.cache else list_exports()
     if arguments.json:
-        print_json({"folder": str(folder), "entries": [vars(entry) for entry in entries]})
+        exported = [{"folder": str(place), "size_bytes": size_bytes} for place, size_bytes in exports]
+        print_json({"folder": str(folder), "entries": [vars(entry) for entry in entries], "exports": exported})
         return
     print(f"{folder}: {len(entries)} entries, {sum(entry.size_bytes for entry in entries) / 1e6:,.0f} MB")
     rows = []
@@ -124,3 +129,6 @@ def run_cache(arguments: argparse.Namespace) -> None:
         rows.append((entry.source, f"{entry.patches:,}", f"{entry.size_bytes / 1e6:,.0f} MB", used))
     if rows:
         print_table(rows, header=("source", "patches", "size", "last used"))
+    if exports:
+        size = sum(size_bytes for _, size_bytes in exports)
+        print(f"{exports_folder()}: {len(exports)} exported for an engine, {size / 1e6:,.0f} MB")

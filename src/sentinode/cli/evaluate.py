@@ -1,4 +1,4 @@
-"""Measure a trained model on labelled patches: ROC curve, AUC, operating points, predictions."""
+"""Measure a trained model on labelled patches: ranking, operating points, calibration, groups, all with intervals."""
 
 import argparse
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from sentinode.cli.shared import (
     add_data,
     add_json,
+    add_precision,
     add_runs,
     add_tta,
     look_at,
@@ -19,9 +20,7 @@ from sentinode.samples import DEFAULT_RUN
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
-    parser = commands.add_parser(
-        "evaluate", help="measure a trained model: ROC curve, AUC, operating points", description=__doc__
-    )
+    parser = commands.add_parser("evaluate", help="measure a trained model, with intervals", description=__doc__)
     add_data(parser)
     add_runs(parser)
     parser.add_argument(
@@ -30,7 +29,31 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--out", metavar="DIR", help="where to write (default: RUN/evaluations/SPLIT; several runs need one named)"
     )
+    parser.add_argument(
+        "--point",
+        action="append",
+        default=[],
+        metavar="RULE",
+        help="an operating point beside 0.5 and the run's own: youden, 'sensitivity>=0.95', 'specificity>=0.95', "
+        "cost=FN:FP, chosen on the run's validation patches, or a number; may be given several times",
+    )
+    parser.add_argument(
+        "--prevalence",
+        action="append",
+        type=float,
+        metavar="P",
+        help="a share of tumour to give PPV and NPV at; may be given several times (default: 0.05)",
+    )
+    parser.add_argument(
+        "--by",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="measure the groups of a column, such as centre, one by one; may be given several times (default: centre, "
+        "patient, slide where known, with 2 to 30 values)",
+    )
     add_tta(parser)
+    add_precision(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -39,12 +62,23 @@ def run(arguments: argparse.Namespace) -> None:
     """Evaluate, and show the numbers."""
     patches = open_and_tell(arguments.data, arguments.fit, quiet=arguments.json)
     start_keras()
-    from sentinode.evaluation.evaluate import evaluate
+    from sentinode.evaluation.evaluate import PREVALENCE, evaluate
     from sentinode.training.ensemble import load_runs
 
     models = arguments.model or [DEFAULT_RUN]
     loaded = load_runs(models)
-    evaluation = evaluate(loaded, patches, arguments.split, out=arguments.out, cache=arguments.cache, tta=arguments.tta)
+    evaluation = evaluate(
+        loaded,
+        patches,
+        arguments.split,
+        points=arguments.point,
+        prevalences=arguments.prevalence or (PREVALENCE,),
+        by=arguments.by,
+        out=arguments.out,
+        cache=arguments.cache,
+        tta=arguments.tta,
+        precision=arguments.precision,
+    )
     if arguments.json:
         print_json(evaluation.to_json())
         return
@@ -55,7 +89,9 @@ def run(arguments: argparse.Namespace) -> None:
     look_at(
         {
             folder / "roc.png": "the ROC curve",
+            folder / "curves.png": "precision and recall, calibration, selective prediction, decisions",
             folder / "confusion.png": "calls against truth",
+            **{folder / f"by-{column}.png": f"each {column} by itself" for column in evaluation.subgroups},
             folder / "metrics.json": "all numbers",
             folder / "predictions.csv": "every patch",
         },
@@ -64,22 +100,10 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def show_evaluation(evaluation: Any) -> None:
-    """Print AUC and operating points."""
-    print(f"{evaluation.data}: {evaluation.normal:,} normal, {evaluation.tumour:,} tumour")
-    print(f"AUC {evaluation.auc:.4f}")
-    rates = ("accuracy", "sensitivity", "specificity", "precision", "f1")
-    rows = []
-    for name, point in evaluation.points.items():
-        values = [getattr(point, rate) for rate in rates]
-        rows.append(
-            (
-                f"{point.threshold:.4f} ({name})",
-                *("–" if value is None else f"{value:.4f}" for value in values),
-            )
-        )
-    print_table(rows, header=("threshold", *rates))
-    chosen = evaluation.points["validation"]
-    print(f"at {chosen.threshold:.4f}:")
+    """Print the figures, and the calls against the truth."""
+    print(evaluation)
+    chosen = evaluation.points["validation"].point
+    print(f"\nat {chosen.threshold:.4f}:")
     print_table(
         [
             ("truth normal", f"{chosen.true_negatives:,}", f"{chosen.false_positives:,}"),

@@ -7,6 +7,7 @@ from typing import Any
 from sentinode.cli.shared import (
     add_fit,
     add_json,
+    add_precision,
     add_runs,
     add_tta,
     look_at,
@@ -35,6 +36,7 @@ def add_parser(commands: Any) -> None:
         help="write a submission: id, and the probability as label (default split: test, if there is one)",
     )
     add_tta(parser)
+    add_precision(parser)
     parser.add_argument(
         "--engine",
         choices=ENGINES,
@@ -73,7 +75,7 @@ def run(arguments: argparse.Namespace) -> None:
         start_keras()
     if not arguments.json:
         print(f"model: {loaded.describe()}")
-    predictions = predict(loaded, patches, tta=arguments.tta, engine=arguments.engine)
+    predictions = predict(loaded, patches, tta=arguments.tta, engine=arguments.engine, precision=arguments.precision)
     if arguments.kaggle:
         predictions.write_kaggle(out, kaggle_ids(patches))
     else:

@@ -26,6 +26,24 @@ FAINT = 0.05
 FLAT = 0.25
 
 
+def optical_density(pixels: Uint8, light: float) -> np.ndarray:
+    """Return how much of the light is taken, as its natural logarithm: float64, of the shape of `pixels`.
+
+    Parameters
+    ----------
+    pixels
+        Grey levels. One is added, so that black has a density.
+    light
+        The grey level of light that passes through nothing.
+
+    Examples
+    --------
+    >>> optical_density(np.array([255, 127], np.uint8), 256).round(2).tolist()
+    [-0.0, 0.69]
+    """
+    return -np.log((pixels.astype(np.float64) + 1) / light)
+
+
 class _Normaliser:
     """What both share: a target is fitted, patches are transformed one by one."""
 
@@ -85,8 +103,7 @@ class _Normaliser:
         return self._measure(pixels, tissue) if tissue.sum() >= max(TISSUE * len(pixels), 3) else None
 
     def _densities(self, pixels: Uint8) -> np.ndarray:
-        # One more, so that black has a density; taken away again at the end.
-        return -np.log((pixels.astype(np.float64) + 1) / self.light)
+        return optical_density(pixels, self.light)
 
     def _measure(self, pixels: Uint8, tissue: np.ndarray) -> Any:
         raise NotImplementedError

@@ -1,6 +1,7 @@
 """From a run and labelled patches to an evaluation, in memory and as files."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,10 @@ import pandas as pd
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError, DataError
 from sentinode.evaluation.evaluation import Evaluation
+from sentinode.metrics.subgroups import Subgroup
+from sentinode.metrics.thresholds import choose_threshold, parse_rule
+from sentinode.plots.curves import draw_curves
+from sentinode.plots.forest import draw_forest
 from sentinode.plots.roc import draw_confusion, draw_roc
 from sentinode.prediction.predict import predict
 from sentinode.prediction.predictions import Predictions
@@ -20,6 +25,9 @@ if TYPE_CHECKING:
     from sentinode.training.run import Run
 
 METRICS = "metrics.json"
+# On slides a few patches in a hundred hold tumour, where half of PatchCamelyon's do.
+PREVALENCE = 0.05
+FEW_GROUPS = range(2, 31)
 
 log = logging.getLogger("sentinode")
 
@@ -29,13 +37,18 @@ def evaluate(
     patches: PatchSet,
     split: str | None = None,
     *,
+    points: Sequence[str | float] = (),
+    prevalences: Sequence[float] = (PREVALENCE,),
+    by: Sequence[str] = (),
     out: str | Path | None = None,
     cache: str | Path | None = None,
     tta: str = "none",
+    precision: str = "float32",
 ) -> Evaluation:
     """Evaluate a run's model on labelled patches, and write the results.
 
-    Written are ``metrics.json``, ``roc.png``, ``roc.csv``, ``confusion.png`` and ``predictions.csv``.
+    Written are ``metrics.json``, ``roc.png``, ``curves.png``, ``confusion.png``, ``predictions.csv``, the curves as
+    csv, and a csv and a png of each column of groups.
 
     Parameters
     ----------
@@ -46,21 +59,33 @@ def evaluate(
     split
         The split to measure on; when left out ``test`` if it has labels, else ``valid``, which may be the one that
         the training held out from these patches.
+    points
+        Operating points beside 0.5 and the run's own: ``"youden"``, ``"sensitivity>=0.95"``, ``"specificity>=0.95"``,
+        ``"cost=fn:fp"``, chosen on the validation patches of the run; or a number.
+    prevalences
+        Shares of tumour to give PPV and NPV at.
+    by
+        Columns of the patches whose groups are measured one by one; when left out ``patient``, ``slide`` and ``centre``
+        where they are known and have 2 to 30 values.
     out
-        The folder to write to; when left out ``RUN/evaluations/SPLIT`` (``SPLIT-tta-d4``; of a run that ships: in the
-        working folder), with a part of the fingerprint behind it when an evaluation of other patches is there. An
-        ensemble has no folder of its own: name one.
+        The folder to write to; when left out ``RUN/evaluations/SPLIT`` (``SPLIT-tta-d4``, ``SPLIT-bfloat16``; of a run
+        that ships: in the working folder), with a part of the fingerprint behind it when an evaluation of other
+        patches is there. An ensemble has no folder of its own: name one.
     cache
         Where decoded patches are kept; see `PatchSet.cached`.
     tta
         Test-time augmentation, see `predict`; the threshold stays the one chosen without it.
+    precision
+        Of the arithmetic, see `predict`; the threshold stays the one chosen in float32.
 
     Raises
     ------
     DataError
         No such split, no labels, or only one class.
     ConfigError
-        An ensemble without `out`.
+        An ensemble without `out`; no such operating point, prevalence or column.
+    RunError
+        An operating point has to be chosen, and the run keeps no validation predictions.
 
     Examples
     --------
@@ -75,8 +100,13 @@ def evaluate(
     home = Path(out) if out else run.home
     if home is None:
         raise ConfigError("an ensemble has no folder of its own; name the one to write to with --out DIR (out=…)")
+    # What can be wrong is found before the minutes of prediction.
+    thresholds = {"0.5": 0.5, "validation": run.threshold}
+    thresholds |= {str(rule): _chosen(run, rule) for rule in points if str(rule) not in thresholds}
+    _check_prevalences(prevalences)
     name, chosen = choose_split(run, patches, split, cache)
-    _ = chosen.labels  # A missing label is found before the minutes of prediction.
+    _ = chosen.labels
+    groups = {column: _groups(chosen, column) for column in by or _columns(chosen)}
     chosen = chosen.cached(cache)
     where = f"{patches.path}, split {name}" if name != "all" else patches.path
     trained_on = int(run.trained_on(chosen.table["sha1"]).sum())
@@ -84,12 +114,60 @@ def evaluate(
         log.warning("%s: %s of these patches were trained on; figures on them flatter", where, f"{trained_on:,}")
     if run.chosen_on(chosen.fingerprint):
         log.warning("%s: threshold and best epoch were chosen on these very patches; figures flatter a little", where)
-    predictions = predict(run, chosen, {"split": name, "fingerprint": chosen.fingerprint}, tta=tta)
+    predictions = predict(run, chosen, {"split": name, "fingerprint": chosen.fingerprint}, tta=tta, precision=precision)
     place = name if tta == "none" else f"{name}-tta-{tta}"
+    place += "" if precision == "float32" else f"-{precision}"
     folder = home if out else _folder(home, place, chosen.fingerprint)
-    evaluation = Evaluation.from_predictions(predictions, where, name, run.threshold, folder)
+    evaluation = Evaluation.from_predictions(
+        predictions,
+        where,
+        name,
+        thresholds,
+        folder,
+        prevalences=prevalences,
+        groups=groups,
+        conformal=run.conformal,
+    )
     write_evaluation(evaluation, predictions, folder)
     return evaluation
+
+
+def _chosen(run: "Run | Ensemble", rule: str | float) -> float:
+    """Return the threshold of an operating point, chosen on the run's validation patches where it is a rule."""
+    asked = parse_rule(rule)
+    if asked.kind == "number":
+        return asked.value
+    validation = run.validation_predictions
+    if validation is None:
+        raise ConfigError(
+            f"operating point {rule!r} is chosen on validation patches, and {run.name} keeps no predictions of them; "
+            "give a number"
+        )
+    return choose_threshold(asked, validation.labels, validation.table["probability"].to_numpy())
+
+
+def _check_prevalences(prevalences: Sequence[float]) -> None:
+    for prevalence in prevalences:
+        if not 0 < prevalence < 1:
+            raise ConfigError(f"a prevalence is a share of tumour above 0 and below 1; got {prevalence}")
+
+
+def _columns(patches: PatchSet) -> list[str]:
+    """Return the columns of groups that are few enough to be looked at one by one."""
+    known = [name for name in ("centre", "patient", "slide") if patches.table[name].notna().all()]
+    return [name for name in known if patches.table[name].nunique() in FEW_GROUPS]
+
+
+def _groups(patches: PatchSet, column: str) -> pd.Series:
+    """Return each patch's group; those without one are a group of their own."""
+    if column not in patches.table or patches.table[column].isna().all():
+        known = [
+            str(name) for name in patches.table if name not in ("id", "sha1") and patches.table[name].notna().any()
+        ]
+        raise ConfigError(
+            f"{patches.path}: no column {column!r} is known of these patches; there are: {', '.join(known)}"
+        )
+    return patches.table[column].astype("str").where(patches.table[column].notna(), "not known")
 
 
 def _folder(run: Path, name: str, fingerprint: str) -> Path:
@@ -142,33 +220,63 @@ def choose_split(
 
 
 def write_evaluation(evaluation: Evaluation, predictions: Predictions, folder: Path) -> None:
-    """Write the numbers, the curve, the pictures and the predictions of an evaluation."""
-    roc = evaluation.roc
+    """Write the numbers, the curves, the pictures and the predictions of an evaluation."""
     predictions.write(folder / "predictions.csv")
-    with whole_file(folder / "roc.csv") as beside:
-        pd.DataFrame(
-            {
-                "false_positive_rate": roc.false_positive_rate,
-                "true_positive_rate": roc.true_positive_rate,
-                "logit_at_least": roc.thresholds,
-            }
-        ).to_csv(beside, index=False, lineterminator="\n")
+    roc, recall, risk = evaluation.roc, evaluation.precision_recall, evaluation.risk_coverage
+    tables = {
+        "roc.csv": {
+            "false_positive_rate": roc.false_positive_rate,
+            "true_positive_rate": roc.true_positive_rate,
+            "logit_at_least": roc.thresholds,
+        },
+        "precision_recall.csv": {
+            "recall": recall.recall,
+            "precision": recall.precision,
+            "logit_at_least": recall.thresholds,
+        },
+        "risk_coverage.csv": {"coverage": risk.coverage, "risk": risk.risk},
+    }
+    for name, table in tables.items():
+        _write_csv(pd.DataFrame(table), folder / name)
     points = [
         (
-            "threshold 0.5" if name == "0.5" else f"threshold {point.threshold:.3f}, from {name}",
-            1 - (point.specificity or 0),
-            point.sensitivity or 0,
+            "threshold 0.5" if name == "0.5" else f"threshold {point.point.threshold:.3f}, from {name}",
+            1 - (point.point.specificity or 0),
+            point.point.sensitivity or 0,
         )
         for name, point in evaluation.points.items()
     ]
-    n = evaluation.normal + evaluation.tumour
-    curves = {"model": (roc.false_positive_rate, roc.true_positive_rate, roc.auc)}
-    draw_roc(curves, folder / "roc.png", points, title=f"{evaluation.data}, {n:,} patches")
-    chosen = evaluation.points["validation"]
+    title = f"{evaluation.data}, {evaluation.normal + evaluation.tumour:,} patches"
+    area = evaluation.ranking["auc"]
+    curves = {f"model, {area.low:.3f}–{area.high:.3f}": (roc.false_positive_rate, roc.true_positive_rate, roc.auc)}
+    draw_roc(curves, folder / "roc.png", points, title=title)
+    draw_curves(recall, evaluation.reliability, risk, evaluation.decision, folder / "curves.png", title=title)
+    chosen = evaluation.points["validation"].point
     matrix = [
         [chosen.true_negatives, chosen.false_positives],
         [chosen.false_negatives, chosen.true_positives],
     ]
     draw_confusion(matrix, folder / "confusion.png", title=f"{evaluation.data}\nthreshold {chosen.threshold:.3f}")
+    for column, groups in evaluation.subgroups.items():
+        _write_csv(_subgroup_table(groups), folder / f"by-{column}.csv")
+        draw_forest(groups, folder / f"by-{column}.png", title=f"{title}\nby {column}")
     # Last, since it says that the rest is there.
     write_json(folder / METRICS, evaluation.to_json())
+
+
+def _subgroup_table(groups: Sequence[Subgroup]) -> pd.DataFrame:
+    """Return one row a group, its figures with their limits."""
+    rows = []
+    for group in groups:
+        figures = {"auc": group.auc, "sensitivity": group.rates.sensitivity, "specificity": group.rates.specificity}
+        row = {"group": group.name, "normal": group.normal, "tumour": group.tumour, "clusters": group.clusters}
+        for name, interval in figures.items():
+            for end, what in (("", "estimate"), ("_low", "low"), ("_high", "high")):
+                row[f"{name}{end}"] = getattr(interval, what) if interval else None
+        rows.append({**row, "note": group.note})
+    return pd.DataFrame(rows).astype({"clusters": "Int64"})
+
+
+def _write_csv(table: pd.DataFrame, path: Path) -> None:
+    with whole_file(path) as beside:
+        table.to_csv(beside, index=False, lineterminator="\n")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from sentinode.metrics.auc import auc, partial_auc
 from sentinode.metrics.calibration_error import (
@@ -100,7 +101,7 @@ class Evaluation:
         folder: Path,
         *,
         prevalences: Sequence[float] = (),
-        groups: Mapping[str, Sequence[str]] | None = None,
+        groups: Mapping[str, ArrayLike] | None = None,
         conformal: ConformalSets | None = None,
     ) -> "Evaluation":
         """Measure predictions whose patches have labels.

@@ -18,7 +18,9 @@ def in_words(found: "Evaluation") -> str:
         count = found.ranking["auc"].clusters
         lines.append(f"95 % intervals over {count:,} {found.clusters}s")
     else:
-        lines.append("95 % intervals that take patches as independent: their slides are not known, so they are too narrow")
+        lines.append(
+            "95 % intervals that take patches as independent: their slides are not known, so they are too narrow"
+        )
     ranking = found.ranking
     lines += [
         "",
@@ -52,9 +54,8 @@ def in_words(found: "Evaluation") -> str:
 def _points(found: "Evaluation") -> list[str]:
     points = found.points
     header = ("at a threshold of", *(f"{point.point.threshold:.4f} ({name})" for name, point in points.items()))
-    rows = [header]
-    for name in (*RATES, *RATIOS):
-        rows.append((_words(name), *(_short(getattr(point, name)) for point in points.values())))
+    names = (*RATES, *RATIOS)
+    rows = [header, *((_words(name), *(_short(getattr(point, name)) for point in points.values())) for name in names)]
     stated = [each.prevalence for each in next(iter(points.values())).at_prevalence]
     for number, prevalence in enumerate(stated):
         for name in ("ppv", "npv"):
@@ -65,12 +66,10 @@ def _points(found: "Evaluation") -> list[str]:
 
 def _calibration(found: "Evaluation") -> list[str]:
     error, brier, line = found.calibration_error, found.brier, found.recalibration
+    right = f"of right probabilities below {error.if_perfect_95:.4f} (p = {error.p_value:.3f})"
     return columns(
         [
-            (
-                "calibration error",
-                f"{error.estimate:.4f}; of perfect probabilities below {error.if_perfect_95:.4f} (p = {error.p_value:.3f})",
-            ),
+            ("calibration error", f"{error.estimate:.4f}; {right}"),
             ("slope, 1 is right", _short(line.slope)),
             ("intercept, 0 is right", _short(line.intercept)),
             ("Brier score", f"{_short(brier.score)}, {brier.miscalibration:.4f} of it by calibration"),

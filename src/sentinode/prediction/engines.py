@@ -16,19 +16,22 @@ if TYPE_CHECKING:
     from sentinode.data.patchset import Uint8
 
 ENGINES = ("keras", "onnxruntime", "openvino")
+PRECISIONS = ("float32", "bfloat16")
 
 Logits = Callable[["Uint8"], "np.ndarray"]
 
 
-def open_engine(name: str, file: Path) -> Logits:
+def open_engine(name: str, file: Path, precision: str = "float32") -> Logits:
     """Load an exported network into an engine.
 
     Parameters
     ----------
     name
-        ``"onnxruntime"`` or ``"openvino"``; both compute in float32 on the CPU.
+        ``"onnxruntime"`` or ``"openvino"``; both compute on the CPU.
     file
         What `export_run` wrote: ``.onnx``, or ``.xml`` with its ``.bin`` beside.
+    precision
+        ``"float32"``, or, for OpenVINO on a processor that has it, ``"bfloat16"``.
 
     Returns
     -------
@@ -38,11 +41,11 @@ def open_engine(name: str, file: Path) -> Logits:
     Raises
     ------
     ModelError
-        The engine is not installed, or cannot read the file.
+        The engine is not installed, cannot read the file, or does not compute in `precision`.
     """
     open_file = {"onnxruntime": _onnxruntime, "openvino": _openvino}[name]
     try:
-        return open_file(file)
+        return open_file(file, precision)
     except SentinodeError:
         raise
     except Exception as error:  # Each engine raises kinds of its own for a broken file.
@@ -80,7 +83,9 @@ def openvino() -> Any:
     return optional("openvino", "openvino")
 
 
-def _onnxruntime(file: Path) -> Logits:
+def _onnxruntime(file: Path, precision: str) -> Logits:
+    if precision != "float32":
+        raise ModelError(f"engine onnxruntime computes in float32 alone, not in {precision}; take openvino or keras")
     ort = optional("onnxruntime", "onnx")
     ort.disable_telemetry_events()  # Builds for Windows have them.
     options = ort.SessionOptions()
@@ -91,9 +96,13 @@ def _onnxruntime(file: Path) -> Logits:
     return lambda pixels: session.run(["logit"], {patches.name: pixels})[0][:, 0].astype("float64")
 
 
-def _openvino(file: Path) -> Logits:
-    core = openvino().Core()
-    # Where the processor has bfloat16, OpenVINO would compute in it.
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": processors()}
+def _openvino(file: Path, precision: str) -> Logits:
+    vino = openvino()
+    core, wanted = vino.Core(), {"float32": vino.Type.f32, "bfloat16": vino.Type.bf16}[precision]
+    # Where the processor has bfloat16, OpenVINO would compute in it unless told otherwise.
+    settings = {"INFERENCE_PRECISION_HINT": wanted, "INFERENCE_NUM_THREADS": processors()}
     compiled = core.compile_model(core.read_model(str(file)), "CPU", settings)
+    used = compiled.get_property("INFERENCE_PRECISION_HINT")
+    if used != wanted:
+        raise ModelError(f"engine openvino computes in {used} on this processor, not in {precision}; take float32")
     return lambda pixels: compiled(pixels)["logit"][:, 0].astype("float64")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sentinode.data.patchset import PatchSet
+from sentinode.data.stain import optical_density
 
 # Patches that are looked at to learn what is usual.
 SAMPLE = 4000
@@ -68,8 +69,8 @@ class Look:
         return cls(tissue, stain, np.log(np.column_stack(parts) + 1e-3))
 
 
-# Of grey levels; black has that of 1/256 of the light.
-_DENSITIES = -np.log((np.arange(256, dtype=np.float32) + 1) / 256)
+# Of every grey level; black has that of 1/256 of the light.
+_DENSITIES = optical_density(np.arange(256, dtype=np.uint8), light=256).astype(np.float32)
 
 
 def _blurred(image: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError
 from sentinode.metrics.calibration import Calibration
-from sentinode.prediction.engines import ENGINES, Logits, open_engine
+from sentinode.prediction.engines import ENGINES, PRECISIONS, Logits, open_engine
 from sentinode.prediction.logits import logit_model, tumour_logit
 from sentinode.prediction.predictions import Predictions
 from sentinode.progress import progress_bar
@@ -32,6 +32,7 @@ def predict(
     *,
     tta: str = "none",
     engine: str = "keras",
+    precision: str = "float32",
 ) -> Predictions:
     """Predict every patch of a set.
 
@@ -53,6 +54,9 @@ def predict(
     engine
         What computes: ``"keras"``, or, for a `Run`, ``"onnxruntime"`` or ``"openvino"``, on the CPU. The run is then
         exported once, into the user's cache, and neither Keras nor its backend is imported when that file is there.
+    precision
+        Of the arithmetic: ``"float32"``, or ``"bfloat16"`` with the engines ``"keras"`` and ``"openvino"``: faster on
+        processors that have it, for a small loss of AUC (``benchmarks/engines.py``).
 
     Returns
     -------
@@ -64,7 +68,9 @@ def predict(
     DataError
         A patch cannot be read.
     ConfigError
-        No such `tta`, no such engine, or one that needs a `Run` and no `tta`.
+        No such `tta`, engine or `precision`, or an engine that needs a `Run` and no `tta`.
+    ModelError
+        The engine is not installed, or does not compute in `precision`.
 
     Examples
     --------
@@ -81,13 +87,16 @@ def predict(
         raise ConfigError(f"tta must be one of {', '.join(TTA)}; got {tta!r}")
     if engine not in ENGINES:
         raise ConfigError(f"engine must be one of {', '.join(ENGINES)}; got {engine!r}")
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
+    about |= {"precision": precision} if precision != "float32" else {}
     if engine == "keras":
-        networks, used = _on_keras(model.networks if is_run else [(model, None)], tta)
+        networks, used = _on_keras(model.networks if is_run else [(model, None)], tta, precision)
         about |= {"tta": {"asked": tta, "used": used}} if tta != "none" else {}
     elif not is_run or tta != "none":
         raise ConfigError(f"engine {engine} runs what was exported of a run, each patch once; take engine keras")
     else:
-        networks = [open_engine(engine, file) for file in model.engine_files(engine)]
+        networks = [open_engine(engine, file, precision) for file in model.engine_files(engine)]
         about["engine"] = engine
     warnings: list[str] = []
     logits = _in_batches(networks, patches, lambda pixels: warnings.extend(model.warnings(pixels) if is_run else ()))
@@ -107,7 +116,7 @@ def predict_logits(model: "keras.Model", patches: PatchSet) -> np.ndarray:
     >>> predict_logits(build_model("cnn"), patches).shape
     (4,)
     """
-    networks, _ = _on_keras([(model, None)], "none")
+    networks, _ = _on_keras([(model, None)], "none", "float32")
     return _in_batches(networks, patches)
 
 
@@ -125,7 +134,9 @@ def _in_batches(
     return np.concatenate(parts)
 
 
-def _on_keras(networks: Sequence[tuple["keras.Model", Calibration | None]], tta: str) -> tuple[list[Logits], str]:
+def _on_keras(
+    networks: Sequence[tuple["keras.Model", Calibration | None]], tta: str, precision: str
+) -> tuple[list[Logits], str]:
     """Return functions that give each network's calibrated log-odds, and the test-time augmentation that they do."""
     from sentinode.models.symmetry import is_symmetric
 
@@ -133,20 +144,21 @@ def _on_keras(networks: Sequence[tuple["keras.Model", Calibration | None]], tta:
     if tta != "none":
         log.info(_what_tta_does(turned))
     ready = [
-        _logits_of(logit_model(network), calibration or Calibration(), often)
+        _logits_of(logit_model(network), calibration or Calibration(), often, precision)
         for (network, calibration), often in zip(networks, turned, strict=True)
     ]
     return ready, tta if any(turned) else "none"
 
 
-def _logits_of(network: "keras.Model", calibration: Calibration, often: bool) -> Logits:
+def _logits_of(network: "keras.Model", calibration: Calibration, often: bool, precision: str) -> Logits:
     """Return a function of pixels: the network's calibrated log-odds, over all eight orientations or as they are."""
     from sentinode.layers.d4 import ORDER, turn
     from sentinode.models.backend import no_word_of_retracing
+    from sentinode.models.precision import computing_in
 
     def logits(pixels: np.ndarray) -> np.ndarray:
         orientations = (turn(pixels, symmetry) if symmetry else pixels for symmetry in range(ORDER if often else 1))
-        with no_word_of_retracing():
+        with no_word_of_retracing(), computing_in(network, precision):  # Layers are traced as they are then.
             said = [tumour_logit(network.predict_on_batch(turned)) for turned in orientations]
         return calibration(np.mean(said, axis=0))
 

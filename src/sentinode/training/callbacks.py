@@ -129,8 +129,12 @@ class History(keras.callbacks.Callback):
         train_s = self._train_s or time.perf_counter() - self._started
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         extra = {"learning_rate": rate, "train_s": round(train_s, 3), "patches_per_s": round(patches / train_s, 1)}
-        self.rows.append({"epoch": epoch + 1, **figures, **extra})
-        self._to_boards(self.rows[-1])
+        self.add({"epoch": epoch + 1, **figures, **extra})
+
+    def add(self, row: Row) -> None:
+        """Write a row."""
+        self.rows.append(row)
+        self._to_boards(row)
         with whole_file(self._folder / "history.csv") as beside:
             pd.DataFrame(self.rows).to_csv(beside, index=False, lineterminator="\n")
         with whole_file(self._folder / "history.jsonl") as beside:

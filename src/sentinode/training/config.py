@@ -15,6 +15,8 @@ METRICS = ("accuracy", "auc")
 # Of `layers.augmentation`, which needs Keras; this module does without.
 AUGMENTATIONS = ("symmetry", "placement", "focus", "stain", "cover")
 PRECISIONS = ("float32", "bfloat16", "auto")
+# The settings that count where the last layer alone is fitted.
+FROZEN_TOO = ("train_split", "valid_split", "frozen", "checkpoint_minutes", "seed")
 
 
 # What a recipe sets; all else stays at its default.
@@ -88,6 +90,9 @@ class TrainConfig:
         choices=PRECISIONS,
     )
     early_stopping: int = _setting(0, "stop after so many epochs without a better validation loss; 0 never", at_least=0)
+    frozen: bool = _setting(
+        False, "fit the last layer alone, by logistic regression on what the network makes of patches: takes seconds"
+    )
     checkpoint_minutes: float = _setting(
         5.0, "minutes between checkpoints within an epoch; one is made after every epoch", at_least=0, may_change=True
     )
@@ -112,6 +117,19 @@ class TrainConfig:
         if self.warmup_epochs >= self.epochs:
             raise ConfigError(f"warmup_epochs must be less than epochs ({self.epochs}); got {self.warmup_epochs:g}")
         self.class_weights((1, 1))
+        self._check_frozen()
+
+    def _check_frozen(self) -> None:
+        idle = [
+            setting.name
+            for setting in fields(self)
+            if setting.name not in FROZEN_TOO and getattr(self, setting.name) != setting.default
+        ]
+        if self.frozen and idle:
+            raise ConfigError(
+                f"frozen fits the last layer by logistic regression, where {', '.join(idle)} would change nothing; "
+                "leave it out"
+            )
 
     def class_weights(self, counts: tuple[int, int]) -> dict[int, float] | None:
         """Return the weight of each class for patches of these counts, or None when all weigh the same.

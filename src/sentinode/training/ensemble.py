@@ -64,6 +64,9 @@ class Ensemble:
                 raise ConfigError(f"{run.path} and {other} have the same weights; give each run of an ensemble once")
 
     home = None
+    name = "an ensemble"
+    conformal = None  # Those of its runs are of other probabilities.
+    validation_predictions = None
 
     @property
     def networks(self) -> "list[tuple[keras.Model, Calibration]]":

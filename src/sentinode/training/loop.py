@@ -15,15 +15,17 @@ import pandas as pd
 
 from sentinode.data.batches import Batches
 from sentinode.data.patchset import PatchSet
-from sentinode.errors import RunError, TrainingStopped
+from sentinode.errors import ConfigError, RunError, TrainingStopped
 from sentinode.layers.augmentation import augmented
 from sentinode.metrics.calibration import fit_calibration
+from sentinode.metrics.conformal import fit_conformal
 from sentinode.metrics.operating import youden_threshold
 from sentinode.metrics.ranking import roc_curve
 from sentinode.models.backend import tensorflow_left_out
 from sentinode.models.build import initial_weights_from
 from sentinode.models.generators import use_own_generators
 from sentinode.models.loading import model_from_file
+from sentinode.models.precision import computing_in
 from sentinode.plots.learning import draw_learning_curves
 from sentinode.prediction.familiar import Usual
 from sentinode.prediction.logits import check_last_layer
@@ -48,11 +50,12 @@ from sentinode.training.compiling import compile_model, output_count
 from sentinode.training.config import TrainConfig
 from sentinode.training.devices import Crew, undistributed
 from sentinode.training.examples import Examples
+from sentinode.training.frozen import fit_frozen
 from sentinode.training.parts import training_and_validation
-from sentinode.training.precision import choose_precision, computing_in
+from sentinode.training.precision import choose_precision
 from sentinode.training.record import class_counts, describe, find_stage, only_process, write_record
 from sentinode.training.repeats import OnePatchOnce
-from sentinode.training.run import ARCHITECTURE, CHECKPOINT, SUMMARY, USUAL, WEIGHTS, Run, load_run
+from sentinode.training.run import ARCHITECTURE, CHECKPOINT, SUMMARY, USUAL, VALIDATION, WEIGHTS, Run, load_run
 from sentinode.training.stopping import SharedStopRequest, StopRequest, stop_requests
 from sentinode.training.tensorboard import EventWriter
 from sentinode.training.validation import Validation
@@ -98,7 +101,8 @@ def train(
     DataError
         A patch cannot be read or has no label; found before training starts.
     ConfigError
-        The batches cannot be shared out evenly between the devices; see `data_parallel`.
+        The batches cannot be shared out evenly between the devices; see `data_parallel`. A frozen network and more
+        than one device.
     RunError
         `out` holds something else or cannot be written, another process trains there, or the training diverged.
     TrainingStopped
@@ -118,6 +122,8 @@ def train(
     run = Path(out)
     check_last_layer(model)
     crew.check(config.batch_size)
+    if config.frozen and crew.devices > 1:
+        raise ConfigError("frozen needs one device: the network is only read; leave --devices out")
     training, validation, made = training_and_validation(patches, config, cache)
     record = describe(model, patches, training, validation, made, config)
     with contextlib.ExitStack() as held:
@@ -132,6 +138,10 @@ def train(
         if crew.largest(stage == "new"):
             precision = choose_precision(model, training, validation, config)
             record = replace(record, config={**record.config, "precision": precision})
+        if config.frozen:
+            write_record(run, record, training, validation if made else None)
+            rows, duration_s = fit_frozen(model, training, validation, config.seed, run)
+            return _finish(run, training, validation, rows, duration_s)
         with initial_weights_from(config.seed):
             learner = augmented(model, config.augment, config.augment_strength)
         compile_model(learner, config, steps_per_epoch=len(Batches(training, config.batch_size)))
@@ -260,7 +270,7 @@ def _finish(
     about = {"data": validation.path, "patches": len(validation), "fingerprint": validation.fingerprint}
     made_by = {**about, "model": str(folder), "calibration": asdict(calibration)}
     predictions = Predictions.from_logits(validation.table, calibration(logits), made_by)
-    predictions.write(folder / "valid_predictions.csv")
+    predictions.write(folder / VALIDATION)
     probabilities = predictions.table["probability"]
     summary = {
         "best_epoch": best_epoch(rows),
@@ -269,6 +279,7 @@ def _finish(
         "calibration": asdict(calibration),
         "valid_auc": roc_curve(predictions.labels, probabilities).auc,
         "threshold": youden_threshold(predictions.labels, probabilities),
+        "conformal": fit_conformal(predictions.labels, probabilities).to_json(),
         "threshold_rule": "largest sensitivity + specificity on the validation patches (Youden)",
         "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }

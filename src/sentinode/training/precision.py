@@ -1,10 +1,8 @@
-"""Arithmetic in bfloat16 while a network is trained: what is saved, loaded and predicted with stays float32."""
+"""Whether a network is trained in bfloat16: asked for, or decided by a short trial."""
 
 import logging
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -13,6 +11,7 @@ import numpy as np
 from sentinode.data.batches import Batches
 from sentinode.data.patchset import PatchSet
 from sentinode.models.build import initial_weights_from
+from sentinode.models.precision import computing_in
 from sentinode.training.compiling import compile_model, output_count
 from sentinode.training.config import TrainConfig
 from sentinode.training.devices import Crew
@@ -22,43 +21,6 @@ log = logging.getLogger("sentinode")
 FASTER, WORSE = 1.1, 0.02
 ROUNDS, STEPS, LIMIT_S = 4, 8, 20.0
 VALIDATION_PATCHES, VALIDATION_BATCH = 256, 64
-
-
-@contextmanager
-def computing_in(model: keras.Model, precision: str) -> Iterator[None]:
-    """Make the layers of `model` compute in ``"bfloat16"`` inside the block; their weights stay float32.
-
-    The last layer stays float32: a probability has to tell 0.9990 from 0.9995. Layers that have another policy
-    than float32 already keep it.
-
-    Parameters
-    ----------
-    model
-        To be compiled, and compiled again afterwards, since Keras traces layers as they are at the first step.
-    precision
-        ``"bfloat16"`` or ``"float32"``; the latter changes nothing.
-
-    Examples
-    --------
-    >>> from sentinode import build_model
-    >>> model = build_model("cnn")
-    >>> with computing_in(model, "bfloat16"):
-    ...     model.get_layer("conv_2").compute_dtype, model.get_layer("probability").compute_dtype
-    ('bfloat16', 'float32')
-    >>> model.get_layer("conv_2").compute_dtype
-    'float32'
-    """
-    layers = [layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, keras.Model)]
-    changed = [layer for layer in layers if layer is not model.layers[-1] and layer.dtype_policy.name == "float32"]
-    if precision != "bfloat16":
-        changed = []
-    for layer in changed:
-        layer.dtype_policy = "mixed_bfloat16"
-    try:
-        yield
-    finally:
-        for layer in changed:
-            layer.dtype_policy = "float32"
 
 
 def choose_precision(

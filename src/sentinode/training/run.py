@@ -13,8 +13,10 @@ import pandas as pd
 
 from sentinode.errors import RunError, SentinodeError, first_line
 from sentinode.metrics.calibration import Calibration
+from sentinode.metrics.conformal import ConformalSets
 from sentinode.models.build import start_from
 from sentinode.prediction.familiar import Usual
+from sentinode.prediction.predictions import Predictions
 from sentinode.samples import RUNS, run_path
 from sentinode.storage import read_json
 from sentinode.training.config import TrainConfig
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 CONFIG, SUMMARY, ARCHITECTURE = "config.json", "summary.json", "model.json"
 SPLITS, TRAIN_SHA1, CHECKPOINT = "splits.csv", "train_sha1.npy", "checkpoint.npz"
-USUAL = "usual.json"
+USUAL, VALIDATION = "usual.json", "valid_predictions.csv"
 WEIGHTS = {"best": "best.weights.h5", "final": "final.weights.h5"}
 
 
@@ -85,6 +87,20 @@ class Run:
             raise RunError(f"{self.path / SUMMARY}: {calibration} is none that could have been fitted")
         return calibration
 
+    @property
+    def conformal(self) -> ConformalSets | None:
+        """Prediction sets fitted on validation data; None for a run of an earlier version."""
+        try:
+            return ConformalSets(**self.summary["conformal"]) if "conformal" in self.summary else None
+        except TypeError as error:
+            raise RunError(f"{self.path / SUMMARY}: conformal is {self.summary['conformal']!r} ({error})") from error
+
+    @property
+    def validation_predictions(self) -> Predictions | None:
+        """What it gives its validation patches; None for one that ships."""
+        file = self.path / VALIDATION
+        return Predictions.read(file) if file.is_file() else None
+
     def _number(self, name: str) -> float:
         try:
             return float(self.summary[name])
@@ -99,6 +115,11 @@ class Run:
     def warnings(self, pixels: np.ndarray) -> list[str]:
         """Say of each patch, uint8 ``(n, 96, 96, 3)``, in what it is unlike the training patches; see `Usual`."""
         return self.usual.warnings(pixels)
+
+    @property
+    def name(self) -> str:
+        """That of its folder."""
+        return self.path.name
 
     @property
     def shipped(self) -> bool:

@@ -45,8 +45,9 @@ def read_progress(folder: Path) -> Progress:
     if not (folder / "config.json").is_file():
         raise RunError(f"{folder}: not a run directory, there is no config.json in it")
     try:
-        epochs = int(read_json(folder / "config.json")["settings"]["epochs"])
-    except (OSError, DataError, KeyError, TypeError, ValueError) as error:
+        settings = read_json(folder / "config.json")["settings"]
+        epochs = 1 if settings.get("frozen") else int(settings["epochs"])
+    except (OSError, DataError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{folder / 'config.json'}: says nothing of settings and epochs; is it a run's?") from error
     # The state first: a training that ends in between has written all its rows by then.
     state = _state(folder)

@@ -1,0 +1,196 @@
+"""How fast each engine predicts, what bfloat16 costs in AUC, and how long a process takes from nothing to one patch.
+
+    chrt -f 10 python benchmarks/engines.py pcam-small.zip
+    python benchmarks/engines.py pcam-small.zip --patches 128 --rounds 1 --batches 64   # does it run?
+
+Every line is a process of its own; all of them run in turn, several times, every other round backwards. Within a
+process each size of batch is tried, and the best counts. Patches are those of `valid`, in memory; AUC is of all of
+`valid`, in the first round. Cold start: the whole process, from the shell to its end, for one png; Keras' bare load and
+predict of the exported network beside it. What the engines run is exported before.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from sentinode.samples import DEFAULT_RUN
+
+LINES: dict[str, dict[str, str]] = {
+    "Keras on TensorFlow": {"engine": "keras", "backend": "tensorflow"},
+    "Keras on TensorFlow, bfloat16": {"engine": "keras", "backend": "tensorflow", "precision": "bfloat16"},
+    "Keras on JAX": {"engine": "keras", "backend": "jax"},
+    "Keras on JAX, bfloat16": {"engine": "keras", "backend": "jax", "precision": "bfloat16"},
+    "Keras on PyTorch": {"engine": "keras", "backend": "torch"},
+    "Keras on PyTorch, bfloat16": {"engine": "keras", "backend": "torch", "precision": "bfloat16"},
+    "ONNX Runtime": {"engine": "onnxruntime"},
+    "OpenVINO": {"engine": "openvino"},
+    "OpenVINO, bfloat16": {"engine": "openvino", "precision": "bfloat16"},
+}
+FIRST = "Keras on TensorFlow"
+# What a user without Sentinode would write.
+BARE = """
+import sys
+import keras
+import numpy as np
+from PIL import Image
+network = keras.saving.load_model(sys.argv[1])
+print(network.predict(np.asarray(Image.open(sys.argv[2]))[None], verbose=0))
+"""
+
+
+def main() -> None:
+    """Run every line several times and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", help="pcam-small")
+    parser.add_argument("--model", default=DEFAULT_RUN)
+    parser.add_argument("--patches", type=int, default=1024)
+    parser.add_argument("--batches", type=int, nargs="+", default=[16, 32, 64, 128, 256])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="", help="lines that begin with this")
+    parser.add_argument("--child")
+    arguments = parser.parse_args()
+    if arguments.child:
+        print(json.dumps(measure(json.loads(arguments.child), arguments)))
+        return
+    print_rates(arguments)
+    print_cold_starts(arguments)
+
+
+def print_rates(arguments: argparse.Namespace) -> None:
+    """Print patches/s and AUC of every line."""
+    names = [name for name in LINES if name.startswith(arguments.only)]
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    for number in range(arguments.rounds):
+        for name in names[:: -1 if number % 2 else 1]:
+            found[name].append(child({**LINES[name], "auc": "" if number else "yes"}, arguments))
+    first = found[FIRST if FIRST in found else names[0]]
+    print("| engine | patches/s | times the first | best batch | AUC on `valid` | loss of AUC |")
+    print("|---|---|---|---|---|---|")
+    for name, values in found.items():
+        rates = [value["rate"] for value in values]
+        ratios = [value["rate"] / other["rate"] for value, other in zip(values, first, strict=True)]
+        auc, loss = values[0]["auc"], first[0]["auc"] - values[0]["auc"]
+        batch = max(values, key=lambda value: value["rate"])["batch"]
+        print(f"| {name} | {spread(rates, '.0f')} | {spread(ratios, '.2f')} | {batch:.0f} | {auc:.5f} | {loss:+.5f} |")
+    print(f"\n{arguments.model}, {arguments.patches:,} patches, {about(arguments)}\n")
+
+
+def print_cold_starts(arguments: argparse.Namespace) -> None:
+    """Print how long whole processes take for one patch."""
+    from PIL import Image
+
+    from sentinode import export_run, load_run, open_patches
+
+    with tempfile.TemporaryDirectory() as work:
+        image, network = Path(work) / "one.png", Path(work) / "network.keras"
+        Image.fromarray(open_patches("pcam-mini", split="test").read([0])[0]).save(image)
+        export_run(load_run(arguments.model), network)
+        predict = ["-m", "sentinode.cli.main", "predict", str(image), "--model", arguments.model]
+        ways = {"Keras, bare load and predict": ["-c", BARE, str(network), str(image)]}
+        for engine in ("keras", "onnxruntime", "openvino"):
+            ways[f"sentinode predict, {engine}"] = [*predict, "--out", f"{work}/out.csv", "--engine", engine]
+        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        for number in range(-1, arguments.rounds):  # In the first round files come from the disk, and exports are made.
+            for name, way in list(ways.items())[:: -1 if number % 2 else 1]:
+                started = time.perf_counter()
+                subprocess.run([sys.executable, *way], check=True, capture_output=True, env=environment("tensorflow"))
+                if number >= 0:
+                    seconds[name].append(time.perf_counter() - started)
+    bare = seconds["Keras, bare load and predict"]
+    print("| one patch, whole process | s | over bare Keras, s |\n|---|---|---|")
+    for name, values in seconds.items():
+        over = [value - other for value, other in zip(values, bare, strict=True)]
+        print(f"| {name} | {spread(values, '.2f')} | {spread(over, '+.2f')} |")
+    print(f"\nOn TensorFlow; {about(arguments)}")
+
+
+def child(line: dict[str, str], arguments: argparse.Namespace) -> dict[str, float]:
+    """Measure one line in a process of its own."""
+    options = ["--model", arguments.model, "--patches", str(arguments.patches), "--child", json.dumps(line)]
+    done = subprocess.run(
+        [sys.executable, __file__, arguments.data, *options, "--batches", *map(str, arguments.batches)],
+        env=environment(line.get("backend", "tensorflow")),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"{line}: {done.stderr.strip().splitlines()[-1]}")
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def environment(backend: str) -> dict[str, str]:
+    """Return what a process on this backend is started with."""
+    return {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+def measure(line: dict[str, str], arguments: argparse.Namespace) -> dict[str, float]:
+    """Return patches/s at the best batch, the better of two passes, and the AUC where it is asked for."""
+    import numpy as np
+
+    from sentinode import load_run, open_patches
+    from sentinode.machine import keep_freed_memory
+    from sentinode.metrics.ranking import roc_curve
+
+    keep_freed_memory()
+    patches = open_patches(arguments.data, split="valid").cached()
+    pixels = patches.read(np.arange(arguments.patches) % len(patches))
+    logits = engine(load_run(arguments.model), line["engine"], line.get("precision", "float32"))
+    best = {"rate": 0.0, "batch": 0.0, "auc": float("nan")}
+    for batch in arguments.batches:
+        parts = [pixels[at : at + batch] for at in range(0, len(pixels) - batch + 1, batch)]
+        logits(parts[0])
+        for _ in range(2):
+            started = time.perf_counter()
+            for part in parts:
+                logits(part)
+            rate = batch * len(parts) / (time.perf_counter() - started)
+            if rate > best["rate"]:
+                best |= {"rate": rate, "batch": batch}
+    if line["auc"]:
+        said = [logits(patches.read(slice(at, at + 128))) for at in range(0, len(patches), 128)]
+        best["auc"] = roc_curve(patches.labels, np.concatenate(said)).auc
+    return best
+
+
+def engine(run: Any, name: str, precision: str) -> Any:
+    """Return a function from pixels to logits."""
+    from sentinode.prediction.engines import open_engine
+
+    if name != "keras":
+        return open_engine(name, run.engine_files(name)[0], precision)
+    from sentinode.models.precision import computing_in
+    from sentinode.prediction.logits import logit_model, tumour_logit
+
+    network = logit_model(run.model)
+
+    def logits(pixels: Any) -> Any:
+        with computing_in(network, precision):
+            return tumour_logit(network.predict_on_batch(pixels))
+
+    return logits
+
+
+def spread(values: list[float], form: str) -> str:
+    """Return median, smallest and largest."""
+    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
+
+
+def about(arguments: argparse.Namespace) -> str:
+    """Return how it was measured, and on what."""
+    return (
+        f"{arguments.rounds} rounds in turn: median (min to max); "
+        f"{time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores, {platform.machine()}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Write what a network makes of patches before its last layer: the features of each, as a .npz file."""
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from sentinode.cli.shared import add_fit, add_json, look_at, print_json, start_keras
+from sentinode.errors import ConfigError
+from sentinode.samples import DEFAULT_RUN, RUNS
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "embed", help="write what a network makes of patches before its last layer", description=__doc__
+    )
+    parser.add_argument("source", nargs="+", metavar="SOURCE", help="an image, a folder, a glob, a PCam _x.h5 or a zip")
+    parser.add_argument(
+        "--model",
+        default=DEFAULT_RUN,
+        metavar="RUN",
+        help=f"a run directory, or one that ships ({', '.join(RUNS)}; default: {DEFAULT_RUN})",
+    )
+    parser.add_argument(
+        "--out", required=True, metavar="NPZ", help="the file to write: features, id, label, split, slide, sha1"
+    )
+    parser.add_argument("--split", metavar="NAME", help="embed one split of the source only")
+    add_fit(parser)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Embed, and say where the file is."""
+    from sentinode.data.open import open_sources
+
+    out = Path(arguments.out)
+    if out.suffix != ".npz":
+        raise ConfigError(f"--out {out}: features are written as .npz; give the file that ending")
+    patches = open_sources(arguments.source, fit=arguments.fit)
+    if arguments.split is not None:
+        patches = patches.split(arguments.split)
+    if not arguments.json:
+        print(patches.describe())
+    start_keras()
+    from sentinode.prediction.features import write_features
+    from sentinode.prediction.predictions import made_by_path
+    from sentinode.training.run import load_run
+
+    loaded = load_run(arguments.model)
+    if not arguments.json:
+        print(f"model: {loaded.describe()}")
+    started = time.perf_counter()
+    about = write_features(loaded, patches, out)
+    seconds = time.perf_counter() - started
+    if arguments.json:
+        print_json({"out": str(out), "seconds": round(seconds, 2), **about})
+        return
+    print(
+        f"{about['features']} features of each of {len(patches):,} patches; {seconds:.1f} s, "
+        f"{len(patches) / seconds:,.0f} patches/s"
+    )
+    look_at(
+        {out: "features, id, label, split, slide, sha1: numpy.load reads it", made_by_path(out): "what made it"},
+        f"sentinode train DATA --model {arguments.model} --frozen --out runs/head",
+    )
