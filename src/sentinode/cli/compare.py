@@ -24,16 +24,23 @@ def add_parser(commands: Any) -> None:
         required=True,
         metavar="MODEL",
         help=f"given at least twice: a run directory, one that ships ({', '.join(RUNS)}), or a csv of any software with "
-        "the columns id, and probability or logit; NAME=MODEL names it; NAME=RUN,RUN,RUN or NAME=runs/cnn-* are "
-        "several seeds of one recipe as one model",
+        "the columns id, and probability or logit; NAME=MODEL names it; NAME=RUN,RUN,RUN or NAME=runs/cnn-* are several "
+        "seeds of one recipe as one model",
     )
     parser.add_argument(
         "--split",
         metavar="NAME",
-        help="split to compare on (default: test if it has labels, else valid); for csvs alone, name the one they are of",
+        help="split to compare on (default: test if it has labels, else valid)",
     )
     parser.add_argument(
         "--out", required=True, metavar="DIR", help="the folder to write compare.json, compare.csv, compare.png to"
+    )
+    parser.add_argument(
+        "--point",
+        metavar="RULE",
+        help="the operating point of all: youden, 'sensitivity>=0.95', 'specificity>=0.95', cost=FN:FP, chosen on each "
+        "run's validation patches, or a number (default: each run's own threshold; of a csv that of the json beside "
+        "it, else 0.5)",
     )
     add_json(parser)
     parser.set_defaults(run=run)
@@ -49,7 +56,14 @@ def run(arguments: argparse.Namespace) -> None:
         start_keras()
     from sentinode.evaluation.compare import compare
 
-    found = compare(arguments.model, patches, arguments.split, out=arguments.out, cache=arguments.cache)
+    found = compare(
+        arguments.model,
+        patches,
+        arguments.split,
+        out=arguments.out,
+        point=arguments.point,
+        cache=arguments.cache,
+    )
     if arguments.json:
         print_json(found.to_json())
         return

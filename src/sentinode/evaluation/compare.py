@@ -28,6 +28,7 @@ def compare(
     split: str | None = None,
     *,
     out: str | Path,
+    point: str | float | None = None,
     cache: str | Path | None = None,
 ) -> Comparison:
     """Compare several models on the same labelled patches, and write the results.
@@ -37,21 +38,25 @@ def compare(
     Parameters
     ----------
     models
-        At least two of what `sentinode.evaluation.scores.open_entry` takes: runs, csvs of predictions from any software,
-        and several seeds of one recipe as one, ``"cnn=runs/1,runs/2"``.
+        At least two of what `sentinode.evaluation.scores.open_entry` takes: runs, csvs of predictions from any
+        software, and several seeds of one recipe as one, ``"cnn=runs/1,runs/2"``.
     patches
         Any labelled set.
     split
         The split to compare on; when left out that of `evaluate`, where the held-out part must be that of all runs.
     out
         The folder to write to.
+    point
+        The operating point of all: ``"youden"``, ``"sensitivity>=0.95"``, ``"specificity>=0.95"``, ``"cost=fn:fp"``,
+        chosen for each run on its own validation patches; or a number. When left out each has its own threshold, a csv
+        that of the json beside it, else 0.5.
     cache
         Where decoded patches are kept; see `PatchSet.cached`.
 
     Raises
     ------
     ConfigError
-        Fewer than two models, or two of one name; see `open_entry`.
+        Fewer than two models, or two of one name; no such operating point; see `open_entry`.
     DataError
         No such split, no labels, only one class, or predictions that do not fit the patches.
 
@@ -76,8 +81,9 @@ def compare(
     chosen = chosen.cached(cache)
     where = f"{patches.path}, split {name}" if name != "all" else patches.path
     trained_on = [_trained_on(entry, chosen, where) for entry in entries]
-    scores = score(entries, chosen)
-    made_by = {"sentinode": __version__, "split": name, "fingerprint": chosen.fingerprint}
+    scores = score(entries, chosen, point)
+    about = {"split": name, "fingerprint": chosen.fingerprint, "point": "its own" if point is None else str(point)}
+    made_by = {"sentinode": __version__, **about}
     folder = Path(out)
     found = Comparison.from_scores(scores, where, name, clusters_of(chosen.table), trained_on, made_by, folder)
     write_comparison(found, folder)
@@ -122,7 +128,9 @@ def _trained_on(entry: Entry, patches: PatchSet, where: str) -> int | None:
     seen = sum(run.trained_on(patches.table["sha1"]) for run in entry.runs) > 0
     count = int(seen.sum())
     if count:
-        log.warning("%s: %s was trained on %s of these patches; figures on them flatter", where, entry.name, f"{count:,}")
+        log.warning(
+            "%s: %s was trained on %s of these patches; figures on them flatter", where, entry.name, f"{count:,}"
+        )
     if any(run.chosen_on(patches.fingerprint) for run in entry.runs):
         log.warning("%s: threshold and best epoch of %s were chosen on these very patches", where, entry.name)
     return count

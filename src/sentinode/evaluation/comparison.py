@@ -231,7 +231,7 @@ class Comparison:
                 interval: Interval = getattr(model, name)
                 row |= {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
             rows.append({**row, "auc_sd": model.auc_sd, "trained_on": model.trained_on, **asdict(model.facts)})
-        whole = {name: "Int64" for name in ("trained_on", "parameters", "flops", "size_bytes")}
+        whole = dict.fromkeys(("trained_on", "parameters", "flops", "size_bytes"), "Int64")
         return pd.DataFrame(rows).astype(whole)
 
     def __str__(self) -> str:
@@ -242,9 +242,10 @@ class Comparison:
 def _model(scores: Scores, auc: Interval, units: Any, trained_on: int | None) -> ComparedModel:
     labels, calls = scores.labels, scores.calls
     curves = tuple(roc_curve(labels, row) for row in scores.logits)
-    shares = []
-    for which in (labels == 1, labels == 0, labels >= 0):
-        shares.append(proportion(calls[:, which] == labels[which], None if units is None else units[which]))
+    classes = (labels == 1, labels == 0, labels >= 0)
+    shares = [
+        proportion(calls[:, which] == labels[which], None if units is None else units[which]) for which in classes
+    ]
     return ComparedModel(
         scores.name,
         auc,

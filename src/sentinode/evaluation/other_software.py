@@ -52,7 +52,7 @@ class PredictionsFile:
 
     @property
     def threshold(self) -> float:
-        """The probability from which a patch is called tumour: that of the json beside it when there is one, else 0.5."""
+        """The probability from which a patch is called tumour: that of the json beside it if there is one, else 0.5."""
         try:
             threshold = float(json.loads(made_by_path(self.path).read_text(encoding="utf-8"))["threshold"])
         except (OSError, ValueError, KeyError, TypeError):
@@ -85,7 +85,9 @@ class PredictionsFile:
                 raise DataError(f"{self.path} row {number}: {len(row)} values, where the header names {len(header)}")
             name = row[header.index("id")]
             if first.setdefault(name, number) != number:
-                raise DataError(f"{self.path} row {number}: id {name!r} stands in row {first[name]} too; give each once")
+                raise DataError(
+                    f"{self.path} row {number}: id {name!r} stands in row {first[name]} too; give each once"
+                )
             ids.append(name)
             values.append(self._value(row[header.index(column)], column, number))
         scores = np.array(values, dtype=np.float64)

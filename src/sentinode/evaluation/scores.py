@@ -13,6 +13,7 @@ from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError, DataError
 from sentinode.evaluation.other_software import PredictionsFile
 from sentinode.metrics.checks import Floats, Integers
+from sentinode.metrics.thresholds import choose_threshold, parse_rule
 from sentinode.prediction.logits import probability
 from sentinode.prediction.predict import predict
 from sentinode.samples import RUNS
@@ -165,25 +166,37 @@ def open_entries(models: "Sequence[str | Path | Run]") -> list[Entry]:
     return entries
 
 
-def score(entries: Sequence[Entry], patches: PatchSet) -> list[Scores]:
+def score(entries: Sequence[Entry], patches: PatchSet, point: str | float | None = None) -> list[Scores]:
     """Return what each of several models says of labelled patches; what runs say is predicted.
 
     Tables are read and matched first, so that one which does not fit is told before the minutes of prediction.
+
+    Parameters
+    ----------
+    entries
+        From `open_entries`.
+    patches
+        Each with a label.
+    point
+        The operating point, see `sentinode.metrics.thresholds.parse_rule`; rules are applied to each run's own
+        validation patches. When left out each has its own: a run's threshold; of a csv that of the json beside it, else
+        0.5.
 
     Raises
     ------
     DataError
         A patch has no label; see `PredictionsFile`.
     ConfigError
-        The seeds of an entry are networks of different sizes.
+        The seeds of an entry are networks of different sizes; a rule where validation predictions are not known.
     """
     labels = patches.labels
+    thresholds = [np.array([_threshold(member, point) for member in entry.members]) for entry in entries]
     for entry in entries:
         _check_one_recipe(entry)
     files = [member for entry in entries for member in entry.members if isinstance(member, PredictionsFile)]
     read = {file.path: file.logits(patches) for file in files}
     found = []
-    for entry in entries:
+    for entry, at in zip(entries, thresholds, strict=True):
         rows, duration_s = [], 0.0
         for member in entry.members:
             if isinstance(member, PredictionsFile):
@@ -192,11 +205,25 @@ def score(entries: Sequence[Entry], patches: PatchSet) -> list[Scores]:
             started = time.perf_counter()
             rows.append(predict(member, patches).table["logit"].to_numpy())
             duration_s += time.perf_counter() - started
-        thresholds = np.array([member.threshold for member in entry.members])
         identities = tuple(member.identity for member in entry.members)
         facts = _facts(entry.runs, len(patches), duration_s)
-        found.append(Scores(entry.name, labels, np.array(rows), thresholds, facts, identities))
+        found.append(Scores(entry.name, labels, np.array(rows), at, facts, identities))
     return found
+
+
+def _threshold(member: Run | PredictionsFile, point: str | float | None) -> float:
+    if point is None:
+        return member.threshold
+    rule = parse_rule(point)
+    if rule.kind == "number":
+        return rule.value
+    validation = member.validation_predictions if isinstance(member, Run) else None
+    if validation is None:
+        raise ConfigError(
+            f"operating point {point!r} is chosen on validation patches, and of {member.path} no predictions of them "
+            "are known; give a number"
+        )
+    return choose_threshold(rule, validation.labels, validation.table["probability"].to_numpy())
 
 
 def _facts(runs: Sequence[Run], patches: int, duration_s: float) -> Facts:

@@ -145,7 +145,7 @@ def settings_of(quick: bool = False) -> list[Setting]:
 
 
 def shifted(patches: PatchSet, settings: Sequence[Setting]) -> PatchSet:
-    """Return the patches once for each setting, one block after the other, as one set that is shifted when it is read."""
+    """Return the patches once for each setting, block after block, as one set that is shifted when it is read."""
     parts = tuple(
         patches
         if setting.shift is None
@@ -165,7 +165,10 @@ def write_stress(found: Stress, folder: Path) -> None:
             name: (
                 SHIFTS[name].what,
                 SHIFTS[name].neutral,
-                [(each.level, each.auc, each.sensitivity, each.specificity) for each in curve.in_order(found.unshifted)],
+                [
+                    (each.level, each.auc, each.sensitivity, each.specificity)
+                    for each in curve.in_order(found.unshifted)
+                ],
             )
             for name, curve in found.shifts.items()
         },

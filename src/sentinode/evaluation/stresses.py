@@ -168,7 +168,9 @@ class Stress:
         for name, group in groupby(range(1, len(settings)), lambda number: settings[number].shift):
             numbers = list(group)
             means.append(mean_area([areas[number] for number in numbers]))
-            curves[str(name)] = StressCurve(str(name), tuple(points[number] for number in numbers), means[-1].interval())
+            curves[str(name)] = StressCurve(
+                str(name), tuple(points[number] for number in numbers), means[-1].interval()
+            )
         over_all = mean_area(means)
         return cls(
             normal=int(np.sum(labels == 0)),
