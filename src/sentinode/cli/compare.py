@@ -23,9 +23,9 @@ def add_parser(commands: Any) -> None:
         action="append",
         required=True,
         metavar="MODEL",
-        help=f"given at least twice: a run directory, one that ships ({', '.join(RUNS)}), or a csv of any software with "
-        "the columns id, and probability or logit; NAME=MODEL names it; NAME=RUN,RUN,RUN or NAME=runs/cnn-* are several "
-        "seeds of one recipe as one model",
+        help=f"at least twice: a run directory, one that ships ({', '.join(RUNS)}), or a csv of any software with "
+        "columns id, and probability or logit; NAME=MODEL names it; NAME=RUN,RUN,RUN or NAME=runs/cnn-* are "
+        "several seeds of one recipe as one model",
     )
     parser.add_argument(
         "--split",
@@ -100,7 +100,7 @@ def show_comparison(found: "Comparison") -> None:
         header=("", "AUC", "p", "p, bootstrap", "accuracy", "p", "kappa"),
     )
     if len(found.models) > 2:
-        print(f"all areas the same: p = {_p(found.p_value)}")
+        print(f"p-value of all areas being the same: {_p(found.p_value)}")
 
 
 def _worth(model: "ComparedModel") -> tuple[str, ...]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError
 from sentinode.evaluation.comparison import Comparison
@@ -125,7 +127,7 @@ def _trained_on(entry: Entry, patches: PatchSet, where: str) -> int | None:
     """Return how many patches any run of an entry was trained on; warn of what flatters it."""
     if not entry.runs:
         return None
-    seen = sum(run.trained_on(patches.table["sha1"]) for run in entry.runs) > 0
+    seen = np.any([run.trained_on(patches.table["sha1"]) for run in entry.runs], axis=0)
     count = int(seen.sum())
     if count:
         log.warning(

@@ -242,17 +242,19 @@ class Comparison:
 def _model(scores: Scores, auc: Interval, units: Any, trained_on: int | None) -> ComparedModel:
     labels, calls = scores.labels, scores.calls
     curves = tuple(roc_curve(labels, row) for row in scores.logits)
-    classes = (labels == 1, labels == 0, labels >= 0)
-    shares = [
-        proportion(calls[:, which] == labels[which], None if units is None else units[which]) for which in classes
-    ]
+
+    def right(which: Any) -> Interval:
+        return proportion(calls[:, which] == labels[which], None if units is None else units[which])
+
     return ComparedModel(
-        scores.name,
-        auc,
-        curves,
-        float(np.std([curve.auc for curve in curves], ddof=1)) if len(curves) > 1 else None,
-        tuple(map(float, scores.thresholds)),
-        *shares,
+        name=scores.name,
+        auc=auc,
+        curves=curves,
+        auc_sd=float(np.std([curve.auc for curve in curves], ddof=1)) if len(curves) > 1 else None,
+        thresholds=tuple(map(float, scores.thresholds)),
+        sensitivity=right(labels == 1),
+        specificity=right(labels == 0),
+        accuracy=right(labels >= 0),
         trained_on=trained_on,
         facts=scores.facts,
         made_by=scores.made_by,

@@ -135,7 +135,7 @@ def settings_of(quick: bool = False) -> list[Setting]:
     Examples
     --------
     >>> len(settings_of()), len(settings_of(quick=True))
-    (41, 14)
+    (40, 13)
     """
     settings = [Setting(None, 0.0)]
     for name, shift in SHIFTS.items():
@@ -166,7 +166,7 @@ def write_stress(found: Stress, folder: Path) -> None:
                 SHIFTS[name].what,
                 SHIFTS[name].neutral,
                 [
-                    (each.level, each.auc, each.sensitivity, each.specificity)
+                    (each.level, (each.auc, each.sensitivity, each.specificity))
                     for each in curve.in_order(found.unshifted)
                 ],
             )

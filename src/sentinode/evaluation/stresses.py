@@ -239,8 +239,9 @@ def _point(
     level: float, found: Area, table: pd.DataFrame, labels: Integers, units: Any, threshold: float
 ) -> StressPoint:
     called = table["probability"].to_numpy() >= threshold
-    shares = []
-    for label in (1, 0):
+
+    def right(label: int) -> Interval:
         which = labels == label
-        shares.append(proportion(called[which] == label, None if units is None else units[which]))
-    return StressPoint(level, found.interval(), *shares, warned=float((table["warning"] != "").mean()))
+        return proportion(called[which] == label, None if units is None else units[which])
+
+    return StressPoint(level, found.interval(), right(1), right(0), float((table["warning"] != "").mean()))

@@ -47,11 +47,10 @@ def draw_comparison(
     shown = dict(list(differences.items())[:MOST_PAIRS])
     with rc_context(LOOK):
         figure = Figure(figsize=(10.8, max(5.4, 0.42 * (len(areas) + len(shown)) + 2.2)), layout="constrained")
-        left, right = figure.subfigures(1, 2, width_ratios=(5.2, 5.6))
-        _draw_curves(left.subplots(), curves, areas, points)
-        upper, lower = right.subplots(2, 1, height_ratios=(len(areas) + 1, len(shown) + 1))
-        _draw_areas(upper, areas)
-        _draw_differences(lower, shown)
+        rows = figure.add_gridspec(2, 2, width_ratios=(5.2, 5.6), height_ratios=(len(areas) + 1, len(shown) + 1))
+        _draw_curves(figure.add_subplot(rows[:, 0]), curves, areas, points)
+        _draw_areas(figure.add_subplot(rows[0, 1]), areas)
+        _draw_differences(figure.add_subplot(rows[1, 1]), shown)
         figure.suptitle(shortened(title, 100), x=0.01, ha="left", fontsize=10.5, fontweight="bold")
         save(figure, path)
 
@@ -73,8 +72,9 @@ def _draw_curves(
         area, sd = areas[name]
         label = f"{shortened(name, 24)}: AUC {area.estimate:.3f}" + ("" if sd is None else f" ± {sd:.3f}")
         for place, (fpr, tpr) in enumerate(seeds):
-            faint = {} if len(seeds) == 1 else {"linewidth": 1.1, "alpha": 0.75}
-            axes.plot(fpr, tpr, color=colour, linestyle=line, label=label if place == 0 else None, **faint)
+            width, alpha = (2.0, 1.0) if len(seeds) == 1 else (1.1, 0.75)
+            said = label if place == 0 else None
+            axes.plot(fpr, tpr, color=colour, linestyle=line, linewidth=width, alpha=alpha, label=said)
         axes.plot(*points[name], MARKERS[number % 8], color=colour, markersize=8, markeredgecolor="white")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     axes.set_xlabel("1 − specificity: normal patches called tumour")

@@ -11,8 +11,8 @@ from sentinode.plots.style import BLUE, GREEN, GREY, LOOK, ORANGE, Figure, rc_co
 COLUMNS = 4
 FIGURES = (("AUC", BLUE, "o", "-"), ("sensitivity", ORANGE, "s", "--"), ("specificity", GREEN, "D", "-."))
 
-# Level, then the interval of each of FIGURES.
-Point = tuple[float, Interval, Interval, Interval]
+# Level, and the interval of each of FIGURES.
+Point = tuple[float, tuple[Interval, Interval, Interval]]
 
 
 def draw_stress(shifts: Mapping[str, tuple[str, float, Sequence[Point]]], path: str | Path, title: str = "") -> None:
@@ -38,7 +38,7 @@ def draw_stress(shifts: Mapping[str, tuple[str, float, Sequence[Point]]], path: 
         for axes in panels[len(shifts) :]:
             axes.set_visible(False)
         # Below one half only as far as there is something to see.
-        lowest = min(each.low for _, _, points in shifts.values() for point in points for each in point[1:])
+        lowest = min(each.low for _, _, points in shifts.values() for _, found in points for each in found)
         panels[0].set_ylim(max(0.0, min(lowest, 0.5) - 0.02), 1.01)
         handles, names = panels[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=len(names))
@@ -47,10 +47,10 @@ def draw_stress(shifts: Mapping[str, tuple[str, float, Sequence[Point]]], path: 
 
 
 def _draw(axes: Axes, what: str, neutral: float, points: Sequence[Point]) -> None:
-    levels = [point[0] for point in points]
+    levels = [level for level, _ in points]
     axes.axvline(neutral, color=GREY, linewidth=1, linestyle=(0, (2, 3)), label="as they are")
-    for number, (name, colour, marker, line) in enumerate(FIGURES, start=1):
-        intervals = [point[number] for point in points]  # type: ignore[misc]
+    for number, (name, colour, marker, line) in enumerate(FIGURES):
+        intervals = [found[number] for _, found in points]
         lows, highs = [each.low for each in intervals], [each.high for each in intervals]
         axes.fill_between(levels, lows, highs, color=colour, alpha=0.15, linewidth=0)
         estimates = [each.estimate for each in intervals]
