@@ -21,8 +21,12 @@ if TYPE_CHECKING:
     from sentinode.data.open import open_patches as open_patches
     from sentinode.data.patchset import PatchSet as PatchSet
     from sentinode.errors import SentinodeError as SentinodeError
+    from sentinode.evaluation.compare import compare as compare
+    from sentinode.evaluation.comparison import Comparison as Comparison
     from sentinode.evaluation.evaluate import evaluate as evaluate
     from sentinode.evaluation.evaluation import Evaluation as Evaluation
+    from sentinode.evaluation.stress import stress as stress
+    from sentinode.evaluation.stresses import Stress as Stress
     from sentinode.export.export import Export as Export
     from sentinode.export.export import export_run as export_run
     from sentinode.models.build import build_model as build_model
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from sentinode.training.run import load_run as load_run
 
 _HOME = {
+    "Comparison": "sentinode.evaluation.comparison",
     "Ensemble": "sentinode.training.ensemble",
     "Evaluation": "sentinode.evaluation.evaluation",
     "Export": "sentinode.export.export",
@@ -43,14 +48,17 @@ _HOME = {
     "Predictions": "sentinode.prediction.predictions",
     "Run": "sentinode.training.run",
     "SentinodeError": "sentinode.errors",
+    "Stress": "sentinode.evaluation.stresses",
     "TrainConfig": "sentinode.training.config",
     "build_model": "sentinode.models.build",
     "embed": "sentinode.prediction.features",
+    "compare": "sentinode.evaluation.compare",
     "evaluate": "sentinode.evaluation.evaluate",
     "export_run": "sentinode.export.export",
     "load_run": "sentinode.training.run",
     "open_patches": "sentinode.data.open",
     "predict": "sentinode.prediction.predict",
+    "stress": "sentinode.evaluation.stress",
     "train": "sentinode.training.loop",
 }
 

@@ -20,8 +20,8 @@ from sentinode.cli.main import COMMANDS
 from sentinode.models.build import MODELS
 from sentinode.version import __version__
 
-EVERY_COMMAND = ["", "demo", "train", "tune", "watch", "evaluate", "predict", "embed", "export", "models", "data"]
-EVERY_COMMAND += ["data info", "data split", "data join", "data fetch", "data cache", "doctor"]
+EVERY_COMMAND = ["", "demo", "train", "tune", "watch", "evaluate", "compare", "stress", "predict", "embed", "export"]
+EVERY_COMMAND += ["models", "data", "data info", "data split", "data join", "data fetch", "data cache", "doctor"]
 
 
 def sentinode(*arguments, **environment) -> subprocess.CompletedProcess:

@@ -86,7 +86,12 @@ def run(arguments: argparse.Namespace) -> int:
     between = copies_between(parts)
     skipped = [vars(each) for each in patches.skipped]
     if arguments.json:
-        content: dict[str, Any] = {"path": patches.path, "kind": patches.kind, "notes": patches.notes, "skipped": skipped}
+        content: dict[str, Any] = {
+            "path": patches.path,
+            "kind": patches.kind,
+            "notes": patches.notes,
+            "skipped": skipped,
+        }
         content |= found.to_json()
         content |= {"shared": [vars(leak) for leak in shared], "names": vars(names)}
         content |= {"between": between.to_dict(orient="records")} if len(parts) > 1 else {}

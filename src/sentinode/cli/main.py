@@ -7,11 +7,39 @@ import os
 import sys
 from collections.abc import Sequence
 
-from sentinode.cli import data, demo, doctor, embed, evaluate, export, models, predict, train, tune, watch
+from sentinode.cli import (
+    compare,
+    data,
+    demo,
+    doctor,
+    embed,
+    evaluate,
+    export,
+    models,
+    predict,
+    stress,
+    train,
+    tune,
+    watch,
+)
 from sentinode.errors import SentinodeError, TrainingStopped
 from sentinode.version import __version__
 
-COMMANDS = (demo, train, tune, watch, evaluate, predict, embed, export, models, data, doctor)
+COMMANDS = (
+    demo,
+    train,
+    tune,
+    watch,
+    evaluate,
+    compare,
+    stress,
+    predict,
+    embed,
+    export,
+    models,
+    data,
+    doctor,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,11 +1,12 @@
 """The area under the ROC curve, or under its left part, with intervals that hold for good networks and few slides."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sentinode.errors import ConfigError
+from sentinode.errors import ConfigError, DataError
 from sentinode.metrics.checks import Floats, Integers, check_both_classes, check_labels_and_scores, cluster_codes
 from sentinode.metrics.interval import Interval
 from sentinode.metrics.jackknife import displacements, limits, normal_quantile
@@ -93,6 +94,45 @@ def area(labels: ArrayLike, scores: ArrayLike, clusters: ArrayLike | None = None
     centred = np.where(truth == 1, gained - estimate, lost - lost[truth == 0].mean())
     influence = centred / np.where(truth == 1, len(tumour), len(normal)) / up_to
     return Area(min(estimate / up_to, 1.0), influence, truth, codes, up_to)
+
+
+def mean_area(areas: Sequence[Area]) -> Area:
+    """Return the mean of areas on the same patches: influences have the mean that areas have.
+
+    Examples
+    --------
+    >>> labels = [0, 0, 1, 1]
+    >>> mean_area([area(labels, [0.1, 0.4, 0.35, 0.8]), area(labels, [0.1, 0.2, 0.3, 0.4])]).estimate
+    0.875
+    """
+    estimate = float(np.mean([each.estimate for each in areas]))
+    return replace(areas[0], estimate=estimate, influence=np.mean([each.influence for each in areas], axis=0))
+
+
+def area_over_seeds(labels: ArrayLike, scores: ArrayLike, clusters: ArrayLike | None = None) -> Area:
+    """Return the area of one model, or the mean of the areas of several seeds of it.
+
+    Parameters
+    ----------
+    labels, clusters
+        See `auc`.
+    scores
+        Shape ``(n,)``, or ``(seeds, n)``.
+
+    Raises
+    ------
+    DataError
+        See `auc`; or no seed.
+
+    Examples
+    --------
+    >>> area_over_seeds([0, 0, 1, 1], [[0.1, 0.4, 0.35, 0.8], [0.1, 0.2, 0.3, 0.4]]).estimate
+    0.875
+    """
+    rows = np.atleast_2d(np.asarray(scores, dtype=np.float64))
+    if len(rows) == 0:
+        raise DataError("scores of no seed: there is nothing to measure")
+    return mean_area([area(labels, row, clusters) for row in rows])
 
 
 def auc(labels: ArrayLike, scores: ArrayLike, clusters: ArrayLike | None = None) -> Interval:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.special import fdtrc, stdtr
 
 from sentinode.errors import ConfigError
-from sentinode.metrics.auc import Area, area
+from sentinode.metrics.auc import Area, area_over_seeds
 from sentinode.metrics.checks import Floats
 from sentinode.metrics.interval import Interval
 from sentinode.metrics.jackknife import degrees_of_freedom, limits
@@ -85,7 +85,8 @@ def compare_aucs(
     labels
         0 or 1, shape ``(n,)``.
     scores
-        By model, each of shape ``(n,)``.
+        By model, each of shape ``(n,)``, or ``(seeds, n)``: then the mean of the seeds' areas is compared. What is
+        tested is whether these very networks differ on other patches, not whether other seeds would.
     clusters
         Each patch's slide or patient, shape ``(n,)``; when left out patches count as independent.
 
@@ -112,10 +113,10 @@ def compare_aucs(
     """
     if len(scores) < 2:
         raise ConfigError(f"a comparison needs at least two models; got {len(scores)}")
-    areas = {name: area(labels, each, clusters) for name, each in scores.items()}
+    areas = {name: area_over_seeds(labels, each, clusters) for name, each in scores.items()}
     names = list(areas)
     pairs = [(first, second) for place, first in enumerate(names) for second in names[place + 1 :]]
-    tested = [_difference(areas[first], areas[second]) for first, second in pairs]
+    tested = [area_difference(areas[first], areas[second]) for first, second in pairs]
     corrected = holm([p_value for _, p_value in tested])
     return AucComparison(
         {name: each.interval() for name, each in areas.items()},
@@ -168,7 +169,7 @@ def auc_covariance(labels: ArrayLike, scores: Mapping[str, ArrayLike], clusters:
     >>> auc_covariance([0, 0, 1, 1], {"a": [1, 3, 2, 4]}).round(4).tolist()
     [[0.125]]
     """
-    areas = [area(labels, each, clusters) for each in scores.values()]
+    areas = [area_over_seeds(labels, each, clusters) for each in scores.values()]
     if areas[0].codes is None:
         moved = np.array([each.displacements for each in areas])
         return moved @ moved.T
@@ -185,7 +186,17 @@ def auc_covariance(labels: ArrayLike, scores: Mapping[str, ArrayLike], clusters:
     )
 
 
-def _difference(first: Area, second: Area) -> tuple[Interval, float]:
+def area_difference(first: Area, second: Area) -> tuple[Interval, float]:
+    """Return the first area minus the second, both on the same patches, and the p-value of no difference.
+
+    Examples
+    --------
+    >>> from sentinode.metrics.auc import area
+    >>> labels = [0, 0, 0, 0, 1, 1, 1, 1]
+    >>> one, other = area(labels, [1, 2, 3, 5, 4, 6, 7, 8]), area(labels, [1, 6, 3, 5, 4, 2, 7, 8])
+    >>> area_difference(one, other)[0].estimate
+    0.25
+    """
     estimate = first.estimate - second.estimate
     moved = first.displacements - second.displacements
     clusters = None if first.codes is None else int(first.codes.max()) + 1

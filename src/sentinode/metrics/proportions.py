@@ -40,7 +40,8 @@ def proportion(hits: ArrayLike, clusters: ArrayLike | None = None) -> Interval:
     Parameters
     ----------
     hits
-        Whether each patch is one, shape ``(n,)``.
+        Whether each patch is one, shape ``(n,)``; or ``(seeds, n)``, one row a seed of one model: then the mean of
+        the seeds' shares is taken, with limits that are cautious, since patches are not counted as seeds times more.
     clusters
         Each patch's slide or patient, shape ``(n,)``; when left out patches count as independent.
 
@@ -56,9 +57,10 @@ def proportion(hits: ArrayLike, clusters: ArrayLike | None = None) -> Interval:
     >>> proportion([True] * 9 + [False], list("aaabbbcccc")).clusters
     3
     """
-    hit = np.asarray(hits, dtype=bool)
-    if hit.ndim != 1 or len(hit) == 0:
-        raise DataError(f"hits {hit.shape} must be a row of at least one patch")
+    rows = np.atleast_2d(np.asarray(hits, dtype=bool))
+    if rows.ndim != 2 or rows.size == 0:
+        raise DataError(f"hits {np.shape(hits)} must be a row of at least one patch, or one a seed")
+    hit = rows.mean(0)
     if clusters is None:
         return proportion_of_counts([hit.sum()], [len(hit)], clustered=False)
     codes, _ = check_groups(clusters, len(hit))

@@ -1,0 +1,199 @@
+"""A run on patches as other laboratories, scanners and programs would make them."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from sentinode.data.joined import JoinedPixels
+from sentinode.data.patchset import PatchSet, Pixels, Rows, Uint8
+from sentinode.data.shifts import SHIFTS, Shift
+from sentinode.errors import ConfigError, DataError
+from sentinode.evaluation.evaluate import choose_split
+from sentinode.evaluation.evaluation import clusters_of
+from sentinode.evaluation.stresses import Setting, Stress
+from sentinode.plots.stress import draw_stress
+from sentinode.prediction.predict import predict
+from sentinode.storage import read_json, whole_file, write_json
+
+if TYPE_CHECKING:
+    from sentinode.training.ensemble import Ensemble
+    from sentinode.training.run import Run
+
+STRESS = "stress.json"
+QUICK_PATCHES = 500
+
+log = logging.getLogger("sentinode")
+
+
+@dataclass(frozen=True)
+class ShiftedPixels:
+    """Patches that are shifted as they are read, so that memory does not grow with their number."""
+
+    pixels: Pixels
+    shift: Shift
+    level: float
+
+    def read(self, rows: Rows) -> Uint8:
+        """Read `rows`, and shift them."""
+        return self.shift(self.pixels.read(rows), self.level)
+
+    def stamps(self, rows: Rows) -> list[str]:
+        """Return what changes when the pixels may have: the stamps below, the shift and its level."""
+        return [f"{stamp} {self.shift.what} {self.level:g}" for stamp in self.pixels.stamps(rows)]
+
+
+def stress(
+    run: "Run | Ensemble",
+    patches: PatchSet,
+    split: str | None = None,
+    *,
+    out: str | Path | None = None,
+    cache: str | Path | None = None,
+    quick: bool = False,
+    seed: int = 0,
+) -> Stress:
+    """Measure a run under graded shifts of its patches, and write the results.
+
+    The shifts are those of `sentinode.data.shifts.SHIFTS`: stain, brightness, blur, JPEG, resolution, rotation,
+    displacement. Written are ``stress.json``, ``stress.csv`` (one row a shift and level) and ``stress.png``.
+
+    Parameters
+    ----------
+    run
+        From `train` or `load_run`; or an `Ensemble` of runs.
+    patches
+        Any labelled set.
+    split
+        The split to measure on; when left out that of `evaluate`.
+    out
+        The folder to write to; when left out ``RUN/evaluations/stress-SPLIT`` (with ``-quick``), with a part of the
+        fingerprint behind it when a stress test of other patches is there. An ensemble has none: name one.
+    cache
+        Where decoded patches are kept; see `PatchSet.cached`.
+    quick
+        The extremes of each shift alone, on 500 patches at most, as many tumour as normal ones.
+    seed
+        By which these are drawn.
+
+    Raises
+    ------
+    DataError
+        No such split, no labels, or only one class.
+    ConfigError
+        An ensemble without `out`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sentinode import load_run, open_patches
+    >>> few = open_patches("pcam-mini", split="test").select(range(0, 400, 20))
+    >>> found = stress(load_run("d4net-m"), few, out=tempfile.mkdtemp(), quick=True)
+    >>> found.shifts["rotation"].mean.estimate == found.unshifted.auc.estimate
+    True
+    """
+    home = Path(out) if out else run.home
+    if home is None:
+        raise ConfigError("an ensemble has no folder of its own; name the one to write to with --out DIR (out=…)")
+    name, chosen = choose_split(run, patches, split, cache)
+    _ = chosen.labels  # A missing label is found before the minutes of prediction.
+    if quick:
+        chosen = _balanced(chosen, seed)
+    chosen = chosen.cached(cache)
+    where = f"{patches.path}, split {name}" if name != "all" else patches.path
+    trained_on = int(run.trained_on(chosen.table["sha1"]).sum())
+    if trained_on:
+        log.warning("%s: %s of these patches were trained on; figures on them flatter", where, f"{trained_on:,}")
+    settings = settings_of(quick)
+    about = {"split": name, "fingerprint": chosen.fingerprint, "quick": quick, "seed": seed}
+    predictions = predict(run, shifted(chosen, settings), about)
+    blocks = predictions.table[["logit", "probability", "warning"]]
+    place = f"stress-{name}-quick" if quick else f"stress-{name}"
+    folder = home if out else _folder(home, place, chosen.fingerprint)
+    found = Stress.from_predictions(
+        settings,
+        [blocks.iloc[first : first + len(chosen)] for first in range(0, len(blocks), len(chosen))],
+        chosen.labels,
+        clusters_of(chosen.table),
+        run.threshold,
+        data=where,
+        split=name,
+        made_by=predictions.made_by,
+        folder=folder,
+    )
+    write_stress(found, folder)
+    return found
+
+
+def settings_of(quick: bool = False) -> list[Setting]:
+    """Return what is measured: patches as they are, then each level of each shift that changes them.
+
+    Examples
+    --------
+    >>> len(settings_of()), len(settings_of(quick=True))
+    (40, 13)
+    """
+    settings = [Setting(None, 0.0)]
+    for name, shift in SHIFTS.items():
+        levels = (shift.levels[0], shift.levels[-1]) if quick else shift.levels
+        settings += [Setting(name, level) for level in levels if level != shift.neutral]
+    return settings
+
+
+def shifted(patches: PatchSet, settings: Sequence[Setting]) -> PatchSet:
+    """Return the patches once for each setting, block after block, as one set that is shifted when it is read."""
+    parts = tuple(
+        patches
+        if setting.shift is None
+        else replace(patches, pixels=ShiftedPixels(patches.pixels, SHIFTS[setting.shift], setting.level))
+        for setting in settings
+    )
+    table = pd.concat([part.table for part in parts], ignore_index=True)
+    return replace(patches, table=table, pixels=JoinedPixels(parts), rows=np.arange(len(table)))
+
+
+def write_stress(found: Stress, folder: Path) -> None:
+    """Write the numbers, the table and the picture of a stress test."""
+    with whole_file(folder / "stress.csv") as beside:
+        found.table().to_csv(beside, index=False, lineterminator="\n")
+    draw_stress(
+        {
+            name: (
+                SHIFTS[name].what,
+                SHIFTS[name].neutral,
+                [
+                    (each.level, (each.auc, each.sensitivity, each.specificity))
+                    for each in curve.in_order(found.unshifted)
+                ],
+            )
+            for name, curve in found.shifts.items()
+        },
+        folder / "stress.png",
+        title=f"{found.data}, {found.normal + found.tumour:,} patches: AUC {found.unshifted.auc.estimate:.3f}, "
+        f"{found.shifted.estimate:.3f} over all shifts",
+    )
+    # Last, since it says that the rest is there.
+    write_json(folder / STRESS, found.to_json())
+
+
+def _balanced(patches: PatchSet, seed: int) -> PatchSet:
+    rng, labels = np.random.default_rng(seed), patches.labels
+    rows = [np.flatnonzero(labels == label) for label in (0, 1)]
+    drawn = [rng.permutation(each)[: QUICK_PATCHES // 2] for each in rows]
+    return patches.select(np.sort(np.concatenate(drawn)))
+
+
+def _folder(run: Path, name: str, fingerprint: str) -> Path:
+    """Return where a stress test goes: a name of its own when one of other patches has taken this one."""
+    folder = run / "evaluations" / name
+    if not (folder / STRESS).is_file():
+        return folder
+    try:
+        there: Any = read_json(folder / STRESS)["made_by"]["fingerprint"]
+    except (DataError, KeyError, TypeError):
+        there = None  # Damaged: nobody can say whose it is, so it stays.
+    return folder if there == fingerprint else folder.with_name(f"{name}-{fingerprint[:8]}")
