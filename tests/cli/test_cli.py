@@ -255,6 +255,37 @@ def test_evaluate_speaks_json(tmp_path, tiny_run):
     assert json.loads(succeeded(done)) == json.loads((tmp_path / "it" / "metrics.json").read_text())
 
 
+def test_compare_sets_a_run_beside_another_softwares_csv(tmp_path, tiny_run, images):
+    ids = [path.stem for path in sorted((images / "train").iterdir())]
+    pd.DataFrame({"id": ids, "probability": np.linspace(0, 1, len(ids))}).to_csv(tmp_path / "theirs.csv", index=False)
+    said = ["compare", images, "--split", "train", "--model", f"ours={tiny_run.path}"]
+    said += ["--model", tmp_path / "theirs.csv", "--out", tmp_path / "out"]
+    done = sentinode(*said)
+    output = succeeded(done)
+    assert re.search(r"ours +166,977 +0\.037", output)
+    assert re.search(r"ours − theirs +-?0\.\d{3}", output)
+    assert "take patches for independent, since slides are not known" in output
+    assert "theirs.csv: its rows were matched by file name without its ending" in done.stderr
+    assert all(path.is_file() for path in files_named(output))
+    found = json.loads(succeeded(sentinode(*said, "--json")))
+    assert found == json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert [model["name"] for model in found["models"]] == ["ours", "theirs"]
+    (tmp_path / "theirs.csv").write_text("id,probability\nx,0.5\n")
+    done = sentinode(*said)
+    assert done.returncode == 1
+    assert f"theirs.csv: no row, or no single one, for {len(ids)} of the {len(ids)} patches" in done.stderr
+
+
+def test_stress_shows_every_level_and_speaks_json(tmp_path, tiny_run, images):
+    said = ["stress", images, "--split", "train", "--model", tiny_run.path, "--out", tmp_path / "out", "--quick"]
+    output = succeeded(sentinode(*said))
+    assert len(re.findall(r"\d%$", output, re.MULTILINE)) == 13
+    assert re.search(r"shifted AUC 0\.\d{3}", output) and "worst: " in output
+    assert all(path.is_file() for path in files_named(output))
+    found = json.loads(succeeded(sentinode(*said, "--json")))
+    assert found == json.loads((tmp_path / "out" / "stress.json").read_text())
+
+
 def test_a_submission_is_the_same_from_images_and_from_hdf5(tmp_path, tiny_run, images):
     tables = []
     for source, name in ((images, "images"), (next(images.parent.glob("*_x.h5")), "hdf5")):

@@ -109,7 +109,7 @@ def stress(
     if trained_on:
         log.warning("%s: %s of these patches were trained on; figures on them flatter", where, f"{trained_on:,}")
     settings = settings_of(quick)
-    about = {"split": name, "fingerprint": chosen.fingerprint, "quick": quick, "seed": seed}
+    about = {"split": name, "fingerprint": chosen.fingerprint, "patches": len(chosen), "quick": quick, "seed": seed}
     predictions = predict(run, shifted(chosen, settings), about)
     blocks = predictions.table[["logit", "probability", "warning"]]
     place = f"stress-{name}-quick" if quick else f"stress-{name}"

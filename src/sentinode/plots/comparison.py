@@ -98,7 +98,7 @@ def _draw_differences(axes: Axes, differences: Mapping[tuple[str, str], tuple[In
         said = "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
         names.append(f"{shortened(first, 16)} − {shortened(second, 16)}\n{said}")
     _name_rows(axes, names)
-    axes.set_title("its differences, 95 %; p corrected by Holm", fontsize=10.5)
+    axes.set_title("differences of the areas, 95 %; p corrected by Holm", fontsize=10.5)
 
 
 def _draw_interval(axes: Axes, row: int, interval: Interval, colour: str, marker: str) -> None:
