@@ -18,12 +18,13 @@ HEAD = """# Commands
 
 Made by `scripts/make_commands_page.py` from the command line's own parser.
 
-DATA is a folder, a zip, a PCam `_x.h5` file, or `pcam-mini`. A trained model is a run directory, after `--model`
-where there are patches too. What writes files ends by naming those to look at; with `--json` it prints values for
-machines.
+DATA is a folder, a zip, a file or `pcam-mini`: see [your data](data.md). A trained model is a run directory, after
+`--model` where there are patches too. What writes files ends by naming those to look at; with `--json` it prints values
+for machines.
 
 The exit status is 0 when done; 1 when refused, with one line on the error stream that says why and how to go on; 2 for
-a call that does not parse; 130 after Ctrl-C and 143 after SIGTERM.
+a call that does not parse; 3 when done without some patches, as `--skip-bad` allows; 130 after Ctrl-C and 143 after
+SIGTERM.
 """
 
 

@@ -4,6 +4,7 @@ A form turns patches into files (name to bytes) and into the rows that a reader 
 be broken, renamed or added to before they are laid in a folder or a zip.
 """
 
+import gzip
 import hashlib
 import io
 import zipfile
@@ -36,6 +37,18 @@ class Row(NamedTuple):
     label: int | None
     split: str | None
     sha1: str
+
+
+class Drawn(NamedTuple):
+    """Patches that a test made itself, as a reader."""
+
+    pixels: np.ndarray
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        return self.pixels[rows]
+
+    def stamps(self, rows: np.ndarray) -> list[str]:
+        return [sha1(self.pixels[row]) for row in rows]
 
 
 def sha1(pixels: np.ndarray) -> str:
@@ -149,6 +162,67 @@ def pcam_hdf5(patches: PatchSet) -> tuple[Files, list[Row]]:
     return files, rows
 
 
+def pcam_hdf5_gz(patches: PatchSet) -> tuple[Files, list[Row]]:
+    """Write PCam's files as they are downloaded: all but the meta csv gzipped."""
+    files, rows = pcam_hdf5(patches)
+    return {
+        f"{n}.gz" if n.endswith(".h5") else n: gzip.compress(c) if n.endswith(".h5") else c for n, c in files.items()
+    }, rows
+
+
+def npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def npy_files(patches: PatchSet) -> tuple[Files, list[Row]]:
+    """Write ``x_train.npy`` and ``y_train.npy`` for each split."""
+    files, rows = {}, []
+    for split in patches.split_names:
+        part = patches.split(split)
+        files[f"x_{split}.npy"], files[f"y_{split}.npy"] = npy(part.read()), npy(part.labels)
+        hashes = [sha1(patch) for patch in part.read()]
+        rows += [Row(f"{split}/{n}", label, split, hashes[n]) for n, label in enumerate(part.labels.tolist())]
+    return files, rows
+
+
+def npz(patches: PatchSet, save: Callable[..., None] = np.savez_compressed) -> tuple[Files, list[Row]]:
+    """Write all splits into one ``.npz``."""
+    files, rows = npy_files(patches)
+    buffer = io.BytesIO()
+    save(buffer, **{name.removesuffix(".npy"): np.load(io.BytesIO(content)) for name, content in files.items()})
+    return {"patches.npz": buffer.getvalue()}, rows
+
+
+def wilds(patches: PatchSet) -> tuple[Files, list[Row]]:
+    """Write Camelyon17-WILDS: the centre says the split but for that between train and id_val."""
+    files, rows, lines = {}, [], [",patient,node,x_coord,y_coord,tumor,slide,center,split"]
+    for number, pixels, label, split in known(patches):
+        centre = {"train": 0, "valid": 1, "test": 2}[split]
+        patient, node = f"{20 * centre + number % 3:03}", number % 5
+        slide, x, y = f"patient_{patient}_node_{node}", 3000 + number, 7000 - number
+        name = f"patches/{slide}/patch_{slide}_x_{x}_y_{y}.png"
+        alpha = np.full((96, 96, 1), 255 - number % 2, np.uint8)
+        files[name] = encode(np.concatenate([pixels, alpha], axis=2))
+        held = int(split == "train" and number % 4 == 0)
+        rows.append(Row(name, label, "id_val" if held else split, sha1(pixels)))
+        lines.append(f"{number},{patient},{node},{x},{y},{label},{10 * centre + number % 3},{centre},{held}")
+    files["metadata.csv"] = ("\n".join(lines) + "\n").encode()
+    return files, rows
+
+
+def table(patches: PatchSet) -> tuple[Files, list[Row]]:
+    """Write images in no order, and a csv that names them."""
+    files, rows, lines = {}, [], ["path;label;split;slide;x"]
+    for number, pixels, label, split in known(patches):
+        name = f"{'ab'[number % 2]}/Größe {number}.png"
+        files[name] = encode(pixels)
+        rows.append(Row(name, label, split, sha1(pixels)))
+        lines.append(f"{name};{label};{split};slide {number % 4};{number}")
+    return files | {"patches.csv": ("\n".join(lines) + "\n").encode()}, rows
+
+
 def images(patches: PatchSet, ending: str = "png") -> tuple[Files, list[Row]]:
     files, rows = {}, []
     for number, pixels, _, _ in known(patches):
@@ -163,11 +237,19 @@ FORMS: dict[str, Callable[[PatchSet], tuple[Files, list[Row]]]] = {
     "course": course,
     "kaggle": kaggle,
     "pcam_hdf5": pcam_hdf5,
+    "pcam_hdf5_gz": pcam_hdf5_gz,
+    "npy": npy_files,
+    "npz": npz,
+    "wilds": wilds,
     "images": images,
 }
 RECOGNISED_AS = {
     "kaggle": "Kaggle's histopathologic-cancer-detection",
     "pcam_hdf5": "PCam HDF5",
+    "pcam_hdf5_gz": "PCam HDF5, still gzipped",
+    "npy": "NumPy arrays",
+    "npz": "NumPy arrays",
+    "wilds": "Camelyon17-WILDS",
     "images": "images without labels",
 }
 
@@ -180,11 +262,17 @@ def write_folder(files: Files, folder: Path) -> Path:
     return folder
 
 
-def write_zip(files: Files, path: Path, method: int = zipfile.ZIP_STORED) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w", method) as packed:
+def zip_bytes(files: Files, method: int = zipfile.ZIP_STORED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as packed:
         for name, content in files.items():
             packed.writestr(name, content)
+    return buffer.getvalue()
+
+
+def write_zip(files: Files, path: Path, method: int = zipfile.ZIP_STORED) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(zip_bytes(files, method))
     return path
 
 

@@ -111,7 +111,8 @@ def remove_leftovers(folder: Path) -> None:
 def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text with LF line ends, whole or not at all."""
     with whole_file(path) as beside:
-        beside.write_bytes(text.encode("utf-8"))
+        # A path may be no text; in json what stands in its place is read back as it was.
+        beside.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: str | Path, content: Any) -> None:

@@ -21,7 +21,7 @@ from sentinode.models.build import MODELS
 from sentinode.version import __version__
 
 EVERY_COMMAND = ["", "demo", "train", "tune", "watch", "evaluate", "compare", "stress", "predict", "embed", "export"]
-EVERY_COMMAND += ["models", "data", "data info", "data cache", "doctor"]
+EVERY_COMMAND += ["models", "data", "data info", "data split", "data join", "data fetch", "data cache", "doctor"]
 
 
 def sentinode(*arguments, **environment) -> subprocess.CompletedProcess:
@@ -125,6 +125,11 @@ def test_what_needs_no_network_does_not_import_one():
     [
         ("data info nowhere.zip", ["nowhere.zip", "no such file"]),
         ("data info pcam-mini --sheet sheet.jpg", ["--sheet sheet.jpg", ".png"]),
+        ("data info pcam-mini --page page.htm", ["--page page.htm", ".html"]),
+        ("data split pcam-mini --out splits", ["--out splits", ".csv"]),
+        ("data split pcam-mini --out splits.csv --valid 0.9", ["add up to 1"]),
+        ("data join pcam-mini --with pcam-mini --out joined.csv", ["pcam-mini", "knows no slide"]),
+        ("data fetch pcam --out pcam --mirror pcam", ["pcam: not an address", "http://"]),
         ("train nowhere --model cnn --out run", ["nowhere", "no such file"]),
         ("train pcam-mini --model cnn --out run --epochs 0", ["epochs must be at least 1; got 0"]),
         ("train pcam-mini --model cnn --out run --class-weight heavy", ["class_weight", "heavy"]),

@@ -1,6 +1,8 @@
 """One battery over every form and container: what is read is what was written."""
 
+import os
 import random
+import re
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -65,7 +67,8 @@ def test_counts_are_those_of_the_labels_written(written):
 
 
 def test_a_split_holds_its_patches_and_no_others(written):
-    names = [name for name in ("train", "valid", "test") if name in {row.split for row in written.rows}]
+    usual = ("train", "valid", "test", "id_val")
+    names = [name for name in usual if name in {row.split for row in written.rows}]
     assert open_patches(written.path).split_names == names
     for name in names:
         wanted = [row for row in written.rows if row.split == name]
@@ -243,3 +246,123 @@ def test_lists_globs_and_single_images_have_no_labels_and_keep_their_order(few, 
     ]:
         assert [row.sha1 for row in forms.rows_of(opened)] == expected
         assert opened.table["label"].isna().all(), opened.describe()
+
+
+def test_what_wilds_says_of_a_patch_is_kept(few, tmp_path):
+    files, _ = forms.wilds(few)
+    table = open_patches(forms.write(files, tmp_path)).table
+    last = table.iloc[-1]
+    assert (last["slide"], last["patient"], last["centre"]) == ("patient_022_node_1", "022", "1")
+    assert (last["x"], last["y"]) == ((3041 - 32) * 4, (6959 - 32) * 4)
+    unpadded = files | {"metadata.csv": files["metadata.csv"].replace(b",022,", b",22,")}
+    assert open_patches(forms.write(unpadded, tmp_path)).table.equals(table), "a spreadsheet dropped the zeros"
+
+
+def test_the_part_of_wilds_without_labels_has_none(few, tmp_path):
+    files, _ = forms.wilds(few)
+    lines = [line.rsplit(",", 4) for line in files["metadata.csv"].decode().splitlines()]
+    files["metadata.csv"] = "\n".join(
+        ",".join([a, t if t == "tumor" else "-1", *rest]) for a, t, *rest in lines
+    ).encode()
+    assert open_patches(forms.write(files, tmp_path)).table["label"].isna().all()
+
+
+@pytest.fixture
+def table(few, tmp_path) -> Path:
+    return forms.write(forms.table(few)[0], tmp_path / "somewhere") / "patches.csv"
+
+
+def test_a_table_is_a_source_by_itself_or_says_what_is_in_another(few, table, tmp_path):
+    files, rows = forms.table(few)
+    packed = forms.write_zip(
+        {name: content for name, content in files.items() if name[-3:] == "png"}, tmp_path / "a.zip"
+    )
+    for opened in (open_patches(table), open_patches(table.parent, table=table), open_patches(packed, table=table)):
+        assert forms.rows_of(opened) == rows
+        assert opened.table["slide"].tolist() == [f"slide {number % 4}" for number in range(len(rows))]
+        assert opened.table["x"].tolist() == list(range(len(rows)))
+    absolute = table.with_name("absolute.csv")
+    absolute.write_text(table.read_text().replace("a/", f"{table.parent}/a/").replace("b/", f"{table.parent}/b/"))
+    assert [row[1:] for row in forms.rows_of(open_patches(absolute))] == [row[1:] for row in rows]
+    assert "--table" in open_patches(table.parent).notes[0], "nobody should miss that the csv is not read"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        (";1;", ";2;", "label '2'"),
+        ("a/Größe 2.", "a/Größe 4.", "came before"),
+        ("Größe 4.", "Größe 400.", "there is no 'a/Größe 400.png'"),
+        (";7\n", ";left\n", "x is 'left'"),
+        ("path;", "file;", "no column path"),
+    ],
+)
+def test_a_wrong_row_of_a_table_is_refused_or_skipped(table, old, new, named):
+    text = table.read_text()
+    table.write_text(text.replace(old, new, 1))
+    forms.refused(lambda: open_patches(table), str(table), named)
+    if "column" not in named:
+        skipping = open_patches(table, skip_bad=True)
+        (skipped,) = skipping.skipped
+        assert re.search(r"patches.csv row \d+: ", skipped.reason)
+        assert len(skipping) == len(text.splitlines()) - 2
+
+
+def test_arrays_are_found_by_every_usual_name_and_a_single_one_by_any(few, tmp_path):
+    train, test = few.split("train"), few.split("test")
+    pixels, labels = forms.npy(train.read()), forms.npy(train.labels.reshape(-1, 1).astype(np.float32))
+    wanted = [forms.sha1(patch) for patch in train.read()]
+    for number, (x, y, split) in enumerate(
+        [("x", "y", None), ("train_images", "train_labels", "train"), ("mine_X_val", "mine_y_val", "valid"),
+         ("training/images", "training/labels", "train"), ("camelyon_test_x", "camelyon_test_y", "test")]
+    ):  # fmt: skip
+        opened = open_patches(forms.write({f"{x}.npy": pixels, f"{y}.npy": labels}, tmp_path / str(number)))
+        assert [row.sha1 for row in forms.rows_of(opened)] == wanted
+        assert opened.labels.tolist() == train.labels.tolist()
+        assert opened.split_names == ([split] if split else [])
+    (tmp_path / "whatever.npy").write_bytes(pixels)
+    assert open_patches(tmp_path / "whatever.npy").table["label"].isna().all()
+    two = tmp_path / "two"
+    two.mkdir()
+    np.savez(two / "train.npz", x=train.read(), y=train.labels)
+    np.savez_compressed(two / "test.npz", x=test.read(), y=test.labels)
+    assert open_patches(two, split="test").labels.tolist() == test.labels.tolist()
+    assert [row.sha1 for row in forms.rows_of(open_patches(two, split="train"))] == wanted
+    np.savez(tmp_path / "names.npz", train.read(), train.labels)
+    forms.refused(lambda: open_patches(tmp_path / "names.npz"), "names.npz", "arr_0, arr_1", "x (pixels)")
+
+
+@pytest.mark.parametrize(
+    ("array", "named"),
+    [
+        (np.zeros((5, 96, 96, 3), np.float32), "float32 (5, 96, 96, 3)"),
+        (np.zeros((5, 3, 96, 96), np.uint8), "(5, 3, 96, 96)"),
+        (np.asfortranarray(np.zeros((5, 96, 96, 3), np.uint8)), "by columns"),
+        (np.array([{}]), "object"),
+    ],
+)
+def test_a_wrong_array_is_refused(array, named, tmp_path):
+    np.save(tmp_path / "x.npy", array, allow_pickle=True)
+    forms.refused(lambda: open_patches(tmp_path / "x.npy"), "x.npy", named)
+
+
+def test_a_file_that_is_there_gzipped_and_plain_is_read_once(few, tmp_path):
+    plain, rows = forms.pcam_hdf5(few)
+    folder = forms.write(plain | forms.pcam_hdf5_gz(few)[0], tmp_path)
+    assert forms.rows_of(open_patches(folder)) == rows
+    (folder / f"{forms.PCAM}test_y.h5").unlink()
+    alone = open_patches(folder / f"{forms.PCAM}test_x.h5.gz")
+    assert forms.rows_of(alone) == [row for row in rows if row.split == "test"]
+
+
+def test_gzipped_pixels_that_are_cached_are_not_unpacked_again(few, tmp_path):
+    files, _ = forms.pcam_hdf5_gz(few)
+    folder = forms.write(files, tmp_path / "source")
+    first = open_patches(folder).cached(tmp_path / "cache")
+    for path in folder.glob("*_x.h5.gz"):
+        state, content = path.stat(), bytearray(path.read_bytes())
+        content[-9] ^= 1  # In the last pixels: nobody who unpacks the whole would miss it.
+        path.write_bytes(content)
+        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert np.array_equal(open_patches(folder).cached(tmp_path / "cache").read(), first.read())
+    forms.refused(lambda: open_patches(folder).read(), "_x.h5.gz", "fetch it again")

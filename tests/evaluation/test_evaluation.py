@@ -12,10 +12,13 @@ from PIL import Image
 from sklearn import metrics
 
 from sentinode import TrainConfig, build_model, evaluate, load_run, open_patches, train
-from sentinode.errors import DataError
+from sentinode.errors import ConfigError, DataError
 from sentinode.evaluation.evaluate import choose_split
+from sentinode.samples import DEFAULT_RUN
 
-WRITTEN = {"metrics.json", "roc.png", "roc.csv", "confusion.png", "predictions.csv", "predictions.csv.json"}
+PICTURES = {"roc.png", "curves.png", "confusion.png"}
+TABLES = {"roc.csv", "precision_recall.csv", "risk_coverage.csv", "predictions.csv"}
+WRITTEN = {"metrics.json", "predictions.csv.json", *PICTURES, *TABLES}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,7 @@ def in_splits(patches, names) -> object:
 
 def test_everything_is_written(evaluation, folder):
     assert {path.name for path in folder.iterdir()} == WRITTEN
-    for name in ("roc.png", "confusion.png"):
+    for name in PICTURES:
         with Image.open(folder / name) as picture:
             assert picture.format == "PNG"
 
@@ -59,15 +62,19 @@ def test_the_numbers_follow_from_the_predictions(evaluation, folder, tiny_run):
         called = table.probability >= threshold
         counts = metrics.confusion_matrix(table.label, called).ravel().tolist()
         assert point["threshold"] == threshold
-        assert [
-            point[key] for key in ("true_negatives", "false_positives", "false_negatives", "true_positives")
-        ] == counts
-        assert point["accuracy"] == pytest.approx(metrics.accuracy_score(table.label, called))
-        assert point["sensitivity"] == pytest.approx(metrics.recall_score(table.label, called))
-        assert point["specificity"] == pytest.approx(metrics.recall_score(table.label, called, pos_label=0))
+        cells = ("true_negatives", "false_positives", "false_negatives", "true_positives")
+        assert [point["counts"][cell] for cell in cells] == counts
+        expected = {
+            "accuracy": metrics.accuracy_score(table.label, called),
+            "sensitivity": metrics.recall_score(table.label, called),
+            "specificity": metrics.recall_score(table.label, called, pos_label=0),
+        }
         if called.any():
-            assert point["precision"] == pytest.approx(metrics.precision_score(table.label, called))
-            assert point["f1"] == pytest.approx(metrics.f1_score(table.label, called))
+            expected["ppv"] = metrics.precision_score(table.label, called)
+            expected["f1"] = metrics.f1_score(table.label, called)
+        for key, value in expected.items():
+            assert point[key]["estimate"] == pytest.approx(value)
+            assert point[key]["low"] <= value <= point[key]["high"]
 
 
 def test_the_curve_follows_from_the_predictions(evaluation, folder):
@@ -83,9 +90,9 @@ def test_the_curve_follows_from_the_predictions(evaluation, folder):
 
 def test_what_is_returned_is_what_is_written(evaluation, folder):
     assert evaluation.to_json() == json.loads((folder / "metrics.json").read_text())
-    assert f"AUC {evaluation.auc:.4f}" in str(evaluation)
+    assert f"{evaluation.auc:.4f} (" in str(evaluation)
     assert evaluation.made_by["split"] == "test"
-    assert evaluation.table().loc["0.5", "accuracy"] == evaluation.points["0.5"].accuracy
+    assert evaluation.table().loc["0.5", "accuracy_low"] == evaluation.points["0.5"].accuracy.low
 
 
 def test_it_is_written_into_the_run_when_no_folder_is_named(held_out_run):
@@ -183,3 +190,71 @@ def test_the_held_out_part_is_found_again_under_other_names(tmp_path, mini):
     name, chosen = choose_split(run, renamed, None)
     assert name == "valid"
     assert set(chosen.table["sha1"]) == run.held_out()
+
+
+def with_slides(patches, slides):
+    """Give patches slides, in turn."""
+    names = [f"slide_{number % slides}" for number in range(len(patches))]
+    return replace(patches, table=patches.table.assign(slide=pd.Series(names, dtype="str")))
+
+
+def test_without_slides_the_reader_is_told_what_intervals_take_for_granted(evaluation):
+    assert evaluation.clusters is None
+    assert "take patches as independent" in str(evaluation)
+    assert evaluation.to_json()["ranking"]["auc"]["patches_independent"]
+
+
+def test_intervals_are_over_slides_where_they_are_known(tiny_run, mini, tmp_path):
+    found = evaluate(tiny_run, with_slides(mini.split("test"), 8), out=tmp_path)
+    assert found.clusters == "slide"
+    assert found.ranking["auc"].clusters == found.points["0.5"].accuracy.clusters == 8
+    assert "95 % intervals over 8 slides" in str(found)
+    assert {path.name for path in tmp_path.iterdir()} == WRITTEN | {"by-slide.csv", "by-slide.png"}
+    table = pd.read_csv(tmp_path / "by-slide.csv")
+    assert len(table) == 8 and list(table["auc"]) == sorted(table["auc"])
+
+
+def test_any_column_makes_groups_and_a_patch_without_one_is_in_its_own(tiny_run, mini, tmp_path):
+    patches = mini.split("test")
+    colour = pd.Series(["red", "blue", None] * 200)[: len(patches)]
+    found = evaluate(tiny_run, replace(patches, table=patches.table.assign(colour=colour)), out=tmp_path, by=["colour"])
+    assert {group.name for group in found.subgroups["colour"]} == {"red", "blue", "not known"}
+    assert sum(group.normal + group.tumour for group in found.subgroups["colour"]) == len(patches)
+    with pytest.raises(ConfigError, match="no column 'flavour' is known of these patches; there are: label, split"):
+        evaluate(tiny_run, patches, out=tmp_path, by=["flavour"])
+
+
+def test_operating_points_are_chosen_on_the_validation_patches_of_the_run(tiny_run, mini, tmp_path):
+    rules = ["sensitivity>=0.9", "cost=5:1", 0.25]
+    found = evaluate(tiny_run, mini, out=tmp_path, points=rules)
+    assert list(found.points) == ["0.5", "validation", *map(str, rules)]
+    validation = pd.read_csv(tiny_run.path / "valid_predictions.csv")
+    chosen = found.points["sensitivity>=0.9"].point.threshold
+    assert (validation.probability[validation.label == 1] >= chosen).mean() >= 0.9
+    assert found.points["0.25"].point.threshold == 0.25
+
+
+def test_a_rule_without_validation_predictions_is_refused_before_predicting(mini, tmp_path):
+    with pytest.raises(ConfigError, match="keeps no predictions of them; give a number"):
+        evaluate(load_run(DEFAULT_RUN), mini, out=tmp_path, points=["youden"])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("prevalence", [0, 1, -0.1, float("nan")])
+def test_a_prevalence_that_is_none_is_refused(tiny_run, mini, tmp_path, prevalence):
+    with pytest.raises(ConfigError, match="a prevalence is a share of tumour above 0 and below 1"):
+        evaluate(tiny_run, mini, out=tmp_path, prevalences=[prevalence])
+
+
+def test_predictive_values_fall_with_the_prevalence(tiny_run, mini, tmp_path):
+    found = evaluate(tiny_run, mini, out=tmp_path, points=["youden"], prevalences=[0.01, 0.1])
+    rare, common = found.points["youden"].at_prevalence
+    assert (rare.prevalence, common.prevalence) == (0.01, 0.1)
+    assert rare.ppv.estimate < common.ppv.estimate and rare.npv.estimate > common.npv.estimate
+
+
+def test_prediction_sets_are_those_of_the_run(tiny_run, mini, tmp_path):
+    found = evaluate(tiny_run, mini, out=tmp_path)
+    assert found.conformal.asked == 0.95
+    assert tiny_run.summary["conformal"]["miscoverage"] == 0.05
+    assert f"prediction sets meant to hold 95% of labels hold {found.conformal.coverage.estimate:.3f}" in str(found)

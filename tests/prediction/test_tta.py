@@ -64,6 +64,7 @@ def test_an_evaluation_with_it_does_not_overwrite_the_one_without(tiny_run, mini
     patches = mini.select(range(0, len(mini), 20))
     plain, augmented = evaluate(run, patches), evaluate(run, patches, tta="d4")
     assert (plain.folder.name, augmented.folder.name) == ("test", "test-tta-d4")
-    assert plain.points["validation"].threshold == augmented.points["validation"].threshold == run.threshold
+    assert plain.points["validation"].point.threshold == run.threshold
+    assert augmented.points["validation"].point.threshold == run.threshold
     made = json.loads((augmented.folder / "metrics.json").read_text())["made_by"]
     assert made["tta"] == {"asked": "d4", "used": "d4"}

@@ -89,7 +89,7 @@ def test_an_evaluation_of_several_runs_needs_a_folder(both, mini, tmp_path):
     with pytest.raises(ConfigError, match="an ensemble has no folder of its own"):
         evaluate(both, patches)
     found = evaluate(both, patches, out=tmp_path / "both")
-    assert found.points["validation"].threshold == both.threshold
+    assert found.points["validation"].point.threshold == both.threshold
     assert (
         json.loads((tmp_path / "both" / "metrics.json").read_text())["made_by"]["ensemble"][1]["calibration"]["offset"]
         == 0.25

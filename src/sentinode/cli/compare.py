@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentinode.cli.shared import add_data, add_json, look_at, open_and_tell, print_json, print_table, start_keras
+from sentinode.cli.shared import add_data, add_json, look_at, open_data, print_json, print_table, start_keras
 from sentinode.samples import RUNS
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
     from sentinode.evaluation.scores import open_entries
 
     needs_keras = any(entry.runs for entry in open_entries(arguments.model))
-    patches = open_and_tell(arguments.data, arguments.fit, quiet=arguments.json)
+    patches = open_data(arguments, quiet=arguments.json)
     if needs_keras:
         start_keras()
     from sentinode.evaluation.compare import compare

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from sentinode.cli.evaluate import show_evaluation
-from sentinode.cli.shared import add_cache, look_at, open_and_tell, start_keras
+from sentinode.cli.shared import add_cache, look_at, start_keras
 from sentinode.cli.train import show_run
 from sentinode.samples import DEFAULT_RUN
 
@@ -26,7 +26,10 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the whole way once."""
-    patches = open_and_tell("pcam-mini", fit="refuse")
+    from sentinode.data.open import open_patches
+
+    patches = open_patches("pcam-mini")
+    print(patches.describe())
     start_keras()
     from sentinode.evaluation.evaluate import evaluate
     from sentinode.models.build import build_model

@@ -10,10 +10,11 @@ from sentinode.cli.shared import (
     add_runs,
     add_tta,
     look_at,
-    open_and_tell,
+    open_data,
     print_json,
     print_table,
     start_keras,
+    tell_skipped,
 )
 from sentinode.samples import DEFAULT_RUN
 
@@ -58,9 +59,9 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int:
     """Evaluate, and show the numbers."""
-    patches = open_and_tell(arguments.data, arguments.fit, quiet=arguments.json)
+    patches = open_data(arguments, quiet=arguments.json)
     start_keras()
     from sentinode.evaluation.evaluate import PREVALENCE, evaluate
     from sentinode.training.ensemble import load_runs
@@ -79,9 +80,10 @@ def run(arguments: argparse.Namespace) -> None:
         tta=arguments.tta,
         precision=arguments.precision,
     )
+    skipped = evaluation.made_by.get("skipped", ())
     if arguments.json:
         print_json(evaluation.to_json())
-        return
+        return tell_skipped(skipped, quiet=True)
     show_evaluation(evaluation)
     if len(models) > 1:
         print("the threshold is the mean of the runs' thresholds on the logit scale")
@@ -97,6 +99,7 @@ def run(arguments: argparse.Namespace) -> None:
         },
         f"sentinode predict IMAGES {' '.join(f'--model {run}' for run in models)} --out predictions.csv",
     )
+    return tell_skipped(skipped)
 
 
 def show_evaluation(evaluation: Any) -> None:

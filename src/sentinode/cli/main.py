@@ -1,6 +1,7 @@
 """``sentinode``: parse, run one command, and turn every refusal into one line."""
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -61,9 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 done; 1 refused, with one line on the error stream; 2 a call that does not parse; 130 interrupted.
+        0 done; 1 refused, with one line on the error stream; 2 a call that does not parse; 3 done without some patches,
+        which `--skip-bad` allowed to leave out; 130 interrupted.
     """
     parsed = build_parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):  # A name that the terminal cannot show is no reason to end.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("sentinode").setLevel(logging.INFO)
     try:

@@ -9,10 +9,12 @@ from sentinode.cli.shared import (
     add_json,
     add_precision,
     add_runs,
+    add_skip_bad,
     add_tta,
     look_at,
     print_json,
     start_keras,
+    tell_skipped,
 )
 from sentinode.errors import ConfigError
 from sentinode.prediction.engines import ENGINES
@@ -24,7 +26,12 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "predict", help="predict patches: images, folders, globs, HDF5, zip", description=__doc__
     )
-    parser.add_argument("source", nargs="+", metavar="SOURCE", help="an image, a folder, a glob, a PCam _x.h5 or a zip")
+    parser.add_argument(
+        "source",
+        nargs="+",
+        metavar="SOURCE",
+        help="an image, a folder, a glob, a zip, a PCam _x.h5, .npy, .npz, or a csv that names images",
+    )
     add_runs(parser)
     parser.add_argument(
         "--out", required=True, metavar="CSV", help="the table to write: id, probability, logit, call, warning"
@@ -44,11 +51,12 @@ def add_parser(commands: Any) -> None:
         help="what computes; all but keras export the run once, into the cache, and start faster (default: keras)",
     )
     add_fit(parser)
+    add_skip_bad(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int:
     """Predict, and say where the table is."""
     from sentinode.data.open import open_sources
     from sentinode.prediction.kaggle import kaggle_ids, submitted
@@ -56,7 +64,7 @@ def run(arguments: argparse.Namespace) -> None:
     out = Path(arguments.out)
     if out.is_dir():
         raise ConfigError(f"--out {out}: a folder; name the csv file to write")
-    patches = open_sources(arguments.source, fit=arguments.fit)
+    patches = open_sources(arguments.source, fit=arguments.fit, skip_bad=arguments.skip_bad)
     if arguments.split is not None:
         patches = patches.split(arguments.split)
     elif arguments.kaggle:
@@ -75,17 +83,19 @@ def run(arguments: argparse.Namespace) -> None:
         start_keras()
     if not arguments.json:
         print(f"model: {loaded.describe()}")
+    patches = patches.readable()
     predictions = predict(loaded, patches, tta=arguments.tta, engine=arguments.engine, precision=arguments.precision)
     if arguments.kaggle:
         predictions.write_kaggle(out, kaggle_ids(patches))
     else:
         predictions.write(out)
+    skipped = predictions.made_by.get("skipped", ())
     called = int(predictions.table["call"].sum())
     unlike = predictions.table["warning"].replace("", None).value_counts()
     if arguments.json:
         counts = {"patches": len(predictions), "called_tumour": called, "warnings": unlike.to_dict()}
         print_json({"out": str(out), **counts, **predictions.made_by})
-        return
+        return tell_skipped(skipped, quiet=True)
     print(f"{called:,} of {len(predictions):,} patches are called tumour at its threshold, {loaded.threshold:.3f}")
     if len(unlike):
         kinds = ", ".join(f"{kind} {count:,}" for kind, count in unlike.items())
@@ -94,3 +104,4 @@ def run(arguments: argparse.Namespace) -> None:
             f"of its validation patches {loaded.false_alarms:.1%} do"
         )
     look_at({out: "one row a patch", made_by_path(out): "what made it"})
+    return tell_skipped(skipped)

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +18,28 @@ from sentinode.samples import DEFAULT_RUN, RUNS
 if TYPE_CHECKING:
     from sentinode.data.patchset import PatchSet
 
-DATA_HELP = "folder, zip, PCam _x.h5, or pcam-mini, the sample that ships with the package"
+DATA_HELP = "folder, zip, PCam _x.h5, .npy, .npz, a csv that names images, or pcam-mini, the sample that ships with it"
+SHOWN_SKIPPED = 20
+# What scripts can tell by: it is done, but not with everything.
+SOME_SKIPPED = 3
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Add DATA and where it is cached."""
     parser.add_argument("data", metavar="DATA", help=DATA_HELP)
+    add_table(parser)
     add_cache(parser)
     add_fit(parser)
+    add_skip_bad(parser)
+
+
+def add_table(parser: argparse.ArgumentParser) -> None:
+    """Add what is known of the patches."""
+    parser.add_argument(
+        "--table",
+        metavar="CSV",
+        help="what is known of the images in DATA: path (inside DATA), label, split, slide, patient, centre, x, y",
+    )
 
 
 def add_cache(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +58,16 @@ def add_fit(parser: argparse.ArgumentParser) -> None:
         choices=("refuse", "crop", "resample"),
         default="refuse",
         help="images that are not 96 × 96 px: refuse them, crop their centre, or resample them (default: refuse)",
+    )
+
+
+def add_skip_bad(parser: argparse.ArgumentParser) -> None:
+    """Add what to do with what cannot be used."""
+    parser.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="go on without files and rows that cannot be used, list them at the end, and exit with "
+        f"{SOME_SKIPPED} if there were any (default: refuse the first)",
     )
 
 
@@ -86,14 +110,23 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print json on the output stream")
 
 
-def open_and_tell(path: str, fit: str, quiet: bool = False) -> "PatchSet":
-    """Open patches; say what was recognised."""
+def open_data(arguments: argparse.Namespace, quiet: bool = False) -> "PatchSet":
+    """Open DATA as the options of `add_data` say; say what was recognised."""
     from sentinode.data.open import open_patches
 
-    patches = open_patches(path, fit=fit)
+    patches = open_patches(arguments.data, fit=arguments.fit, table=arguments.table, skip_bad=arguments.skip_bad)
     if not quiet:
         print(patches.describe())
     return patches
+
+
+def tell_skipped(skipped: Sequence[Mapping[str, str]], quiet: bool = False) -> int:
+    """List the patches that were left out; return the exit status that follows."""
+    if skipped and not quiet:
+        more = len(skipped) - SHOWN_SKIPPED
+        print(f"\nleft out: {len(skipped):,}" + (f", of which {SHOWN_SKIPPED} are shown" if more > 0 else ""))
+        print_table([(each["id"], each["reason"]) for each in skipped[:SHOWN_SKIPPED]], ("id", "reason"), (0, 1))
+    return SOME_SKIPPED if skipped else 0
 
 
 def start_keras() -> None:
@@ -141,6 +174,11 @@ def print_table(
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         print("  " + "  ".join(cells).rstrip())
+
+
+def red(text: str) -> str:
+    """Return a text that a terminal shows in red; elsewhere, and where NO_COLOR is set, as it is."""
+    return f"\033[31m{text}\033[0m" if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else text
 
 
 def look_at(files: dict[Path, str], *then: str) -> None:

@@ -8,7 +8,7 @@ from sentinode.cli.shared import (
     add_json,
     add_runs,
     look_at,
-    open_and_tell,
+    open_data,
     print_json,
     print_table,
     start_keras,
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     models = arguments.model or [DEFAULT_RUN]
     loaded = load_runs(models)
-    patches = open_and_tell(arguments.data, arguments.fit, quiet=arguments.json)
+    patches = open_data(arguments, quiet=arguments.json)
     start_keras()
     from sentinode.evaluation.stress import stress
 

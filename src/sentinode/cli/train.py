@@ -8,7 +8,7 @@ from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.shared import add_data, add_json, look_at, open_and_tell, print_json, start_keras
+from sentinode.cli.shared import add_data, add_json, look_at, open_data, print_json, start_keras, tell_skipped
 from sentinode.errors import ConfigError, SentinodeError
 from sentinode.machine import limit_processors
 from sentinode.models.build import MODELS
@@ -114,7 +114,7 @@ def parse_options(pairs: list[str]) -> dict[str, Any]:
     return options
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int:
     """Train, and say what came out."""
     config = config_of(arguments)
     options = parse_options(arguments.option)
@@ -122,7 +122,7 @@ def run(arguments: argparse.Namespace) -> None:
     if options and not is_network:
         raise ConfigError(f"--option: {arguments.model} is a trained run, whose network is what it is")
     first = os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID", "0") == "0"  # The others print nothing but errors.
-    patches = open_and_tell(arguments.data, arguments.fit, quiet=arguments.json or not first)
+    patches = open_data(arguments, quiet=arguments.json or not first)
     if first and not arguments.json:
         board = Path(arguments.out) / "tensorboard"
         print(f"meanwhile, elsewhere: sentinode watch {arguments.out}, or tensorboard --logdir {board}", flush=True)
@@ -139,11 +139,12 @@ def run(arguments: argparse.Namespace) -> None:
         else:
             model = load_run(arguments.model).start()
         trained = train(model, patches, config, out=arguments.out, cache=arguments.cache)
+    skipped = trained.config["data"].get("skipped", [])
     if not first:
-        return
+        return tell_skipped(skipped, quiet=True)
     if arguments.json:
-        print_json({"run": str(trained.path), **trained.summary})
-        return
+        print_json({"run": str(trained.path), **trained.summary, **({"skipped": skipped} if skipped else {})})
+        return tell_skipped(skipped, quiet=True)
     show_run(trained)
     look_at(
         {
@@ -153,6 +154,7 @@ def run(arguments: argparse.Namespace) -> None:
         f"sentinode evaluate {arguments.data} --model {trained.path}",
         f"tensorboard --logdir {trained.path / 'tensorboard'}",
     )
+    return tell_skipped(skipped)
 
 
 def _limit_processors(threads: int | None, out: Path) -> None:

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from sentinode.cli.shared import add_data, add_json, look_at, open_and_tell, print_json, start_keras
+from sentinode.cli.shared import add_data, add_json, look_at, open_data, print_json, start_keras, tell_skipped
 from sentinode.cli.train import add_settings, config_of
 from sentinode.errors import ConfigError
 from sentinode.models.build import MODELS
@@ -33,7 +33,7 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int:
     """Search, and say what was found."""
     config = config_of(arguments)
     from sentinode.tuning.space import OPTION, parse_dimension
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
     for name in ("trials", "seeds"):
         if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
             raise ConfigError(f"--{name} must be at least 1; got {getattr(arguments, name)}")
-    patches = open_and_tell(arguments.data, arguments.fit, quiet=arguments.json)
+    patches = open_data(arguments, quiet=arguments.json)
     start_keras()
     from sentinode.tuning.study import tune
 
@@ -59,10 +59,11 @@ def run(arguments: argparse.Namespace) -> None:
         storage=arguments.storage,
         cache=arguments.cache,
     )
+    skipped = [vars(each) for each in patches.cached(arguments.cache).skipped] if arguments.skip_bad else []
     best = tuning.best
     if arguments.json:
         print_json({"out": str(tuning.folder), "best": best, "trials": tuning.table.to_dict("records")})
-        return
+        return tell_skipped(skipped, quiet=True)
     print(tuning.table.drop(columns="reason").head(10).round(4).to_string(index=False))
     failed = int(tuning.table["valid_auc"].isna().sum())
     if failed:
@@ -76,6 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
         {tuning.folder / "trials.csv": "every trial", tuning.folder / "trials.png": "AUC by what was searched"},
         f"sentinode train {arguments.data} --model {arguments.model} --out runs/tuned {' '.join(flags)}",
     )
+    return tell_skipped(skipped)
 
 
 def _flag(name: str, value: Any) -> str:

@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -83,26 +84,54 @@ def cached(patches: PatchSet, folder: str | Path | None = None) -> PatchSet:
     if len(patches) == 0:
         raise DataError(f"{patches.path}: no patches to decode")
     splits, _ = pd.factorize(patches.table["split"], use_na_sentinel=False)
-    if splits.max() == 0:
-        return _cached_entry(patches, cache_folder(folder))
     order = [np.flatnonzero(splits == number) for number in range(splits.max() + 1)]
-    parts = tuple(cached(patches.select(rows), folder) for rows in order)
+    entries = [_cached_entry(patches.select(rows), cache_folder(folder)) for rows in order]
+    reasons = {int(rows[row]): why for rows, (_, bad) in zip(order, entries, strict=True) for row, why in bad.items()}
+    parts = tuple(part for part, _ in entries)
+    if len(parts) == 1:
+        return parts[0].without(reasons)
     back = np.argsort(np.concatenate(order), kind="stable")
     table = pd.concat([part.table for part in parts], ignore_index=True).iloc[back].reset_index(drop=True)
-    return replace(patches, table=table, pixels=JoinedPixels(parts), rows=back)
+    return replace(patches, table=table, pixels=JoinedPixels(parts), rows=back).without(reasons)
 
 
-def _cached_entry(patches: PatchSet, root: Path) -> PatchSet:
+def _cached_entry(patches: PatchSet, root: Path) -> tuple[PatchSet, dict[int, str]]:
+    """Return all patches, read from their entry, and the rows that could not be read, with the reasons."""
     key = _key(patches)
     entry = root / key
     if not _is_whole(entry, len(patches)):
         _build(patches, root, key)
+    bad = _still_bad(patches, entry)
+    if bad is None:  # What could not be read before can be now, such as after a change of rights.
+        shutil.rmtree(entry, ignore_errors=True)
+        return _cached_entry(patches, root)
     with contextlib.suppress(OSError):  # A cache that is only read still serves.
         os.utime(entry / "entry.json")
     mapped = np.asarray(np.load(entry / "pixels.npy", mmap_mode="r"))
     sha1 = [digest.tobytes().hex() for digest in np.load(entry / "sha1.npy")]
     table = patches.table.assign(sha1=np.asarray(sha1, dtype=object)).astype({"sha1": "str"})
-    return replace(patches, table=table, pixels=MappedPixels(mapped, key), rows=np.arange(len(patches)))
+    return replace(patches, table=table, pixels=MappedPixels(mapped, key), rows=np.arange(len(patches))), bad
+
+
+def _still_bad(patches: PatchSet, entry: Path) -> dict[int, str] | None:
+    """Return the rows that were left out when the entry was built, None when one can be read by now.
+
+    Raises
+    ------
+    DataError
+        There are some, and `patches` does not allow to skip them.
+    """
+    reasons = {}
+    for row in read_json(entry / "entry.json").get("bad", []):
+        try:
+            patches.read([row])
+        except DataError as error:
+            if not patches.skip_bad:
+                raise
+            reasons[int(row)] = str(error)
+        else:
+            return None
+    return reasons
 
 
 def list_cache(folder: str | Path | None = None) -> list[CacheEntry]:
@@ -193,30 +222,56 @@ def _fill(patches: PatchSet, part: Path) -> None:
     """Decode in chunks, several at a time, each straight into its place."""
     started = time.time()
     count = len(patches)
-    mapped = np.lib.format.open_memmap(part / "pixels.npy", mode="w+", dtype=np.uint8, shape=(count, *PATCH_SHAPE))
     sha1 = np.empty((count, 20), dtype=np.uint8)
+    bad: list[int] = []
+    writing = threading.Lock()
+    # Written, not mapped: a disk that fills up is then an error, where a mapping would kill the process.
+    with (part / "pixels.npy").open("wb") as file:
+        header = np.lib.format.header_data_from_array_1_0(np.empty((0, *PATCH_SHAPE), np.uint8))
+        np.lib.format.write_array_header_1_0(file, {**header, "shape": (count, *PATCH_SHAPE)})
+        file.truncate(_array_bytes(count))
 
-    def decode(start: int) -> int:
-        stop = min(start + CHUNK_PATCHES, count)
-        pixels = patches.read(slice(start, stop))
-        mapped[start:stop] = pixels
-        for row, patch in enumerate(pixels, start=start):
-            sha1[row] = np.frombuffer(hashlib.sha1(patch.tobytes()).digest(), dtype=np.uint8)
-        return stop - start
+        def decode(start: int) -> int:
+            stop = min(start + CHUNK_PATCHES, count)
+            pixels = _read(patches, start, stop, bad)
+            with writing:
+                file.seek(_array_bytes(start))
+                file.write(pixels.data)
+            for row, patch in enumerate(pixels, start=start):
+                sha1[row] = np.frombuffer(hashlib.sha1(patch.tobytes()).digest(), dtype=np.uint8)
+            return stop - start
 
-    with progress_bar("decoding", total=count) as advance:
-        for done in _in_threads(decode, range(0, count, CHUNK_PATCHES)):
-            advance(done)
-    mapped.flush()
+        with progress_bar("decoding", total=count) as advance:
+            for done in _in_threads(decode, range(0, count, CHUNK_PATCHES)):
+                advance(done)
+        file.flush()
+        os.fsync(file.fileno())
     np.save(part / "sha1.npy", sha1)
     about = {
         "source": patches.path,
         "kind": patches.kind,
         "patches": count,
+        "bad": sorted(bad),
         "version": VERSION,
         "seconds": round(time.time() - started, 2),
     }
     write_json(part / "entry.json", about)
+
+
+def _read(patches: PatchSet, start: int, stop: int, bad: list[int]) -> Uint8:
+    """Read a chunk; where patches may be skipped, one that cannot be read is black, and its row goes to `bad`."""
+    try:
+        return patches.read(slice(start, stop))
+    except DataError:
+        if not patches.skip_bad:
+            raise
+    pixels = np.zeros((stop - start, *PATCH_SHAPE), dtype=np.uint8)
+    for row in range(start, stop):
+        try:
+            pixels[row - start] = patches.read([row])[0]
+        except DataError:
+            bad.append(row)
+    return pixels
 
 
 def _in_threads(work, items) -> Iterator[int]:  # type: ignore[no-untyped-def]

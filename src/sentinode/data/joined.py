@@ -80,4 +80,6 @@ def join(parts: Sequence[PatchSet]) -> PatchSet:
         pixels=JoinedPixels(tuple(parts)),
         rows=np.arange(len(table)),
         notes=tuple(note for part in parts for note in part.notes),
+        skip_bad=any(part.skip_bad for part in parts),
+        skipped=tuple(each for part in parts for each in part.skipped),
     )

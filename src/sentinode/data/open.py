@@ -7,32 +7,50 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sentinode.data.files import Files, FolderFiles, ListedFiles, ZipFiles, is_image
+from sentinode.data.files import Files, FolderFiles, ListedFiles, is_image
 from sentinode.data.joined import join
 from sentinode.data.patchset import PatchSet
-from sentinode.data.pixels import check_fit
+from sentinode.data.pixels import Fit, check_fit
+from sentinode.data.source_tables import names_sources, open_sources_table
 from sentinode.data.sources import SOURCES, images
+from sentinode.data.sources.table import open_table
+from sentinode.data.zips import ZipFiles
 from sentinode.errors import DataError
 from sentinode.samples import SAMPLES, sample_path
+
+# Files that are a source by themselves.
+ALONE = (".h5", ".h5.gz", ".npy", ".npz", ".csv")
 
 log = logging.getLogger("sentinode")
 
 Path_ = str | Path
 
 
-def open_patches(path: Path_ | Sequence[Path_], split: str | None = None, *, fit: str = "refuse") -> PatchSet:
+def open_patches(
+    path: Path_ | Sequence[Path_],
+    split: str | None = None,
+    *,
+    fit: str = "refuse",
+    table: Path_ | None = None,
+    skip_bad: bool = False,
+) -> PatchSet:
     """Open patches of any form; nothing is decoded yet.
 
     Parameters
     ----------
     path
-        A folder, a zip, an HDF5 file, an image, a glob such as ``"slides/*.png"``, a list of images, or the
-        name of a sample that ships with the package: ``"pcam-mini"``. What it holds is recognised, in this
-        order: PCam HDF5, Kaggle's layout, class folders, images without labels.
+        A folder, a zip, an HDF5 file, NumPy's ``.npy`` or ``.npz``, a csv that names images, a table that ``sentinode
+        data split`` or ``data join`` wrote, an image, a glob such as ``"slides/*.png"``, a list of images, or the name
+        of a sample that ships with the package: ``"pcam-mini"``. What it holds is recognised in the order of `SOURCES`.
     split
         Keep one split only, such as ``"train"``.
     fit
         What to do with images that are not 96 × 96 px: ``"refuse"``, ``"crop"`` (the centre) or ``"resample"``.
+    table
+        A csv that names the images of `path` and says what is known of them, in place of the layout.
+    skip_bad
+        Leave out what cannot be used, now and when pixels are read, and remember it in ``skipped``; when false the
+        first such patch is refused.
 
     Returns
     -------
@@ -50,23 +68,41 @@ def open_patches(path: Path_ | Sequence[Path_], split: str | None = None, *, fit
     >>> open_patches("pcam-mini", split="test")
     <PatchSet pcam-mini: class folders in a zip; ... patches (test ... normal + ... tumour)>
     """
-    files = _files(path)
     fitting = check_fit(fit)
+    patches = _opened(path, fitting, table, skip_bad)
+    for note in patches.notes:
+        log.warning("%s: %s", patches.path, note)
+    if patches.skipped and not skip_bad:
+        raise DataError(f"{patches.skipped[0].reason}; --skip-bad goes on without")
+    if len(patches) == 0:
+        raise DataError(
+            f"{patches.path}: no patches; {patches.skipped[0].reason if patches.skipped else 'it is empty'}"
+        )
+    if fitting != "refuse":
+        patches = replace(patches, kind=f"{patches.kind} (other sizes: {fitting})")
+    patches = replace(patches, skip_bad=skip_bad)
+    return patches if split is None else patches.split(split)
+
+
+def _opened(path: Path_ | Sequence[Path_], fit: Fit, table: Path_ | None, skip_bad: bool) -> PatchSet:
+    if isinstance(path, str | Path) and table is None and names_sources(path):
+        return open_sources_table(path, fit, skip_bad)
+    files = _files(path)
+    return _recognise(files, fit) if table is None else open_table(files, table, fit)
+
+
+def _recognise(files: Files, fit: Fit) -> PatchSet:
     # Of files that were named one by one, the folders above say nothing: they may be called "cancer" for all we know.
     listed = isinstance(files, ListedFiles) and is_image(files.names[0])
     for open_source in (images.open_source,) if listed else [opening for _, opening in SOURCES]:
-        patches = open_source(files, fitting)
+        patches = open_source(files, fit)
         if patches is not None:
-            for note in patches.notes:
-                log.warning("%s: %s", patches.path, note)
-            if fitting != "refuse":
-                patches = replace(patches, kind=f"{patches.kind} (other sizes: {fitting})")
-            return patches if split is None else patches.split(split)
+            return patches
     known = "; ".join(form for form, _ in SOURCES)
     raise DataError(f"{files.where}: no patches recognised among {len(files.names):,} files; known forms: {known}")
 
 
-def open_sources(paths: Sequence[Path_], *, fit: str = "refuse") -> PatchSet:
+def open_sources(paths: Sequence[Path_], *, fit: str = "refuse", skip_bad: bool = False) -> PatchSet:
     """Open several sources as one set.
 
     Parameters
@@ -74,7 +110,7 @@ def open_sources(paths: Sequence[Path_], *, fit: str = "refuse") -> PatchSet:
     paths
         What `open_patches` takes, one or more. Images named one by one or by patterns keep their names as ids and
         stand together; of several other sources each id starts with its source.
-    fit
+    fit, skip_bad
         See `open_patches`.
 
     Raises
@@ -82,8 +118,20 @@ def open_sources(paths: Sequence[Path_], *, fit: str = "refuse") -> PatchSet:
     DataError
         See `open_patches`.
     """
+    parts = open_each(paths, fit=fit, skip_bad=skip_bad)
+    return parts[0] if len(parts) == 1 else join(parts)
+
+
+def open_each(paths: Sequence[Path_], *, fit: str = "refuse", skip_bad: bool = False) -> list[PatchSet]:
+    """Open several sources as a set each; images named one by one or by patterns are one set.
+
+    Raises
+    ------
+    DataError
+        See `open_patches`.
+    """
     if not paths:
-        return open_patches(paths, fit=fit)  # Refused there.
+        return [open_patches(paths, fit=fit, skip_bad=skip_bad)]  # Refused there.
     listed: list[Path_] = []
     parts: list[PatchSet] = []
     place = 0  # Of the images that were named one by one.
@@ -94,10 +142,10 @@ def open_sources(paths: Sequence[Path_], *, fit: str = "refuse") -> PatchSet:
         elif is_image(str(path)) and Path(path).is_file():
             listed.append(path)
         else:
-            parts.append(open_patches(path, fit=fit))
+            parts.append(open_patches(path, fit=fit, skip_bad=skip_bad))
     if listed:
-        parts.insert(place, open_patches(listed, fit=fit))
-    return parts[0] if len(parts) == 1 else join(parts)
+        parts.insert(place, open_patches(listed, fit=fit, skip_bad=skip_bad))
+    return parts
 
 
 def _files(path: Path_ | Sequence[Path_]) -> Files:
@@ -140,6 +188,6 @@ def _listed(paths: list[Path]) -> Files:
             raise DataError(f"{each}: a folder among files; name it on its own, or use a pattern of images")
         if not each.is_file():
             raise DataError(f"{each}: there is no such file")
-        if not is_image(each.name) and not (len(paths) == 1 and each.suffix.lower() == ".h5"):
-            raise DataError(f"{each}: neither a folder, a zip, a jpg, png, tif, nor a PCam _x.h5")
+        if not is_image(each.name) and not (len(paths) == 1 and each.name.lower().endswith(ALONE)):
+            raise DataError(f"{each}: neither a folder, a zip, a jpg, png, tif, nor any of {', '.join(ALONE)}")
     return ListedFiles(paths)

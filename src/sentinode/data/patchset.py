@@ -1,7 +1,7 @@
 """A set of patches: a table with a row for each, and a reader of their pixels."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +36,22 @@ class Pixels(Protocol):
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """A patch that was left out.
+
+    Attributes
+    ----------
+    id
+        As it would stand in the table.
+    reason
+        Why, in the line that would have refused it.
+    """
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class PatchSet:
     """Patches with what is known of each.
 
@@ -57,6 +73,10 @@ class PatchSet:
         For each row of `table`, its row in `pixels`.
     notes
         Remarks made while opening, one sentence each: what was left out, corrected or doubtful.
+    skip_bad
+        Whether `cached` and `readable` leave out a patch that cannot be read, rather than refuse it.
+    skipped
+        The patches that were left out so far.
     """
 
     kind: str
@@ -65,6 +85,8 @@ class PatchSet:
     pixels: Pixels
     rows: Rows
     notes: tuple[str, ...] = field(default=())
+    skip_bad: bool = False
+    skipped: tuple[Skipped, ...] = field(default=())
 
     def __len__(self) -> int:
         return len(self.table)
@@ -160,11 +182,55 @@ class PatchSet:
         Raises
         ------
         DataError
-            A patch cannot be read, or the disk has no room.
+            A patch cannot be read (with `skip_bad`: none can), or the disk has no room.
         """
         from sentinode.data.cache import cached
 
         return cached(self, folder)
+
+    def readable(self) -> "PatchSet":
+        """Return the patches that can be read: all of them, unless `skip_bad` allows to leave some out.
+
+        Raises
+        ------
+        DataError
+            None can be read.
+
+        Examples
+        --------
+        >>> from sentinode import open_patches
+        >>> patches = open_patches("pcam-mini", split="test", skip_bad=True)
+        >>> len(patches.readable()), patches.readable().skipped
+        (400, ())
+        """
+        if not self.skip_bad or "sha1" in self.table:
+            return self
+        reasons: dict[int, str] = {}
+        for row in range(len(self)):
+            try:
+                self.read([row])
+            except DataError as error:
+                reasons[row] = str(error)
+        return self.without(reasons)
+
+    def without(self, reasons: Mapping[int, str]) -> "PatchSet":
+        """Return the other patches, and remember why those at these positions were left out.
+
+        Raises
+        ------
+        DataError
+            No other is there.
+        """
+        if not reasons:
+            return self
+        left = np.setdiff1d(np.arange(len(self)), list(reasons))
+        if len(left) == 0:
+            raise DataError(
+                f"{self.path}: none of {len(self):,} patches can be read; the first: {next(iter(reasons.values()))}"
+            )
+        ids = self.table["id"]
+        new = tuple(Skipped(ids.iloc[row], reason) for row, reason in reasons.items())
+        return replace(self.select(left), skipped=(*self.skipped, *new))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -230,7 +296,9 @@ def patch_table(
     >>> patch_table(["a.png", "b.png"], [0, None], split="train")["label"].tolist()
     [0, <NA>]
     """
-    table = pd.DataFrame({"id": pd.Series(list(ids), dtype="str")})
+    # A name that is no text, such as that of a file from an old archive, could not be written into any table.
+    texts = [text.encode("utf-8", "backslashreplace").decode("utf-8") for text in ids]
+    table = pd.DataFrame({"id": pd.Series(texts, dtype="str")})
     table["label"] = pd.array([None] * len(table) if labels is None else list(labels), dtype="Int8")
     for name in ("split", "slide", "patient", "centre"):
         value: Any = split if name == "split" else known.get(name)

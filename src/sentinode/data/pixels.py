@@ -31,7 +31,7 @@ def check_fit(fit: str) -> Fit:
     return fit  # type: ignore[return-value]
 
 
-def decode_patch(content: bytes, where: str, fit: Fit = "refuse") -> Uint8:
+def decode_patch(content: bytes, where: str, fit: Fit = "refuse", opaque: bool = False) -> Uint8:
     """Decode one image file into one patch.
 
     Parameters
@@ -43,6 +43,8 @@ def decode_patch(content: bytes, where: str, fit: Fit = "refuse") -> Uint8:
     fit
         What to do with an image that is not 96 × 96 px: ``"refuse"`` it; ``"crop"`` its centre (both sides must
         be at least 96 px); ``"resample"`` it (it must be square).
+    opaque
+        The source is known to mean its colours whatever its transparency says.
 
     Returns
     -------
@@ -57,10 +59,12 @@ def decode_patch(content: bytes, where: str, fit: Fit = "refuse") -> Uint8:
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check_kind(image, where)
+            if image.format == "PNG":
+                _check_sums(content)
             box = _check_size(image.size, where, fit)
             image.load()
             plain = image.mode == "RGB" and "transparency" not in image.info
-            pixels = image if plain else _to_rgb(image, where)
+            pixels = image if plain else image.convert("RGB") if opaque else _to_rgb(image, where)
             if box is not None:
                 pixels = pixels.crop(box)
             if pixels.size != (PATCH_SIZE_PX, PATCH_SIZE_PX):
@@ -71,7 +75,15 @@ def decode_patch(content: bytes, where: str, fit: Fit = "refuse") -> Uint8:
     except Exception as error:  # For damaged files Pillow raises a dozen kinds, TypeError and struct.error among them.
         text = first_line(error)
         reason = "not a jpg, png or tif" if isinstance(error, UnidentifiedImageError) else text
-        raise DataError(f"{where}: unreadable image ({reason}); replace the file or take it out") from error
+        raise DataError(
+            f"{where}: unreadable image ({reason}); replace the file, take it out, or pass --skip-bad"
+        ) from error
+
+
+def _check_sums(png: bytes) -> None:
+    """Compare the checksums of a PNG, those of its pixels too, which Pillow passes over when it decodes."""
+    with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
+        image.verify()
 
 
 def _check_kind(image: Image.Image, where: str) -> None:
@@ -121,15 +133,17 @@ class ImageFiles:
     files: Files
     names: Sequence[str]
     fit: Fit = "refuse"
+    opaque: bool = False
 
     def read(self, rows: Rows) -> Uint8:
         """Decode the files of `rows`."""
         out = np.empty((len(rows), *PATCH_SHAPE), dtype=np.uint8)
         for position, row in enumerate(rows):
             name = self.names[row]
-            out[position] = decode_patch(self.files.read(name), self.files.locate(name), self.fit)
+            out[position] = decode_patch(self.files.read(name), self.files.locate(name), self.fit, self.opaque)
         return out
 
     def stamps(self, rows: Rows) -> list[str]:
         """Return each file's stamp, and how its size is made to fit."""
-        return [f"{self.files.stamp(self.names[row])} {self.fit}" for row in rows]
+        how = f"{self.fit} opaque" if self.opaque else self.fit
+        return [f"{self.files.stamp(self.names[row])} {how}" for row in rows]

@@ -3,15 +3,10 @@
 import itertools
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from sentinode.data.groups import Ints, tied
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import DataError
-
-Ints = NDArray[np.int64]
 
 
 def hold_out(patches: PatchSet, fraction: float = 0.1, seed: int = 0) -> tuple[PatchSet, PatchSet]:
@@ -48,7 +43,7 @@ def hold_out(patches: PatchSet, fraction: float = 0.1, seed: int = 0) -> tuple[P
     True
     """
     labels = patches.labels
-    groups = _groups(patches)
+    groups = tied(patches, ("slide", "sha1"))
     sizes = np.zeros((groups.max() + 1, 2), dtype=np.int64)
     np.add.at(sizes, (groups, labels), 1)
     out = _choose(sizes, np.maximum(1, np.round(fraction * sizes.sum(axis=0))), np.random.default_rng(seed))
@@ -60,20 +55,6 @@ def hold_out(patches: PatchSet, fraction: float = 0.1, seed: int = 0) -> tuple[P
         )
     taken = out[groups]
     return patches.select(np.flatnonzero(~taken)), patches.select(np.flatnonzero(taken))
-
-
-def _groups(patches: PatchSet) -> Ints:
-    """Number what must stay together: patches joined by a slide, by equal pixels, or by a chain of both."""
-    count = len(patches)
-    edges = []
-    for name in ("slide", "sha1"):
-        codes, _ = pd.factorize(patches.table[name])  # -1 where unknown
-        known = np.flatnonzero(codes >= 0)
-        first = pd.Series(known).groupby(codes[known]).transform("first").to_numpy(dtype=np.int64)
-        edges.append(np.stack([known, first]))
-    rows, columns = np.concatenate(edges, axis=1)
-    joined = coo_array((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(count, count))
-    return np.asarray(connected_components(joined, directed=False)[1], dtype=np.int64)
 
 
 def _choose(sizes: Ints, targets: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:

@@ -106,8 +106,8 @@ def evaluate(
     _check_prevalences(prevalences)
     name, chosen = choose_split(run, patches, split, cache)
     _ = chosen.labels
-    groups = {column: _groups(chosen, column) for column in by or _columns(chosen)}
     chosen = chosen.cached(cache)
+    groups = {column: _groups(chosen, column) for column in by or _columns(chosen)}
     where = f"{patches.path}, split {name}" if name != "all" else patches.path
     trained_on = int(run.trained_on(chosen.table["sha1"]).sum())
     if trained_on:

@@ -56,10 +56,12 @@ def _points(found: "Evaluation") -> list[str]:
     header = ("at a threshold of", *(f"{point.point.threshold:.4f} ({name})" for name, point in points.items()))
     names = (*RATES, *RATIOS)
     rows = [header, *((_words(name), *(_short(getattr(point, name)) for point in points.values())) for name in names)]
-    stated = [each.prevalence for each in next(iter(points.values())).at_prevalence]
-    for number, prevalence in enumerate(stated):
+    # A point that calls all patches alike has none.
+    stated = {each.prevalence for point in points.values() for each in point.at_prevalence}
+    for prevalence in sorted(stated):
         for name in ("ppv", "npv"):
-            values = (_short(getattr(point.at_prevalence[number], name)) for point in points.values())
+            there = [{each.prevalence: each for each in point.at_prevalence} for point in points.values()]
+            values = (_short(getattr(each.get(prevalence), name, None)) for each in there)
             rows.append((f"{name.upper()} where {prevalence:.3g} are tumour", *values))
     return columns(rows)
 

@@ -11,6 +11,7 @@ from sentinode.errors import DataError
 from sentinode.metrics.checks import Floats, Integers, check_labels_and_scores, cluster_codes
 from sentinode.metrics.interval import Interval
 from sentinode.metrics.jackknife import degrees_of_freedom, displacements, limits, normal_quantile
+from sentinode.metrics.proportions import proportion
 
 
 @dataclass(frozen=True)
@@ -131,10 +132,9 @@ def kappa(first_calls: ArrayLike, second_calls: ArrayLike, clusters: ArrayLike |
     found = limits(estimate, moved, "atanh", kind="delta")
     method = f"{'influence function' if codes is None else 'jackknife over clusters'}, atanh scale, Student's t"
     if found is None:
-        from sentinode.metrics.proportions import proportion
-
         share, by_chance = proportion(first[0] == second[0], clusters), each[0][2]
-        found = ((share.low - by_chance) / (1 - by_chance), (share.high - by_chance) / (1 - by_chance))
+        low, high = (float((limit - by_chance) / (1 - by_chance)) for limit in (share.low, share.high))
+        found = min(low, estimate), max(high, estimate)
         method = "from the share of equal calls (Wilson)"
     return Interval(estimate, *found, method, patches, clusters_found)
 

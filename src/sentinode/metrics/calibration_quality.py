@@ -14,6 +14,8 @@ from sentinode.metrics.proportions import wilson
 
 _SUREST = 1e-12  # Log-odds of 0 and 1 are those of this and of its complement.
 _STEPS = 100
+_REFITS = 200  # Clusters: with more the first step is as good.
+_REFIT_STEPS = 2
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def brier(labels: ArrayLike, probabilities: ArrayLike, clusters: ArrayLike | Non
     >>> round(found.score.estimate, 4), found.uncertainty
     (0.1581, 0.25)
     """
-    from sklearn.isotonic import IsotonicRegression  # Slow to import.
+    from sklearn.isotonic import isotonic_regression  # Slow to import.
 
     truth, probability = check_probabilities(labels, probabilities)
     codes, patches = cluster_codes(clusters, len(truth)), len(truth)
@@ -82,8 +84,9 @@ def brier(labels: ArrayLike, probabilities: ArrayLike, clusters: ArrayLike | Non
     if found is None:
         units = float(clusters_found or patches)
         found, method = wilson(estimate * units, units), "Wilson, all losses being the same"
-    best = IsotonicRegression(y_min=0, y_max=1).fit(probability, truth).predict(probability)
-    recalibrated, uncertainty = float(np.mean((best - truth) ** 2)), share * (1 - share)
+    _, which, times = np.unique(probability, return_inverse=True, return_counts=True)
+    best = isotonic_regression(np.bincount(which, truth) / times, sample_weight=times.astype(np.float64))
+    recalibrated, uncertainty = float(np.mean((best[which] - truth) ** 2)), share * (1 - share)
     score = Interval(estimate, *found, method, patches, clusters_found)
     return Brier(score, estimate - recalibrated, uncertainty - recalibrated, uncertainty)
 
@@ -96,7 +99,8 @@ class RecalibrationLine:
     ----------
     slope
         1 when probabilities are as far apart as they should be, below 1 when they are too sure; None where the
-        probabilities separate the classes without exception, so that no slope is steep enough, or are all the same.
+        probabilities separate the classes without exception, so that no slope is steep enough, or are all the same, or
+        one cluster holds all of a class.
     intercept
         What is to be added to the log-odds as they are, so that as much tumour is expected as there is (calibration in
         the large): above 0 when too little is.
@@ -115,7 +119,8 @@ def recalibration_line(
 ) -> RecalibrationLine:
     """Fit labels on log-odds by logistic regression (Cox 1958; Van Calster et al. 2019).
 
-    The intercept is fitted with the slope held at 1. Limits by the jackknife, one step of it for each patch or cluster.
+    The intercept is fitted with the slope held at 1. Limits by the jackknife: by Newton's step without each patch
+    or cluster, and for up to 200 clusters by two more, since the step alone falls short where clusters are few.
 
     Parameters
     ----------
@@ -165,18 +170,41 @@ def _fit(truth: Integers, columns: Floats, offset: Floats, codes: Integers | Non
         found, now = found + step, surprise(found + step)
         if np.max(np.abs(step)) < 1e-10:
             break
-    expected = expit(columns @ found + offset)
-    spread = expected * (1 - expected)
-    inverse = np.linalg.pinv((columns * spread[:, None]).T @ columns)
-    influence = (columns @ inverse)[:, 0] * (truth - expected)
-    leverage = np.einsum("ij,jk,ik->i", columns, inverse, columns) * spread / columns.shape[1]
-    if codes is None:
-        moved, patches_left = influence, 1 - columns.shape[1] * leverage
-    else:
-        moved, patches_left = np.bincount(codes, influence), 1 - np.bincount(codes, leverage)
-    moved = moved / np.maximum(patches_left, 1e-9)
+    moved = _displacements(truth, columns, offset, codes, found)
     limited = limits(float(found[0]), moved, "plain")
-    if limited is None:
-        return None if columns.shape[1] > 1 else Interval(float(found[0]), -np.inf, np.inf, "", len(truth))
     method = f"logistic regression, jackknife{'' if codes is None else ' over clusters'}, Student's t"
+    if limited is None:
+        if columns.shape[1] > 1:
+            return None
+        limited, method = (-np.inf, np.inf), "no limits: one patch or cluster holds all of a class"
     return Interval(float(found[0]), *limited, method, len(truth), None if codes is None else int(codes.max()) + 1)
+
+
+def _displacements(truth: Integers, columns: Floats, offset: Floats, codes: Integers | None, found: Floats) -> Floats:
+    """Return how far the first coefficient moves by each patch or cluster: a Newton step, or for few clusters a fit."""
+    expected = expit(columns @ found + offset)
+    slopes = columns * (truth - expected)[:, None]
+    hessians = columns[:, :, None] * columns[:, None, :] * (expected * (1 - expected))[:, None, None]
+    whole = hessians.sum(0)
+    if codes is not None:
+        slopes, hessians = _sums(slopes, codes), _sums(hessians, codes)
+    left = whole - hessians
+    alone = np.linalg.det(left) <= 1e-12 * np.linalg.det(whole)
+    left[alone] = whole
+    steps = np.linalg.solve(left, slopes[:, :, None])[:, :, 0]
+    if codes is not None and len(steps) <= _REFITS:
+        for cluster, step in enumerate(steps):
+            rest = codes != cluster
+            alone[cluster] |= truth[rest].min() == truth[rest].max()
+            for _ in range(_REFIT_STEPS):
+                expected = expit(columns[rest] @ (found - step) + offset[rest])
+                hessian = (columns[rest] * (expected * (1 - expected))[:, None]).T @ columns[rest]
+                more = np.linalg.lstsq(hessian, columns[rest].T @ (truth[rest] - expected), rcond=None)[0]
+                step -= more * min(1.0, 1 / max(float(np.max(np.abs(more))), 1e-300))
+    return np.asarray(np.where(alone, np.inf, steps[:, 0]), dtype=np.float64)
+
+
+def _sums(values: Floats, codes: Integers) -> Floats:
+    flat = values.reshape(len(values), -1)
+    sums = np.column_stack([np.bincount(codes, column) for column in flat.T])
+    return sums.astype(np.float64).reshape(-1, *values.shape[1:])

@@ -95,8 +95,8 @@ def average_precision(labels: ArrayLike, scores: ArrayLike, clusters: ArrayLike 
     moved = displacements(influence, [np.ones(len(truth))], codes)
     found = limits(estimate, moved, "logit", kind="delta" if codes is None else "delete")
     method = f"{'influence function' if codes is None else 'jackknife over clusters'}, logit scale, Student's t"
-    if found is None or estimate >= 1:
-        units = float(tumour[-1]) if codes is None else float(len(np.unique(codes[truth == 1])))
+    units = float(len(np.unique((np.arange(len(truth)) if codes is None else codes)[truth == 1])))
+    if found is None or units < 2:
         found, method = wilson(estimate * units, units), "Wilson, by the number of tumour patches or clusters"
     clusters_found = None if codes is None else int(codes.max()) + 1
     return Interval(min(estimate, 1.0), *found, method, len(truth), clusters_found)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sentinode.errors import DataError
-from sentinode.metrics.checks import Floats, cluster_codes
+from sentinode.metrics.checks import Floats, check_groups
 from sentinode.metrics.interval import Interval
 from sentinode.metrics.jackknife import degrees_of_freedom, normal_quantile, t_quantile
 
@@ -30,7 +30,8 @@ def wilson(hits: float, patches: float, quantile: float | None = None) -> tuple[
     middle = share + z * z / (2 * patches)
     half = z * np.sqrt(share * (1 - share) / patches + z * z / (4 * patches**2))
     whole = 1 + z * z / patches
-    return max(0.0, float((middle - half) / whole)), min(1.0, float((middle + half) / whole))
+    low, high = float((middle - half) / whole), float((middle + half) / whole)
+    return (low if share > 0 else 0.0), (high if share < 1 else 1.0)
 
 
 def proportion(hits: ArrayLike, clusters: ArrayLike | None = None) -> Interval:
@@ -60,9 +61,9 @@ def proportion(hits: ArrayLike, clusters: ArrayLike | None = None) -> Interval:
     if rows.ndim != 2 or rows.size == 0:
         raise DataError(f"hits {np.shape(hits)} must be a row of at least one patch, or one a seed")
     hit = rows.mean(0)
-    codes = None if clusters is None or len(np.unique(np.asarray(clusters))) < 2 else cluster_codes(clusters, len(hit))
-    if codes is None:
-        return proportion_of_counts(np.array([hit.sum()]), np.array([len(hit)]), clustered=clusters is not None)
+    if clusters is None:
+        return proportion_of_counts([hit.sum()], [len(hit)], clustered=False)
+    codes, _ = check_groups(clusters, len(hit))
     return proportion_of_counts(np.bincount(codes, hit), np.bincount(codes), clustered=True)
 
 

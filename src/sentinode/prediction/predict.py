@@ -45,7 +45,7 @@ def predict(
         calibrated and whose patches get a call, and a warning where they look unlike those of its
         training; or an `Ensemble` of runs, which gives the mean of what its runs give.
     patches
-        Cached or not.
+        Cached or not. Where `open_patches` was told to skip what is bad, ``made_by`` lists what was left out.
     made_by
         What else the predictions should remember of their making.
     tta
@@ -82,7 +82,10 @@ def predict(
     {'asked': 'd4', 'used': 'd4'}
     """
     is_run = hasattr(model, "identity")
+    patches = patches.readable()
     about = {"data": patches.path, "patches": len(patches), **(model.identity if is_run else {})}
+    if patches.skipped:
+        about["skipped"] = [vars(each) for each in patches.skipped]
     if tta not in TTA:
         raise ConfigError(f"tta must be one of {', '.join(TTA)}; got {tta!r}")
     if engine not in ENGINES:

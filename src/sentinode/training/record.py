@@ -58,6 +58,7 @@ def describe(
     with tensorflow_left_out():
         architecture = json.loads(model.to_json())
     architecture.pop("compile_config", None)  # How it was trained stands in config.json.
+    skipped = tuple(dict.fromkeys(training.skipped + validation.skipped))
     trainable = int(sum(np.prod(weight.shape) for weight in model.trainable_weights))
     return Record(
         config={
@@ -68,6 +69,7 @@ def describe(
                 "kind": patches.kind,
                 "train": _part(training),
                 "valid": {**_part(validation), "held_out_from_train": held_out},
+                **({"skipped": [vars(each) for each in skipped]} if skipped else {}),
             },
             "environment": environment(),
         },

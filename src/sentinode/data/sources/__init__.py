@@ -9,13 +9,16 @@ from collections.abc import Callable
 from sentinode.data.files import Files
 from sentinode.data.patchset import PatchSet
 from sentinode.data.pixels import Fit
-from sentinode.data.sources import class_folders, images, kaggle, pcam_hdf5
+from sentinode.data.sources import arrays, class_folders, images, kaggle, pcam_hdf5, table, wilds
 
 Source = Callable[[Files, Fit], PatchSet | None]
 
 SOURCES: tuple[tuple[str, Source], ...] = (
     (pcam_hdf5.FORM, pcam_hdf5.open_source),
     (kaggle.FORM, kaggle.open_source),
+    (wilds.FORM, wilds.open_source),
     (class_folders.FORM, class_folders.open_source),
+    (arrays.FORM, arrays.open_source),
+    (table.FORM, table.open_source),
     (images.FORM, images.open_source),
 )

@@ -7,42 +7,39 @@ have no split. Images right under ``test`` are patches without labels.
 import numpy as np
 
 from sentinode.data.files import Files, is_image
-from sentinode.data.patchset import PatchSet, patch_table
+from sentinode.data.labels import CLASSES, SPLITS
+from sentinode.data.patchset import PatchSet, Skipped, patch_table
 from sentinode.data.pixels import Fit, ImageFiles
 from sentinode.errors import DataError
 
 FORM = "class folders: {train,valid,test}/{0,1}/*.jpg|png|tif"
 
-SPLITS = {
-    "train": "train", "training": "train",
-    "valid": "valid", "val": "valid", "validation": "valid",
-    "test": "test", "testing": "test",
-}  # fmt: skip
-CLASSES = {
-    "0": 0, "normal": 0, "negative": 0, "benign": 0, "healthy": 0, "no_tumor": 0, "no_tumour": 0, "non_tumor": 0,
-    "1": 1, "tumor": 1, "tumour": 1, "positive": 1, "malignant": 1, "metastasis": 1, "metastatic": 1, "cancer": 1,
-}  # fmt: skip
-
 
 def open_source(files: Files, fit: Fit) -> PatchSet | None:
     """Open class folders; None when no folder is named like a class.
 
-    Raises
-    ------
-    DataError
-        A folder where a class is expected has another name, or a file outside ``test`` has no class.
+    Left out, and to be refused by who asks for all: what lies in a folder of another name where a class is expected,
+    or outside ``test`` in none.
     """
     names = [name for name in files.names if is_image(name)]
     found = [_split_and_class(name) for name in names]
     if not any(folder is not None and folder.lower() in CLASSES for _, folder in found):
         return None
-    labels = [_label(files, name, split, folder) for name, (split, folder) in zip(names, found, strict=True)]
+    known: dict[str, tuple[int | None, str | None]] = {}
+    skipped: list[Skipped] = []
+    for name, (split, folder) in zip(names, found, strict=True):
+        try:
+            known[name] = _label(files, name, split, folder), split
+        except DataError as error:
+            skipped.append(Skipped(name, str(error)))
+    labels, splits = zip(*known.values(), strict=True)
     return PatchSet(
         kind=f"class folders{files.in_words}",
         path=files.where,
-        table=patch_table(names, labels, split=[split for split, _ in found]),
-        pixels=ImageFiles(files, names, fit),
-        rows=np.arange(len(names)),
+        table=patch_table(list(known), labels, split=splits),
+        pixels=ImageFiles(files, list(known), fit),
+        rows=np.arange(len(known)),
+        skipped=tuple(skipped),
     )
 
 

@@ -14,10 +14,12 @@ def open_source(files: Files, fit: Fit) -> PatchSet | None:
     names = [name for name in files.names if is_image(name)]
     if not names:
         return None
+    tables = [name for name in files.names if name.lower().endswith(".csv") and "/" not in name]
     return PatchSet(
         kind=f"images without labels{files.in_words}",
         path=files.where,
         table=patch_table(names),
         pixels=ImageFiles(files, names, fit),
         rows=np.arange(len(names)),
+        notes=tuple(f"{name} is not looked at; --table names a csv that says more of the images" for name in tables),
     )

@@ -1,14 +1,11 @@
 """Kaggle's histopathologic-cancer-detection: ``train/<id>.tif`` with ``train_labels.csv``, ``test/<id>.tif``."""
 
-import io
-
 import numpy as np
-import pandas as pd
 
 from sentinode.data.files import Files, is_image
-from sentinode.data.patchset import PatchSet, patch_table
+from sentinode.data.patchset import PatchSet, Skipped, patch_table
 from sentinode.data.pixels import Fit, ImageFiles
-from sentinode.errors import DataError, first_line
+from sentinode.data.tables import FIRST_ROW, read_table
 
 FORM = "Kaggle's layout: train/*.tif, train_labels.csv, test/*.tif"
 
@@ -21,16 +18,20 @@ ODD_IDS = ("9369c7278ec8bcc6c880d99194de09fc2bd4efbe", "dd6dfed324f9fcb6f93f46f3
 def open_source(files: Files, fit: Fit) -> PatchSet | None:
     """Open Kaggle's layout; None when there is no ``train_labels.csv`` beside a ``train`` folder.
 
+    Left out, and to be refused by who asks for all: labels other than 0 and 1, an id that comes twice, a named file
+    that is missing, a file without a label.
+
     Raises
     ------
     DataError
-        A label is not 0 or 1, an id comes twice, a named file is missing, a file has no label.
+        The csv cannot be read.
     """
     base = _base(files)
     if base is None:
         return None
-    labels = _read_labels(files, base + LABELS)
-    train, notes = _match(files, base, labels)
+    skipped: list[Skipped] = []
+    labels = _read_labels(files, base + LABELS, skipped)
+    train, notes = _match(files, base, labels, skipped)
     test = [name for name in files.names if is_image(name) and name.startswith(f"{base}test/")]
     names = list(train) + test
     return PatchSet(
@@ -44,6 +45,7 @@ def open_source(files: Files, fit: Fit) -> PatchSet | None:
         pixels=ImageFiles(files, names, fit),
         rows=np.arange(len(names)),
         notes=tuple(notes),
+        skipped=tuple(skipped),
     )
 
 
@@ -56,46 +58,40 @@ def _base(files: Files) -> str | None:
     return None
 
 
-def _read_labels(files: Files, name: str) -> dict[str, tuple[int, int]]:
+def _read_labels(files: Files, name: str, skipped: list[Skipped]) -> dict[str, tuple[int, int]]:
     """Return label and csv row of every id."""
     where = files.locate(name)
-    try:
-        table = pd.read_csv(
-            io.BytesIO(files.read(name)),
-            dtype="str",
-            keep_default_na=False,
-            encoding="utf-8-sig",
-            skip_blank_lines=False,  # Rows are numbered as an editor shows them.
-        )
-    except (ValueError, UnicodeDecodeError) as error:
-        reason = first_line(error)
-        raise DataError(f"{where}: not a readable csv ({reason}); fetch it again") from error
-    if not {"id", "label"} <= set(table.columns):
-        raise DataError(f"{where}: columns {', '.join(map(str, table.columns))}, where id and label are expected")
+    table = read_table(files, name, ["id", "label"])
     labels: dict[str, tuple[int, int]] = {}
-    for row, (patch, label) in enumerate(
-        zip(table["id"].str.strip(), table["label"].str.strip(), strict=True), start=2
-    ):
+    for row, (patch, label) in enumerate(zip(table["id"], table["label"], strict=True), FIRST_ROW):
         if not patch and not label:
             continue  # An empty line.
         if label not in ("0", "1"):
-            raise DataError(f"{where} row {row}: label {label!r} of {patch!r} is neither 0 nor 1; mend or drop the row")
-        if patch in labels:
-            raise DataError(f"{where} row {row}: id {patch!r} came before; keep one of its rows")
-        labels[patch] = (int(label), row)
+            wrong = f"label {label!r} of {patch!r} is neither 0 nor 1; mend or drop the row"
+        elif patch in labels:
+            wrong = f"id {patch!r} came before; keep one of its rows"
+        else:
+            labels[patch] = (int(label), row)
+            continue
+        skipped.append(Skipped(patch, f"{where} row {row}: {wrong}"))
     return labels
 
 
-def _match(files: Files, base: str, labels: dict[str, tuple[int, int]]) -> tuple[dict[str, int], list[str]]:
+def _match(
+    files: Files, base: str, labels: dict[str, tuple[int, int]], skipped: list[Skipped]
+) -> tuple[dict[str, int], list[str]]:
     """Pair files with labels, in the order of the files; say what was left out."""
     notes = []
     names: dict[str, str] = {}
+    known_bad = {each.id for each in skipped}
     for name in files.names:
         if _is_train(name, base):
             patch = name.rsplit("/", 1)[-1].rsplit(".", 1)[0]
             if patch in names:
-                raise DataError(f"{files.locate(name)}: its id is that of {names[patch]} as well; keep one of the two")
-            names[patch] = name
+                wrong = f"its id is that of {names[patch]} as well; keep one of the two"
+                skipped.append(Skipped(name, f"{files.locate(name)}: {wrong}"))
+            else:
+                names[patch] = name
     for odd in ODD_IDS:
         if (odd in names) != (odd in labels):
             missing = "its row is not in the csv" if odd in names else "its file is not there"
@@ -104,14 +100,13 @@ def _match(files: Files, base: str, labels: dict[str, tuple[int, int]]) -> tuple
             labels.pop(odd, None)
     for patch, (_, row) in labels.items():
         if patch not in names:
-            raise DataError(
-                f"{files.locate(base + LABELS)} row {row}: there is no {base}train/{patch}.tif; "
-                "unpack the whole archive, or drop the row"
-            )
+            wrong = f"there is no {base}train/{patch}.tif; unpack the whole archive, or drop the row"
+            skipped.append(Skipped(patch, f"{files.locate(base + LABELS)} row {row}: {wrong}"))
     for patch, name in names.items():
-        if patch not in labels:
-            raise DataError(f"{files.locate(name)}: no label in {base}{LABELS}; add its row or take the file out")
-    return {name: labels[patch][0] for patch, name in names.items()}, notes
+        if patch not in labels and patch not in known_bad:
+            wrong = f"no label in {base}{LABELS}; add its row or take the file out"
+            skipped.append(Skipped(name, f"{files.locate(name)}: {wrong}"))
+    return {name: labels[patch][0] for patch, name in names.items() if patch in labels}, notes
 
 
 def _is_train(name: str, base: str) -> bool:

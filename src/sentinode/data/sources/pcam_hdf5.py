@@ -1,27 +1,33 @@
 """PatchCamelyon's own HDF5 files: ``…_split_{train,valid,test}_{x,y}.h5`` with ``…_meta.csv``.
 
-A single ``*_x.h5`` is read with the ``*_y.h5`` and ``*_meta.csv`` beside it, if they are there.
+A single ``*_x.h5`` is read with the ``*_y.h5`` and ``*_meta.csv`` beside it, if they are there. Each ``.h5`` may
+still be the ``.h5.gz`` that was downloaded.
 Facts on the format: B. Veeling et al., "Rotation equivariant CNNs for digital pathology", MICCAI 2018, and the
 data set's page.
 """
 
-import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
 import pandas as pd
 
 from sentinode.data.files import Files
-from sentinode.data.patchset import PATCH_SHAPE, PatchSet, Rows, Uint8, patch_table
+from sentinode.data.labels import SPLIT_ORDER, binary_labels
+from sentinode.data.patchset import PATCH_BYTES, PATCH_SHAPE, PatchSet, Rows, Uint8, patch_table
 from sentinode.data.pixels import Fit
-from sentinode.errors import DataError
+from sentinode.data.tables import FIRST_ROW, read_table
+from sentinode.data.unpacking import Gunzipped
+from sentinode.errors import DataError, first_line
 
-FORM = "PCam HDF5: camelyonpatch_level_2_split_{train,valid,test}_{x,y}.h5"
+FORM = "PCam HDF5: camelyonpatch_level_2_split_{train,valid,test}_{x,y}.h5, also .h5.gz"
+
+# Deflate makes nothing smaller than a thousandth, and a data set without its numbers reads as black patches.
+DEFLATED_AT_MOST = 1032
 
 _X_FILE = re.compile(r"(?:.*/)?(?:(?:[^/]*_)?(train|valid|test)_|[^/]*_)?x\.h5$", re.IGNORECASE)
 _TRAINING_SLIDE = re.compile(r"camelyon16_train_(normal|tumor)_(\d+)$")
@@ -38,11 +44,11 @@ def open_source(files: Files, fit: Fit) -> PatchSet | None:
         Wrong shape or dtype, x and y of different lengths, labels other than 0 and 1, a broken file.
     """
     del fit
+    files = Gunzipped(files)
     x_files = [(name, (match[1] or "").lower() or None) for name in files.names if (match := _X_FILE.match(name))]
     if not x_files:
         return None
-    order = ("train", "valid", "test", None)
-    x_files.sort(key=lambda item: (order.index(item[1]), item[0]))
+    x_files.sort(key=lambda item: (SPLIT_ORDER.index(item[1]), item[0]))
     tables, notes = [], []
     for name, split in x_files:
         prefix = f"{split}/" if split else name[: -len("x.h5")] if len(x_files) > 1 else ""
@@ -80,7 +86,7 @@ class Hdf5Pixels:
             here = np.flatnonzero((rows >= first) & (rows < first + length))
             if len(here):
                 wanted, back = np.unique(rows[here] - first, return_inverse=True)
-                with _dataset(self.files, name, "x") as x:
+                with _dataset(self.files.locate(name), self.files.open(name), "x") as x:
                     out[here] = _read_sorted(x, wanted, self.files.locate(name))[back]
             first += length
         return out
@@ -104,10 +110,9 @@ def _read_sorted(x: h5py.Dataset, rows: Rows, where: str) -> Uint8:
 
 
 @contextmanager
-def _dataset(files: Files, name: str, key: str) -> Iterator[h5py.Dataset]:
-    where = files.locate(name)
+def _dataset(where: str, raw: BinaryIO, key: str) -> Iterator[h5py.Dataset]:
     try:
-        with files.open(name) as raw, h5py.File(raw, "r") as file:
+        with raw, h5py.File(raw, "r") as file:
             # Links to other files could read what the user never named.
             if not isinstance(file.get(key, getlink=True), h5py.HardLink) or not isinstance(file[key], h5py.Dataset):
                 keys = ", ".join(file.keys()) or "nothing"
@@ -121,15 +126,19 @@ def _dataset(files: Files, name: str, key: str) -> Iterator[h5py.Dataset]:
     except DataError:
         raise
     except Exception as error:  # For damaged files h5py raises a dozen kinds.
-        raise DataError(f"{where}: not a readable HDF5 file ({error}); fetch it again") from error
+        raise DataError(f"{where}: not a readable HDF5 file ({first_line(error)}); fetch it again") from error
 
 
 def _table(files: Files, x_name: str, split: str | None, prefix: str) -> tuple[pd.DataFrame, list[str]]:
     where = files.locate(x_name)
-    with _dataset(files, x_name, "x") as x:
+    raw = files.peek(x_name)
+    size_bytes = raw.seek(0, 2)
+    with _dataset(where, raw, "x") as x:
         if x.shape is None or x.shape[1:] != PATCH_SHAPE or x.dtype != np.uint8:
             raise DataError(f"{where}: x is {x.dtype} {x.shape}, where uint8 (n, 96, 96, 3) is expected")
         count = len(x)
+        if count * PATCH_BYTES > DEFLATED_AT_MOST * size_bytes:
+            raise DataError(f"{where}: {size_bytes:,} bytes cannot hold the {count:,} patches that it says it has")
     labels = _labels(files, x_name, count)
     meta, notes = _meta(files, x_name, labels, count)
     return patch_table([f"{prefix}{row}" for row in range(count)], labels, split=split, **meta), notes
@@ -145,18 +154,13 @@ def _labels(files: Files, x_name: str, count: int) -> Sequence[int] | None:
     if y_name is None:
         return None
     where = files.locate(y_name)
-    with _dataset(files, y_name, "y") as y:
+    with _dataset(where, files.open(y_name), "y") as y:
         if y.shape is None or y.size != count:
             raise DataError(
                 f"{where}: {y.size or 0:,} labels for {count:,} patches; the two files do not belong together"
             )
-        values = np.asarray(y[()]).reshape(-1)
-    wrong = np.flatnonzero(~np.isin(values, (0, 1)))
-    if len(wrong):
-        raise DataError(
-            f"{where} row {wrong[0]}: label {values[wrong[0]]} is neither 0 nor 1; mend it or fetch it again"
-        )
-    return values.astype(int).tolist()
+        values = np.asarray(y[()])
+    return binary_labels(values, where)
 
 
 def _meta(
@@ -167,21 +171,15 @@ def _meta(
     if name is None:
         return {}, []
     where = files.locate(name)
-    try:
-        meta = pd.read_csv(io.BytesIO(files.read(name)))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise DataError(f"{where}: not a readable csv ({error}); fetch it again") from error
-    missing = {"coord_x", "coord_y", "wsi"} - set(meta.columns)
-    if missing:
-        raise DataError(f"{where}: no column {', '.join(sorted(missing))} (there are: {', '.join(meta.columns)})")
+    meta = read_table(files, name, ["coord_x", "coord_y", "wsi"])
     if len(meta) != count:
         raise DataError(f"{where}: {len(meta):,} rows for {count:,} patches; the two files do not belong together")
     notes = []
     if labels is not None and "center_tumor_patch" in meta:
-        differ = int((meta["center_tumor_patch"].astype(str).str.lower().eq("true") != np.array(labels, bool)).sum())
+        differ = int((meta["center_tumor_patch"].str.lower().eq("true") != np.array(labels, bool)).sum())
         if differ:
             notes.append(f"{name}: center_tumor_patch differs from y in {differ:,} rows; y is used")
-    slides = [slide if isinstance(slide, str) else None for slide in meta["wsi"]]
+    slides = [slide or None for slide in meta["wsi"]]
     return {
         "slide": slides,
         "centre": [_centre(slide) for slide in slides],
@@ -195,7 +193,9 @@ def _whole_numbers(column: pd.Series, where: str) -> list[int]:
     wrong = np.flatnonzero(~(numbers % 1 == 0))
     if len(wrong):
         row = int(wrong[0])
-        raise DataError(f"{where} row {row + 2}: {column.name} is {column[row]!r}, where a whole number is expected")
+        raise DataError(
+            f"{where} row {row + FIRST_ROW}: {column.name} is {column[row]!r}, where a whole number is expected"
+        )
     return numbers.astype("int64").tolist()
 
 

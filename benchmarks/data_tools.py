@@ -1,0 +1,90 @@
+"""Time and memory of dividing, joining and judging a set as large as PCam.
+
+Patches are made on the fly, the left half of one real patch beside the right half of another, so that none is a copy
+of another and nothing is written to the disk.
+
+    python benchmarks/data_tools.py pcam-small.zip --patches 262144
+"""
+
+import argparse
+import resource
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from sentinode import PatchSet, open_patches
+from sentinode.data.division import divide
+from sentinode.data.origins import find_origins
+from sentinode.data.quality import judge
+
+
+@dataclass(frozen=True)
+class Halves:
+    """The left half of one patch and the right half of another."""
+
+    source: PatchSet
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Put patches together."""
+        count = len(self.source)
+        out = self.source.read(rows % count)
+        out[:, :, 48:] = self.source.read((rows * 7919 + rows // count * 104729 + 1) % count)[:, :, 48:]
+        return out
+
+    def stamps(self, rows: np.ndarray) -> list[str]:
+        """Return the rows."""
+        return [str(row) for row in rows]
+
+
+def large_set(source: PatchSet, count: int) -> PatchSet:
+    """Return so many patches, 400 to a slide."""
+    rows = np.arange(count)
+    table = source.table.iloc[rows % len(source)].reset_index(drop=True)
+    table = table.assign(
+        id=[f"{row}.png" for row in rows],
+        sha1=[f"{row:040x}" for row in rows],
+        slide=pd.Series([f"slide{row // 400}" for row in rows], dtype="str"),
+        split=pd.Series(["train"] * count, dtype="str"),
+        label=pd.array(rows % 2, dtype="Int8"),
+    )
+    return replace(source, table=table, pixels=Halves(source), rows=rows)
+
+
+def anonymous_mb() -> float:
+    """Return the memory of this process that no file backs; the peak of all of it where /proc is not there."""
+    try:
+        with open("/proc/self/status") as status:  # noqa: PTH123
+            return next(int(line.split()[1]) / 1024 for line in status if line.startswith("RssAnon"))
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    """Print seconds and memory of each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("source")
+    parser.add_argument("--patches", type=int, default=262_144)
+    arguments = parser.parse_args()
+    patches = large_set(open_patches(arguments.source).cached(), arguments.patches)
+    unknown = replace(patches, table=patches.table.assign(slide=pd.Series([None] * len(patches), dtype="str")))
+    shares = {"train": 0.7, "valid": 0.1, "test": 0.2}
+    jobs = {
+        "divide by slide": lambda: divide(patches, shares),
+        "divide where nothing is known": lambda: divide(unknown, shares),
+        "join by hash": lambda: find_origins(unknown, patches),
+        "join by likeness": lambda: find_origins(
+            replace(unknown, table=unknown.table.assign(sha1="f" + unknown.table["sha1"].str[1:])), patches
+        ),
+        "judge": lambda: judge(patches),
+    }
+    print(f"{len(patches):,} patches\n\n| job | seconds | anonymous memory afterwards, MB |\n|---|---|---|")
+    for name, job in jobs.items():
+        started = time.perf_counter()
+        job()
+        print(f"| {name} | {time.perf_counter() - started:.1f} | {anonymous_mb():,.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

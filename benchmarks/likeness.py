@@ -1,0 +1,82 @@
+"""How many compressed copies of patches are found among others, and how many that are none.
+
+Lossless patches are compressed as JPEG (4:2:0) at several qualities and sought among themselves and many others, as
+`sentinode data join` does. Then they are sought among the others alone, where none should be: whatever is found there
+is printed, with what is left between the found patch and the sought one compressed, to be looked at.
+
+    python benchmarks/likeness.py kaggle-mini.zip pcam-small.zip
+"""
+
+import argparse
+import io
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from sentinode import PatchSet, open_patches
+from sentinode.data.joined import join
+from sentinode.data.likeness import alike_between, describe_pixels, likeness
+from sentinode.data.origins import find_origins
+
+
+class InMemory:
+    """Pixels of an array."""
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        self.pixels = pixels
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Return rows."""
+        return self.pixels[rows]
+
+    def stamps(self, rows: np.ndarray) -> list[str]:
+        """Return what nobody asks for."""
+        return [str(row) for row in rows]
+
+
+def compressed(patches: PatchSet, quality: int) -> PatchSet:
+    """Return the patches through JPEG, with hashes that are their own."""
+    out = []
+    for pixels in patches.read():
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=2)
+        out.append(np.asarray(Image.open(buffer).convert("RGB")))
+    table = patches.table.assign(sha1=[f"{row:040x}" for row in range(len(patches))])
+    return replace(patches, table=table, pixels=InMemory(np.stack(out)), rows=np.arange(len(out)))
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("lossless")
+    parser.add_argument("others")
+    arguments = parser.parse_args()
+    patches, others = (open_patches(path).cached() for path in (arguments.lossless, arguments.others))
+    there = join([patches, others])
+    there = replace(there, table=there.table.assign(slide=there.table["id"]))
+    print(f"{len(patches):,} patches of {patches.path} sought among themselves and {len(others):,} of {others.path}\n")
+    print("| JPEG quality | right | wrong | ambiguous | not found | least likeness of a pair | greatest distance |")
+    print("|---|---|---|---|---|---|---|")
+    for quality in (90, 75, 50, 30):
+        sought = compressed(patches, quality)
+        found = find_origins(sought, there).table
+        is_right = (found["reference"] == f"{patches.path}/" + patches.table["id"]).to_numpy(dtype=bool)
+        counts = [(found["match"] == name).sum() for name in ("ambiguous", "none")]
+        wrong = len(found) - is_right.sum() - sum(counts)
+        true = likeness(sought.read(), patches.read()).min()
+        apart = np.linalg.norm(describe_pixels(sought.read()) - describe_pixels(patches.read()), axis=1).max()
+        print(f"| {quality} | {is_right.sum()} | {wrong} | {counts[0]} | {counts[1]} | {true:.3f} | {apart:.2f} |")
+    sought = compressed(patches, 75)
+    pairs = alike_between(sought, others)
+    print(f"\nat quality 75, among the {len(others):,} others alone: {len(pairs)} found\n")
+    print("| sought | found | likeness | RMS of their difference in grey levels |")
+    print("|---|---|---|---|")
+    for first, second, alike in pairs.itertuples(index=False):
+        difference = sought.read([first])[0].astype(float) - others.read([second])[0]
+        names = f"{patches.table['id'][first]} | {others.table['id'][second]}"
+        print(f"| {names} | {alike:.3f} | {np.sqrt(np.square(difference).mean()):.2f} |")
+
+
+if __name__ == "__main__":
+    main()

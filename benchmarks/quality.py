@@ -1,0 +1,66 @@
+"""How many patches each check of quality marks: as they are, and blurred, painted or brightened on purpose.
+
+python benchmarks/quality.py pcam-small.zip kaggle-mini.zip
+"""
+
+import argparse
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from sentinode import open_patches
+from sentinode.data.inspection import is_near_blank
+from sentinode.data.quality import has_pen, is_clipped, is_out_of_focus
+
+
+def _image(change: Callable[[Image.Image], Image.Image]) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda pixels: np.stack([np.asarray(change(Image.fromarray(patch))) for patch in pixels])
+
+
+def _line(colour: tuple[int, int, int], width: int) -> Callable[[np.ndarray], np.ndarray]:
+    def draw(image: Image.Image) -> Image.Image:
+        ImageDraw.Draw(image).line((0, 80, 95, 15), fill=colour, width=width)
+        return image
+
+    return _image(draw)
+
+
+CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "as they are": lambda pixels: pixels,
+    **{
+        f"Gaussian of {sigma_px} px": _image(lambda image, s=sigma_px: image.filter(ImageFilter.GaussianBlur(s)))
+        for sigma_px in (1.0, 1.5, 2.0, 3.0)
+    },
+    "green line, 10 px": _line((20, 110, 60), 10),
+    "blue line, 10 px": _line((30, 80, 200), 10),
+    "black line, 10 px": _line((20, 20, 22), 10),
+    "black line, 30 px": _line((20, 20, 22), 30),
+    "100 levels brighter": lambda pixels: np.clip(pixels.astype(np.int16) + 100, 0, 255).astype(np.uint8),
+}
+
+
+def main() -> None:
+    """Print one table a source."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sources", nargs="+")
+    parser.add_argument("--every", type=int, default=1, help="take every so manieth patch (default: 1)")
+    arguments = parser.parse_args()
+    for source in arguments.sources:
+        patches = open_patches(source).cached()
+        pixels = patches.read(slice(None, None, arguments.every))
+        print(f"\n{source}: {len(pixels):,} patches\n")
+        print("| patches | near-blank | out of focus | ink, dye or black edge | clipped |")
+        print("|---|---|---|---|---|")
+        for name, change in CHANGES.items():
+            counts = np.zeros(4)
+            for start in range(0, len(pixels), 512):
+                changed = change(pixels[start : start + 512])
+                blank = is_near_blank(changed)
+                flags = (blank, is_out_of_focus(changed) & ~blank, has_pen(changed), is_clipped(changed))
+                counts += [flag.sum() for flag in flags]
+            print(f"| {name} | " + " | ".join(f"{share:.2%}" for share in counts / len(pixels)) + " |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Get the official files of a data set: resumed where it stopped, verified, unpacked."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from sentinode.cli.shared import add_json, look_at, print_json
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the command."""
+    parser = verbs.add_parser("fetch", help="get PCam's official files, verified", description=__doc__)
+    parser.add_argument(
+        "name", metavar="NAME", choices=("pcam",), help="the data set: pcam (PatchCamelyon, 8 GB unpacked to 9)"
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="the folder for the files; it is DATA afterwards")
+    parser.add_argument(
+        "--split",
+        action="append",
+        choices=("train", "valid", "test"),
+        help="only this split (train 6.4 GB, valid and test 0.8 GB each); may be given several times",
+    )
+    parser.add_argument("--mirror", metavar="URL", help="another address that has the same files (default: Zenodo's)")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Fetch, and name what is there."""
+    from sentinode.data.catalogue import CATALOGUES
+    from sentinode.data.download import fetch
+
+    catalogue = CATALOGUES[arguments.name]
+    files = [
+        file
+        for split, each in catalogue.files.items()
+        if split in (arguments.split or catalogue.files)
+        for file in each
+    ]
+    paths = fetch(files, arguments.mirror or catalogue.url, arguments.out)
+    if arguments.json:
+        print_json({"files": [str(path) for path in paths]})
+        return
+    look_at(
+        {path: f"{path.stat().st_size / 1e6:,.1f} MB, verified" for path in paths},
+        f"sentinode data info {Path(arguments.out)}",
+    )

@@ -1,0 +1,196 @@
+"""Look at patches before you train on them."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sentinode.cli.shared import (
+    DATA_HELP,
+    add_cache,
+    add_fit,
+    add_json,
+    add_skip_bad,
+    add_table,
+    look_at,
+    print_json,
+    print_table,
+    red,
+    tell_skipped,
+)
+from sentinode.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from sentinode.data.groups import Leak
+    from sentinode.data.identity import Names
+    from sentinode.data.inspection import Inspection
+    from sentinode.data.patchset import PatchSet
+    from sentinode.data.quality import Quality
+
+SHEET_PATCHES = 36
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the command."""
+    parser = verbs.add_parser(
+        "info", help="what it is, counts, copies, shared slides, blanks; a page of its quality", description=__doc__
+    )
+    parser.add_argument("data", nargs="+", metavar="DATA", help=f"{DATA_HELP}; of several, common patches are counted")
+    add_table(parser)
+    add_cache(parser)
+    add_fit(parser)
+    add_skip_bad(parser)
+    parser.add_argument("--sheet", metavar="PNG", help="draw patches of every class into a picture")
+    parser.add_argument(
+        "--page",
+        metavar="HTML",
+        help="also look for blur, pen marks, clipping and near copies, and write a page of it all",
+    )
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Inspect, show what was found, and end with an error where splits leak or files are not what they are named."""
+    from sentinode.data.groups import leaks
+    from sentinode.data.identity import check_names, copies_between
+    from sentinode.data.inspection import inspect_patches
+    from sentinode.data.joined import join
+    from sentinode.data.open import open_each, open_patches
+
+    for option, ending in (("sheet", ".png"), ("page", ".html")):
+        name = getattr(arguments, option)
+        if name and Path(name).suffix.lower() != ending:
+            raise ConfigError(f"--{option} {name}: a {ending[1:]} is written; give the name the ending {ending}")
+    how = {"fit": arguments.fit, "skip_bad": arguments.skip_bad}
+    if arguments.table and len(arguments.data) > 1:
+        raise ConfigError("--table is of one DATA; look at the others by themselves")
+    parts = (
+        [open_patches(arguments.data[0], table=arguments.table, **how)]
+        if arguments.table
+        else open_each(arguments.data, **how)
+    )
+    if not arguments.json:
+        for part in parts:
+            print(part.describe())
+    parts = [part.cached(arguments.cache) for part in parts]
+    patches = parts[0] if len(parts) == 1 else join(parts)
+    found, shared, names = inspect_patches(patches), leaks(patches), check_names(patches)
+    quality = None
+    if arguments.page:
+        from sentinode.data.quality import judge
+        from sentinode.report.data_page import write_data_page
+
+        quality = judge(patches)
+        write_data_page(arguments.page, patches, found, quality, shared, names)
+    between = copies_between(parts)
+    skipped = [vars(each) for each in patches.skipped]
+    if arguments.json:
+        content: dict[str, Any] = {
+            "path": patches.path,
+            "kind": patches.kind,
+            "notes": patches.notes,
+            "skipped": skipped,
+        }
+        content |= found.to_json()
+        content |= {"shared": [vars(leak) for leak in shared], "names": vars(names)}
+        content |= {"between": between.to_dict(orient="records")} if len(parts) > 1 else {}
+        print_json(content | ({"quality": quality.to_json()} if quality else {}))
+    else:
+        _show(found)
+        _show_identity(names, between)
+        _show_leaks(shared)
+        if quality:
+            _show_quality(quality)
+    if arguments.sheet:
+        _draw(patches, Path(arguments.sheet))
+    files = {arguments.sheet: "patches of every class", arguments.page: "what was found, with pictures"}
+    if any(files) and not arguments.json:
+        look_at(
+            {Path(name): what for name, what in files.items() if name},
+            f"sentinode train {arguments.data[0]} --model cnn --out runs/first",
+        )
+    _end(patches, shared, names)
+    return tell_skipped(skipped, quiet=arguments.json)
+
+
+def _end(patches: "PatchSet", shared: "Sequence[Leak]", names: "Names") -> None:
+    """Refuse what nobody should train on, now that all is shown."""
+    if shared:
+        first = shared[0]
+        raise DataError(
+            f"{patches.path}: splits share {len(shared):,} slides or patients, the first is {first.what} {first.name}; "
+            "sentinode data split makes splits that share none"
+        )
+    if names.altered:
+        raise DataError(
+            f"{patches.path}: {len(names.altered):,} files do not hold the pixels that they are named by, the first is "
+            f"{names.altered[0]}; fetch them again"
+        )
+
+
+def _draw(patches: "PatchSet", path: Path) -> None:
+    from sentinode.data.inspection import examples
+    from sentinode.plots.sheet import draw_sheet
+
+    groups = [
+        (f"{name}: {len(rows)} of {count:,}", name, patches.read(rows))
+        for name, count, rows in examples(patches, SHEET_PATCHES)
+    ]
+    draw_sheet(groups, path, title=patches.path)
+
+
+def _show(found: "Inspection") -> None:
+    counts = found.counts
+    print_table(
+        [(str(split), *(f"{n:,}" for n in row)) for split, row in zip(counts.index, counts.to_numpy(), strict=True)],
+        header=("split", *counts.columns),
+    )
+    print("grey levels, mean ± standard deviation")
+    rows = []
+    for split, row in found.statistics.iterrows():
+        cells = (f"{row[f'mean_{c}']:.1f} ± {row[f'sd_{c}']:.1f}" for c in ("red", "green", "blue"))
+        rows.append((str(split), *cells))
+    print_table(rows, header=("split", "red", "green", "blue"))
+    within = ", ".join(f"{split} {n:,}" for split, n in found.surplus_within.items()) or "none"
+    print(f"exact copies of another patch within a split: {within}")
+    across = f"patches that are in more than one split: {found.shared_across:,}"
+    print(red(f"{across} – the splits leak") if found.shared_across else across)
+    if found.contradicting:
+        print(f"patches with both labels: {found.contradicting:,}")
+    print(f"near-blank patches: {len(found.near_blank):,}" + _first(found.near_blank))
+
+
+def _first(names: Sequence[str], count: int = 5) -> str:
+    return f" ({', '.join(names[:count])}{', …' if len(names) > count else ''})" if names else ""
+
+
+def _show_identity(names: "Names", between: Any) -> None:
+    if names.verified:
+        print(f"files named by the SHA-1 of their pixels: {names.verified:,} verified")
+    if names.lossy:
+        print(f"JPEG files named by pixels before the compression, which cannot be verified: {names.lossy:,}")
+    if names.altered:
+        print(
+            red(f"files that do not hold the pixels they are named by: {len(names.altered):,}{_first(names.altered)}")
+        )
+    for row in between.itertuples():
+        labels = f", {row.other_labels:,} of them with another label" if row.other_labels else ""
+        print(f"different patches in both {row.first} and {row.second}: {row.patches:,}{labels}")
+
+
+def _show_leaks(shared: "Sequence[Leak]") -> None:
+    for leak in shared[:10]:
+        where = ", ".join(f"{split} {count:,}" for split, count in leak.patches.items())
+        print(red(f"ERROR: {leak.what} {leak.name} is in more than one split: {where}"))
+    if len(shared) > 10:
+        print(red(f"… and {len(shared) - 10:,} more"))
+
+
+def _show_quality(quality: "Quality") -> None:
+    from sentinode.data.quality import FLAGS
+
+    for name, words in FLAGS.items():
+        if name != "near_blank":
+            print(f"{words}: {int(quality.flags[name].sum()):,}")
+    print(f"pairs alike but for compression, a turn or a mirror: {len(quality.alike):,}")

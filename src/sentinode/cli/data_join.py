@@ -1,0 +1,89 @@
+"""Give patches back their slide and position from a set that has the same patches, such as PCam's HDF5 files."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from sentinode.cli.shared import add_data, add_json, look_at, open_data, print_json, print_table, red
+from sentinode.errors import ConfigError
+
+WORDS = {
+    "hash": "the same pixels",
+    "likeness": "alike but for compression or orientation, with no second choice",
+    "number": "no second choice among pixels by the row number in the file name",
+    "ambiguous": "several choices: they get what all of these agree on",
+    "none": "not in the reference",
+}
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the command."""
+    parser = verbs.add_parser("join", help="give patches their slides back", description=__doc__)
+    add_data(parser)
+    parser.add_argument(
+        "--with",
+        dest="reference",
+        nargs="+",
+        required=True,
+        metavar="REFERENCE",
+        help="a folder of PCam's HDF5 files with their meta csv, its _x.h5 files, or a table with slides",
+    )
+    parser.add_argument(
+        "--out", required=True, metavar="CSV", help="the table to write; every command reads it as DATA"
+    )
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Join, say how, and write."""
+    from dataclasses import replace
+
+    from sentinode.data.joined import join
+    from sentinode.data.open import open_each
+    from sentinode.data.origins import KNOWN, find_origins
+    from sentinode.data.source_tables import write_table
+
+    out = Path(arguments.out)
+    if arguments.table:
+        raise ConfigError(f"--table {arguments.table}: the table to write names patches by DATA; name the csv as DATA")
+    if out.suffix.lower() != ".csv":
+        raise ConfigError(f"--out {out}: a table is written; give the name the ending .csv")
+    patches = open_data(arguments, quiet=arguments.json).cached(arguments.cache)
+    parts = [part.cached(arguments.cache) for part in open_each(_x_files(arguments.reference))]
+    reference = parts[0] if len(parts) == 1 else join(parts)
+    found = find_origins(patches, reference)
+    table = patches.table.assign(
+        **{name: found.table[name].where(found.table[name].notna(), patches.table[name]) for name in KNOWN}
+    )
+    write_table(
+        replace(patches, table=table),
+        arguments.data,
+        out,
+        match=found.table["match"].to_numpy(),
+        reference=found.table["reference"].to_numpy(),
+    )
+    slides = int(table["slide"].notna().sum())
+    if arguments.json:
+        print_json(
+            {
+                "table": str(out),
+                "patches": len(patches),
+                "matches": found.counts,
+                "with_slide": slides,
+                "slides": int(table["slide"].nunique()),
+                "other_labels_in_reference": found.differing_labels,
+            }
+        )
+        return
+    print(f"reference {reference.describe()}")
+    print_table([(name, f"{count:,}", WORDS[name]) for name, count in found.counts.items()], words=(0, 2))
+    print(f"{slides:,} of {len(patches):,} patches have a slide now, {table['slide'].nunique():,} slides in all")
+    if found.differing_labels:
+        print(red(f"{found.differing_labels:,} joined patches have another label in the reference"))
+    look_at({out: "the patches with what is known of them"}, f"sentinode data split {out} --out splits.csv")
+
+
+def _x_files(named: list[str]) -> list[str]:
+    """Return the sources among what was named: a meta csv beside its ``_x.h5`` is read with it."""
+    return [name for name in named if not name.endswith("_meta.csv")] or named

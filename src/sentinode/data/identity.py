@@ -1,0 +1,88 @@
+"""A patch is its pixels: names that are hashes are checked, copies between data sets are counted."""
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from sentinode.data.patchset import PatchSet
+
+_HASH = re.compile(r"(?:^|/)([0-9a-f]{40})(\.[^./]+)?$")
+LOSSY = (".jpg", ".jpeg")
+
+
+@dataclass(frozen=True)
+class Names:
+    """What `check_names` found.
+
+    Attributes
+    ----------
+    verified
+        How many patches are named by the SHA-1 of their own pixels, as Kaggle's are.
+    altered
+        Ids of lossless files whose pixels are not those that they are named by: damaged, or changed by a program.
+    lossy
+        How many JPEG files are named by other pixels: those before the compression, which cannot be checked.
+    """
+
+    verified: int
+    altered: list[str]
+    lossy: int
+
+
+def check_names(patches: PatchSet) -> Names:
+    """Compare file names that are SHA-1 hashes with the pixels.
+
+    Parameters
+    ----------
+    patches
+        A cached set.
+
+    Examples
+    --------
+    >>> from sentinode import open_patches
+    >>> check_names(open_patches("pcam-mini", split="test").cached())
+    Names(verified=0, altered=[], lossy=0)
+    """
+    _ = patches.fingerprint  # Says what to do when the set is not cached.
+    parts = patches.table["id"].str.lower().str.extract(_HASH)
+    named = parts[0].notna()
+    differ = named & (parts[0] != patches.table["sha1"])
+    is_lossy = parts[1].isin(LOSSY)
+    return Names(
+        verified=int((named & ~differ).sum()),
+        altered=patches.table["id"][differ & ~is_lossy].tolist(),
+        lossy=int((differ & is_lossy).sum()),
+    )
+
+
+def copies_between(sets: Sequence[PatchSet]) -> pd.DataFrame:
+    """Count the different patches that data sets have in common, pixel by pixel.
+
+    Parameters
+    ----------
+    sets
+        Two or more cached sets.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each two sets: their paths ``first`` and ``second``, ``patches`` (how many different ones are in
+        both), ``other_labels`` (how many of these have another label there).
+
+    Examples
+    --------
+    >>> from sentinode import open_patches
+    >>> mini = open_patches("pcam-mini").cached()
+    >>> copies_between([mini.split("test"), mini.split("valid")])["patches"].tolist()
+    [0]
+    """
+    known = [(each.path, each.table.groupby("sha1", sort=False)["label"].first()) for each in sets]
+    rows = []
+    for (first, here), (second, there) in itertools.combinations(known, 2):
+        both = here.to_frame("here").join(there.rename("there"), how="inner")
+        differ = int(both["here"].ne(both["there"]).fillna(False).sum())
+        rows.append((first, second, len(both), differ))
+    return pd.DataFrame(rows, columns=["first", "second", "patches", "other_labels"])

@@ -1,0 +1,113 @@
+"""Camelyon17-WILDS: ``metadata.csv`` and ``patches/patient_PPP_node_N/patch_patient_PPP_node_N_x_X_y_Y.png``.
+
+Splits are the official ones: centre 1 is ``valid`` and centre 2 ``test``, both centres that ``train`` has not seen;
+``id_val`` are other patches of the slides of ``train``. P. W. Koh et al., "WILDS: A Benchmark of in-the-Wild
+Distribution Shifts", ICML 2021, and its own reader.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sentinode.data.files import Files, is_image
+from sentinode.data.patchset import PatchSet, Skipped, patch_table
+from sentinode.data.pixels import Fit, ImageFiles
+from sentinode.data.tables import FIRST_ROW, read_table
+
+FORM = "Camelyon17-WILDS: metadata.csv, patches/patient_*_node_*/*.png"
+
+METADATA = "metadata.csv"
+COLUMNS = ("patient", "node", "x_coord", "y_coord", "tumor", "center", "split")
+LABELS = {"0": 0, "1": 1, "-1": None, "": None}  # -1 in the part without labels.
+SPLITS = {"0": "train", "1": "id_val"}
+SPLITS_OF_CENTRES = {"1": "valid", "2": "test"}
+# A position is that of the central 32 × 32 px on level 2, of which a pixel is four of level 0.
+CENTRE_OFFSET_PX = 32
+DOWNSAMPLE = 4
+
+
+def open_source(files: Files, fit: Fit) -> PatchSet | None:
+    """Open the layout; None when there is no ``metadata.csv`` beside ``patches/patient_…``.
+
+    The patches are RGBA and their fourth channel is left out, as in WILDS' own reader.
+
+    Raises
+    ------
+    DataError
+        The csv cannot be read or lacks a column.
+    """
+    base = _base(files)
+    if base is None:
+        return None
+    metadata = read_table(files, base + METADATA, COLUMNS)
+    there = {name for name in files.names if is_image(name) and name.startswith(f"{base}patches/")}
+    rows, skipped = _rows(files, base, metadata, there)
+    names = [row["id"] for row in rows]
+    skipped += [
+        Skipped(name, f"{files.locate(name)}: no row in {base}{METADATA}; add its row or take the file out")
+        for name in sorted(there - set(names) - {each.id for each in skipped})
+    ]
+    columns = {name: [row[name] for row in rows] for name in ("label", "split", "slide", "patient", "centre", "x", "y")}
+    return PatchSet(
+        kind=f"Camelyon17-WILDS{files.in_words}",
+        path=files.where,
+        table=patch_table(names, columns.pop("label"), **columns),
+        pixels=ImageFiles(files, names, fit, opaque=True),
+        rows=np.arange(len(names)),
+        skipped=tuple(skipped),
+    )
+
+
+def _base(files: Files) -> str | None:
+    for name in files.names:
+        if name.split("/")[-1] == METADATA and name.count("/") <= 1:
+            base = name.removesuffix(METADATA)
+            if any(other.startswith(f"{base}patches/patient_") for other in files.names):
+                return base
+    return None
+
+
+def _rows(
+    files: Files, base: str, metadata: pd.DataFrame, there: set[str]
+) -> tuple[list[dict[str, Any]], list[Skipped]]:
+    """Return what is known of each patch, and the rows that are not as they should be."""
+    rows: list[dict[str, Any]] = []
+    skipped: list[Skipped] = []
+    seen: set[str] = set()
+    columns = (metadata[name] for name in COLUMNS)
+    for number, (patient, node, x, y, tumor, centre, split) in enumerate(zip(*columns, strict=True), FIRST_ROW):
+        patient = patient.zfill(3) if patient else ""  # A spreadsheet takes it for a number.
+        slide = f"patient_{patient}_node_{node}"
+        name = f"{base}patches/{slide}/patch_{slide}_x_{x}_y_{y}.png"
+        where = f"{files.locate(base + METADATA)} row {number}"
+        if not patient:
+            wrong = "no patient; mend or drop the row"
+        elif tumor not in LABELS:
+            wrong = f"tumor is {tumor!r}, where 0, 1 or -1 is expected; mend or drop the row"
+        elif centre not in SPLITS_OF_CENTRES and split not in SPLITS:
+            wrong = f"split is {split!r}, where 0 or 1 is expected; mend or drop the row"
+        elif not (x.isdecimal() and y.isdecimal()):
+            wrong = f"position {x!r}, {y!r}, where whole numbers are expected; mend or drop the row"
+        elif name in seen:
+            wrong = f"{name} came before; keep one of its rows"
+        elif name not in there:
+            wrong = f"there is no {name}; unpack the whole archive, or drop the row"
+        else:
+            seen.add(name)
+            rows.append(
+                {
+                    "id": name,
+                    "label": LABELS[tumor],
+                    "split": SPLITS_OF_CENTRES.get(centre) or SPLITS[split],
+                    "slide": slide,
+                    "patient": patient,
+                    "centre": centre,
+                    "x": (int(x) - CENTRE_OFFSET_PX) * DOWNSAMPLE,
+                    "y": (int(y) - CENTRE_OFFSET_PX) * DOWNSAMPLE,
+                }
+            )
+            continue
+        if any((patient, node, x, y, tumor, centre, split)):
+            skipped.append(Skipped(name, f"{where}: {wrong}"))
+    return rows, skipped

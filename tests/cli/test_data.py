@@ -1,0 +1,161 @@
+"""The verbs of ``sentinode data``, as real processes: info, split, join."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests import forms
+
+from sentinode import open_patches
+
+RED = "\033[31m"
+
+
+def sentinode(*arguments, **environment) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "sentinode.cli.main", "data", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONUTF8": "1", **environment},
+        timeout=180,
+    )
+
+
+def succeeded(done: subprocess.CompletedProcess) -> str:
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def few(mini):
+    return mini.select(range(0, len(mini), 20))
+
+
+@pytest.fixture(scope="module")
+def pcam(few, tmp_path_factory) -> Path:
+    """PCam's HDF5 files with meta csv; no slide is in two splits."""
+    files, _ = forms.pcam_hdf5(few)
+    for split in few.split_names:
+        name = f"{forms.PCAM}{split}_meta.csv"
+        files[name] = files[name].replace(b"camelyon16_train_", f"camelyon16_{split}_".encode())
+    return forms.write(files, tmp_path_factory.mktemp("data") / "pcam")
+
+
+@pytest.fixture(scope="module")
+def leaking(few, tmp_path_factory) -> Path:
+    """The same, with the slides of train in valid and test again."""
+    return forms.write(forms.pcam_hdf5(few)[0], tmp_path_factory.mktemp("data") / "leaking")
+
+
+def test_info_of_splits_that_share_slides_ends_in_an_error(leaking, pcam):
+    done = sentinode("info", leaking)
+    assert done.returncode == 1
+    assert "ERROR: slide camelyon16_train_" in done.stdout and RED not in done.stdout
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("error: ") and "splits share" in line and "sentinode data split" in line
+    assert "ERROR" not in succeeded(sentinode("info", pcam))
+    found = json.loads(sentinode("info", leaking, "--json").stdout)
+    assert found["shared"][0]["what"] == "slide" and len(found["shared"][0]["patches"]) > 1
+
+
+def test_errors_are_red_on_a_terminal_alone(leaking):
+    pty = pytest.importorskip("pty")
+    said = []
+
+    def read(terminal):
+        said.append(os.read(terminal, 4096))
+        return said[-1]
+
+    command = [sys.executable, "-m", "sentinode.cli.main", "data", "info", str(leaking)]
+    with Path(os.devnull).open("wb") as nowhere:
+        stdout = os.dup(1)
+        os.dup2(nowhere.fileno(), 1)
+        try:
+            status = pty.spawn(command, read)
+        finally:
+            os.dup2(stdout, 1)
+            os.close(stdout)
+    assert os.waitstatus_to_exitcode(status) == 1
+    assert f"{RED}ERROR: slide" in b"".join(said).decode()
+
+
+def test_info_writes_a_page(leaking, tmp_path):
+    done = sentinode("info", leaking, "--page", tmp_path / "page.html")
+    assert done.returncode == 1
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "with patches in more than one split" in text and "camelyon16_train_" in text
+    assert str(tmp_path / "page.html") in done.stdout
+
+
+def test_info_of_several_sets_counts_what_they_have_in_common(few, pcam, tmp_path):
+    part = forms.write(forms.class_folders(few.select(range(10)), "png")[0], tmp_path / "part")
+    output = succeeded(sentinode("info", pcam, part))
+    assert f"different patches in both {pcam} and {part}: 10" in output
+    found = json.loads(sentinode("info", pcam, part, "--json").stdout)
+    assert found["between"] == [{"first": str(pcam), "second": str(part), "patches": 10, "other_labels": 0}]
+
+
+def test_info_names_a_file_that_is_not_what_it_is_named(few, tmp_path):
+    files, _ = forms.kaggle(few.select(range(6)))
+    name = min(name for name in files if name.endswith(".tif"))
+    files[name] = forms.encode(255 - forms.decode(files[name]), "tif")
+    done = sentinode("info", forms.write(files, tmp_path / "kaggle"))
+    assert done.returncode == 1
+    assert "5 verified" in done.stdout and name in done.stdout
+    assert name in done.stderr.splitlines()[-1]
+
+
+def test_split_and_its_table_as_data(leaking, tmp_path):
+    out = tmp_path / "tables" / "splits.csv"
+    output = succeeded(sentinode("split", leaking, "--out", out, "--valid", "0.2", "--test", "0", "--seed", "3"))
+    assert "kept together: slide, copies" in output and "WARNING" not in output
+    assert "ERROR" not in succeeded(sentinode("info", out))
+    patches = open_patches(out)
+    assert (patches.table.groupby("slide")["split"].nunique() == 1).all()
+    assert patches.split_names == ["train", "valid"]
+    first = out.read_bytes()
+    succeeded(sentinode("split", leaking, "--out", out, "--valid", "0.2", "--test", "0", "--seed", "3"))
+    assert out.read_bytes() == first
+
+
+def test_split_says_loudly_when_nothing_is_known(tmp_path):
+    output = succeeded(sentinode("split", "pcam-mini", "--split", "train", "--out", tmp_path / "splits.csv"))
+    assert "WARNING: slide and patient of 1,080 of 1,080 patches are not known" in output
+    counts = open_patches(tmp_path / "splits.csv").counts()
+    assert counts.loc["train", ["normal", "tumour"]].tolist() == [378, 378]
+    assert (
+        json.loads(
+            succeeded(sentinode("split", "pcam-mini", "--split", "train", "--out", tmp_path / "again.csv", "--json"))
+        )["without_slide_or_patient"]
+        == 1080
+    )
+
+
+def test_folds_are_tables_of_their_own(tmp_path):
+    succeeded(sentinode("split", "pcam-mini", "--split", "valid", "--folds", "3", "--out", tmp_path / "folds.csv"))
+    assert {path.name for path in tmp_path.iterdir()} == {f"folds-{number}.csv" for number in (1, 2, 3)}
+    tables = [pd.read_csv(tmp_path / f"folds-{number}.csv") for number in (1, 2, 3)]
+    valid = [set(table["path"][table["split"] == "valid"]) for table in tables]
+    assert len(set.union(*valid)) == sum(map(len, valid)) == 180
+    assert all((table["split"].eq("valid") == table["fold"].eq(number)).all() for number, table in enumerate(tables, 1))
+
+
+def test_join_gives_slides_back_and_its_table_can_be_split(few, pcam, tmp_path):
+    kaggle = forms.write(forms.kaggle(few)[0], tmp_path / "kaggle")
+    out = tmp_path / "joined.csv"
+    x_files = sorted(pcam.glob("*_x.h5"))
+    output = succeeded(
+        sentinode("join", kaggle, "--with", *x_files, x_files[0].with_name("any_meta.csv"), "--out", out)
+    )
+    assert f"hash  {len(few)}  the same pixels" in output
+    assert f"{len(few)} of {len(few)} patches have a slide now" in output
+    table = pd.read_csv(out, dtype=str)
+    assert table["slide"].notna().all() and table["match"].eq("hash").all()
+    assert np.array_equal(open_patches(out).read(), open_patches(kaggle).read())
+    assert "kept together: slide, copies" in succeeded(sentinode("split", out, "--out", tmp_path / "splits.csv"))

@@ -1,0 +1,90 @@
+"""Tables of data split and join: what is written is what is read, wherever the table goes with its data."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests import forms
+
+from sentinode import open_patches
+from sentinode.data.source_tables import write_table
+
+KNOWN = ["label", "split", "slide", "patient", "centre", "x", "y"]
+
+
+@pytest.fixture(scope="module")
+def few(mini):
+    return mini.select(range(0, len(mini), 40))
+
+
+@pytest.mark.parametrize("container", forms.CONTAINERS)
+@pytest.mark.parametrize("form", ["splits of png", "kaggle", "pcam_hdf5", "images"])
+def test_a_table_is_read_as_it_was_written(few, form, container, tmp_path):
+    path = forms.write(forms.FORMS[form](few)[0], tmp_path / "data", container)
+    patches = open_patches(path).cached()
+    order = np.random.default_rng(0).permutation(len(patches))
+    write_table(patches.select(order), str(path), tmp_path / "tables" / "it.csv", fold=1)
+    again = open_patches(tmp_path / "tables" / "it.csv")
+    pd.testing.assert_frame_equal(again.table, patches.select(order).table.drop(columns="sha1"))
+    assert again.cached().fingerprint == patches.select(order).fingerprint
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    shutil.move(path, moved / path.name)
+    shutil.move(tmp_path / "tables", moved / "tables")
+    assert open_patches(moved / "tables" / "it.csv").cached().fingerprint == patches.select(order).fingerprint
+
+
+def test_paths_of_a_folder_are_files_that_any_program_can_open(few, tmp_path):
+    path = forms.write(forms.class_folders(few, "png")[0], tmp_path / "data")
+    write_table(open_patches(path), str(path), tmp_path / "it.csv")
+    table = pd.read_csv(tmp_path / "it.csv")
+    assert list(table.columns) == ["path", *KNOWN, "source"]
+    assert all((tmp_path / name).is_file() for name in table["path"])
+
+
+def test_images_of_a_pattern_are_read_by_their_own_paths(few, tmp_path, monkeypatch):
+    forms.write(forms.images(few)[0], tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    patches = open_patches("data/*.png")
+    write_table(patches, "data/*.png", tmp_path / "tables" / "it.csv")
+    monkeypatch.chdir("/")
+    again = open_patches(tmp_path / "tables" / "it.csv")
+    assert np.array_equal(again.read(), open_patches(tmp_path / "data").read())
+
+
+def test_a_table_may_name_several_sources(few, tmp_path):
+    first = forms.write(forms.class_folders(few, "png")[0], tmp_path / "first")
+    second = forms.write(forms.pcam_hdf5(few)[0], tmp_path / "second")
+    for path in (first, second):
+        write_table(open_patches(path), str(path), tmp_path / f"{path.name}.csv")
+    tables = [pd.read_csv(tmp_path / f"{path.name}.csv", dtype=str) for path in (first, second)]
+    pd.concat(tables).iloc[::-1].to_csv(tmp_path / "both.csv", index=False)
+    both = open_patches(tmp_path / "both.csv", split="test")
+    assert len(both) == 2 * (few.table["split"] == "test").sum()
+    expected = [forms.sha1(pixels) for path in (second, first) for pixels in open_patches(path, "test").read()[::-1]]
+    assert [forms.sha1(pixels) for pixels in both.read()] == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (",0,train,", ",2,train,", ["row 2", "label is '2'", "0, 1 or nothing"]),
+        ("0000.png", "9999.png", ["row 2", "9999.png", "no patch"]),
+        ("0001.png", "0000.png", ["row 3", "came before"]),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused_by_row(few, tmp_path, old, new, words):
+    zeros = few.select(np.flatnonzero((few.labels == 0) & (few.table["split"] == "train")))
+    path = forms.write(forms.class_folders(zeros, "png")[0], tmp_path / "data")
+    write_table(open_patches(path), str(path), tmp_path / "it.csv")
+    text = (tmp_path / "it.csv").read_text()
+    (tmp_path / "it.csv").write_text(text.replace(old, new, 1))
+    forms.refused(lambda: open_patches(tmp_path / "it.csv"), "it.csv", *words)
+
+
+def test_a_source_that_is_gone_is_refused(few, tmp_path):
+    path = forms.write(forms.class_folders(few, "png")[0], tmp_path / "data")
+    write_table(open_patches(path), str(path), tmp_path / "it.csv")
+    shutil.rmtree(path)
+    forms.refused(lambda: open_patches(tmp_path / "it.csv"), "data", "no such file or folder")
