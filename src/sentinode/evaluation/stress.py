@@ -108,6 +108,8 @@ def stress(
     trained_on = int(run.trained_on(chosen.table["sha1"]).sum())
     if trained_on:
         log.warning("%s: %s of these patches were trained on; figures on them flatter", where, f"{trained_on:,}")
+    if run.chosen_on(chosen.fingerprint):
+        log.warning("%s: threshold and best epoch were chosen on these very patches; figures flatter a little", where)
     settings = settings_of(quick)
     about = {"split": name, "fingerprint": chosen.fingerprint, "patches": len(chosen), "quick": quick, "seed": seed}
     predictions = predict(run, shifted(chosen, settings), about)
