@@ -36,7 +36,7 @@ def test_a_seed_gives_the_same_changes_and_another_seed_others(name, pixels):
     assert not np.array_equal(changed(name, pixels, seed=3), changed(name, pixels, seed=4))
 
 
-@pytest.mark.parametrize("name", ["placement", "focus", "stain"])
+@pytest.mark.parametrize("name", ["placement", "focus", "stain", "light"])
 def test_a_strength_of_next_to_nothing_changes_next_to_nothing(name, pixels):
     assert np.abs(changed(name, pixels, strength=1e-5) - pixels).max() < 0.5
     assert np.abs(changed(name, pixels) - pixels).mean() > 0.5
@@ -48,6 +48,13 @@ def test_a_symmetry_is_one_of_the_eight_and_all_are_as_frequent(pixels):
     counts = [sum(np.array_equal(patch, turn(one, number)[0]) for patch in after) for number in range(ORDER)]
     assert sum(counts) == 800
     assert min(counts) > 60
+
+
+def test_light_keeps_the_order_of_grey_levels_and_its_limits():
+    levels = np.arange(1, 256, dtype="float32").reshape(1, 15, 17, 1).repeat(3, axis=3).repeat(400, axis=0)
+    times = changed("light", levels) / levels
+    assert np.ptp(times, axis=(1, 2)).max() < 1e-4  # One number a patch and colour.
+    assert 1 / (1.35 * 1.05) <= times.min() < 0.8 and 1.25 < times.max() <= 1.35 * 1.05 + 1e-6
 
 
 def test_stain_follows_the_law_of_beer_and_lambert():
@@ -109,7 +116,7 @@ def test_without_augmentation_the_network_is_not_wrapped():
 SETTINGS = {
     "epochs": 2,
     "batch_size": 8,
-    "augment": ("symmetry", "placement", "focus", "stain", "cover"),
+    "augment": ("symmetry", "placement", "focus", "stain", "light", "cover"),
     "ema": 0.9,
     "optimizer": "adamw",
     "learning_rate": 0.003,

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentinode import TrainConfig, build_model, evaluate, export_run, load_run, predict, train
+from sentinode import TrainConfig, build_model, evaluate, export_run, load_run, open_patches, predict, train
 from sentinode.errors import ConfigError, DataError
 from sentinode.training.frozen import linear_head
 from sentinode.training.watching import read_progress
@@ -50,6 +50,18 @@ def test_it_is_a_run_like_any_other(few, tmp_path):
     again = train(load_run("d4net-m").start(), few, FROZEN, out=tmp_path / "again")
     assert (again.path / "best.weights.h5").read_bytes() == (run.path / "best.weights.h5").read_bytes()
     pd.testing.assert_frame_equal(*(each.history.drop(columns=["train_s", "patches_per_s"]) for each in (run, again)))
+
+
+def test_a_run_knows_what_the_weights_it_started_from_have_seen(few, tmp_path, caplog):
+    first = train(build_model("cnn"), few, TrainConfig(epochs=1), out=tmp_path / "first")
+    others = open_patches("pcam-mini").cached().select(range(7, 1660, 20))
+    second = train(first.start(), others, FROZEN, out=tmp_path / "second")
+    training = few.split("train")
+    assert second.trained_on(training.table["sha1"]).all()
+    assert second.trained_on(others.split("train").table["sha1"]).all()
+    assert not second.trained_on(few.split("test").table["sha1"]).any()
+    evaluate(second, few, "train", out=tmp_path / "it")
+    assert f"{len(training)} of these patches were trained on" in caplog.text
 
 
 def test_copies_of_a_patch_count_once(few, tmp_path):

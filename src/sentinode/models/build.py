@@ -14,6 +14,7 @@ from sentinode.errors import ModelError
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ MODELS: Mapping[str, ModelEntry] = {
 
 # How each living model was built, for the record of its training.
 _ORIGINS: "WeakKeyDictionary[keras.Model, dict[str, Any]]" = WeakKeyDictionary()
+_SEEN: "WeakKeyDictionary[keras.Model, np.ndarray]" = WeakKeyDictionary()
 
 
 def build_model(name: str, *, seed: int = 0, **options: Any) -> "keras.Model":
@@ -122,10 +124,16 @@ def origin(model: "keras.Model") -> dict[str, Any] | None:
     return _ORIGINS.get(model)
 
 
-def start_from(model: "keras.Model", weights_sha256: str) -> "keras.Model":
-    """Remember that the training of a model starts from weights of an earlier one; return the model."""
+def start_from(model: "keras.Model", weights_sha256: str, seen: "np.ndarray") -> "keras.Model":
+    """Remember that the training of a model starts from weights that have seen patches, by SHA-1; return the model."""
     _ORIGINS[model] = {"name": model.name, "weights_sha256": weights_sha256}
+    _SEEN[model] = seen
     return model
+
+
+def seen_before(model: "keras.Model") -> "np.ndarray | None":
+    """Return the SHA-1 of the patches that a model's weights have seen before its training; None for new weights."""
+    return _SEEN.get(model)
 
 
 def _reason(error: Exception) -> str:

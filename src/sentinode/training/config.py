@@ -13,7 +13,7 @@ SCHEDULES = ("constant", "cosine", "linear")
 LOSSES = ("crossentropy", "focal")
 METRICS = ("accuracy", "auc")
 # Of `layers.augmentation`, which needs Keras; this module does without.
-AUGMENTATIONS = ("symmetry", "placement", "focus", "stain", "cover")
+AUGMENTATIONS = ("symmetry", "placement", "focus", "stain", "light", "cover")
 PRECISIONS = ("float32", "bfloat16", "auto")
 # The settings that count where the last layer alone is fitted.
 FROZEN_TOO = ("train_split", "valid_split", "frozen", "checkpoint_minutes", "seed")

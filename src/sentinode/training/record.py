@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import RunError
 from sentinode.models.backend import tensorflow_left_out
-from sentinode.models.build import origin
+from sentinode.models.build import origin, seen_before
 from sentinode.storage import whole_file, write_json, write_text
 from sentinode.training.config import TrainConfig
 from sentinode.training.environment import environment
@@ -40,10 +40,13 @@ class Record:
         The content of ``config.json``.
     architecture
         The content of ``model.json``.
+    seen
+        The SHA-1 of the patches that the weights have seen before, 20 bytes each.
     """
 
     config: dict[str, Any]
     architecture: str
+    seen: np.ndarray
 
 
 def describe(
@@ -74,6 +77,7 @@ def describe(
             "environment": environment(),
         },
         architecture=json.dumps(architecture, indent=1),
+        seen=seen if (seen := seen_before(model)) is not None else np.empty(0, dtype="S20"),
     )
 
 
@@ -147,7 +151,7 @@ def write_record(folder: Path, record: Record, training: PatchSet, held_out: Pat
         write_text(folder / ARCHITECTURE, record.architecture)
         with whole_file(folder / TRAIN_SHA1) as beside:
             sha1 = np.array([bytes.fromhex(text) for text in training.table["sha1"]], dtype="S20")
-            np.save(beside, np.unique(sha1))
+            np.save(beside, np.unique(np.concatenate([sha1, record.seen])))
         if held_out is not None:
             parts = [
                 part.table[["id", "sha1"]].assign(split=name)

@@ -196,7 +196,7 @@ class Run:
         >>> second.config["model"]["built"]["weights_sha256"] == first.identity["weights_sha256"]
         True
         """
-        return start_from(self.load_model("best"), self.identity["weights_sha256"])
+        return start_from(self.load_model("best"), self.identity["weights_sha256"], self.train_sha1)
 
     def load_model(self, weights: str = "best") -> "keras.Model":
         """Build the network from ``model.json`` and load weights into it.
@@ -248,13 +248,21 @@ class Run:
             raise RunError(f"{file}: cannot be read ({error}); is the run whole?") from error
 
     def trained_on(self, sha1: pd.Series) -> np.ndarray:
-        """Say for each of these patches, by SHA-1 of its pixels, whether the run was trained on it."""
-        try:
-            seen = np.load(self.path / TRAIN_SHA1, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise RunError(f"{self.path / TRAIN_SHA1}: cannot be read ({error}); is the run whole?") from error
+        """Say for each of these patches, by SHA-1 of its pixels, whether the run was trained on it.
+
+        Or the run was that its training started from.
+        """
+        seen = self.train_sha1
         asked = np.array([bytes.fromhex(text) for text in sha1], dtype=seen.dtype)
         return np.isin(asked, seen)
+
+    @property
+    def train_sha1(self) -> np.ndarray:
+        """The SHA-1 of every patch that its weights have seen: 20 bytes each, in order."""
+        try:
+            return np.load(self.path / TRAIN_SHA1, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise RunError(f"{self.path / TRAIN_SHA1}: cannot be read ({error}); is the run whole?") from error
 
     def chosen_on(self, fingerprint: str) -> bool:
         """Say whether threshold and best epoch were chosen on the patches with this fingerprint."""
