@@ -200,7 +200,7 @@ def test_the_cache_lists_and_clears_what_was_exported_for_engines(tmp_path):
 def test_the_demo_ends_by_naming_files_that_are_there(tmp_path):
     done = sentinode("demo", "--out", tmp_path / "demo")
     output = succeeded(done)
-    assert re.search(r"AUC 0\.\d{4}", output)
+    assert re.search(r"AUC +0\.\d{4} \(", output)
     named = files_named(output)
     assert {path.name for path in named} >= {"roc.png", "curves.png", "predictions.csv"}
     assert all(path.stat().st_size > 0 for path in named)

@@ -206,5 +206,5 @@ def _displacements(truth: Integers, columns: Floats, offset: Floats, codes: Inte
 
 def _sums(values: Floats, codes: Integers) -> Floats:
     flat = values.reshape(len(values), -1)
-    sums = np.column_stack([np.bincount(codes, column) for column in flat.T])
-    return sums.astype(np.float64).reshape(-1, *values.shape[1:])
+    sums = np.column_stack([np.bincount(codes, column) for column in flat.T]).astype(np.float64)
+    return sums.reshape(-1, *values.shape[1:])
