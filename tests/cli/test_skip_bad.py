@@ -67,3 +67,12 @@ def test_data_info_train_and_evaluate_go_on_and_the_run_knows_it(source, tmp_pat
     metrics = json.loads((out / "evaluations" / "test" / "metrics.json").read_text())
     assert metrics["patches"]["tumour"] == 9
     assert [each["id"].split("/")[0] for each in metrics["made_by"]["skipped"]] == ["test"]
+
+
+def test_compare_and_stress_go_on_too(source, tiny_run, tmp_path):
+    how = ("--split", "test", "--skip-bad", "--cache", tmp_path / "cache")
+    models = ("--model", tiny_run.path, "--model", "d4net-m")
+    done_but(sentinode("compare", source, *models, "--out", tmp_path / "compared", *how), "test")
+    assert len(json.loads((tmp_path / "compared" / "compare.json").read_text())["made_by"]["skipped"]) == 1
+    done_but(sentinode("stress", source, *models[:2], "--quick", "--out", tmp_path / "stressed", *how), "test")
+    assert len(json.loads((tmp_path / "stressed" / "stress.json").read_text())["made_by"]["skipped"]) == 1

@@ -168,5 +168,5 @@ def test_a_rule_needs_validation_predictions_and_a_number_does_not(few, tmp_path
     file = written(tmp_path, id=few.table["id"], probability=probabilities(few))
     entry = open_entry(file.path)
     assert list(score([entry], few, "0.25")[0].thresholds) == [0.25]
-    with pytest.raises(ConfigError, match=r"it.csv no predictions of them are known; give a number"):
+    with pytest.raises(ConfigError, match=r"it.csv keeps no predictions of them; give a number"):
         score([entry], few, "youden")

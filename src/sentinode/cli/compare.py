@@ -4,7 +4,16 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentinode.cli.shared import add_data, add_json, look_at, open_data, print_json, print_table, start_keras
+from sentinode.cli.shared import (
+    add_data,
+    add_json,
+    look_at,
+    open_data,
+    print_json,
+    print_table,
+    start_keras,
+    tell_skipped,
+)
 from sentinode.samples import RUNS
 
 if TYPE_CHECKING:
@@ -46,7 +55,7 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int:
     """Compare, and show the table."""
     from sentinode.evaluation.scores import open_entries
 
@@ -64,9 +73,10 @@ def run(arguments: argparse.Namespace) -> None:
         point=arguments.point,
         cache=arguments.cache,
     )
+    skipped = found.made_by.get("skipped", ())
     if arguments.json:
         print_json(found.to_json())
-        return
+        return tell_skipped(skipped, quiet=True)
     show_comparison(found)
     folder = Path(arguments.out)
     look_at(
@@ -77,6 +87,7 @@ def run(arguments: argparse.Namespace) -> None:
         },
         f"sentinode stress {arguments.data} --model RUN --quick",
     )
+    return tell_skipped(skipped)
 
 
 def show_comparison(found: "Comparison") -> None:

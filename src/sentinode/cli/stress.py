@@ -12,6 +12,7 @@ from sentinode.cli.shared import (
     print_json,
     print_table,
     start_keras,
+    tell_skipped,
 )
 from sentinode.samples import DEFAULT_RUN
 
@@ -44,7 +45,7 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int:
     """Shift, measure, and show the table."""
     from sentinode.training.ensemble import load_runs
 
@@ -55,9 +56,10 @@ def run(arguments: argparse.Namespace) -> None:
     from sentinode.evaluation.stress import stress
 
     found = stress(loaded, patches, arguments.split, out=arguments.out, cache=arguments.cache, quick=arguments.quick)
+    skipped = found.made_by.get("skipped", ())
     if arguments.json:
         print_json(found.to_json())
-        return
+        return tell_skipped(skipped, quiet=True)
     show_stress(found)
     whole = " ".join(["sentinode stress", arguments.data, *(f"--model {run}" for run in models)])
     look_at(
@@ -68,6 +70,7 @@ def run(arguments: argparse.Namespace) -> None:
         },
         whole if arguments.quick else f"sentinode evaluate {arguments.data} --model {models[0]}",
     )
+    return tell_skipped(skipped)
 
 
 def show_stress(found: "Stress") -> None:

@@ -85,7 +85,8 @@ def compare(
     trained_on = [_trained_on(entry, chosen, where) for entry in entries]
     scores = score(entries, chosen, point)
     about = {"split": name, "fingerprint": chosen.fingerprint, "point": "its own" if point is None else str(point)}
-    made_by = {"sentinode": __version__, **about}
+    skipped = {"skipped": [vars(each) for each in chosen.skipped]} if chosen.skipped else {}
+    made_by = {"sentinode": __version__, **about, **skipped}
     folder = Path(out)
     found = Comparison.from_scores(scores, where, name, clusters_of(chosen.table), trained_on, made_by, folder)
     write_comparison(found, folder)

@@ -11,8 +11,8 @@ import pandas as pd
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError, DataError
 from sentinode.evaluation.evaluation import Evaluation
+from sentinode.evaluation.points import threshold_of
 from sentinode.metrics.subgroups import Subgroup
-from sentinode.metrics.thresholds import choose_threshold, parse_rule
 from sentinode.plots.curves import draw_curves
 from sentinode.plots.forest import draw_forest
 from sentinode.plots.roc import draw_confusion, draw_roc
@@ -102,7 +102,7 @@ def evaluate(
         raise ConfigError("an ensemble has no folder of its own; name the one to write to with --out DIR (out=…)")
     # What can be wrong is found before the minutes of prediction.
     thresholds = {"0.5": 0.5, "validation": run.threshold}
-    thresholds |= {str(rule): _chosen(run, rule) for rule in points if str(rule) not in thresholds}
+    thresholds |= {str(rule): threshold_of(run, rule) for rule in points if str(rule) not in thresholds}
     _check_prevalences(prevalences)
     name, chosen = choose_split(run, patches, split, cache)
     _ = chosen.labels
@@ -117,7 +117,7 @@ def evaluate(
     predictions = predict(run, chosen, {"split": name, "fingerprint": chosen.fingerprint}, tta=tta, precision=precision)
     place = name if tta == "none" else f"{name}-tta-{tta}"
     place += "" if precision == "float32" else f"-{precision}"
-    folder = home if out else _folder(home, place, chosen.fingerprint)
+    folder = home if out else folder_of(home, place, chosen.fingerprint, METRICS)
     evaluation = Evaluation.from_predictions(
         predictions,
         where,
@@ -130,20 +130,6 @@ def evaluate(
     )
     write_evaluation(evaluation, predictions, folder)
     return evaluation
-
-
-def _chosen(run: "Run | Ensemble", rule: str | float) -> float:
-    """Return the threshold of an operating point, chosen on the run's validation patches where it is a rule."""
-    asked = parse_rule(rule)
-    if asked.kind == "number":
-        return asked.value
-    validation = run.validation_predictions
-    if validation is None:
-        raise ConfigError(
-            f"operating point {rule!r} is chosen on validation patches, and {run.name} keeps no predictions of them; "
-            "give a number"
-        )
-    return choose_threshold(asked, validation.labels, validation.table["probability"].to_numpy())
 
 
 def _check_prevalences(prevalences: Sequence[float]) -> None:
@@ -170,13 +156,25 @@ def _groups(patches: PatchSet, column: str) -> pd.Series:
     return patches.table[column].astype("str").where(patches.table[column].notna(), "not known")
 
 
-def _folder(run: Path, name: str, fingerprint: str) -> Path:
-    """Return where an evaluation goes: a name of its own when other patches have taken this one."""
+def folder_of(run: Path, name: str, fingerprint: str, file: str) -> Path:
+    """Return where an evaluation goes: a name of its own when one of other patches has taken this one.
+
+    Parameters
+    ----------
+    run
+        Its folder.
+    name
+        The folder's name within its evaluations.
+    fingerprint
+        Of the patches.
+    file
+        The json that says what an evaluation there was made by.
+    """
     folder = run / "evaluations" / name
-    if not (folder / METRICS).is_file():
+    if not (folder / file).is_file():
         return folder
     try:
-        there = read_json(folder / METRICS)["made_by"]["fingerprint"]
+        there = read_json(folder / file)["made_by"]["fingerprint"]
     except (DataError, KeyError, TypeError):
         there = None  # Damaged: nobody can say whose it is, so it stays.
     return folder if there == fingerprint else folder.with_name(f"{name}-{fingerprint[:8]}")

@@ -51,6 +51,11 @@ class PredictionsFile:
     path: Path
 
     @property
+    def name(self) -> str:
+        """That of the file."""
+        return self.path.name
+
+    @property
     def threshold(self) -> float:
         """The probability from which a patch is called tumour: that of the json beside it if there is one, else 0.5."""
         try:

@@ -12,8 +12,8 @@ import numpy as np
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError, DataError
 from sentinode.evaluation.other_software import PredictionsFile
+from sentinode.evaluation.points import threshold_of
 from sentinode.metrics.checks import Floats, Integers
-from sentinode.metrics.thresholds import choose_threshold, parse_rule
 from sentinode.prediction.logits import probability
 from sentinode.prediction.predict import predict
 from sentinode.samples import RUNS
@@ -190,7 +190,10 @@ def score(entries: Sequence[Entry], patches: PatchSet, point: str | float | None
         The seeds of an entry are networks of different sizes; a rule where validation predictions are not known.
     """
     labels = patches.labels
-    thresholds = [np.array([_threshold(member, point) for member in entry.members]) for entry in entries]
+    thresholds = [
+        np.array([member.threshold if point is None else threshold_of(member, point) for member in entry.members])
+        for entry in entries
+    ]
     for entry in entries:
         _check_one_recipe(entry)
     files = [member for entry in entries for member in entry.members if isinstance(member, PredictionsFile)]
@@ -209,21 +212,6 @@ def score(entries: Sequence[Entry], patches: PatchSet, point: str | float | None
         facts = _facts(entry.runs, len(patches), duration_s)
         found.append(Scores(entry.name, labels, np.array(rows), at, facts, identities))
     return found
-
-
-def _threshold(member: Run | PredictionsFile, point: str | float | None) -> float:
-    if point is None:
-        return member.threshold
-    rule = parse_rule(point)
-    if rule.kind == "number":
-        return rule.value
-    validation = member.validation_predictions if isinstance(member, Run) else None
-    if validation is None:
-        raise ConfigError(
-            f"operating point {point!r} is chosen on validation patches, and of {member.path} no predictions of them "
-            "are known; give a number"
-        )
-    return choose_threshold(rule, validation.labels, validation.table["probability"].to_numpy())
 
 
 def _facts(runs: Sequence[Run], patches: int, duration_s: float) -> Facts:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,13 +12,13 @@ import pandas as pd
 from sentinode.data.joined import JoinedPixels
 from sentinode.data.patchset import PatchSet, Pixels, Rows, Uint8
 from sentinode.data.shifts import SHIFTS, Shift
-from sentinode.errors import ConfigError, DataError
-from sentinode.evaluation.evaluate import choose_split
+from sentinode.errors import ConfigError
+from sentinode.evaluation.evaluate import choose_split, folder_of
 from sentinode.evaluation.evaluation import clusters_of
 from sentinode.evaluation.stresses import Setting, Stress
 from sentinode.plots.stress import draw_stress
 from sentinode.prediction.predict import predict
-from sentinode.storage import read_json, whole_file, write_json
+from sentinode.storage import whole_file, write_json
 
 if TYPE_CHECKING:
     from sentinode.training.ensemble import Ensemble
@@ -112,10 +112,11 @@ def stress(
         log.warning("%s: threshold and best epoch were chosen on these very patches; figures flatter a little", where)
     settings = settings_of(quick)
     about = {"split": name, "fingerprint": chosen.fingerprint, "patches": len(chosen), "quick": quick, "seed": seed}
-    predictions = predict(run, shifted(chosen, settings), about)
+    skipped = {"skipped": [vars(each) for each in chosen.skipped]} if chosen.skipped else {}
+    predictions = predict(run, shifted(chosen, settings), {**about, **skipped})
     blocks = predictions.table[["logit", "probability", "warning"]]
     place = f"stress-{name}-quick" if quick else f"stress-{name}"
-    folder = home if out else _folder(home, place, chosen.fingerprint)
+    folder = home if out else folder_of(home, place, chosen.fingerprint, STRESS)
     found = Stress.from_predictions(
         settings,
         [blocks.iloc[first : first + len(chosen)] for first in range(0, len(blocks), len(chosen))],
@@ -187,15 +188,3 @@ def _balanced(patches: PatchSet, seed: int) -> PatchSet:
     rows = [np.flatnonzero(labels == label) for label in (0, 1)]
     drawn = [rng.permutation(each)[: QUICK_PATCHES // 2] for each in rows]
     return patches.select(np.sort(np.concatenate(drawn)))
-
-
-def _folder(run: Path, name: str, fingerprint: str) -> Path:
-    """Return where a stress test goes: a name of its own when one of other patches has taken this one."""
-    folder = run / "evaluations" / name
-    if not (folder / STRESS).is_file():
-        return folder
-    try:
-        there: Any = read_json(folder / STRESS)["made_by"]["fingerprint"]
-    except (DataError, KeyError, TypeError):
-        there = None  # Damaged: nobody can say whose it is, so it stays.
-    return folder if there == fingerprint else folder.with_name(f"{name}-{fingerprint[:8]}")
