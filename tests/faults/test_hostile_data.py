@@ -323,7 +323,8 @@ def test_a_disk_too_small_to_unpack_on_is_refused_in_a_line(few, small_disk, tmp
 
 
 def test_a_folder_that_is_only_read_is_read(few, tmp_path):
-    folder = forms.write(forms.pcam_hdf5_gz(few)[0], tmp_path / "source")
+    # One split alone: the slides of this sample are in several, which ends with an error of its own.
+    folder = forms.write(forms.pcam_hdf5_gz(few.split("train"))[0], tmp_path / "source")
     state = {path: path.stat().st_mtime_ns for path in [folder, *folder.rglob("*")]}
     for path in folder.iterdir():
         path.chmod(0o444)
