@@ -246,8 +246,9 @@ def write_evaluation(evaluation: Evaluation, predictions: Predictions, folder: P
     ]
     title = f"{evaluation.data}, {evaluation.normal + evaluation.tumour:,} patches"
     area = evaluation.ranking["auc"]
-    curves = {f"model, {area.low:.3f}–{area.high:.3f}": (roc.false_positive_rate, roc.true_positive_rate, roc.auc)}
-    draw_roc(curves, folder / "roc.png", points, title=title)
+    curves = {"model": (roc.false_positive_rate, roc.true_positive_rate, roc.auc)}
+    interval = f"AUC {area.estimate:.3f}, 95 % interval {area.low:.3f}–{area.high:.3f}"
+    draw_roc(curves, folder / "roc.png", points, title=f"{title}\n{interval}")
     draw_curves(recall, evaluation.reliability, risk, evaluation.decision, folder / "curves.png", title=title)
     chosen = evaluation.points["validation"].point
     matrix = [

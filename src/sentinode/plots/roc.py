@@ -41,7 +41,7 @@ def draw_roc(
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
         axes.set_xlabel("1 − specificity: normal patches called tumour")
         axes.set_ylabel("sensitivity: tumour patches called tumour")
-        axes.set_title(shortened(title), fontsize=10.5)
+        axes.set_title("\n".join(shortened(line) for line in title.splitlines()), fontsize=10.5)
         axes.legend(loc="lower right", fontsize=9)
         save(figure, path)
 
