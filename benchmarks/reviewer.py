@@ -1,0 +1,80 @@
+"""The classic network as a reviewer wants to see it: five seeds, every figure with its interval, calibration by halves.
+
+    python benchmarks/reviewer.py pcam-small.zip --work DIR
+
+Trains `cnn` with the classic recipe on `train` and measures on `valid`, a development set. Calibration and threshold
+are fitted on one half of `valid` and measured on the other, both ways, copies of a patch in the same half; beside them
+what the network says by itself and a threshold of 0.5. Trainings are kept in DIR; a second call goes on.
+"""
+
+import argparse
+import os
+import platform
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+from sentinode import TrainConfig, build_model, open_patches, train
+from sentinode.machine import keep_freed_memory
+from sentinode.metrics.auc import auc
+from sentinode.metrics.calibration_error import calibration_error
+from sentinode.metrics.calibration_quality import brier
+from sentinode.metrics.rates import rates
+from sentinode.prediction.logits import probability
+from sentinode.prediction.predict import predict_logits
+from trained import cross_fitted
+
+SEEDS = range(5)
+
+
+def main() -> None:
+    """Train what is not there yet, measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", help="pcam-small")
+    parser.add_argument("--work", type=Path, required=True)
+    arguments = parser.parse_args()
+    keep_freed_memory()
+    patches = open_patches(arguments.data).cached()
+    valid = patches.split("valid")
+    labels, rows = valid.labels, []
+    for seed in SEEDS:
+        run = train(build_model("cnn", seed=seed), patches, TrainConfig(seed=seed), out=arguments.work / f"cnn-{seed}")
+        logits = predict_logits(run.model, valid)
+        plain, (crossed, called) = probability(logits), cross_fitted(valid, logits)
+        by_itself, chosen = rates(labels, plain, 0.5), rates(labels, called, 0.5)
+        rows.append(
+            {
+                "AUC": auc(labels, logits),
+                "sensitivity at 0.5, uncalibrated": by_itself.sensitivity,
+                "specificity at 0.5, uncalibrated": by_itself.specificity,
+                "accuracy at 0.5, uncalibrated": by_itself.accuracy,
+                "accuracy at 0.5, calibrated": rates(labels, crossed, 0.5).accuracy,
+                "sensitivity at the threshold": chosen.sensitivity,
+                "specificity at the threshold": chosen.specificity,
+                "accuracy at the threshold": chosen.accuracy,
+                "Brier score, uncalibrated": brier(labels, plain).score,
+                "Brier score, calibrated": brier(labels, crossed).score,
+                "calibration error, uncalibrated": calibration_error(labels, plain).estimate,
+                "calibration error, calibrated": calibration_error(labels, crossed).estimate,
+            }
+        )
+    print(f"| | {' | '.join(f'seed {seed}' for seed in SEEDS)} | mean ± sd |\n|{'---|' * (len(SEEDS) + 2)}")
+    for name in rows[0]:
+        values = np.array([getattr(row[name], "estimate", row[name]) for row in rows])
+        cells = [_cell(row[name]) for row in rows]
+        print(f"| {name} | {' | '.join(cells)} | {values.mean():.3f} ± {values.std(ddof=1):.3f} |")
+    print(f"\n95 % intervals take patches as independent: the slides of {len(valid):,} patches are not known. ", end="")
+    print(f"{time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores, {platform.machine()}")
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return f"{value.estimate:.3f} ({value.low:.3f}–{value.high:.3f})"
+
+
+if __name__ == "__main__":
+    main()
