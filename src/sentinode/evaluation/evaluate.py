@@ -109,11 +109,7 @@ def evaluate(
     chosen = chosen.cached(cache)
     groups = {column: _groups(chosen, column) for column in by or _columns(chosen)}
     where = f"{patches.path}, split {name}" if name != "all" else patches.path
-    trained_on = int(run.trained_on(chosen.table["sha1"]).sum())
-    if trained_on:
-        log.warning("%s: %s of these patches were trained on; figures on them flatter", where, f"{trained_on:,}")
-    if run.chosen_on(chosen.fingerprint):
-        log.warning("%s: threshold and best epoch were chosen on these very patches; figures flatter a little", where)
+    warn_of_flattery(run, chosen, where)
     predictions = predict(run, chosen, {"split": name, "fingerprint": chosen.fingerprint}, tta=tta, precision=precision)
     place = name if tta == "none" else f"{name}-tta-{tta}"
     place += "" if precision == "float32" else f"-{precision}"
@@ -130,6 +126,15 @@ def evaluate(
     )
     write_evaluation(evaluation, predictions, folder)
     return evaluation
+
+
+def warn_of_flattery(run: "Run | Ensemble", patches: PatchSet, where: str) -> None:
+    """Warn of patches that a run was trained on, or that its threshold was chosen on."""
+    trained_on = int(run.trained_on(patches.table["sha1"]).sum())
+    if trained_on:
+        log.warning("%s: %s of these patches were trained on; figures on them flatter", where, f"{trained_on:,}")
+    if run.chosen_on(patches.fingerprint):
+        log.warning("%s: threshold and best epoch were chosen on these very patches; figures flatter a little", where)
 
 
 def _check_prevalences(prevalences: Sequence[float]) -> None:

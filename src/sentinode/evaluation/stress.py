@@ -1,6 +1,5 @@
 """A run on patches as other laboratories, scanners and programs would make them."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from sentinode.data.joined import JoinedPixels
 from sentinode.data.patchset import PatchSet, Pixels, Rows, Uint8
 from sentinode.data.shifts import SHIFTS, Shift
 from sentinode.errors import ConfigError
-from sentinode.evaluation.evaluate import choose_split, folder_of
+from sentinode.evaluation.evaluate import choose_split, folder_of, warn_of_flattery
 from sentinode.evaluation.evaluation import clusters_of
 from sentinode.evaluation.stresses import Setting, Stress
 from sentinode.plots.stress import draw_stress
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 STRESS = "stress.json"
 QUICK_PATCHES = 500
-
-log = logging.getLogger("sentinode")
 
 
 @dataclass(frozen=True)
@@ -105,11 +102,7 @@ def stress(
         chosen = _balanced(chosen, seed)
     chosen = chosen.cached(cache)
     where = f"{patches.path}, split {name}" if name != "all" else patches.path
-    trained_on = int(run.trained_on(chosen.table["sha1"]).sum())
-    if trained_on:
-        log.warning("%s: %s of these patches were trained on; figures on them flatter", where, f"{trained_on:,}")
-    if run.chosen_on(chosen.fingerprint):
-        log.warning("%s: threshold and best epoch were chosen on these very patches; figures flatter a little", where)
+    warn_of_flattery(run, chosen, where)
     settings = settings_of(quick)
     about = {"split": name, "fingerprint": chosen.fingerprint, "patches": len(chosen), "quick": quick, "seed": seed}
     skipped = {"skipped": [vars(each) for each in chosen.skipped]} if chosen.skipped else {}
