@@ -21,7 +21,8 @@ from sentinode import load_run, open_patches
 from sentinode.data.patchset import PatchSet
 from sentinode.layers.d4 import ORDER, turn
 from sentinode.machine import keep_freed_memory
-from sentinode.metrics.calibration import expected_calibration_error, fit_calibration
+from sentinode.metrics.calibration import fit_calibration
+from sentinode.metrics.calibration_error import calibration_error
 from sentinode.metrics.operating import operating_point, youden_threshold
 from sentinode.metrics.ranking import roc_curve
 from sentinode.models.flops import flops
@@ -56,7 +57,7 @@ def main() -> None:
         f"AUC, {len(patches):,} patches": f"{roc_curve(labels, logits).auc:.4f}",
         "accuracy at the threshold, cross-fitted": f"{np.mean(called == labels):.4f}",
         "accuracy at 0.5, cross-fitted": f"{operating_point(labels, crossed, 0.5).accuracy:.4f}",
-        "expected calibration error, debiased, cross-fitted": f"{expected_calibration_error(labels, crossed):.4f}",
+        "expected calibration error, debiased, cross-fitted": f"{calibration_error(labels, crossed).estimate:.4f}",
         "temperature, offset, threshold": ", ".join(f"{number:.3f}" for number in numbers),
         "patches warned of": f"{np.mean([bool(w) for w in all_warnings(run, patches)]):.1%}",
         f"AUC, {len(lossless):,} lossless patches of training slides": f"{aucs[0]:.4f}",

@@ -8,7 +8,8 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from sentinode.errors import DataError
-from sentinode.metrics.calibration import Calibration, expected_calibration_error, fit_calibration, reliability
+from sentinode.metrics.calibration import Calibration, fit_calibration
+from sentinode.metrics.calibration_error import calibration_error, reliability_curve
 
 
 def drawn(count: int, seed: int, temperature: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -55,20 +56,22 @@ def test_calibration_keeps_the_order_of_patches(temperature, offset, logits):
 @given(st.integers(1, 40), st.integers(1, 20), st.integers(0, 99))
 def test_bins_hold_every_patch_once_and_differ_by_one(count, bins, seed):
     labels, logits = drawn(count, seed)
-    found = reliability(labels, expit(logits), bins)
-    sizes = [each.patches for each in found]
+    found = reliability_curve(labels, expit(logits), bins=bins)
+    sizes = [each.frequency.patches for each in found]
     assert sum(sizes) == count
     assert max(sizes) - min(sizes) <= 1
-    assert sum(each.patches * each.frequency for each in found) == pytest.approx(labels.sum())
+    assert sum(each.frequency.patches * each.frequency.estimate for each in found) == pytest.approx(labels.sum())
 
 
 def test_perfect_probabilities_have_no_error_on_average_where_the_plain_one_is_far_from_none():
     plain, debiased = [], []
     for seed in range(200):
         labels, logits = drawn(600, seed)
-        found = reliability(labels, expit(logits))
-        plain.append(sum(each.patches * abs(each.frequency - each.probability) for each in found) / 600)
-        debiased.append(expected_calibration_error(labels, expit(logits)))
+        found = reliability_curve(labels, expit(logits))
+        plain.append(
+            sum(each.frequency.patches * abs(each.frequency.estimate - each.probability) for each in found) / 600
+        )
+        debiased.append(calibration_error(labels, expit(logits), draws=1).estimate)
     assert np.mean(plain) > 0.03
     assert abs(np.mean(debiased)) < 0.3 * np.mean(plain)
 
@@ -76,10 +79,12 @@ def test_perfect_probabilities_have_no_error_on_average_where_the_plain_one_is_f
 def test_an_error_that_is_there_is_found():
     labels, logits = drawn(20_000, 3)
     wrong = np.clip(expit(logits) + 0.1, 0, 1)
-    assert expected_calibration_error(labels, wrong) == pytest.approx(np.abs(wrong - expit(logits)).mean(), abs=0.01)
+    assert calibration_error(labels, wrong, draws=1).estimate == pytest.approx(
+        np.abs(wrong - expit(logits)).mean(), abs=0.01
+    )
 
 
-@pytest.mark.parametrize("function", [fit_calibration, expected_calibration_error])
+@pytest.mark.parametrize("function", [fit_calibration, calibration_error])
 @pytest.mark.parametrize(("labels", "scores"), [([0, 1], [0.5]), ([0, 2], [0.1, 0.2]), ([0, 1], [0.1, np.nan])])
 def test_what_cannot_be_measured_is_refused(function, labels, scores):
     with pytest.raises(DataError):

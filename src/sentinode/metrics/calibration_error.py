@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
-from sentinode.metrics.calibration import BINS
 from sentinode.metrics.checks import Floats, check_probabilities, cluster_codes
 from sentinode.metrics.interval import Interval
 from sentinode.metrics.proportions import proportion
+
+BINS = 15
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,13 @@ def _drawn_frequency(probabilities: Floats, draws: int, rng: np.random.Generator
 
 
 def _debiased(frequencies: Floats, means: Floats, sizes: Floats) -> Floats:
-    """Return `sentinode.metrics.calibration.expected_calibration_error` for each row of frequencies."""
+    """Return the mean distance of probability and frequency, without what chance adds, for each row of frequencies.
+
+    Even perfect probabilities differ from frequencies in a finite sample. What that adds is estimated from the spread
+    of each bin's frequency and taken off (after Kumar et al. 2019, Verified uncertainty calibration). They take the
+    distance seen for the true one, which leaves more than half of the addition where the true one is zero; here it is
+    the root of what is left of its square without the spread, which leaves a quarter.
+    """
     distance, spread = np.abs(frequencies - means), np.sqrt(frequencies * (1 - frequencies) / sizes)
     likely = np.sqrt(np.clip(distance**2 - spread**2, 0, None))
     with np.errstate(divide="ignore", invalid="ignore"):
