@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sentinode.prediction.features import embed as embed
     from sentinode.prediction.predict import predict as predict
     from sentinode.prediction.predictions import Predictions as Predictions
+    from sentinode.report.report import write_report as write_report
     from sentinode.training.config import TrainConfig as TrainConfig
     from sentinode.training.ensemble import Ensemble as Ensemble
     from sentinode.training.loop import train as train
@@ -60,6 +61,7 @@ _HOME = {
     "predict": "sentinode.prediction.predict",
     "stress": "sentinode.evaluation.stress",
     "train": "sentinode.training.loop",
+    "write_report": "sentinode.report.report",
 }
 
 __all__ = sorted(_HOME)

@@ -296,7 +296,7 @@ def load_run(path: str | Path) -> Run:
     ----------
     path
         Where it is now; it may have been moved. Or the name of a run that ships, such as ``"d4net-m"``, unless there is
-        a directory of that name.
+        a run directory of that name.
 
     Returns
     -------
@@ -319,7 +319,8 @@ def load_run(path: str | Path) -> Run:
     166977
     """
     folder = Path(path)
-    if str(path) in RUNS and not folder.exists():
+    # A folder of that name without a run in it holds what evaluations of the shipped one have left.
+    if str(path) in RUNS and not (folder / CONFIG).is_file():
         return _shipped(str(path))
     if not folder.is_dir():
         raise RunError(f"{folder}: there is no such run directory; sentinode train DATA --out {folder} makes one")

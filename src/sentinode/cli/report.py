@@ -1,0 +1,65 @@
+"""Write one page that shows a run: what it is worth, on what, why, and how to make it again."""
+
+import argparse
+from typing import Any
+
+from sentinode.cli.shared import (
+    DATA_HELP,
+    add_cache,
+    add_fit,
+    add_skip_bad,
+    add_table,
+    look_at,
+    open_data,
+    start_keras,
+    tell_skipped,
+)
+from sentinode.errors import ConfigError
+from sentinode.samples import RUNS
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "report", help="one page that shows a run and lets you look into it", description=__doc__
+    )
+    parser.add_argument("model", metavar="RUN", help=f"a run directory, or one that ships ({', '.join(RUNS)})")
+    parser.add_argument(
+        "data", metavar="DATA", nargs="?", help=f"{DATA_HELP} (default: what the run was trained and validated on)"
+    )
+    add_table(parser)
+    add_cache(parser)
+    add_fit(parser)
+    add_skip_bad(parser)
+    parser.add_argument(
+        "--split", metavar="NAME", help="split to report on (default: test if it has labels, else valid)"
+    )
+    parser.add_argument(
+        "--model-card", action="store_true", help="write RUN/model-card.md too, with the metadata of Hugging Face"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate if need be, and write the page."""
+    from sentinode.training.run import load_run
+
+    loaded = load_run(arguments.model)
+    if arguments.data is None:
+        if loaded.shipped:
+            raise ConfigError(
+                f"{loaded.name} ships without the patches that it was made from; name some: "
+                f"sentinode report {loaded.name} DATA"
+            )
+        arguments.data = loaded.config["data"]["path"]
+    patches = open_data(arguments)
+    start_keras()
+    from sentinode.report.report import write_report
+
+    written = write_report(loaded, patches, arguments.split, cache=arguments.cache, model_card=arguments.model_card)
+    words = {".html": "the report; open it in a browser", ".md": "the model card; README.md on Hugging Face"}
+    look_at(
+        {file: words[file.suffix] for file in written},
+        f"sentinode stress {arguments.data} --model {arguments.model}",
+    )
+    return tell_skipped([vars(each) for each in patches.skipped])

@@ -1,0 +1,120 @@
+"""The section of a report with patches to look at: mistakes first."""
+
+from collections.abc import Callable
+from html import escape
+
+import numpy as np
+
+from sentinode.data.patchset import Uint8
+from sentinode.plots.style import shortened
+from sentinode.report.facts import Facts
+from sentinode.report.page import data_uri, paragraph
+from sentinode.report.words import fixed
+
+# Of each outcome: the surest calls, and the least sure.
+SUREST = {"missed": 18, "alarm": 18, "found": 6, "right": 6}
+LEAST_SURE = {"missed": 12, "alarm": 12, "found": 6, "right": 6}
+OUTCOMES = {
+    "missed": ("missed", "Tumour, missed"),
+    "alarm": ("false alarm", "False alarms"),
+    "found": ("found", "Tumour, found"),
+    "right": ("right", "Normal, right"),
+}
+
+# From patches, uint8 (n, 96, 96, 3), to what is laid over each as an image that stands in the page itself.
+Overlays = Callable[[Uint8], list[str]]
+
+
+def examples(facts: Facts, overlays: Overlays | None = None) -> list[str]:
+    """Return the parts of the section.
+
+    Parameters
+    ----------
+    facts
+        What is known.
+    overlays
+        What shows where a network looked; without it patches stand alone.
+    """
+    outcomes, sureness = outcomes_of(facts)
+    rows = choose(outcomes, sureness)
+    pixels = facts.patches.read(rows)
+    over = overlays(pixels) if overlays else [""] * len(rows)
+    figures = [
+        _figure(facts, int(row), str(outcomes[row]), float(sureness[row]), patch, above)
+        for row, patch, above in zip(rows, pixels, over, strict=True)
+    ]
+    counts = {name: int((outcomes == name).sum()) for name in OUTCOMES}
+    shown = {name: int((outcomes[rows] == name).sum()) for name in OUTCOMES}
+    return [
+        paragraph(
+            f"At a threshold of {fixed(facts.threshold, 4)} tumour is missed in {counts['missed']:,} patches and found "
+            f"in {counts['found']:,}; {counts['alarm']:,} normal ones are called tumour, {counts['right']:,} normal. "
+            "Of each the surest calls and those nearest to the threshold are here, with their probability of tumour. "
+            "The square marks the central 32 × 32 px that the label is about."
+        ),
+        _controls(shown, overlays is not None),
+        f'<div id="patches" class="patches">{"".join(figures)}</div>',
+        '<dialog id="large" aria-label="The patch, enlarged"><form method="dialog"><button>Close</button></form>'
+        '<div class="thumb"></div><p></p></dialog>',
+    ]
+
+
+def outcomes_of(facts: Facts) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each patch what became of it at the run's threshold, and how far its log-odds are from it."""
+    table, threshold = facts.predictions, facts.threshold
+    tumour, called = table["label"].to_numpy(dtype=np.int64) == 1, table["probability"].to_numpy() >= threshold
+    outcomes = np.where(tumour, np.where(called, "found", "missed"), np.where(called, "alarm", "right"))
+    with np.errstate(divide="ignore"):
+        cut = np.clip(np.log(threshold) - np.log1p(-threshold), -50, 50)
+    return outcomes, np.abs(table["logit"].to_numpy() - cut)
+
+
+def choose(outcomes: np.ndarray, sureness: np.ndarray) -> np.ndarray:
+    """Return rows to show: mistakes first, the surest of each outcome first.
+
+    Examples
+    --------
+    >>> choose(np.array(["right", "missed", "missed"]), np.array([1.0, 0.5, 2.0])).tolist()
+    [2, 1, 0]
+    """
+    rows: list[int] = []
+    for name in OUTCOMES:
+        of = np.flatnonzero(outcomes == name)
+        of = of[np.argsort(-sureness[of], kind="stable")]
+        least = of[max(SUREST[name], len(of) - LEAST_SURE[name]) :]
+        rows += [*of[: SUREST[name]].tolist(), *least.tolist()]
+    return np.array(rows, dtype=np.int64)
+
+
+def _controls(shown: dict[str, int], explained: bool) -> str:
+    choices = [("all", "All"), ("mistakes", "All mistakes"), *((name, words) for name, (_, words) in OUTCOMES.items())]
+    counts = {"all": sum(shown.values()), "mistakes": shown["missed"] + shown["alarm"], **shown}
+    radios = "".join(
+        f'<label><input type="radio" name="outcome" value="{name}"{" checked" if name == "mistakes" else ""}>'
+        f"<span>{words} <small>{counts[name]}</small></span></label>"
+        for name, words in choices
+    )
+    switch = (
+        '<label class="switch"><input id="overlay" type="checkbox"> show where it looked</label>' if explained else ""
+    )
+    return (
+        f'<div class="controls"><fieldset class="chips"><legend class="unseen">Outcome</legend>{radios}</fieldset>'
+        '<label>Order <select id="order"><option value="sure">surest first</option>'
+        '<option value="unsure">least sure first</option></select></label>'
+        f'{switch}<p id="patches-shown" class="soft" role="status"></p></div>'
+    )
+
+
+def _figure(facts: Facts, row: int, outcome: str, sureness: float, patch: Uint8, above: str) -> str:
+    of = facts.predictions.iloc[row]
+    name, words = str(of["id"]), OUTCOMES[outcome][0]
+    alt = f"{words}, probability {fixed(float(of['probability']))}"
+    layer = f'<img class="over" src="{above}" alt="" hidden>' if above else ""
+    warning = f"<span>unusual {escape(str(of['warning']))}</span>" if of.get("warning") else ""
+    return (
+        f'<figure data-outcome="{outcome}" data-sureness="{sureness:.6f}">'
+        f'<button type="button" class="thumb" aria-label="{escape(f"{name}: {alt}; enlarge")}">'
+        f'<img src="{data_uri(patch)}" alt="" width="96" height="96">{layer}</button>'
+        f"<figcaption><b>{fixed(float(of['probability']))}</b> {words}{warning}"
+        f'<span class="name">{escape(shortened(name, 17))}</span></figcaption></figure>'
+    )

@@ -1,0 +1,124 @@
+"""The report of a run: one page that shows what it is worth, on what, why, and how to make it again."""
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sentinode.data.patchset import PatchSet
+from sentinode.report.curves import curves
+from sentinode.report.examples import Overlays, examples
+from sentinode.report.facts import Facts, gather
+from sentinode.report.groups import groups, stress
+from sentinode.report.model_card import write_model_card
+from sentinode.report.operating import operating, values
+from sentinode.report.page import paragraph, section, write_page
+from sentinode.report.reproduce import commands, limitations
+from sentinode.report.summary import summary
+from sentinode.report.training import training
+
+if TYPE_CHECKING:
+    from sentinode.training.run import Run
+
+REPORT, CARD = "report.html", "model-card.md"
+QUESTION = "Does the central 32 × 32 px of a 96 × 96 px patch of lymph node, stained with H&E, hold metastatic tumour?"
+
+
+def write_report(
+    run: "Run",
+    patches: PatchSet,
+    split: str | None = None,
+    *,
+    cache: str | Path | None = None,
+    model_card: bool = False,
+) -> list[Path]:
+    """Write ``RUN/report.html``; evaluate first if nothing is there.
+
+    Parameters
+    ----------
+    run
+        From `train` or `load_run`; of one that ships the report goes into a folder of its name where one works.
+    patches
+        Any labelled set.
+    split
+        The split to report on; when left out that of `evaluate`.
+    cache
+        Where decoded patches are kept; see `PatchSet.cached`.
+    model_card
+        Write ``RUN/model-card.md`` from the same facts too.
+
+    Returns
+    -------
+    list
+        The files that were written.
+
+    Raises
+    ------
+    DataError
+        No such split, no labels, or only one class; or files of the evaluation are damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sentinode import TrainConfig, build_model, open_patches, train
+    >>> patches = open_patches("pcam-mini")
+    >>> few = patches.select(range(0, len(patches), 20))
+    >>> run = train(build_model("cnn"), few, TrainConfig(epochs=1), out=tempfile.mkdtemp())
+    >>> [path.name for path in write_report(run, few)]
+    ['report.html']
+    """
+    facts = gather(run, patches, split, cache)
+    written = [run.home / REPORT]
+    write_facts(facts, written[0])
+    if model_card:
+        written.append(run.home / CARD)
+        write_model_card(facts, written[1])
+    return written
+
+
+def write_facts(facts: Facts, path: Path, overlays: Overlays | None = None) -> None:
+    """Write the page of what is known of a run; see `sentinode.report.examples.examples` for `overlays`."""
+    sections: dict[str, tuple[str, Sequence[str]]] = {
+        "summary": ("In short", summary(facts)),
+        "operating": ("Operating point", operating(facts)),
+        "curves": ("Ranking, calibration, decisions", curves(facts)),
+        "groups": ("Groups of patches", groups(facts)),
+        "stress": ("Other stains and scanners", stress(facts)),
+        "patches": ("Patches to look at", examples(facts, overlays)),
+        "training": ("What was trained on what", training(facts)),
+        "limits": ("What it does not say", _list(limitations(facts))),
+        "again": ("How to make it again", _commands(commands(facts))),
+    }
+    write_page(
+        path,
+        facts.run.name,
+        [],
+        [
+            f'<p class="question">{QUESTION}</p>',
+            paragraph(_about(facts), soft=True),
+            '<p class="use"><b>Research use only.</b> Not a medical device.</p>',
+            *(section(heading, *parts, anchor=f"s-{name}") for name, (heading, parts) in sections.items()),
+        ],
+        styles=["report.css"],
+        scripts=["operating.js", "roc.js", "gallery.js"],
+        data=values(facts),
+        contents=[(f"s-{name}", heading) for name, (heading, _) in sections.items()],
+    )
+
+
+def _about(facts: Facts) -> str:
+    model, data, counts = facts.run.config["model"], facts.run.config["data"], facts.metrics["patches"]
+    trained = data["train"]["normal"] + data["train"]["tumour"]
+    return (
+        f"A network of {model['trainable_parameters']:,} parameters, trained on {trained:,} patches of {data['path']}; "
+        f"measured on {counts['normal'] + counts['tumour']:,} patches of {facts.metrics['data']}."
+    )
+
+
+def _list(sentences: Sequence[str]) -> list[str]:
+    return [f"<ul>{''.join(f'<li>{escape(each)}</li>' for each in sentences)}</ul>"]
+
+
+def _commands(told: Sequence[tuple[str, str]]) -> list[str]:
+    rows = "".join(f"<div><dt>{escape(what)}</dt><dd><code>{escape(each)}</code></dd></div>" for what, each in told)
+    return [f'<dl class="facts">{rows}</dl>']

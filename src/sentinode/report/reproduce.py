@@ -1,0 +1,100 @@
+"""What has to be typed to come to the same numbers, and what they do not say."""
+
+import shlex
+from dataclasses import fields
+
+from sentinode.evaluation.evaluate import PREVALENCE
+from sentinode.report.facts import Facts
+from sentinode.report.words import fixed, percent
+from sentinode.training.config import TrainConfig
+
+
+def commands(facts: Facts) -> list[tuple[str, str]]:
+    """Return what each command is for, and the command."""
+    run, data = str(facts.run.name if facts.run.shipped else facts.run.path), facts.patches.path
+    split = ["--split", facts.metrics["split"]] if facts.metrics["split"] != "all" else []
+    points = facts.metrics["operating_points"]
+    asked = [word for name in points if name not in ("0.5", "validation") for word in ("--point", name)]
+    stated = [f"{each['prevalence']:g}" for each in facts.point["at_prevalence"]]
+    if stated != [f"{PREVALENCE:g}"]:
+        asked += [word for each in stated for word in ("--prevalence", each)]
+    told = [("the training", shlex.join(made))] if (made := train(facts, run)) else []
+    told.append(("the evaluation", shlex.join(["sentinode", "evaluate", data, "--model", run, *split, *asked])))
+    if facts.stress is not None:
+        quick = ["--quick"] if facts.stress["made_by"]["quick"] else []
+        told.append(("the stress test", shlex.join(["sentinode", "stress", data, "--model", run, *split, *quick])))
+    return [*told, ("this page", shlex.join(["sentinode", "report", run, data, *split]))]
+
+
+def train(facts: Facts, out: str) -> list[str]:
+    """Return the command that trained the run; nothing where one command did not do it."""
+    run = facts.run
+    config = run.config
+    built = config["model"].get("built") or {}
+    if run.shipped or " + " in config["data"]["path"] or "options" not in built:
+        return []
+    options = [word for name, value in built["options"].items() for word in ("--option", f"{name}={_text(value)}")]
+    backend = config["environment"]["backend"]
+    words = [] if backend == "tensorflow" else [f"KERAS_BACKEND={backend}"]
+    words += ["sentinode", "train", config["data"]["path"], "--model", built["name"], *options, "--out", out]
+    default = TrainConfig()
+    for setting in fields(TrainConfig):
+        value = getattr(run.settings, setting.name)
+        if value == getattr(default, setting.name):
+            continue
+        flag = setting.metadata.get("flag") or "--" + setting.name.replace("_", "-")
+        words += [flag] if value is True else [flag, _text(value)]
+    # Another number of processors adds up in another order.
+    return [*words, "--threads", str(config["environment"]["threads"])]
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "none"
+    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
+
+
+def limitations(facts: Facts) -> list[str]:
+    """Return sentences on what the figures do not say."""
+    counts = facts.metrics["patches"]
+    share = counts["tumour"] / (counts["normal"] + counts["tumour"])
+    told = [
+        "Research use only: not a medical device, and not for decisions about people. It was not compared with "
+        "pathologists.",
+        f"The share of tumour is {percent(share, 0)} among these patches. PPV, NPV, accuracy, average precision and "
+        "net benefit depend on it; on a slide a few patches in a hundred hold tumour.",
+        "A patch is 96 × 96 px, and its label is about the central 32 × 32 px. What a slide looks like around it, and "
+        "whether a patient has metastases, is another question.",
+        "The numbers are of this one training; another seed gives another network.",
+    ]
+    told += warnings(facts)
+    if not facts.metrics["subgroups"]:
+        told.append("Whether it works equally well on every slide and in every centre is not known.")
+    if facts.stress is None:
+        told.append("What is left of it under other stains and scanners was not measured.")
+    else:
+        summary = facts.stress["summary"]
+        told.append(
+            f"Other stains and scanners cost it: AUC falls from {fixed(summary['unshifted_auc']['estimate'])} to "
+            f"{fixed(summary['shifted_auc']['estimate'])} on the mean over shifts, the worst being "
+            f"{summary['worst_shift']}. Made-up shifts are no other laboratory."
+        )
+    return told
+
+
+def warnings(facts: Facts) -> list[str]:
+    """Return sentences on what flatters the figures; none where nothing is known to."""
+    told = []
+    if facts.trained_on:
+        told.append(f"{facts.trained_on:,} of the evaluated patches were trained on: figures on them flatter.")
+    if facts.chosen_on:
+        told.append(
+            "Threshold, calibration and best epoch were chosen on the evaluated patches themselves: figures flatter a "
+            "little, those of calibration more."
+        )
+    if facts.independent:
+        told.append(
+            "Slides of the patches are not known, so the limits take patches as independent. They are too narrow for "
+            "any other slides."
+        )
+    return told

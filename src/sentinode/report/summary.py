@@ -1,0 +1,52 @@
+"""The top of a report: what it comes to, and what speaks against it."""
+
+from html import escape
+
+from sentinode.report.facts import Facts
+from sentinode.report.page import findings
+from sentinode.report.reproduce import warnings
+from sentinode.report.words import fixed, many, with_limits
+
+
+def summary(facts: Facts) -> list[str]:
+    """Return the key figures and the findings."""
+    counts, point = facts.metrics["patches"], facts.point
+    error = facts.metrics["calibration"]["error"]
+    tiles = [
+        ("AUC", with_limits(facts.metrics["ranking"]["auc"]), "how often tumour scores above normal"),
+        ("Sensitivity", with_limits(point["sensitivity"]), "tumour patches called tumour"),
+        ("Specificity", with_limits(point["specificity"]), "normal patches called normal"),
+        (
+            "Calibration error",
+            f'{fixed(error["estimate"])} <span class="limits">right is below {fixed(error["if_perfect_95"])}</span>',
+            "how far probabilities are from what happens",
+        ),
+    ]
+    shown = "".join(
+        f'<div><dt>{name}</dt><dd>{value}</dd><dd class="soft">{meaning}</dd></div>' for name, value, meaning in tiles
+    )
+    unit = "patches taken as independent"
+    if not facts.independent:
+        unit = many(facts.metrics["ranking"]["auc"]["clusters"], str(facts.metrics["clusters"]))
+    return [
+        f'<dl class="tiles">{shown}</dl>',
+        f'<p class="soft">On {many(counts["normal"], "normal patch", "normal patches")} and '
+        f"{many(counts['tumour'], 'patch', 'patches')} with tumour, at the run’s threshold of "
+        f"{fixed(facts.threshold, 4)}. Small figures are 95 % limits, over {escape(unit)}.</p>",
+        findings(_findings(facts)),
+    ]
+
+
+def _findings(facts: Facts) -> list[tuple[str, str]]:
+    told = [("bad" if facts.trained_on and not place else "warn", each) for place, each in enumerate(warnings(facts))]
+    if facts.stress is not None:
+        found = facts.stress["summary"]
+        lost = found["lost_auc"]["estimate"]
+        told.append(
+            (
+                "warn" if lost > 0.01 else "good",
+                f"Under shifts of stain, focus and scanner {fixed(lost)} of the AUC is lost "
+                f"on the mean; the worst is {found['worst_shift']}.",
+            )
+        )
+    return told or [("good", "Nothing is known that flatters these figures.")]
