@@ -42,7 +42,10 @@ def add_parser(commands: Any) -> None:
         help="split to compare on (default: test if it has labels, else valid)",
     )
     parser.add_argument(
-        "--out", required=True, metavar="DIR", help="the folder to write compare.json, compare.csv, compare.png to"
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="the folder to write compare.html, .json, .csv and .png to",
     )
     parser.add_argument(
         "--point",
@@ -64,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     if needs_keras:
         start_keras()
     from sentinode.evaluation.compare import compare
+    from sentinode.report.compare_page import write_compare_page
 
     found = compare(
         arguments.model,
@@ -73,14 +77,16 @@ def run(arguments: argparse.Namespace) -> int:
         point=arguments.point,
         cache=arguments.cache,
     )
+    folder = Path(arguments.out)
+    write_compare_page(found, folder / "compare.html")
     skipped = found.made_by.get("skipped", ())
     if arguments.json:
         print_json(found.to_json())
         return tell_skipped(skipped, quiet=True)
     show_comparison(found)
-    folder = Path(arguments.out)
     look_at(
         {
+            folder / "compare.html": "all of it as a page; open it in a browser",
             folder / "compare.png": "all ROC curves, areas and differences",
             folder / "compare.csv": "one row a model",
             folder / "compare.json": "all numbers",

@@ -6,18 +6,18 @@ from typing import Any
 
 from sentinode.report import svg
 from sentinode.report.facts import Facts
+from sentinode.report.forest import forest
 from sentinode.report.page import paragraph
 from sentinode.report.words import fixed, many, with_limits
 
 FIGURES = {"auc": ("AUC", "one"), "sensitivity": ("sensitivity", "two"), "specificity": ("specificity", "three")}
-ROW = 22
 
 
 def groups(facts: Facts) -> list[str]:
     """Return the parts of the section on groups; none where none are known."""
     parts = []
     for column, found in facts.metrics["subgroups"].items():
-        parts += [f"<h3>By {escape(column)}, the lowest AUC first</h3>", _forest(column, found)]
+        parts += [f"<h3>By {escape(column)}, the lowest AUC first</h3>", _forest(found)]
     if parts:
         return [
             paragraph(f"Each at the run's threshold of {fixed(facts.threshold, 4)}, with 95 % limits."),
@@ -31,53 +31,14 @@ def groups(facts: Facts) -> list[str]:
     ]
 
 
-def _forest(column: str, found: Sequence[Mapping[str, Any]]) -> str:
-    """Draw one row a group; the names are a column of text so that they stay readable on a phone."""
-    panels = []
-    for key, (name, css) in FIGURES.items():
-        intervals = [each["auc"] if key == "auc" else each["rates"][key] for each in found]
-        panels.append(_forest_panel(name, css, intervals))
-    rows = "".join(
-        f'<li title="{escape(each["note"])}"><b>{escape(each["name"])}</b> '
-        f"<span>{many(each['normal'] + each['tumour'], 'patch', 'patches')}</span></li>"
-        for each in found
-    )
+def _forest(found: Sequence[Mapping[str, Any]]) -> str:
+    names = [(each["name"], many(each["normal"] + each["tumour"], "patch", "patches")) for each in found]
+    panels = {
+        title: ([css] * len(found), [each["auc"] if key == "auc" else each["rates"][key] for each in found])
+        for key, (title, css) in FIGURES.items()
+    }
     notes = [f"{each['name']}: {each['note']}" for each in found if each["note"]]
-    return (
-        f'<div class="forest"><ol style="--row:{ROW}px">{rows}</ol><div class="forests">{"".join(panels)}</div></div>'
-        + "".join(paragraph(note, soft=True) for note in notes)
-    )
-
-
-def _forest_panel(name: str, css: str, intervals: Sequence[Mapping[str, Any] | None]) -> str:
-    known = [each for each in intervals if each is not None]
-    low = min((each["low"] for each in known), default=0.0)
-    frame = svg.Frame(
-        x=(max(0.0, low - 0.04), 1.0),
-        y=(len(intervals), 0),
-        width=240,
-        height=ROW * len(intervals) + 48,
-        left=8,
-        right=10,
-        top=24,
-        bottom=24,
-    )
-    parts = [
-        f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="24" y2="{frame.height - 24:g}"/>'
-        + svg.text(at, frame.height - 8, f"{tick:g}", "middle")
-        for tick in svg.ticks(*frame.x, most=5)
-        for at in [float(frame.across(tick))]
-    ]
-    for row, each in enumerate(intervals):
-        at = float(frame.down(row + 0.5))
-        if each is None:
-            parts.append(svg.text(frame.left, at + 4, "–"))
-            continue
-        ends = frame.across([each["low"], each["high"]])
-        parts.append(f'<path class="limit {css}" d="M{ends[0]:.1f} {at:.1f}H{ends[1]:.1f}"/>')
-        parts.append(f'<circle class="dot {css}" cx="{frame.across(each["estimate"]):.1f}" cy="{at:.1f}" r="4"/>')
-    alt = f"{name} of each group with its limits, from {fixed(low)} to 1."
-    return svg.drawing(frame, alt, svg.text(frame.left, 14, name, css="title"), *parts, css="fixed-size")
+    return forest(names, panels) + "".join(paragraph(note, soft=True) for note in notes)
 
 
 def stress(facts: Facts) -> list[str]:

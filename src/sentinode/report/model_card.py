@@ -33,7 +33,7 @@ def model_card(facts: Facts) -> str:
     data, model = run.config["data"], run.config["model"]
     rows = [f"| {name} | {_interval(_figure(facts, key))} |" for key, name in METRICS.values()]
     error = facts.metrics["calibration"]["error"]
-    made = [f"- {what}: `{each}`" for what, each in commands(facts)]
+    made = [f"- {what}: `{each}`" for what, each in commands(facts, _source)]
     parts = [
         "---",
         _metadata(facts),

@@ -57,7 +57,7 @@ def values(facts: Facts) -> dict[str, Any]:
             name: {"place": steps.place(each["threshold"]), "name": said(name)} for name, each in points.items()
         },
         "slider": {"low": histogram.low, "high": histogram.high, "positions": POSITIONS},
-        "roc": {name: getattr(ROC, name) for name in ("width", "height", "left", "right", "top", "bottom")},
+        "roc": ROC.to_json(),
     }
 
 

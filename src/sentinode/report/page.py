@@ -121,6 +121,12 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f"{around}<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
 
 
+def definitions(rows: Iterable[tuple[str, str]]) -> str:
+    """Return names and what belongs to them; a text that is `Html` stays as it is."""
+    cells = "".join(f"<div><dt>{escape(name)}</dt><dd>{_cell(value)}</dd></div>" for name, value in rows)
+    return f'<dl class="facts">{cells}</dl>'
+
+
 class Html(str):
     """A text that is html already."""
 

@@ -12,10 +12,11 @@ from sentinode.report.facts import Facts, gather
 from sentinode.report.groups import groups, stress
 from sentinode.report.model_card import write_model_card
 from sentinode.report.operating import operating, values
-from sentinode.report.page import paragraph, section, write_page
+from sentinode.report.page import definitions, paragraph, section, write_page
 from sentinode.report.reproduce import commands, limitations
 from sentinode.report.summary import summary
 from sentinode.report.training import training
+from sentinode.report.words import code
 
 if TYPE_CHECKING:
     from sentinode.training.run import Run
@@ -87,7 +88,7 @@ def write_facts(facts: Facts, path: Path, overlays: Overlays | None = None) -> N
         "patches": ("Patches to look at", examples(facts, overlays)),
         "training": ("What was trained on what", training(facts)),
         "limits": ("What it does not say", _list(limitations(facts))),
-        "again": ("How to make it again", _commands(commands(facts))),
+        "again": ("How to make it again", [definitions([(what, code(each)) for what, each in commands(facts)])]),
     }
     write_page(
         path,
@@ -117,8 +118,3 @@ def _about(facts: Facts) -> str:
 
 def _list(sentences: Sequence[str]) -> list[str]:
     return [f"<ul>{''.join(f'<li>{escape(each)}</li>' for each in sentences)}</ul>"]
-
-
-def _commands(told: Sequence[tuple[str, str]]) -> list[str]:
-    rows = "".join(f"<div><dt>{escape(what)}</dt><dd><code>{escape(each)}</code></dd></div>" for what, each in told)
-    return [f'<dl class="facts">{rows}</dl>']

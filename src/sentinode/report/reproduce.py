@@ -1,6 +1,7 @@
 """What has to be typed to come to the same numbers, and what they do not say."""
 
 import shlex
+from collections.abc import Callable
 from dataclasses import fields
 
 from sentinode.evaluation.evaluate import PREVALENCE
@@ -9,16 +10,16 @@ from sentinode.report.words import fixed, percent
 from sentinode.training.config import TrainConfig
 
 
-def commands(facts: Facts) -> list[tuple[str, str]]:
-    """Return what each command is for, and the command."""
-    run, data = str(facts.run.name if facts.run.shipped else facts.run.path), facts.patches.path
+def commands(facts: Facts, shown: Callable[[str], str] = str) -> list[tuple[str, str]]:
+    """Return what each command is for, and the command; `shown` says what is shown of a path."""
+    run, data = shown(facts.run.name if facts.run.shipped else str(facts.run.path)), shown(facts.patches.path)
     split = ["--split", facts.metrics["split"]] if facts.metrics["split"] != "all" else []
     points = facts.metrics["operating_points"]
     asked = [word for name in points if name not in ("0.5", "validation") for word in ("--point", name)]
     stated = [f"{each['prevalence']:g}" for each in facts.point["at_prevalence"]]
     if stated != [f"{PREVALENCE:g}"]:
         asked += [word for each in stated for word in ("--prevalence", each)]
-    told = [("the training", shlex.join(made))] if (made := train(facts, run)) else []
+    told = [("the training", shlex.join(made))] if (made := train(facts, run, shown)) else []
     told.append(("the evaluation", shlex.join(["sentinode", "evaluate", data, "--model", run, *split, *asked])))
     if facts.stress is not None:
         quick = ["--quick"] if facts.stress["made_by"]["quick"] else []
@@ -26,7 +27,7 @@ def commands(facts: Facts) -> list[tuple[str, str]]:
     return [*told, ("this page", shlex.join(["sentinode", "report", run, data, *split]))]
 
 
-def train(facts: Facts, out: str) -> list[str]:
+def train(facts: Facts, out: str, shown: Callable[[str], str] = str) -> list[str]:
     """Return the command that trained the run; nothing where one command did not do it."""
     run = facts.run
     config = run.config
@@ -36,7 +37,7 @@ def train(facts: Facts, out: str) -> list[str]:
     options = [word for name, value in built["options"].items() for word in ("--option", f"{name}={_text(value)}")]
     backend = config["environment"]["backend"]
     words = [] if backend == "tensorflow" else [f"KERAS_BACKEND={backend}"]
-    words += ["sentinode", "train", config["data"]["path"], "--model", built["name"], *options, "--out", out]
+    words += ["sentinode", "train", shown(config["data"]["path"]), "--model", built["name"], *options, "--out", out]
     default = TrainConfig()
     for setting in fields(TrainConfig):
         value = getattr(run.settings, setting.name)

@@ -18,7 +18,7 @@ def summary(facts: Facts) -> list[str]:
         ("Specificity", with_limits(point["specificity"]), "normal patches called normal"),
         (
             "Calibration error",
-            f'{fixed(error["estimate"])} <span class="limits">right is below {fixed(error["if_perfect_95"])}</span>',
+            f'{fixed(error["estimate"])} <span class="limits">if right, below {fixed(error["if_perfect_95"])}</span>',
             "how far probabilities are from what happens",
         ),
     ]

@@ -31,6 +31,10 @@ class Frame:
     top: float = 10
     bottom: float = 42
 
+    def to_json(self) -> dict[str, float]:
+        """Return where the axes lie, for a script."""
+        return {name: getattr(self, name) for name in ("width", "height", "left", "right", "top", "bottom")}
+
     def across(self, values: ArrayLike) -> np.ndarray:
         """Return where values of x lie in the drawing."""
         share = (np.asarray(values, dtype=np.float64) - self.x[0]) / (self.x[1] - self.x[0])

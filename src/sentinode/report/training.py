@@ -1,6 +1,5 @@
 """The section of a report on how the network came to be."""
 
-from html import escape
 from typing import Any
 
 import pandas as pd
@@ -8,7 +7,7 @@ import pandas as pd
 from sentinode.report import svg
 from sentinode.report.curves import panel
 from sentinode.report.facts import Facts
-from sentinode.report.page import Html, table
+from sentinode.report.page import definitions, table
 from sentinode.report.words import code, fixed, many
 
 CURVES = {"loss": "Loss", "accuracy": "Accuracy", "auc": "AUC"}
@@ -38,7 +37,7 @@ def training(facts: Facts) -> list[str]:
         "<h3>Patches</h3>",
         table(["", "patches of", "normal", "tumour", "fingerprint (SHA-256)"], rows).replace('"wide"', '"wide words"'),
         "<h3>Network and settings</h3>",
-        _definitions(_network(facts)),
+        definitions(_network(facts)),
         "<h3>Learning curves</h3>",
         _learning_curves(facts.run.history, int(facts.run.summary["best_epoch"])),
     ]
@@ -84,14 +83,6 @@ def _value(value: Any) -> str:
     if isinstance(value, list):
         return " + ".join(map(str, value)) or "none"
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else f"{value}"
-
-
-def _definitions(rows: list[tuple[str, str]]) -> str:
-    cells = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{value if isinstance(value, Html) else escape(value)}</dd></div>"
-        for name, value in rows
-    )
-    return f'<dl class="facts">{cells}</dl>'
 
 
 def _learning_curves(history: pd.DataFrame, best: int) -> str:

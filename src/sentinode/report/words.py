@@ -35,7 +35,8 @@ def with_limits(interval: Mapping[str, Any] | None, digits: int = 3) -> Html:
         return Html(NONE)
     low, high = fixed(interval["low"], digits), fixed(interval["high"], digits)
     # What has no upper limit, as a ratio over nothing, has None.
-    limits = f"{low}–{'∞' if interval['high'] is None else high}"
+    to = " to " if low.startswith("-") else "–"
+    limits = f"{low}{to}{'∞' if interval['high'] is None else high}"
     estimate = "∞" if interval["estimate"] is None else fixed(interval["estimate"], digits)
     return Html(f'{estimate} <span class="limits">{limits}</span>')
 
