@@ -107,7 +107,7 @@ def evaluate(
     name, chosen = choose_split(run, patches, split, cache)
     _ = chosen.labels
     chosen = chosen.cached(cache)
-    groups = {column: _groups(chosen, column) for column in by or _columns(chosen)}
+    groups = {column: _groups(chosen, column) for column in by or group_columns(chosen)}
     where = f"{patches.path}, split {name}" if name != "all" else patches.path
     warn_of_flattery(run, chosen, where)
     predictions = predict(run, chosen, {"split": name, "fingerprint": chosen.fingerprint}, tta=tta, precision=precision)
@@ -143,7 +143,7 @@ def _check_prevalences(prevalences: Sequence[float]) -> None:
             raise ConfigError(f"a prevalence is a share of tumour above 0 and below 1; got {prevalence}")
 
 
-def _columns(patches: PatchSet) -> list[str]:
+def group_columns(patches: PatchSet) -> list[str]:
     """Return the columns of groups that are few enough to be looked at one by one."""
     known = [name for name in ("centre", "patient", "slide") if patches.table[name].notna().all()]
     return [name for name in known if patches.table[name].nunique() in FEW_GROUPS]

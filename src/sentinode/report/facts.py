@@ -9,7 +9,8 @@ import pandas as pd
 
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import DataError
-from sentinode.evaluation.evaluate import METRICS, choose_split, evaluate, folder_of
+from sentinode.evaluation.evaluate import METRICS, choose_split, evaluate, folder_of, group_columns
+from sentinode.evaluation.evaluation import clusters_of
 from sentinode.evaluation.stress import STRESS
 from sentinode.prediction.predictions import Predictions
 from sentinode.storage import read_json
@@ -117,8 +118,12 @@ def _is_of(folder: Path, run: "Run", patches: PatchSet) -> bool:
     needed = [folder / METRICS, folder / "predictions.csv", *(folder / f"{name}.csv" for name in CURVES)]
     if not all(file.is_file() for file in needed):
         return False
-    made_by = read_json(folder / METRICS)["made_by"]
-    return _same(made_by, {**run.identity, "fingerprint": patches.fingerprint})
+    metrics = read_json(folder / METRICS)
+    # Slides and centres may have become known since.
+    known = metrics["clusters"] == clusters_of(patches.table)[0] and set(group_columns(patches)) <= set(
+        metrics["subgroups"]
+    )
+    return known and _same(metrics["made_by"], {**run.identity, "fingerprint": patches.fingerprint})
 
 
 def _same(made_by: dict[str, Any], identity: dict[str, Any]) -> bool:

@@ -114,7 +114,7 @@ def findings(items: Iterable[tuple[str, str]]) -> str:
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table of texts; a cell that `swatch` made stays as it is."""
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
+    head = "".join(f'<th scope="col">{escape(cell)}</th>' if cell else "<td></td>" for cell in header)
     body = "\n".join("<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     # Where it is wider than the page it can be moved, by keys too.
     around = '<div class="wide" tabindex="0" role="group" aria-label="table">'

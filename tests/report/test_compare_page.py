@@ -1,0 +1,56 @@
+"""The page of a comparison in a browser."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.report.pages import DESKTOP, PHONE, opened, violations
+
+from sentinode import compare
+from sentinode.report.compare_page import sensitivity_at, write_compare_page
+
+
+@pytest.fixture(scope="module")
+def compared(tiny_run, other_run, mini, tmp_path_factory):
+    few = mini.split("test").select(range(0, 400, 4))
+    out = tmp_path_factory.mktemp("compared")
+    theirs = out / "theirs.csv"
+    guess = np.random.default_rng(0).uniform(size=len(few))
+    pd.DataFrame({"id": few.table["id"], "probability": guess}).to_csv(theirs, index=False)
+    models = [tiny_run, f"<b>seeds={tiny_run.path},{other_run.path}", f"theirs={theirs}"]
+    found = compare(models, few, out=out)
+    write_compare_page(found, out / "compare.html")
+    return found, out / "compare.html"
+
+
+def test_the_line_moves_and_every_model_says_its_sensitivity(browser, compared):
+    found, path = compared
+    with opened(browser, path) as page:
+        for key in (None, "ArrowRight", "PageUp", "Home", "End"):
+            if key:
+                page.locator("#slider").focus()
+                page.keyboard.press(key)
+            rate = 1 - float(page.inner_text("#specificity"))
+            for number, model in enumerate(found.models):
+                shown = float(page.inner_text(f'[data-model="{number}"]'))
+                assert shown == pytest.approx(sensitivity_at(model, rate), abs=0.5e-3 + 1e-9)
+        computed = page.evaluate("[...Array(1001).keys()].map(rate => sensitivityAt(1, rate / 1000))")
+    assert computed == pytest.approx([sensitivity_at(found.models[1], rate / 1000) for rate in range(1001)], rel=1e-12)
+
+
+def test_the_tables_hold_what_was_compared(browser, compared):
+    found, path = compared
+    with opened(browser, path) as page:
+        rows = page.locator("#s-worth tbody tr").all_inner_texts()
+        pairs = page.locator("#s-differences tbody tr").all_inner_texts()
+        assert page.locator("main b", has_text="<b>seeds").count() >= 1
+    for row, model in zip(rows, found.models, strict=True):
+        assert row.startswith(model.name) and f"{model.auc.estimate:.3f}"[:4] in row
+    assert len(pairs) == len(found.pairs) == 3
+
+
+@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_accessible_and_fits(browser, compared, width, scheme):
+    with opened(browser, compared[1], width, scheme) as page:
+        assert violations(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") == width
