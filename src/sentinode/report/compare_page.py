@@ -156,19 +156,19 @@ def _worth(models: Sequence[ComparedModel]) -> str:
 def _areas(found: Comparison) -> list[str]:
     colours = [f"m{number % 4}" for number in range(len(found.models))]
     names = [(model.name, "") for model in found.models]
-    return [forest(names, {"AUC, 95 % limits": (colours, [model.auc.to_json() for model in found.models])}, width=300)]
+    return [forest(names, {"AUC, 95 % limits": (colours, [model.auc.to_json() for model in found.models], None)}, 300)]
 
 
 def _differences(found: Comparison) -> list[str]:
     shown = found.pairs[:MOST_PAIRS]
     names = [(f"{pair.auc.first} − {pair.auc.second}", _p(pair.auc.p_holm)) for pair in shown]
-    panels = {"difference of AUC": (["ink"] * len(shown), [pair.auc.difference.to_json() for pair in shown])}
+    panels = {"difference of AUC": (["ink"] * len(shown), [pair.auc.difference.to_json() for pair in shown], 0.0)}
     return [
         paragraph(
-            "The first one’s AUC minus the second’s, on the same patches, with 95 % limits; p-values of each kind are "
+            "The first one's AUC minus the second's, on the same patches, with 95 % limits; p-values of each kind are "
             "corrected for the number of pairs (Holm)."
         ),
-        forest(names, panels, zero=0.0, width=300),
+        forest(names, panels, 300),
     ]
 
 

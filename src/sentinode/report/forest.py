@@ -15,9 +15,7 @@ Limits = Mapping[str, Any] | None
 
 def forest(
     names: Sequence[tuple[str, str]],
-    panels: Mapping[str, tuple[Sequence[str], Sequence[Limits]]],
-    *,
-    zero: float | None = None,
+    panels: Mapping[str, tuple[Sequence[str], Sequence[Limits], float | None]],
     width: float = 240,
 ) -> str:
     """Return panels of intervals beside their names.
@@ -27,26 +25,29 @@ def forest(
     names
         Of each row: its name and a remark, as text.
     panels
-        By title: for each row the class of its colour, and its interval as in ``metrics.json``; None where there is
-        none.
-    zero
-        Where a line marks that nothing differs.
+        By title: for each row the class of its colour, and its interval as in ``metrics.json``, None where there is
+        none; and where a line stands to compare them with, or None.
     width
         Of a panel, in px.
     """
     rows = "".join(f"<li><b>{escape(name)}</b> <span>{escape(remark)}</span></li>" for name, remark in names)
-    drawn = "".join(_panel(title, *each, zero, width) for title, each in panels.items())
+    drawn = "".join(_panel(title, *each, width) for title, each in panels.items())
     around = '<div class="forests" tabindex="0" role="group" aria-label="intervals">'
     return f'<div class="forest"><ol style="--row:{ROW}px;--top:{TOP}px">{rows}</ol>{around}{drawn}</div></div>'
 
 
-def _panel(title: str, colours: Sequence[str], intervals: Sequence[Limits], zero: float | None, width: float) -> str:
+def _panel(title: str, colours: Sequence[str], intervals: Sequence[Limits], mark: float | None, width: float) -> str:
     known = [each for each in intervals if each is not None]
-    ends = [each[end] for each in known for end in ("low", "high")] + ([] if zero is None else [zero])
+    ends = [each[end] for each in known for end in ("low", "high")] + ([] if mark is None else [mark])
     low, high = min(ends, default=0.0), max(ends, default=1.0)
     room = 0.06 * (high - low or 0.1)
+    # What cannot be below 0 or above 1 has no room there.
+    left, right = (
+        (max(low - room, 0.0) if low >= 0 else low - room),
+        (min(high + room, 1.0) if high <= 1 else high + room),
+    )
     frame = svg.Frame(
-        x=(low - room, high + room),
+        x=(left, right),
         y=(max(len(intervals), 1), 0),
         width=width,
         height=ROW * len(intervals) + TOP + BOTTOM,
@@ -62,15 +63,15 @@ def _panel(title: str, colours: Sequence[str], intervals: Sequence[Limits], zero
             f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{frame.height - BOTTOM:g}"/>'
             + svg.text(at, frame.height - 8, f"{tick:g}", "middle")
         )
-    if zero is not None:
-        parts.append(svg.line(frame, [zero, zero], frame.y, "chance"))
+    if mark is not None:
+        parts.append(svg.line(frame, [mark, mark], frame.y, "chance"))
     for row, (css, each) in enumerate(zip(colours, intervals, strict=True)):
         at = float(frame.down(row + 0.5))
         if each is None:
             parts.append(svg.text(frame.left, at + 4, "–"))
             continue
-        left, middle, right = frame.across([each["low"], each["estimate"], each["high"]])
-        parts.append(f'<path class="limit {css}" d="M{left:.1f} {at:.1f}H{right:.1f}"/>')
+        first, middle, last = frame.across([each["low"], each["estimate"], each["high"]])
+        parts.append(f'<path class="limit {css}" d="M{first:.1f} {at:.1f}H{last:.1f}"/>')
         parts.append(f'<circle class="dot {css}" cx="{middle:.1f}" cy="{at:.1f}" r="4.5"/>')
     alt = f"{title}: each with its limits, from {fixed(low)} to {fixed(high)}."
     return svg.drawing(frame, alt, *parts, css="fixed-size")

@@ -17,10 +17,13 @@ def groups(facts: Facts) -> list[str]:
     """Return the parts of the section on groups; none where none are known."""
     parts = []
     for column, found in facts.metrics["subgroups"].items():
-        parts += [f"<h3>By {escape(column)}, the lowest AUC first</h3>", _forest(found)]
+        parts += [f"<h3>By {escape(column)}, the lowest AUC first</h3>", _forest(facts, found)]
     if parts:
         return [
-            paragraph(f"Each at the run's threshold of {fixed(facts.threshold, 4)}, with 95 % limits."),
+            paragraph(
+                f"Each at the run's threshold of {fixed(facts.threshold, 4)}, with 95 % limits. Dotted: all patches "
+                "together."
+            ),
             *parts,
         ]
     return [
@@ -31,12 +34,13 @@ def groups(facts: Facts) -> list[str]:
     ]
 
 
-def _forest(found: Sequence[Mapping[str, Any]]) -> str:
+def _forest(facts: Facts, found: Sequence[Mapping[str, Any]]) -> str:
     names = [(each["name"], many(each["normal"] + each["tumour"], "patch", "patches")) for each in found]
-    panels = {
-        title: ([css] * len(found), [each["auc"] if key == "auc" else each["rates"][key] for each in found])
-        for key, (title, css) in FIGURES.items()
-    }
+    panels = {}
+    for key, (title, css) in FIGURES.items():
+        intervals = [each["auc"] if key == "auc" else each["rates"][key] for each in found]
+        together = facts.metrics["ranking"]["auc"] if key == "auc" else facts.point[key]
+        panels[title] = ([css] * len(found), intervals, together["estimate"])
     notes = [f"{each['name']}: {each['note']}" for each in found if each["note"]]
     return forest(names, panels) + "".join(paragraph(note, soft=True) for note in notes)
 

@@ -24,7 +24,7 @@ RATES = {
     "positive_likelihood_ratio": ("LR+", "odds of tumour after a tumour call, times those before"),
     "negative_likelihood_ratio": ("LR−", "odds of tumour after a normal call, times those before"),
 }
-POINTS = {"0.5": "one half", "validation": "the run’s own"}
+POINTS = {"0.5": "one half", "validation": "the run's own"}
 
 
 def operating(facts: Facts) -> list[str]:

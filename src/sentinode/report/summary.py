@@ -31,7 +31,7 @@ def summary(facts: Facts) -> list[str]:
     return [
         f'<dl class="tiles">{shown}</dl>',
         f'<p class="soft">On {many(counts["normal"], "normal patch", "normal patches")} and '
-        f"{many(counts['tumour'], 'patch', 'patches')} with tumour, at the run’s threshold of "
+        f"{many(counts['tumour'], 'patch', 'patches')} with tumour, at the run's threshold of "
         f"{fixed(facts.threshold, 4)}. Small figures are 95 % limits, over {escape(unit)}.</p>",
         findings(_findings(facts)),
     ]
