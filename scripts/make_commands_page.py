@@ -65,7 +65,8 @@ def _positional(parser: argparse.ArgumentParser) -> list[argparse.Action]:
 
 
 def _usage(action: argparse.Action) -> str:
-    return f"{action.metavar} [{action.metavar} …]" if action.nargs == "+" else str(action.metavar)
+    shown = {"+": f"{action.metavar} [{action.metavar} …]", "?": f"[{action.metavar}]"}
+    return shown.get(str(action.nargs), str(action.metavar))
 
 
 def _row(action: argparse.Action) -> str:

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,8 +21,18 @@ from sentinode.cli.main import COMMANDS
 from sentinode.models.build import MODELS
 from sentinode.version import __version__
 
-EVERY_COMMAND = ["", "demo", "train", "tune", "watch", "evaluate", "compare", "stress", "predict", "embed", "export"]
-EVERY_COMMAND += ["models", "data", "data info", "data split", "data join", "data fetch", "data cache", "doctor"]
+EVERY_COMMAND = ["", "demo", "train", "tune", "watch", "evaluate", "compare", "stress", "report", "predict", "embed"]
+EVERY_COMMAND += [
+    "export",
+    "models",
+    "data",
+    "data info",
+    "data split",
+    "data join",
+    "data fetch",
+    "data cache",
+    "doctor",
+]
 
 
 def sentinode(*arguments, **environment) -> subprocess.CompletedProcess:
@@ -284,6 +295,14 @@ def test_stress_shows_every_level_and_speaks_json(tmp_path, tiny_run, images):
     assert all(path.is_file() for path in files_named(output))
     found = json.loads(succeeded(sentinode(*said, "--json")))
     assert found == json.loads((tmp_path / "out" / "stress.json").read_text())
+
+
+def test_report_needs_only_a_run_and_ends_by_naming_the_page(tmp_path, tiny_run):
+    run = shutil.copytree(tiny_run.path, tmp_path / "run")
+    output = succeeded(sentinode("report", run, "--split", "test", "--model-card"))
+    assert files_named(output) == [run / "report.html", run / "model-card.md"]
+    assert all(path.stat().st_size > 1000 for path in files_named(output))
+    refused(sentinode("report", "d4net-m"), "pcam-small.zip + pcam-extra.zip, are not here", "report d4net-m DATA")
 
 
 def test_a_submission_is_the_same_from_images_and_from_hdf5(tmp_path, tiny_run, images):

@@ -31,6 +31,12 @@ def test_a_folder_of_the_same_name_comes_first(tiny_run, tmp_path, monkeypatch):
     assert load_run(DEFAULT_RUN).config == tiny_run.config
 
 
+def test_what_evaluations_of_it_left_is_not_taken_for_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / DEFAULT_RUN / "evaluations").mkdir(parents=True)
+    assert load_run(DEFAULT_RUN).shipped
+
+
 def test_weights_that_were_changed_are_refused(tmp_path, monkeypatch):
     shutil.copytree(run_path(DEFAULT_RUN), tmp_path / DEFAULT_RUN)
     weights = tmp_path / DEFAULT_RUN / "best.weights.h5"

@@ -11,6 +11,9 @@ from tests.report.pages import DESKTOP, PHONE, opened, violations
 
 from sentinode import evaluate, load_run, stress, write_report
 from sentinode.metrics.rates import rates
+from sentinode.report.facts import gather
+from sentinode.report.page import data_uri
+from sentinode.report.report import write_facts
 
 HOSTILE = "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=1>"
 CELLS = {"tp": "true_positives", "fp": "false_positives", "tn": "true_negatives", "fn": "false_negatives"}
@@ -222,6 +225,18 @@ def test_the_gallery_filters_sorts_and_enlarges(browser, report):
         assert HOSTILE in page.locator("#large p").inner_text()
         page.keyboard.press("Escape")
         assert page.locator("#large").is_hidden()
+
+
+def test_what_is_laid_over_patches_is_shown_when_asked_for(browser, run, patches, report, tmp_path):
+    overlay = data_uri(np.full((96, 96, 3), 200, np.uint8))
+    write_facts(gather(run, patches), tmp_path / "it.html", lambda pixels: [overlay] * len(pixels))
+    with opened(browser, tmp_path / "it.html") as page:
+        over = page.locator("#patches figure:not([hidden]) .over")
+        assert not over.first.is_visible()
+        page.locator("#overlay").check()
+        assert over.first.is_visible()
+        page.locator("#patches .thumb").first.click()
+        assert page.locator("#large .over").is_visible()
 
 
 def test_names_stay_text(browser, report):

@@ -59,6 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
             folder / "predictions.csv": "what the network says of every test patch",
             trained.path / "config.json": "how all this was made",
         },
+        f"sentinode report {trained.path}",
         f"tensorboard --logdir {trained.path / 'tensorboard'}",
         "sentinode data info pcam-mini --sheet sheet.png",
     )

@@ -88,6 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     if len(models) > 1:
         print("the threshold is the mean of the runs' thresholds on the logit scale")
     folder = evaluation.folder
+    can_report = len(models) == 1 and not arguments.out and evaluation.split != "all"
     look_at(
         {
             folder / "roc.png": "the ROC curve",
@@ -97,6 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
             folder / "metrics.json": "all numbers",
             folder / "predictions.csv": "every patch",
         },
+        *([f"sentinode report {models[0]} {arguments.data} --split {evaluation.split}"] if can_report else []),
         f"sentinode predict IMAGES {' '.join(f'--model {run}' for run in models)} --out predictions.csv",
     )
     return tell_skipped(skipped)

@@ -1,6 +1,7 @@
 """Write one page that shows a run: what it is worth, on what, why, and how to make it again."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from sentinode.cli.shared import (
@@ -15,7 +16,7 @@ from sentinode.cli.shared import (
     tell_skipped,
 )
 from sentinode.errors import ConfigError
-from sentinode.samples import RUNS
+from sentinode.samples import RUNS, SAMPLES
 
 
 def add_parser(commands: Any) -> None:
@@ -46,12 +47,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     loaded = load_run(arguments.model)
     if arguments.data is None:
-        if loaded.shipped:
-            raise ConfigError(
-                f"{loaded.name} ships without the patches that it was made from; name some: "
-                f"sentinode report {loaded.name} DATA"
-            )
         arguments.data = loaded.config["data"]["path"]
+        if arguments.data not in SAMPLES and not Path(arguments.data).exists():
+            raise ConfigError(
+                f"{arguments.model}: the patches that it was made from, {arguments.data}, are not here; name some: "
+                f"sentinode report {arguments.model} DATA"
+            )
     patches = open_data(arguments)
     start_keras()
     from sentinode.report.report import write_report

@@ -115,6 +115,6 @@ def _figure(facts: Facts, row: int, outcome: str, sureness: float, patch: Uint8,
         f'<figure data-outcome="{outcome}" data-sureness="{sureness:.6f}">'
         f'<button type="button" class="thumb" aria-label="{escape(f"{name}: {alt}; enlarge")}">'
         f'<img src="{data_uri(patch)}" alt="" width="96" height="96">{layer}</button>'
-        f"<figcaption><b>{fixed(float(of['probability']))}</b> {words}{warning}"
-        f'<span class="name">{escape(shortened(name, 17))}</span></figcaption></figure>'
+        f"<figcaption><b>{fixed(float(of['probability']))}</b><span>{words}</span>{warning}"
+        f'<span class="name">{escape(shortened(name, 15))}</span></figcaption></figure>'
     )
