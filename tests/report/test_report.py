@@ -235,7 +235,7 @@ def test_what_is_laid_over_patches_is_shown_when_asked_for(browser, run, patches
         assert not over.first.is_visible()
         page.locator("#overlay").check()
         assert over.first.is_visible()
-        page.locator("#patches .thumb").first.click()
+        page.locator("#patches figure:not([hidden]) .thumb").first.click()
         assert page.locator("#large .over").is_visible()
 
 

@@ -94,7 +94,9 @@ class Predictions:
             Not there, or not such a csv.
         """
         try:
-            table = pd.read_csv(path, dtype={"id": "str", "label": "Int8", "probability": "str", "logit": "str"})
+            table = pd.read_csv(
+                path, dtype={"id": "str", "label": "Int8", "probability": "str", "logit": "str", "warning": "str"}
+            )
             for name in {"probability", "logit"} & set(table.columns):
                 table[name] = table[name].map(float)  # Python reads every digit; pandas' parser may miss the last.
         except (OSError, ValueError) as error:
