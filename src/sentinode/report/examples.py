@@ -4,6 +4,7 @@ from collections.abc import Callable
 from html import escape
 
 import numpy as np
+from scipy.special import logit
 
 from sentinode.data.patchset import Uint8
 from sentinode.plots.style import shortened
@@ -20,6 +21,9 @@ OUTCOMES = {
     "found": ("found", "Tumour, found"),
     "right": ("right", "Normal, right"),
 }
+
+# A threshold of 0 or 1 has log-odds without end.
+FARTHEST = 50
 
 # From patches, uint8 (n, 96, 96, 3), to what is laid over each as an image that stands in the page itself.
 Overlays = Callable[[Uint8], list[str]]
@@ -64,8 +68,7 @@ def outcomes_of(facts: Facts) -> tuple[np.ndarray, np.ndarray]:
     table, threshold = facts.predictions, facts.threshold
     tumour, called = table["label"].to_numpy(dtype=np.int64) == 1, table["probability"].to_numpy() >= threshold
     outcomes = np.where(tumour, np.where(called, "found", "missed"), np.where(called, "alarm", "right"))
-    with np.errstate(divide="ignore"):
-        cut = np.clip(np.log(threshold) - np.log1p(-threshold), -50, 50)
+    cut = np.clip(logit(threshold), -FARTHEST, FARTHEST)
     return outcomes, np.abs(table["logit"].to_numpy() - cut)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-import numpy as np
+from scipy.special import logit
 
 from sentinode.report import svg
 from sentinode.report.facts import Facts
@@ -104,7 +104,7 @@ def _roc(facts: Facts, steps: Steps) -> str:
 
 def _panel(facts: Facts, steps: Steps, histogram: Histogram) -> str:
     place = steps.place(facts.threshold)
-    at = histogram.share(float(np.log(facts.threshold / (1 - facts.threshold))))
+    at = histogram.share(float(logit(facts.threshold)))
     buttons = "".join(
         f'<button type="button" data-point="{escape(name)}" aria-pressed="{str(name == "validation").lower()}">'
         f"{escape(said(name))} <span>{fixed(each['threshold'], 3)}</span></button>"

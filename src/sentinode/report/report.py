@@ -13,7 +13,7 @@ from sentinode.report.groups import groups, stress
 from sentinode.report.model_card import write_model_card
 from sentinode.report.operating import operating, values
 from sentinode.report.page import definitions, paragraph, section, write_page
-from sentinode.report.reproduce import commands, limitations
+from sentinode.report.reproduce import commands, limitations, train
 from sentinode.report.summary import summary
 from sentinode.report.training import training
 from sentinode.report.words import code
@@ -88,7 +88,7 @@ def write_facts(facts: Facts, path: Path, overlays: Overlays | None = None) -> N
         "patches": ("Patches to look at", examples(facts, overlays)),
         "training": ("What was trained on what", training(facts)),
         "limits": ("What it does not say", _list(limitations(facts))),
-        "again": ("How to make it again", [definitions([(what, code(each)) for what, each in commands(facts)])]),
+        "again": ("How to make it again", _again(facts)),
     }
     write_page(
         path,
@@ -114,6 +114,13 @@ def _about(facts: Facts) -> str:
         f"A network of {model['trainable_parameters']:,} parameters, trained on {trained:,} patches of {data['path']}; "
         f"measured on {counts['normal'] + counts['tumour']:,} patches of {facts.metrics['data']}."
     )
+
+
+def _again(facts: Facts) -> list[str]:
+    told = [definitions([(what, code(each)) for what, each in commands(facts)])]
+    if not train(facts, ""):
+        told.append(paragraph("No one command makes the training again: see its settings, and what it started from."))
+    return told
 
 
 def _list(sentences: Sequence[str]) -> list[str]:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import logit
 
 from sentinode.metrics.checks import Floats, Integers
-from sentinode.prediction.logits import probability
 
 # More would make a page slow; of a larger set this many are kept, and each is exact.
 MOST = 4000
@@ -107,18 +107,14 @@ class Histogram:
         normal, tumour = (np.histogram(clipped[labels == label], BINS, (low, high))[0] for label in (0, 1))
         return cls(low, high, normal, tumour)
 
-    def share(self, logit: float) -> float:
+    def share(self, odds: float) -> float:
         """Return where log-odds lie between the ends, 0 to 1."""
-        return float(np.clip((logit - self.low) / (self.high - self.low), 0, 1))
+        return float(np.clip((odds - self.low) / (self.high - self.low), 0, 1))
 
     def marks(self) -> list[tuple[str, float]]:
         """Return probabilities to write below it, and where they lie."""
-        shown = [(text, float(np.log(p / (1 - p)))) for text, p in _MARKS.items()]
-        return [(text, self.share(logit)) for text, logit in shown if self.low <= logit <= self.high]
-
-    def probability(self, share: float) -> float:
-        """Return the probability at a place between the ends."""
-        return float(probability(np.array([self.low + share * (self.high - self.low)]))[0])
+        shown = [(text, float(logit(float(text)))) for text in _MARKS]
+        return [(text, self.share(odds)) for text, odds in shown if self.low <= odds <= self.high]
 
 
-_MARKS = {"0.001": 0.001, "0.01": 0.01, "0.1": 0.1, "0.5": 0.5, "0.9": 0.9, "0.99": 0.99, "0.999": 0.999}
+_MARKS = ("0.001", "0.01", "0.1", "0.5", "0.9", "0.99", "0.999")

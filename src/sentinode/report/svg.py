@@ -112,11 +112,10 @@ def bars(frame: Frame, x: ArrayLike, low: ArrayLike, high: ArrayLike, css: str) 
 def _path(across: np.ndarray, down: np.ndarray) -> str:
     """Return a path to a tenth of a unit, without the points that would not be seen."""
     points = np.round(np.column_stack([across, down]), 1)
+    points = points[np.append(True, (np.diff(points, axis=0) != 0).any(axis=1))]
     kept = [points[0]]
     for place in range(1, len(points)):
         last, now = kept[-1], points[place]
-        if np.array_equal(last, now):
-            continue
         if place + 1 < len(points) and _between(last, now, points[place + 1]):
             continue
         kept.append(now)

@@ -1,0 +1,37 @@
+"""The commands of a report are those that made the run."""
+
+import shlex
+
+from sentinode import TrainConfig, build_model, train
+from sentinode.cli.main import build_parser
+from sentinode.cli.train import config_of, parse_options
+from sentinode.report.facts import gather
+from sentinode.report.reproduce import commands
+
+
+def test_the_command_of_the_training_has_its_settings_and_options(mini, tmp_path):
+    few = mini.select(range(0, len(mini), 40))
+    settings = {
+        "epochs": 2,
+        "nesterov": True,
+        "augment": ("symmetry", "focus"),
+        "schedule": "cosine",
+        "metrics": ("auc",),
+    }
+    config = TrainConfig(**settings, warmup_epochs=0.5, class_weight="1,3", seed=3)
+    model = build_model("mlp", dense_units=2, output="softmax", seed=3)
+    run = train(model, few, config, out=tmp_path / "a run")
+    told = dict(commands(gather(run, few)))
+    for command in told.values():
+        assert build_parser().parse_args(shlex.split(command)[1:])
+    parsed = build_parser().parse_args(shlex.split(told["the training"])[1:])
+    assert config_of(parsed) == config
+    assert {"dense_units": 2, "output": "softmax"}.items() <= parse_options(parsed.option).items()
+    assert (parsed.model, parsed.data, parsed.out) == ("mlp", mini.path, str(run.path))
+    assert parsed.threads == run.config["environment"]["threads"]
+
+
+def test_what_began_with_other_weights_has_no_such_command(mini, tiny_run, tmp_path):
+    few = mini.select(range(0, len(mini), 40))
+    run = train(tiny_run.start(), few, TrainConfig(epochs=1), out=tmp_path / "run")
+    assert list(dict(commands(gather(run, few)))) == ["the evaluation", "this page"]
