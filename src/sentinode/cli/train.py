@@ -37,6 +37,13 @@ def add_parser(commands: Any) -> None:
         help="an option of the model, such as output=softmax",
     )
     parser.add_argument(
+        "--teacher",
+        action="append",
+        default=[],
+        metavar="RUN",
+        help="learn what this run says of each patch in place of its label; given several times, their mean",
+    )
+    parser.add_argument(
         "--devices",
         default="1",
         metavar="N",
@@ -138,7 +145,8 @@ def run(arguments: argparse.Namespace) -> int:
             model = build_model(arguments.model, seed=config.seed, **options)
         else:
             model = load_run(arguments.model).start()
-        trained = train(model, patches, config, out=arguments.out, cache=arguments.cache)
+        teachers = [load_run(teacher) for teacher in arguments.teacher]
+        trained = train(model, patches, config, out=arguments.out, cache=arguments.cache, teachers=teachers)
     skipped = trained.config["data"].get("skipped", [])
     if not first:
         return tell_skipped(skipped, quiet=True)

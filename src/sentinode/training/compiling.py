@@ -16,7 +16,7 @@ _LOSSES = {
 }
 
 
-def compile_model(model: keras.Model, config: TrainConfig, steps_per_epoch: int) -> None:
+def compile_model(model: keras.Model, config: TrainConfig, steps_per_epoch: int, labels: bool = True) -> None:
     """Compile `model` in place as `config` says.
 
     Parameters
@@ -27,6 +27,8 @@ def compile_model(model: keras.Model, config: TrainConfig, steps_per_epoch: int)
         The defaults give exactly ``SGD(0.01, momentum=0.95)``, cross-entropy and accuracy.
     steps_per_epoch
         Batches an epoch: schedules count steps.
+    labels
+        False where losses that layers add take the place of that to the labels.
 
     Examples
     --------
@@ -45,6 +47,7 @@ def compile_model(model: keras.Model, config: TrainConfig, steps_per_epoch: int)
     model.compile(
         optimizer=optimizer,
         loss=_loss(config, output_count(model)),
+        loss_weights=None if labels else [0.0],
         metrics=[name if name == "accuracy" else keras.metrics.AUC(name="auc") for name in config.metrics],
     )
 

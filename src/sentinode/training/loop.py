@@ -5,7 +5,7 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -57,6 +57,7 @@ from sentinode.training.record import class_counts, describe, find_stage, only_p
 from sentinode.training.repeats import OnePatchOnce
 from sentinode.training.run import ARCHITECTURE, CHECKPOINT, SUMMARY, USUAL, VALIDATION, WEIGHTS, Run, load_run
 from sentinode.training.stopping import SharedStopRequest, StopRequest, stop_requests
+from sentinode.training.teaching import taught
 from sentinode.training.tensorboard import EventWriter
 from sentinode.training.validation import Validation
 
@@ -70,6 +71,7 @@ def train(
     *,
     out: str | Path,
     cache: str | Path | None = None,
+    teachers: Sequence[Run] = (),
 ) -> Run:
     """Train a model on patches and leave a run directory.
 
@@ -88,6 +90,8 @@ def train(
         stopped or killed is gone on with, and on the same machine ends with the same weights to the bit.
     cache
         Where decoded patches are kept; see `PatchSet.cached`.
+    teachers
+        Runs whose mean opinion of each patch, changed at random as the model sees it, takes the place of its label.
 
     Returns
     -------
@@ -101,8 +105,8 @@ def train(
     DataError
         A patch cannot be read or has no label; found before training starts.
     ConfigError
-        The batches cannot be shared out evenly between the devices; see `data_parallel`. A frozen network and more
-        than one device.
+        The batches cannot be shared out evenly between the devices; see `data_parallel`. A frozen network or teachers,
+        and more than one device; a frozen network and teachers.
     RunError
         `out` holds something else or cannot be written, another process trains there, or the training diverged.
     TrainingStopped
@@ -122,10 +126,13 @@ def train(
     run = Path(out)
     check_last_layer(model)
     crew.check(config.batch_size)
-    if config.frozen and crew.devices > 1:
-        raise ConfigError("frozen needs one device: the network is only read; leave --devices out")
+    if (config.frozen or teachers) and crew.devices > 1:
+        what = "frozen needs one device: the network is only read" if config.frozen else "teachers need one device"
+        raise ConfigError(f"{what}; leave --devices out")
+    if config.frozen and teachers:
+        raise ConfigError("frozen fits the last layer to labels, where teachers have no say; leave one of them out")
     training, validation, made = training_and_validation(patches, config, cache)
-    record = describe(model, patches, training, validation, made, config)
+    record = describe(model, patches, training, validation, made, config, teachers)
     with contextlib.ExitStack() as held:
         with crew.in_turn():
             folder = held.enter_context(_folder(run, crew))
@@ -142,9 +149,12 @@ def train(
             write_record(run, record, training, validation if made else None)
             rows, duration_s = fit_frozen(model, training, validation, config.seed, run)
             return _finish(run, training, validation, rows, duration_s)
+        used = record.config["precision"]["used"] if stage == "new" else Run(run).precision
         with initial_weights_from(config.seed):
-            learner = augmented(model, config.augment, config.augment_strength)
-        compile_model(learner, config, steps_per_epoch=len(Batches(training, config.batch_size)))
+            pupil = held.enter_context(taught(model, [teacher.load_model() for teacher in teachers], used))
+            learner = augmented(pupil, config.augment, config.augment_strength)
+        steps = len(Batches(training, config.batch_size))
+        compile_model(learner, config, steps, labels=not teachers)
         first = fresh(learner)
         with crew.in_turn():
             if stage == "new" or folder != run:

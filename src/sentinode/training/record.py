@@ -5,7 +5,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -56,6 +56,7 @@ def describe(
     validation: PatchSet,
     held_out: bool,
     config: TrainConfig,
+    teachers: Sequence[Run] = (),
 ) -> Record:
     """Say what is trained on what, how, and where."""
     with tensorflow_left_out():
@@ -74,10 +75,12 @@ def describe(
                 "valid": {**_part(validation), "held_out_from_train": held_out},
                 **({"skipped": [vars(each) for each in skipped]} if skipped else {}),
             },
+            **({"teachers": [teacher.identity for teacher in teachers]} if teachers else {}),
             "environment": environment(),
         },
         architecture=json.dumps(architecture, indent=1),
-        seen=seen if (seen := seen_before(model)) is not None else np.empty(0, dtype="S20"),
+        # A teacher's labels reach the network too.
+        seen=np.concatenate([np.empty(0, dtype="S20"), *_seen(model), *(teacher.train_sha1 for teacher in teachers)]),
     )
 
 
@@ -163,6 +166,11 @@ def write_record(folder: Path, record: Record, training: PatchSet, held_out: Pat
         raise RunError(f"{folder}: cannot be written ({error.strerror or error}); name another directory") from error
 
 
+def _seen(model: keras.Model) -> list[np.ndarray]:
+    seen = seen_before(model)
+    return [] if seen is None else [seen]
+
+
 def _part(patches: PatchSet) -> dict[str, Any]:
     normal, tumour = class_counts(patches)
     return {"normal": normal, "tumour": tumour, "fingerprint": patches.fingerprint}
@@ -182,6 +190,12 @@ def _differences(before: Run, record: Record, config: TrainConfig) -> list[str]:
         differs.append(
             f"how the model was built ({before.config['model'].get('built')}, now {record.config['model']['built']})"
         )
+    teachers = [
+        [teacher["weights_sha256"] for teacher in config.get("teachers", [])]
+        for config in (before.config, record.config)
+    ]
+    if teachers[0] != teachers[1]:
+        differs.append("its teachers")
     for part in ("train", "valid"):
         if before.fingerprint(part) != record.config["data"][part]["fingerprint"]:
             differs.append(f"the {part} patches")
