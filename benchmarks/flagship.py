@@ -82,17 +82,14 @@ def parts(patches: PatchSet) -> dict[str, Any]:
     """Return what trains each variant of the recipe on four fifths of `train`, in short."""
     fold = four_fifths(patches.split("train"))
     return {
-        name: lambda seed, changes=changes: measure(fold, {**SHORT, "precision": "bfloat16", **changes}, seed)
-        for name, changes in PARTS.items()
+        name: lambda seed, changes=changes: measure(fold, {**SHORT, **changes}, seed) for name, changes in PARTS.items()
     }
 
 
 def reach(patches: PatchSet) -> dict[str, Any]:
     """Return what trains the whole recipe and validates on `valid`."""
     return {
-        name: lambda seed, case=case: measure(
-            fewer(patches, case["patches"], seed), {"precision": "bfloat16", **case["settings"]}, seed
-        )
+        name: lambda seed, case=case: measure(fewer(patches, case["patches"], seed), case["settings"], seed)
         for name, case in REACH.items()
     }
 

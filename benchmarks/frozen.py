@@ -102,7 +102,7 @@ def trained_from_nothing(few: PatchSet, patches: PatchSet, steps: int, seed: int
         augment=("symmetry", "placement", "stain"),
         augment_strength=0.8,
         label_smoothing=0.02,
-        precision="bfloat16",
+        precision="auto",
         seed=seed,
     )
     # Training wants patches to validate on; two of its own do, since nothing is chosen by them.

@@ -53,7 +53,7 @@ def main() -> None:
     arguments = parser.parse_args()
     keep_freed_memory()
     patches = join([open_patches(path) for path in arguments.data])
-    config = TrainConfig.recipe("flagship", precision="bfloat16", **NETWORKS[arguments.name])
+    config = TrainConfig.recipe("flagship", **NETWORKS[arguments.name])
     train(build_model("d4net", size=arguments.name[-1]), patches, config, out=arguments.work)
     publish(arguments.work, arguments.name, arguments.data)
 
