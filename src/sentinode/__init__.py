@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from sentinode.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from sentinode.auditing.audit import Audit as Audit
+    from sentinode.auditing.audit import audit as audit
     from sentinode.data.open import open_patches as open_patches
     from sentinode.data.patchset import PatchSet as PatchSet
     from sentinode.errors import SentinodeError as SentinodeError
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from sentinode.training.run import load_run as load_run
 
 _HOME = {
+    "Audit": "sentinode.auditing.audit",
     "Comparison": "sentinode.evaluation.comparison",
     "Ensemble": "sentinode.training.ensemble",
     "Evaluation": "sentinode.evaluation.evaluation",
@@ -51,6 +54,7 @@ _HOME = {
     "SentinodeError": "sentinode.errors",
     "Stress": "sentinode.evaluation.stresses",
     "TrainConfig": "sentinode.training.config",
+    "audit": "sentinode.auditing.audit",
     "build_model": "sentinode.models.build",
     "embed": "sentinode.prediction.features",
     "compare": "sentinode.evaluation.compare",

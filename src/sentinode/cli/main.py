@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from sentinode.cli import (
+    audit,
     compare,
     data,
     demo,
@@ -35,6 +36,7 @@ COMMANDS = (
     compare,
     stress,
     report,
+    audit,
     predict,
     embed,
     export,

@@ -51,20 +51,28 @@ def write_data_page(
         f"Patches: {patches.path}",
         [f"{len(patches):,} patches; {patches.kind}.", *patches.notes, f"Fingerprint {patches.fingerprint[:16]}…"],
         [
-            findings(_findings(patches, looked, quality, leaks, names)),
-            section("What there is", _counts(looked)),
-            *([section("Slides and patients in more than one split", _leaks(leaks))] if leaks else []),
-            *(_flagged(patches, quality, name) for name in FLAGS if quality.flags[name].any()),
-            *_near_copies(patches, quality),
-            section(f"Stain, by {quality.stains_by}", *_stains(quality)),
-            section("How it was judged", *(paragraph(f"{FLAGS[name].capitalize()}. {WHY[name]}") for name in FLAGS)),
+            findings(data_findings(patches, looked, quality, leaks, names)),
+            *data_sections(patches, looked, quality, leaks),
         ],
     )
 
 
-def _findings(
+def data_sections(patches: PatchSet, looked: Inspection, quality: Quality, leaks: Sequence[Leak]) -> list[str]:
+    """Return what there is, what was found of it, and how it was judged: a section each."""
+    return [
+        section("What there is", _counts(looked)),
+        *([section("Slides and patients in more than one split", _leaks(leaks))] if leaks else []),
+        *(_flagged(patches, quality, name) for name in FLAGS if quality.flags[name].any()),
+        *_near_copies(patches, quality),
+        section(f"Stain, by {quality.stains_by}", *_stains(quality)),
+        section("How it was judged", *(paragraph(f"{FLAGS[name].capitalize()}. {WHY[name]}") for name in FLAGS)),
+    ]
+
+
+def data_findings(
     patches: PatchSet, looked: Inspection, quality: Quality, leaks: Sequence[Leak], names: Names
 ) -> list[tuple[str, str]]:
+    """Return what is wrong with patches, or odd, in a sentence each, as `findings` takes them."""
     split = patches.table["split"].to_numpy()
     across = int((split[quality.alike["first"]] != split[quality.alike["second"]]).sum())
     slides, patients = (sum(leak.what == what for leak in leaks) for what in ("slide", "patient"))
@@ -85,16 +93,16 @@ def _findings(
         *(("warn", int(quality.flags[name].sum()), "patch", f"– {words}") for name, words in FLAGS.items()),
         ("good", names.verified, "file", "named by the hash of its pixels, verified"),
     ]
-    found = [(kind, f"{_many(count, noun)} {words}.") for kind, count, noun, words in told if count]
+    found = [(kind, f"{many(count, noun)} {words}.") for kind, count, noun, words in told if count]
     return found or [("good", "Nothing of what is looked for was found.")]
 
 
-def _many(count: int, noun: str) -> str:
+def many(count: int, noun: str) -> str:
     """Return a number and its noun.
 
     Examples
     --------
-    >>> _many(1, "patch"), _many(1200, "patch"), _many(2, "slide")
+    >>> many(1, "patch"), many(1200, "patch"), many(2, "slide")
     ('1 patch', '1,200 patches', '2 slides')
     """
     return f"{count:,} {noun}" + ("" if count == 1 else "es" if noun.endswith("ch") else "s")
@@ -115,7 +123,7 @@ def _leaks(leaks: Sequence[Leak]) -> str:
         [leak.name, leak.what, ", ".join(f"{split} {count:,}" for split, count in leak.patches.items())]
         for leak in leaks[:SHOWN_GROUPS]
     ]
-    return table(["name", "what", "patches of each split"], rows) + _and_more(len(leaks), SHOWN_GROUPS)
+    return table(["name", "what", "patches of each split"], rows) + and_more(len(leaks), SHOWN_GROUPS)
 
 
 def _flagged(patches: PatchSet, quality: Quality, name: str) -> str:
@@ -123,7 +131,7 @@ def _flagged(patches: PatchSet, quality: Quality, name: str) -> str:
     shown = rows[np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int)]
     ids = patches.table["id"].iloc[shown]
     items = [([pixels], str(name)) for pixels, name in zip(patches.read(shown), ids, strict=True)]
-    return section(f"{FLAGS[name].capitalize()}: {len(rows):,}", gallery(items), _and_more(len(rows), SHOWN))
+    return section(f"{FLAGS[name].capitalize()}: {len(rows):,}", gallery(items), and_more(len(rows), SHOWN))
 
 
 def _near_copies(patches: PatchSet, quality: Quality) -> list[str]:
@@ -136,10 +144,10 @@ def _near_copies(patches: PatchSet, quality: Quality) -> list[str]:
         items.append((list(patches.read([first, second])), f"{ids.iloc[first]} · {ids.iloc[second]}"))
     return [
         section(
-            f"The same patch twice: {_many(len(quality.alike), 'pair')}",
+            f"The same patch twice: {many(len(quality.alike), 'pair')}",
             paragraph("Alike but for compression, a turn or a mirror: the details correlate to at least 0.95."),
             gallery(items, pairs=True),
-            _and_more(len(quality.alike), SHOWN_PAIRS),
+            and_more(len(quality.alike), SHOWN_PAIRS),
         )
     ]
 
@@ -160,8 +168,9 @@ def _stains(quality: Quality) -> list[str]:
         "that lies apart was stained or scanned otherwise: keep it in mind when splits differ in it."
     )
     header = [quality.stains_by, "patches", "tissue", "haematoxylin", "eosin", "colour"]
-    return [paragraph(text), table(header, rows), _and_more(len(quality.stains), SHOWN_GROUPS)]
+    return [paragraph(text), table(header, rows), and_more(len(quality.stains), SHOWN_GROUPS)]
 
 
-def _and_more(count: int, shown: int) -> str:
+def and_more(count: int, shown: int) -> str:
+    """Return a sentence that says so where not all are shown."""
     return paragraph(f"{shown:,} of {count:,} are shown.", soft=True) if count > shown else ""

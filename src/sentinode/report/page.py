@@ -143,13 +143,18 @@ def swatch(red: float, green: float, blue: float) -> Html:
     return Html(f'<span class="swatch" style="background: {colour}" role="img" aria-label="{colour}"></span>')
 
 
-def gallery(items: Iterable[tuple[Sequence[Uint8], str]], pairs: bool = False) -> str:
-    """Return figures: patches, uint8 ``(96, 96, 3)``, each group with its caption as text."""
+def gallery(items: Iterable[tuple[Sequence[Uint8], str]], pairs: bool = False, marked: bool = False) -> str:
+    """Return figures: patches, uint8 ``(96, 96, 3)``, each group with its caption as text.
+
+    With `marked` a square shows the central 32 × 32 px, which the label is about.
+    """
     figures = []
     for pixels, caption in items:
         images = "".join(f'<img src="{data_uri(patch)}" alt="{escape(caption)}" loading="lazy">' for patch in pixels)
+        images = f'<span class="patch">{images}</span>' if marked else images
         figures.append(f"<figure>{images}<figcaption>{escape(caption)}</figcaption></figure>")
-    return "\n".join([f'<div class="gallery{" pairs" if pairs else ""}">', *figures, "</div>"])
+    kind = f"gallery{' pairs' if pairs else ''}{' marked' if marked else ''}"
+    return "\n".join([f'<div class="{kind}">', *figures, "</div>"])
 
 
 def data_uri(patch: Uint8) -> str:

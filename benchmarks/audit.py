@@ -1,0 +1,212 @@
+"""How many labels that were flipped on purpose an audit finds, and how many patches that were spoilt.
+
+    python benchmarks/audit.py pcam-small.zip --work DIR
+
+200 labels of patches without a copy are flipped, drawn by seed: of `train` or of `valid`, and of `valid` also 30, the
+same share as of `train`. Features of the weights that
+ship, which have seen the true labels of `train` and nothing of `valid`; and of `cnn`, trained by the classic recipe on
+`train` with its flipped labels, as somebody would who knows of no errors. Labels that were not flipped count as right,
+though some are doubtful. Beside the audit's ranking stands that by the network's own probability, without folds.
+Trainings and features are kept in DIR; a second call goes on.
+"""
+
+import argparse
+import io
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageDraw, ImageFilter
+
+from sentinode import PatchSet, TrainConfig, build_model, embed, load_run, open_patches, train
+from sentinode.auditing.crossing import crossed
+from sentinode.data.division import folds
+from sentinode.data.inspection import is_near_blank
+from sentinode.data.quality import has_pen, is_clipped, is_out_of_focus
+from sentinode.machine import keep_freed_memory
+from sentinode.metrics.confident import confident_learning
+from sentinode.metrics.precision_recall import average_precision, precision_recall_curve
+from sentinode.metrics.ranking import roc_curve
+from sentinode.plots.style import BLUE, GREEN, LOOK, ORANGE, PURPLE, Figure, rc_context, save
+from sentinode.prediction.familiar import OUTSIDE, Cloud
+from sentinode.prediction.features import feature_model
+from sentinode.prediction.logits import probability, tumour_logit
+from sentinode.samples import DEFAULT_RUN
+from sentinode.training.run import Run
+
+FLIPPED = {"train": (200,), "valid": (200, 30)}
+DEPTHS = (50, 100, 200)
+SPOILT = 150
+Marks = np.ndarray
+
+
+def main() -> None:
+    """Flip, train what is not there yet, measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", help="pcam-small")
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--picture", type=Path, help="where to draw precision against recall")
+    arguments = parser.parse_args()
+    keep_freed_memory()
+    patches = open_patches(arguments.data).cached()
+    shipped = load_run(DEFAULT_RUN)
+    cells: dict[str, list[dict[str, float]]] = {}
+    curves: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for split, count in ((split, count) for split, counts in FLIPPED.items() for count in counts):
+        for name in (DEFAULT_RUN, "cnn"):
+            what = f"{name}, {count} of {split}"
+            for seed in range(arguments.seeds):
+                run = shipped if name == DEFAULT_RUN else trained(patches, arguments.work, seed)
+                chosen, flips = flipped(patches.split(split), count, seed)
+                found, ranking = measured(run, chosen, flips, seed, arguments.work)
+                cells.setdefault(what, []).append(found)
+                if count == FLIPPED[split][0]:
+                    curve = precision_recall_curve(flips, ranking)
+                    curves.setdefault(what, []).append((curve.recall, curve.precision))
+    print_flips(cells)
+    print_spoilt(shipped, patches.split("valid"))
+    print(f"\n{time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores, {platform.machine()}")
+    if arguments.picture:
+        draw(curves, arguments.picture)
+
+
+def flipped(patches: PatchSet, count: int, seed: int) -> tuple[PatchSet, Marks]:
+    """Return the set with the wrong labels, and which they are."""
+    alone = np.flatnonzero(~patches.table["sha1"].duplicated(keep=False))
+    chosen = np.random.default_rng([1, seed]).choice(alone, count, replace=False)
+    marks = np.zeros(len(patches), dtype=bool)
+    marks[chosen] = True
+    labels = pd.array(np.where(marks, 1 - patches.labels, patches.labels), dtype="Int8")
+    return replace(patches, table=patches.table.assign(label=labels)), marks
+
+
+def trained(patches: PatchSet, work: Path, seed: int) -> Run:
+    """Return the classic network, trained on what `flipped` made of `train`."""
+    wrong, _ = flipped(patches.split("train"), *FLIPPED["train"], seed)
+    labels, here = patches.table["label"].copy(), (patches.table["split"] == "train").to_numpy()
+    labels[here] = wrong.table["label"].to_numpy()
+    patches = replace(patches, table=patches.table.assign(label=labels))
+    return train(build_model("cnn", seed=seed), patches, TrainConfig(seed=seed), out=work / f"cnn-{seed}")
+
+
+def measured(run: Run, patches: PatchSet, flips: Marks, seed: int, work: Path) -> tuple[dict[str, float], np.ndarray]:
+    """Return how many flips are found, and the ranking: the improbability of each label."""
+    kept = work / f"{run.path.name}-{patches.split_names[0]}.npz"
+    if not kept.is_file():
+        features = embed(run, patches)
+        kernel, bias = run.model.layers[-1].get_weights()
+        np.savez(kept, features=features, logits=tumour_logit(features @ kernel + bias))
+    with np.load(kept) as file:
+        features, itself = file["features"], probability(file["logits"])
+    labels = patches.labels
+    fold = folds(patches, 5, seed).patches.table["split"].to_numpy()
+    tumour = crossed(features, labels, fold, ~patches.table["sha1"].duplicated(), seed).probability
+    suspect = confident_learning(labels, tumour).suspect
+    ranking, plain = (np.where(labels == 1, 1 - said, said) for said in (tumour, itself))
+    hits = flips[np.argsort(-ranking, kind="stable")]
+    return {
+        "AUC of the probabilities, true labels": roc_curve(labels ^ flips, tumour).auc,
+        "suspects": int(suspect.sum()),
+        "precision": flips[suspect].mean(),
+        "recall": suspect[flips].mean(),
+        **{f"precision of the first {depth}": hits[:depth].mean() for depth in DEPTHS},
+        "average precision": average_precision(flips, ranking).estimate,
+        "the same by the network's own probability": average_precision(flips, plain).estimate,
+        "suspects that were not flipped": int((suspect & ~flips).sum()),
+        "their share of all that were not flipped": (suspect & ~flips).sum() / (~flips).sum(),
+    }, ranking
+
+
+def print_flips(cells: dict[str, list[dict[str, float]]]) -> None:
+    """Print a column for each network and number of flips."""
+    print(f"| | {' | '.join(cells)} |\n|{'---|' * (len(cells) + 1)}")
+    for what in next(iter(cells.values()))[0]:
+        row = []
+        for found in cells.values():
+            values = np.array([each[what] for each in found], dtype=float)
+            digits = 0 if what.startswith("suspects") else 3
+            row.append(f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}")
+        print(f"| {what} | {' | '.join(row)} |")
+    print(f"\nMean ± sd over {len(found)} seeds.\n")
+
+
+def _image(change: Callable[[Image.Image], Image.Image]) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda pixels: np.stack([np.asarray(change(Image.fromarray(patch))) for patch in pixels])
+
+
+def _pen(image: Image.Image) -> Image.Image:
+    ImageDraw.Draw(image).line((0, 80, 95, 15), fill=(30, 80, 200), width=14)
+    return image
+
+
+def _jpeg(image: Image.Image) -> Image.Image:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=8)
+    return Image.open(file).convert("RGB")
+
+
+SPOILING: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "as they are": lambda pixels: pixels,
+    "blurred, Gaussian of 1.5 px": _image(lambda image: image.filter(ImageFilter.GaussianBlur(1.5))),
+    "magnified twice": _image(lambda image: image.crop((24, 24, 72, 72)).resize((96, 96), Image.Resampling.BICUBIC)),
+    "JPEG, quality 8": _image(_jpeg),
+    "blue line of 14 px": _image(_pen),
+    "left half black": lambda pixels: np.where(np.arange(96)[:, None] < 48, 0, pixels).astype(np.uint8),
+    "glass": lambda pixels: np.random.default_rng(0).normal(240, 3, pixels.shape).clip(0, 255).astype(np.uint8),
+    "noise": lambda pixels: np.random.default_rng(0).integers(0, 256, pixels.shape, dtype=np.uint8),
+    "inverted": lambda pixels: 255 - pixels,
+    "grey": lambda pixels: np.repeat(pixels.mean(axis=3, keepdims=True), 3, axis=3).astype(np.uint8),
+    "red and blue exchanged": lambda pixels: np.ascontiguousarray(pixels[..., ::-1]),
+}
+
+
+def print_spoilt(run: Run, patches: PatchSet) -> None:
+    """Print the share of spoilt patches that each way of looking marks."""
+    rows = np.sort(np.random.default_rng(0).choice(len(patches), SPOILT, replace=False))
+    others = patches.select(np.setdiff1d(np.arange(len(patches)), rows))
+    features = embed(run, others)
+    half = np.arange(len(others)) % 2 == 0
+    cloud = Cloud.of(features[half])
+    limit = np.quantile(cloud.distance(features[~half]), 1 - OUTSIDE)
+    network, pixels = feature_model(run.model), patches.read(rows)
+    print(
+        "| patches | warned of | far by features | near-blank, blurred, pen or clipped | any |\n|---|---|---|---|---|"
+    )
+    for name, change in SPOILING.items():
+        changed = change(pixels.copy())
+        warned = np.array([bool(said) for said in run.warnings(changed)])
+        far = cloud.distance(np.asarray(network.predict(changed, verbose=0))) > limit
+        flagged = is_near_blank(changed) | is_out_of_focus(changed) | has_pen(changed) | is_clipped(changed)
+        marks = (warned, far, flagged, warned | far | flagged)
+        print(f"| {name} | {' | '.join(f'{each.mean():.0%}' for each in marks)} |")
+    print(f"\n{SPOILT} patches of `valid`, features of {run.path.name}, far from those of the other {len(others):,}.")
+
+
+def draw(curves: dict[str, list[tuple[np.ndarray, np.ndarray]]], path: Path) -> None:
+    """Draw precision against recall, a line a seed."""
+    with rc_context(LOOK):
+        figure = Figure(figsize=(6.4, 4.6), layout="constrained")
+        axes = figure.add_subplot()
+        for (name, seeds), colour, line in zip(
+            curves.items(), (BLUE, ORANGE, GREEN, PURPLE), ("-", "--", "-.", ":"), strict=True
+        ):
+            for number, (recall, precision) in enumerate(seeds):
+                said = name if number == 0 else None
+                axes.plot(recall, precision, color=colour, linestyle=line, linewidth=1.4, label=said)
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall: flipped labels that are in the list")
+        axes.set_ylabel("precision: labels in the list that were flipped")
+        axes.set_title("Flipped labels, down the list of an audit; a line a seed", fontsize=10.5)
+        axes.legend(loc="upper right", fontsize=9)
+        save(figure, path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Find labels that are probably wrong, and unusual patches, by what a network makes of them."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sentinode.cli.shared import (
+    add_data,
+    add_json,
+    look_at,
+    open_data,
+    print_json,
+    print_table,
+    start_keras,
+    tell_skipped,
+)
+from sentinode.samples import DEFAULT_RUN, RUNS
+
+if TYPE_CHECKING:
+    from sentinode.auditing.audit import Audit
+
+SHOWN = 10
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "audit", help="labels that are probably wrong, unusual patches; a page", description=__doc__
+    )
+    add_data(parser)
+    parser.add_argument(
+        "--model",
+        default=DEFAULT_RUN,
+        metavar="RUN",
+        help=f"whose features are used: a run directory, or one that ships ({', '.join(RUNS)}; default: "
+        f"{DEFAULT_RUN}); one that was trained on other patches sees more",
+    )
+    parser.add_argument(
+        "--split", action="append", metavar="NAME", help="split to look at; may be given several times (default: all)"
+    )
+    parser.add_argument("--folds", type=int, default=5, metavar="N", help="parts for cross-validation (default: 5)")
+    parser.add_argument("--out", metavar="DIR", help="where to write (default: RUN/evaluations/audit-SPLIT)")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Audit, write, and show the first of what was found."""
+    from sentinode.training.run import load_run
+
+    loaded = load_run(arguments.model)
+    patches = open_data(arguments, quiet=arguments.json)
+    if not arguments.json:
+        print(f"model: {loaded.describe()}")
+    start_keras()
+    from sentinode.auditing.audit import audit
+    from sentinode.evaluation.evaluate import folder_of
+    from sentinode.report.audit_page import AUDIT, PAGE, SUSPECTS, check_place, write_audit
+
+    if arguments.out:
+        check_place(Path(arguments.out))  # Before the minutes of embedding.
+    splits = arguments.split or []
+    found = audit(loaded, patches, splits, folds=arguments.folds, cache=arguments.cache)
+    name = f"audit-{'-'.join(splits) or 'all'}"
+    fingerprint = found.made_by["fingerprint"]
+    folder = Path(arguments.out) if arguments.out else folder_of(loaded.home, name, fingerprint, AUDIT)
+    write_audit(found, folder)
+    skipped = found.made_by.get("skipped", ())
+    if arguments.json:
+        print_json({"out": str(folder), **found.to_json()})
+        return tell_skipped(skipped, quiet=True)
+    show_audit(found)
+    look_at(
+        {
+            folder / PAGE: "doubtful labels and unusual patches as pictures, and the quality of the set",
+            folder / SUSPECTS: "one row a patch, the least probable label first",
+            folder / AUDIT: "all numbers",
+        },
+        f"sentinode evaluate {arguments.data} --model {arguments.model}",
+    )
+    return tell_skipped(skipped)
+
+
+def show_audit(found: "Audit") -> None:
+    """Print how many there are of each kind, and the labels that are doubted most."""
+    doubted, table = found.doubted(), found.table
+    count = doubted["normal"] + doubted["tumour"]
+    print(
+        f"doubtful labels: {count:,} of {len(table):,} ({doubted['normal']:,} normal that look like tumour, "
+        f"{doubted['tumour']:,} tumour that look normal; {doubted['copies_disagree']:,} have a copy with the other "
+        "label)"
+    )
+    if count:
+        first = found.suspects.head(min(SHOWN, count))
+        rows = [
+            (str(row.id), str(row.split), ("normal", "tumour")[int(str(row.label))], f"{float(str(row.p_tumour)):.3f}")
+            for row in first.itertuples()
+        ]
+        print_table(rows, header=("id", "split", "label", "P(tumour)"), words=(0, 1, 2))
+    kinds = ", ".join(f"{kind} {many:,}" for kind, many in found.unusual().items() if many) or "none"
+    print(f"unusual: {int((table['unusual'] != '').sum()):,} ({kinds})")
+    print(
+        f"AUC of the probabilities, {found.folds[0]} folds that keep {', '.join(found.folds[1])} together: "
+        f"{found.auc:.3f} against the labels as they are"
+    )

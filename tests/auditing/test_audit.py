@@ -1,0 +1,173 @@
+"""Audits: what is found of what was planted, that no label speaks for itself, and files that are whole."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageDraw
+from tests import forms
+from tests.cli.test_cli import refused, sentinode, succeeded
+
+from sentinode import PatchSet, load_run, open_patches
+from sentinode.auditing.audit import Audit, audit
+from sentinode.auditing.crossing import crossed
+from sentinode.errors import ConfigError, DataError
+from sentinode.report.audit_page import write_audit
+
+FLIPPED = 20
+
+
+def labelled(patches: PatchSet, labels: np.ndarray) -> PatchSet:
+    return replace(patches, table=patches.table.assign(label=pd.array(labels, dtype="Int8")))
+
+
+def penned(pixels: np.ndarray) -> np.ndarray:
+    image = Image.fromarray(pixels)
+    ImageDraw.Draw(image).line((0, 80, 95, 15), fill=(30, 80, 200), width=20)
+    return np.asarray(image)
+
+
+@pytest.fixture(scope="module")
+def test_patches(mini) -> PatchSet:
+    return mini.split("test")
+
+
+@pytest.fixture(scope="module")
+def flips(test_patches) -> np.ndarray:
+    marks = np.zeros(len(test_patches), dtype=bool)
+    marks[np.random.default_rng(0).choice(len(marks), FLIPPED, replace=False)] = True
+    return marks
+
+
+@pytest.fixture(scope="module")
+def found(test_patches, flips) -> Audit:
+    return audit(load_run("d4net-m"), labelled(test_patches, test_patches.labels ^ flips))
+
+
+def test_flipped_labels_are_found(found, flips):
+    suspect = found.table["label_suspect"].to_numpy()
+    assert suspect[flips].mean() > 0.6 and flips[suspect].mean() > 0.4
+    first = found.suspects.index[:FLIPPED]
+    assert flips[first].mean() > 0.5
+    doubted = found.doubted()
+    assert doubted["normal"] + doubted["tumour"] == suspect.sum()
+
+
+def test_suspects_come_with_the_least_probable_label_first(found):
+    doubtful = found.suspects[found.suspects["label_suspect"]]
+    assert doubtful["p_given"].is_monotonic_increasing
+    assert (found.suspects["label_suspect"] | (found.suspects["unusual"] != "")).all()
+    assert found.suspects["label_suspect"].is_monotonic_decreasing
+
+
+def test_no_label_takes_part_in_the_answer_about_itself():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(200, 4))
+    labels, fold = (features[:, 0] + rng.normal(size=200) > 0).astype(int), np.arange(200) % 4
+    before = crossed(features, labels, fold, np.ones(200, dtype=bool)).probability
+    changed = np.where(fold == 2, 1 - labels, labels)
+    after = crossed(features, changed, fold, np.ones(200, dtype=bool)).probability
+    np.testing.assert_array_equal(before[fold == 2], after[fold == 2])
+    assert (before[fold != 2] != after[fold != 2]).all()
+
+
+def test_few_usual_patches_are_far_whatever_the_number_of_features():
+    rng = np.random.default_rng(0)
+    for width in (2, 24, 200):
+        features = rng.normal(size=(1000, width)) * rng.uniform(0.1, 10, width)
+        labels = rng.integers(0, 2, 1000)
+        features[7] += 60
+        distance = crossed(features, labels, np.arange(1000) % 5, np.ones(1000, dtype=bool)).distance
+        assert distance[7] > 1 and (distance > 1).mean() < 0.02
+
+
+@pytest.fixture(scope="module")
+def planted(test_patches, tmp_path_factory) -> PatchSet:
+    """Return patches with a turned copy of another label, a patch with a pen's line, one without a label."""
+    pixels = test_patches.read([0])[0]
+    extra = {
+        "test/1/turned.png": np.ascontiguousarray(np.rot90(pixels)),
+        "test/1/<i>pen & ink.png": penned(test_patches.read([1])[0]),
+    }
+    files = forms.class_folders(test_patches.select(range(0, 400, 4)), "png")[0]
+    files |= {name: forms.encode(each) for name, each in extra.items()}
+    patches = open_patches(forms.write(files, tmp_path_factory.mktemp("planted"))).cached()
+    table = patches.table.copy()
+    table.loc[3, "label"] = pd.NA
+    return replace(patches, table=table)
+
+
+@pytest.fixture(scope="module")
+def audited(planted) -> Audit:
+    return audit(load_run("d4net-m"), planted)
+
+
+def test_copies_with_another_label_are_doubtful_both(audited):
+    both = audited.table[audited.table["copy_disagrees"]]
+    assert len(both) == 2 and both["label_suspect"].all() and set(both["label"]) == {0, 1}
+
+
+def test_what_lies_far_by_features_is_listed_with_its_other_faults(audited):
+    pen = audited.table[audited.table["id"].str.endswith("ink.png")].iloc[0]
+    assert "features" in pen["unusual"] and pen["distance"] > 1 and pen["quality"] == "with ink, dye or a black edge"
+
+
+def test_patches_without_a_label_are_left_out(audited, planted):
+    assert len(audited.table) == len(planted) - 1
+    assert audited.made_by["without_label"] == 1
+
+
+def test_a_run_that_knows_the_labels_is_warned_of(tiny_run, mini, caplog):
+    few = mini.select(range(0, len(mini), 20))
+    seen = audit(tiny_run, few, ["train"], folds=2)
+    assert f"{seen.made_by['trained_on']} of these patches were trained on" in caplog.text
+    assert seen.table["trained_on"].all()
+
+
+def test_what_cannot_be_audited_is_refused(tiny_run, mini):
+    with pytest.raises(DataError, match="no split 'best'"):
+        audit(tiny_run, mini, ["test", "best"])
+    with pytest.raises(DataError, match="no patch has a label"):
+        audit(tiny_run, replace(mini, table=mini.table.assign(label=pd.array([None] * len(mini), dtype="Int8"))))
+    with pytest.raises(ConfigError, match="folds must be at least 2"):
+        audit(tiny_run, mini, folds=1)
+
+
+def test_all_files_are_written_or_none(audited, tmp_path):
+    folder = tmp_path / "audit"
+    write_audit(audited, folder)
+    assert sorted(file.name for file in folder.iterdir()) == ["audit.html", "audit.json", "suspects.csv"]
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    damaged = replace(audited, patches=replace(audited.patches, rows=audited.patches.rows + 10**9))
+    with pytest.raises(IndexError):
+        write_audit(damaged, folder)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    assert [file.name for file in tmp_path.iterdir()] == ["audit"]
+    write_audit(audited, folder)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def test_the_csv_holds_every_suspect(audited, tmp_path):
+    write_audit(audited, tmp_path / "audit")
+    rows = pd.read_csv(tmp_path / "audit" / "suspects.csv")
+    assert rows["id"].tolist() == audited.suspects["id"].tolist()
+    np.testing.assert_allclose(rows["p_given"], audited.suspects["p_given"], rtol=1e-5)
+    content = json.loads((tmp_path / "audit" / "audit.json").read_text(encoding="utf-8"))
+    assert sum(content["suspect_labels"][name] for name in ("normal", "tumour")) == rows["label_suspect"].sum()
+
+
+def test_a_folder_with_something_else_is_left_alone(audited, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years")
+    with pytest.raises(ConfigError, match="something else is there"):
+        write_audit(audited, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_the_command_names_what_it_found_and_wrote(tmp_path):
+    out = tmp_path / "it"
+    said = succeeded(sentinode("audit", "pcam-mini", "--split", "test", "--out", out))
+    assert "doubtful labels: " in said and "AUC of the probabilities, 5 folds that keep copies together" in said
+    assert all(str(out / name) in said for name in ("audit.html", "suspects.csv", "audit.json"))
+    refused(sentinode("audit", "pcam-mini", "--out", tmp_path), str(tmp_path), "something else is there")
