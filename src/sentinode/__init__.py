@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from sentinode.evaluation.evaluation import Evaluation as Evaluation
     from sentinode.evaluation.stress import stress as stress
     from sentinode.evaluation.stresses import Stress as Stress
+    from sentinode.explanation.attributions import attributions as attributions
+    from sentinode.explanation.explain import explain as explain
     from sentinode.export.export import Export as Export
     from sentinode.export.export import export_run as export_run
     from sentinode.models.build import build_model as build_model
@@ -54,11 +56,13 @@ _HOME = {
     "SentinodeError": "sentinode.errors",
     "Stress": "sentinode.evaluation.stresses",
     "TrainConfig": "sentinode.training.config",
+    "attributions": "sentinode.explanation.attributions",
     "audit": "sentinode.auditing.audit",
     "build_model": "sentinode.models.build",
     "embed": "sentinode.prediction.features",
     "compare": "sentinode.evaluation.compare",
     "evaluate": "sentinode.evaluation.evaluate",
+    "explain": "sentinode.explanation.explain",
     "export_run": "sentinode.export.export",
     "load_run": "sentinode.training.run",
     "open_patches": "sentinode.data.open",

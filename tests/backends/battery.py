@@ -19,6 +19,9 @@ import numpy as np
 from sentinode import TrainConfig, build_model, load_run, open_patches, predict, train
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import TrainingStopped
+from sentinode.explanation.attributions import attributions
+from sentinode.explanation.gradients import gradient
+from sentinode.explanation.split import at_last_map, at_pixels
 from sentinode.layers.d4 import ORDER, turn
 from sentinode.models.build import initial_weights_from
 from sentinode.models.d4net import WIDTHS
@@ -169,6 +172,19 @@ def symmetry_and_scan(model: keras.Model, pixels: np.ndarray) -> dict[str, float
     return {"spread": float(np.ptp(said)), "turned": float(max(turned)), "scanned": float(away)}
 
 
+def slopes(folder: Path, pixels: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the gradients that explanations are made of, at both places where a network is split, and a whole one."""
+    model = built("cnn-sigmoid")
+    model.load_weights(folder / "cnn-sigmoid.weights.h5")
+    found = {}
+    for name, network in {"cnn": model, "d4net-m": load_run("d4net-m").model}.items():
+        for halves in (at_pixels(network), at_last_map(network)):
+            values = keras.ops.convert_to_numpy(halves.before(pixels, training=False))
+            found[f"{name}-{values.shape[1]}"] = gradient(halves.after, values)
+        found[f"{name}-grad-cam++"] = attributions(network, pixels, "grad-cam++")
+    return found
+
+
 def main(folder: Path) -> None:
     """Do all of it."""
     mine = folder / keras.backend.backend()
@@ -178,6 +194,7 @@ def main(folder: Path) -> None:
     facts: dict[str, Any] = {"dropout": dropout_twice(), "interrupted_at": interrupted(patches, mine)}
     pixels = to_predict.read()
     facts["flagships"] = {name: symmetry_and_scan(model, pixels) for name, model in flagships().items()}
+    np.savez(mine / "slopes.npz", **slopes(folder, pixels[:4]))
     print("made", flush=True)
     sys.stdin.readline()
     for run in sorted(folder.glob("*/*/summary.json")):

@@ -167,3 +167,13 @@ def test_the_flagship_is_symmetric_and_scans_a_region_as_it_reads_patches(made, 
         assert largest["spread"] > 1e-3, name
         assert largest["turned"] <= 1e-4, name
         assert largest["scanned"] <= 1e-4, name
+
+
+@pytest.mark.parametrize("backend", OTHERS)
+def test_gradients_are_those_of_every_backend(made, backend):
+    with np.load(made / "tensorflow" / "slopes.npz") as ours, np.load(made / backend / "slopes.npz") as theirs:
+        assert sorted(ours.files) == sorted(theirs.files)
+        for name in ours.files:
+            largest = np.abs(ours[name]).max()
+            assert largest > 0
+            np.testing.assert_allclose(theirs[name], ours[name], atol=1e-4 * largest, err_msg=name)

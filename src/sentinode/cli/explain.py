@@ -1,0 +1,108 @@
+"""Show where in patches a run finds its evidence, and check whether that can be believed."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from sentinode.cli.shared import (
+    add_data,
+    add_json,
+    look_at,
+    open_data,
+    print_json,
+    print_table,
+    start_keras,
+    tell_skipped,
+)
+from sentinode.samples import DEFAULT_RUN, RUNS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "explain", help="where a run finds its evidence, and whether to believe it", description=__doc__
+    )
+    add_data(parser)
+    parser.add_argument(
+        "--model",
+        default=DEFAULT_RUN,
+        metavar="RUN",
+        help=f"a run directory, or one that ships ({', '.join(RUNS)}; default: {DEFAULT_RUN})",
+    )
+    parser.add_argument(
+        "--split", metavar="NAME", help="split to look into (default: test if it has labels, else valid)"
+    )
+    parser.add_argument(
+        "--patch",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="a patch to explain, by its id in predictions.csv; may be given several times (default: four of the "
+        "surest mistakes and four of the least sure calls)",
+    )
+    parser.add_argument(
+        "--method",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="grad-cam, grad-cam++, integrated-gradients or occlusion; may be given several times (default: all that "
+        "the network allows)",
+    )
+    parser.add_argument("--out", metavar="DIR", help="where to write (default: RUN/explanations)")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Explain, and show the checks."""
+    from sentinode.training.run import load_run
+
+    loaded = load_run(arguments.model)
+    patches = open_data(arguments, quiet=arguments.json)
+    start_keras()
+    from sentinode.explanation.explain import explain
+
+    found = explain(
+        loaded,
+        patches,
+        arguments.split,
+        ids=arguments.patch,
+        methods=arguments.method,
+        out=arguments.out,
+        cache=arguments.cache,
+    )
+    if arguments.json:
+        # A figure that is not defined is null.
+        rows = found.table.astype(object).where(found.table.notna(), None).to_dict("records")
+        print_json(
+            {"folder": str(found.folder), "explanations": rows, **({"skipped": found.skipped} if found.skipped else {})}
+        )
+        return tell_skipped(found.skipped, quiet=True)
+    show_checks(found.table)
+    look_at(
+        {
+            found.folder / "explanations.png": "each patch beside its explanations: orange for tumour, blue against",
+            found.folder / "explanations.csv": "the checks, one row a patch and method",
+        },
+        f"sentinode report {arguments.model} {arguments.data}",
+    )
+    return tell_skipped(found.skipped)
+
+
+def show_checks(table: "pd.DataFrame") -> None:
+    """Print the mean of each check by method, and how to read it."""
+    print(f"{table['id'].nunique()} patches; means over them")
+    names = ["central_share", "deletion_gain", "insertion_gain", "randomised"]
+    means = table.groupby("method", sort=False)[names].mean()
+    print_table(
+        [
+            (str(name), *(f"{value:.3f}" for value in row))
+            for name, row in zip(means.index, means.to_numpy(), strict=True)
+        ],
+        ("method", "in the centre", "deletion", "insertion", "weights shuffled"),
+    )
+    print("in the centre: of what speaks for tumour; evenly spread 0.111")
+    print("deletion, insertion: against squares in random order; above 0 it finds what the network needs")
+    print("weights shuffled: likeness to the explanation of a network that has learned nothing; near 0 is good")

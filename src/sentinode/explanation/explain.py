@@ -1,0 +1,183 @@
+"""Explain what a run says of some patches: pictures, and figures that say how far to believe them."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from sentinode.data.patchset import PatchSet
+from sentinode.errors import ConfigError, DataError, ModelError
+from sentinode.evaluation.evaluate import choose_split
+from sentinode.explanation.attributions import METHODS, attributions
+from sentinode.explanation.sanity import Trust
+from sentinode.explanation.split import at_last_map
+from sentinode.plots.explanations import draw_explanations
+from sentinode.prediction.predict import predict
+from sentinode.storage import whole_file
+
+if TYPE_CHECKING:
+    from sentinode.training.run import Run
+
+log = logging.getLogger("sentinode")
+
+# Patches that are chosen where none is named.
+CHOSEN = 8
+
+
+@dataclass(frozen=True)
+class Explanations:
+    """What was found.
+
+    Attributes
+    ----------
+    folder
+        Where ``explanations.png`` and ``explanations.csv`` lie.
+    table
+        One row a patch and method: ``id``, ``label``, ``probability``, ``method`` and the figures of `Trust`.
+    skipped
+        The patches that could not be read, each with its reason, where `open_patches` was told to skip them.
+    maps
+        By method, float32 ``(n, 96, 96)``: how much each pixel speaks for tumour.
+    """
+
+    folder: Path
+    table: pd.DataFrame
+    skipped: list[dict[str, str]]
+    maps: dict[str, np.ndarray]
+
+
+def explain(
+    run: "Run",
+    patches: PatchSet,
+    split: str | None = None,
+    *,
+    ids: Sequence[str] = (),
+    methods: Sequence[str] = (),
+    out: str | Path | None = None,
+    cache: str | Path | None = None,
+    seed: int = 0,
+) -> Explanations:
+    """Say where a run finds its evidence, and check whether that can be believed.
+
+    Parameters
+    ----------
+    run
+        From `train` or `load_run`.
+    patches
+        Labelled or not.
+    split
+        As for `evaluate`; without labels all patches when left out.
+    ids
+        Of the patches to explain. When left out four of the surest mistakes, where labels are known, and the least sure
+        calls: eight in all.
+    methods
+        Of `attributions`; when left out all that the network allows.
+    out
+        The folder to write to; when left out ``RUN/explanations``.
+    cache
+        Where decoded patches are kept; see `PatchSet.cached`.
+    seed
+        Of the checks' random orders.
+
+    Returns
+    -------
+    Explanations
+        All of it was written to its folder as well.
+
+    Raises
+    ------
+    ConfigError
+        No such method.
+    DataError
+        No such patch or split.
+    ModelError
+        A method that was asked for needs maps of features, and the network has none.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sentinode import TrainConfig, build_model, open_patches, train
+    >>> patches = open_patches("pcam-mini")
+    >>> few = patches.select(range(0, len(patches), 20))
+    >>> run = train(build_model("cnn"), few, TrainConfig(epochs=1), out=tempfile.mkdtemp())
+    >>> found = explain(run, few, ids=few.split("test").table["id"][:1].tolist(), methods=["grad-cam"])
+    >>> len(found.table), found.folder.name
+    (1, 'explanations')
+    """
+    model = run.model
+    wanted = list(methods) or _possible(model)
+    unknown = [method for method in wanted if method not in METHODS]
+    if unknown:
+        raise ConfigError(f"method must be one of {', '.join(METHODS)}; got {', '.join(unknown)}")
+    labelled = bool(patches.table["label"].notna().all())
+    chosen = choose_split(run, patches, split, cache)[1] if labelled or split else patches
+    chosen = _named(chosen, ids) if ids else chosen
+    chosen = chosen.readable()
+    probabilities = predict(run, chosen).table["probability"].to_numpy()
+    rows = np.arange(len(chosen)) if ids else _telling(chosen, probabilities, run.threshold)
+    shown, said = chosen.select(rows), probabilities[rows]
+    pixels = shown.read()
+    maps = {method: attributions(model, pixels, method) for method in wanted}
+    trust = {method: Trust.of(model, pixels, method, seed) for method in wanted}
+    table = pd.concat(
+        [
+            shown.table[["id", "label"]].assign(
+                probability=said,
+                method=method,
+                **{field.name: getattr(each, field.name) for field in fields(Trust)},
+            )
+            for method, each in trust.items()
+        ],
+        ignore_index=True,
+    )
+    folder = Path(out) if out else run.home / "explanations"
+    captions = [
+        [
+            f"{'' if pd.isna(label) else ('normal ', 'tumour ')[label]}{probability:.3f} {name}",
+            *(f"centre {trust[method].central_share[row]:.0%}" for method in wanted),
+        ]
+        for row, (name, label, probability) in enumerate(
+            zip(shown.table["id"], shown.table["label"], said, strict=True)
+        )
+    ]
+    with whole_file(folder / "explanations.png") as beside:
+        draw_explanations(pixels, captions, maps).save(beside, format="png")
+    with whole_file(folder / "explanations.csv") as beside:
+        table.to_csv(beside, index=False, lineterminator="\n")
+    return Explanations(folder, table, [vars(each) for each in chosen.skipped], maps)
+
+
+def _possible(model: Any) -> list[str]:
+    """Return the methods that need no maps of features, and the others where there are some."""
+    try:
+        at_last_map(model)
+    except ModelError as error:
+        log.warning("%s", error)
+        return [method for method in METHODS if not method.startswith("grad-cam")]
+    return list(METHODS)
+
+
+def _named(patches: PatchSet, ids: Sequence[str]) -> PatchSet:
+    places = {name: row for row, name in enumerate(patches.table["id"])}
+    missing = [name for name in ids if name not in places]
+    if missing:
+        raise DataError(
+            f"{patches.path}: there is no patch {missing[0]!r} among the {len(patches):,} looked at; ids are as in "
+            f"predictions.csv, such as {patches.table['id'].iloc[0]!r}; --split names another split"
+        )
+    return patches.select([places[name] for name in ids])
+
+
+def _telling(patches: PatchSet, probabilities: np.ndarray, threshold: float) -> np.ndarray:
+    """Return the rows of the surest mistakes, then of the least sure calls."""
+    away = np.abs(probabilities - threshold)
+    wrong = np.zeros(len(patches), dtype=bool)
+    if patches.table["label"].notna().all():
+        wrong = (probabilities >= threshold) != (patches.labels == 1)
+    mistakes = np.flatnonzero(wrong)[np.argsort(-away[wrong], kind="stable")][: CHOSEN // 2]
+    unsure = [row for row in np.argsort(away, kind="stable") if row not in set(mistakes.tolist())]
+    return np.array([*mistakes, *unsure[: CHOSEN - len(mistakes)]], dtype=np.int64)

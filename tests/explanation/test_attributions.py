@@ -1,0 +1,103 @@
+"""How much each pixel speaks for tumour."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sentinode import build_model, load_run, open_patches
+from sentinode.errors import ConfigError, ModelError
+from sentinode.explanation.attributions import METHODS, attributions, mean_colour
+from sentinode.explanation.split import at_last_map, at_pixels
+from sentinode.layers.d4 import ORDER, turn
+from sentinode.prediction.logits import logit_model, tumour_logit
+
+
+@pytest.fixture(scope="module")
+def pixels() -> np.ndarray:
+    """Real patches."""
+    return open_patches("pcam-mini", split="test").read([0, 210])
+
+
+@pytest.fixture(scope="module")
+def flagship():
+    """The weights that ship."""
+    return load_run("d4net-m").model
+
+
+@settings(max_examples=4)
+@given(symmetry=st.integers(1, ORDER - 1), method=st.sampled_from(["grad-cam", "grad-cam++", "occlusion"]))
+def test_of_a_symmetric_network_they_turn_with_the_patch(symmetry: int, method: str) -> None:
+    """Whatever way it is turned or mirrored."""
+    model = load_run("d4net-m").model
+    patch = open_patches("pcam-mini", split="test").read([210])
+    straight = attributions(model, patch, method)
+    turned = attributions(model, turn(patch, symmetry), method)
+    np.testing.assert_allclose(turned, turn(straight[..., None], symmetry)[..., 0], atol=1e-4 * np.abs(straight).max())
+
+
+@pytest.mark.parametrize("output", ["sigmoid", "softmax"])
+def test_integrated_gradients_sum_up_to_the_difference_of_the_log_odds(pixels, output: str) -> None:
+    """Between the patch and its mean colour."""
+    model = build_model("cnn", seed=1, output=output)
+    network = logit_model(model)
+    ends = [
+        tumour_logit(network.predict_on_batch(each)) for each in (pixels, np.ascontiguousarray(mean_colour(pixels)))
+    ]
+    found = attributions(model, pixels, "integrated-gradients").sum(axis=(1, 2))
+    np.testing.assert_allclose(found, ends[0] - ends[1], atol=0.01)
+
+
+def test_what_no_layer_reads_gets_nothing(pixels) -> None:
+    """The centre alone is read by this network."""
+    import keras
+
+    inputs = keras.Input((96, 96, 3), dtype="uint8")
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    x = keras.layers.Flatten()(keras.layers.Cropping2D(40)(x))
+    model = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(x))
+    found = attributions(model, pixels, "integrated-gradients")
+    assert np.abs(found[:, 40:56, 40:56]).sum() > 0
+    found[:, 40:56, 40:56] = 0
+    assert not found.any()
+    hidden = attributions(model, pixels, "occlusion")
+    assert not hidden[:, :24].any()
+    assert hidden[:, 40:56, 40:56].any()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("cnn", {}),
+        ("cnn", {"output": "softmax"}),
+        ("resnet18", {}),
+        ("p4m-densenet", {}),
+        ("transfer", {"backbone": "MobileNet"}),
+    ],
+)
+def test_every_network_with_maps_has_every_method(pixels, name: str, options: dict) -> None:
+    """Both halves of it give what the whole gives."""
+    model = build_model(name, seed=0, **options)
+    whole = np.asarray(logit_model(model)(pixels, training=False))
+    for halves in (at_pixels(model), at_last_map(model)):
+        np.testing.assert_allclose(np.asarray(halves.after(halves.before(pixels))), whole, rtol=1e-3, atol=1e-4)
+    for method in ("grad-cam", "grad-cam++"):
+        found = attributions(model, pixels, method)
+        assert found.shape == (2, 96, 96)
+        assert found.min() >= 0
+        assert np.isfinite(found).all()
+
+
+def test_a_network_without_maps_says_what_it_can(pixels) -> None:
+    """Grad-CAM is refused, integrated gradients are not."""
+    model = build_model("mlp", seed=0)
+    with pytest.raises(ModelError, match="integrated-gradients and occlusion"):
+        attributions(model, pixels, "grad-cam")
+    assert np.isfinite(attributions(model, pixels, "integrated-gradients")).all()
+
+
+def test_another_name_is_refused(pixels) -> None:
+    """With those that there are."""
+    with pytest.raises(ConfigError, match="occlusion"):
+        attributions(build_model("cnn"), pixels, "saliency")
+    assert len(METHODS) == 4

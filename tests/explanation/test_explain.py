@@ -1,0 +1,76 @@
+"""Patches explained, from the API and from the command line."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from sentinode import TrainConfig, build_model, open_patches, predict, train
+from sentinode.errors import DataError
+from sentinode.explanation.explain import explain
+
+
+@pytest.fixture(scope="module")
+def few():
+    """Some real patches."""
+    patches = open_patches("pcam-mini")
+    return patches.select(range(0, len(patches), 10))
+
+
+@pytest.fixture(scope="module")
+def run(few, tmp_path_factory):
+    """A short training."""
+    return train(build_model("cnn"), few, TrainConfig(epochs=1), out=tmp_path_factory.mktemp("runs") / "run")
+
+
+def test_the_surest_mistakes_and_the_least_sure_calls_are_chosen(run, few) -> None:
+    """Without a wish: the mistakes first, no patch twice."""
+    found = explain(run, few, methods=["grad-cam"])
+    test = few.split("test")
+    predicted = predict(run, test).table
+    wrong = (predicted["probability"] >= run.threshold).astype(int) != test.labels
+    away = (predicted["probability"] - run.threshold).abs()
+    surest = predicted["id"][wrong].loc[away[wrong].sort_values(ascending=False, kind="stable").index[:4]].tolist()
+    assert found.table["id"].tolist()[: len(surest)] == surest
+    assert found.table["id"].is_unique
+    assert found.folder == run.path / "explanations"
+    with Image.open(found.folder / "explanations.png") as picture:
+        assert picture.width > 400
+    written = pd.read_csv(found.folder / "explanations.csv")
+    np.testing.assert_allclose(written["central_share"], found.table["central_share"].astype(float))
+
+
+def test_patches_without_labels_are_explained_too(run, few, tmp_path) -> None:
+    """The least sure calls of all of them."""
+    for row, patch in enumerate(few.split("test").read(range(9))):
+        Image.fromarray(patch).save(tmp_path / f"{row}.png")
+    found = explain(run, open_patches(tmp_path), methods=["grad-cam"], out=tmp_path / "out")
+    assert len(found.table) == 8
+    assert found.table["label"].isna().all()
+
+
+def test_an_unknown_patch_is_named(run, few) -> None:
+    """With an id as it should look."""
+    with pytest.raises(DataError, match=r"there is no patch 'nowhere\.png'"):
+        explain(run, few, ids=["nowhere.png"])
+
+
+def test_the_command_line_prints_what_the_csv_holds(run, few, tmp_path) -> None:
+    """As json; nothing is written but two files."""
+    name = few.split("test").table["id"].iloc[0]
+    words = ["explain", "pcam-mini", "--model", str(run.path), "--patch", name, "--method", "occlusion"]
+    said = subprocess.run(
+        [sys.executable, "-m", "sentinode.cli.main", *words, "--out", str(tmp_path / "out"), "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (row,) = json.loads(said.stdout)["explanations"]
+    (written,) = pd.read_csv(tmp_path / "out" / "explanations.csv").to_dict("records")
+    assert row["id"] == written["id"] == name
+    assert row["deletion_gain"] == pytest.approx(written["deletion_gain"])
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["explanations.csv", "explanations.png"]
