@@ -21,7 +21,7 @@ from sentinode.cli.main import COMMANDS
 from sentinode.models.build import MODELS
 from sentinode.version import __version__
 
-EVERY_COMMAND = ["", "demo", "train", "tune", "watch", "evaluate", "compare", "stress", "report", "audit"]
+EVERY_COMMAND = ["", "demo", "train", "tune", "watch", "evaluate", "compare", "stress", "explain", "report", "audit"]
 EVERY_COMMAND += [
     "export",
     "models",

@@ -88,10 +88,15 @@ def _grad_cam_plus_plus(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
 
 
 def _spread(halves: Halves, maps: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Weigh the channels, and draw the map over the patch: each value where it looks, evenly in between."""
+    """Weigh the channels, and draw the map over the patch: each value where it looks, evenly in between.
+
+    Beyond the outermost centres it fades to nothing where they see nothing more.
+    """
     weighed = np.maximum(np.einsum("nrck,nk->nrc", maps, weights), 0)
-    place, one = np.arange(SIDE), np.eye(len(halves.centres_px))
-    spread = np.column_stack([np.interp(place, halves.centres_px, unit) for unit in one])
+    centres, beyond = halves.centres_px, halves.field_px / 2
+    knots = [centres[0] - beyond, *centres, centres[-1] + beyond]
+    ones = np.eye(len(knots))[1:-1]
+    spread = np.column_stack([np.interp(np.arange(SIDE), knots, one) for one in ones])
     return np.einsum("ir,nrc,jc->nij", spread, weighed, spread)
 
 

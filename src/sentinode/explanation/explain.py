@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from sentinode.explanation.sanity import Trust
 from sentinode.explanation.split import at_last_map
 from sentinode.plots.explanations import draw_explanations
 from sentinode.prediction.predict import predict
+from sentinode.progress import progress_bar
 from sentinode.storage import whole_file
 
 if TYPE_CHECKING:
@@ -121,8 +122,12 @@ def explain(
     rows = np.arange(len(chosen)) if ids else _telling(chosen, probabilities, run.threshold)
     shown, said = chosen.select(rows), probabilities[rows]
     pixels = shown.read()
-    maps = {method: attributions(model, pixels, method) for method in wanted}
-    trust = {method: Trust.of(model, pixels, method, seed) for method in wanted}
+    maps, trust = {}, {}
+    with progress_bar("explaining", total=len(wanted), unit="methods") as advance:
+        for method in wanted:
+            maps[method] = attributions(model, pixels, method)
+            trust[method] = Trust.of(model, pixels, method, seed)
+            advance(1)
     table = pd.concat(
         [
             shown.table[["id", "label"]].assign(
@@ -137,8 +142,8 @@ def explain(
     folder = Path(out) if out else run.home / "explanations"
     captions = [
         [
-            f"{'' if pd.isna(label) else ('normal ', 'tumour ')[label]}{probability:.3f} {name}",
-            *(f"centre {trust[method].central_share[row]:.0%}" for method in wanted),
+            f"{'' if pd.isna(label) else ('normal', 'tumour')[label]} {probability:.3f} {PurePosixPath(name).name}",
+            *(_in_the_centre(trust[method].central_share[row]) for method in wanted),
         ]
         for row, (name, label, probability) in enumerate(
             zip(shown.table["id"], shown.table["label"], said, strict=True)
@@ -149,6 +154,10 @@ def explain(
     with whole_file(folder / "explanations.csv") as beside:
         table.to_csv(beside, index=False, lineterminator="\n")
     return Explanations(folder, table, [vars(each) for each in chosen.skipped], maps)
+
+
+def _in_the_centre(share: float) -> str:
+    return "nothing for tumour" if np.isnan(share) else f"centre {share:.0%}"
 
 
 def _possible(model: Any) -> list[str]:

@@ -23,11 +23,14 @@ class Halves:
         These values in, logits ``(n, 1)`` or ``(n, 2)`` out.
     centres_px
         Of a map's rows, which are those of its columns: where in the patch each looks, in px from its border.
+    field_px
+        How many px of the patch, along each axis, a value of the map depends on.
     """
 
     before: keras.Model
     after: keras.Model
     centres_px: np.ndarray
+    field_px: int
 
 
 def at_pixels(model: keras.Model) -> Halves:
@@ -54,8 +57,8 @@ def at_last_map(model: keras.Model) -> Halves:
     --------
     >>> from sentinode import build_model
     >>> halves = at_last_map(build_model("d4net"))
-    >>> halves.before.output_shape, halves.centres_px.tolist()
-    ((None, 4, 4, 128), [35.5, 43.5, 51.5, 59.5])
+    >>> halves.before.output_shape, halves.centres_px.tolist(), halves.field_px
+    ((None, 4, 4, 128), [35.5, 43.5, 51.5, 59.5], 72)
     """
     layers = _layers(model)
     maps = [number for number, layer in enumerate(layers) if len(layer.output.shape) == 4]
@@ -89,15 +92,18 @@ def _split(model: keras.Model, count: int) -> Halves:
         before = keras.Model(pixels, seen)
     else:
         before, after = keras.Model(model.inputs[0], values), keras.Model(values, logits.outputs[0])
-    return Halves(before, after, _centres(layers[:count], int(values.shape[1])))
+    return Halves(before, after, *_looks_at(layers[:count], int(values.shape[1])))
 
 
-def _centres(layers: list[Any], count: int) -> np.ndarray:
-    """Follow kernels and strides through a chain of layers; where one is a network itself, share the patch evenly."""
+def _looks_at(layers: list[Any], count: int) -> tuple[np.ndarray, int]:
+    """Follow kernels and strides through a chain of layers: where each row of the map looks, and how far.
+
+    Where a layer is a network itself, the patch is shared out evenly.
+    """
     side = PATCH_SHAPE[0]
     if any(isinstance(layer, keras.Model) for layer in layers):
-        return (np.arange(count) + 0.5) * side / count - 0.5
-    first, step = 0.0, 1
+        return (np.arange(count) + 0.5) * side / count - 0.5, side
+    first, step, field = 0.0, 1, 1
     for layer in layers:
         size = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
         if size is None:
@@ -106,5 +112,6 @@ def _centres(layers: list[Any], count: int) -> np.ndarray:
         into, out = int(layer.input.shape[1]), int(layer.output.shape[1])
         padded = max((out - 1) * stride + size - into, 0) // 2 if getattr(layer, "padding", "valid") == "same" else 0
         first += step * ((size - 1) / 2 - padded)
+        field += step * (size - 1)
         step *= stride
-    return first + step * np.arange(count)
+    return first + step * np.arange(count), field

@@ -10,7 +10,7 @@ from sentinode.plots.style import BLUE, GREY, INK, ORANGE, shortened
 SIDE_PX, GAP_PX, HEADING_PX, CAPTION_PX = 192, 16, 34, 24
 
 
-def overlaid(pixels: np.ndarray, found: np.ndarray) -> Image.Image:
+def tinted(pixels: np.ndarray, found: np.ndarray) -> np.ndarray:
     """Lay an explanation over its patch: orange speaks for tumour, blue against, the more the denser.
 
     Parameters
@@ -22,22 +22,20 @@ def overlaid(pixels: np.ndarray, found: np.ndarray) -> Image.Image:
 
     Returns
     -------
-    PIL.Image.Image
-        RGB, 192 px a side. The white square marks the part that the label is about.
+    numpy.ndarray
+        uint8, ``(96, 96, 3)``.
 
     Examples
     --------
-    >>> overlaid(np.zeros((96, 96, 3), np.uint8), np.eye(96)).size
-    (192, 192)
+    >>> tinted(np.zeros((96, 96, 3), np.uint8), np.eye(96))[0, :2].tolist()
+    [[159, 70, 0], [0, 0, 0]]
     """
     grey = Image.fromarray(pixels).convert("L").convert("RGB")
     strength = np.abs(found) / max(float(np.quantile(np.abs(found), 0.995)), 1e-12)
     mask = Image.fromarray((np.clip(strength, 0, 1) * 190).astype(np.uint8))
     colours = np.where((found >= 0)[..., None], _rgb(ORANGE), _rgb(BLUE)).astype(np.uint8)
     grey.paste(Image.fromarray(colours), (0, 0), mask)
-    shown = grey.resize((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR)
-    _mark_centre(shown)
-    return shown
+    return np.asarray(grey)
 
 
 def draw_explanations(
@@ -72,18 +70,13 @@ def draw_explanations(
         draw.text((GAP_PX + column * pitch, GAP_PX - 4), name, fill=INK, font=font)
     for row, patch in enumerate(pixels):
         top = HEADING_PX + GAP_PX // 2 + row * height
-        whole = Image.fromarray(patch).resize((SIDE_PX, SIDE_PX), Image.Resampling.NEAREST)
-        _mark_centre(whole)
-        for column, picture in enumerate([whole, *(overlaid(patch, maps[row]) for maps in found.values())]):
+        for column, picture in enumerate([patch, *(tinted(patch, maps[row]) for maps in found.values())]):
             left = GAP_PX + column * pitch
-            sheet.paste(picture, (left, top))
+            sheet.paste(Image.fromarray(picture).resize((SIDE_PX, SIDE_PX), Image.Resampling.NEAREST), (left, top))
+            third = SIDE_PX // 3  # The part that the label is about.
+            draw.rectangle((left + third, top + third, left + 2 * third - 1, top + 2 * third - 1), outline="white")
             draw.text((left, top + SIDE_PX + 4), shortened(captions[row][column], 30), fill=GREY, font=small)
     return sheet
-
-
-def _mark_centre(picture: Image.Image) -> None:
-    third = SIDE_PX // 3
-    ImageDraw.Draw(picture).rectangle((third, third, 2 * third - 1, 2 * third - 1), outline="white")
 
 
 def _rgb(colour: str) -> tuple[int, ...]:

@@ -5,14 +5,16 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sentinode.data.patchset import PatchSet
+from sentinode.data.patchset import PatchSet, Uint8
+from sentinode.explanation.attributions import attributions
+from sentinode.plots.explanations import tinted
 from sentinode.report.curves import curves
 from sentinode.report.examples import Overlays, examples
 from sentinode.report.facts import Facts, gather
 from sentinode.report.groups import groups, stress
 from sentinode.report.model_card import write_model_card
 from sentinode.report.operating import operating, values
-from sentinode.report.page import definitions, paragraph, section, write_page
+from sentinode.report.page import data_uri, definitions, paragraph, section, write_page
 from sentinode.report.reproduce import commands, limitations, train
 from sentinode.report.summary import summary
 from sentinode.report.training import training
@@ -70,7 +72,7 @@ def write_report(
     """
     facts = gather(run, patches, split, cache)
     written = [run.home / REPORT]
-    write_facts(facts, written[0])
+    write_facts(facts, written[0], lambda pixels: _where_it_looked(run, pixels))
     if model_card:
         written.append(run.home / CARD)
         write_model_card(facts, written[1])
@@ -105,6 +107,12 @@ def write_facts(facts: Facts, path: Path, overlays: Overlays | None = None) -> N
         data=values(facts),
         contents=[(f"s-{name}", heading) for name, (heading, _) in sections.items()],
     )
+
+
+def _where_it_looked(run: "Run", pixels: Uint8) -> list[str]:
+    """Return each patch with what speaks for tumour in it, and against, by occlusion: any network allows that."""
+    found = attributions(run.model, pixels, "occlusion")
+    return [data_uri(tinted(patch, its)) for patch, its in zip(pixels, found, strict=True)]
 
 
 def _about(facts: Facts) -> str:
