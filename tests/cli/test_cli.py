@@ -215,7 +215,8 @@ def test_the_demo_ends_by_naming_files_that_are_there(tmp_path):
     named = files_named(output)
     assert {path.name for path in named} >= {"roc.png", "curves.png", "predictions.csv"}
     assert all(path.stat().st_size > 0 for path in named)
-    assert done.stderr == ""
+    # Where no test has opened the sample before, it is decoded first.
+    assert all(line.startswith("decoding into ") for line in done.stderr.splitlines())
 
 
 def test_train_takes_options_and_does_nothing_when_it_is_done(tmp_path, images):
