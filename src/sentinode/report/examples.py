@@ -98,7 +98,10 @@ def _controls(shown: dict[str, int], explained: bool) -> str:
         for name, words in choices
     )
     switch = (
-        '<label class="switch"><input id="overlay" type="checkbox"> show where it looked</label>' if explained else ""
+        '<label class="switch"><input id="overlay" type="checkbox"> show where it looked: orange for tumour, blue '
+        "against</label>"
+        if explained
+        else ""
     )
     return (
         f'<div class="controls"><fieldset class="chips"><legend class="unseen">Outcome</legend>{radios}</fieldset>'
