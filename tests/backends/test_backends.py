@@ -25,13 +25,14 @@ OTHERS = [
 ]
 ALL = ["tensorflow", *OTHERS]
 # How far the changes of a variable may lie apart, as a part of the largest one in it. Twenty-seven normalisations make
-# more of a rounding than four layers do.
+# more of a rounding than four layers do, and processors differ: 0.055 was seen on one without AVX-512. A wrong step
+# lies apart by its whole length.
 NETWORKS = {
     "cnn-sigmoid": 0.0005,
     "cnn-softmax": 0.0005,
     "mlp-sigmoid": 0.0005,
     "mlp-softmax": 0.0005,
-    "transfer-sigmoid": 0.05,
+    "transfer-sigmoid": 0.15,
 }
 RUNS = [*NETWORKS, "whole"]
 START = """
