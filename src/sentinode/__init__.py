@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from sentinode.training.config import TrainConfig as TrainConfig
     from sentinode.training.ensemble import Ensemble as Ensemble
     from sentinode.training.loop import train as train
+    from sentinode.training.opening import load_run as load_run
     from sentinode.training.run import Run as Run
-    from sentinode.training.run import load_run as load_run
 
 _HOME = {
     "Audit": "sentinode.auditing.audit",
@@ -64,7 +64,7 @@ _HOME = {
     "evaluate": "sentinode.evaluation.evaluate",
     "explain": "sentinode.explanation.explain",
     "export_run": "sentinode.export.export",
-    "load_run": "sentinode.training.run",
+    "load_run": "sentinode.training.opening",
     "open_patches": "sentinode.data.open",
     "predict": "sentinode.prediction.predict",
     "stress": "sentinode.evaluation.stress",

@@ -23,6 +23,8 @@ from sentinode.version import __version__
 
 EVERY_COMMAND = ["", "demo", "train", "tune", "watch", "evaluate", "compare", "stress", "explain", "report", "audit"]
 EVERY_COMMAND += [
+    "predict",
+    "embed",
     "export",
     "models",
     "data",

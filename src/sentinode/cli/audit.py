@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sentinode.cli.shared import (
     add_data,
     add_json,
+    add_run,
     look_at,
     open_data,
     print_json,
@@ -14,7 +15,6 @@ from sentinode.cli.shared import (
     start_keras,
     tell_skipped,
 )
-from sentinode.samples import DEFAULT_RUN, RUNS
 
 if TYPE_CHECKING:
     from sentinode.auditing.audit import Audit
@@ -28,13 +28,7 @@ def add_parser(commands: Any) -> None:
         "audit", help="labels that are probably wrong, unusual patches; a page", description=__doc__
     )
     add_data(parser)
-    parser.add_argument(
-        "--model",
-        default=DEFAULT_RUN,
-        metavar="RUN",
-        help=f"whose features are used: a run directory, or one that ships ({', '.join(RUNS)}; default: "
-        f"{DEFAULT_RUN}); one that was trained on other patches sees more",
-    )
+    add_run(parser, "whose features are used, best one that was trained on other patches: ")
     parser.add_argument(
         "--split", action="append", metavar="NAME", help="split to look at; may be given several times (default: all)"
     )
@@ -46,7 +40,7 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Audit, write, and show the first of what was found."""
-    from sentinode.training.run import load_run
+    from sentinode.training.opening import load_run
 
     loaded = load_run(arguments.model)
     patches = open_data(arguments, quiet=arguments.json)

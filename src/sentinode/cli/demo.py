@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
     from sentinode.models.build import build_model
     from sentinode.plots.roc import draw_roc
     from sentinode.training.loop import train
-    from sentinode.training.run import load_run
+    from sentinode.training.opening import load_run
 
     print("the classic network (cnn), the classic recipe: SGD 0.01, momentum 0.95, 3 epochs")
     trained = train(build_model("cnn"), patches, out=arguments.out, cache=arguments.cache)

@@ -5,9 +5,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.shared import add_fit, add_json, look_at, print_json, start_keras
+from sentinode.cli.shared import add_fit, add_json, add_run, look_at, print_json, start_keras
 from sentinode.errors import ConfigError
-from sentinode.samples import DEFAULT_RUN, RUNS
 
 
 def add_parser(commands: Any) -> None:
@@ -16,12 +15,7 @@ def add_parser(commands: Any) -> None:
         "embed", help="write what a network makes of patches before its last layer", description=__doc__
     )
     parser.add_argument("source", nargs="+", metavar="SOURCE", help="an image, a folder, a glob, a PCam _x.h5 or a zip")
-    parser.add_argument(
-        "--model",
-        default=DEFAULT_RUN,
-        metavar="RUN",
-        help=f"a run directory, or one that ships ({', '.join(RUNS)}; default: {DEFAULT_RUN})",
-    )
+    add_run(parser)
     parser.add_argument(
         "--out", required=True, metavar="NPZ", help="the file to write: features, id, label, split, slide, sha1"
     )
@@ -46,7 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
     start_keras()
     from sentinode.prediction.features import write_features
     from sentinode.prediction.predictions import made_by_path
-    from sentinode.training.run import load_run
+    from sentinode.training.opening import load_run
 
     loaded = load_run(arguments.model)
     if not arguments.json:

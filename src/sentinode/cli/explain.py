@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from sentinode.cli.shared import (
     add_data,
     add_json,
+    add_run,
     look_at,
     open_data,
     print_json,
@@ -13,7 +14,6 @@ from sentinode.cli.shared import (
     start_keras,
     tell_skipped,
 )
-from sentinode.samples import DEFAULT_RUN, RUNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,12 +25,7 @@ def add_parser(commands: Any) -> None:
         "explain", help="where a run finds its evidence, and whether to believe it", description=__doc__
     )
     add_data(parser)
-    parser.add_argument(
-        "--model",
-        default=DEFAULT_RUN,
-        metavar="RUN",
-        help=f"a run directory, or one that ships ({', '.join(RUNS)}; default: {DEFAULT_RUN})",
-    )
+    add_run(parser)
     parser.add_argument(
         "--split", metavar="NAME", help="split to look into (default: test if it has labels, else valid)"
     )
@@ -57,7 +52,7 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Explain, and show the checks."""
-    from sentinode.training.run import load_run
+    from sentinode.training.opening import load_run
 
     loaded = load_run(arguments.model)
     patches = open_data(arguments, quiet=arguments.json)

@@ -3,9 +3,8 @@
 import argparse
 from typing import Any
 
-from sentinode.cli.shared import add_json, look_at, print_json, start_keras
+from sentinode.cli.shared import add_json, add_run, look_at, print_json, start_keras
 from sentinode.export.formats import FORMATS, find_format
-from sentinode.samples import DEFAULT_RUN, RUNS
 
 
 def add_parser(commands: Any) -> None:
@@ -13,12 +12,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "export", help="write a trained network for ONNX Runtime, OpenVINO, WSInfer, QuPath", description=__doc__
     )
-    parser.add_argument(
-        "--model",
-        default=DEFAULT_RUN,
-        metavar="RUN",
-        help=f"a run directory, or one that ships ({', '.join(RUNS)}; default: {DEFAULT_RUN})",
-    )
+    add_run(parser)
     parser.add_argument("--format", required=True, choices=tuple(FORMATS), help="see docs/export.md for each")
     parser.add_argument(
         "--out", required=True, metavar="PATH", help="the .keras, .onnx or .xml file, or the folder for wsinfer"
@@ -36,7 +30,7 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Export, and say how far the answers are from Keras'."""
-    from sentinode.training.run import load_run
+    from sentinode.training.opening import load_run
 
     find_format(arguments.format)  # A missing package is told before Keras has started.
     loaded = load_run(arguments.model)

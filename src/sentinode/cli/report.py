@@ -43,7 +43,7 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate if need be, and write the page."""
-    from sentinode.training.run import load_run
+    from sentinode.training.opening import load_run
 
     loaded = load_run(arguments.model)
     if arguments.data is None:

@@ -71,6 +71,16 @@ def add_skip_bad(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_run(parser: argparse.ArgumentParser, what: str = "") -> None:
+    """Add one trained model, and what it is for."""
+    parser.add_argument(
+        "--model",
+        default=DEFAULT_RUN,
+        metavar="RUN",
+        help=f"{what}a run directory, or one that ships ({', '.join(RUNS)}; default: {DEFAULT_RUN})",
+    )
+
+
 def add_runs(parser: argparse.ArgumentParser) -> None:
     """Add the trained model, or several of them."""
     parser.add_argument(

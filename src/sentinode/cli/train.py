@@ -138,7 +138,7 @@ def run(arguments: argparse.Namespace) -> int:
     from sentinode.models.build import build_model
     from sentinode.training.devices import data_parallel
     from sentinode.training.loop import train
-    from sentinode.training.run import load_run
+    from sentinode.training.opening import load_run
 
     with data_parallel(arguments.devices):
         if is_network:

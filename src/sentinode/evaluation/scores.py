@@ -17,7 +17,8 @@ from sentinode.metrics.checks import Floats, Integers
 from sentinode.prediction.logits import probability
 from sentinode.prediction.predict import predict
 from sentinode.samples import RUNS
-from sentinode.training.run import ARCHITECTURE, WEIGHTS, Run, load_run
+from sentinode.training.opening import load_run
+from sentinode.training.run import ARCHITECTURE, WEIGHTS, Run
 
 
 @dataclass(frozen=True)

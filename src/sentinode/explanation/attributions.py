@@ -1,6 +1,6 @@
 """How much each pixel speaks for tumour, by four methods."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import keras
 import numpy as np
@@ -52,9 +52,15 @@ def attributions(model: keras.Model, pixels: np.ndarray, method: str = "grad-cam
     >>> attributions(build_model("cnn"), np.zeros((2, 96, 96, 3), np.uint8), "occlusion").shape
     (2, 96, 96)
     """
-    if method not in METHODS:
-        raise ConfigError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
+    check_methods([method])
     return METHODS[method](model, pixels).astype(np.float32)
+
+
+def check_methods(methods: Iterable[str]) -> None:
+    """Raise a ConfigError where one of these methods is not there."""
+    unknown = [method for method in methods if method not in METHODS]
+    if unknown:
+        raise ConfigError(f"method must be one of {', '.join(METHODS)}; got {', '.join(unknown)}")
 
 
 def mean_colour(pixels: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Explain what a run says of some patches: pictures, and figures that say how far to believe them."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from sentinode.data.patchset import PatchSet
-from sentinode.errors import ConfigError, DataError, ModelError
+from sentinode.errors import DataError, ModelError
 from sentinode.evaluation.evaluate import choose_split
-from sentinode.explanation.attributions import METHODS, attributions
+from sentinode.explanation.attributions import METHODS, attributions, check_methods
 from sentinode.explanation.sanity import Trust
 from sentinode.explanation.split import at_last_map
 from sentinode.plots.explanations import draw_explanations
@@ -110,14 +110,12 @@ def explain(
     (1, 'explanations')
     """
     model = run.model
+    check_methods(methods)
     wanted = list(methods) or _possible(model)
-    unknown = [method for method in wanted if method not in METHODS]
-    if unknown:
-        raise ConfigError(f"method must be one of {', '.join(METHODS)}; got {', '.join(unknown)}")
     labelled = bool(patches.table["label"].notna().all())
     chosen = choose_split(run, patches, split, cache)[1] if labelled or split else patches
-    chosen = _named(chosen, ids) if ids else chosen
-    chosen = chosen.readable()
+    # Few are read as they lie; to find the telling ones all are, and that is worth keeping.
+    chosen = _named(chosen, ids).readable() if ids else chosen.cached(cache)
     probabilities = predict(run, chosen).table["probability"].to_numpy()
     rows = np.arange(len(chosen)) if ids else _telling(chosen, probabilities, run.threshold)
     shown, said = chosen.select(rows), probabilities[rows]
@@ -128,32 +126,31 @@ def explain(
             maps[method] = attributions(model, pixels, method)
             trust[method] = Trust.of(model, pixels, method, seed)
             advance(1)
-    table = pd.concat(
-        [
-            shown.table[["id", "label"]].assign(
-                probability=said,
-                method=method,
-                **{field.name: getattr(each, field.name) for field in fields(Trust)},
-            )
-            for method, each in trust.items()
-        ],
-        ignore_index=True,
-    )
+    about = shown.table[["id", "label"]].assign(probability=said)
+    table = pd.concat([_checks(about, method, each) for method, each in trust.items()], ignore_index=True)
     folder = Path(out) if out else run.home / "explanations"
-    captions = [
-        [
-            f"{'' if pd.isna(label) else ('normal', 'tumour')[label]} {probability:.3f} {PurePosixPath(name).name}",
-            *(_in_the_centre(trust[method].central_share[row]) for method in wanted),
-        ]
-        for row, (name, label, probability) in enumerate(
-            zip(shown.table["id"], shown.table["label"], said, strict=True)
-        )
-    ]
     with whole_file(folder / "explanations.png") as beside:
-        draw_explanations(pixels, captions, maps).save(beside, format="png")
+        draw_explanations(pixels, _captions(about, trust), maps).save(beside, format="png")
     with whole_file(folder / "explanations.csv") as beside:
         table.to_csv(beside, index=False, lineterminator="\n")
     return Explanations(folder, table, [vars(each) for each in chosen.skipped], maps)
+
+
+def _checks(about: pd.DataFrame, method: str, trust: Trust) -> pd.DataFrame:
+    return about.assign(method=method, **{field.name: getattr(trust, field.name) for field in fields(Trust)})
+
+
+def _captions(about: pd.DataFrame, trust: Mapping[str, Trust]) -> list[list[str]]:
+    """Return for each patch what stands below it, then below each of its maps."""
+    shares = np.transpose([each.central_share for each in trust.values()])
+    return [
+        [f"{_class_of(label)} {probability:.3f} {PurePosixPath(name).name}".lstrip(), *map(_in_the_centre, its)]
+        for name, label, probability, its in zip(about["id"], about["label"], about["probability"], shares, strict=True)
+    ]
+
+
+def _class_of(label: Any) -> str:
+    return "" if pd.isna(label) else ("normal", "tumour")[label]
 
 
 def _in_the_centre(share: float) -> str:
@@ -188,5 +185,6 @@ def _telling(patches: PatchSet, probabilities: np.ndarray, threshold: float) -> 
     if patches.table["label"].notna().all():
         wrong = (probabilities >= threshold) != (patches.labels == 1)
     mistakes = np.flatnonzero(wrong)[np.argsort(-away[wrong], kind="stable")][: CHOSEN // 2]
-    unsure = [row for row in np.argsort(away, kind="stable") if row not in set(mistakes.tolist())]
-    return np.array([*mistakes, *unsure[: CHOSEN - len(mistakes)]], dtype=np.int64)
+    unsure = np.argsort(away, kind="stable")
+    unsure = unsure[~np.isin(unsure, mistakes)]
+    return np.concatenate([mistakes, unsure[: CHOSEN - len(mistakes)]])

@@ -131,9 +131,11 @@ def start_from(model: "keras.Model", weights_sha256: str, seen: "np.ndarray") ->
     return model
 
 
-def seen_before(model: "keras.Model") -> "np.ndarray | None":
-    """Return the SHA-1 of the patches that a model's weights have seen before its training; None for new weights."""
-    return _SEEN.get(model)
+def seen_before(model: "keras.Model") -> "np.ndarray":
+    """Return the SHA-1, 20 bytes each, of the patches that a model's weights have seen; none for new weights."""
+    import numpy as np  # `build` is asked for the networks' names where nothing else needs numpy.
+
+    return _SEEN.get(model, np.empty(0, dtype="S20"))
 
 
 def _reason(error: Exception) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sentinode.data.patchset import PatchSet, Uint8
 from sentinode.explanation.attributions import attributions
 from sentinode.plots.explanations import tinted
+from sentinode.progress import progress_bar
 from sentinode.report.curves import curves
 from sentinode.report.examples import Overlays, examples
 from sentinode.report.facts import Facts, gather
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from sentinode.training.run import Run
 
 REPORT, CARD = "report.html", "model-card.md"
+# Patches whose evidence is looked for at once: little memory, and a bar that moves.
+AT_ONCE = 8
 QUESTION = "Does the central 32 × 32 px of a 96 × 96 px patch of lymph node, stained with H&E, hold metastatic tumour?"
 
 
@@ -111,8 +114,14 @@ def write_facts(facts: Facts, path: Path, overlays: Overlays | None = None) -> N
 
 def _where_it_looked(run: "Run", pixels: Uint8) -> list[str]:
     """Return each patch with what speaks for tumour in it, and against, by occlusion: any network allows that."""
-    found = attributions(run.model, pixels, "occlusion")
-    return [data_uri(tinted(patch, its)) for patch, its in zip(pixels, found, strict=True)]
+    images = []
+    with progress_bar("looking where it looked", total=len(pixels)) as advance:
+        for start in range(0, len(pixels), AT_ONCE):
+            some = pixels[start : start + AT_ONCE]
+            found = attributions(run.model, some, "occlusion")
+            images += [data_uri(tinted(patch, its)) for patch, its in zip(some, found, strict=True)]
+            advance(len(some))
+    return images
 
 
 def _about(facts: Facts) -> str:

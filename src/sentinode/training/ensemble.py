@@ -13,7 +13,8 @@ from sentinode.errors import ConfigError
 from sentinode.metrics.calibration import Calibration
 from sentinode.prediction.familiar import WARNINGS
 from sentinode.prediction.logits import probability
-from sentinode.training.run import Run, load_run
+from sentinode.training.opening import load_run
+from sentinode.training.run import Run
 
 if TYPE_CHECKING:
     import keras

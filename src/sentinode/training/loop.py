@@ -51,11 +51,12 @@ from sentinode.training.config import TrainConfig
 from sentinode.training.devices import Crew, undistributed
 from sentinode.training.examples import Examples
 from sentinode.training.frozen import fit_frozen
+from sentinode.training.opening import load_run
 from sentinode.training.parts import training_and_validation
 from sentinode.training.precision import choose_precision
 from sentinode.training.record import class_counts, describe, find_stage, only_process, write_record
 from sentinode.training.repeats import OnePatchOnce
-from sentinode.training.run import ARCHITECTURE, CHECKPOINT, SUMMARY, USUAL, VALIDATION, WEIGHTS, Run, load_run
+from sentinode.training.run import ARCHITECTURE, CHECKPOINT, SUMMARY, USUAL, VALIDATION, WEIGHTS, Run
 from sentinode.training.stopping import SharedStopRequest, StopRequest, stop_requests
 from sentinode.training.teaching import taught
 from sentinode.training.tensorboard import EventWriter

@@ -22,7 +22,8 @@ from sentinode.models.build import origin, seen_before
 from sentinode.storage import whole_file, write_json, write_text
 from sentinode.training.config import TrainConfig
 from sentinode.training.environment import environment
-from sentinode.training.run import ARCHITECTURE, CHECKPOINT, CONFIG, SPLITS, SUMMARY, TRAIN_SHA1, Run, is_run
+from sentinode.training.opening import is_run
+from sentinode.training.run import ARCHITECTURE, CHECKPOINT, CONFIG, SPLITS, SUMMARY, TRAIN_SHA1, Run
 from sentinode.training.watching import lock_of
 
 log = logging.getLogger("sentinode")
@@ -80,7 +81,7 @@ def describe(
         },
         architecture=json.dumps(architecture, indent=1),
         # A teacher's labels reach the network too.
-        seen=np.concatenate([np.empty(0, dtype="S20"), *_seen(model), *(teacher.train_sha1 for teacher in teachers)]),
+        seen=np.concatenate([seen_before(model), *(teacher.train_sha1 for teacher in teachers)]),
     )
 
 
@@ -164,11 +165,6 @@ def write_record(folder: Path, record: Record, training: PatchSet, held_out: Pat
                 pd.concat(parts).to_csv(beside, index=False, lineterminator="\n")
     except OSError as error:
         raise RunError(f"{folder}: cannot be written ({error.strerror or error}); name another directory") from error
-
-
-def _seen(model: keras.Model) -> list[np.ndarray]:
-    seen = seen_before(model)
-    return [] if seen is None else [seen]
 
 
 def _part(patches: PatchSet) -> dict[str, Any]:

@@ -1,0 +1,75 @@
+"""Open a run directory, or a run that ships with the package."""
+
+import hashlib
+from pathlib import Path
+
+from sentinode.errors import RunError
+from sentinode.samples import RUNS, run_path
+from sentinode.training.run import ARCHITECTURE, CONFIG, SUMMARY, TRAIN_SHA1, WEIGHTS, Run
+
+
+def is_run(folder: Path) -> bool:
+    """Say whether a directory is a run, ended or not, by what its ``config.json`` holds."""
+    try:
+        return bool(Run(folder).config)
+    except RunError:
+        return False
+
+
+def load_run(path: str | Path) -> Run:
+    """Open a run directory, or a run that ships with the package.
+
+    Nothing in it is executed: the architecture is read from ``model.json`` and the weights from an HDF5 file.
+
+    Parameters
+    ----------
+    path
+        Where it is now; it may have been moved. Or the name of a run that ships, such as ``"d4net-m"``, unless there is
+        a run directory of that name.
+
+    Returns
+    -------
+    Run
+        ``run.model`` is the network with its best weights.
+
+    Raises
+    ------
+    RunError
+        No such directory, not a run, or a run that has not ended.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sentinode import TrainConfig, build_model, open_patches, train
+    >>> patches = open_patches("pcam-mini")
+    >>> few = patches.select(range(0, len(patches), 20))
+    >>> run = train(build_model("cnn"), few, TrainConfig(epochs=1), out=tempfile.mkdtemp())
+    >>> load_run(run.path).model.count_params()
+    166977
+    """
+    folder = Path(path)
+    # A folder of that name without a run in it holds what evaluations of the shipped one have left.
+    if str(path) in RUNS and not (folder / CONFIG).is_file():
+        return _shipped(str(path))
+    if not folder.is_dir():
+        raise RunError(f"{folder}: there is no such run directory; sentinode train DATA --out {folder} makes one")
+    if not (folder / CONFIG).is_file():
+        raise RunError(f"{folder}: not a run directory, there is no {CONFIG} in it")
+    if not (folder / SUMMARY).is_file():
+        raise RunError(f"{folder}: this run has not ended; the same sentinode train command ends it")
+    missing = [name for name in (ARCHITECTURE, TRAIN_SHA1, WEIGHTS["best"]) if not (folder / name).is_file()]
+    if missing:
+        raise RunError(f"{folder}: the run is not whole, {', '.join(missing)} is missing; copy the whole directory")
+    return Run(folder)
+
+
+def _shipped(name: str) -> Run:
+    """Open a run that ships, and check its weights."""
+    run = Run(run_path(name))
+    try:
+        weights = (run.path / WEIGHTS["best"]).read_bytes()
+    except OSError as error:
+        raise RunError(f"{name}: its weights are missing in the package ({error}); install it again") from error
+    if hashlib.sha256(weights).hexdigest() != RUNS[name]:
+        raise RunError(f"{name}: its weights in {run.path} are not those of the package; install it again")
+    return run
