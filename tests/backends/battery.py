@@ -20,7 +20,7 @@ from sentinode import TrainConfig, build_model, load_run, open_patches, predict,
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import TrainingStopped
 from sentinode.explanation.attributions import attributions
-from sentinode.explanation.gradients import gradient
+from sentinode.explanation.gradients import gradient_of
 from sentinode.explanation.split import at_last_map, at_pixels
 from sentinode.layers.d4 import ORDER, turn
 from sentinode.models.build import initial_weights_from
@@ -180,7 +180,7 @@ def slopes(folder: Path, pixels: np.ndarray) -> dict[str, np.ndarray]:
     for name, network in {"cnn": model, "d4net-m": load_run("d4net-m").model}.items():
         for halves in (at_pixels(network), at_last_map(network)):
             values = keras.ops.convert_to_numpy(halves.before(pixels, training=False))
-            found[f"{name}-{values.shape[1]}"] = gradient(halves.after, values)
+            found[f"{name}-{values.shape[1]}"] = gradient_of(halves.after)(values)
         found[f"{name}-grad-cam++"] = attributions(network, pixels, "grad-cam++")
     return found
 

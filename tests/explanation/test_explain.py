@@ -60,7 +60,7 @@ def test_an_unknown_patch_is_named(run, few) -> None:
 
 
 def test_the_command_line_prints_what_the_csv_holds(run, few, tmp_path) -> None:
-    """As json; nothing is written but two files."""
+    """As json; nothing is written but its pictures and tables."""
     name = few.split("test").table["id"].iloc[0]
     words = ["explain", "pcam-mini", "--model", str(run.path), "--patch", name, "--method", "occlusion"]
     said = subprocess.run(
@@ -69,8 +69,24 @@ def test_the_command_line_prints_what_the_csv_holds(run, few, tmp_path) -> None:
         text=True,
         check=True,
     )
-    (row,) = json.loads(said.stdout)["explanations"]
+    answer = json.loads(said.stdout)
+    (row,) = answer["explanations"]
     (written,) = pd.read_csv(tmp_path / "out" / "explanations.csv").to_dict("records")
     assert row["id"] == written["id"] == name
     assert row["deletion_gain"] == pytest.approx(written["deletion_gain"])
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["explanations.csv", "explanations.png"]
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {
+        *("explanations.csv", "explanations.png", "first_layer.png", "neighbours.csv", "neighbours.png")
+    }
+    near = pd.read_csv(tmp_path / "out" / "neighbours.csv")
+    assert near["neighbour"].tolist() == [each["neighbour"] for each in answer["neighbours"]]
+    assert set(near["neighbour"]) <= set(few.split("train").table["id"])
+
+
+def test_what_an_earlier_call_left_does_not_stay(run, few, tmp_path) -> None:
+    """Without training patches among those that are given there are no neighbours."""
+    explain(run, few, methods=["occlusion"], ids=few.split("test").table["id"][:1].tolist(), out=tmp_path)
+    assert (tmp_path / "neighbours.png").is_file()
+    test = few.split("test")
+    found = explain(run, test, methods=["occlusion"], ids=test.table["id"][:1].tolist(), out=tmp_path)
+    assert found.neighbours is None
+    assert not list(tmp_path.glob("neighbours*"))

@@ -58,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     patches = open_data(arguments, quiet=arguments.json)
     start_keras()
     from sentinode.explanation.explain import explain
+    from sentinode.explanation.writing import CHECKS, EXPLANATIONS, FIRST_LAYER, NEIGHBOURS, NEIGHBOURS_TABLE
 
     found = explain(
         loaded,
@@ -71,16 +72,20 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         # A figure that is not defined is null.
         rows = found.table.astype(object).where(found.table.notna(), None).to_dict("records")
-        print_json(
-            {"folder": str(found.folder), "explanations": rows, **({"skipped": found.skipped} if found.skipped else {})}
-        )
+        near = {} if found.neighbours is None else {"neighbours": found.neighbours.table.to_dict("records")}
+        skipped = {"skipped": found.skipped} if found.skipped else {}
+        print_json({"folder": str(found.folder), "explanations": rows, **near, **skipped})
         return tell_skipped(found.skipped, quiet=True)
     show_checks(found.table)
+    files = {
+        EXPLANATIONS: "each patch beside its explanations: orange for tumour, blue against",
+        CHECKS: "the checks, one row a patch and method",
+        NEIGHBOURS: "each patch beside the training patches that the network finds most like it",
+        NEIGHBOURS_TABLE: "their names, labels and distances",
+        FIRST_LAYER: "the kernels of the first layer, and where they respond",
+    }
     look_at(
-        {
-            found.folder / "explanations.png": "each patch beside its explanations: orange for tumour, blue against",
-            found.folder / "explanations.csv": "the checks, one row a patch and method",
-        },
+        {found.folder / name: what for name, what in files.items() if (found.folder / name).is_file()},
         f"sentinode report {arguments.model} {arguments.data}",
     )
     return tell_skipped(found.skipped)

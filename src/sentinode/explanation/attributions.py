@@ -7,7 +7,7 @@ import numpy as np
 
 from sentinode.data.patchset import PATCH_SHAPE
 from sentinode.errors import ConfigError
-from sentinode.explanation.gradients import gradient
+from sentinode.explanation.gradients import gradient_of
 from sentinode.explanation.split import Halves, at_last_map, at_pixels
 from sentinode.prediction.logits import logit_model, tumour_logit
 
@@ -78,7 +78,7 @@ def mean_colour(pixels: np.ndarray) -> np.ndarray:
 def _maps(model: keras.Model, pixels: np.ndarray) -> tuple[Halves, np.ndarray, np.ndarray]:
     halves = at_last_map(model)
     maps = keras.ops.convert_to_numpy(halves.before(pixels, training=False)).astype(np.float32)
-    return halves, maps, gradient(halves.after, maps)
+    return halves, maps, gradient_of(halves.after)(maps)
 
 
 def _grad_cam(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
@@ -112,8 +112,8 @@ def _integrated_gradients(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
         keras.ops.convert_to_numpy(halves.before(part, training=False)).astype(np.float32)
         for part in (pixels, mean_colour(pixels))
     )
-    way = there - start
-    slopes = sum(gradient(halves.after, start + way * ((step + 0.5) / STEPS)) for step in range(STEPS)) / STEPS
+    way, gradient = there - start, gradient_of(halves.after)
+    slopes = sum(gradient(start + way * ((step + 0.5) / STEPS)) for step in range(STEPS)) / STEPS
     return (way * slopes).sum(axis=-1)
 
 

@@ -1,9 +1,9 @@
 """Explain what a run says of some patches: pictures, and figures that say how far to believe them."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,12 +13,13 @@ from sentinode.data.patchset import PatchSet
 from sentinode.errors import DataError, ModelError
 from sentinode.evaluation.evaluate import choose_split
 from sentinode.explanation.attributions import METHODS, attributions, check_methods
+from sentinode.explanation.first_layer import FirstLayer, first_layer
+from sentinode.explanation.neighbours import Neighbours, nearest_training_patches
 from sentinode.explanation.sanity import Trust
 from sentinode.explanation.split import at_last_map
-from sentinode.plots.explanations import draw_explanations
+from sentinode.explanation.writing import write_explanations
 from sentinode.prediction.predict import predict
 from sentinode.progress import progress_bar
-from sentinode.storage import whole_file
 
 if TYPE_CHECKING:
     from sentinode.training.run import Run
@@ -36,19 +37,24 @@ class Explanations:
     Attributes
     ----------
     folder
-        Where ``explanations.png`` and ``explanations.csv`` lie.
+        Where ``explanations.png`` and ``explanations.csv`` lie; ``first_layer.png`` and ``neighbours.png`` with
+        ``neighbours.csv`` beside them where there is something to show.
     table
         One row a patch and method: ``id``, ``label``, ``probability``, ``method`` and the figures of `Trust`.
     skipped
         The patches that could not be read, each with its reason, where `open_patches` was told to skip them.
     maps
         By method, float32 ``(n, 96, 96)``: how much each pixel speaks for tumour.
+    neighbours
+        The training patches that the network finds most like them; None where the run was trained on none of the
+        patches.
     """
 
     folder: Path
     table: pd.DataFrame
     skipped: list[dict[str, str]]
     maps: dict[str, np.ndarray]
+    neighbours: Neighbours | None
 
 
 def explain(
@@ -109,13 +115,12 @@ def explain(
     >>> len(found.table), found.folder.name
     (1, 'explanations')
     """
-    model = run.model
+    model, patches = run.model, patches.cached(cache)
     check_methods(methods)
     wanted = list(methods) or _possible(model)
-    labelled = bool(patches.table["label"].notna().all())
+    labelled = bool(patches.table["label"].notna().any())
     chosen = choose_split(run, patches, split, cache)[1] if labelled or split else patches
-    # Few are read as they lie; to find the telling ones all are, and that is worth keeping.
-    chosen = _named(chosen, ids).readable() if ids else chosen.cached(cache)
+    chosen = _named(chosen, ids) if ids else chosen
     probabilities = predict(run, chosen).table["probability"].to_numpy()
     rows = np.arange(len(chosen)) if ids else _telling(chosen, probabilities, run.threshold)
     shown, said = chosen.select(rows), probabilities[rows]
@@ -126,35 +131,24 @@ def explain(
             maps[method] = attributions(model, pixels, method)
             trust[method] = Trust.of(model, pixels, method, seed)
             advance(1)
+    neighbours = nearest_training_patches(run, patches, shown, seed=seed)
     about = shown.table[["id", "label"]].assign(probability=said)
     table = pd.concat([_checks(about, method, each) for method, each in trust.items()], ignore_index=True)
     folder = Path(out) if out else run.home / "explanations"
-    with whole_file(folder / "explanations.png") as beside:
-        draw_explanations(pixels, _captions(about, trust), maps).save(beside, format="png")
-    with whole_file(folder / "explanations.csv") as beside:
-        table.to_csv(beside, index=False, lineterminator="\n")
-    return Explanations(folder, table, [vars(each) for each in chosen.skipped], maps)
+    write_explanations(folder, pixels, table, maps, _first_layer(model, pixels), neighbours)
+    return Explanations(folder, table, [vars(each) for each in chosen.skipped], maps, neighbours)
 
 
 def _checks(about: pd.DataFrame, method: str, trust: Trust) -> pd.DataFrame:
     return about.assign(method=method, **{field.name: getattr(trust, field.name) for field in fields(Trust)})
 
 
-def _captions(about: pd.DataFrame, trust: Mapping[str, Trust]) -> list[list[str]]:
-    """Return for each patch what stands below it, then below each of its maps."""
-    shares = np.transpose([each.central_share for each in trust.values()])
-    return [
-        [f"{_class_of(label)} {probability:.3f} {PurePosixPath(name).name}".lstrip(), *map(_in_the_centre, its)]
-        for name, label, probability, its in zip(about["id"], about["label"], about["probability"], shares, strict=True)
-    ]
-
-
-def _class_of(label: Any) -> str:
-    return "" if pd.isna(label) else ("normal", "tumour")[label]
-
-
-def _in_the_centre(share: float) -> str:
-    return "nothing for tumour" if np.isnan(share) else f"centre {share:.0%}"
+def _first_layer(model: Any, pixels: np.ndarray) -> FirstLayer | None:
+    try:
+        return first_layer(model, pixels)
+    except ModelError as error:
+        log.warning("%s", error)
+        return None
 
 
 def _possible(model: Any) -> list[str]:
@@ -175,7 +169,7 @@ def _named(patches: PatchSet, ids: Sequence[str]) -> PatchSet:
             f"{patches.path}: there is no patch {missing[0]!r} among the {len(patches):,} looked at; ids are as in "
             f"predictions.csv, such as {patches.table['id'].iloc[0]!r}; --split names another split"
         )
-    return patches.select([places[name] for name in ids])
+    return patches.select([places[name] for name in dict.fromkeys(ids)])
 
 
 def _telling(patches: PatchSet, probabilities: np.ndarray, threshold: float) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from sentinode.data.patchset import PATCH_SHAPE
 from sentinode.errors import ModelError
+from sentinode.layers.d4 import D4Conv
 from sentinode.prediction.logits import logit_model
 
 
@@ -69,6 +70,36 @@ def at_last_map(model: keras.Model) -> Halves:
             "need none"
         )
     return _split(model, last + 1)
+
+
+def to_first_convolution(model: keras.Model) -> tuple[keras.Model, Any]:
+    """Return the network from the pixels to what its first convolution gives, and that layer.
+
+    Raises
+    ------
+    ModelError
+        No layer moves a kernel over the pixels.
+
+    Examples
+    --------
+    >>> from sentinode import build_model
+    >>> network, layer = to_first_convolution(build_model("cnn"))
+    >>> network.output_shape, layer.name
+    ((None, 96, 96, 32), 'conv_1')
+    """
+    for count, layer in enumerate(_layers(model), 1):
+        if _is_convolution(layer):
+            return _split(model, count).before, layer
+        within = next(filter(_is_convolution, layer.layers), None) if isinstance(layer, keras.Model) else None
+        if within is not None:
+            pixels = keras.Input(PATCH_SHAPE, dtype="uint8")
+            seen = keras.Model(layer.inputs[0], within.output)(_split(model, count - 1).before(pixels))
+            return keras.Model(pixels, seen), within
+    raise ModelError(f"model {model.name!r} has no convolution whose kernels could be shown")
+
+
+def _is_convolution(layer: Any) -> bool:
+    return isinstance(layer, keras.layers.Conv2D | D4Conv) and layer.input.shape[-1] == PATCH_SHAPE[-1]
 
 
 def _layers(model: keras.Model) -> list[Any]:

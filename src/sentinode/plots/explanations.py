@@ -1,13 +1,15 @@
-"""Patches beside what speaks for tumour in them, one column a method."""
+"""Patches beside what speaks for tumour in them, and beside training patches that are like them."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from sentinode.plots.style import BLUE, GREY, INK, ORANGE, shortened
+from sentinode.plots.style import BLUE, GREY, INK, ORANGE, rgb, shortened
 
 SIDE_PX, GAP_PX, HEADING_PX, CAPTION_PX = 192, 16, 34, 24
+# uint8 (96, 96, 3), and what stands below it.
+Captioned = tuple[np.ndarray, str]
 
 
 def tinted(pixels: np.ndarray, found: np.ndarray) -> np.ndarray:
@@ -33,7 +35,7 @@ def tinted(pixels: np.ndarray, found: np.ndarray) -> np.ndarray:
     grey = Image.fromarray(pixels).convert("L").convert("RGB")
     strength = np.abs(found) / max(float(np.quantile(np.abs(found), 0.995)), 1e-12)
     mask = Image.fromarray((np.clip(strength, 0, 1) * 190).astype(np.uint8))
-    colours = np.where((found >= 0)[..., None], _rgb(ORANGE), _rgb(BLUE)).astype(np.uint8)
+    colours = np.where((found >= 0)[..., None], rgb(ORANGE), rgb(BLUE)).astype(np.uint8)
     grey.paste(Image.fromarray(colours), (0, 0), mask)
     return np.asarray(grey)
 
@@ -63,21 +65,56 @@ def draw_explanations(
     >>> draw_explanations(np.zeros((2, 96, 96, 3), np.uint8), [["a", "b"]] * 2, found).size
     (432, 514)
     """
+    rows = [
+        [
+            (patch, texts[0]),
+            *((tinted(patch, maps[row]), text) for maps, text in zip(found.values(), texts[1:], strict=True)),
+        ]
+        for row, (patch, texts) in enumerate(zip(pixels, captions, strict=True))
+    ]
+    return _sheet(("patch", *found), rows)
+
+
+def draw_neighbours(pixels: np.ndarray, captions: Sequence[str], near: Sequence[Sequence[Captioned]]) -> Image.Image:
+    """Draw one row a patch: the patch itself, then the training patches that are nearest to it.
+
+    Parameters
+    ----------
+    pixels
+        uint8, ``(n, 96, 96, 3)``.
+    captions
+        Of each patch.
+    near
+        Of each patch its neighbours, uint8 ``(96, 96, 3)``, each with a caption.
+
+    Returns
+    -------
+    PIL.Image.Image
+        RGB.
+
+    Examples
+    --------
+    >>> patch = np.zeros((96, 96, 3), np.uint8)
+    >>> draw_neighbours(patch[None], ["a"], [[(patch, "normal"), (patch, "tumour")]]).size
+    (640, 282)
+    """
+    rows = [[(patch, text), *its] for patch, text, its in zip(pixels, captions, near, strict=True)]
+    return _sheet(("patch", "nearest training patches"), rows)
+
+
+def _sheet(headings: Sequence[str], rows: Sequence[Sequence[Captioned]]) -> Image.Image:
+    """Draw rows of patches, magnified, with the part that the label is about drawn into each."""
     pitch, height = SIDE_PX + GAP_PX, SIDE_PX + CAPTION_PX + GAP_PX
-    sheet = Image.new("RGB", (GAP_PX + pitch * (1 + len(found)), HEADING_PX + GAP_PX + height * len(pixels)), "white")
+    size = GAP_PX + pitch * max(map(len, rows)), HEADING_PX + GAP_PX + height * len(rows)
+    sheet = Image.new("RGB", size, "white")
     draw, font, small = ImageDraw.Draw(sheet), ImageFont.load_default(size=16), ImageFont.load_default(size=13)
-    for column, name in enumerate(("patch", *found)):
+    for column, name in enumerate(headings):
         draw.text((GAP_PX + column * pitch, GAP_PX - 4), name, fill=INK, font=font)
-    for row, patch in enumerate(pixels):
+    for row, pictures in enumerate(rows):
         top = HEADING_PX + GAP_PX // 2 + row * height
-        for column, picture in enumerate([patch, *(tinted(patch, maps[row]) for maps in found.values())]):
-            left = GAP_PX + column * pitch
+        for column, (picture, caption) in enumerate(pictures):
+            left, third = GAP_PX + column * pitch, SIDE_PX // 3
             sheet.paste(Image.fromarray(picture).resize((SIDE_PX, SIDE_PX), Image.Resampling.NEAREST), (left, top))
-            third = SIDE_PX // 3  # The part that the label is about.
             draw.rectangle((left + third, top + third, left + 2 * third - 1, top + 2 * third - 1), outline="white")
-            draw.text((left, top + SIDE_PX + 4), shortened(captions[row][column], 30), fill=GREY, font=small)
+            draw.text((left, top + SIDE_PX + 4), shortened(caption, 30), fill=GREY, font=small)
     return sheet
-
-
-def _rgb(colour: str) -> tuple[int, ...]:
-    return tuple(bytes.fromhex(colour[1:]))

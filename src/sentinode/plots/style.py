@@ -35,6 +35,17 @@ LOOK: Any = {
 }
 
 
+def rgb(colour: str) -> tuple[int, ...]:
+    """Return red, green and blue of a colour, 0 to 255.
+
+    Examples
+    --------
+    >>> rgb(ORANGE)
+    (213, 94, 0)
+    """
+    return tuple(bytes.fromhex(colour[1:]))
+
+
 def shortened(text: str, width: int = 52) -> str:
     """Return the end of a text that is too long for a title.
 
@@ -53,4 +64,17 @@ def save(figure: Figure, path: str | Path) -> None:
         figure.savefig(beside, metadata={"Software": "sentinode"})
 
 
-__all__ = ["BLUE", "GREEN", "GREY", "INK", "LOOK", "ORANGE", "PURPLE", "Figure", "rc_context", "save", "shortened"]
+__all__ = [
+    "BLUE",
+    "GREEN",
+    "GREY",
+    "INK",
+    "LOOK",
+    "ORANGE",
+    "PURPLE",
+    "Figure",
+    "rc_context",
+    "rgb",
+    "save",
+    "shortened",
+]

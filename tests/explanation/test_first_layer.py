@@ -1,0 +1,62 @@
+"""The first layer's kernels and responses, of networks of every build."""
+
+import numpy as np
+import pytest
+from scipy.signal import correlate
+
+from sentinode import build_model
+from sentinode.errors import ModelError
+from sentinode.explanation.first_layer import first_layer
+from sentinode.layers.d4 import turn
+
+
+def noise(count: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, 96, 96, 3), dtype=np.uint8)
+
+
+def test_an_edge_kernel_finds_the_edge() -> None:
+    """And nothing else: responses are those of a plain correlation."""
+    model = build_model("cnn")
+    layer = model.get_layer("conv_1")
+    kernel, bias = layer.get_weights()
+    kernel[..., 0] = np.array([-1, 0, 1], dtype=np.float32)[None, :, None]
+    layer.set_weights([kernel, bias])
+    patch = np.zeros((1, 96, 96, 3), dtype=np.uint8)
+    patch[:, :, 40:] = 255
+    found = first_layer(model, patch)
+    np.testing.assert_array_equal(found.kernels[0], kernel[..., 0])
+    assert np.flatnonzero(found.responses[0, 0, 48] > 0.1).tolist() == [39, 40]
+    assert found.responses[0, 0, 48, 39] == pytest.approx(9)
+
+
+@pytest.mark.parametrize("name", ["cnn", "d4net", "transfer", "resnet18", "p4m-densenet"])
+def test_every_network_shows_kernels_on_three_colours(name) -> None:
+    """Each with a response a patch."""
+    found = first_layer(build_model(name), noise(2))
+    assert found.kernels.shape[-1] == 3
+    assert found.responses.shape[:2] == (2, len(found.kernels))
+    assert np.isfinite(found.responses).all()
+    assert np.ptp(found.responses) > 0
+
+
+def test_kernels_of_the_flagship_are_those_that_make_its_responses() -> None:
+    """Kernels shown once, of the orientation that the responses belong to."""
+    model, pixels = build_model("d4net"), noise(1)
+    found = first_layer(model, pixels)
+    scaled = pixels[0] * (4 / 255) - 2.8
+    for kernel, response in zip(found.kernels, found.responses[0], strict=True):
+        expected = correlate(scaled, kernel, mode="valid")[::2, ::2, 0]
+        np.testing.assert_allclose(response, expected, atol=1e-3)
+
+
+def test_a_network_that_looks_at_all_pixels_at_once_has_no_kernels() -> None:
+    """It says so."""
+    with pytest.raises(ModelError, match="no convolution"):
+        first_layer(build_model("mlp"), noise(1))
+
+
+def test_turned_tissue_is_not_the_same_to_one_kernel() -> None:
+    """A single orientation is shown: the eight together are what does not change."""
+    model, pixels = build_model("d4net"), noise(1)
+    responses, turned = (first_layer(model, each).responses for each in (pixels, turn(pixels, 1)))
+    assert np.abs(responses - turned).max() > 0.1
