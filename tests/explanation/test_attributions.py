@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sentinode import build_model, load_run, open_patches
 from sentinode.errors import ConfigError, ModelError
-from sentinode.explanation.attributions import attributions, mean_colour
+from sentinode.explanation.attributions import METHODS, attributions, mean_colour
 from sentinode.explanation.split import at_last_map, at_pixels
 from sentinode.layers.d4 import ORDER, turn
 from sentinode.prediction.logits import logit_model, tumour_logit
@@ -26,14 +26,17 @@ def flagship():
 
 
 @settings(max_examples=4)
-@given(symmetry=st.integers(1, ORDER - 1), method=st.sampled_from(["grad-cam", "grad-cam++", "occlusion"]))
+@given(symmetry=st.integers(1, ORDER - 1), method=st.sampled_from(sorted(METHODS)))
 def test_of_a_symmetric_network_they_turn_with_the_patch(symmetry: int, method: str) -> None:
     """Whatever way it is turned or mirrored."""
     model = load_run("d4net-m").model
     patch = open_patches("pcam-mini", split="test").read([210])
     straight = attributions(model, patch, method)
     turned = attributions(model, turn(patch, symmetry), method)
-    np.testing.assert_allclose(turned, turn(straight[..., None], symmetry)[..., 0], atol=1e-4 * np.abs(straight).max())
+    # Integrated gradients meet kinks of ReLU, where rounding decides which way a slope goes.
+    share = 5e-3 if method == "integrated-gradients" else 1e-4
+    there = turn(straight[..., None], symmetry)[..., 0]
+    np.testing.assert_allclose(turned, there, atol=share * np.abs(straight).max())
 
 
 @pytest.mark.parametrize("output", ["sigmoid", "softmax"])
@@ -46,6 +49,17 @@ def test_integrated_gradients_sum_up_to_the_difference_of_the_log_odds(pixels, o
     ]
     found = attributions(model, pixels, "integrated-gradients").sum(axis=(1, 2))
     np.testing.assert_allclose(found, ends[0] - ends[1], atol=0.01)
+
+
+def test_integrated_gradients_of_the_flagship_sum_up_too(flagship) -> None:
+    """To a twentieth of a unit of log-odds, where differences are between 0.1 and 9."""
+    pixels = open_patches("pcam-mini", split="test").read(range(0, 400, 50))
+    network = logit_model(flagship)
+    ends = [
+        tumour_logit(network.predict_on_batch(each)) for each in (pixels, np.ascontiguousarray(mean_colour(pixels)))
+    ]
+    found = attributions(flagship, pixels, "integrated-gradients").sum(axis=(1, 2))
+    np.testing.assert_allclose(found, ends[0] - ends[1], atol=0.05)
 
 
 def test_what_no_layer_reads_gets_nothing(pixels) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from scipy.special import logit
 
 from sentinode import TrainConfig, build_model, open_patches, predict, train
 from sentinode.errors import DataError
@@ -28,15 +29,19 @@ def run(few, tmp_path_factory):
 
 
 def test_the_surest_mistakes_and_the_least_sure_calls_are_chosen(run, few) -> None:
-    """Without a wish: the mistakes first, no patch twice."""
+    """Without a wish: mistakes of both kinds first, no patch twice."""
     found = explain(run, few, methods=["grad-cam"])
     test = few.split("test")
     predicted = predict(run, test).table
-    wrong = (predicted["probability"] >= run.threshold).astype(int) != test.labels
-    away = (predicted["probability"] - run.threshold).abs()
-    surest = predicted["id"][wrong].loc[away[wrong].sort_values(ascending=False, kind="stable").index[:4]].tolist()
+    tumour, called = test.labels == 1, predicted["probability"] >= run.threshold
+    away = (predicted["logit"] - logit(run.threshold)).abs().sort_values(ascending=False)
+    surest = [
+        name for kind in (tumour & ~called, ~tumour & called) for name in predicted["id"].loc[away[kind].index[:2]]
+    ]
+    assert len(surest) > 0
     assert found.table["id"].tolist()[: len(surest)] == surest
     assert found.table["id"].is_unique
+    assert len(found.table) == 8
     assert found.folder == run.path / "explanations"
     with Image.open(found.folder / "explanations.png") as picture:
         assert picture.width > 400
@@ -75,7 +80,8 @@ def test_the_command_line_prints_what_the_csv_holds(run, few, tmp_path) -> None:
     assert row["id"] == written["id"] == name
     assert row["deletion_gain"] == pytest.approx(written["deletion_gain"])
     assert {file.name for file in (tmp_path / "out").iterdir()} == {
-        *("explanations.csv", "explanations.png", "first_layer.png", "neighbours.csv", "neighbours.png")
+        *("explanations.csv", "explanations.png", "hiding.csv", "hiding.png"),
+        *("first_layer.png", "neighbours.csv", "neighbours.png"),
     }
     near = pd.read_csv(tmp_path / "out" / "neighbours.csv")
     assert near["neighbour"].tolist() == [each["neighbour"] for each in answer["neighbours"]]

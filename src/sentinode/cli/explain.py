@@ -35,7 +35,7 @@ def add_parser(commands: Any) -> None:
         default=[],
         metavar="ID",
         help="a patch to explain, by its id in predictions.csv; may be given several times (default: four of the "
-        "surest mistakes and four of the least sure calls)",
+        "surest mistakes, of both kinds, and four of the least sure calls)",
     )
     parser.add_argument(
         "--method",
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     patches = open_data(arguments, quiet=arguments.json)
     start_keras()
     from sentinode.explanation.explain import explain
-    from sentinode.explanation.writing import CHECKS, EXPLANATIONS, FIRST_LAYER, NEIGHBOURS, NEIGHBOURS_TABLE
+    from sentinode.explanation.writing import CHECKS, EXPLANATIONS, FIRST_LAYER, HIDING, NEIGHBOURS
 
     found = explain(
         loaded,
@@ -80,8 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
     files = {
         EXPLANATIONS: "each patch beside its explanations: orange for tumour, blue against",
         CHECKS: "the checks, one row a patch and method",
+        HIDING: "deletion and insertion curves, which the checks sum up",
         NEIGHBOURS: "each patch beside the training patches that the network finds most like it",
-        NEIGHBOURS_TABLE: "their names, labels and distances",
         FIRST_LAYER: "the kernels of the first layer, and where they respond",
     }
     look_at(
@@ -105,4 +105,7 @@ def show_checks(table: "pd.DataFrame") -> None:
     )
     print("in the centre: of what speaks for tumour; evenly spread 0.111")
     print("deletion, insertion: against squares in random order; above 0 it finds what the network needs")
-    print("weights shuffled: likeness to the explanation of a network that has learned nothing; near 0 is good")
+    print("weights shuffled: likeness to explanations of networks that have learned nothing; the less the better")
+    silent = table.loc[table["randomised"].isna()].groupby("method", sort=False)["id"].count()
+    for name, count in silent.items():
+        print(f"{name} says nothing of {count} of them; its figures are of the others")

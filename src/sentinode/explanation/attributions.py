@@ -13,7 +13,7 @@ from sentinode.prediction.logits import logit_model, tumour_logit
 
 SIDE = PATCH_SHAPE[0]
 # Of the way from the patch's mean colour to the patch.
-STEPS = 32
+STEPS = 64
 # Of the square that is hidden, in px.
 HIDDEN_PX, HIDDEN_STEP_PX = 16, 8
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import DataError, ModelError
 from sentinode.evaluation.evaluate import choose_split
+from sentinode.evaluation.outcomes import outcomes, sureness
 from sentinode.explanation.attributions import METHODS, attributions, check_methods
 from sentinode.explanation.first_layer import FirstLayer, first_layer
 from sentinode.explanation.neighbours import Neighbours, nearest_training_patches
@@ -37,8 +38,8 @@ class Explanations:
     Attributes
     ----------
     folder
-        Where ``explanations.png`` and ``explanations.csv`` lie; ``first_layer.png`` and ``neighbours.png`` with
-        ``neighbours.csv`` beside them where there is something to show.
+        Where ``explanations.png`` and ``hiding.png`` lie with tables of the same names; ``first_layer.png`` and
+        ``neighbours.png`` with ``neighbours.csv`` beside them where there is something to show.
     table
         One row a patch and method: ``id``, ``label``, ``probability``, ``method`` and the figures of `Trust`.
     skipped
@@ -79,8 +80,8 @@ def explain(
     split
         As for `evaluate`; without labels all patches when left out.
     ids
-        Of the patches to explain. When left out four of the surest mistakes, where labels are known, and the least sure
-        calls: eight in all.
+        Of the patches to explain. When left out the two surest misses and the two surest false alarms, where labels are
+        known, and the least sure calls: eight in all.
     methods
         Of `attributions`; when left out all that the network allows.
     out
@@ -121,9 +122,9 @@ def explain(
     labelled = bool(patches.table["label"].notna().any())
     chosen = choose_split(run, patches, split, cache)[1] if labelled or split else patches
     chosen = _named(chosen, ids) if ids else chosen
-    probabilities = predict(run, chosen).table["probability"].to_numpy()
-    rows = np.arange(len(chosen)) if ids else _telling(chosen, probabilities, run.threshold)
-    shown, said = chosen.select(rows), probabilities[rows]
+    said = predict(run, chosen).table
+    rows = np.arange(len(chosen)) if ids else _telling(chosen, said, run.threshold)
+    shown = chosen.select(rows)
     pixels = shown.read()
     maps, trust = {}, {}
     with progress_bar("explaining", total=len(wanted), unit="methods") as advance:
@@ -132,15 +133,13 @@ def explain(
             trust[method] = Trust.of(model, pixels, method, seed)
             advance(1)
     neighbours = nearest_training_patches(run, patches, shown, seed=seed)
-    about = shown.table[["id", "label"]].assign(probability=said)
-    table = pd.concat([_checks(about, method, each) for method, each in trust.items()], ignore_index=True)
+    about = shown.table[["id", "label"]].assign(probability=said["probability"].to_numpy()[rows])
+    table = pd.concat(
+        [about.assign(method=method, **each.figures) for method, each in trust.items()], ignore_index=True
+    )
     folder = Path(out) if out else run.home / "explanations"
-    write_explanations(folder, pixels, table, maps, _first_layer(model, pixels), neighbours)
+    write_explanations(folder, pixels, table, maps, trust, _first_layer(model, pixels), neighbours)
     return Explanations(folder, table, [vars(each) for each in chosen.skipped], maps, neighbours)
-
-
-def _checks(about: pd.DataFrame, method: str, trust: Trust) -> pd.DataFrame:
-    return about.assign(method=method, **{field.name: getattr(trust, field.name) for field in fields(Trust)})
 
 
 def _first_layer(model: Any, pixels: np.ndarray) -> FirstLayer | None:
@@ -172,13 +171,11 @@ def _named(patches: PatchSet, ids: Sequence[str]) -> PatchSet:
     return patches.select([places[name] for name in dict.fromkeys(ids)])
 
 
-def _telling(patches: PatchSet, probabilities: np.ndarray, threshold: float) -> np.ndarray:
-    """Return the rows of the surest mistakes, then of the least sure calls."""
-    away = np.abs(probabilities - threshold)
-    wrong = np.zeros(len(patches), dtype=bool)
+def _telling(patches: PatchSet, said: pd.DataFrame, threshold: float) -> np.ndarray:
+    """Return the rows of the surest mistakes of both kinds, then of the least sure calls."""
+    sure = sureness(said["logit"].to_numpy(), threshold)
+    order, mistakes = np.argsort(sure, kind="stable"), np.empty(0, dtype=np.int64)
     if patches.table["label"].notna().all():
-        wrong = (probabilities >= threshold) != (patches.labels == 1)
-    mistakes = np.flatnonzero(wrong)[np.argsort(-away[wrong], kind="stable")][: CHOSEN // 2]
-    unsure = np.argsort(away, kind="stable")
-    unsure = unsure[~np.isin(unsure, mistakes)]
-    return np.concatenate([mistakes, unsure[: CHOSEN - len(mistakes)]])
+        became = outcomes(patches.labels, said["probability"].to_numpy(), threshold)[order[::-1]]
+        mistakes = np.concatenate([order[::-1][became == kind][: CHOSEN // 4] for kind in ("missed", "alarm")])
+    return np.concatenate([mistakes, order[~np.isin(order, mistakes)][: CHOSEN - len(mistakes)]])

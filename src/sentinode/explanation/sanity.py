@@ -14,6 +14,7 @@ from scipy.stats import spearmanr
 from sentinode.data.patchset import PATCH_SHAPE
 from sentinode.explanation.attributions import attributions, mean_colour
 from sentinode.prediction.logits import logit_model, probability, tumour_logit
+from sentinode.training.averaging import measure_statistics
 
 SIDE = PATCH_SHAPE[0]
 CENTRE = slice(32, 64)
@@ -21,28 +22,36 @@ CENTRE = slice(32, 64)
 TILE_PX = 8
 TILES = (SIDE // TILE_PX) ** 2
 AT_ONCE = 6
+# The share of the squares that is touched at each point of a deletion or insertion curve.
+SHARES = np.arange(0, TILES + 1, AT_ONCE) / TILES
+# Networks with shuffled weights that an explanation is compared with.
+SHUFFLES = 3
 
 
 @dataclass(frozen=True)
 class Trust:
-    """The checks of one method on some patches, one number a patch.
+    """The checks of one method on some patches. Of an explanation that is the same everywhere all are NaN.
 
     Attributes
     ----------
     central_share
-        Of what speaks for tumour, the part in the central 32 × 32 px; evenly spread it is 0.111.
-    deletion_gain
-        Mean P(tumour) while squares are hidden in random order, less that while those are hidden first that speak most
-        for tumour: above 0 the explanation finds what the network needs.
-    insertion_gain
-        The same for squares that are uncovered, the other way round: above 0 is good.
+        ``(n,)``: of what speaks for tumour, the part in the central 32 × 32 px; evenly spread it is 0.111. NaN where
+        nothing speaks for tumour.
+    deletion, insertion
+        ``(n, 25)``: P(tumour) at each of `SHARES`, while squares are hidden or uncovered, those first that speak most
+        for tumour.
+    deletion_drawn, insertion_drawn
+        The same with squares in random order.
     randomised
-        Rank correlation with the explanation of the same network, its weights shuffled: near 0 is good.
+        ``(n,)``: rank correlation, without its sign, with the explanations of the same network, its weights shuffled;
+        the mean over three of them.
     """
 
     central_share: np.ndarray
-    deletion_gain: np.ndarray
-    insertion_gain: np.ndarray
+    deletion: np.ndarray
+    insertion: np.ndarray
+    deletion_drawn: np.ndarray
+    insertion_drawn: np.ndarray
     randomised: np.ndarray
 
     @classmethod
@@ -57,21 +66,42 @@ class Trust:
             Of random orders and of shuffling.
         """
         found = attributions(model, pixels, method)
-        others = attributions(shuffled(model, seed), pixels, method)
+        says = np.where(np.ptp(found, axis=(1, 2)) > 0, 1.0, np.nan)
         rng, network = np.random.default_rng(seed), logit_model(model)
         ranked = np.argsort(-_tiles(found), axis=1, kind="stable")
         drawn = rng.permuted(np.broadcast_to(np.arange(TILES), ranked.shape), axis=1)
-        areas = {
-            (name, way): _area(network, pixels, order, uncover=way == "insertion")
-            for name, order in (("ranked", ranked), ("drawn", drawn))
-            for way in ("deletion", "insertion")
-        }
+        likeness = []
+        for shuffle in range(SHUFFLES):
+            others = attributions(shuffled(model, pixels, SHUFFLES * seed + shuffle), pixels, method)
+            likeness.append([_likeness(one, other) for one, other in zip(found, others, strict=True)])
         return cls(
-            central_share(found),
-            areas["drawn", "deletion"] - areas["ranked", "deletion"],
-            areas["ranked", "insertion"] - areas["drawn", "insertion"],
-            np.array([_rank_correlation(one, other) for one, other in zip(found, others, strict=True)]),
+            central_share=central_share(found),
+            deletion=_curve(network, pixels, ranked, uncover=False) * says[:, None],
+            insertion=_curve(network, pixels, ranked, uncover=True) * says[:, None],
+            deletion_drawn=_curve(network, pixels, drawn, uncover=False) * says[:, None],
+            insertion_drawn=_curve(network, pixels, drawn, uncover=True) * says[:, None],
+            randomised=np.mean(likeness, axis=0),
         )
+
+    @property
+    def deletion_gain(self) -> np.ndarray:
+        """How much lower P(tumour) is on the way than with squares in random order: above 0 is good."""
+        return (self.deletion_drawn - self.deletion).mean(axis=1)
+
+    @property
+    def insertion_gain(self) -> np.ndarray:
+        """How much higher P(tumour) is on the way than with squares in random order: above 0 is good."""
+        return (self.insertion - self.insertion_drawn).mean(axis=1)
+
+    @property
+    def figures(self) -> dict[str, np.ndarray]:
+        """The checks by name, one number a patch."""
+        return {
+            "central_share": self.central_share,
+            "deletion_gain": self.deletion_gain,
+            "insertion_gain": self.insertion_gain,
+            "randomised": self.randomised,
+        }
 
 
 def central_share(found: np.ndarray) -> np.ndarray:
@@ -88,20 +118,24 @@ def central_share(found: np.ndarray) -> np.ndarray:
     return np.divide(inside, total, out=np.full(len(found), np.nan), where=total > 0)
 
 
-def shuffled(model: keras.Model, seed: int) -> keras.Model:
+def shuffled(model: keras.Model, pixels: np.ndarray, seed: int) -> keras.Model:
     """Return a copy of a network whose kernels have their numbers in random order.
+
+    The statistics of its normalisations are measured anew on the patches, uint8 ``(n, 96, 96, 3)``: with those of
+    the trained weights it would answer the same to everything, and explain nothing.
 
     Examples
     --------
     >>> from sentinode import build_model
-    >>> model = build_model("cnn")
-    >>> before, after = (np.sort(each.get_weights()[0], axis=None) for each in (model, shuffled(model, 0)))
+    >>> model, pixels = build_model("cnn"), np.zeros((1, 96, 96, 3), np.uint8)
+    >>> before, after = (np.sort(each.get_weights()[0], axis=None) for each in (model, shuffled(model, pixels, 0)))
     >>> bool((before == after).all())
     True
     """
     rng, copy = np.random.default_rng(seed), keras.models.clone_model(model)
     weights = [rng.permuted(weight, axis=None) if weight.ndim > 1 else weight for weight in model.get_weights()]
     copy.set_weights(weights)
+    measure_statistics(copy, [pixels])
     return copy
 
 
@@ -111,8 +145,8 @@ def _tiles(found: np.ndarray) -> np.ndarray:
     return found.reshape(len(found), across, TILE_PX, across, TILE_PX).mean(axis=(2, 4)).reshape(len(found), TILES)
 
 
-def _area(network: keras.Model, pixels: np.ndarray, order: np.ndarray, uncover: bool) -> np.ndarray:
-    """Return the mean P(tumour) over the whole way of hiding or uncovering squares in an order of their own."""
+def _curve(network: keras.Model, pixels: np.ndarray, order: np.ndarray, uncover: bool) -> np.ndarray:
+    """Return P(tumour) while squares are hidden or uncovered in an order of their own, ``(n, 25)``."""
     blank, across = mean_colour(pixels), SIDE // TILE_PX
     turn = np.argsort(order, axis=1)
     said = []
@@ -120,10 +154,10 @@ def _area(network: keras.Model, pixels: np.ndarray, order: np.ndarray, uncover: 
         touched = np.kron((turn < done).reshape(-1, across, across), np.ones((TILE_PX, TILE_PX), bool))[..., None]
         shown = np.where(touched == uncover, pixels, blank)
         said.append(probability(tumour_logit(network.predict_on_batch(shown))))
-    return np.mean(said, axis=0)
+    return np.stack(said, axis=1)
 
 
-def _rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
+def _likeness(one: np.ndarray, other: np.ndarray) -> float:
     if np.ptp(one) == 0 or np.ptp(other) == 0:
-        return 0.0  # One that says nothing says nothing alike.
-    return float(spearmanr(one, other, axis=None).statistic)
+        return np.nan
+    return abs(float(spearmanr(one, other, axis=None).statistic))

@@ -10,11 +10,14 @@ from PIL import Image
 
 from sentinode.explanation.first_layer import FirstLayer
 from sentinode.explanation.neighbours import Neighbours
+from sentinode.explanation.sanity import SHARES, Trust
 from sentinode.plots.explanations import draw_explanations, draw_neighbours
 from sentinode.plots.first_layer import draw_first_layer
+from sentinode.plots.hiding import draw_hiding
 from sentinode.storage import whole_file
 
 EXPLANATIONS, CHECKS = "explanations.png", "explanations.csv"
+HIDING, HIDING_TABLE = "hiding.png", "hiding.csv"
 NEIGHBOURS, NEIGHBOURS_TABLE = "neighbours.png", "neighbours.csv"
 FIRST_LAYER = "first_layer.png"
 # Patches that the first layer's responses are shown for.
@@ -26,6 +29,7 @@ def write_explanations(
     pixels: np.ndarray,
     table: pd.DataFrame,
     maps: Mapping[str, np.ndarray],
+    trust: Mapping[str, Trust],
     first: FirstLayer | None,
     neighbours: Neighbours | None,
 ) -> None:
@@ -39,6 +43,8 @@ def write_explanations(
         uint8, ``(n, 96, 96, 3)``.
     table, maps, neighbours
         As in `Explanations`.
+    trust
+        By method.
     first
         The first layer and its responses to these patches.
     """
@@ -50,6 +56,9 @@ def write_explanations(
     below = zip(captions, *(map(_in_the_centre, its["central_share"]) for its in methods), strict=True)
     _draw(draw_explanations(pixels, list(below), maps), folder / EXPLANATIONS)
     _write(table, folder / CHECKS)
+    hiding = _hiding(trust, methods[0]["id"])
+    _write(hiding, folder / HIDING_TABLE)
+    _draw_hiding(hiding, folder / HIDING)
     for name in (NEIGHBOURS, NEIGHBOURS_TABLE, FIRST_LAYER):
         (folder / name).unlink(missing_ok=True)
     if first:
@@ -59,6 +68,42 @@ def write_explanations(
         near = _captioned(neighbours, methods[0]["id"])
         _draw(draw_neighbours(pixels, captions, near), folder / NEIGHBOURS)
         _write(neighbours.table, folder / NEIGHBOURS_TABLE)
+
+
+def _hiding(trust: Mapping[str, Trust], ids: pd.Series) -> pd.DataFrame:
+    """Return one row for each patch, method, way and share of the patch: what the network said."""
+    share = np.tile(SHARES, len(ids))
+    parts = [
+        pd.DataFrame(
+            {
+                "id": np.repeat(ids.to_numpy(), len(SHARES)),
+                "method": method,
+                "way": way,
+                "share": share.round(4),
+                "probability": ranked.ravel(),
+                "probability_random_order": drawn.ravel(),
+            }
+        )
+        for method, its in trust.items()
+        for way, ranked, drawn in (
+            ("deletion", its.deletion, its.deletion_drawn),
+            ("insertion", its.insertion, its.insertion_drawn),
+        )
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _draw_hiding(table: pd.DataFrame, file: Path) -> None:
+    means = table.groupby(["way", "method", "share"], sort=False)[["probability", "probability_random_order"]].mean()
+    ways = ("deletion", "insertion")
+    curves = {
+        way: {
+            str(method): its.to_numpy() for method, its in means.loc[way]["probability"].groupby("method", sort=False)
+        }
+        for way in ways
+    }
+    drawn = {way: means.loc[way]["probability_random_order"].groupby("share").mean().to_numpy() for way in ways}
+    draw_hiding(SHARES, curves, drawn, file)
 
 
 def _captioned(found: Neighbours, ids: pd.Series) -> list[list[tuple[np.ndarray, str]]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import gaussian_filter
 
 from sentinode.plots.style import BLUE, GREY, INK, ORANGE, rgb, shortened
 
@@ -12,15 +13,19 @@ SIDE_PX, GAP_PX, HEADING_PX, CAPTION_PX = 192, 16, 34, 24
 Captioned = tuple[np.ndarray, str]
 
 
-def tinted(pixels: np.ndarray, found: np.ndarray) -> np.ndarray:
+def tinted(pixels: np.ndarray, found: np.ndarray, largest: float | None = None) -> np.ndarray:
     """Lay an explanation over its patch: orange speaks for tumour, blue against, the more the denser.
+
+    It is smoothed by 1.5 px: single pixels are too small to be seen.
 
     Parameters
     ----------
     pixels
         uint8, ``(96, 96, 3)``; shown in grey, so that colour belongs to the explanation.
     found
-        float, ``(96, 96)``; its scale is its own.
+        float, ``(96, 96)``.
+    largest
+        What is drawn densest; of several patches that are to be compared the same. When left out the patch's own.
 
     Returns
     -------
@@ -29,15 +34,22 @@ def tinted(pixels: np.ndarray, found: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> tinted(np.zeros((96, 96, 3), np.uint8), np.eye(96))[0, :2].tolist()
+    >>> found = np.where(np.arange(96) < 48, 1.0, 0.0) * np.ones((96, 1))
+    >>> tinted(np.zeros((96, 96, 3), np.uint8), found)[0, [0, 95]].tolist()
     [[159, 70, 0], [0, 0, 0]]
     """
     grey = Image.fromarray(pixels).convert("L").convert("RGB")
-    strength = np.abs(found) / max(float(np.quantile(np.abs(found), 0.995)), 1e-12)
+    found = gaussian_filter(found, 1.5)
+    strength = np.abs(found) / max(most(found) if largest is None else largest, 1e-12)
     mask = Image.fromarray((np.clip(strength, 0, 1) * 190).astype(np.uint8))
     colours = np.where((found >= 0)[..., None], rgb(ORANGE), rgb(BLUE)).astype(np.uint8)
     grey.paste(Image.fromarray(colours), (0, 0), mask)
     return np.asarray(grey)
+
+
+def most(found: np.ndarray) -> float:
+    """Return the strength that all but the strongest half per cent stay below."""
+    return float(np.quantile(np.abs(found), 0.995))
 
 
 def draw_explanations(
@@ -115,6 +127,8 @@ def _sheet(headings: Sequence[str], rows: Sequence[Sequence[Captioned]]) -> Imag
         for column, (picture, caption) in enumerate(pictures):
             left, third = GAP_PX + column * pitch, SIDE_PX // 3
             sheet.paste(Image.fromarray(picture).resize((SIDE_PX, SIDE_PX), Image.Resampling.NEAREST), (left, top))
-            draw.rectangle((left + third, top + third, left + 2 * third - 1, top + 2 * third - 1), outline="white")
+            for inset, colour in ((0, "black"), (1, "white"), (2, "black")):  # Seen on pale tissue and on dark.
+                near, far = third + inset, 2 * third - 1 - inset
+                draw.rectangle((left + near, top + near, left + far, top + far), outline=colour)
             draw.text((left, top + SIDE_PX + 4), shortened(caption, 30), fill=GREY, font=small)
     return sheet

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from html import escape
 
 import numpy as np
-from scipy.special import logit
 
 from sentinode.data.patchset import Uint8
+from sentinode.evaluation.outcomes import outcomes, sureness
 from sentinode.plots.style import shortened
 from sentinode.report.facts import Facts
 from sentinode.report.page import data_uri, paragraph
@@ -22,9 +22,6 @@ OUTCOMES = {
     "right": ("right", "Normal, right"),
 }
 
-# A threshold of 0 or 1 has log-odds without end.
-FARTHEST = 50
-
 # From patches, uint8 (n, 96, 96, 3), to what is laid over each as an image that stands in the page itself.
 Overlays = Callable[[Uint8], list[str]]
 
@@ -39,16 +36,16 @@ def examples(facts: Facts, overlays: Overlays | None = None) -> list[str]:
     overlays
         What shows where a network looked; without it patches stand alone.
     """
-    outcomes, sureness = outcomes_of(facts)
-    rows = choose(outcomes, sureness)
+    of, sure = becameof(facts)
+    rows = choose(of, sure)
     pixels = facts.patches.read(rows)
     over = overlays(pixels) if overlays else [""] * len(rows)
     figures = [
-        _figure(facts, int(row), str(outcomes[row]), float(sureness[row]), patch, above)
+        _figure(facts, int(row), str(of[row]), float(sure[row]), patch, above)
         for row, patch, above in zip(rows, pixels, over, strict=True)
     ]
-    counts = {name: int((outcomes == name).sum()) for name in OUTCOMES}
-    shown = {name: int((outcomes[rows] == name).sum()) for name in OUTCOMES}
+    counts = {name: int((of == name).sum()) for name in OUTCOMES}
+    shown = {name: int((of[rows] == name).sum()) for name in OUTCOMES}
     return [
         paragraph(
             f"At a threshold of {fixed(facts.threshold, 4)} tumour is missed in {counts['missed']:,} patches and found "
@@ -63,16 +60,14 @@ def examples(facts: Facts, overlays: Overlays | None = None) -> list[str]:
     ]
 
 
-def outcomes_of(facts: Facts) -> tuple[np.ndarray, np.ndarray]:
+def becameof(facts: Facts) -> tuple[np.ndarray, np.ndarray]:
     """Return for each patch what became of it at the run's threshold, and how far its log-odds are from it."""
     table, threshold = facts.predictions, facts.threshold
-    tumour, called = table["label"].to_numpy(dtype=np.int64) == 1, table["probability"].to_numpy() >= threshold
-    outcomes = np.where(tumour, np.where(called, "found", "missed"), np.where(called, "alarm", "right"))
-    cut = np.clip(logit(threshold), -FARTHEST, FARTHEST)
-    return outcomes, np.abs(table["logit"].to_numpy() - cut)
+    of = outcomes(table["label"].to_numpy(dtype=np.int64), table["probability"].to_numpy(), threshold)
+    return of, sureness(table["logit"].to_numpy(), threshold)
 
 
-def choose(outcomes: np.ndarray, sureness: np.ndarray) -> np.ndarray:
+def choose(became: np.ndarray, sure: np.ndarray) -> np.ndarray:
     """Return rows to show: mistakes first, the surest of each outcome first.
 
     Examples
@@ -82,8 +77,8 @@ def choose(outcomes: np.ndarray, sureness: np.ndarray) -> np.ndarray:
     """
     rows: list[int] = []
     for name in OUTCOMES:
-        of = np.flatnonzero(outcomes == name)
-        of = of[np.argsort(-sureness[of], kind="stable")]
+        of = np.flatnonzero(became == name)
+        of = of[np.argsort(-sure[of], kind="stable")]
         least = of[max(SUREST[name], len(of) - LEAST_SURE[name]) :]
         rows += [*of[: SUREST[name]].tolist(), *least.tolist()]
     return np.array(rows, dtype=np.int64)
