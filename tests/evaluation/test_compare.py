@@ -59,7 +59,7 @@ def test_the_numbers_of_each_model_follow_from_its_csvs(comparison, tables, mini
         assert model.auc.estimate == pytest.approx(roc_auc_score(labels, logits[name]))
         assert model.sensitivity.estimate == pytest.approx(recall_score(labels, logits[name] >= 0))
         assert model.specificity.estimate == pytest.approx(recall_score(labels, logits[name] >= 0, pos_label=0))
-        assert model.auc_sd is None and model.trained_on is None
+        assert model.auc_sd is None and model.seen.trained_on is None
     areas = [roc_auc_score(labels, logits[f"seed-{seed}"]) for seed in (1, 2, 3)]
     assert [curve.auc for curve in seeds.curves] == pytest.approx(areas)
     assert (seeds.auc.estimate, seeds.auc_sd) == pytest.approx((np.mean(areas), np.std(areas, ddof=1)))
@@ -112,7 +112,7 @@ def test_a_run_stands_beside_a_csv_with_what_it_costs_and_was_trained_on(tiny_ru
     csv_of(few, tmp_path, "other", 1.0, 0)
     found = compare([tiny_run, tmp_path / "other.csv"], few, "train", out=tmp_path / "out")
     run, other = found.models
-    assert run.trained_on == 54 and other.trained_on is None
+    assert run.seen.trained_on == 54 and other.seen.trained_on is None
     assert "split train: tiny was trained on 54 of these patches" in caplog.text
     assert (run.facts.parameters, other.facts.parameters) == (166_977, None)
     assert run.thresholds == (tiny_run.threshold,)

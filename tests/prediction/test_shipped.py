@@ -11,7 +11,7 @@ from sentinode.layers.d4 import turn
 from sentinode.models.plain import plain_network
 from sentinode.prediction.logits import logit_model
 from sentinode.samples import DEFAULT_RUN, RUNS, run_path
-from sentinode.training import run as run_module
+from sentinode.training import opening
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -41,7 +41,7 @@ def test_weights_that_were_changed_are_refused(tmp_path, monkeypatch):
     shutil.copytree(run_path(DEFAULT_RUN), tmp_path / DEFAULT_RUN)
     weights = tmp_path / DEFAULT_RUN / "best.weights.h5"
     weights.write_bytes(weights.read_bytes()[:-1] + b"?")
-    monkeypatch.setattr(run_module, "run_path", lambda name: tmp_path / name)
+    monkeypatch.setattr(opening, "run_path", lambda name: tmp_path / name)
     with pytest.raises(RunError, match="are not those of the package; install it again"):
         load_run(DEFAULT_RUN)
     weights.unlink()

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from tests.report.pages import DESKTOP, PHONE, opened, violations
 
-from sentinode import compare
+from sentinode import compare, open_patches
 from sentinode.report.compare_page import sensitivity_at, write_compare_page
 
 
@@ -42,10 +42,29 @@ def test_the_tables_hold_what_was_compared(browser, compared):
     with opened(browser, path) as page:
         rows = page.locator("#s-worth tbody tr").all_inner_texts()
         pairs = page.locator("#s-differences tbody tr").all_inner_texts()
-        assert page.locator("main b", has_text="<b>seeds").count() >= 1
+        assert page.locator("main svg text", has_text="<b>seeds").count() >= 1
     for row, model in zip(rows, found.models, strict=True):
         assert row.startswith(model.name) and f"{model.auc.estimate:.3f}"[:4] in row
     assert len(pairs) == len(found.pairs) == 3
+
+
+def test_every_interval_is_seen_on_a_phone(browser, compared):
+    found, path = compared
+    with opened(browser, path, PHONE) as page:
+        dots = page.locator(".forest-alone .dot")
+        assert dots.count() == len(found.models) + len(found.pairs)
+        boxes = [dots.nth(number).bounding_box() for number in range(dots.count())]
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= PHONE for box in boxes)
+
+
+def test_what_was_chosen_on_these_patches_is_said(browser, tiny_run, tmp_path):
+    own = open_patches("pcam-mini").cached()
+    own = own.select(range(0, len(own), 20))
+    found = compare([tiny_run, "d4net-m"], own, "valid", out=tmp_path)
+    assert [model.seen.chosen for model in found.models] == ["threshold and best epoch", ""]
+    write_compare_page(found, tmp_path / "compare.html")
+    with opened(browser, tmp_path / "compare.html") as page:
+        assert "Threshold and best epoch of tiny: chosen on these very patches" in page.inner_text(".findings")
 
 
 @pytest.mark.parametrize("width", [DESKTOP, PHONE])

@@ -12,6 +12,7 @@ from tests.report.pages import DESKTOP, PHONE, opened, violations
 from sentinode import evaluate, load_run, stress, write_report
 from sentinode.metrics.rates import rates
 from sentinode.report.facts import gather
+from sentinode.report.looked import Looked
 from sentinode.report.page import data_uri
 from sentinode.report.report import write_facts
 
@@ -84,7 +85,9 @@ def test_every_operating_point_is_in_the_table_with_its_limits(browser, report, 
         rows = page.locator("#points + .wide tbody tr").all()
         cells = [row.locator("td").all_inner_texts() for row in rows]
     first = {name: texts for name, *texts in cells}
-    for text, point in zip(first["Sensitivity"], metrics["operating_points"].values(), strict=True):
+    points = metrics["operating_points"]
+    own_first = {"validation": points["validation"], **points}
+    for text, point in zip(first["Sensitivity"], own_first.values(), strict=True):
         found = re.match(r"([\d.]+) ([\d.]+)–([\d.]+)", text)
         for part, end in zip(found.groups(), ("estimate", "low", "high"), strict=True):
             same(part, point["sensitivity"][end])
@@ -154,6 +157,20 @@ def test_the_slider_moves_by_mouse_and_by_keys(browser, report, patches):
         page.keyboard.press("ArrowRight")
         assert now(page)["fp"] < lowest["fp"]
         assert "sensitivity" in slider.get_attribute("aria-valuetext")
+
+
+def test_arrow_keys_go_through_every_threshold(browser, report):
+    with opened(browser, report) as page:
+        page.locator("#slider").focus()
+        page.keyboard.press("Home")
+        places = [page.evaluate("now")]
+        for key in ("ArrowRight", "ArrowRight", "ArrowUp", "ArrowLeft"):
+            page.keyboard.press(key)
+            places.append(page.evaluate("now"))
+        assert np.diff(places).tolist() == [-1, -1, -1, 1]
+        page.keyboard.press("Home")
+        page.keyboard.press("ArrowLeft")
+        assert page.evaluate("now") == page.evaluate("steps.thresholds.length - 1")
 
 
 def test_a_named_threshold_is_taken_whole(browser, report, metrics):
@@ -229,12 +246,13 @@ def test_the_gallery_filters_sorts_and_enlarges(browser, report):
 
 def test_what_is_laid_over_patches_is_shown_when_asked_for(browser, run, patches, report, tmp_path):
     overlay = data_uri(np.full((96, 96, 3), 200, np.uint8))
-    write_facts(gather(run, patches), tmp_path / "it.html", lambda pixels: [overlay] * len(pixels))
+    write_facts(gather(run, patches), tmp_path / "it.html", lambda pixels: Looked([overlay] * len(pixels), "Made up."))
     with opened(browser, tmp_path / "it.html") as page:
         over = page.locator("#patches figure:not([hidden]) .over")
         assert not over.first.is_visible()
         page.locator("#overlay").check()
         assert over.first.is_visible()
+        assert page.locator("#looked").inner_text() == "Made up."
         page.locator("#patches figure:not([hidden]) .thumb").first.click()
         assert page.locator("#large .over").is_visible()
 

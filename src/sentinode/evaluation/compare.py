@@ -10,7 +10,7 @@ import numpy as np
 
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError
-from sentinode.evaluation.comparison import Comparison
+from sentinode.evaluation.comparison import Comparison, Seen
 from sentinode.evaluation.evaluate import choose_split
 from sentinode.evaluation.evaluation import clusters_of
 from sentinode.evaluation.scores import Entry, open_entries, score
@@ -82,13 +82,13 @@ def compare(
     _ = chosen.labels  # A missing label is found before the minutes of prediction.
     chosen = chosen.cached(cache)
     where = f"{patches.path}, split {name}" if name != "all" else patches.path
-    trained_on = [_trained_on(entry, chosen, where) for entry in entries]
+    seen = [_seen(entry, chosen, where) for entry in entries]
     scores = score(entries, chosen, point)
     about = {"split": name, "fingerprint": chosen.fingerprint, "point": "its own" if point is None else str(point)}
     skipped = {"skipped": [vars(each) for each in chosen.skipped]} if chosen.skipped else {}
     made_by = {"sentinode": __version__, **about, **skipped}
     folder = Path(out)
-    found = Comparison.from_scores(scores, where, name, clusters_of(chosen.table), trained_on, made_by, folder)
+    found = Comparison.from_scores(scores, where, name, clusters_of(chosen.table), seen, made_by, folder)
     write_comparison(found, folder)
     return found
 
@@ -124,16 +124,17 @@ class _HeldOut:
         return parts[0] if parts and all(part == parts[0] for part in parts) else set()
 
 
-def _trained_on(entry: Entry, patches: PatchSet, where: str) -> int | None:
-    """Return how many patches any run of an entry was trained on; warn of what flatters it."""
+def _seen(entry: Entry, patches: PatchSet, where: str) -> Seen:
+    """Return what any run of an entry has seen of the patches; warn of what flatters it."""
     if not entry.runs:
-        return None
+        return Seen(None, "")
     seen = np.any([run.trained_on(patches.table["sha1"]) for run in entry.runs], axis=0)
     count = int(seen.sum())
     if count:
         log.warning(
             "%s: %s was trained on %s of these patches; figures on them flatter", where, entry.name, f"{count:,}"
         )
-    if any(run.chosen_on(patches.fingerprint) for run in entry.runs):
-        log.warning("%s: threshold and best epoch of %s were chosen on these very patches", where, entry.name)
-    return count
+    chosen = max((run.chosen for run in entry.runs if run.chosen_on(patches.fingerprint)), key=len, default="")
+    if chosen:
+        log.warning("%s: %s of %s chosen on these very patches", where, chosen, entry.name)
+    return Seen(count, chosen)

@@ -20,6 +20,22 @@ from sentinode.metrics.ranking import RocCurve, roc_curve
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What a model has seen of the patches that it is compared on.
+
+    Attributes
+    ----------
+    trained_on
+        How many of them any of its seeds was trained on; None where that is not known.
+    chosen
+        What was chosen on these very patches, such as ``"threshold"``; empty where nothing was.
+    """
+
+    trained_on: int | None
+    chosen: str
+
+
+@dataclass(frozen=True)
 class ComparedModel:
     """What one model is worth; of several seeds the means of their figures.
 
@@ -37,8 +53,8 @@ class ComparedModel:
         The operating point of each seed.
     sensitivity, specificity, accuracy
         At these operating points.
-    trained_on
-        How many of the patches any of its seeds was trained on; None where that is not known.
+    seen
+        What it has seen of the patches.
     facts
         What it costs.
     made_by
@@ -53,7 +69,7 @@ class ComparedModel:
     sensitivity: Interval
     specificity: Interval
     accuracy: Interval
-    trained_on: int | None
+    seen: Seen
     facts: Facts
     made_by: tuple[dict[str, Any], ...]
 
@@ -69,7 +85,7 @@ class ComparedModel:
             "sensitivity": self.sensitivity.to_json(),
             "specificity": self.specificity.to_json(),
             "accuracy": self.accuracy.to_json(),
-            "trained_on": self.trained_on,
+            **asdict(self.seen),
             **asdict(self.facts),
             "made_by": list(self.made_by),
         }
@@ -156,7 +172,7 @@ class Comparison:
         data: str,
         split: str,
         clusters: tuple[str | None, "pd.Series[str] | None"],
-        trained_on: Sequence[int | None],
+        seen: Sequence[Seen],
         made_by: dict[str, Any],
         folder: Path,
     ) -> "Comparison":
@@ -170,8 +186,8 @@ class Comparison:
             What was scored, in words, and its split.
         clusters
             What `sentinode.evaluation.evaluation.clusters_of` gives.
-        trained_on
-            For each model, on how many of the patches it was trained.
+        seen
+            For each model, what it has seen of the patches.
         made_by
             What to remember.
         folder
@@ -200,8 +216,7 @@ class Comparison:
             tumour=int(np.sum(labels == 1)),
             clusters=column,
             models=tuple(
-                _model(each, tested.areas[each.name], units, seen)
-                for each, seen in zip(scores, trained_on, strict=True)
+                _model(each, tested.areas[each.name], units, its) for each, its in zip(scores, seen, strict=True)
             ),
             pairs=tuple(map(ComparedPair, tested.pairs, drawn, counted, corrected, agreed)),
             p_value=tested.p_value,
@@ -230,7 +245,7 @@ class Comparison:
             for name in ("auc", "sensitivity", "specificity", "accuracy"):
                 interval: Interval = getattr(model, name)
                 row |= {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
-            rows.append({**row, "auc_sd": model.auc_sd, "trained_on": model.trained_on, **asdict(model.facts)})
+            rows.append({**row, "auc_sd": model.auc_sd, **asdict(model.seen), **asdict(model.facts)})
         whole = dict.fromkeys(("trained_on", "parameters", "flops", "size_bytes"), "Int64")
         return pd.DataFrame(rows).astype(whole)
 
@@ -239,7 +254,7 @@ class Comparison:
         return f"{head}\n{self.table().round(4).to_string(index=False)}"
 
 
-def _model(scores: Scores, auc: Interval, units: Any, trained_on: int | None) -> ComparedModel:
+def _model(scores: Scores, auc: Interval, units: Any, seen: Seen) -> ComparedModel:
     labels, calls = scores.labels, scores.calls
     curves = tuple(roc_curve(labels, row) for row in scores.logits)
 
@@ -255,7 +270,7 @@ def _model(scores: Scores, auc: Interval, units: Any, trained_on: int | None) ->
         sensitivity=right(labels == 1),
         specificity=right(labels == 0),
         accuracy=right(labels >= 0),
-        trained_on=trained_on,
+        seen=seen,
         facts=scores.facts,
         made_by=scores.made_by,
     )

@@ -134,7 +134,7 @@ def warn_of_flattery(run: "Run | Ensemble", patches: PatchSet, where: str) -> No
     if trained_on:
         log.warning("%s: %s of these patches were trained on; figures on them flatter", where, f"{trained_on:,}")
     if run.chosen_on(patches.fingerprint):
-        log.warning("%s: threshold and best epoch were chosen on these very patches; figures flatter a little", where)
+        log.warning("%s: %s chosen on these very patches; figures flatter a little", where, run.chosen)
 
 
 def _check_prevalences(prevalences: Sequence[float]) -> None:

@@ -41,7 +41,7 @@ def draw_first_layer(pixels: np.ndarray, kernels: np.ndarray, responses: np.ndar
     sheet = Image.new("RGB", (GAP_PX + pitch * (1 + columns), HEADING_PX + band_px * bands), "white")
     draw, font, small = ImageDraw.Draw(sheet), ImageFont.load_default(size=16), ImageFont.load_default(size=13)
     draw.text((GAP_PX, 6), "first layer", fill=INK, font=font)
-    draw.text((GAP_PX + pitch, 8), "kernels, and where each responds", fill=GREY, font=small)
+    draw.text((GAP_PX + pitch, 8), "kernels, and where each responds (white: not at all)", fill=GREY, font=small)
     largest = np.maximum(np.abs(responses).max(axis=(0, 2, 3)), 1e-12)
     for number, kernel in enumerate(kernels):
         band, column = divmod(number, ACROSS)

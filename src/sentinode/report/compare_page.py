@@ -80,11 +80,16 @@ def sensitivity_at(model: ComparedModel, rate: float) -> float:
 
 def _findings(found: Comparison) -> list[tuple[str, str]]:
     told = [
-        ("bad", f"{model.name} was trained on {model.trained_on:,} of these patches: figures on them flatter.")
+        ("bad", f"{model.name} was trained on {model.seen.trained_on:,} of these patches: figures on them flatter.")
         for model in found.models
-        if model.trained_on
+        if model.seen.trained_on
     ]
-    unknown = [model.name for model in found.models if model.trained_on is None]
+    told += [
+        ("warn", f"{model.seen.chosen.capitalize()} of {model.name}: chosen on these very patches, which flatters.")
+        for model in found.models
+        if model.seen.chosen
+    ]
+    unknown = [model.name for model in found.models if model.seen.trained_on is None]
     if unknown:
         told.append(("warn", f"Whether {', '.join(unknown)} was trained on these patches is not known."))
     if found.clusters is None:
@@ -156,7 +161,7 @@ def _worth(models: Sequence[ComparedModel]) -> str:
 def _areas(found: Comparison) -> list[str]:
     colours = [f"m{number % 4}" for number in range(len(found.models))]
     names = [(model.name, "") for model in found.models]
-    return [forest(names, {"AUC, 95 % limits": (colours, [model.auc.to_json() for model in found.models], None)}, 300)]
+    return [forest(names, {"AUC, 95 % limits": (colours, [model.auc.to_json() for model in found.models], None)}, 340)]
 
 
 def _differences(found: Comparison) -> list[str]:
@@ -168,7 +173,7 @@ def _differences(found: Comparison) -> list[str]:
             "The first one's AUC minus the second's, on the same patches, with 95 % limits; p-values of each kind are "
             "corrected for the number of pairs (Holm)."
         ),
-        forest(names, panels, 300),
+        forest(names, panels, 340),
     ]
 
 

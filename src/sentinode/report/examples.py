@@ -9,6 +9,7 @@ from sentinode.data.patchset import Uint8
 from sentinode.evaluation.outcomes import outcomes, sureness
 from sentinode.plots.style import shortened
 from sentinode.report.facts import Facts
+from sentinode.report.looked import Looked
 from sentinode.report.page import data_uri, paragraph
 from sentinode.report.words import fixed
 
@@ -22,8 +23,8 @@ OUTCOMES = {
     "right": ("right", "Normal, right"),
 }
 
-# From patches, uint8 (n, 96, 96, 3), to what is laid over each as an image that stands in the page itself.
-Overlays = Callable[[Uint8], list[str]]
+# From patches, uint8 (n, 96, 96, 3), to what is laid over them.
+Overlays = Callable[[Uint8], Looked]
 
 
 def examples(facts: Facts, overlays: Overlays | None = None) -> list[str]:
@@ -39,10 +40,10 @@ def examples(facts: Facts, overlays: Overlays | None = None) -> list[str]:
     of, sure = becameof(facts)
     rows = choose(of, sure)
     pixels = facts.patches.read(rows)
-    over = overlays(pixels) if overlays else [""] * len(rows)
+    looked = overlays(pixels) if overlays else Looked([""] * len(rows), "")
     figures = [
         _figure(facts, int(row), str(of[row]), float(sure[row]), patch, above)
-        for row, patch, above in zip(rows, pixels, over, strict=True)
+        for row, patch, above in zip(rows, pixels, looked.images, strict=True)
     ]
     counts = {name: int((of == name).sum()) for name in OUTCOMES}
     shown = {name: int((of[rows] == name).sum()) for name in OUTCOMES}
@@ -53,7 +54,7 @@ def examples(facts: Facts, overlays: Overlays | None = None) -> list[str]:
             "Of each the surest calls and those nearest to the threshold are here, with their probability of tumour. "
             "The square marks the central 32 × 32 px that the label is about."
         ),
-        _controls(shown, overlays is not None),
+        _controls(shown, looked.sentences),
         f'<div id="patches" class="patches">{"".join(figures)}</div>',
         '<dialog id="large" aria-label="The patch, enlarged"><form method="dialog"><button>Close</button></form>'
         '<div class="thumb"></div><p></p></dialog>',
@@ -84,7 +85,7 @@ def choose(became: np.ndarray, sure: np.ndarray) -> np.ndarray:
     return np.array(rows, dtype=np.int64)
 
 
-def _controls(shown: dict[str, int], explained: bool) -> str:
+def _controls(shown: dict[str, int], explained: str) -> str:
     choices = [("all", "All"), ("mistakes", "All mistakes"), *((name, words) for name, (_, words) in OUTCOMES.items())]
     counts = {"all": sum(shown.values()), "mistakes": shown["missed"] + shown["alarm"], **shown}
     radios = "".join(
@@ -93,8 +94,8 @@ def _controls(shown: dict[str, int], explained: bool) -> str:
         for name, words in choices
     )
     switch = (
-        '<label class="switch"><input id="overlay" type="checkbox"> show where it looked: orange for tumour, blue '
-        "against</label>"
+        '<label class="switch"><input id="overlay" type="checkbox" aria-describedby="looked"> show where it looked'
+        "</label>"
         if explained
         else ""
     )
@@ -102,7 +103,8 @@ def _controls(shown: dict[str, int], explained: bool) -> str:
         f'<div class="controls"><fieldset class="chips"><legend class="unseen">Outcome</legend>{radios}</fieldset>'
         '<label>Order <select id="order"><option value="sure">surest first</option>'
         '<option value="unsure">least sure first</option></select></label>'
-        f'{switch}<p id="patches-shown" class="soft" role="status"></p></div>'
+        f'{switch}<p id="patches-shown" class="soft" role="status"></p>'
+        f'{f"""<p id="looked" class="soft" hidden>{escape(explained)}</p>""" if explained else ""}</div>'
     )
 
 
@@ -110,7 +112,7 @@ def _figure(facts: Facts, row: int, outcome: str, sureness: float, patch: Uint8,
     of = facts.predictions.iloc[row]
     name, words = str(of["id"]), OUTCOMES[outcome][0]
     alt = f"{words}, probability {fixed(float(of['probability']))}"
-    layer = f'<img class="over" src="{above}" alt="" hidden>' if above else ""
+    layer = f'<img class="over" src="{above}" alt="where it looked" hidden>' if above else ""
     warning = f"<span>unusual {escape(str(of['warning']))}</span>" if of.get("warning") else ""
     return (
         f'<figure data-outcome="{outcome}" data-sureness="{sureness:.6f}">'

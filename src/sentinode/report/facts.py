@@ -40,7 +40,7 @@ class Facts:
     trained_on
         How many of the patches the run was trained on.
     chosen_on
-        Whether its threshold and its best epoch were chosen on them.
+        Whether its threshold was chosen on them, and what else `Run.chosen` names.
     """
 
     run: "Run"

@@ -1,13 +1,16 @@
-"""Forest plots: intervals one below the other, their names as a list so that they stay readable on a phone."""
+"""Forest plots: intervals one below the other, their names beside them or, in a single panel, above each."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from sentinode.plots.style import shortened
 from sentinode.report import svg
 from sentinode.report.words import fixed
 
 ROW = 24
+# With its name above the interval.
+NAMED_ROW = 40
 TOP, BOTTOM = 26, 24
 
 Limits = Mapping[str, Any] | None
@@ -18,7 +21,7 @@ def forest(
     panels: Mapping[str, tuple[Sequence[str], Sequence[Limits], float | None]],
     width: float = 240,
 ) -> str:
-    """Return panels of intervals beside their names.
+    """Return panels of intervals: one with names above intervals, several beside a list of the names.
 
     Parameters
     ----------
@@ -30,13 +33,24 @@ def forest(
     width
         Of a panel, in px.
     """
+    if len(panels) == 1:
+        ((title, each),) = panels.items()
+        return f'<div class="forest-alone">{_panel(title, *each, width, names)}</div>'
     rows = "".join(f"<li><b>{escape(name)}</b> <span>{escape(remark)}</span></li>" for name, remark in names)
     drawn = "".join(_panel(title, *each, width) for title, each in panels.items())
     around = '<div class="forests" tabindex="0" role="group" aria-label="intervals">'
     return f'<div class="forest"><ol style="--row:{ROW}px;--top:{TOP}px">{rows}</ol>{around}{drawn}</div></div>'
 
 
-def _panel(title: str, colours: Sequence[str], intervals: Sequence[Limits], mark: float | None, width: float) -> str:
+def _panel(
+    title: str,
+    colours: Sequence[str],
+    intervals: Sequence[Limits],
+    mark: float | None,
+    width: float,
+    names: Sequence[tuple[str, str]] = (),
+) -> str:
+    row_px = NAMED_ROW if names else ROW
     known = [each for each in intervals if each is not None]
     ends = [each[end] for each in known for end in ("low", "high")] + ([] if mark is None else [mark])
     low, high = min(ends, default=0.0), max(ends, default=1.0)
@@ -50,7 +64,7 @@ def _panel(title: str, colours: Sequence[str], intervals: Sequence[Limits], mark
         x=(left, right),
         y=(max(len(intervals), 1), 0),
         width=width,
-        height=ROW * len(intervals) + TOP + BOTTOM,
+        height=row_px * len(intervals) + TOP + BOTTOM,
         left=8,
         right=12,
         top=TOP,
@@ -66,7 +80,12 @@ def _panel(title: str, colours: Sequence[str], intervals: Sequence[Limits], mark
     if mark is not None:
         parts.append(svg.line(frame, [mark, mark], frame.y, "chance"))
     for row, (css, each) in enumerate(zip(colours, intervals, strict=True)):
-        at = float(frame.down(row + 0.5))
+        at = float(frame.down(row + (0.72 if names else 0.5)))
+        if names:
+            name, remark = names[row]
+            # No longer than the panel is wide.
+            label = shortened(f"{name}  {remark}".rstrip(), int(width / 7))
+            parts.append(svg.text(frame.left, float(frame.down(row + 0.36)), label, css="name"))
         if each is None:
             parts.append(svg.text(frame.left, at + 4, "–"))
             continue

@@ -19,7 +19,7 @@ for (const radio of document.querySelectorAll("[name=outcome]")) radio.addEventL
 by("order").addEventListener("change", arrange);
 if (by("overlay"))
   by("overlay").addEventListener("change", (event) => {
-    for (const over of document.querySelectorAll(".over")) over.hidden = !event.target.checked;
+    for (const over of document.querySelectorAll(".over, #looked")) over.hidden = !event.target.checked;
   });
 patches.addEventListener("click", (event) => {
   const thumb = event.target.closest(".thumb");

@@ -101,6 +101,13 @@ by("slider").addEventListener("input", (event) => {
   const odds = data.slider.low + share * (data.slider.high - data.slider.low);
   show(placeOf(1 / (1 + Math.exp(-odds))), false);
 });
+// Keys go from one probability that a patch has to the next, where the thumb would jump over many.
+by("slider").addEventListener("keydown", (event) => {
+  const step = { ArrowRight: -1, ArrowUp: -1, ArrowLeft: 1, ArrowDown: 1 }[event.key];
+  if (step === undefined) return;
+  event.preventDefault();
+  show(Math.min(steps.thresholds.length - 1, Math.max(0, now + step)));
+});
 for (const button of document.querySelectorAll("[data-point]"))
   button.addEventListener("click", () => show(data.points[button.dataset.point].place));
 by("prevalence").addEventListener("input", showPrevalence);

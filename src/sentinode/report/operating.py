@@ -215,6 +215,7 @@ def _thousand(found: float, missed: float, alarms: float) -> str:
 
 def _points(facts: Facts) -> str:
     points = facts.metrics["operating_points"]
+    points = {"validation": points["validation"], **points}  # The run's own is seen first on a phone.
     header = ["", *(f"{said(name)}, {fixed(each['threshold'], 4)}" for name, each in points.items())]
     rows: list[list[str]] = [
         [name, *(with_limits(each[key]) for each in points.values())]

@@ -5,17 +5,15 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sentinode.data.patchset import PatchSet, Uint8
-from sentinode.explanation.attributions import attributions
-from sentinode.plots.explanations import tinted
-from sentinode.progress import progress_bar
+from sentinode.data.patchset import PatchSet
 from sentinode.report.curves import curves
 from sentinode.report.examples import Overlays, examples
 from sentinode.report.facts import Facts, gather
 from sentinode.report.groups import groups, stress
+from sentinode.report.looked import where_it_looked
 from sentinode.report.model_card import write_model_card
 from sentinode.report.operating import operating, values
-from sentinode.report.page import data_uri, definitions, paragraph, section, write_page
+from sentinode.report.page import definitions, paragraph, section, write_page
 from sentinode.report.reproduce import commands, limitations, train
 from sentinode.report.summary import summary
 from sentinode.report.training import training
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
     from sentinode.training.run import Run
 
 REPORT, CARD = "report.html", "model-card.md"
-# Patches whose evidence is looked for at once: little memory, and a bar that moves.
-AT_ONCE = 8
 QUESTION = "Does the central 32 × 32 px of a 96 × 96 px patch of lymph node, stained with H&E, hold metastatic tumour?"
 
 
@@ -75,7 +71,7 @@ def write_report(
     """
     facts = gather(run, patches, split, cache)
     written = [run.home / REPORT]
-    write_facts(facts, written[0], lambda pixels: _where_it_looked(run, pixels))
+    write_facts(facts, written[0], lambda pixels: where_it_looked(run, pixels))
     if model_card:
         written.append(run.home / CARD)
         write_model_card(facts, written[1])
@@ -110,18 +106,6 @@ def write_facts(facts: Facts, path: Path, overlays: Overlays | None = None) -> N
         data=values(facts),
         contents=[(f"s-{name}", heading) for name, (heading, _) in sections.items()],
     )
-
-
-def _where_it_looked(run: "Run", pixels: Uint8) -> list[str]:
-    """Return each patch with what speaks for tumour in it, and against, by occlusion: any network allows that."""
-    images = []
-    with progress_bar("looking where it looked", total=len(pixels)) as advance:
-        for start in range(0, len(pixels), AT_ONCE):
-            some = pixels[start : start + AT_ONCE]
-            found = attributions(run.model, some, "occlusion")
-            images += [data_uri(tinted(patch, its)) for patch, its in zip(some, found, strict=True)]
-            advance(len(some))
-    return images
 
 
 def _about(facts: Facts) -> str:

@@ -90,8 +90,8 @@ def warnings(facts: Facts) -> list[str]:
         told.append(f"{facts.trained_on:,} of the evaluated patches were trained on: figures on them flatter.")
     if facts.chosen_on:
         told.append(
-            "Threshold, calibration and best epoch were chosen on the evaluated patches themselves: figures flatter a "
-            "little, those of calibration more."
+            f"Calibration, {facts.run.chosen}: chosen on the evaluated patches themselves. Figures flatter a little, "
+            "those of calibration more."
         )
     if facts.independent:
         told.append(

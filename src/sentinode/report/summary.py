@@ -39,6 +39,15 @@ def summary(facts: Facts) -> list[str]:
 
 def _findings(facts: Facts) -> list[tuple[str, str]]:
     told = [("bad" if facts.trained_on and not place else "warn", each) for place, each in enumerate(warnings(facts))]
+    error = facts.metrics["calibration"]["error"]
+    if error["estimate"] is not None and error["estimate"] > error["if_perfect_95"]:
+        told.append(
+            (
+                "warn",
+                f"Probabilities are not what happens: the calibration error of {fixed(error['estimate'])} is more than "
+                f"the {fixed(error['if_perfect_95'])} that chance would leave of right ones.",
+            )
+        )
     if facts.stress is not None:
         found = facts.stress["summary"]
         lost = found["lost_auc"]["estimate"]

@@ -67,7 +67,7 @@ def _network(facts: Facts) -> list[tuple[str, str]]:
         *rows,
         ("Settings", ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in settings.items())),
         (
-            "Best epoch",
+            "Epoch that was kept",
             f"{run.summary['best_epoch']} of {run.summary['epochs']}, in {run.summary['duration_s']:,.0f} s",
         ),
         ("Calibration", f"temperature {fixed(calibration.temperature)}, offset {fixed(calibration.offset)}"),
@@ -99,12 +99,17 @@ def _learning(history: pd.DataFrame, name: str, best: int) -> str:
     frame = svg.Frame(x=(0.5, float(epochs[-1]) + 0.5), y=(low, high), width=300, height=230, left=46)
     whole = [tick for tick in svg.ticks(1, float(epochs[-1])) if tick == int(tick)]
     at_best = float(history.loc[history["epoch"] == best, f"val_{name}"].iloc[0])
-    alt = f"{CURVES[name]} by epoch; on the validation patches {fixed(at_best)} in epoch {best}, the best."
+    alt = f"{CURVES[name]} by epoch; {fixed(at_best)} on the validation patches in epoch {best}, which was kept."
     parts = [svg.axes(frame, whole, svg.ticks(low, high, most=5), "epoch", "")]
     parts.append(svg.line(frame, [best, best], [low, high], "chance"))
     for column, css in series:
         parts.append(svg.line(frame, epochs, history[column], f"curve {css}"))
         parts.append(svg.dots(frame, epochs, history[column], f"dot {css}", 2.5 if len(epochs) > 12 else 3.5))
     keys = [(css, "validation" if column.startswith("val_") else "training") for column, css in series]
-    reading = f"{fixed(at_best)} on the validation patches in the best epoch, {best}."
-    return panel(CURVES[name], svg.drawing(frame, alt, *parts), reading, [*keys[::-1], ("chance", "best epoch")])
+    reading = f"{fixed(at_best)} on the validation patches in epoch {best}, whose weights were kept."
+    return panel(
+        CURVES[name],
+        svg.drawing(frame, alt, *parts),
+        reading,
+        [*keys[::-1], ("chance", "lowest loss: kept")],
+    )

@@ -116,8 +116,13 @@ class Ensemble:
         return np.any([run.trained_on(sha1) for run in self.runs], axis=0)
 
     def chosen_on(self, fingerprint: str) -> bool:
-        """Say whether any run's threshold and best epoch were chosen on the patches with this fingerprint."""
+        """Say whether what any run's `chosen` names was chosen on the patches with this fingerprint."""
         return any(run.chosen_on(fingerprint) for run in self.runs)
+
+    @property
+    def chosen(self) -> str:
+        """What was chosen on validation patches, in words."""
+        return max((run.chosen for run in self.runs), key=len)
 
     def held_out(self) -> set[str]:
         """Return the SHA-1s of the patches that all trainings held out, if all held out the same."""

@@ -265,8 +265,13 @@ class Run:
             raise RunError(f"{self.path / TRAIN_SHA1}: cannot be read ({error}); is the run whole?") from error
 
     def chosen_on(self, fingerprint: str) -> bool:
-        """Say whether threshold and best epoch were chosen on the patches with this fingerprint."""
+        """Say whether what `chosen` names was chosen on the patches with this fingerprint."""
         return self.fingerprint("valid") == fingerprint
+
+    @property
+    def chosen(self) -> str:
+        """What was chosen on its validation patches, in words; weights that ship are those of their last epoch."""
+        return "threshold" if self.shipped else "threshold and best epoch"
 
     def _read(self, name: str, *needed: str) -> dict[str, Any]:
         try:
