@@ -9,7 +9,6 @@ import argparse
 import os
 import platform
 import time
-from dataclasses import fields
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -17,7 +16,7 @@ import numpy as np
 
 from sentinode import load_run, open_patches
 from sentinode.explanation.attributions import METHODS
-from sentinode.explanation.sanity import Trust
+from sentinode.explanation.sanity import SHUFFLES, Trust
 from sentinode.machine import keep_freed_memory
 from sentinode.prediction.predict import predict
 
@@ -32,8 +31,18 @@ def main() -> None:
     arguments = parser.parse_args()
     keep_freed_memory()
     valid = open_patches(arguments.data, split="valid").cached()
-    print("| network | method | in the centre | deletion | insertion | weights shuffled | s |")
-    print("|---|---|---|---|---|---|---|")
+    header = [
+        "network",
+        "method",
+        "in the centre",
+        "deletion",
+        "insertion",
+        "weights shuffled",
+        "by seed",
+        "silent",
+        "s",
+    ]
+    print(f"| {' | '.join(header)} |\n{'|---' * len(header)}|")
     for name in arguments.model:
         run = load_run(name)
         # Tumour that is called so: what speaks for tumour can be asked for.
@@ -42,16 +51,27 @@ def main() -> None:
         pixels = valid.read(np.sort(np.random.default_rng(0).choice(rows, arguments.patches, replace=False)))
         for method in METHODS:
             began = time.monotonic()
-            trusts = [Trust.of(run.model, pixels, method, seed) for seed in range(arguments.seeds)]
+            checks = [Trust.of(run.model, pixels, method, seed).figures for seed in range(arguments.seeds)]
             took = (time.monotonic() - began) / arguments.seeds
-            figures = [np.nanmean([getattr(trust, field.name) for trust in trusts], axis=0) for field in fields(Trust)]
-            cells = [f"{np.nanmean(each):.3f} ± {np.nanstd(each, ddof=1):.3f}" for each in figures]
-            print(f"| {run.config['model']['name']} | {method} | {' | '.join(cells)} | {took:.0f} |", flush=True)
+            figures = {name: np.array([each[name] for each in checks]) for name in checks[0]}
+            # One that says nothing does so with every seed.
+            silent = int(np.isnan(figures["deletion_gain"]).all(axis=0).sum())
+            cells = [_cell(each) for each in figures.values()]
+            by_seed = np.nanmean(figures["randomised"], axis=1)
+            cells.append(f"{by_seed.min():.2f}–{by_seed.max():.2f}")
+            name = run.config["model"]["name"]
+            print(f"| {name} | {method} | {' | '.join(cells)} | {silent} | {took:.0f} |", flush=True)
     print(
-        f"\n{arguments.patches} patches of tumour that are called so, {arguments.seeds} seeds; mean ± sd "
-        f"over patches; evenly spread 0.111 lie in the centre\n{time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores, "
-        f"{platform.machine()}"
+        f"\n{arguments.patches} patches of tumour that are called so, {arguments.seeds} seeds, {SHUFFLES} shuffled "
+        "networks each; mean ± sd over patches; evenly spread 0.111 lie in the centre"
     )
+    print(f"{time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores, {platform.machine()}")
+
+
+def _cell(figures: np.ndarray) -> str:
+    """Return mean and deviation over patches, of each its mean over seeds."""
+    known = figures[:, ~np.isnan(figures).any(axis=0)].mean(axis=0)
+    return f"{known.mean():.3f} ± {known.std(ddof=1):.3f}" if len(known) > 1 else "–"
 
 
 if __name__ == "__main__":

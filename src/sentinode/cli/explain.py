@@ -106,6 +106,6 @@ def show_checks(table: "pd.DataFrame") -> None:
     print("in the centre: of what speaks for tumour; evenly spread 0.111")
     print("deletion, insertion: against squares in random order; above 0 it finds what the network needs")
     print("weights shuffled: likeness to explanations of networks that have learned nothing; the less the better")
-    silent = table.loc[table["randomised"].isna()].groupby("method", sort=False)["id"].count()
+    silent = table.loc[table["deletion_gain"].isna()].groupby("method", sort=False)["id"].count()
     for name, count in silent.items():
         print(f"{name} says nothing of {count} of them; its figures are of the others")

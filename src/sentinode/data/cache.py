@@ -32,6 +32,8 @@ log = logging.getLogger("sentinode")
 
 VERSION = 1
 CHUNK_PATCHES = 256
+# Patches of an entry that are compared with their SHA-1s whenever it is opened.
+COMPARED = 64
 # Whatever has another name was not made here and is never deleted.
 _NAME = re.compile(r"[0-9a-f]{32}(\.part)?")
 
@@ -99,22 +101,26 @@ def _cached_entry(patches: PatchSet, root: Path) -> tuple[PatchSet, dict[int, st
     """Return all patches, read from their entry, and the rows that could not be read, with the reasons."""
     key = _key(patches)
     entry = root / key
-    if not _is_whole(entry, len(patches)):
+    opened = _open(entry, len(patches))
+    if opened is None:
         _build(patches, root, key)
-    bad = _still_bad(patches, entry)
+        opened = _open(entry, len(patches))
+    if opened is None:
+        raise DataError(f"{entry}: what was written there a moment ago reads as something else; is the disk sound?")
+    mapped, digests, unreadable = opened
+    bad = _still_bad(patches, unreadable)
     if bad is None:  # What could not be read before can be now, such as after a change of rights.
         shutil.rmtree(entry, ignore_errors=True)
         return _cached_entry(patches, root)
     with contextlib.suppress(OSError):  # A cache that is only read still serves.
         os.utime(entry / "entry.json")
-    mapped = np.asarray(np.load(entry / "pixels.npy", mmap_mode="r"))
-    sha1 = [digest.tobytes().hex() for digest in np.load(entry / "sha1.npy")]
+    sha1 = [digest.tobytes().hex() for digest in digests]
     table = patches.table.assign(sha1=np.asarray(sha1, dtype=object)).astype({"sha1": "str"})
     return replace(patches, table=table, pixels=MappedPixels(mapped, key), rows=np.arange(len(patches))), bad
 
 
-def _still_bad(patches: PatchSet, entry: Path) -> dict[int, str] | None:
-    """Return the rows that were left out when the entry was built, None when one can be read by now.
+def _still_bad(patches: PatchSet, unreadable: list[int]) -> dict[int, str] | None:
+    """Return the rows that could not be read when the entry was built, None when one can be read by now.
 
     Raises
     ------
@@ -122,13 +128,13 @@ def _still_bad(patches: PatchSet, entry: Path) -> dict[int, str] | None:
         There are some, and `patches` does not allow to skip them.
     """
     reasons = {}
-    for row in read_json(entry / "entry.json").get("bad", []):
+    for row in unreadable:
         try:
             patches.read([row])
         except DataError as error:
             if not patches.skip_bad:
                 raise
-            reasons[int(row)] = str(error)
+            reasons[row] = str(error)
         else:
             return None
     return reasons
@@ -171,10 +177,31 @@ def _key(patches: PatchSet) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-def _is_whole(entry: Path, count: int) -> bool:
-    sizes = {"pixels.npy": _array_bytes(count), "sha1.npy": 128 + 20 * count}
-    there = all((entry / name).is_file() for name in (*sizes, "entry.json"))
-    return there and all((entry / name).stat().st_size == size for name, size in sizes.items())
+def _open(entry: Path, count: int) -> tuple[Uint8, Uint8, list[int]] | None:
+    """Return pixels, SHA-1s and unreadable rows of an entry; None where it is not there, not whole, or damaged.
+
+    A sample of the patches is compared with their SHA-1s. All of them would be seven gigabytes of a large set.
+    """
+    if not (entry / "entry.json").is_file():
+        return None
+    try:
+        mapped = np.asarray(np.load(entry / "pixels.npy", mmap_mode="r", allow_pickle=False))
+        sha1 = np.load(entry / "sha1.npy", allow_pickle=False)
+        bad = [int(row) for row in read_json(entry / "entry.json")["bad"]]
+        rows = np.linspace(0, count - 1, min(count, COMPARED), dtype=np.int64)
+        sound = (
+            mapped.shape == (count, *PATCH_SHAPE)
+            and sha1.shape == (count, 20)
+            and mapped.dtype == sha1.dtype == np.uint8
+            and all(0 <= row < count for row in bad)
+            and all(hashlib.sha1(mapped[row].tobytes()).digest() == sha1[row].tobytes() for row in rows)
+        )
+    except Exception:  # A damaged header is Python's to read, and raises a dozen kinds.
+        sound = False
+    if not sound:
+        log.warning("%s: damaged; the patches are decoded again", entry)
+        return None
+    return mapped, sha1, bad
 
 
 def _array_bytes(count: int) -> int:
@@ -186,7 +213,7 @@ def _build(patches: PatchSet, root: Path, key: str) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f"{key}.lock"):
-            if _is_whole(root / key, len(patches)):
+            if _open(root / key, len(patches)) is not None:
                 return  # Another process built it while we waited.
             part = root / f"{key}.part"
             for stale in (part, root / key):

@@ -44,7 +44,7 @@ class Trust:
         The same with squares in random order.
     randomised
         ``(n,)``: rank correlation, without its sign, with the explanations of the same network, its weights shuffled;
-        the mean over three of them.
+        the mean over those of three that say something of the patch.
     """
 
     central_share: np.ndarray
@@ -80,7 +80,7 @@ class Trust:
             insertion=_curve(network, pixels, ranked, uncover=True) * says[:, None],
             deletion_drawn=_curve(network, pixels, drawn, uncover=False) * says[:, None],
             insertion_drawn=_curve(network, pixels, drawn, uncover=True) * says[:, None],
-            randomised=np.mean(likeness, axis=0),
+            randomised=_mean_of_known(np.array(likeness)),
         )
 
     @property
@@ -155,6 +155,14 @@ def _curve(network: keras.Model, pixels: np.ndarray, order: np.ndarray, uncover:
         shown = np.where(touched == uncover, pixels, blank)
         said.append(probability(tumour_logit(network.predict_on_batch(shown))))
     return np.stack(said, axis=1)
+
+
+def _mean_of_known(likeness: np.ndarray) -> np.ndarray:
+    """Return the mean over shuffled networks; those that say nothing of a patch are no control for it."""
+    known = ~np.isnan(likeness)
+    count = known.sum(axis=0)
+    total = np.where(known, likeness, 0).sum(axis=0)
+    return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
 
 
 def _likeness(one: np.ndarray, other: np.ndarray) -> float:
