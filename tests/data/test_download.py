@@ -96,6 +96,24 @@ def stalled(request: Handler) -> None:
     time.sleep(1.5)
 
 
+def short_of_a_chunk(request: Handler) -> None:
+    """Less than is read at once, then silence: no byte of it may be lost."""
+    serve(request, send=100_000)
+    request.wfile.flush()
+    time.sleep(1.5)
+
+
+def dripping(request: Handler) -> None:
+    """Always a byte before anybody loses patience."""
+    serve(request, send=0)
+    asked = request.headers.get("Range")
+    first = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
+    for byte in CONTENT[request.path][first : first + 30]:
+        time.sleep(0.1)
+        request.wfile.write(bytes([byte]))
+        request.wfile.flush()
+
+
 def without_ranges(request: Handler) -> None:
     serve(request, ranges=False)
 
@@ -160,6 +178,8 @@ def test_what_is_there_is_not_fetched_again(server, tmp_path):
         [truncated, truncated],
         [truncated, without_ranges],
         [stalled],
+        [short_of_a_chunk] * 5,
+        [dripping],
         [elsewhere],
         [truncated, elsewhere],
         [hung_up],
@@ -167,6 +187,7 @@ def test_what_is_there_is_not_fetched_again(server, tmp_path):
         [status(429, "0"), status(503, "1")],
         [status(503, formatdate(usegmt=True))],
         [status(429, "soon")],
+        [status(429, "²")],
         [status(500), status(502), truncated, status(500), status(500), status(500)],
     ],
     ids=lambda tricks: " ".join(getattr(trick, "__name__", "") for trick in tricks),
@@ -192,6 +213,7 @@ def test_a_broken_download_goes_on_where_it_ended(server, tmp_path):
         ([status(403)], ["HTTP 403"]),
         ([status(500)] * 4, ["given up after 4 attempts", "HTTP 500"]),
         ([hung_up] * 4, ["given up after 4 attempts"]),
+        ([dripping] * 4, ["given up after 4 attempts", "bytes in 1 s", "kept"]),
         ([status(429, "3600")], ["come back in 3,600 s", "HTTP 429"]),
         ([corrupted], ["not the official file", md5(PACKED), "deleted"]),
         ([truncated, corrupted], ["not the official file"]),
@@ -266,8 +288,14 @@ def test_two_processes_do_not_fetch_into_one_folder(server, tmp_path):
 
 
 def test_what_is_no_address_is_refused(tmp_path):
-    for url in ("file:///etc/", "/a/folder", "ftp://example.org"):
+    for url in ("file:///etc/", "/a/folder", "ftp://example.org", "http://[bad"):
         forms.refused(lambda url=url: fetch((X,), url, tmp_path, QUICK), url, "http")
+
+
+def test_a_file_where_the_folder_should_be_is_named(server, tmp_path):
+    (tmp_path / "taken").write_text("mine")
+    forms.refused(lambda: get(server, tmp_path / "taken"), "taken", "name another")
+    assert (tmp_path / "taken").read_text() == "mine"
 
 
 def test_a_killed_download_goes_on(server, tmp_path):

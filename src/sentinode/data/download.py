@@ -51,7 +51,10 @@ def fetch(files: Sequence[RemoteFile], url: str, out: str | Path, patience: Pati
     """
     folder = Path(out)
     base = check_url(url)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: no folder can be made there ({error.strerror}); name another with --out") from error
     lock = FileLock(folder / f"{BESIDE}fetch.lock")
     try:
         with lock.acquire(timeout=0):
@@ -148,15 +151,23 @@ def _unpack(file: RemoteFile, part: Path, final: Path) -> None:
                     out.write(chunk)
                     digest.update(chunk)
                     advance(len(chunk) / 1e6)
-            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            except OSError as error:
+                if isinstance(error, gzip.BadGzipFile):
+                    raise _not_whole(part, error) from error
                 raise DataError(
-                    f"{part}: not a whole gzip file ({first_line(error)}); delete it and fetch again"
+                    f"{final}: cannot be written ({error.strerror}); free some room, and the same command goes on"
                 ) from error
+            except (EOFError, zlib.error) as error:
+                raise _not_whole(part, error) from error
         if file.unpacked_md5 and digest.hexdigest() != file.unpacked_md5:
             raise DataError(
                 f"{part}: unpacks to another file (md5 {digest.hexdigest()}, where {file.unpacked_md5} is expected); "
                 "delete it"
             )
+
+
+def _not_whole(part: Path, error: Exception) -> DataError:
+    return DataError(f"{part}: not a whole gzip file ({first_line(error)}); delete it and fetch again")
 
 
 def _md5(path: Path) -> str:

@@ -18,6 +18,8 @@ from sentinode.version import __version__
 log = logging.getLogger("sentinode")
 
 CHUNK_BYTES = 1 << 18
+# A connection that is slower is as good as none.
+LEAST_BYTES_S = 1000
 # Of a file whose size is not known, such as a csv, no more than this is taken.
 MOST_BYTES = 200_000_000
 WAY_OUT = "try again later, or name another place with --mirror"
@@ -30,9 +32,9 @@ class Patience:
     Attributes
     ----------
     stall_s
-        Silence after which a connection is given up.
+        Silence after which a connection is given up; and so it is when it was slower than 1 kB/s for that long.
     attempts
-        In a row without a single new byte.
+        In a row without a single new byte, or too slow.
     pause_s
         Before the second attempt; it doubles from one to the next, up to a minute.
     most_s
@@ -53,6 +55,10 @@ class _Again(Exception):  # noqa: N818 - it is not an error yet
         self.wait_s = wait_s
 
 
+class _TooSlow(_Again):
+    """Bytes came, but it would never end."""
+
+
 def check_url(url: str) -> str:
     """Return an address that names can be added to; refuse what is not HTTP.
 
@@ -61,7 +67,11 @@ def check_url(url: str) -> str:
     >>> check_url("https://zenodo.org/records/2546921/files")
     'https://zenodo.org/records/2546921/files/'
     """
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+    try:
+        scheme = urllib.parse.urlsplit(url).scheme
+    except ValueError:  # Such as a bracket that is never closed.
+        scheme = ""
+    if scheme not in ("http", "https"):
         raise DataError(f"{url}: not an address; one that starts with http:// or https:// is expected")
     return url if url.endswith("/") else f"{url}/"
 
@@ -99,7 +109,8 @@ def download(url: str, part: Path, size_bytes: int | None, patience: Patience) -
                 _receive(url, out, size_bytes, advance, patience)
                 return
             except (_Again, OSError, HTTPException) as error:
-                failures = 0 if out.tell() > before else failures + 1
+                came = out.tell() > before and not isinstance(error, _TooSlow)
+                failures = 0 if came else failures + 1
                 pause_s = pause_s if failures else patience.pause_s
                 if failures >= patience.attempts:
                     raise DataError(
@@ -135,7 +146,8 @@ def _receive(url: str, out: BinaryIO, size_bytes: int | None, advance: Advance, 
         elif have and not str(answer.headers.get("Content-Range", "")).startswith(f"bytes {have}-"):
             raise _Again("the server sent another part than was asked for")
         expected = _expected_bytes(url, answer.headers.get("Content-Length"), out.tell(), size_bytes)
-        while chunk := answer.read(CHUNK_BYTES):
+        began_s, began_at = time.monotonic(), out.tell()
+        while chunk := answer.read1(CHUNK_BYTES):  # Whatever there is: a chunk that is waited for may never be whole.
             if out.tell() + len(chunk) > (expected or MOST_BYTES):
                 _start_over(out, advance)
                 raise DataError(
@@ -143,13 +155,17 @@ def _receive(url: str, out: BinaryIO, size_bytes: int | None, advance: Advance, 
                 )
             _write(out, chunk)
             advance(len(chunk) / 1e6)
+            if (took_s := time.monotonic() - began_s) > patience.stall_s:
+                if out.tell() - began_at < LEAST_BYTES_S * took_s:
+                    raise _TooSlow(f"{out.tell() - began_at:,} bytes in {took_s:.0f} s")
+                began_s, began_at = time.monotonic(), out.tell()
     if expected is not None and out.tell() < expected:
         raise _Again(f"the connection ended {expected - out.tell():,} bytes early")
 
 
 def _expected_bytes(url: str, length: str | None, have: int, size_bytes: int | None) -> int | None:
     """Return how long the whole file is; refuse one that says to be of another length."""
-    total = have + int(length) if length is not None and length.isdigit() else None
+    total = have + int(length) if length is not None and _is_number(length) else None
     if None not in (total, size_bytes) and total != size_bytes:
         raise DataError(
             f"{url}: the server has {total:,} bytes under this name, where {size_bytes:,} are expected; it is another "
@@ -187,11 +203,15 @@ def _refusal(url: str, error: urllib.error.HTTPError, patience: Patience) -> Exc
     )
 
 
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
+
+
 def _retry_after_s(value: str | None) -> float | None:
     """Return the seconds that a server asks to wait: a number, or a date."""
     if value is None:
         return None
-    if value.strip().isdigit():
+    if _is_number(value.strip()):
         return float(value)
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
