@@ -19,6 +19,7 @@ from tests import forms
 
 from sentinode import open_patches
 from sentinode.data.cache import clear_cache, list_cache
+from sentinode.data.files import FolderFiles
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
 
@@ -26,6 +27,8 @@ BUILDER = """
 import logging, sys
 logging.basicConfig(level=logging.DEBUG)
 from sentinode import open_patches
+from sentinode.data.files import FolderFiles
+FolderFiles.takes_pipes = True  # By one of them the test holds the process.
 print(open_patches(sys.argv[1]).cached(sys.argv[2]).fingerprint)
 """
 PATIENCE_S = 60
@@ -67,7 +70,8 @@ class Held:
 
 
 @pytest.fixture
-def held(mini, tmp_path) -> Iterator[Held]:
+def held(mini, tmp_path, monkeypatch) -> Iterator[Held]:
+    monkeypatch.setattr(FolderFiles, "takes_pipes", True)
     source = Held(mini.select(range(0, len(mini), 40)), tmp_path)
     yield source
     source.end()

@@ -49,6 +49,11 @@ IMAGES = {
     "truncated jpg": ("jpg", lambda p: forms.encode(p, "jpg")[:-200], "unreadable"),
     "truncated png": ("png", lambda p: forms.encode(p, "png")[:-200], "unreadable"),
     "truncated tif": ("tif", lambda p: forms.encode(p, "tif")[:-200], "unreadable"),
+    "much longer than its pixels": (
+        "jpg",
+        lambda p: forms.encode(p, "jpg") + bytes(4_200_000),
+        "4.2 MB for 96 × 96 px",
+    ),
     "empty file": ("jpg", lambda p: b"", "not a jpg, png or tif"),
     "text": ("png", lambda p: b"no picture\n" * 99, "not a jpg, png or tif"),
     "gif named png": ("png", lambda p: b"GIF89a" + bytes(500), "not a jpg, png or tif"),

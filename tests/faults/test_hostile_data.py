@@ -190,6 +190,14 @@ def test_links_in_a_circle_end_and_each_file_is_found_once(few, tmp_path):
     said_within_limit(folder, "loop.png", "Too many levels")
 
 
+def test_a_pipe_that_lies_in_a_folder_is_not_waited_for(few, tmp_path):
+    folder = forms.write(forms.class_folders(few, "png")[0], tmp_path / "patches")
+    os.mkfifo(folder / "train" / "0" / "pipe.png")
+    said_within_limit(folder, "pipe.png", "a pipe")
+    patches = open_patches(folder, skip_bad=True).cached(tmp_path / "cache")
+    assert [each.id for each in patches.skipped] == ["train/0/pipe.png"]
+
+
 NAMES = ["Größe ü", "腫瘍", "рак", "سرطان", "a b  c", "nl\nnl", "'quoted\"", "é", "%s{0}", "-rf", "🔬"]
 
 
@@ -239,6 +247,8 @@ def is_one_line(done: subprocess.CompletedProcess, *named: str) -> None:
 BUILDER = """
 import resource, sys
 from sentinode import SentinodeError, open_patches
+from sentinode.data.files import FolderFiles
+FolderFiles.takes_pipes = True  # By one of them the test holds the process.
 if sys.argv[3] != "0":
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
 try:

@@ -73,6 +73,8 @@ class FolderFiles:
     """The files below a folder."""
 
     in_words = ""
+    # One that lies about in a folder would be waited for without end.
+    takes_pipes = False
 
     def __init__(self, folder: str | Path) -> None:
         self.where = str(folder)
@@ -117,8 +119,11 @@ class FolderFiles:
 
     def open(self, name: str) -> BinaryIO:
         """Open a file for reading in any order."""
+        path = self.path(name)
+        if not self.takes_pipes and path.exists() and not path.is_file():
+            raise DataError(f"{path}: a pipe, a device or a folder, where a file is expected; take it out")
         try:
-            return self.path(name).open("rb")
+            return path.open("rb")
         except OSError as error:
             raise DataError(f"{self.path(name)}: cannot be read ({error.strerror})") from error
 
@@ -144,6 +149,8 @@ class FolderFiles:
 
 class ListedFiles(FolderFiles):
     """Files named one by one; each keeps its name as it was given."""
+
+    takes_pipes = True
 
     def __init__(self, paths: Sequence[str | Path]) -> None:
         super().__init__(".")

@@ -16,6 +16,8 @@ Fit = Literal["refuse", "crop", "resample"]
 FORMATS = ("JPEG", "PNG", "TIFF")
 # A patch is small: whatever is larger than this was never one, and may be a bomb.
 MAX_SIDE_PX = 4096
+# Beside its pixels a file may hold a colour profile and what a camera or a scanner wrote.
+PROFILE_BYTES = 4_000_000
 
 
 def check_fit(fit: str) -> Fit:
@@ -59,6 +61,7 @@ def decode_patch(content: bytes, where: str, fit: Fit = "refuse", opaque: bool =
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check_kind(image, where)
+            _check_bytes(len(content), image.size, where)
             if image.format == "PNG":
                 _check_sums(content)
             box = _check_size(image.size, where, fit)
@@ -94,6 +97,16 @@ def _check_kind(image: Image.Image, where: str) -> None:
     frames = getattr(image, "n_frames", 1)
     if frames != 1:
         raise DataError(f"{where}: {frames} images in one file, where one patch is expected; save each on its own")
+
+
+def _check_bytes(size_bytes: int, size: tuple[int, int], where: str) -> None:
+    """Refuse a file that is much longer than its pixels: a thousand passes over them would take minutes to decode."""
+    most = 4 * 3 * size[0] * size[1] + PROFILE_BYTES
+    if size_bytes > most:
+        raise DataError(
+            f"{where}: {size_bytes / 1e6:,.1f} MB for {size[0]} × {size[1]} px, where {most / 1e6:,.1f} MB at most are "
+            "expected; save it anew, or take it out"
+        )
 
 
 def _check_size(size: tuple[int, int], where: str, fit: Fit) -> tuple[int, int, int, int] | None:
