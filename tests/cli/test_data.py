@@ -124,6 +124,42 @@ def test_split_and_its_table_as_data(leaking, tmp_path):
     assert out.read_bytes() == first
 
 
+def test_split_and_join_list_what_they_left_out(few, pcam, tmp_path):
+    folder = forms.write(forms.class_folders(few.select(range(40)), "png")[0], tmp_path / "patches")
+    (folder / "train" / "0" / "junk.png").write_bytes(b"junk")
+    for words in (["split"], ["join", "--with", pcam]):
+        out = tmp_path / f"{words[0]}.csv"
+        done = sentinode(words[0], folder, *words[1:], "--out", out, "--skip-bad")
+        assert done.returncode == 3, done.stderr
+        assert "left out: 1" in done.stdout and "junk.png" in done.stdout
+        said = json.loads(sentinode(words[0], folder, *words[1:], "--out", out, "--skip-bad", "--json").stdout)
+        assert [each["id"] for each in said["skipped"]] == ["train/0/junk.png"]
+
+
+def test_a_table_of_images_in_a_zip_can_be_split(few, tmp_path):
+    archive = forms.write(forms.images(few)[0], tmp_path / "images", "stored")
+    names = open_patches(archive).table["id"]
+    known = pd.DataFrame({"path": names, "label": [row % 2 for row in range(len(names))], "patient": few.table["id"]})
+    known.to_csv(tmp_path / "known.csv", index=False)
+    succeeded(sentinode("split", archive, "--table", tmp_path / "known.csv", "--out", tmp_path / "splits.csv"))
+    table = open_patches(tmp_path / "splits.csv").cached().table
+    assert table["patient"].notna().all() and set(table["split"]) == {"train", "valid", "test"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--seed", "-1"], "a seed is a whole number"),
+        (["--test", "nan"], "must each be above 0"),
+        (["--folds", "3", "--test", "0.2"], "--folds makes equal parts"),
+    ],
+)
+def test_arguments_of_split_that_mean_nothing_are_refused(tmp_path, words, said):
+    done = sentinode("split", "pcam-mini", "--out", tmp_path / "splits.csv", *words)
+    assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_split_says_loudly_when_nothing_is_known(tmp_path):
     output = succeeded(sentinode("split", "pcam-mini", "--split", "train", "--out", tmp_path / "splits.csv"))
     assert "WARNING: slide and patient of 1,080 of 1,080 patches are not known" in output

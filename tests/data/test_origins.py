@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests import forms
 
 from sentinode import PatchSet, open_patches
+from sentinode.data.joined import join
 from sentinode.data.origins import KNOWN, find_origins
 
 
@@ -137,9 +138,21 @@ def test_row_numbers_decide_where_pixels_cannot_and_the_others_bear_them_out(ref
     found = find_origins(ours, there)
     assert found.counts == {"likeness": 30, "number": 3}
     assert found.table["slide"].tolist() == slides
+    two = join([there, replace(mini_of(reference), path="other")])
+    assert find_origins(ours, two).counts == {"likeness": 30, "number": 3}
+    turned = {**files, "train/1/patch0000031.png": forms.encode(np.rot90(glass[1]), "png")}
+    twice = find_origins(open_patches(forms.write(turned, tmp_path / "twice")).cached(), there)
+    assert not twice.table["reference"].dropna().duplicated().any()
     shuffled = {f"train/0/patch{40 - row:07}.jpg": files[name] for row, name in enumerate(files)}
     wrong = open_patches(forms.write(shuffled, tmp_path / "shuffled")).cached()
     assert find_origins(wrong, there).counts == {"likeness": 30, "none": 3}
+
+
+def mini_of(patches):
+    """Some patches with a split and numbers of their own, as a second file of a reference has them."""
+    few = patches.select(range(40, 45))
+    table = few.table.assign(id=[f"valid/{row}" for row in range(5)], split="valid", slide="other")
+    return replace(few, table=table)
 
 
 def test_labels_that_differ_are_counted(reference):

@@ -8,7 +8,9 @@ import pytest
 from tests import forms
 
 from sentinode import open_patches
+from sentinode.data.patchset import STATED
 from sentinode.data.source_tables import write_table
+from sentinode.errors import ConfigError
 
 KNOWN = ["label", "split", "slide", "patient", "centre", "x", "y"]
 
@@ -26,7 +28,8 @@ def test_a_table_is_read_as_it_was_written(few, form, container, tmp_path):
     order = np.random.default_rng(0).permutation(len(patches))
     write_table(patches.select(order), str(path), tmp_path / "tables" / "it.csv", fold=1)
     again = open_patches(tmp_path / "tables" / "it.csv")
-    pd.testing.assert_frame_equal(again.table, patches.select(order).table.drop(columns="sha1"))
+    pd.testing.assert_frame_equal(again.table.drop(columns=STATED), patches.select(order).table.drop(columns="sha1"))
+    pd.testing.assert_frame_equal(again.cached().table, patches.select(order).table)
     assert again.cached().fingerprint == patches.select(order).fingerprint
     moved = tmp_path / "moved"
     moved.mkdir()
@@ -81,6 +84,57 @@ def test_a_table_that_does_not_fit_is_refused_by_row(few, tmp_path, old, new, wo
     text = (tmp_path / "it.csv").read_text()
     (tmp_path / "it.csv").write_text(text.replace(old, new, 1))
     forms.refused(lambda: open_patches(tmp_path / "it.csv"), "it.csv", *words)
+
+
+def test_a_table_of_a_table_names_what_the_first_one_names(few, tmp_path):
+    path = forms.write(forms.class_folders(few, "png")[0], tmp_path / "data")
+    patches = open_patches(path).cached()
+    (tmp_path / "deep").mkdir()
+    write_table(patches, str(path), tmp_path / "first.csv")
+    first = open_patches(tmp_path / "first.csv").cached()
+    write_table(first.select([3, 1]), str(tmp_path / "first.csv"), tmp_path / "deep" / "second.csv")
+    (tmp_path / "first.csv").unlink()
+    second = open_patches(tmp_path / "deep" / "second.csv").cached()
+    assert second.table["sha1"].tolist() == patches.table["sha1"].iloc[[3, 1]].tolist()
+    assert pd.read_csv(tmp_path / "deep" / "second.csv")["source"].unique().tolist() == ["../data"]
+
+
+def test_a_users_own_table_is_not_needed_any_more(few, tmp_path):
+    path = forms.write(forms.images(few)[0], tmp_path / "images")
+    own = pd.DataFrame({"path": [f"images/{file.name}" for file in sorted(path.iterdir())]})
+    own.assign(label=[row % 2 for row in range(len(own))], ward="3").to_csv(tmp_path / "own.csv", index=False)
+    patches = open_patches(tmp_path / "own.csv").cached()
+    write_table(patches, str(tmp_path / "own.csv"), tmp_path / "made.csv")
+    (tmp_path / "own.csv").unlink()
+    again = open_patches(tmp_path / "made.csv").cached()
+    assert again.fingerprint == patches.fingerprint
+    assert all((tmp_path / name).is_file() for name in pd.read_csv(tmp_path / "made.csv")["path"])
+
+
+def test_a_table_is_never_written_over_what_it_is_made_of(few, tmp_path):
+    forms.write(forms.images(few)[0], tmp_path / "images")
+    own = tmp_path / "own.csv"
+    pd.DataFrame({"path": [f"images/{file.name}" for file in (tmp_path / "images").iterdir()]}).to_csv(own)
+    before = own.read_bytes()
+    with pytest.raises(ConfigError, match="name another file"):
+        write_table(open_patches(own), str(own), own)
+    assert own.read_bytes() == before
+
+
+def test_tables_that_name_tables_are_refused(tmp_path):
+    header = "path,source\n"
+    (tmp_path / "one.csv").write_text(f"{header}two.csv/a.png,two.csv\n")
+    (tmp_path / "two.csv").write_text(f"{header}one.csv/a.png,one.csv\n")
+    forms.refused(lambda: open_patches(tmp_path / "one.csv"), "two.csv", "is a table as well")
+
+
+def test_patches_that_changed_their_places_are_refused(few, tmp_path):
+    pixels = few.read()
+    np.save(tmp_path / "it.npy", pixels)
+    write_table(open_patches(tmp_path / "it.npy").cached(), str(tmp_path / "it.npy"), tmp_path / "it.csv")
+    assert len(open_patches(tmp_path / "it.csv").cached()) == len(few)
+    np.save(tmp_path / "it.npy", np.roll(pixels, 1, axis=0))
+    forms.refused(open_patches(tmp_path / "it.csv").cached, "it.csv", "not those that the table was made of", "anew")
 
 
 def test_a_source_that_is_gone_is_refused(few, tmp_path):

@@ -1,10 +1,11 @@
 """Give patches back their slide and position from a set that has the same patches, such as PCam's HDF5 files."""
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.shared import add_data, add_json, look_at, open_data, print_json, print_table, red
+from sentinode.cli.shared import add_data, add_json, look_at, open_data, print_json, print_table, red, tell_skipped
 from sentinode.errors import ConfigError
 
 WORDS = {
@@ -35,7 +36,7 @@ def add_parser(verbs: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int:
     """Join, say how, and write."""
     from dataclasses import replace
 
@@ -45,8 +46,6 @@ def run(arguments: argparse.Namespace) -> None:
     from sentinode.data.source_tables import write_table
 
     out = Path(arguments.out)
-    if arguments.table:
-        raise ConfigError(f"--table {arguments.table}: the table to write names patches by DATA; name the csv as DATA")
     if out.suffix.lower() != ".csv":
         raise ConfigError(f"--out {out}: a table is written; give the name the ending .csv")
     patches = open_data(arguments, quiet=arguments.json).cached(arguments.cache)
@@ -63,6 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
         match=found.table["match"].to_numpy(),
         reference=found.table["reference"].to_numpy(),
     )
+    skipped = [vars(each) for each in patches.skipped]
     slides = int(table["slide"].notna().sum())
     if arguments.json:
         print_json(
@@ -73,17 +73,21 @@ def run(arguments: argparse.Namespace) -> None:
                 "with_slide": slides,
                 "slides": int(table["slide"].nunique()),
                 "other_labels_in_reference": found.differing_labels,
+                **({"skipped": skipped} if skipped else {}),
             }
         )
-        return
+        return tell_skipped(skipped, quiet=True)
     print(f"reference {reference.describe()}")
     print_table([(name, f"{count:,}", WORDS[name]) for name, count in found.counts.items()], words=(0, 2))
     print(f"{slides:,} of {len(patches):,} patches have a slide now, {table['slide'].nunique():,} slides in all")
     if found.differing_labels:
         print(red(f"{found.differing_labels:,} joined patches have another label in the reference"))
     look_at({out: "the patches with what is known of them"}, f"sentinode data split {out} --out splits.csv")
+    return tell_skipped(skipped)
 
 
 def _x_files(named: list[str]) -> list[str]:
-    """Return the sources among what was named: a meta csv beside its ``_x.h5`` is read with it."""
-    return [name for name in named if not name.endswith("_meta.csv")] or named
+    """Return the sources among what was named: labels and a meta csv beside an ``_x.h5`` are read with it."""
+    if not any(re.search(r"_x\.h5(\.gz)?$", name) for name in named):
+        return named
+    return [name for name in named if not re.search(r"_y\.h5(\.gz)?$|_meta\.csv$", name)]

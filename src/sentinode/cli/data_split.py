@@ -12,8 +12,11 @@ from sentinode.cli.shared import (
     print_json,
     print_table,
     red,
+    tell_skipped,
 )
 from sentinode.errors import ConfigError
+
+VALID, TEST = 0.1, 0.2
 
 
 def add_parser(verbs: Any) -> None:
@@ -24,12 +27,8 @@ def add_parser(verbs: Any) -> None:
         "--out", required=True, metavar="CSV", help="the table to write; every command reads it as DATA"
     )
     parser.add_argument("--split", metavar="NAME", help="divide this split only, and leave the others out")
-    parser.add_argument(
-        "--valid", type=float, default=0.1, metavar="SHARE", help="of the validation part (default: 0.1)"
-    )
-    parser.add_argument(
-        "--test", type=float, default=0.2, metavar="SHARE", help="of the test part, 0 for none (default: 0.2)"
-    )
+    parser.add_argument("--valid", type=float, metavar="SHARE", help="of the validation part (default: 0.1)")
+    parser.add_argument("--test", type=float, metavar="SHARE", help="of the test part, 0 for none (default: 0.2)")
     parser.add_argument(
         "--folds",
         type=int,
@@ -41,14 +40,14 @@ def add_parser(verbs: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int:
     """Divide, say what was kept together, and write."""
     from sentinode.data.division import divide, fold, folds
     from sentinode.data.source_tables import write_table
 
     out = Path(arguments.out)
-    if arguments.table:
-        raise ConfigError(f"--table {arguments.table}: the table to write names patches by DATA; name the csv as DATA")
+    if arguments.folds is not None and (arguments.valid, arguments.test) != (None, None):
+        raise ConfigError("--folds makes equal parts: leave --valid and --test out, or --folds")
     if out.suffix.lower() != ".csv":
         raise ConfigError(f"--out {out}: a table is written; give the name the ending .csv")
     opened = open_data(arguments, quiet=arguments.json)
@@ -63,11 +62,12 @@ def run(arguments: argparse.Namespace) -> None:
         for path, (each, _) in tables.items():
             write_table(each, arguments.data, path, fold=number)
     else:
-        parts = {"train": 1 - arguments.valid - arguments.test, "valid": arguments.valid}
-        division = divide(patches, parts | ({"test": arguments.test} if arguments.test else {}), arguments.seed)
+        valid, test = (arguments.valid, VALID)[arguments.valid is None], (arguments.test, TEST)[arguments.test is None]
+        parts = {"train": 1 - valid - test, "valid": valid} | ({"test": test} if test else {})
+        division = divide(patches, parts, arguments.seed)
         tables = {out: (division.patches, "which patch is in which split")}
         write_table(division.patches, arguments.data, out)
-    counts = division.patches.counts()
+    counts, skipped = division.patches.counts(), [vars(each) for each in patches.skipped]
     counts = counts.loc[sorted(counts.index, key=_order)]
     if arguments.json:
         print_json(
@@ -78,9 +78,10 @@ def run(arguments: argparse.Namespace) -> None:
                 "without_slide_or_patient": division.unknown,
                 "near_copies": division.alike,
                 "counts": counts.to_dict(orient="index"),
+                **({"skipped": skipped} if skipped else {}),
             }
         )
-        return
+        return tell_skipped(skipped, quiet=True)
     print_table(
         [(str(name), *(f"{n:,}" for n in row)) for name, row in zip(counts.index, counts.to_numpy(), strict=True)],
         header=("fold" if arguments.folds else "split", *counts.columns),
@@ -91,6 +92,7 @@ def run(arguments: argparse.Namespace) -> None:
         {path: what for path, (_, what) in tables.items()},
         f"sentinode train {next(iter(tables))} --model cnn --out runs/first",
     )
+    return tell_skipped(skipped)
 
 
 def _warn(division: Any) -> None:

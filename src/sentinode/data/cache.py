@@ -23,7 +23,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from sentinode.data.joined import JoinedPixels
-from sentinode.data.patchset import PATCH_BYTES, PATCH_SHAPE, PatchSet, Rows, Uint8
+from sentinode.data.patchset import PATCH_BYTES, PATCH_SHAPE, STATED, PatchSet, Rows, Uint8
 from sentinode.errors import DataError
 from sentinode.progress import progress_bar
 from sentinode.storage import read_json, write_json
@@ -91,10 +91,24 @@ def cached(patches: PatchSet, folder: str | Path | None = None) -> PatchSet:
     reasons = {int(rows[row]): why for rows, (_, bad) in zip(order, entries, strict=True) for row, why in bad.items()}
     parts = tuple(part for part, _ in entries)
     if len(parts) == 1:
-        return parts[0].without(reasons)
+        return _as_stated(parts[0].without(reasons))
     back = np.argsort(np.concatenate(order), kind="stable")
     table = pd.concat([part.table for part in parts], ignore_index=True).iloc[back].reset_index(drop=True)
-    return replace(patches, table=table, pixels=JoinedPixels(parts), rows=back).without(reasons)
+    return _as_stated(replace(patches, table=table, pixels=JoinedPixels(parts), rows=back).without(reasons))
+
+
+def _as_stated(patches: PatchSet) -> PatchSet:
+    """Return the set without the SHA-1s that a table states, once they are compared with those of the pixels."""
+    if STATED not in patches.table:
+        return patches
+    stated = patches.table[STATED]
+    wrong = np.flatnonzero(stated.notna() & (stated != "") & (stated != patches.table["sha1"]))
+    if len(wrong):
+        raise DataError(
+            f"{patches.path}: {len(wrong):,} patches are not those that the table was made of, the first is "
+            f"{patches.table['id'].iloc[wrong[0]]!r}; make it anew, or open it with the --fit that it was made with"
+        )
+    return replace(patches, table=patches.table.drop(columns=STATED))
 
 
 def _cached_entry(patches: PatchSet, root: Path) -> tuple[PatchSet, dict[int, str]]:

@@ -57,7 +57,7 @@ def divide(patches: PatchSet, parts: Mapping[str, float], seed: int = 0) -> Divi
     Raises
     ------
     ConfigError
-        The shares do not add up to 1, or one is not above 0.
+        The shares do not add up to 1, or one is not above 0; a seed below 0.
     DataError
         The groups are too few or too large for each part to have both classes.
 
@@ -69,8 +69,10 @@ def divide(patches: PatchSet, parts: Mapping[str, float], seed: int = 0) -> Divi
     [50, 50, 0]
     """
     shares = np.array(list(parts.values()), dtype=float)
-    if not len(shares) or (shares <= 0).any() or abs(shares.sum() - 1) > 1e-9:
+    if not len(shares) or not (shares > 0).all() or not abs(shares.sum() - 1) <= 1e-9:
         raise ConfigError(f"the parts {dict(parts)} must each be above 0 and add up to 1")
+    if seed < 0:
+        raise ConfigError(f"a seed is a whole number, 0 or more; got {seed}")
     alike = alike_within(patches)
     columns = [name for name in ("patient", "slide") if patches.table[name].notna().any()]
     groups = tied(patches, [*columns, "sha1"], alike)

@@ -146,7 +146,7 @@ def _by_number(patches: PatchSet, reference: PatchSet, row_of: Ints, table: pd.D
     Some sets, ``patch0001234.jpg``, are numbered by PCam's rows. That is believed only when it agrees with nearly all
     patches that their pixels alone have joined, and only where the numbered patch has the same grey levels.
     """
-    there = {str(name): row for row, name in enumerate(reference.table["id"])}
+    there = _numbers(reference)
     named = np.full(len(patches), -1)
     for row, (name, split) in enumerate(zip(patches.table["id"], patches.table["split"], strict=True)):
         digits = re.search(r"(\d+)\.[^./]*$", str(name))
@@ -168,7 +168,18 @@ def _by_number(patches: PatchSet, reference: PatchSet, row_of: Ints, table: pd.D
     for row in open_.tolist():
         if hashes[named[row]] not in taken and _same_levels(patches, reference, row, int(named[row])):
             out[row] = named[row]
+            taken.add(hashes[named[row]])  # It has its one partner now.
     return out
+
+
+def _numbers(reference: PatchSet) -> dict[str, int]:
+    """Return rows of a reference by their number within its split, or alone; -1 where two have the same."""
+    rows: dict[str, int] = {}
+    for row, (name, split) in enumerate(zip(reference.table["id"], reference.table["split"], strict=True)):
+        number = str(name).rsplit("/", 1)[-1]  # What stands before it is the split, or one of several sources.
+        for key in {number, f"{split}/{number}"}:
+            rows[key] = -1 if key in rows else row
+    return rows
 
 
 def _same_levels(patches: PatchSet, reference: PatchSet, row: int, other: int) -> bool:

@@ -18,6 +18,8 @@ CENTRE_SIZE_PX = 32
 PATCH_SHAPE = (PATCH_SIZE_PX, PATCH_SIZE_PX, 3)
 PATCH_BYTES = PATCH_SIZE_PX * PATCH_SIZE_PX * 3
 
+# What a table says the SHA-1 of each patch is, until its pixels are there to be compared.
+STATED = "stated_sha1"
 COLUMNS = ("id", "label", "split", "slide", "patient", "centre", "x", "y")
 CLASS_NAMES = ("normal", "tumour")
 

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sentinode.data.patchset import COLUMNS, PatchSet
-from sentinode.errors import DataError, first_line
+from sentinode.data.files import is_image
+from sentinode.data.patchset import COLUMNS, STATED, PatchSet
+from sentinode.errors import ConfigError, DataError, first_line
 from sentinode.samples import SAMPLES
 from sentinode.storage import whole_file
 
@@ -36,6 +37,11 @@ def write_table(patches: PatchSet, source: str, out: str | Path, **more: Any) ->
     more
         Further columns, one value for each patch.
 
+    Raises
+    ------
+    ConfigError
+        `out` is `source` itself.
+
     Examples
     --------
     >>> import tempfile
@@ -46,21 +52,38 @@ def write_table(patches: PatchSet, source: str, out: str | Path, **more: Any) ->
     ...     len(open_patches(f"{folder}/test.csv"))
     400
     """
-    folder = Path(out).resolve().parent
-    place = _relative(source, folder) if source in SAMPLES or Path(source).exists() else ""
-    if place and source not in SAMPLES and Path(source).suffix.lower() in (".jpg", ".jpeg", ".png", ".tif", ".tiff"):
-        place = ""
-    ids = patches.table["id"]
-    paths = f"{place}/" + ids if place else [_relative(each, folder) for each in ids]
-    table = patches.table[list(COLUMNS[1:])].assign(path=paths)[list(FIRST)].assign(source=place, **more)
+    if Path(out).resolve() == Path(source).resolve():
+        raise ConfigError(f"{out}: is what the table is made of; name another file to write")
+    paths, sources = _places(patches, source, Path(out).resolve().parent)
+    table = patches.table[list(COLUMNS[1:])].assign(path=paths)[list(FIRST)].assign(source=sources, **more)
     if "sha1" in patches.table:
         table["sha1"] = patches.table["sha1"]
     with whole_file(out) as beside:
         table.to_csv(beside, index=False, lineterminator="\n", encoding="utf-8")
 
 
+def _places(patches: PatchSet, source: str, folder: Path) -> tuple[list[str], list[str]]:
+    """Return path and source of each patch, relative to a folder; of a table those of what it names itself."""
+    ids, there = patches.table["id"].tolist(), Path(source)
+    if names_sources(source):
+        known, base = _read(source), there.resolve().parent
+        rows = pd.Series(range(len(known)), index=open_sources_table(source, skip_bad=True).table["id"])
+        known = known.iloc[rows[ids].to_numpy()]
+        paths, sources = (
+            [_relative(_found(each, base), folder) if each else "" for each in known[name]]
+            for name in ("path", "source")
+        )
+        return paths, sources
+    if there.suffix.lower() == ".csv":  # The user's own, beside the images that it names.
+        return [_relative(str(there.parent / each), folder) for each in ids], [""] * len(ids)
+    if source not in SAMPLES and (not there.exists() or is_image(source)):  # A pattern, or one image.
+        return [_relative(each, folder) for each in ids], [""] * len(ids)
+    place = _relative(source, folder)
+    return [f"{place}/{each}" for each in ids], [place] * len(ids)
+
+
 def _relative(path: str, folder: Path) -> str:
-    if path in SAMPLES:
+    if path.split("/")[0] in SAMPLES:
         return path
     return Path(os.path.relpath(Path(path).resolve(), folder)).as_posix()
 
@@ -91,7 +114,9 @@ def open_sources_table(path: str | Path, fit: str = "refuse", skip_bad: bool = F
     for source, rows in table.groupby("source", sort=False).indices.items():
         wanted = table["path"].iloc[rows]
         if source:
-            part = open_patches(_found(str(source), folder), fit=fit, skip_bad=skip_bad)
+            if names_sources(place_of := _found(str(source), folder)):
+                raise DataError(f"{path}: its source {source!r} is a table as well; make it anew from {place_of}")
+            part = open_patches(place_of, fit=fit, skip_bad=skip_bad)
             ids = wanted.str.removeprefix(f"{source}/")
         else:
             files = [str(_found(each, folder)) for each in wanted]
@@ -113,11 +138,13 @@ def open_sources_table(path: str | Path, fit: str = "refuse", skip_bad: bool = F
     chosen = whole.select(where)
     known = chosen.table.assign(**{name: table[name].to_numpy() for name in FIRST[1:] if name in table})
     types = {"label": "Int8", **dict.fromkeys(TEXTS, "str"), "x": "Int64", "y": "Int64"}
+    if "sha1" in table:  # Compared when the patches are decoded.
+        known = known.assign(**{STATED: table["sha1"].to_numpy()})
     return replace(chosen, table=known.astype(types), path=str(path), kind=f"a table of {whole.kind}")
 
 
 def _found(path: str, folder: Path) -> str:
-    return path if path in SAMPLES else str(folder / path)
+    return path if path.split("/")[0] in SAMPLES else str(folder / path)
 
 
 def _read(path: str | Path) -> pd.DataFrame:

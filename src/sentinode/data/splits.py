@@ -12,7 +12,7 @@ from sentinode.errors import DataError
 def hold_out(patches: PatchSet, fraction: float = 0.1, seed: int = 0) -> tuple[PatchSet, PatchSet]:
     """Take a part of the patches out for validation.
 
-    Patches of one slide stay together where it is known, exact copies stay together always, and each class is
+    Patches of one patient and of one slide stay together where these are known, exact copies always, and each class is
     divided in the same proportion as nearly as that allows.
 
     Parameters
@@ -43,7 +43,7 @@ def hold_out(patches: PatchSet, fraction: float = 0.1, seed: int = 0) -> tuple[P
     True
     """
     labels = patches.labels
-    groups = tied(patches, ("slide", "sha1"))
+    groups = tied(patches, ("patient", "slide", "sha1"))
     sizes = np.zeros((groups.max() + 1, 2), dtype=np.int64)
     np.add.at(sizes, (groups, labels), 1)
     out = _choose(sizes, np.maximum(1, np.round(fraction * sizes.sum(axis=0))), np.random.default_rng(seed))
