@@ -43,6 +43,7 @@ def add_parser(verbs: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Divide, say what was kept together, and write."""
     from sentinode.data.division import divide, fold, folds
+    from sentinode.data.identity import check_unaltered
     from sentinode.data.source_tables import write_table
 
     out = Path(arguments.out)
@@ -52,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"--out {out}: a table is written; give the name the ending .csv")
     opened = open_data(arguments, quiet=arguments.json)
     patches = (opened.split(arguments.split) if arguments.split else opened).cached(arguments.cache)
+    check_unaltered(patches)
     if arguments.folds is not None:
         division = folds(patches, arguments.folds, arguments.seed)
         number = division.patches.table["split"]

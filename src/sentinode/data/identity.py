@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from sentinode.data.patchset import PatchSet
+from sentinode.errors import DataError
 
 _HASH = re.compile(r"(?:^|/)([0-9a-f]{40})(\.[^./]+)?$")
 LOSSY = (".jpg", ".jpeg")
@@ -56,6 +57,25 @@ def check_names(patches: PatchSet) -> Names:
         altered=patches.table["id"][differ & ~is_lossy].tolist(),
         lossy=int((differ & is_lossy).sum()),
     )
+
+
+def check_unaltered(patches: PatchSet) -> PatchSet:
+    """Return a cached set, unless some of its files hold other pixels than they are named by.
+
+    Where no name is right the names are another kind of hash, and say nothing.
+
+    Raises
+    ------
+    DataError
+        Some names are right and others are not.
+    """
+    names = check_names(patches)
+    if names.verified and names.altered:
+        raise DataError(
+            f"{patches.path}: {len(names.altered):,} files do not hold the pixels that they are named by, the first is "
+            f"{names.altered[0]}; fetch them again, or take them out"
+        )
+    return patches
 
 
 def copies_between(sets: Sequence[PatchSet]) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+from sentinode.data.identity import check_unaltered
 from sentinode.data.patchset import PatchSet
 from sentinode.data.splits import hold_out
 from sentinode.errors import DataError
@@ -19,7 +20,7 @@ def training_and_validation(
     Raises
     ------
     DataError
-        A label or a whole class is missing, or a patch cannot be read.
+        A label or a whole class is missing, a patch cannot be read, or is not the one that it is named by.
     """
     names = patches.split_names
     training = patches.split(config.train_split) if names or config.train_split != "train" else patches
@@ -27,8 +28,10 @@ def training_and_validation(
     if config.valid_split in names or config.valid_split != "valid":
         validation = patches.split(config.valid_split)
         _check_classes(validation)
-        return training.cached(cache), validation.cached(cache), False
-    training, validation = hold_out(training.cached(cache), seed=config.seed)
+        training, validation = (check_unaltered(part.cached(cache)) for part in (training, validation))
+        _warn_of_shared(training, validation)
+        return training, validation, False
+    training, validation = hold_out(check_unaltered(training.cached(cache)), seed=config.seed)
     log.info(
         "%s has no split %r: %s of its training patches, a tenth, are held out for validation",
         patches.path,
@@ -36,6 +39,20 @@ def training_and_validation(
         f"{len(validation):,}",
     )
     return training, validation, True
+
+
+def _warn_of_shared(training: PatchSet, validation: PatchSet) -> None:
+    """Say when figures on the validation patches will flatter: they are of tissue that is trained on."""
+    for what in ("patient", "slide"):
+        shared = set(training.table[what].dropna()) & set(validation.table[what].dropna())
+        if shared:
+            log.warning(
+                "%s: %s %ss are in training and validation, such as %s; figures flatter (sentinode data split)",
+                training.path,
+                f"{len(shared):,}",
+                what,
+                min(shared),
+            )
 
 
 def _check_classes(patches: PatchSet) -> None:

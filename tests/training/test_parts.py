@@ -1,0 +1,45 @@
+"""What a training learns from and is validated on."""
+
+from dataclasses import replace
+
+import pytest
+from tests import forms
+
+from sentinode import TrainConfig, open_patches
+from sentinode.errors import DataError
+from sentinode.training.parts import training_and_validation
+
+
+@pytest.fixture(scope="module")
+def few(mini):
+    return mini.select(range(0, len(mini), 20))
+
+
+def test_patients_are_whole_in_what_is_held_out(few):
+    patients = [str(row // 3) for row in range(len(few))]
+    patches = replace(few, table=few.table.assign(split=None, patient=patients))
+    training, validation, held_out = training_and_validation(patches, TrainConfig(), None)
+    assert held_out and len(validation) > 0
+    assert not set(training.table["patient"]) & set(validation.table["patient"])
+
+
+def test_slides_on_both_sides_are_met_with_a_warning(few, caplog):
+    patches = replace(few, table=few.table.assign(slide=[f"s{row % 5}" for row in range(len(few))]))
+    training_and_validation(patches, TrainConfig(), None)
+    assert "5 slides are in training and validation, such as s0; figures flatter" in caplog.text
+
+
+def test_a_file_that_is_not_what_it_is_named_is_not_trained_on(few, tmp_path):
+    files, _ = forms.kaggle(few)
+    name = min(name for name in files if name.startswith("train/") and name.endswith(".tif"))
+    files[name] = forms.encode(255 - forms.decode(files[name]), "tif")
+    patches = open_patches(forms.write(files, tmp_path / "kaggle"))
+    with pytest.raises(DataError, match="1 files do not hold the pixels"):
+        training_and_validation(patches, TrainConfig(), tmp_path / "cache")
+
+
+def test_names_that_are_another_kind_of_hash_say_nothing(few, tmp_path):
+    files, _ = forms.class_folders(few, "png")
+    renamed = {f"{name.rsplit('/', 1)[0]}/{number:040x}.png": each for number, (name, each) in enumerate(files.items())}
+    patches = open_patches(forms.write(renamed, tmp_path / "hashed"))
+    assert len(training_and_validation(patches, TrainConfig(), tmp_path / "cache")[0]) > 0
