@@ -64,6 +64,28 @@ def test_info_of_splits_that_share_slides_ends_in_an_error(leaking, pcam):
     assert found["shared"][0]["what"] == "slide" and len(found["shared"][0]["patches"]) > 1
 
 
+def test_info_of_copies_in_two_splits_ends_in_an_error(few, tmp_path):
+    files, _ = forms.class_folders(few, "png")
+    name = min(name for name in files if name.startswith("train/0/"))
+    files["valid/0/copy.png"] = files[name]
+    folder = forms.write(files, tmp_path / "copied")
+    done = sentinode("info", folder)
+    assert done.returncode == 1 and "1 patches are in more than one split" in done.stderr.splitlines()[-1]
+    files["valid/0/copy.png"] = forms.encode(np.rot90(forms.decode(files[name])), "png")
+    folder = forms.write(files, tmp_path / "turned")
+    done = sentinode("info", folder, "--page", tmp_path / "page.html")
+    assert "ERROR: 1 of these pairs are divided between splits" in done.stdout
+    assert done.returncode == 1 and "1 pairs of near copies" in done.stderr.splitlines()[-1]
+    assert "pair of near copies divided between splits" in (tmp_path / "page.html").read_text()
+
+
+def test_slides_that_wilds_shares_on_purpose_are_no_leak(few, tmp_path):
+    files, _ = forms.wilds(few)
+    folder = forms.write(files, tmp_path / "wilds")
+    assert "id_val" in open_patches(folder).split_names
+    assert "ERROR" not in succeeded(sentinode("info", folder))
+
+
 def test_errors_are_red_on_a_terminal_alone(leaking):
     pty = pytest.importorskip("pty")
     said = []

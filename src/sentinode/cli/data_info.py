@@ -110,17 +110,22 @@ def run(arguments: argparse.Namespace) -> int:
             {Path(name): what for name, what in files.items() if name},
             f"sentinode train {arguments.data[0]} --model cnn --out runs/first",
         )
-    _end(patches, shared, names)
+    _end(patches, shared, names, found.shared_across, quality.divided if quality else 0)
     return tell_skipped(skipped, quiet=arguments.json)
 
 
-def _end(patches: "PatchSet", shared: "Sequence[Leak]", names: "Names") -> None:
+def _end(patches: "PatchSet", shared: "Sequence[Leak]", names: "Names", copies: int, near_copies: int) -> None:
     """Refuse what nobody should train on, now that all is shown."""
     if shared:
         first = shared[0]
         raise DataError(
             f"{patches.path}: splits share {len(shared):,} slides or patients, the first is {first.what} {first.name}; "
             "sentinode data split makes splits that share none"
+        )
+    if copies or near_copies:
+        raise DataError(
+            f"{patches.path}: {copies:,} patches are in more than one split, and {near_copies:,} pairs of near copies "
+            "are divided; sentinode data split keeps copies together"
         )
     if names.altered:
         raise DataError(
@@ -194,3 +199,5 @@ def _show_quality(quality: "Quality") -> None:
         if name != "near_blank":
             print(f"{words}: {int(quality.flags[name].sum()):,}")
     print(f"pairs alike but for compression, a turn or a mirror: {len(quality.alike):,}")
+    if quality.divided:
+        print(red(f"ERROR: {quality.divided:,} of these pairs are divided between splits"))

@@ -74,6 +74,8 @@ class Leak:
 def leaks(patches: PatchSet) -> list[Leak]:
     """Find slides and patients that splits share: a network is then tested on tissue that it was trained on.
 
+    The ``id_val`` of Camelyon17-WILDS is of the slides of ``train`` on purpose, and counts as a part of it.
+
     Examples
     --------
     >>> from sentinode import open_patches
@@ -82,7 +84,8 @@ def leaks(patches: PatchSet) -> list[Leak]:
     """
     found = []
     for what in ("slide", "patient"):
-        counts = patches.table.dropna(subset=[what, "split"]).groupby([what, "split"]).size()
+        table = patches.table.dropna(subset=[what, "split"])
+        counts = table.assign(split=table["split"].replace("id_val", "train")).groupby([what, "split"]).size()
         names = counts.index.get_level_values(0)
         for name, rows in counts[names.duplicated(keep=False)].groupby(level=0):
             found.append(Leak(what, str(name), {str(split): int(n) for split, n in rows.droplevel(0).items()}))

@@ -52,18 +52,22 @@ class Quality:
         What the groups are: ``"centre"``, else ``"slide"``, else ``"split"``: the first of which there are several.
     alike
         Pairs of near copies, as `sentinode.data.likeness.alike_within` gives them.
+    divided
+        How many of these pairs are divided between splits.
     """
 
     flags: pd.DataFrame
     stains: pd.DataFrame
     stains_by: str
     alike: pd.DataFrame
+    divided: int
 
     def to_json(self) -> dict[str, object]:
         """Return the findings as plain values."""
         return {
             "flags": {name: int(self.flags[name].sum()) for name in FLAGS},
             "near_copies": len(self.alike),
+            "near_copies_divided": self.divided,
             "stains_by": self.stains_by,
             "stains": self.stains.round(3).astype(object).where(self.stains.notna(), None).to_dict(orient="index"),
         }
@@ -103,7 +107,9 @@ def judge(patches: PatchSet) -> Quality:
     table = pd.DataFrame({name: np.concatenate([part[name] for part in flags]) for name in FLAGS})
     by = next((name for name in ("centre", "slide") if patches.table[name].nunique() > 1), "split")
     groups = patches.table[by].astype("string").fillna("not known")
-    return Quality(table, stain_statistics(np.concatenate(measured), groups), by, alike_within(patches))
+    alike, split = alike_within(patches), patches.table["split"].fillna("").to_numpy()
+    divided = int((split[alike["first"]] != split[alike["second"]]).sum())
+    return Quality(table, stain_statistics(np.concatenate(measured), groups), by, alike, divided)
 
 
 def is_out_of_focus(pixels: Uint8) -> Bools:

@@ -69,7 +69,7 @@ def write_audit_page(found: Audit, path: str | Path) -> None:
     """Write the page alone, whole or not at all."""
     patches, quality = found.patches, found.quality
     looked, shared = inspect_patches(patches), leaks(patches)
-    told = [each for each in data_findings(patches, looked, quality, shared, check_names(patches)) if each[0] != "good"]
+    told = [each for each in data_findings(looked, quality, shared, check_names(patches)) if each[0] != "good"]
     write_page(
         path,
         f"Audit: {patches.path}",

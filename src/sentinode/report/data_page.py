@@ -51,7 +51,7 @@ def write_data_page(
         f"Patches: {patches.path}",
         [f"{len(patches):,} patches; {patches.kind}.", *patches.notes, f"Fingerprint {patches.fingerprint[:16]}…"],
         [
-            findings(data_findings(patches, looked, quality, leaks, names)),
+            findings(data_findings(looked, quality, leaks, names)),
             *data_sections(patches, looked, quality, leaks),
         ],
     )
@@ -69,19 +69,15 @@ def data_sections(patches: PatchSet, looked: Inspection, quality: Quality, leaks
     ]
 
 
-def data_findings(
-    patches: PatchSet, looked: Inspection, quality: Quality, leaks: Sequence[Leak], names: Names
-) -> list[tuple[str, str]]:
+def data_findings(looked: Inspection, quality: Quality, leaks: Sequence[Leak], names: Names) -> list[tuple[str, str]]:
     """Return what is wrong with patches, or odd, in a sentence each, as `findings` takes them."""
-    split = patches.table["split"].to_numpy()
-    across = int((split[quality.alike["first"]] != split[quality.alike["second"]]).sum())
     slides, patients = (sum(leak.what == what for leak in leaks) for what in ("slide", "patient"))
     told = [
         ("bad", slides, "slide", "with patches in more than one split: results on them will flatter"),
         ("bad", patients, "patient", "with patches in more than one split: results on them will flatter"),
         ("bad", len(names.altered), "file", "without the pixels of its name: damaged or altered"),
         ("bad", looked.shared_across, "patch", "in more than one split, pixel by pixel"),
-        ("bad", across, "pair", "of near copies divided between splits"),
+        ("bad", quality.divided, "pair", "of near copies divided between splits"),
         ("warn", looked.contradicting, "patch", "with both labels"),
         (
             "warn",
