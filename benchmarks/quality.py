@@ -33,7 +33,19 @@ CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         for sigma_px in (1.0, 1.5, 2.0, 3.0)
     },
     "green line, 10 px": _line((20, 110, 60), 10),
-    "blue line, 10 px": _line((30, 80, 200), 10),
+    **{
+        f"{name} line, 10 px": _line(colour, 10)
+        for name, colour in {
+            "blue": (30, 80, 200),
+            "pure blue": (0, 0, 255),
+            "navy": (0, 0, 128),
+            "ink blue": (20, 30, 120),
+            "pen blue": (40, 50, 140),
+            "violet blue": (50, 40, 150),
+            "violet": (110, 40, 160),
+            "grey": (55, 55, 60),
+        }.items()
+    },
     "black line, 10 px": _line((20, 20, 22), 10),
     "black line, 30 px": _line((20, 20, 22), 30),
     "100 levels brighter": lambda pixels: np.clip(pixels.astype(np.int16) + 100, 0, 255).astype(np.uint8),

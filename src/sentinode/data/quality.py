@@ -136,7 +136,7 @@ def is_out_of_focus(pixels: Uint8) -> Bools:
 def has_pen(pixels: Uint8) -> Bools:
     """Say which patches bear green, blue or black: a pen, the dye of cut margins, the edge of a slide, padding.
 
-    Red ink looks like eosin and blood, and is not looked for.
+    Red ink looks like eosin and blood, violet like haematoxylin, grey like a shadow: these are not looked for.
 
     Parameters
     ----------
@@ -146,14 +146,14 @@ def has_pen(pixels: Uint8) -> Bools:
     Returns
     -------
     numpy.ndarray
-        bool, shape ``(n,)``: 5 % of the pixels are green (20 levels above red, not below blue) or blue (60 above red,
-        and green above red), or 20 % are black without any tint. One that is black throughout is near-blank and
-        not this.
+        bool, shape ``(n,)``: 5 % of the pixels are green (20 levels above red, not below blue) or blue (80 above red; 60
+        where green is above red too), or 20 % are black without any tint. One that is black throughout is near-blank
+        and not this.
     """
     red, green, blue = (pixels[..., channel].astype(np.int16) for channel in range(3))
     highest, lowest = pixels.max(axis=3), pixels.min(axis=3)
     is_green = (green > red + 20) & (green >= blue - 10)
-    is_blue = (blue > red + 60) & (green > red + 15)
+    is_blue = (blue > red + 80) | ((blue > red + 60) & (green > red + 15))
     is_black = (highest < 50) & (highest - lowest < 12)
     ink = np.maximum(is_green.mean(axis=(1, 2)), is_blue.mean(axis=(1, 2)))
     black = is_black.mean(axis=(1, 2))
