@@ -120,7 +120,13 @@ def test_info_of_several_sets_counts_what_they_have_in_common(few, pcam, tmp_pat
     output = succeeded(sentinode("info", pcam, part))
     assert f"different patches in both {pcam} and {part}: 10" in output
     found = json.loads(sentinode("info", pcam, part, "--json").stdout)
-    assert found["between"] == [{"first": str(pcam), "second": str(part), "patches": 10, "other_labels": 0}]
+    assert found["between"] == [{"first": str(pcam), "second": str(part), "patches": 10, "other_labels": 0, "alike": 0}]
+
+
+def test_info_of_several_sets_counts_what_was_compressed_in_between(few, tmp_path):
+    kept, packed = (forms.write(forms.class_folders(few, each)[0], tmp_path / each) for each in ("png", "jpg"))
+    done = succeeded(sentinode("info", kept, packed))
+    assert f"and {len(few)} of the first that are alike one there" in done
 
 
 def test_info_names_a_file_that_is_not_what_it_is_named(few, tmp_path):

@@ -182,6 +182,8 @@ def _show_identity(names: "Names", between: Any) -> None:
     for row in between.itertuples():
         labels = f", {row.other_labels:,} of them with another label" if row.other_labels else ""
         print(f"different patches in both {row.first} and {row.second}: {row.patches:,}{labels}")
+        if row.alike:
+            print(f"and {row.alike:,} of the first that are alike one there but for compression, a turn or a mirror")
 
 
 def _show_leaks(shared: "Sequence[Leak]") -> None:

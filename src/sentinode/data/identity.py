@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from sentinode.data.likeness import alike_between
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import DataError
 
@@ -79,7 +80,7 @@ def check_unaltered(patches: PatchSet) -> PatchSet:
 
 
 def copies_between(sets: Sequence[PatchSet]) -> pd.DataFrame:
-    """Count the different patches that data sets have in common, pixel by pixel.
+    """Count the different patches that data sets have in common, pixel by pixel and but for compression.
 
     Parameters
     ----------
@@ -90,7 +91,8 @@ def copies_between(sets: Sequence[PatchSet]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row for each two sets: their paths ``first`` and ``second``, ``patches`` (how many different ones are in
-        both), ``other_labels`` (how many of these have another label there).
+        both), ``other_labels`` (how many of these have another label there), ``alike`` (how many of the first have one
+        in the second that is the same but for compression or orientation).
 
     Examples
     --------
@@ -99,10 +101,11 @@ def copies_between(sets: Sequence[PatchSet]) -> pd.DataFrame:
     >>> copies_between([mini.split("test"), mini.split("valid")])["patches"].tolist()
     [0]
     """
-    known = [(each.path, each.table.groupby("sha1", sort=False)["label"].first()) for each in sets]
     rows = []
-    for (first, here), (second, there) in itertools.combinations(known, 2):
+    for first, second in itertools.combinations(sets, 2):
+        here, there = (each.table.groupby("sha1", sort=False)["label"].first() for each in (first, second))
         both = here.to_frame("here").join(there.rename("there"), how="inner")
         differ = int(both["here"].ne(both["there"]).fillna(False).sum())
-        rows.append((first, second, len(both), differ))
-    return pd.DataFrame(rows, columns=["first", "second", "patches", "other_labels"])
+        alike = first.table["sha1"].iloc[alike_between(first, second)["first"]]
+        rows.append((first.path, second.path, len(both), differ, len(set(alike) - set(both.index))))
+    return pd.DataFrame(rows, columns=["first", "second", "patches", "other_labels", "alike"])

@@ -146,9 +146,9 @@ def has_pen(pixels: Uint8) -> Bools:
     Returns
     -------
     numpy.ndarray
-        bool, shape ``(n,)``: 5 % of the pixels are green (20 levels above red, not below blue) or blue (80 above red; 60
-        where green is above red too), or 20 % are black without any tint. One that is black throughout is near-blank
-        and not this.
+        bool, shape ``(n,)``: 5 % of the pixels are green (20 levels above red, not below blue) or blue (80 above red;
+        60 where green is above red too), or 20 % are black without any tint. One that is black throughout is
+        near-blank and not this.
     """
     red, green, blue = (pixels[..., channel].astype(np.int16) for channel in range(3))
     highest, lowest = pixels.max(axis=3), pixels.min(axis=3)
