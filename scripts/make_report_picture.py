@@ -46,7 +46,8 @@ def main() -> None:
             phone.goto(report.as_uri())
             parts = [_photograph(wide), _photograph(phone)]
             phone.evaluate("document.documentElement.style.scrollBehavior = 'auto'")
-            phone.evaluate("document.getElementById('s-patches').scrollIntoView()")
+            phone.locator("#overlay").check()
+            phone.evaluate("document.querySelector('#s-patches .controls').scrollIntoView()")
             parts.append(_photograph(phone))
             browser.close()
     whole = Image.new("RGB", (sum(part.width for part in parts) + GAP * (len(parts) - 1), HEIGHT), "#c3c7ce")
