@@ -87,11 +87,37 @@ def test_every_operating_point_is_in_the_table_with_its_limits(browser, report, 
     first = {name: texts for name, *texts in cells}
     points = metrics["operating_points"]
     own_first = {"validation": points["validation"], **points}
-    for text, point in zip(first["Sensitivity"], own_first.values(), strict=True):
-        found = re.match(r"([\d.]+) ([\d.]+)–([\d.]+)", text)
-        for part, end in zip(found.groups(), ("estimate", "low", "high"), strict=True):
-            same(part, point["sensitivity"][end])
-    assert {"PPV where 2 % are tumour", "NPV where 5 % are tumour"} <= set(first)
+    names = {"Sensitivity": "sensitivity", "Specificity": "specificity", "PPV": "ppv", "NPV": "npv", "F1": "f1"}
+    names |= {"Accuracy": "accuracy", "MCC": "mcc", "LR+": "positive_likelihood_ratio"}
+    for name, key in {**names, "LR−": "negative_likelihood_ratio"}.items():
+        for text, point in zip(first[name], own_first.values(), strict=True):
+            with_its_limits(text, point[key])
+    for prevalence in (0.02, 0.05):
+        for key in ("ppv", "npv"):
+            texts = first[f"{key.upper()} where {prevalence:.0%} are tumour".replace("%", " %")]
+            for text, point in zip(texts, own_first.values(), strict=True):
+                there = [each[key] for each in point["at_prevalence"] if each["prevalence"] == prevalence]
+                with_its_limits(text, there[0] if there else None)
+
+
+def test_ranking_and_calibration_stand_below_their_curves(browser, report, metrics):
+    with opened(browser, report) as page:
+        text = page.inner_text("#s-curves")
+    with_its_limits(text.split("Average precision ")[1].split(". ")[0], metrics["ranking"]["average_precision"])
+    error = metrics["calibration"]["error"]
+    found = re.search(r"Calibration error ([\d.]+); 95 % of probabilities that are right stay below ([\d.]+)\.", text)
+    same(found[1], error["estimate"])
+    same(found[2], error["if_perfect_95"])
+
+
+def with_its_limits(text, interval):
+    """An estimate, and its limits behind it; what is not defined is a dash."""
+    if interval is None:
+        assert text == "–"
+        return
+    found = re.fullmatch(r"(\S+) (-?[\d.]+)(?:–| to )(\S+)", text)
+    for part, end in zip(found.groups(), ("estimate", "low", "high"), strict=True):
+        same(part, interval[end])
 
 
 def test_what_javascript_computes_is_what_python_computes(browser, report, run, metrics):
