@@ -2,7 +2,9 @@
 
 import ctypes
 import os
+import platform
 import sys
+from pathlib import Path
 
 # Numbers of mallopt(3) in glibc's malloc.h.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
@@ -53,3 +55,21 @@ def keep_freed_memory() -> None:
         mallopt(_TRIM_THRESHOLD, 2**31 - 1)
         mallopt(_TOP_PAD, 64 << 20)
         mallopt(_ARENA_MAX, 1)  # Other arenas cannot hold blocks of more than 64 MB.
+
+
+def processor_name() -> str:
+    """Return the processor's model and those of its instructions that change how sums are made.
+
+    Examples
+    --------
+    >>> len(processor_name()) > 0
+    True
+    """
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # Not Linux.
+        return platform.processor() or platform.machine()
+    about = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    known = set(about.get("flags", "").split())
+    sets = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in known]
+    return " ".join([about.get("model name") or platform.machine(), *sets])

@@ -28,6 +28,19 @@ from sentinode.training.watching import lock_of
 
 log = logging.getLogger("sentinode")
 
+# Of the environment: where one of these differs, a training that goes on ends with other last bits.
+SAME_BITS = (
+    "backend",
+    "backend_version",
+    "keras",
+    "platform",
+    "processor",
+    "arithmetic",
+    "threads",
+    "devices",
+    "processes",
+)
+
 Stage = Literal["new", "begun", "finished"]
 
 
@@ -135,10 +148,10 @@ def find_stage(folder: Path, record: Record, config: TrainConfig) -> Stage:
         raise RunError(f"{folder}: the run there differs in {'; '.join(differs)}; name another directory with --out")
     if (folder / SUMMARY).is_file():
         return "finished"
-    for name in ("backend", "backend_version", "keras", "platform", "threads", "devices", "processes"):
+    for name in SAME_BITS:
         before, now = Run(folder).config["environment"].get(name), record.config["environment"][name]
         if before != now:
-            log.warning("%s: begun with %s %s, now %s: the last bits may differ", folder, name, before, now)
+            log.warning("%s: begun with %s %r, now %r: the last bits may differ", folder, name, before, now)
     return "begun"
 
 

@@ -1,0 +1,28 @@
+"""What a run remembers of where it was trained."""
+
+import shutil
+
+import pytest
+
+from sentinode import TrainConfig, build_model, train
+from sentinode.errors import RunError
+from sentinode.training.environment import environment
+from sentinode.training.run import CHECKPOINT, SUMMARY
+
+
+def test_threads_that_the_environment_sets_are_remembered(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert "OMP_NUM_THREADS" not in environment()["arithmetic"]
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert "OMP_NUM_THREADS=1" in environment()["arithmetic"]
+
+
+def test_a_training_that_goes_on_with_other_threads_says_so(tiny_run, mini, tmp_path, monkeypatch, caplog):
+    shutil.copytree(tiny_run.path, tmp_path / "run")
+    (tmp_path / "run" / SUMMARY).unlink()
+    (tmp_path / "run" / CHECKPOINT).write_bytes(b"begun")
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
+    few = mini.select(range(0, len(mini), 20))
+    with pytest.raises(RunError, match="not a readable checkpoint"):
+        train(build_model("cnn"), few, TrainConfig(epochs=1), out=tmp_path / "run")
+    assert "TF_NUM_INTRAOP_THREADS=1': the last bits may differ" in caplog.text
