@@ -121,6 +121,14 @@ def test_a_table_is_never_written_over_what_it_is_made_of(few, tmp_path):
     assert own.read_bytes() == before
 
 
+def test_a_table_that_a_spreadsheet_saved_is_read_as_well(few, tmp_path):
+    path = forms.write(forms.class_folders(few, "png")[0], tmp_path / "data")
+    patches = open_patches(path).cached()
+    write_table(patches, str(path), tmp_path / "it.csv")
+    pd.read_csv(tmp_path / "it.csv", dtype=str).to_csv(tmp_path / "saved.csv", sep=";", index=False)
+    assert open_patches(tmp_path / "saved.csv").cached().fingerprint == patches.fingerprint
+
+
 def test_tables_that_name_tables_are_refused(tmp_path):
     header = "path,source\n"
     (tmp_path / "one.csv").write_text(f"{header}two.csv/a.png,two.csv\n")

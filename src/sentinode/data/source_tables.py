@@ -92,9 +92,17 @@ def names_sources(path: str | Path) -> bool:
     """Say whether a file is a table of this kind: a csv with the columns ``path`` and ``source``."""
     if Path(path).suffix.lower() != ".csv" or not Path(path).is_file():
         return False
+    header = _header(path)
+    return {"path", "source"} <= set(header.split(_separator(header)))
+
+
+def _header(path: str | Path) -> str:
     with Path(path).open("rb") as file:
-        columns = file.readline(65536).decode("utf-8-sig", "replace").strip().split(",")
-    return {"path", "source"} <= set(columns)
+        return file.readline(65536).decode("utf-8-sig", "replace").strip()
+
+
+def _separator(header: str) -> str:
+    return ";" if ";" in header and "," not in header else ","  # As some spreadsheets save it.
 
 
 def open_sources_table(path: str | Path, fit: str = "refuse", skip_bad: bool = False) -> PatchSet:
@@ -149,7 +157,8 @@ def _found(path: str, folder: Path) -> str:
 
 def _read(path: str | Path) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, dtype="str", keep_default_na=False, encoding="utf-8-sig")
+        sep = _separator(_header(path))
+        table = pd.read_csv(path, sep=sep, dtype="str", keep_default_na=False, encoding="utf-8-sig")
     except (ValueError, OSError) as error:
         raise DataError(f"{path}: not a readable csv ({first_line(error)}); make it anew") from error
     if table.empty:
