@@ -2,26 +2,39 @@
 
     python benchmarks/full_size.py pcam-small.zip --work DIR        # DIR needs 15 GB
 
-The files of PCam are made of the given patches, drawn many times under random symmetries. Anonymous memory is what a
-process has for itself; mapped memory is the part of the cache that happens to be in memory, which the system takes
-back when it is needed.
+The files of PCam are made of the given patches, drawn many times under random symmetries. Training is `sentinode train`
+on them, stopped by a signal after a while. Anonymous memory is what the process has for itself; mapped memory is the
+part of the cache that happens to be in memory, which the system takes back when it is needed.
 """
 
 import argparse
-import json
 import os
-import platform
+import shutil
+import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from sentinode.machine import processor_name, processors
+from sentinode.training.checkpoint import Checkpoint
+
 FULL = 262_144
 NAME = "camelyonpatch_level_2_split_{}_{}.h5"
+
+
+TRAININGS = {
+    "cnn": ["--model", "cnn"],
+    "d4net-m": ["--model", "d4net", "--option", "size=m", "--recipe", "flagship", "--precision", "float32"],
+}
+BATCH_SIZE = {"cnn": 32, "d4net-m": 64}
+# What decoding into the cache is, in a process of its own.
+DECODING = (
+    "import sys; from sentinode import open_patches; open_patches(sys.argv[1], split='train').cached(sys.argv[2])"
+)
 
 
 def main() -> None:
@@ -30,30 +43,55 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--patches", type=int, default=FULL)
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--child", choices=("cache", "train"))
+    parser.add_argument("--seconds", type=int, default=60, help="of each training")
     arguments = parser.parse_args()
-    if arguments.child:
-        print(json.dumps(measure(arguments)))
-        return
-    make_files(arguments.data, arguments.work, arguments.patches)
-    print("| what | patches/s | anonymous memory, peak MB | mapped memory, peak MB |")
-    print("|---|---|---|---|")
-    for child, backend in (("cache", "tensorflow"), *(("train", name) for name in ("tensorflow", "jax", "torch"))):
-        options = ["--work", str(arguments.work), "--steps", str(arguments.steps), "--child", child]
-        done = subprocess.run(
-            [sys.executable, __file__, arguments.data, *options],
-            env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
-            stdout=subprocess.PIPE,
-            check=True,
-        )
-        found = json.loads(done.stdout.splitlines()[-1])
-        what = "HDF5 into the cache" if child == "cache" else f"training `cnn`, batch 32, {backend}"
-        print(f"| {what} | {found['rate']:.0f} | {found['anonymous']:.0f} | {found['mapped']:.0f} |", flush=True)
+    work = arguments.work
+    make_files(arguments.data, work, arguments.patches)
+    shutil.rmtree(work / "cache", ignore_errors=True)
+    print("| what | patches/s | anonymous memory, peak MB | mapped memory, peak MB |\n|---|---|---|---|")
+    started = time.perf_counter()
+    peak = peaks([sys.executable, "-c", DECODING, str(work), str(work / "cache")], "tensorflow")
+    show("HDF5 into the cache", arguments.patches / (time.perf_counter() - started), peak)
+    for model, options in TRAININGS.items():
+        for backend in ("tensorflow", "jax", "torch") if model == "cnn" else ("tensorflow",):
+            run = work / "run"
+            shutil.rmtree(run, ignore_errors=True)
+            words = ["train", str(work), *options, "--out", str(run), "--cache", str(work / "cache")]
+            peak = peaks([sys.executable, "-m", "sentinode.cli.main", *words], backend, run, arguments.seconds)
+            stopped = Checkpoint.load(run / "checkpoint.npz")
+            rate = stopped.batch * BATCH_SIZE[model] / stopped.duration_s
+            show(f"`sentinode train --model {model}`, {backend}", rate, peak)
     print(
-        f"\n{arguments.patches:,} patches; training: {arguments.steps} steps; {time.strftime('%Y-%m-%d')}; "
-        f"{os.cpu_count()} cores, {platform.machine()}"
+        f"\n{arguments.patches:,} patches; each training stopped after {arguments.seconds} s; "
+        f"{time.strftime('%Y-%m-%d')}; {processors()} cores, {processor_name()}"
     )
+
+
+def show(what: str, rate: float, peak: dict[str, float]) -> None:
+    """Print a line of the table."""
+    print(f"| {what} | {rate:.0f} | {peak['RssAnon']:.0f} | {peak['RssFile']:.0f} |", flush=True)
+
+
+def peaks(command: list[str], backend: str, run: Path | None = None, seconds: int = 0) -> dict[str, float]:
+    """Run a process and watch its memory, in MB; one that trains is stopped so long after its first checkpoint."""
+    peak = {"RssAnon": 0.0, "RssFile": 0.0}
+    environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    begun = 0.0
+    while child.poll() is None:
+        status = dict(line.split(":", 1) for line in Path(f"/proc/{child.pid}/status").read_text().splitlines())
+        for field in peak:
+            peak[field] = max(peak[field], int(status.get(field, "0 kB").split()[0]) / 1e3)
+        if run is not None and not begun and (run / "checkpoint.npz").is_file():
+            begun = time.perf_counter()
+        if begun and time.perf_counter() - begun > seconds:
+            child.send_signal(signal.SIGTERM)
+            begun = float("inf")
+        time.sleep(0.05)
+    wanted = 128 + signal.SIGTERM if run is not None else 0
+    if child.returncode != wanted:
+        sys.exit(f"{command} ended with {child.returncode}")
+    return peak
 
 
 def make_files(data: str, work: Path, count: int) -> None:
@@ -77,58 +115,6 @@ def make_files(data: str, work: Path, count: int) -> None:
         with h5py.File(work / NAME.format(split, "y"), "w") as file:
             file["y"] = labels[rows].astype(np.uint8).reshape(-1, 1, 1, 1)
         beside.replace(work / NAME.format(split, "x"))
-
-
-def measure(arguments: argparse.Namespace) -> dict[str, float]:
-    """Do the work of one line of the table; return its rate and the peaks of memory."""
-    peak = {"anonymous": 0.0, "mapped": 0.0}
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.05):
-            status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-            for kind, field in (("anonymous", "RssAnon"), ("mapped", "RssFile")):
-                peak[kind] = max(peak[kind], int(status[field].split()[0]) / 1e3)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        rate = build_cache(arguments) if arguments.child == "cache" else train_some(arguments)
-    finally:
-        done.set()
-        watcher.join()
-    return {"rate": rate, **peak}
-
-
-def build_cache(arguments: argparse.Namespace) -> float:
-    """Decode everything; return patches/s."""
-    from sentinode import open_patches
-    from sentinode.data.cache import clear_cache
-
-    clear_cache(arguments.work / "cache")
-    patches = open_patches(arguments.work, split="train")
-    started = time.perf_counter()
-    patches.cached(arguments.work / "cache")
-    return len(patches) / (time.perf_counter() - started)
-
-
-def train_some(arguments: argparse.Namespace) -> float:
-    """Train for some steps in the shuffled order of an epoch; return patches/s."""
-    from sentinode.cli.shared import start_keras
-
-    start_keras()
-    from sentinode import TrainConfig, build_model, open_patches
-    from sentinode.data.batches import Batches
-    from sentinode.training.compiling import compile_model
-
-    patches = open_patches(arguments.work, split="train").cached(arguments.work / "cache")
-    batches = Batches(patches, 32, seed=0)
-    model = build_model("cnn")
-    compile_model(model, TrainConfig(), steps_per_epoch=len(batches))
-    model.fit(batches, steps_per_epoch=5, shuffle=False, verbose=0)
-    started = time.perf_counter()
-    model.fit(batches, steps_per_epoch=arguments.steps, shuffle=False, verbose=0)
-    return arguments.steps * 32 / (time.perf_counter() - started)
 
 
 if __name__ == "__main__":

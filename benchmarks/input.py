@@ -11,6 +11,7 @@ import os
 import platform
 import time
 
+import sentinode  # isort: skip # noqa: F401  # Before Keras: it sets up TensorFlow.
 import keras
 import numpy as np
 
@@ -18,6 +19,7 @@ from sentinode import TrainConfig, build_model, open_patches
 from sentinode.data.batches import Batches
 from sentinode.machine import keep_freed_memory
 from sentinode.models.precision import computing_in
+from sentinode.training.commuting import pooling_first
 from sentinode.training.compiling import compile_model
 
 BATCH_SIZE = 32
@@ -37,7 +39,7 @@ def main() -> None:
     pixels, labels = patches.read(), patches.labels.astype(np.float32)[:, None]
     batches = Batches(patches, BATCH_SIZE, seed=0)
     model = build_model("cnn")
-    with computing_in(model, arguments.precision):
+    with computing_in(model, arguments.precision), pooling_first(model):
         compile_model(model, TrainConfig(), steps_per_epoch=len(batches))
         measure(model, batches, pixels, labels, arguments)
 

@@ -15,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import sentinode  # isort: skip # noqa: F401  # Before Keras: it sets up TensorFlow.
 import keras
 import numpy as np
 from sklearn.metrics import roc_auc_score

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import sentinode  # isort: skip # noqa: F401  # Before Keras: it sets up TensorFlow.
 import keras
 import numpy as np
 

@@ -1,7 +1,7 @@
 """How fast networks train and predict here: backends, precisions and switches, and the share of the processor's peak.
 
     python benchmarks/speed.py                      # cnn
-    python benchmarks/speed.py --model transfer --patches 512
+    python benchmarks/speed.py --model d4net --size m --batch-size 64 --patches 512
 
 Every line is a process of its own; all of them run in turn, several times. Patches are random pixels in memory. The
 peak is that of a product of 2048 × 2048 matrices in the same precision on TensorFlow; the work of a training step
@@ -11,28 +11,33 @@ counts as three times that of the forward pass.
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from typing import Any
 
-# Name of a line, and what differs from TensorFlow in float32 without freed memory being kept.
+from sentinode.machine import processor_name
+
+# Name of a line, and what differs from the way in which Sentinode trains on TensorFlow in float32.
 LINES: dict[str, dict[str, Any]] = {
-    "TensorFlow, float32, memory not kept": {},
-    "TensorFlow, float32": {"keep": True},
-    "TensorFlow, bfloat16": {"keep": True, "precision": "bfloat16"},
-    "TensorFlow, float32, jit_compile": {"keep": True, "jit": True},
-    "TensorFlow, bfloat16, jit_compile": {"keep": True, "jit": True, "precision": "bfloat16"},
-    "TensorFlow, float32, 8 steps per execution": {"keep": True, "steps": 8},
-    "TensorFlow, float32, one thread": {"keep": True, "threads": 1},
-    "JAX, float32, memory not kept": {"backend": "jax"},
-    "JAX, float32": {"backend": "jax", "keep": True},
-    "JAX, bfloat16": {"backend": "jax", "keep": True, "precision": "bfloat16"},
-    "PyTorch, float32, memory not kept": {"backend": "torch"},
-    "PyTorch, float32": {"backend": "torch", "keep": True},
-    "PyTorch, bfloat16": {"backend": "torch", "keep": True, "precision": "bfloat16"},
+    "TensorFlow, float32": {},
+    "TensorFlow, bfloat16": {"precision": "bfloat16"},
+    "TensorFlow, float32, oneDNN off": {"environment": {"TF_ENABLE_ONEDNN_OPTS": "0"}},
+    "TensorFlow, float32, bias and ReLU before pooling": {"commuting": False},
+    "TensorFlow, float32, memory not kept": {"keep": False},
+    "TensorFlow, float32, jit_compile": {"jit": True},
+    "TensorFlow, bfloat16, jit_compile": {"jit": True, "precision": "bfloat16"},
+    "TensorFlow, float32, 8 steps per execution": {"steps": 8},
+    "TensorFlow, float32, one operation at a time": {"environment": {"TF_NUM_INTEROP_THREADS": "1"}},
+    "TensorFlow, float32, one thread": {"threads": 1},
+    "JAX, float32": {"backend": "jax"},
+    "JAX, float32, memory not kept": {"backend": "jax", "keep": False},
+    "JAX, bfloat16": {"backend": "jax", "precision": "bfloat16"},
+    "PyTorch, float32": {"backend": "torch"},
+    "PyTorch, float32, memory not kept": {"backend": "torch", "keep": False},
+    "PyTorch, bfloat16": {"backend": "torch", "precision": "bfloat16"},
 }
 
 
@@ -43,36 +48,38 @@ def main() -> None:
     parser.add_argument("--patches", type=int, default=1024)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--size", help="of d4net: s, m or l")
     parser.add_argument("--only", default="", help="lines that begin with this")
+    parser.add_argument("--but", default="nothing", help="but not those that hold this, such as bfloat16")
     parser.add_argument("--child")
     arguments = parser.parse_args()
     if arguments.child:
         print(json.dumps(measure(json.loads(arguments.child), arguments)))
         return
-    lines = {name: line for name, line in LINES.items() if name.startswith(arguments.only)}
+    lines = {name: LINES[name] for name in LINES if name.startswith(arguments.only) and arguments.but not in name}
     found: dict[str, list[dict[str, float]]] = {name: [] for name in lines}
     peaks: list[dict[str, float]] = []
     for _ in range(arguments.rounds):
         peaks.append(child({"peak": True}, arguments))
         for name, line in lines.items():
             found[name].append(child(line, arguments))
-    peak = {name: max(each[name] for each in peaks) for name in ("float32", "bfloat16")}
+    most = {name: max(each[name] for each in peaks) for name in ("float32", "bfloat16")}
     print("| | train, patches/s | share of the peak | predict, patches/s |")
     print("|---|---|---|---|")
     for name, values in found.items():
         train = [value["train"] for value in values]
         predict = statistics.median(value["predict"] for value in values)
         precision = lines[name].get("precision", "float32")
-        share = 3 * values[0]["gflop"] * statistics.median(train) / peak[precision]
+        share = 3 * values[0]["gflop"] * statistics.median(train) / most[precision]
         share_text = "" if lines[name].get("threads") else f"{share:.0%}"
         spread = f"{statistics.median(train):.0f} ({min(train):.0f}–{max(train):.0f})"
         print(f"| {name} | {spread} | {share_text} | {predict:.0f} |")
-    gflop = next(iter(found.values()))[0]["gflop"]
+    gflop, network = next(iter(found.values()))[0]["gflop"], f"{arguments.model} {arguments.size or ''}".strip()
     print(
-        f"\n{arguments.model}, {gflop * 1e3:.1f} MFLOP a patch forward; batch {arguments.batch_size}, predicting 128; "
+        f"\n{network}, {gflop * 1e3:.1f} MFLOP a patch forward; batch {arguments.batch_size}, predicting 128; "
         f"{arguments.patches:,} patches, {arguments.rounds} rounds in turn: median (min–max). "
-        f"Peak: {peak['float32']:.0f} GFLOP/s in float32, {peak['bfloat16']:.0f} in bfloat16. "
-        f"{time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores, {platform.machine()}"
+        f"Peak: {most['float32']:.0f} GFLOP/s in float32, {most['bfloat16']:.0f} in bfloat16. "
+        f"{time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores, {processor_name()}"
     )
 
 
@@ -85,10 +92,16 @@ def child(line: dict[str, Any], arguments: argparse.Namespace) -> dict[str, floa
         str(arguments.patches),
         "--batch-size",
         str(arguments.batch_size),
+        *(["--size", arguments.size] if arguments.size else []),
     ]
     done = subprocess.run(
         [sys.executable, __file__, *options, "--child", json.dumps(line)],
-        env={**os.environ, "KERAS_BACKEND": line.get("backend", "tensorflow"), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env={
+            **os.environ,
+            "KERAS_BACKEND": line.get("backend", "tensorflow"),
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            **line.get("environment", {}),
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         check=True,
@@ -104,7 +117,7 @@ def measure(line: dict[str, Any], arguments: argparse.Namespace) -> dict[str, fl
         return matrix_peak()
     if line.get("threads"):
         limit_processors(line["threads"])
-    if line.get("keep"):
+    if line.get("keep", True):
         keep_freed_memory()
     import keras
     import numpy as np
@@ -112,12 +125,14 @@ def measure(line: dict[str, Any], arguments: argparse.Namespace) -> dict[str, fl
     from sentinode import build_model
     from sentinode.models.flops import flops
     from sentinode.models.precision import computing_in
+    from sentinode.training.commuting import pooling_first
 
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (arguments.patches, 96, 96, 3), dtype=np.uint8)
     y = rng.integers(0, 2, (len(x), 1)).astype(np.float32)
-    model, size = build_model(arguments.model), arguments.batch_size
-    with computing_in(model, line.get("precision", "float32")):
+    model = build_model(arguments.model, **({"size": arguments.size} if arguments.size else {}))
+    size, commuting = arguments.batch_size, pooling_first(model) if line.get("commuting", True) else nullcontext()
+    with computing_in(model, line.get("precision", "float32")), commuting:
         model.compile(
             keras.optimizers.SGD(0.01, momentum=0.95),
             "binary_crossentropy",

@@ -28,14 +28,14 @@ def main() -> None:
 
     from sentinode import TrainConfig, build_model
     from sentinode.models.precision import computing_in
-    from sentinode.training.commuting import relu_after_pooling
+    from sentinode.training.commuting import pooling_first
     from sentinode.training.compiling import compile_model
 
     precision = sys.argv[1] if len(sys.argv) > 1 else "float32"
     x = np.random.default_rng(0).integers(0, 256, (STEPS * BATCH_SIZE, 96, 96, 3), dtype=np.uint8)
     y = np.zeros((len(x), 1), np.float32)
     model = build_model("cnn")
-    with computing_in(model, precision), relu_after_pooling(model), tempfile.TemporaryDirectory() as folder:
+    with computing_in(model, precision), pooling_first(model), tempfile.TemporaryDirectory() as folder:
         compile_model(model, TrainConfig(), STEPS)
         model.fit(x, y, batch_size=BATCH_SIZE, verbose=0)
         tf.profiler.experimental.start(folder)

@@ -4,14 +4,15 @@
 
 The course: `ImageDataGenerator(rescale=1/255).flow_from_directory` and `fit`, with a checkpoint and a TensorBoard
 callback, three epochs of SGD(0.01, momentum 0.95) at batch 32, then the AUC on the validation patches. Sentinode:
-`sentinode train FOLDER --model cnn`, which does the same and more, in float32 and with `--precision bfloat16`, with a
-filled cache and, once, with an empty one. Prints wall time, peak memory and AUC of every run, and ratios by pair.
+`sentinode train FOLDER --model cnn`, which does the same and more, in float32 and, where the processor has it, with
+`--precision bfloat16`, with a filled cache and, once, with an empty one. Where TensorFlow does not use oneDNN by
+itself, the course runs with it as well, to tell what of the gain is that. Prints wall time, peak memory and AUC of
+every run, and ratios by pair.
 """
 
 import argparse
 import json
 import os
-import platform
 import resource
 import shutil
 import statistics
@@ -22,7 +23,10 @@ import time
 import zipfile
 from pathlib import Path
 
+from sentinode.machine import processor_name, processors
+
 DECODING = "Sentinode, first decode included"
+WITH_ONEDNN = "course, oneDNN switched on"
 COURSE = """
 import sys, os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -75,7 +79,7 @@ def main() -> None:
                     shutil.rmtree(work / "cache", ignore_errors=True)
                 shutil.rmtree(work / "run", ignore_errors=True)
                 (work / "run").mkdir()
-                seconds, peak_mb, auc = timed(command, work / "cache")
+                seconds, peak_mb, auc = timed(command, work / "cache", onednn=way == WITH_ONEDNN)
                 course_s = course_s or seconds
                 if way != "course":
                     ratios.setdefault(way, []).append(course_s / seconds)
@@ -85,32 +89,34 @@ def main() -> None:
                 )
     for way, values in ratios.items():
         print(f"\n{way}: {statistics.median(values):.2f} times as fast ({min(values):.2f}–{max(values):.2f})")
-    print(
-        f"\n{time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores, {platform.machine()}; {arguments.pairs} rounds in turn"
-    )
+    print(f"\n{time.strftime('%Y-%m-%d')}; {processors()} cores, {processor_name()}; {arguments.pairs} rounds in turn")
 
 
 def ways(images: Path, work: Path, seed: int) -> list[tuple[str, list[str]]]:
     """Return what is compared, the course first."""
     ours = [sys.executable, "-m", "sentinode.cli.main", "train", str(images), "--model", "cnn", "--json"]
     ours += ["--out", str(work / "run"), "--seed", str(seed)]
+    course, processor = [sys.executable, "-c", COURSE, str(images), str(work / "run"), str(seed)], processor_name()
     return [
-        ("course", [sys.executable, "-c", COURSE, str(images), str(work / "run"), str(seed)]),
+        ("course", course),
+        *([(WITH_ONEDNN, course)] if "avx512" not in processor else []),
         *([(DECODING, ours)] if seed == 0 else []),
         ("Sentinode", ours),
-        ("Sentinode, bfloat16", [*ours, "--precision", "bfloat16"]),
+        *([("Sentinode, bfloat16", [*ours, "--precision", "bfloat16"])] if "bf16" in processor else []),
     ]
 
 
-def timed(command: list[str], cache: Path) -> tuple[float, float, float]:
+def timed(command: list[str], cache: Path, onednn: bool) -> tuple[float, float, float]:
     """Run a process; return its wall time, its peak resident memory in MB, and the AUC that it prints."""
+    # What importing Sentinode has set here is not for the course.
+    environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
     started = time.perf_counter()
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        env={**os.environ, "SENTINODE_CACHE": str(cache)},
+        env={**environment, "SENTINODE_CACHE": str(cache), **({"TF_ENABLE_ONEDNN_OPTS": "1"} if onednn else {})},
     ) as child:
         assert child.stdout is not None
         said = child.stdout.read()

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import sentinode  # noqa: F401  # Before any test imports Keras: it sets up TensorFlow, here as for users.
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # How long an example takes says how busy the machine is, and nothing about the code.

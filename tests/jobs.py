@@ -37,7 +37,7 @@ if strike:  # This process sends itself a signal when a callback was called so m
 
     setattr(Checkpoints, method, striking)
 
-precision.FASTER = float("inf")  # The trial is made, and float32 is used.
+precision.FASTER, precision.HOPELESS = float("inf"), 0.0  # The trial is made, and float32 is used.
 patches = open_patches("pcam-mini")
 few = patches.select(range(0, len(patches), 7))
 config = TrainConfig(

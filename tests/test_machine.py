@@ -1,6 +1,8 @@
 """Processors and memory of a process; each case in a process of its own, since both last."""
 
 import json
+import os
+import platform
 import subprocess
 import sys
 
@@ -42,3 +44,16 @@ print([before, faults()])
 """
     before, after = run(code)
     assert after < before / 5
+
+
+@pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="oneDNN is for x86 processors")
+@pytest.mark.parametrize(("given", "wanted"), [(None, "1"), ("0", "0")])
+def test_tensorflow_is_told_to_use_onednn_unless_the_user_said_otherwise(given, wanted):
+    environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    if given is not None:
+        environment["TF_ENABLE_ONEDNN_OPTS"] = given
+    code = "import sentinode, os; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == [wanted]

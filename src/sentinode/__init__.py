@@ -15,6 +15,7 @@ package itself, and all that needs no network, starts at once.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from sentinode.machine import use_onednn as _use_onednn
 from sentinode.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ _HOME = {
 }
 
 __all__ = sorted(_HOME)
+
+_use_onednn()  # TensorFlow reads the setting once, when it is imported.
 
 
 def __getattr__(name: str) -> Any:

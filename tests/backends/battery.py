@@ -38,6 +38,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "mlp-sigmoid": {"name": "mlp"},
     "mlp-softmax": {"name": "mlp", "output": "softmax"},
     "transfer-sigmoid": {"name": "transfer", "backbone": "MobileNet", "trainable": "conv_dw_13", "dropout": 0.0},
+    "d4net-sigmoid": {"name": "d4net", "dropout": 0.0},
 }
 INTERRUPTIONS = ("within an epoch", "while validating", "after an epoch")
 

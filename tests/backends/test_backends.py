@@ -33,6 +33,7 @@ NETWORKS = {
     "mlp-sigmoid": 0.0005,
     "mlp-softmax": 0.0005,
     "transfer-sigmoid": 0.15,
+    "d4net-sigmoid": 0.01,
 }
 RUNS = [*NETWORKS, "whole"]
 START = """

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-KILLS = 20
-# Dropout has a generator of its own, whose state Keras' weight files leave out.
+KILLS, KILLS_IN_WRITES = 20, 6
+# Dropout and augmentation have generators of their own, whose states Keras' weight files leave out.
 TRAINER = """
 import sys, keras
 from sentinode import TrainConfig, open_patches, train
@@ -28,12 +28,16 @@ with initial_weights_from(3):
 patches = open_patches("pcam-mini")
 few = patches.select(range(0, len(patches), 5))
 config = TrainConfig(
-    epochs=3, batch_size=16, optimizer="adam", learning_rate=0.001, checkpoint_minutes=0, seed=3, precision="bfloat16"
+    epochs=3, batch_size=16, optimizer="adam", learning_rate=0.001, checkpoint_minutes=0, seed=3, precision="bfloat16",
+    augment=("placement", "stain"), ema=0.9,
 )
 print("ready", flush=True)
 train(model, few, config, out=sys.argv[1])
 print("done", flush=True)
 """
+
+# The name of what a checkpoint is written to before it takes its place.
+HALF = ".sentinode-checkpoint.npz-*"
 
 
 class Trainer:
@@ -68,6 +72,21 @@ class Trainer:
         except subprocess.TimeoutExpired:
             self._child.send_signal(number)
         _, self.said = self._child.communicate(timeout=120)
+        return self._child.returncode == 0
+
+    def killed_in_write(self, out: Path, number: int) -> bool:
+        """Kill while the checkpoint of this number, counted from 1, is written; say whether the training ended before.
+
+        What is written lies beside the checkpoint under a name of its own until it is whole.
+        """
+        before = set(out.glob(HALF))  # What an earlier kill left.
+        seen: set[Path] = set()
+        while self._child.poll() is None:
+            seen |= set(out.glob(HALF)) - before
+            if len(seen) >= number:
+                self._child.kill()
+                break
+        self._child.communicate(timeout=120)
         return self._child.returncode == 0
 
     def to_the_end(self) -> float:
@@ -107,6 +126,18 @@ def test_a_training_killed_at_any_moment_ends_with_the_same_weights(undisturbed,
         assert weights(out) == weights(reference)
         assert not list(out.glob(".*"))
     assert runs >= 3
+
+
+def test_a_training_killed_while_it_writes_checkpoints_ends_with_the_same_weights(undisturbed, tmp_path):
+    out, rng, hits = tmp_path / "run", random.Random(20261126), 0
+    for _ in range(KILLS_IN_WRITES):
+        assert not Trainer(out).killed_in_write(out, rng.randint(1, 4))
+        hits += any(out.glob(HALF))
+    # A write takes so short that a kill may come right behind it; most do not.
+    assert hits >= KILLS_IN_WRITES / 2
+    Trainer(out).to_the_end()
+    assert weights(out) == weights(undisturbed[0])
+    assert not list(out.glob(".*"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

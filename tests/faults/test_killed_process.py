@@ -1,6 +1,11 @@
 """Two processes that train together, refused, stopped and killed: both end every time, and the job goes on."""
 
+import os
 import signal
+import socket
+import subprocess
+import sys
+import time
 from importlib.util import find_spec
 
 import pytest
@@ -45,3 +50,50 @@ def test_two_processes_refused_stopped_and_killed_end_with_the_run_of_one(tmp_pa
     assert run.config["precision"]["speed_ratio"] > 0
     assert run.config["environment"]["processes"] == 2
     assert_same_training(run, devices_runs[1])
+
+
+def commands(out):
+    """Start the command of two processes."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    words = ["train", "pcam-mini", "--model", "cnn", "--out", str(out), "--devices", "all", "--checkpoint-minutes", "0"]
+    job = {"KERAS_DISTRIBUTION_JOB_ADDRESSES": address, "KERAS_DISTRIBUTION_NUM_PROCESSES": "2"}
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", "sentinode.cli.main", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **job, "KERAS_BACKEND": "jax", "KERAS_DISTRIBUTION_PROCESS_ID": str(number)},
+        )
+        for number in range(2)
+    ]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere JAX' own words are shown")
+def test_the_loss_of_the_first_process_ends_the_command_of_the_other_in_one_line(tmp_path):
+    out = tmp_path / "run"
+    first, second = commands(out)
+    while not (out / "checkpoint.npz").is_file():
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.05)
+    first.kill()
+    _, said = second.communicate(timeout=120)
+    first.communicate()
+    assert second.returncode == 1
+    assert said.startswith("error: process 1")
+    assert "another process was lost" in said
+    assert "the same command in every process goes on from the last checkpoint" in said
+    assert len(said.splitlines()) == 1
+
+    # The same command goes on; a signal to the process that waits reaches the one that trains, and all stop.
+    before = (out / "checkpoint.npz").stat().st_mtime_ns
+    first, second = commands(out)
+    while (out / "checkpoint.npz").stat().st_mtime_ns == before:
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.05)
+    second.terminate()
+    for process in (first, second):
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 128 + signal.SIGTERM, said
+        assert "the same command goes on" in said

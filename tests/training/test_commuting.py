@@ -1,4 +1,4 @@
-"""ReLU behind the pooling: the same network, the same training."""
+"""Bias and ReLU behind the pooling: the same network, the same training."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from sentinode import build_model
-from sentinode.training.commuting import relu_after_pooling
+from sentinode.training.commuting import pooling_first
 
 
 def step(model, x, y):
@@ -16,11 +16,19 @@ def step(model, x, y):
     return float(loss), [after - was for after, was in zip(model.get_weights(), before, strict=True)]
 
 
+def with_biases():
+    model = build_model("cnn", seed=1)
+    for name in ("conv_1", "conv_2"):
+        bias = model.get_layer(name).bias
+        bias.assign(np.linspace(-0.1, 0.1, bias.shape[0]))
+    return model
+
+
 def test_a_step_is_the_same(mini):
     x, y = mini.read(range(16)), mini.labels[:16].astype(np.float32)[:, None]
-    loss, changes = step(build_model("cnn", seed=1), x, y)
-    model = build_model("cnn", seed=1)
-    with relu_after_pooling(model):
+    loss, changes = step(with_biases(), x, y)
+    model = with_biases()
+    with pooling_first(model):
         other_loss, other_changes = step(model, x, y)
     assert other_loss == pytest.approx(loss, rel=1e-6)
     for change, other in zip(changes, other_changes, strict=True):
@@ -31,8 +39,9 @@ def test_a_step_is_the_same(mini):
 def test_the_model_is_as_before_afterwards(mini):
     model = build_model("cnn")
     before, said = model.to_json(), model.predict(mini.read(range(8)), verbose=0)
-    with relu_after_pooling(model):
+    with pooling_first(model):
         assert model.get_layer("conv_2").activation is keras.activations.linear
+        assert not model.get_layer("conv_2").use_bias
     assert model.to_json() == before
     assert "call" not in vars(model.get_layer("pool_1"))
     model.make_predict_function(force=True)
@@ -50,7 +59,7 @@ def test_other_activations_poolings_and_models_are_left_alone():
         ]
     )
     functional = build_model("transfer")
-    with relu_after_pooling(model), relu_after_pooling(functional):
+    with pooling_first(model), pooling_first(functional):
         assert model.layers[0].activation is keras.activations.tanh
         assert model.get_layer("then_mean").activation is keras.activations.relu
         assert not any("call" in vars(layer) for layer in (*model.layers, *functional.layers))
@@ -67,6 +76,6 @@ def test_layers_that_are_used_twice_or_penalised_are_left_alone(mini):
         ]
     )
     for model in (shared, penalised):
-        with relu_after_pooling(model):
+        with pooling_first(model):
             assert model.layers[0].activation is keras.activations.relu
             assert not any("call" in vars(layer) for layer in model.layers)

@@ -10,7 +10,7 @@ import pytest
 from sentinode import TrainConfig, build_model, load_run, train
 from sentinode.errors import RunError, TrainingStopped
 from sentinode.models.precision import computing_in
-from sentinode.training import loop
+from sentinode.training import loop, precision
 from sentinode.training.precision import choose_precision
 
 
@@ -34,9 +34,9 @@ def test_training_in_bfloat16_leaves_a_float32_network(few, tmp_path):
 
 def test_bfloat16_changes_the_arithmetic_and_hardly_the_result(few, tmp_path):
     losses = {}
-    for precision in ("float32", "bfloat16"):
-        config = TrainConfig(epochs=1, precision=precision)
-        losses[precision] = float(train(build_model("cnn"), few, config, out=tmp_path / precision).history["loss"][0])
+    for name in ("float32", "bfloat16"):
+        config = TrainConfig(epochs=1, precision=name)
+        losses[name] = float(train(build_model("cnn"), few, config, out=tmp_path / name).history["loss"][0])
     assert losses["float32"] != losses["bfloat16"]
     assert losses["float32"] == pytest.approx(losses["bfloat16"], abs=0.02)
 
@@ -73,6 +73,15 @@ def test_auto_leaves_the_network_as_it_was(few):
     assert set(chosen["valid_loss"]) == {"float32", "bfloat16"}
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
     assert set(policies(model).values()) == {"float32"}
+
+
+def test_a_trial_ends_where_bfloat16_takes_far_too_long(few, monkeypatch, caplog):
+    monkeypatch.setattr(precision, "HOPELESS", float("inf"))
+    with caplog.at_level(logging.INFO, logger="sentinode"):
+        chosen = choose_precision(build_model("cnn"), few, few, TrainConfig(precision="auto"))
+    assert (chosen["used"], chosen["steps"]) == ("float32", 2)
+    assert chosen["valid_loss"] == {"float32": None, "bfloat16": None}
+    assert "float32 is used" in caplog.text
 
 
 def test_what_auto_has_decided_is_kept_and_not_measured_again(few, tmp_path, caplog):

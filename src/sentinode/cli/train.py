@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sentinode.cli.shared import add_data, add_json, look_at, open_data, print_json, start_keras, tell_skipped
+from sentinode.cli.stand_by import stand_by
 from sentinode.errors import ConfigError, SentinodeError
 from sentinode.machine import limit_processors
 from sentinode.models.build import MODELS
@@ -123,12 +124,14 @@ def parse_options(pairs: list[str]) -> dict[str, Any]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, and say what came out."""
+    first = os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID", "0") == "0"  # The others print nothing but errors.
+    if not first:
+        stand_by(f"process {os.environ['KERAS_DISTRIBUTION_PROCESS_ID']}")
     config = config_of(arguments)
     options = parse_options(arguments.option)
     is_network = arguments.model in MODELS or not (Path(arguments.model).is_dir() or arguments.model in RUNS)
     if options and not is_network:
         raise ConfigError(f"--option: {arguments.model} is a trained run, whose network is what it is")
-    first = os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID", "0") == "0"  # The others print nothing but errors.
     patches = open_data(arguments, quiet=arguments.json or not first)
     if first and not arguments.json:
         board = Path(arguments.out) / "tensorboard"

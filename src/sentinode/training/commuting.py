@@ -1,4 +1,4 @@
-"""ReLU after a max pooling instead of before it while a network is trained: the same numbers, from fewer values."""
+"""Bias and ReLU after a max pooling while a network is trained: the same numbers, from fewer values."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,11 +8,13 @@ import keras
 
 
 @contextmanager
-def relu_after_pooling(model: keras.Model) -> Iterator[None]:
-    """Let pairs of a convolution with ReLU and a max pooling change places inside the block.
+def pooling_first(model: keras.Model) -> Iterator[None]:
+    """Let a convolution's bias and ReLU change places with the max pooling behind it inside the block.
 
-    The larger of two numbers after ReLU is ReLU of the larger one, so outputs and gradients stay the same; but after a
-    pooling of 4 × 4 there are sixteen times fewer values. The model itself, its layers and weights stay as they are.
+    The larger of two numbers plus a bias is the larger sum, and the larger of two numbers after ReLU is ReLU of the
+    larger one, so outputs and gradients stay the same; but after a pooling of 4 × 4 there are sixteen times fewer
+    values to add to, to cut off, and to sum up for the bias' gradient. The model itself, its layers and weights stay as
+    they are.
 
     Parameters
     ----------
@@ -24,11 +26,11 @@ def relu_after_pooling(model: keras.Model) -> Iterator[None]:
     --------
     >>> from sentinode import build_model
     >>> model = build_model("cnn")
-    >>> with relu_after_pooling(model):
-    ...     model.get_layer("conv_1").activation.__name__
-    'linear'
-    >>> model.get_layer("conv_1").activation.__name__
-    'relu'
+    >>> with pooling_first(model):
+    ...     model.get_layer("conv_1").activation.__name__, model.get_layer("conv_1").use_bias
+    ('linear', False)
+    >>> model.get_layer("conv_1").activation.__name__, model.get_layer("conv_1").use_bias
+    ('relu', True)
     """
     pairs = [
         (conv, pool)
@@ -38,18 +40,22 @@ def relu_after_pooling(model: keras.Model) -> Iterator[None]:
         and type(pool) is keras.layers.MaxPooling2D
         and conv.activation is keras.activations.relu
         and conv.activity_regularizer is None
+        and conv.data_format == pool.data_format == "channels_last"
         and all(model.layers.count(layer) == 1 and len(layer._inbound_nodes) == 1 for layer in (conv, pool))
     ]
+    biased = [conv for conv, _ in pairs if conv.use_bias]
     for conv, pool in pairs:
-        conv.activation = keras.activations.linear
-        pool.call = _then_relu(pool.call)
+        pool.call = _then_bias_and_relu(pool.call, conv.bias)
+        conv.activation, conv.use_bias = keras.activations.linear, False
     try:
         yield
     finally:
         for conv, pool in pairs:
-            conv.activation = keras.activations.relu
+            conv.activation, conv.use_bias = keras.activations.relu, conv in biased
             del pool.call
 
 
-def _then_relu(call: Any) -> Any:
-    return lambda inputs: keras.ops.relu(call(inputs))
+def _then_bias_and_relu(call: Any, bias: Any) -> Any:
+    if bias is None:
+        return lambda inputs: keras.ops.relu(call(inputs))
+    return lambda inputs: keras.ops.relu(keras.ops.add(call(inputs), bias))

@@ -45,7 +45,7 @@ from sentinode.training.callbacks import (
     save_weights,
 )
 from sentinode.training.checkpoint import Checkpoint, fresh, write_variables
-from sentinode.training.commuting import relu_after_pooling
+from sentinode.training.commuting import pooling_first
 from sentinode.training.compiling import compile_model, output_count
 from sentinode.training.config import TrainConfig
 from sentinode.training.devices import Crew, undistributed
@@ -166,7 +166,7 @@ def train(
             start = Checkpoint.load(run / CHECKPOINT)
         if stage == "begun":
             log.info("%s: going on in epoch %d after %d steps", run, start.epoch + 1, start.batch)
-        with computing_in(model, Run(run).precision), relu_after_pooling(model), stop_requests() as request:
+        with computing_in(model, Run(run).precision), pooling_first(model), stop_requests() as request:
             if start.batch:
                 _make_metrics(learner, training, crew)
             write_variables(learner, start.arrays, run / CHECKPOINT, metrics=False)

@@ -18,8 +18,8 @@ from sentinode.training.devices import Crew
 
 log = logging.getLogger("sentinode")
 
-FASTER, WORSE = 1.1, 0.02
-ROUNDS, STEPS, LIMIT_S = 4, 8, 20.0
+FASTER, HOPELESS, WORSE = 1.1, 0.5, 0.02
+ROUNDS, STEPS, LIMIT_S = 3, 8, 20.0
 VALIDATION_PATCHES, VALIDATION_BATCH = 256, 64
 
 
@@ -29,44 +29,55 @@ def choose_precision(
     """Say which precision a training uses; ``auto`` is decided by a short trial of both.
 
     Two copies of the network take the same steps from the same weights, in turn. bfloat16 is used when it is at least
-    1.1 times as fast in every round but the first, in every process, and the validation loss after them is not more
-    than 0.02 above that of float32. What else the machine does meanwhile has a part in it.
+    1.1 times as fast in every round of steps, in every process, and the validation loss after them is not more than
+    0.02 above that of float32. Where its second step takes more than twice as long, as on a processor that has no
+    instructions for it, the trial ends there. What else the machine does meanwhile has a part in it.
 
     Returns
     -------
     dict
         ``used``: ``"float32"`` or ``"bfloat16"``; after a trial also ``speed_ratio``, ``valid_loss`` of both, and
-        ``steps``. A loss that is not finite is None.
+        ``steps``. A loss that is not finite, or was not needed, is None.
     """
     if config.precision != "auto":
         return {"used": config.precision}
     crew = Crew.now()
     trials = {precision: _Trial(model, precision, training, config, crew) for precision in ("float32", "bfloat16")}
+    for trial in trials.values():
+        trial.go_on(1)  # Pays for tracing and compiling.
+    ratio = _times_as_fast([{precision: trial.go_on(1) for precision, trial in trials.items()}], crew)
+    if ratio < HOPELESS:
+        log.info("precision auto: bfloat16 is %.2f times as fast as float32; float32 is used", ratio)
+        return {"used": "float32", "speed_ratio": ratio, "valid_loss": dict.fromkeys(trials), "steps": 2}
     began = time.monotonic()
-    rounds, late = 0, False
-    while rounds < 3 or (rounds < ROUNDS and not late):
-        for precision in sorted(trials, reverse=bool(rounds % 2)):
-            trials[precision].go_on()
-        rounds += 1
+    rounds: list[dict[str, float]] = []
+    late = False
+    while len(rounds) < 2 or (len(rounds) < ROUNDS and not late):
+        in_turn = sorted(trials, reverse=bool(len(rounds) % 2))
+        rounds.append({precision: trials[precision].go_on(STEPS) for precision in in_turn})
         late = bool(crew.largest(time.monotonic() - began > LIMIT_S))  # Clocks differ; all take as many rounds.
+    steps = 2 + len(rounds) * STEPS
     loss = {precision: trial.loss(validation) for precision, trial in trials.items()}
-    # The first round pays for tracing and compiling.
-    pairs = zip(trials["float32"].seconds[1:], trials["bfloat16"].seconds[1:], strict=True)
-    ratio = min(single / half for single, half in pairs)
-    ratio = -crew.largest(-round(1000 * ratio)) / 1000  # The smallest: all have to decide alike.
+    ratio = _times_as_fast(rounds, crew)
     harmless = math.isfinite(loss["bfloat16"]) and loss["bfloat16"] - loss["float32"] <= WORSE
     used = "bfloat16" if ratio >= FASTER and harmless else "float32"
     log.info(
         "precision auto: bfloat16 is %.2f times as fast as float32, validation loss after %d steps %.3f against %.3f; "
         "%s is used",
         ratio,
-        rounds * STEPS,
+        steps,
         loss["bfloat16"],
         loss["float32"],
         used,
     )
     finite = {precision: value if math.isfinite(value) else None for precision, value in loss.items()}
-    return {"used": used, "speed_ratio": ratio, "valid_loss": finite, "steps": rounds * STEPS}
+    return {"used": used, "speed_ratio": ratio, "valid_loss": finite, "steps": steps}
+
+
+def _times_as_fast(rounds: list[dict[str, float]], crew: Crew) -> float:
+    """Return how many times as fast bfloat16 is, in the round and the process in which it gains least."""
+    ratio = min(seconds["float32"] / seconds["bfloat16"] for seconds in rounds)
+    return -crew.largest(-round(1000 * ratio)) / 1000  # All have to decide alike.
 
 
 class _Trial:
@@ -77,21 +88,20 @@ class _Trial:
         self._outputs = output_count(model)
         self._batches = Batches(training, config.batch_size, self._outputs, config.seed, share=crew)
         self._done = 0
-        self.seconds: list[float] = []
         with initial_weights_from(config.seed):
             self._model = keras.models.clone_model(model)
         self._model.set_weights(model.get_weights())
         compile_model(self._model, config, len(self._batches))
 
-    def go_on(self) -> None:
-        """Take some steps; the clock counts them without their input."""
-        picked = [self._batches[(self._done + step) % len(self._batches)] for step in range(STEPS)]
+    def go_on(self, steps: int) -> float:
+        """Take some steps; return how many seconds they took without their input."""
+        picked = [self._batches[(self._done + step) % len(self._batches)] for step in range(steps)]
+        self._done += steps
         started = time.perf_counter()
         with computing_in(self._model, self._precision):
             for x, y in picked:
                 self._model.train_on_batch(x, y)
-        self.seconds.append(time.perf_counter() - started)
-        self._done += STEPS
+        return time.perf_counter() - started
 
     def loss(self, validation: PatchSet) -> float:
         """Return the loss on the first validation patches in an order of their own."""
