@@ -5,11 +5,10 @@
 Keras alone: `fit` on arrays in memory, in batches that Keras shuffles, and the weights of the epoch with the lowest
 validation loss, as the classic recipe does it. Sentinode: `train`, from the same weights. The order of the patches
 differs, so the two end apart by what an order is worth; as a measure of that, Keras trains once more in another order.
+Where the processor has bfloat16, Sentinode trains in it as well.
 """
 
 import argparse
-import os
-import platform
 import statistics
 import tempfile
 import time
@@ -22,7 +21,7 @@ from sklearn.metrics import roc_auc_score
 
 from sentinode import TrainConfig, build_model, open_patches, train
 from sentinode.data.patchset import PatchSet
-from sentinode.machine import keep_freed_memory
+from sentinode.machine import keep_freed_memory, processor_name, processors
 from sentinode.training.compiling import compile_model
 
 
@@ -32,32 +31,46 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--patches", type=int, help="of the training split; all when left out")
     arguments = parser.parse_args()
     keep_freed_memory()  # As the command line does.
     patches = open_patches(arguments.data)
+    training, validation = (patches.split(name) for name in ("train", "valid"))
+    some = np.random.default_rng(0).permutation(len(training))[: arguments.patches]
+    patches = patches.select(np.sort(np.concatenate([training.rows[some], validation.rows])))
     config = TrainConfig(epochs=arguments.epochs)
-    print("| seed | Keras | Keras, another order | Sentinode |\n|---|---|---|---|")
+    precisions = ["float32", *(["bfloat16"] if "bf16" in processor_name() else [])]
+    names = ["Keras", "Keras, another order", *(f"Sentinode, {precision}" for precision in precisions)]
+    print(f"| seed | {' | '.join(names)} |\n|" + "---|" * (len(names) + 1))
     rows = []
     for seed in range(arguments.seeds):
         keras.utils.set_random_seed(seed)
         model = build_model("cnn")
         first = model.get_weights()
         row = [keras_alone(model, first, patches, config, order=seed + 1000 * again) for again in (0, 1)]
-        model.set_weights(first)
-        with tempfile.TemporaryDirectory() as folder:
-            run = train(model, patches, TrainConfig(epochs=config.epochs, seed=seed), out=Path(folder) / "run")
-            row.append(run.summary["valid_auc"])
+        for precision in precisions:
+            model.set_weights(first)
+            ours = TrainConfig(epochs=config.epochs, seed=seed, precision=precision)
+            with tempfile.TemporaryDirectory() as folder:
+                row.append(train(model, patches, ours, out=Path(folder) / "run").summary["valid_auc"])
         rows.append(row)
         print(f"| {seed} | " + " | ".join(f"{auc:.3f}" for auc in row) + " |", flush=True)
     columns = np.array(rows).T
     print("| mean ± sd | " + " | ".join(f"{column.mean():.3f} ± {column.std(ddof=1):.3f}" for column in columns) + " |")
+    keras_mean = columns[:2].mean(axis=0)
     for name, difference in (
-        ("Sentinode − Keras (mean of its two orders)", columns[2] - columns[:2].mean(axis=0)),
+        *(
+            (f"{name} − Keras (mean of its two orders)", column - keras_mean)
+            for name, column in zip(names[2:], columns[2:], strict=True)
+        ),
         ("Keras, another order − Keras", columns[1] - columns[0]),
     ):
         error = statistics.stdev(difference) / len(difference) ** 0.5
         print(f"\n{name}: {difference.mean():+.4f}, standard error {error:.4f}")
-    print(f"\n{time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores, {platform.machine()}; {keras.backend.backend()}")
+    print(
+        f"\n{len(some):,} training patches; {time.strftime('%Y-%m-%d')}; {processors()} cores, {processor_name()}; "
+        f"{keras.backend.backend()}"
+    )
 
 
 def keras_alone(

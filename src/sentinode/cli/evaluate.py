@@ -50,8 +50,8 @@ def add_parser(commands: Any) -> None:
         action="append",
         default=[],
         metavar="COLUMN",
-        help="measure the groups of a column, such as centre, one by one; may be given several times (default: centre, "
-        "patient, slide where known, with 2 to 30 values)",
+        help="measure the groups of a column, such as centre, one by one, or of alike stains (stain); may be given "
+        "several times (default: centre, patient, slide where known, with 2 to 30 values)",
     )
     add_tta(parser)
     add_precision(parser)

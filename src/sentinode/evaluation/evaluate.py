@@ -13,6 +13,7 @@ from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError, DataError
 from sentinode.evaluation.evaluation import Evaluation
 from sentinode.evaluation.points import threshold_of
+from sentinode.evaluation.stain_groups import stain_groups
 from sentinode.metrics.subgroups import Subgroup
 from sentinode.plots.curves import draw_curves
 from sentinode.plots.forest import draw_forest
@@ -29,6 +30,7 @@ METRICS = "metrics.json"
 # On slides a few patches in a hundred hold tumour, where half of PatchCamelyon's do.
 PREVALENCE = 0.05
 FEW_GROUPS = range(2, 31)
+STAIN = "stain"
 
 log = logging.getLogger("sentinode")
 
@@ -67,7 +69,8 @@ def evaluate(
         Shares of tumour to give PPV and NPV at.
     by
         Columns of the patches whose groups are measured one by one; when left out ``patient``, ``slide`` and ``centre``
-        where they are known and have 2 to 30 values.
+        where they are known and have 2 to 30 values. ``"stain"``: groups of alike stains, found in the pixels where no
+        column has this name; see `stain_groups`.
     out
         The folder to write to; when left out ``RUN/evaluations/SPLIT`` (``SPLIT-tta-d4``, ``SPLIT-bfloat16``; of a run
         that ships: in the working folder), with a part of the fingerprint behind it when an evaluation of other
@@ -152,12 +155,15 @@ def group_columns(patches: PatchSet) -> list[str]:
 
 def _groups(patches: PatchSet, column: str) -> pd.Series:
     """Return each patch's group; those without one are a group of their own."""
+    if column == STAIN and column not in patches.table:
+        return stain_groups(patches)
     if column not in patches.table or patches.table[column].isna().all():
         known = [
             str(name) for name in patches.table if name not in ("id", "sha1") and patches.table[name].notna().any()
         ]
         raise ConfigError(
-            f"{patches.path}: no column {column!r} is known of these patches; there are: {', '.join(known)}"
+            f"{patches.path}: no column {column!r} is known of these patches; there are: {', '.join(known)}; "
+            f"or {STAIN}, which is found in the pixels"
         )
     return patches.table[column].astype("str").where(patches.table[column].notna(), "not known")
 
