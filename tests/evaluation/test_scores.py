@@ -72,6 +72,19 @@ def test_rows_of_other_patches_are_left_out_and_counted(few, tmp_path, caplog):
     assert "2 rows are of other patches, the first 'x.png', 'y.png'" in caplog.text
 
 
+@pytest.mark.parametrize(("wrong", "said"), [(0, None), (2, "for 2 patches, the first")])
+def test_labels_of_a_csv_that_are_others_than_the_patches_are_told(few, tmp_path, caplog, wrong, said):
+    labels = np.where(np.arange(len(few)) < wrong, 1 - few.labels, few.labels)
+    file = written(tmp_path, id=few.table["id"], probability=probabilities(few), label=labels)
+    assert len(file.logits(few)) == len(few)
+    assert (said is None and not caplog.text) or said in caplog.text
+
+
+def test_labels_in_words_are_left_alone(few, tmp_path, caplog):
+    written(tmp_path, id=few.table["id"], probability=probabilities(few), label=["normal"] * len(few)).logits(few)
+    assert not caplog.text
+
+
 def test_a_missing_patch_is_refused_with_the_count_and_the_first(few, tmp_path):
     ids = list(few.table["id"])
     file = written(tmp_path, id=ids[2:], logit=np.arange(len(few) - 2.0))
@@ -105,14 +118,14 @@ def test_a_csv_that_cannot_be_right_is_refused(few, tmp_path, text, words):
 
 
 def test_certain_probabilities_stay_in_order_and_finite(tmp_path):
-    table = written(tmp_path, id=list("abcd"), probability=[0, 1e-300, 1 - 1e-16, 1]).table
+    table = written(tmp_path, id=list("abcd"), probability=[0, 1e-300, 1 - 1e-16, 1]).table["logit"]
     assert np.isfinite(table).all()
     assert table.is_monotonic_increasing and table["a"] < table["b"]
 
 
 def test_a_header_may_have_a_mark_of_byte_order_capitals_and_more_columns(tmp_path):
     (tmp_path / "it.csv").write_bytes("\ufeffID, Probability,note\r\na,0.5,x\r\n".encode())
-    assert PredictionsFile(tmp_path / "it.csv").table["a"] == 0
+    assert PredictionsFile(tmp_path / "it.csv").table.loc["a", "logit"] == 0
 
 
 def test_the_threshold_is_that_of_the_json_beside_it_else_one_half(tmp_path):

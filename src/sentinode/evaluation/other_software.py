@@ -35,7 +35,7 @@ log = logging.getLogger("sentinode")
 
 @dataclass(frozen=True)
 class PredictionsFile:
-    """A csv with a column ``id`` and a column ``logit`` or ``probability``; others are left alone.
+    """A csv with a column ``id`` and a column ``logit`` or ``probability``; a ``label`` is compared with the patches'.
 
     Attributes
     ----------
@@ -71,8 +71,8 @@ class PredictionsFile:
         return {"predictions": str(self.path), "sha256": digest, "threshold": self.threshold}
 
     @cached_property
-    def table(self) -> "pd.Series[float]":
-        """Log-odds of tumour by id; where only probabilities are there, 0 and 1 become the nearest that are finite."""
+    def table(self) -> pd.DataFrame:
+        """``logit`` and ``label`` by id; where only probabilities are there, 0 and 1 become the nearest finite ones."""
         try:
             with self.path.open(encoding="utf-8-sig", newline="") as file:
                 rows = [row for row in csv.reader(file) if row]
@@ -83,7 +83,7 @@ class PredictionsFile:
         if "id" not in header or column is None:
             found = ", ".join(header) or "none"
             raise DataError(f"{self.path}: columns id, and probability or logit, are needed; there are: {found}")
-        ids, values = [], []
+        ids, values, labels = [], [], []
         first: dict[str, int] = {}
         for number, row in enumerate(rows[1:], start=2):
             if len(row) != len(header):
@@ -95,10 +95,11 @@ class PredictionsFile:
                 )
             ids.append(name)
             values.append(self._value(row[header.index(column)], column, number))
+            labels.append(row[header.index("label")].strip() if "label" in header else "")
         scores = np.array(values, dtype=np.float64)
         if column == "probability":
             scores = logit(np.clip(scores, _LEAST, _MOST))
-        return pd.Series(scores, index=ids)
+        return pd.DataFrame({"logit": scores, "label": labels}, index=ids)
 
     def _value(self, text: str, column: str, number: int) -> float:
         try:
@@ -128,8 +129,8 @@ class PredictionsFile:
         for key, key_of in KEYS.items():
             rows = _rows(list(map(key_of, self.table.index)), list(map(key_of, wanted)))
             if (rows >= 0).all():
-                self._tell(key, rows)
-                return self.table.to_numpy()[rows]
+                self._tell(key, rows, patches)
+                return self.table["logit"].to_numpy()[rows]
             if int((rows >= 0).sum()) >= found:
                 found, missed = int((rows >= 0).sum()), [wanted[place] for place in np.flatnonzero(rows < 0)]
         raise DataError(
@@ -138,12 +139,22 @@ class PredictionsFile:
             f"they are matched by {', '.join(KEYS)}"
         )
 
-    def _tell(self, key: str, rows: np.ndarray) -> None:
+    def _tell(self, key: str, rows: np.ndarray, patches: PatchSet) -> None:
         others = [str(name) for name in np.delete(self.table.index.to_numpy(), rows)]
         if key != "id":
             log.info("%s: its rows were matched by %s", self.path, key)
         if others:
             log.info("%s: %s rows are of other patches, the first %s", self.path, f"{len(others):,}", _first(others))
+        said = pd.to_numeric(self.table["label"], errors="coerce").to_numpy()[rows]
+        wrong = np.flatnonzero(np.isin(said, (0, 1)) & (said != patches.labels))
+        if len(wrong):
+            log.warning(
+                "%s: its label is another than that of %s, which is the one that counts, for %s patches, the first %s",
+                self.path,
+                patches.path,
+                f"{len(wrong):,}",
+                _first(list(patches.table["id"].iloc[wrong])),
+            )
 
 
 def _rows(there: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
