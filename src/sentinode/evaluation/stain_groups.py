@@ -30,7 +30,7 @@ def stain_groups(patches: PatchSet) -> pd.Series:
     --------
     >>> from sentinode import open_patches
     >>> stain_groups(open_patches("pcam-mini", split="test")).value_counts().sort_index().index.tolist()
-    ['1, palest', '2', '3', '4', '5, darkest']
+    ['1, palest', '2', '3', '4', '5, darkest', 'little tissue']
     """
     from sklearn.cluster import KMeans  # Slow to import.
 
