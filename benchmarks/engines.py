@@ -38,7 +38,6 @@ FIRST = "Keras on TensorFlow"
 # What a user without Sentinode would write.
 BARE = """
 import sys
-import sentinode  # isort: skip  # Before Keras: it sets up TensorFlow.
 import keras
 import numpy as np
 from PIL import Image

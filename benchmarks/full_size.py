@@ -24,13 +24,12 @@ from sentinode.training.checkpoint import Checkpoint
 
 FULL = 262_144
 NAME = "camelyonpatch_level_2_split_{}_{}.h5"
-
-
+# What is trained: backends, patches in a batch, words of the command.
+FLAGSHIP = ["--model", "d4net", "--option", "size=m", "--recipe", "flagship", "--precision", "float32"]
 TRAININGS = {
-    "cnn": ["--model", "cnn"],
-    "d4net-m": ["--model", "d4net", "--option", "size=m", "--recipe", "flagship", "--precision", "float32"],
+    "cnn": (("tensorflow", "jax", "torch"), 32, ["--model", "cnn"]),
+    "d4net-m": (("tensorflow",), 64, FLAGSHIP),
 }
-BATCH_SIZE = {"cnn": 32, "d4net-m": 64}
 # What decoding into the cache is, in a process of its own.
 DECODING = (
     "import sys; from sentinode import open_patches; open_patches(sys.argv[1], split='train').cached(sys.argv[2])"
@@ -52,14 +51,14 @@ def main() -> None:
     started = time.perf_counter()
     peak = peaks([sys.executable, "-c", DECODING, str(work), str(work / "cache")], "tensorflow")
     show("HDF5 into the cache", arguments.patches / (time.perf_counter() - started), peak)
-    for model, options in TRAININGS.items():
-        for backend in ("tensorflow", "jax", "torch") if model == "cnn" else ("tensorflow",):
+    for model, (backends, batch_size, options) in TRAININGS.items():
+        for backend in backends:
             run = work / "run"
             shutil.rmtree(run, ignore_errors=True)
             words = ["train", str(work), *options, "--out", str(run), "--cache", str(work / "cache")]
             peak = peaks([sys.executable, "-m", "sentinode.cli.main", *words], backend, run, arguments.seconds)
             stopped = Checkpoint.load(run / "checkpoint.npz")
-            rate = stopped.batch * BATCH_SIZE[model] / stopped.duration_s
+            rate = stopped.batch * batch_size / stopped.duration_s
             show(f"`sentinode train --model {model}`, {backend}", rate, peak)
     print(
         f"\n{arguments.patches:,} patches; each training stopped after {arguments.seconds} s; "

@@ -71,6 +71,17 @@ except SentinodeError as error:
 """
 
 
+def environments(processes: int) -> list[dict[str, str]]:
+    """Return the environment of each process of those that train together."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    job = {"KERAS_DISTRIBUTION_JOB_ADDRESSES": address, "KERAS_DISTRIBUTION_NUM_PROCESSES": str(processes)}
+    return [
+        {**os.environ, **job, "KERAS_BACKEND": "jax", "KERAS_DISTRIBUTION_PROCESS_ID": str(number)}
+        for number in range(processes)
+    ]
+
+
 class Job:
     """One training after another, in one process or in several that train together.
 
@@ -96,8 +107,6 @@ class Job:
         precision: str = "float32",
         strikes: dict[int, tuple[str, int, signal.Signals]] | None = None,
     ) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            address = f"127.0.0.1:{free.getsockname()[1]}"
         plan = {devices: [str(out) for out in outs] for devices, outs in trainings.items()}
         self.members = [
             subprocess.Popen(
@@ -105,16 +114,9 @@ class Job:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
-                env={
-                    **os.environ,
-                    "KERAS_BACKEND": "jax",
-                    "XLA_FLAGS": f"--xla_force_host_platform_device_count={virtual}",
-                    "KERAS_DISTRIBUTION_JOB_ADDRESSES": address,
-                    "KERAS_DISTRIBUTION_NUM_PROCESSES": str(processes),
-                    "KERAS_DISTRIBUTION_PROCESS_ID": str(number),
-                },
+                env={**environment, "XLA_FLAGS": f"--xla_force_host_platform_device_count={virtual}"},
             )
-            for number in range(processes)
+            for number, environment in enumerate(environments(processes))
         ]
 
     def end(self, within_s: float = 300) -> list[tuple[int, str]]:

@@ -39,6 +39,23 @@ class RunError(SentinodeError):
     """A run directory cannot be written, is not whole, or belongs to other settings."""
 
 
+class ProcessLost(RunError):  # noqa: N818 - named like TrainingStopped
+    """Another process of a training is gone, and the training with it; the last checkpoint is whole.
+
+    Examples
+    --------
+    >>> print(ProcessLost("process 1"))
+    process 1: another process was lost; the same command in every process goes on from the last checkpoint
+    """
+
+    def __init__(self, process: str, because: str = "") -> None:
+        reason = f" ({because})" if because else ""
+        super().__init__(
+            f"{process}: another process was lost{reason}; "
+            "the same command in every process goes on from the last checkpoint"
+        )
+
+
 def first_line(error: BaseException) -> str:
     r"""Return the first line of what an exception says, or its kind when it says nothing.
 

@@ -1,8 +1,6 @@
 """Two processes that train together, refused, stopped and killed: both end every time, and the job goes on."""
 
-import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -10,7 +8,7 @@ from importlib.util import find_spec
 
 import pytest
 from filelock import FileLock
-from tests.jobs import Job, assert_same_training
+from tests.jobs import Job, assert_same_training, environments
 
 from sentinode import load_run
 from sentinode.training.watching import lock_of
@@ -54,19 +52,16 @@ def test_two_processes_refused_stopped_and_killed_end_with_the_run_of_one(tmp_pa
 
 def commands(out):
     """Start the command of two processes."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
     words = ["train", "pcam-mini", "--model", "cnn", "--out", str(out), "--devices", "all", "--checkpoint-minutes", "0"]
-    job = {"KERAS_DISTRIBUTION_JOB_ADDRESSES": address, "KERAS_DISTRIBUTION_NUM_PROCESSES": "2"}
     return [
         subprocess.Popen(
             [sys.executable, "-m", "sentinode.cli.main", *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, **job, "KERAS_BACKEND": "jax", "KERAS_DISTRIBUTION_PROCESS_ID": str(number)},
+            env=environment,
         )
-        for number in range(2)
+        for environment in environments(2)
     ]
 
 

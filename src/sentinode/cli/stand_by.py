@@ -7,14 +7,13 @@ import signal
 import sys
 import tempfile
 
-from sentinode.errors import RunError
+from sentinode.errors import ProcessLost, RunError
 
-GO_ON = "the same command in every process goes on from the last checkpoint"
 # Linux' prctl(2): the signal that a process gets when the one that made it is gone.
 _PR_SET_PDEATHSIG = 1
 
 
-def stand_by(what: str) -> None:
+def stand_by(process: str) -> None:
     """Split this process: one returns and goes on, the other waits and ends as that one ends.
 
     When process 0 of a training is killed, JAX aborts the others, with a page of its own log and no way to catch it.
@@ -23,13 +22,13 @@ def stand_by(what: str) -> None:
 
     Parameters
     ----------
-    what
-        What goes on, for the message.
+    process
+        What this one is called, for the message.
 
     Raises
     ------
-    RunError
-        In the one that waits: JAX ended the other since another process was lost.
+    ProcessLost
+        In the one that waits: JAX ended the other.
     SystemExit
         In the one that waits, with the status of the other.
     """
@@ -54,8 +53,8 @@ def stand_by(what: str) -> None:
         said.seek(0)
         text = said.read()
     if status in (1, -signal.SIGABRT) and "coordination" in text:  # JAX' log of a lost process; our line may be in it.
-        ours = "".join(line for line in text.splitlines(keepends=True) if line.startswith("error: "))
-        raise RunError(ours.removeprefix("error: ").strip() or f"{what}: another process was lost; {GO_ON}")
+        ours = [line.removeprefix("error: ") for line in text.splitlines() if line.startswith("error: ")]
+        raise RunError(ours[0]) if ours else ProcessLost(process)
     sys.stderr.write(text)
     sys.exit(status if status >= 0 else 128 - status)
 

@@ -9,7 +9,6 @@ from sentinode.prediction.familiar import LEAST_TISSUE, Look
 
 GROUPS = 5
 LITTLE_TISSUE = "little tissue"
-_AT_ONCE = 256
 
 
 def stain_groups(patches: PatchSet) -> pd.Series:
@@ -34,12 +33,10 @@ def stain_groups(patches: PatchSet) -> pd.Series:
     """
     from sklearn.cluster import KMeans  # Slow to import.
 
-    rows = np.arange(len(patches))
-    looks = [Look.at(patches.read(rows[start : start + _AT_ONCE])) for start in range(0, len(rows), _AT_ONCE)]
-    stain = np.concatenate([look.stain for look in looks]).astype(np.float64)
-    stained = np.concatenate([look.tissue for look in looks]) >= LEAST_TISSUE
-    groups = np.full(len(rows), LITTLE_TISSUE, dtype=object)
-    values = stain[stained]
+    look = Look.of(patches)
+    stained = look.tissue >= LEAST_TISSUE
+    values = look.stain[stained].astype(np.float64)
+    groups = np.full(len(patches), LITTLE_TISSUE, dtype=object)
     count = min(GROUPS, len(np.unique(values, axis=0)))
     if count:
         scaled = (values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-9)

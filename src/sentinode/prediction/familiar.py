@@ -15,6 +15,7 @@ from sentinode.data.stain import optical_density
 
 # Patches that are looked at to learn what is usual.
 SAMPLE = 4000
+AT_ONCE = 256
 # The share of usual patches that may lie beyond the limit of each kind.
 OUTSIDE = 0.005
 # Pixels with less mean optical density are glass.
@@ -67,6 +68,20 @@ class Look:
             rows, columns = (side // 2 for side in blurred.shape[1:])
             image = blurred[:, : 2 * rows, : 2 * columns].reshape(len(image), rows, 2, columns, 2).mean(axis=(2, 4))
         return cls(tissue, stain, np.log(np.column_stack(parts) + 1e-3))
+
+    @classmethod
+    def of(cls, patches: PatchSet) -> "Look":
+        """Look at all patches of a set, some at a time.
+
+        Examples
+        --------
+        >>> from sentinode import open_patches
+        >>> Look.of(open_patches("pcam-mini", split="test")).stain.shape
+        (400, 3)
+        """
+        parts = np.split(np.arange(len(patches)), range(AT_ONCE, len(patches), AT_ONCE))
+        looks = [cls.at(patches.read(rows)) for rows in parts]
+        return cls(*(np.concatenate([getattr(look, name) for look in looks]) for name in ("tissue", "stain", "detail")))
 
 
 # Of every grey level; black has that of 1/256 of the light.
@@ -153,13 +168,11 @@ class Usual:
         >>> Usual.of(patches.split("train"), patches.split("valid")).false_alarms < 0.2
         True
         """
-        looks = [Look.at(part) for part in _parts(training, seed)]
-        tissue = np.concatenate([look.tissue for look in looks]) >= LEAST_TISSUE
-        stain = Cloud.of(np.concatenate([look.stain for look in looks])[tissue])
-        detail = Cloud.of(np.concatenate([look.detail for look in looks])[tissue])
-        usual = cls(stain, detail, 0.0)
-        warned = [bool(warning) for part in _parts(validation, seed) for warning in usual.warnings(part)]
-        return cls(stain, detail, sum(warned) / len(warned))
+        look = Look.of(_some(training, seed))
+        tissue = look.tissue >= LEAST_TISSUE
+        usual = cls(Cloud.of(look.stain[tissue]), Cloud.of(look.detail[tissue]), 0.0)
+        warned = [bool(warning) for warning in usual.warnings_of(Look.of(_some(validation, seed)))]
+        return cls(usual.stain, usual.detail, sum(warned) / len(warned))
 
     def warnings(self, pixels: np.ndarray) -> list[str]:
         """Say of each patch what is unusual about it: of `WARNINGS`, or an empty text.
@@ -169,7 +182,10 @@ class Usual:
         pixels
             uint8, ``(n, rows, columns, 3)``.
         """
-        look = Look.at(pixels)
+        return self.warnings_of(Look.at(pixels))
+
+    def warnings_of(self, look: Look) -> list[str]:
+        """Say it of patches that were looked at already."""
         bare = look.tissue < LEAST_TISSUE
         outside = [
             bare,
@@ -199,8 +215,7 @@ class Usual:
         return cls(stain, detail, float(content["false_alarms"]))
 
 
-def _parts(patches: PatchSet, seed: int) -> list[np.ndarray]:
-    rows = np.arange(len(patches))
-    if len(rows) > SAMPLE:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, SAMPLE, replace=False))
-    return [patches.read(rows[at : at + 256]) for at in range(0, len(rows), 256)]
+def _some(patches: PatchSet, seed: int) -> PatchSet:
+    if len(patches) <= SAMPLE:
+        return patches
+    return patches.select(np.sort(np.random.default_rng(seed).choice(len(patches), SAMPLE, replace=False)))

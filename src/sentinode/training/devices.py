@@ -21,7 +21,7 @@ import keras
 import numpy as np
 
 from sentinode.data.batches import Share
-from sentinode.errors import ConfigError, RunError, TrainingStopped, first_line
+from sentinode.errors import ConfigError, ProcessLost, RunError, TrainingStopped, first_line
 
 # Keras' own variables: the same command on every machine, with another PROCESS_ID on each.
 VARIABLES = tuple(f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID"))
@@ -127,8 +127,8 @@ def data_parallel(devices: str | int = "all") -> Iterator[None]:
     ConfigError
         The backend is not JAX, there are not so many devices, or Keras' variables for several processes contradict
         each other.
-    RunError
-        Another process of the training was lost.
+    ProcessLost
+        Another process of the training is gone.
 
     Examples
     --------
@@ -262,10 +262,7 @@ def _connected(address: str, processes: int, process: int) -> Iterator[None]:
     except BaseException as error:
         atexit.register(_leave, last=process == 0)
         if isinstance(error, (RuntimeError, ValueError)) and any(word in str(error).lower() for word in LOST):
-            raise RunError(
-                f"process {process} of {processes}: another process was lost ({first_line(error)}); "
-                "the same command in every process goes on from the last checkpoint"
-            ) from error
+            raise ProcessLost(f"process {process} of {processes}", first_line(error)) from error
         raise
     jax.distributed.shutdown()
 
