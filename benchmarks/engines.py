@@ -55,6 +55,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[16, 32, 64, 128, 256])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="", help="lines that begin with this")
+    parser.add_argument("--but", default="nothing", help="but not those that hold this, such as bfloat16")
     parser.add_argument("--child")
     arguments = parser.parse_args()
     if arguments.child:
@@ -66,7 +67,7 @@ def main() -> None:
 
 def print_rates(arguments: argparse.Namespace) -> None:
     """Print patches/s and AUC of every line."""
-    names = [name for name in LINES if name.startswith(arguments.only)]
+    names = [name for name in LINES if name.startswith(arguments.only) and arguments.but not in name]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for number in range(arguments.rounds):
         for name in names[:: -1 if number % 2 else 1]:

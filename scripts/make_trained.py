@@ -3,9 +3,13 @@
     python scripts/make_trained.py d4net-m pcam-small.zip pcam-extra.zip --work DIR
 
 Trains on `train` of all sources and validates on `valid` of the first; stopped with Ctrl-C, the same command goes on.
-What a run needs to be used then goes to `src/sentinode/samples/NAME`, and the SHA-256 of its weights is printed: it
-belongs into `sentinode.samples.RUNS`. The weights are those after the last epoch: none was chosen by its validation
-patches.
+First a training from nothing, then some from its weights with random light besides, each with its own seed. What
+ships is the mean of the weights of all of them (a model soup: Wortsman et al. 2022, https://arxiv.org/abs/2203.05482):
+none knows other slides as well as their mean, and those that saw random light bring what the first has not learned.
+Of every training the weights after the last epoch: none was chosen by its validation patches.
+
+What a run needs to be used goes to `src/sentinode/samples/NAME`, and the SHA-256 of its weights is printed: it
+belongs into `sentinode.samples.RUNS`.
 """
 
 import argparse
@@ -19,6 +23,8 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import numpy as np
+
 from sentinode import TrainConfig, build_model, load_run, open_patches, train
 from sentinode.data.joined import join
 from sentinode.machine import keep_freed_memory
@@ -30,10 +36,10 @@ from sentinode.prediction.logits import probability
 from sentinode.prediction.predict import predict_logits
 from sentinode.samples import run_path
 from sentinode.storage import write_json
-from sentinode.training.run import ARCHITECTURE, CONFIG, SUMMARY, TRAIN_SHA1, USUAL, WEIGHTS
+from sentinode.training.run import ARCHITECTURE, CONFIG, SUMMARY, TRAIN_SHA1, USUAL, WEIGHTS, Run
 
-# What differs from the flagship's recipe: these weights were made with AdamW, before the recipe had Muon.
-NETWORKS: dict[str, dict[str, Any]] = {
+# What differs from the flagship's recipe. The first training was made with AdamW, before the recipe had Muon.
+FIRST: dict[str, dict[str, Any]] = {
     "d4net-m": {
         "epochs": 26,
         "warmup_epochs": 3.0,
@@ -42,46 +48,68 @@ NETWORKS: dict[str, dict[str, Any]] = {
         "weight_decay": 0.05,
     },
 }
+LIGHT: dict[str, Any] = {
+    "warmup_epochs": 0.5,
+    "learning_rate": 0.01,
+    "augment": ("placement", "focus", "stain", "light"),
+}
+TUNINGS: dict[str, list[dict[str, Any]]] = {
+    "d4net-m": [
+        {**LIGHT, "seed": 0, "epochs": 6},
+        {**LIGHT, "seed": 1, "epochs": 3},
+        {**LIGHT, "seed": 2, "epochs": 3},
+    ],
+}
 
 
 def main() -> None:
     """Train, and put the result into the package."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", choices=NETWORKS)
+    parser.add_argument("name", choices=FIRST)
     parser.add_argument("data", nargs="+", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     arguments = parser.parse_args()
     keep_freed_memory()
     patches = join([open_patches(path) for path in arguments.data])
-    config = TrainConfig.recipe("flagship", **NETWORKS[arguments.name])
-    train(build_model("d4net", size=arguments.name[-1]), patches, config, out=arguments.work)
-    publish(arguments.work, arguments.name, arguments.data)
+    first = arguments.work / "first"
+    network = build_model("d4net", size=arguments.name[-1])
+    train(network, patches, TrainConfig.recipe("flagship", **FIRST[arguments.name]), out=first)
+    runs = [load_run(first)]
+    for number, settings in enumerate(TUNINGS[arguments.name], 1):
+        folder = arguments.work / f"tuning-{number}"
+        start = runs[0].load_model("final")
+        runs.append(train(start, patches, TrainConfig.recipe("flagship", **settings), out=folder))
+    publish(runs, arguments.name, arguments.data)
 
 
-def publish(work: Path, name: str, data: list[Path]) -> None:
-    """Copy what a run needs to be used, with the weights after the last epoch, calibrated and with a threshold."""
-    run, folder = load_run(work), run_path(name)
+def publish(runs: list[Run], name: str, data: list[Path]) -> None:
+    """Write what a run needs to be used, with the mean of the weights of all, calibrated and with a threshold."""
+    folder, first = run_path(name), runs[0]
+    model = first.load_model("final")
+    weights = [run.load_model("final").get_weights() for run in runs]
+    model.set_weights([np.mean(of_all, axis=0) for of_all in zip(*weights, strict=True)])
     validation = open_patches(data[0], split="valid").cached()
-    logits = predict_logits(run.load_model("final"), validation)
+    logits = predict_logits(model, validation)
     calibration = fit_calibration(validation.labels, logits)
     probabilities = probability(calibration(logits))
     folder.mkdir(exist_ok=True)
     for file in (ARCHITECTURE, TRAIN_SHA1, USUAL, "history.csv"):
-        shutil.copyfile(work / file, folder / file)
-    shutil.copyfile(work / WEIGHTS["final"], folder / WEIGHTS["best"])
-    config = json.loads((work / CONFIG).read_text())
+        shutil.copyfile(first.path / file, folder / file)
+    model.save_weights(folder / WEIGHTS["best"])
+    config = json.loads((first.path / CONFIG).read_text())
     config["data"]["path"] = " + ".join(path.name for path in data)
+    config["averaged_with"] = [run.config["settings"] for run in runs[1:]]
     write_json(folder / CONFIG, config)
     summary = {
-        "best_epoch": len(run.history),
-        "epochs": len(run.history),
-        "duration_s": run.summary["duration_s"],
+        "best_epoch": len(first.history),
+        "epochs": len(first.history),
+        "duration_s": sum(run.summary["duration_s"] for run in runs),
         "calibration": asdict(calibration),
         "valid_auc": roc_curve(validation.labels, logits).auc,
         "threshold": youden_threshold(validation.labels, probabilities),
         "conformal": fit_conformal(validation.labels, probabilities).to_json(),
-        "threshold_rule": run.summary["threshold_rule"],
-        "ended": run.summary["ended"],
+        "threshold_rule": first.summary["threshold_rule"],
+        "ended": runs[-1].summary["ended"],
     }
     write_json(folder / SUMMARY, summary)
     print(json.dumps(summary, indent=2))

@@ -31,6 +31,7 @@ EVERY_COMMAND += [
     "data info",
     "data split",
     "data join",
+    "data normalise",
     "data fetch",
     "data cache",
     "doctor",

@@ -1,5 +1,6 @@
 """What a run remembers of where it was trained."""
 
+import json
 import shutil
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from sentinode import TrainConfig, build_model, train
 from sentinode.errors import RunError
 from sentinode.training.environment import environment
-from sentinode.training.run import CHECKPOINT, SUMMARY
+from sentinode.training.run import CHECKPOINT, CONFIG, SUMMARY
 
 
 def test_threads_that_the_environment_sets_are_remembered(monkeypatch):
@@ -27,3 +28,19 @@ def test_a_training_that_goes_on_with_other_threads_says_so(tiny_run, mini, tmp_
         train(build_model("cnn"), few, TrainConfig(epochs=1), out=tmp_path / "run")
     assert "now 'TF_NUM_INTRAOP_THREADS=1" in caplog.text
     assert "the last bits may differ" in caplog.text
+
+
+def test_a_training_that_was_begun_on_another_backend_says_which_one_goes_on(tiny_run, mini, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(tiny_run.path, out)
+    (out / SUMMARY).unlink()
+    (out / CHECKPOINT).write_bytes(b"begun")
+    config = json.loads((out / CONFIG).read_text())
+    here = config["environment"]["backend"]
+    other = {"tensorflow": "jax"}.get(here, "tensorflow")
+    config["environment"]["backend"] = other
+    (out / CONFIG).write_text(json.dumps(config))
+    few = mini.select(range(0, len(mini), 20))
+    with pytest.raises(RunError, match=f"begun on {other}.*KERAS_BACKEND={other} goes on"):
+        train(build_model("cnn"), few, TrainConfig(epochs=1), out=out)
+    assert (out / CHECKPOINT).read_bytes() == b"begun"

@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from sentinode import SentinodeError, TrainConfig, build_model, load_run, predict, train
 from sentinode.errors import DataError, ModelError, RunError
+from sentinode.training.record import only_process
 from sentinode.training.watching import lock_of
 
 JSONS = {"config.json", "model.json", "summary.json", "valid_predictions.csv.json"}
@@ -283,4 +284,37 @@ def test_a_directory_has_one_lock_by_whatever_path_it_is_reached(tmp_path, monke
     (tmp_path / "run").mkdir()
     (tmp_path / "link").symlink_to("run")
     monkeypatch.chdir(tmp_path / "run")
-    assert lock_of(Path()) == lock_of(tmp_path / "link") == lock_of(tmp_path / "run") == tmp_path / ".run.lock"
+    with only_process(tmp_path / "run"):
+        for path in (Path(), tmp_path / "link", tmp_path / "run", Path("../link")):
+            assert lock_of(path).samefile(tmp_path / "run" / ".lock")
+            with pytest.raises(RunError, match="another process trains there"), only_process(path):
+                pytest.fail("a second lock was given")
+
+
+def test_a_lock_leaves_nothing_where_nothing_came_of_it(tmp_path):
+    with only_process(tmp_path / "new" / "run"):
+        assert [file.name for file in (tmp_path / "new" / "run").iterdir()] == [".lock"]
+    assert not (tmp_path / "new" / "run").exists()
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "file").touch()
+    with pytest.raises(RunError, match="not empty and not a run"), only_process(theirs):
+        pytest.fail("somebody else's directory was locked")
+    assert [file.name for file in theirs.iterdir()] == ["file"]
+
+
+def test_what_a_killed_process_left_of_a_finished_run_goes_with_the_next_call(few, tiny_run, tmp_path):
+    out = Path(shutil.copytree(tiny_run.path, tmp_path / "run"))
+    (out / "checkpoint.npz").write_bytes(b"killed between summary.json and this file's end")
+    train(build_model("cnn"), few, TrainConfig(epochs=1), out=out)
+    assert not (out / "checkpoint.npz").exists()
+
+
+def test_a_network_whose_weights_are_bfloat16_is_trained_saved_and_loaded(few, tmp_path):
+    layers = [keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(2, 3, strides=8), keras.layers.Flatten()]
+    layers.append(keras.layers.Dense(1, activation="sigmoid"))
+    for layer in layers:
+        layer.dtype_policy = keras.DTypePolicy("bfloat16")
+    model = keras.Sequential([keras.Input((96, 96, 3), dtype="uint8"), *layers])
+    run = train(model, few, TrainConfig(epochs=1), out=tmp_path / "run")
+    assert {weight.dtype for weight in load_run(run.path).model.trainable_weights} == {"bfloat16"}

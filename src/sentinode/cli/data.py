@@ -1,22 +1,23 @@
-"""Look at patches, divide, join and fetch them; manage the cache of decoded ones."""
+"""Look at patches, divide, join, normalise and fetch them; manage the cache of decoded ones."""
 
 import argparse
 import time
 from typing import Any
 
-from sentinode.cli import data_fetch, data_info, data_join, data_split
+from sentinode.cli import data_fetch, data_info, data_join, data_normalise, data_split
 from sentinode.cli.shared import add_cache, add_json, print_json, print_table
 
 
 def add_parser(commands: Any) -> None:
     """Add the command and its verbs."""
     parser = commands.add_parser(
-        "data", help="look at patches, divide, join and fetch them; manage the cache", description=__doc__
+        "data", help="look at patches, divide, join, normalise and fetch them; manage the cache", description=__doc__
     )
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     data_info.add_parser(verbs)
     data_split.add_parser(verbs)
     data_join.add_parser(verbs)
+    data_normalise.add_parser(verbs)
     data_fetch.add_parser(verbs)
     cache = verbs.add_parser(
         "cache",

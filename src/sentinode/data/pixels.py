@@ -1,7 +1,8 @@
 """From bytes to pixels: image files are decoded, checked, and never squeezed in silence."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -58,21 +59,57 @@ def decode_patch(content: bytes, where: str, fit: Fit = "refuse", opaque: bool =
     DataError
         Not an image, truncated, not 8-bit colour, transparent, or of a size that `fit` does not allow.
     """
+    with _opened(content, where) as image:
+        box = _check_size(image.size, where, fit)
+        image.load()
+        plain = image.mode == "RGB" and "transparency" not in image.info
+        pixels = image if plain else image.convert("RGB") if opaque else _to_rgb(image, where)
+        if box is not None:
+            pixels = pixels.crop(box)
+        if pixels.size != (PATCH_SIZE_PX, PATCH_SIZE_PX):
+            pixels = pixels.resize((PATCH_SIZE_PX, PATCH_SIZE_PX), Image.Resampling.LANCZOS)
+        return np.asarray(pixels)
+
+
+def decode_image(content: bytes, where: str) -> Uint8:
+    """Decode one image of any size up to 4096 px a side, such as a tile that shows a stain.
+
+    Parameters
+    ----------
+    content
+        The bytes of a jpg, png or tif.
+    where
+        What error messages call the file.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 RGB, shape ``(h, w, 3)``.
+
+    Raises
+    ------
+    DataError
+        Not an image, truncated, not 8-bit colour, transparent, or too large.
+    """
+    with _opened(content, where) as image:
+        if max(image.size) > MAX_SIDE_PX:
+            raise DataError(
+                f"{where}: {image.width} × {image.height} px, where {MAX_SIDE_PX} px a side at most are expected; "
+                "cut a part out of it"
+            )
+        return np.asarray(_to_rgb(image, where))
+
+
+@contextmanager
+def _opened(content: bytes, where: str) -> Iterator[Image.Image]:
+    """Open an image file and check what it is; whatever is wrong with it inside the block is a `DataError`."""
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check_kind(image, where)
             _check_bytes(len(content), image.size, where)
             if image.format == "PNG":
                 _check_sums(content)
-            box = _check_size(image.size, where, fit)
-            image.load()
-            plain = image.mode == "RGB" and "transparency" not in image.info
-            pixels = image if plain else image.convert("RGB") if opaque else _to_rgb(image, where)
-            if box is not None:
-                pixels = pixels.crop(box)
-            if pixels.size != (PATCH_SIZE_PX, PATCH_SIZE_PX):
-                pixels = pixels.resize((PATCH_SIZE_PX, PATCH_SIZE_PX), Image.Resampling.LANCZOS)
-            return np.asarray(pixels)
+            yield image
     except DataError:
         raise
     except Exception as error:  # For damaged files Pillow raises a dozen kinds, TypeError and struct.error among them.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 SAMPLES = ("pcam-mini",)
 # Runs by name, with the SHA-256 of their weights.
-RUNS: Mapping[str, str] = {"d4net-m": "1573ed6119d2a1a3a7e2020df03fcd3b192fea9a3d15718ea9f7d49cfcc98989"}
+RUNS: Mapping[str, str] = {"d4net-m": "97b314e1ba3f5ff6f38cc4158e4ba734cb28f10b79fb6fe60bcd731fb6c08a6d"}
 # The one that is used where no model is named.
 DEFAULT_RUN = "d4net-m"
 

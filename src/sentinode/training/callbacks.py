@@ -261,6 +261,8 @@ class Checkpoints(keras.callbacks.Callback):
         raise TrainingStopped(self._where(state), self._request.asked() or 0)
 
     def _where(self, state: Checkpoint) -> str:
+        if state.epoch and not state.batch:
+            return f"{self._path.parent}: stopped after epoch {state.epoch}"
         return f"{self._path.parent}: stopped in epoch {state.epoch + 1} after {state.batch} of {self._steps} steps"
 
 

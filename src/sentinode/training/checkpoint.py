@@ -55,8 +55,9 @@ class Checkpoint:
             with whole_file(path) as beside:
                 np.savez(beside, allow_pickle=False, about=np.array(text), **self.arrays)
         except OSError as error:
+            kept = "the last checkpoint is whole" if path.exists() else "nothing is trained yet"
             raise RunError(
-                f"{path}: cannot be written ({error.strerror or error}); the last checkpoint is whole: "
+                f"{path}: cannot be written ({error.strerror or error}); {kept}: "
                 "make room, or mend the folder's permissions, and give the same command again"
             ) from error
 
@@ -92,8 +93,15 @@ def variables_of(model: keras.Model) -> dict[str, keras.Variable]:
 
 
 def read_variables(model: keras.Model) -> dict[str, np.ndarray]:
-    """Return copies of all variables of a compiled model."""
-    return {name: np.array(keras.ops.convert_to_numpy(value)) for name, value in variables_of(model).items()}
+    """Return copies of all variables of a compiled model; bfloat16, which NumPy's files do not know, as float32."""
+    return {
+        name: np.array(keras.ops.convert_to_numpy(variable), dtype=_stored_as(variable))
+        for name, variable in variables_of(model).items()
+    }
+
+
+def _stored_as(variable: keras.Variable) -> str:
+    return "float32" if variable.dtype == "bfloat16" else str(variable.dtype)
 
 
 def write_variables(model: keras.Model, arrays: dict[str, np.ndarray], path: Path, metrics: bool) -> None:
@@ -123,7 +131,7 @@ def write_variables(model: keras.Model, arrays: dict[str, np.ndarray], path: Pat
     if missing:
         raise RunError(f"{path}: {', '.join(missing[:3])} is on one side only; it belongs to another model: start anew")
     for name, variable in variables.items():
-        here, there = (tuple(variable.shape), str(variable.dtype)), (arrays[name].shape, str(arrays[name].dtype))
+        here, there = (tuple(variable.shape), _stored_as(variable)), (arrays[name].shape, str(arrays[name].dtype))
         if here != there:
             raise RunError(
                 f"{path}: {name} is {there}, where {here} is expected; it belongs to another model: start anew"

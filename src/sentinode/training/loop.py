@@ -88,7 +88,8 @@ def train(
         The settings; the classic recipe when left out.
     out
         The run directory. A finished run of the same settings, model and data is returned as it is; one that was
-        stopped or killed is gone on with, and on the same machine ends with the same weights to the bit.
+        stopped or killed is gone on with, and on the same machine, backend and number of threads ends with the same
+        weights to the bit. The command line takes as many threads again; here they are what the process has.
     cache
         Where decoded patches are kept; see `PatchSet.cached`.
     teachers
@@ -141,6 +142,7 @@ def train(
             stage = find_stage(run, record, config)
         if crew.largest(stage == "finished"):
             log.info("%s: this run is finished; nothing to do", run)
+            (folder / CHECKPOINT).unlink(missing_ok=True)  # Killed between its summary and this.
             return load_run(run)
         use_own_generators(model)
         if crew.largest(stage == "new"):

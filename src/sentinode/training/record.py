@@ -30,7 +30,6 @@ log = logging.getLogger("sentinode")
 
 # Of the environment: where one of these differs, a training that goes on ends with other last bits.
 SAME_BITS = (
-    "backend",
     "backend_version",
     "keras",
     "platform",
@@ -111,22 +110,35 @@ def only_process(folder: Path) -> Iterator[None]:
     Raises
     ------
     RunError
-        Another process trains there, or the directory cannot be made.
+        Another process trains there, the directory is somebody else's, or it cannot be made or written.
     """
     lock = FileLock(lock_of(folder))
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        _check_ours(folder)  # Before a lock is laid into it.
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout as error:
         raise RunError(f"{folder}: another process trains there; wait for it, or name another directory") from error
     except OSError as error:
-        raise RunError(f"{folder}: cannot be made ({error.strerror or error}); name another directory") from error
+        done = "written" if folder.exists() else "made"
+        raise RunError(f"{folder}: cannot be {done} ({error.strerror or error}); name another directory") from error
     try:
         yield
     finally:
         with contextlib.suppress(OSError):  # Deleted while held, which others notice; Windows refuses, and it stays.
             Path(lock.lock_file).unlink()
         lock.release()
+        with contextlib.suppress(OSError):  # Nothing came of it, and nothing is left; a run is not empty.
+            folder.rmdir()
+
+
+def _check_ours(folder: Path) -> bool:
+    """Say whether a directory holds a run; refuse one that holds anything else."""
+    if not folder.exists() or (folder.is_dir() and all(file == lock_of(folder) for file in folder.iterdir())):
+        return False
+    if not is_run(folder):
+        raise RunError(f"{folder}: not empty and not a run; name another directory with --out")
+    return True
 
 
 def find_stage(folder: Path, record: Record, config: TrainConfig) -> Stage:
@@ -135,12 +147,11 @@ def find_stage(folder: Path, record: Record, config: TrainConfig) -> Stage:
     Raises
     ------
     RunError
-        The directory holds something else, or a run of other settings, another model or other data.
+        The directory holds something else, or a run of other settings, another model or other data, or one that was
+        begun on another backend and has not ended.
     """
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if not _check_ours(folder):
         return "new"
-    if not is_run(folder):
-        raise RunError(f"{folder}: not empty and not a run; name another directory with --out")
     if not (folder / SUMMARY).is_file() and not (folder / CHECKPOINT).is_file():
         return "new"  # It ended before its first checkpoint: nothing is lost.
     differs = _differences(Run(folder), record, config)
@@ -148,6 +159,12 @@ def find_stage(folder: Path, record: Record, config: TrainConfig) -> Stage:
         raise RunError(f"{folder}: the run there differs in {'; '.join(differs)}; name another directory with --out")
     if (folder / SUMMARY).is_file():
         return "finished"
+    backend, used = Run(folder).config["environment"].get("backend"), record.config["environment"]["backend"]
+    if backend != used:
+        raise RunError(
+            f"{folder}: begun on {backend}, which keeps its state otherwise than {used}; KERAS_BACKEND={backend} goes "
+            "on with it (once it has ended it loads on either), or name another directory"
+        )
     for name in SAME_BITS:
         before, now = Run(folder).config["environment"].get(name), record.config["environment"][name]
         if before != now:

@@ -55,15 +55,16 @@ def read_progress(folder: Path) -> Progress:
 
 
 def lock_of(folder: Path) -> Path:
-    """Return the file that is locked while a process trains in `folder`; not in it, which may be somebody else's.
+    """Return the file that is locked while a process trains in `folder`.
+
+    It lies inside, so that one directory has one lock, through whatever link or mount it is reached.
 
     Examples
     --------
     >>> lock_of(Path("runs/first")).name
-    '.first.lock'
+    '.lock'
     """
-    whole = folder.resolve()  # One directory has one lock, by whatever path it is reached.
-    return whole.parent / f".{whole.name}.lock"
+    return folder / ".lock"
 
 
 def _state(folder: Path) -> Literal["training", "stopped", "ended"]:

@@ -1,0 +1,59 @@
+"""Give patches the stain of a target: all of them as if one laboratory had stained and scanned them."""
+
+import argparse
+from typing import Any
+
+from sentinode.cli.shared import add_data, add_json, look_at, open_data, print_json, tell_skipped
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the command."""
+    parser = verbs.add_parser("normalise", help="give patches the stain of a target", description=__doc__)
+    add_data(parser)
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="CSV",
+        help="the table to write, beside a zip of the patches; every command reads it as DATA",
+    )
+    parser.add_argument(
+        "--like",
+        default="pcam-mini",
+        metavar="TARGET",
+        help="an image of any size that shows the stain to reach, or patches in any form (default: pcam-mini, the "
+        "stain that the weights that ship know)",
+    )
+    parser.add_argument(
+        "--method",
+        choices=("macenko", "reinhard"),
+        default="macenko",
+        help="macenko unmixes both stains and mixes them anew; reinhard shifts and scales lightness and colours "
+        "(default: macenko)",
+    )
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Normalise, write, and say how many could not be measured."""
+    from pathlib import Path
+
+    from sentinode.data.normalising import METHODS, read_target, write_normalised
+
+    normaliser = METHODS[arguments.method]().fit(read_target(arguments.like))
+    patches = open_data(arguments, quiet=arguments.json).cached(arguments.cache)
+    out = Path(arguments.out)
+    unchanged = write_normalised(patches, normaliser, out)
+    skipped = [vars(each) for each in patches.skipped]
+    if arguments.json:
+        written = {"table": str(out), "patches": len(patches), "unchanged": unchanged}
+        print_json({**written, **({"skipped": skipped} if skipped else {})})
+        return tell_skipped(skipped, quiet=True)
+    print(f"{len(patches) - unchanged:,} patches have the stain of {arguments.like} now ({arguments.method})")
+    if unchanged:
+        print(f"{unchanged:,} came out as they were: too little tissue to measure, or a single colour")
+    look_at(
+        {out: "the patches with what is known of them", out.with_suffix(".zip"): "their images"},
+        f"sentinode predict {out} --out predictions.csv",
+    )
+    return tell_skipped(skipped)
