@@ -10,7 +10,7 @@ import pytest
 from tests import forms
 
 from sentinode.errors import DataError
-from sentinode.storage import read_json, whole_file, write_json, write_text
+from sentinode.storage import read_json, remove_leftovers, whole_file, write_json, write_text
 
 HALF = """
 import sys, time
@@ -104,3 +104,13 @@ def test_json_comes_back_and_a_number_that_is_none_leaves_the_old_file(tmp_path)
 def test_broken_json_is_refused_by_name(tmp_path, broken):
     (tmp_path / "a.json").write_bytes(broken)
     forms.refused(lambda: read_json(tmp_path / "a.json"), str(tmp_path / "a.json"), "not valid JSON", error=DataError)
+
+
+def test_half_files_and_half_folders_that_killed_processes_left_are_removed_and_nothing_else(tmp_path):
+    (tmp_path / ".sentinode-onnx-a").mkdir()
+    (tmp_path / ".sentinode-onnx-a" / "new").touch()
+    (tmp_path / ".sentinode-config.json-b.json").touch()
+    (tmp_path / ".theirs").mkdir()
+    (tmp_path / "config.json").touch()
+    remove_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {".theirs", "config.json"}

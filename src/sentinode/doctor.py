@@ -201,7 +201,7 @@ def _advice(
         advice.append(f"{backend} does not start; reinstall it, or set KERAS_BACKEND to another backend")
     elif backend != "tensorflow" and backends["tensorflow"] and set(devices) == {"CPU"}:
         advice.append(
-            f"on a CPU TensorFlow trains the classic network two to three times as fast as {backend}; "
+            f"on a CPU TensorFlow trains the classic network two to four times as fast as {backend}; "
             "set KERAS_BACKEND=tensorflow (docs/benchmarks.md)"
         )
     if shutil.which("nvidia-smi") and devices and not any("GPU" in name or "CUDA" in name for name in devices):

@@ -39,6 +39,10 @@ class RunError(SentinodeError):
     """A run directory cannot be written, is not whole, or belongs to other settings."""
 
 
+class TrainingDiverged(RunError):  # noqa: N818 - named like TrainingStopped
+    """A loss is not finite any more: these settings lead nowhere."""
+
+
 class ProcessLost(RunError):  # noqa: N818 - named like TrainingStopped
     """Another process of a training is gone, and the training with it; the last checkpoint is whole.
 

@@ -105,7 +105,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
 def remove_leftovers(folder: Path) -> None:
     """Remove what processes that were killed while they wrote into `folder` left; nobody may be writing there."""
     for beside in folder.glob(f"{BESIDE}*"):
-        beside.unlink()
+        shutil.rmtree(beside) if beside.is_dir() else beside.unlink()
 
 
 def write_text(path: str | Path, text: str) -> None:

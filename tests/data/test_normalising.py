@@ -1,5 +1,6 @@
 """Patches written anew with another stain: what is kept, what is refused, the same bytes again."""
 
+import errno
 import hashlib
 import json
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from sentinode import open_patches
+from sentinode.data import normalising
 from sentinode.data.normalising import METHODS, read_target, write_normalised
 from sentinode.data.stain import Macenko
 from sentinode.errors import ConfigError, DataError
@@ -82,6 +84,16 @@ def test_nothing_that_is_there_is_written_over(ending, few, purple, tmp_path):
     assert there.read_bytes() == b"the user's own" and len(list(tmp_path.iterdir())) == 1
 
 
+def test_where_the_table_cannot_be_written_no_zip_stays(few, purple, tmp_path, monkeypatch):
+    def full(*arguments, **keywords):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(normalising, "write_table", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_normalised(few, Macenko().fit(purple), tmp_path / "alike.csv")
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_command_says_what_it_did_and_refuses_in_one_line(tmp_path):
     def sentinode(*arguments):
         command = [sys.executable, "-m", "sentinode.cli.main", "data", "normalise", *map(str, arguments)]
@@ -97,6 +109,7 @@ def test_the_command_says_what_it_did_and_refuses_in_one_line(tmp_path):
     done = sentinode(tmp_path / "slides", "--out", tmp_path / "other.csv", "--method", "reinhard")
     assert "2 patches have the stain of pcam-mini now (reinhard)\n1 came out as they were" in done.stdout
     for arguments, said in {
+        ("--out", "."): "a table is written; give the name the ending .csv",
         ("--out", tmp_path / "x.zip"): "a table is written; give the name the ending .csv",
         ("--out", tmp_path / "x.csv", "--like", tmp_path / "slides" / "glass.png"): "too little tissue",
         ("--out", tmp_path / "x.csv", "--like", tmp_path / "none.png"): "none.png",

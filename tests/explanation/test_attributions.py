@@ -52,14 +52,14 @@ def test_integrated_gradients_sum_up_to_the_difference_of_the_log_odds(pixels, o
 
 
 def test_integrated_gradients_of_the_flagship_sum_up_too(flagship) -> None:
-    """To a twentieth of a unit of log-odds, where differences are between 0.1 and 9."""
+    """To a tenth of a unit of log-odds, where differences are between 0.1 and 9."""
     pixels = open_patches("pcam-mini", split="test").read(range(0, 400, 50))
     network = logit_model(flagship)
     ends = [
         tumour_logit(network.predict_on_batch(each)) for each in (pixels, np.ascontiguousarray(mean_colour(pixels)))
     ]
     found = attributions(flagship, pixels, "integrated-gradients").sum(axis=(1, 2))
-    np.testing.assert_allclose(found, ends[0] - ends[1], atol=0.05)
+    np.testing.assert_allclose(found, ends[0] - ends[1], atol=0.1)
 
 
 def test_what_no_layer_reads_gets_nothing(pixels) -> None:

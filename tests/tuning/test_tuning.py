@@ -145,6 +145,20 @@ def test_a_trial_that_cannot_be_trained_is_told_with_its_reason(few, tmp_path):
     assert tuning.best == {"option.kernel_size": 3}
 
 
+def test_what_is_not_the_trials_own_fault_ends_the_study_and_is_tried_again(few, tmp_path):
+    space = [Values("momentum", (0.5,))]
+    whole = tune("cnn", few, space, TrainConfig(epochs=1), out=tmp_path / "whole")
+    (trained,) = (path.parent.name for path in whole.folder.glob("*/seed-0"))
+    foreign = tmp_path / "it" / trained / "seed-0" / "of-somebody-else"
+    foreign.parent.mkdir(parents=True)
+    foreign.touch()
+    with pytest.raises(RunError, match="not empty and not a run"):
+        tune("cnn", few, space, TrainConfig(epochs=1), out=tmp_path / "it")
+    foreign.unlink()
+    again = tune("cnn", few, space, TrainConfig(epochs=1), out=tmp_path / "it")
+    assert again.table["valid_auc"].equals(whole.table["valid_auc"])
+
+
 def test_a_killed_study_goes_on_within_its_training(tmp_path):
     out = tmp_path / "study"
     options = ["--model", "cnn", "--search", "momentum=0.5,0.9", "--epochs", "3", "--checkpoint-minutes", "0"]

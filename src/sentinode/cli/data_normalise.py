@@ -36,13 +36,12 @@ def add_parser(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Normalise, write, and say how many could not be measured."""
-    from pathlib import Path
+    from sentinode.data.normalising import METHODS, names_to_write, read_target, write_normalised
 
-    from sentinode.data.normalising import METHODS, read_target, write_normalised
-
-    normaliser = METHODS[arguments.method]().fit(read_target(arguments.like))
+    out, images = names_to_write(arguments.out)
+    target = read_target(arguments.like, arguments.fit, arguments.skip_bad)
+    normaliser = METHODS[arguments.method]().fit(target)
     patches = open_data(arguments, quiet=arguments.json).cached(arguments.cache)
-    out = Path(arguments.out)
     unchanged = write_normalised(patches, normaliser, out)
     skipped = [vars(each) for each in patches.skipped]
     if arguments.json:
@@ -51,9 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
         return tell_skipped(skipped, quiet=True)
     print(f"{len(patches) - unchanged:,} patches have the stain of {arguments.like} now ({arguments.method})")
     if unchanged:
-        print(f"{unchanged:,} came out as they were: too little tissue to measure, or a single colour")
+        print(f"{unchanged:,} came out as they were: too little tissue, a single colour, or that stain already")
     look_at(
-        {out: "the patches with what is known of them", out.with_suffix(".zip"): "their images"},
+        {out: "the patches with what is known of them", images: "their images"},
         f"sentinode predict {out} --out predictions.csv",
     )
     return tell_skipped(skipped)

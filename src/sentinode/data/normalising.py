@@ -25,7 +25,7 @@ TARGET_PATCHES = 64
 BATCH = 64
 
 
-def read_target(like: str | Path) -> Uint8:
+def read_target(like: str | Path, fit: str = "refuse", skip_bad: bool = False) -> Uint8:
     """Return the pixels whose stain is to be reached.
 
     Parameters
@@ -33,6 +33,8 @@ def read_target(like: str | Path) -> Uint8:
     like
         An image of any size up to 4096 px a side; or patches, as `open_patches` takes them, of which 64 are taken,
         evenly over all of them.
+    fit, skip_bad
+        Of patches; see `open_patches`.
 
     Returns
     -------
@@ -51,7 +53,7 @@ def read_target(like: str | Path) -> Uint8:
     """
     if Path(like).is_file() and is_image(str(like)):
         return decode_image(Path(like).read_bytes(), str(like))
-    patches = open_patches(like)
+    patches = open_patches(like, fit=fit, skip_bad=skip_bad).readable()
     return patches.read(np.linspace(0, len(patches) - 1, min(TARGET_PATCHES, len(patches))).astype(np.int64))
 
 
@@ -71,7 +73,8 @@ def write_normalised(patches: PatchSet, normaliser: Macenko | Reinhard, out: str
     Returns
     -------
     int
-        How many patches came out as they were: with too little tissue to measure, or of a single colour.
+        How many patches came out as they were: with too little tissue to measure, of a single colour, or with the
+        target's stain already.
 
     Raises
     ------
@@ -90,13 +93,7 @@ def write_normalised(patches: PatchSet, normaliser: Macenko | Reinhard, out: str
     ...     len(open_patches(f"{folder}/alike.csv"))
     8
     """
-    table = Path(out)
-    archive = table.with_suffix(".zip")
-    if table.suffix.lower() != ".csv":
-        raise ConfigError(f"{out}: a table is written; give the name the ending .csv")
-    for there in (table, archive):
-        if there.exists():  # It may be what the patches are read from, or the user's own images.
-            raise ConfigError(f"{there} is there already; name another table to write, or delete it")
+    table, archive = names_to_write(out)
     originals = patches.table["id"].tolist()
     names = [_name(number, original) for number, original in enumerate(originals)]
     sha1, unchanged = [], 0
@@ -116,8 +113,30 @@ def write_normalised(patches: PatchSet, normaliser: Macenko | Reinhard, out: str
                 sha1.append(hashlib.sha1(pixels.tobytes()).hexdigest())
             advance(len(rows))
     written = replace(patches, table=patches.table.assign(id=names, sha1=sha1))
-    write_table(written, str(archive), table, original=originals)
+    try:
+        write_table(written, str(archive.resolve()), table, original=originals)
+    except BaseException:
+        archive.unlink()
+        raise
     return unchanged
+
+
+def names_to_write(out: str | Path) -> tuple[Path, Path]:
+    """Return the table and the zip that `write_normalised` writes.
+
+    Raises
+    ------
+    ConfigError
+        `out` is not called ``….csv``, or one of them is there already.
+    """
+    table = Path(out)
+    if table.suffix.lower() != ".csv":
+        raise ConfigError(f"{out}: a table is written; give the name the ending .csv")
+    archive = table.with_suffix(".zip")
+    for there in (table, archive):
+        if there.exists():  # It may be what the patches are read from, or the user's own images.
+            raise ConfigError(f"{there} is there already; name another table to write, or delete it")
+    return table, archive
 
 
 def _name(number: int, original: str) -> str:

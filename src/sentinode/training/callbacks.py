@@ -15,7 +15,7 @@ import keras
 import pandas as pd
 
 from sentinode.data.batches import Batches
-from sentinode.errors import RunError, TrainingStopped
+from sentinode.errors import TrainingDiverged, TrainingStopped
 from sentinode.progress import Advance
 from sentinode.storage import whole_file
 from sentinode.training.checkpoint import Checkpoint, read_variables, write_variables
@@ -115,14 +115,14 @@ class History(keras.callbacks.Callback):
 
         Raises
         ------
-        RunError
+        TrainingDiverged
             A loss is not finite: nothing after it could be used.
         """
         figures = {name: float(value) for name, value in (logs or {}).items()}
         for name in ("loss", "val_loss"):
             if not math.isfinite(figures[name]):
                 value = figures[name]
-                raise RunError(
+                raise TrainingDiverged(
                     f"{name} is {value} in epoch {epoch + 1}: the training diverged; lower the learning rate"
                 )
         patches, self._patches = self._patches[0], (self._patches[1], self._patches[1])

@@ -54,7 +54,7 @@ from sentinode.training.frozen import fit_frozen
 from sentinode.training.opening import load_run
 from sentinode.training.parts import training_and_validation
 from sentinode.training.precision import choose_precision
-from sentinode.training.record import class_counts, describe, find_stage, only_process, write_record
+from sentinode.training.record import class_counts, describe, find_stage, holds_run, only_process, write_record
 from sentinode.training.repeats import OnePatchOnce
 from sentinode.training.run import ARCHITECTURE, CHECKPOINT, SUMMARY, USUAL, VALIDATION, WEIGHTS, Run
 from sentinode.training.stopping import SharedStopRequest, StopRequest, stop_requests
@@ -181,6 +181,7 @@ def train(
 def _folder(run: Path, crew: Crew) -> Iterator[Path]:
     """Give the first process the run directory; what the others would write there goes to a folder thrown away."""
     if not crew.process:
+        holds_run(run)  # Refused before a lock is laid into somebody else's directory.
         with only_process(run):
             yield run
         return

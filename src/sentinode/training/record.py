@@ -19,7 +19,7 @@ from sentinode.data.patchset import PatchSet
 from sentinode.errors import RunError
 from sentinode.models.backend import tensorflow_left_out
 from sentinode.models.build import origin, seen_before
-from sentinode.storage import whole_file, write_json, write_text
+from sentinode.storage import BESIDE, whole_file, write_json, write_text
 from sentinode.training.config import TrainConfig
 from sentinode.training.environment import environment
 from sentinode.training.opening import is_run
@@ -110,11 +110,10 @@ def only_process(folder: Path) -> Iterator[None]:
     Raises
     ------
     RunError
-        Another process trains there, the directory is somebody else's, or it cannot be made or written.
+        Another process trains there, or the directory cannot be made or written.
     """
-    lock = FileLock(lock_of(folder))
+    lock, made = FileLock(lock_of(folder)), not folder.exists()
     try:
-        _check_ours(folder)  # Before a lock is laid into it.
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout as error:
@@ -128,17 +127,32 @@ def only_process(folder: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):  # Deleted while held, which others notice; Windows refuses, and it stays.
             Path(lock.lock_file).unlink()
         lock.release()
-        with contextlib.suppress(OSError):  # Nothing came of it, and nothing is left; a run is not empty.
-            folder.rmdir()
+        if made:
+            with contextlib.suppress(OSError):  # Nothing came of it, and nothing is left; a run is not empty.
+                folder.rmdir()
 
 
-def _check_ours(folder: Path) -> bool:
-    """Say whether a directory holds a run; refuse one that holds anything else."""
-    if not folder.exists() or (folder.is_dir() and all(file == lock_of(folder) for file in folder.iterdir())):
-        return False
+def holds_run(folder: Path) -> bool:
+    """Say whether a directory holds a run.
+
+    Raises
+    ------
+    RunError
+        It holds anything else, or cannot be read.
+    """
+    try:
+        # What a killed process left, a lock or half a file, is nobody's.
+        if not folder.exists() or (folder.is_dir() and all(_is_left(file) for file in folder.iterdir())):
+            return False
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be read ({error.strerror or error}); name another directory") from error
     if not is_run(folder):
         raise RunError(f"{folder}: not empty and not a run; name another directory with --out")
     return True
+
+
+def _is_left(file: Path) -> bool:
+    return file == lock_of(file.parent) or file.name.startswith(BESIDE)
 
 
 def find_stage(folder: Path, record: Record, config: TrainConfig) -> Stage:
@@ -150,7 +164,7 @@ def find_stage(folder: Path, record: Record, config: TrainConfig) -> Stage:
         The directory holds something else, or a run of other settings, another model or other data, or one that was
         begun on another backend and has not ended.
     """
-    if not _check_ours(folder):
+    if not holds_run(folder):
         return "new"
     if not (folder / SUMMARY).is_file() and not (folder / CHECKPOINT).is_file():
         return "new"  # It ended before its first checkpoint: nothing is lost.

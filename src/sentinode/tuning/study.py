@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 
 from sentinode.data.patchset import PatchSet
-from sentinode.errors import ConfigError, ModelError, RunError, first_line
+from sentinode.errors import ConfigError, ModelError, RunError, TrainingDiverged, first_line
 from sentinode.models.build import build_model
 from sentinode.plots.tuning import draw_trials
 from sentinode.storage import whole_file
@@ -217,7 +217,7 @@ def _one(
             network = build_model(model, seed=seed, **options)
             run = train(network, patches, replace(settings, seed=seed), out=folder / name / f"seed-{seed}", cache=cache)
             aucs.append(float(run.summary["valid_auc"]))
-    except (ConfigError, ModelError, RunError) as error:
+    except (ConfigError, ModelError, TrainingDiverged) as error:  # All else, such as a full disk, ends the study.
         log.warning("trial %d: %s", trial.number + 1, error)
         trial.set_user_attr(REASON, str(error))
         study.tell(trial, state=optuna.trial.TrialState.FAIL)
