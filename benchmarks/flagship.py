@@ -2,6 +2,7 @@
 
     python benchmarks/flagship.py parts pcam-small.zip      # one part changed at a time, on a fold of `train`
     python benchmarks/flagship.py reach pcam-small.zip      # d4net-s on `valid`, from 20,000 patches and from 2,000
+    python benchmarks/flagship.py reach pcam-small.zip --seeds 0 --only "2,000 patches"
     python benchmarks/flagship.py report
 
 Every finished training is kept in ``benchmarks/results/flagship.jsonl``; a second call goes on where the first one
@@ -59,7 +60,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("parts", "reach", "report"))
     parser.add_argument("data", nargs="?", help="pcam-small")
-    parser.add_argument("--seeds", type=int, default=len(SEEDS), help="how many of them")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--only", nargs="+", choices=(*PARTS, *REACH), metavar="VARIANT")
     arguments = parser.parse_args()
     if arguments.what == "report":
         report(pd.read_json(RESULTS, lines=True))
@@ -69,10 +71,11 @@ def main() -> None:
     RESULTS.parent.mkdir(exist_ok=True)
     rows = map(json.loads, RESULTS.read_text().splitlines()) if RESULTS.exists() else ()
     done = {(row["what"], row["variant"], row["seed"]) for row in rows}
-    for seed in SEEDS[: arguments.seeds]:
-        for name, make in (parts(patches) if arguments.what == "parts" else reach(patches)).items():
+    variants = parts(patches) if arguments.what == "parts" else reach(patches)
+    for name in arguments.only or variants:
+        for seed in arguments.seeds:
             if (arguments.what, name, seed) not in done:
-                row = {"what": arguments.what, "variant": name, "seed": seed, **make(seed)}
+                row = {"what": arguments.what, "variant": name, "seed": seed, **variants[name](seed)}
                 print(row, flush=True)
                 with RESULTS.open("a") as file:
                     file.write(json.dumps(row) + "\n")

@@ -1,10 +1,12 @@
 """PatchCamelyon at its full size, 262,144 patches: time and memory of decoding it and of training from it.
 
-    python benchmarks/full_size.py pcam-small.zip --work DIR        # DIR needs 15 GB
+    python benchmarks/full_size.py pcam-small.zip --work DIR                        # DIR needs 15 GB
+    python benchmarks/full_size.py pcam-small.zip --work DIR --only cnn/tensorflow --seconds 0
 
 The files of PCam are made of the given patches, drawn many times under random symmetries. Training is `sentinode train`
-on them, stopped by a signal after a while. Anonymous memory is what the process has for itself; mapped memory is the
-part of the cache that happens to be in memory, which the system takes back when it is needed.
+on them, stopped by a signal after a while, or one epoch to its end. Anonymous memory is what the process has for
+itself; mapped memory is the part of the cache that happens to be in memory, which the system takes back when it is
+needed.
 """
 
 import argparse
@@ -18,17 +20,21 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 
 from sentinode.machine import processor_name, processors
 from sentinode.training.checkpoint import Checkpoint
 
 FULL = 262_144
 NAME = "camelyonpatch_level_2_split_{}_{}.h5"
-# What is trained: backends, patches in a batch, words of the command.
+# What is trained on which backend: patches in a batch, words of the command.
+CNN = (32, ["--model", "cnn"])
 FLAGSHIP = ["--model", "d4net", "--option", "size=m", "--recipe", "flagship", "--precision", "float32"]
 TRAININGS = {
-    "cnn": (("tensorflow", "jax", "torch"), 32, ["--model", "cnn"]),
-    "d4net-m": (("tensorflow",), 64, FLAGSHIP),
+    "cnn/tensorflow": CNN,
+    "cnn/jax": CNN,
+    "cnn/torch": CNN,
+    "d4net-m/tensorflow": (64, FLAGSHIP),
 }
 # What decoding into the cache is, in a process of its own.
 DECODING = (
@@ -42,7 +48,8 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--patches", type=int, default=FULL)
-    parser.add_argument("--seconds", type=int, default=60, help="of each training")
+    parser.add_argument("--seconds", type=int, default=60, help="of each training; 0: an epoch to its end")
+    parser.add_argument("--only", nargs="+", choices=TRAININGS, default=list(TRAININGS))
     arguments = parser.parse_args()
     work = arguments.work
     make_files(arguments.data, work, arguments.patches)
@@ -51,19 +58,25 @@ def main() -> None:
     started = time.perf_counter()
     peak = peaks([sys.executable, "-c", DECODING, str(work), str(work / "cache")], "tensorflow")
     show("HDF5 into the cache", arguments.patches / (time.perf_counter() - started), peak)
-    for model, (backends, batch_size, options) in TRAININGS.items():
-        for backend in backends:
-            run = work / "run"
-            shutil.rmtree(run, ignore_errors=True)
-            words = ["train", str(work), *options, "--out", str(run), "--cache", str(work / "cache")]
-            peak = peaks([sys.executable, "-m", "sentinode.cli.main", *words], backend, run, arguments.seconds)
-            stopped = Checkpoint.load(run / "checkpoint.npz")
-            rate = stopped.batch * batch_size / stopped.duration_s
-            show(f"`sentinode train --model {model}`, {backend}", rate, peak)
+    for training in arguments.only:
+        (batch_size, options), (model, backend), run = TRAININGS[training], training.split("/"), work / "run"
+        shutil.rmtree(run, ignore_errors=True)
+        words = ["train", str(work), *options, "--epochs", "1", "--out", str(run), "--cache", str(work / "cache")]
+        peak = peaks([sys.executable, "-m", "sentinode.cli.main", *words], backend, run, arguments.seconds)
+        show(f"`sentinode train --model {model}`, {backend}", rate_of(run, batch_size), peak)
+    stopped = f"each training stopped after {arguments.seconds} s" if arguments.seconds else "an epoch to its end"
     print(
-        f"\n{arguments.patches:,} patches; each training stopped after {arguments.seconds} s; "
+        f"\n{arguments.patches:,} patches; {stopped}; "
         f"{time.strftime('%Y-%m-%d')}; {processors()} cores, {processor_name()}"
     )
+
+
+def rate_of(run: Path, batch_size: int) -> float:
+    """Return patches/s of the training steps of a run that has ended or was stopped in its first epoch."""
+    if (run / "history.csv").is_file() and not (run / "checkpoint.npz").is_file():
+        return float(pd.read_csv(run / "history.csv")["patches_per_s"].iloc[0])
+    stopped = Checkpoint.load(run / "checkpoint.npz")
+    return stopped.batch * batch_size / stopped.duration_s
 
 
 def show(what: str, rate: float, peak: dict[str, float]) -> None:
@@ -72,7 +85,7 @@ def show(what: str, rate: float, peak: dict[str, float]) -> None:
 
 
 def peaks(command: list[str], backend: str, run: Path | None = None, seconds: int = 0) -> dict[str, float]:
-    """Run a process and watch its memory, in MB; one that trains is stopped so long after its first checkpoint."""
+    """Run a process and watch its memory, in MB; one that trains may be stopped so long after its first checkpoint."""
     peak = {"RssAnon": 0.0, "RssFile": 0.0}
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -83,11 +96,11 @@ def peaks(command: list[str], backend: str, run: Path | None = None, seconds: in
             peak[field] = max(peak[field], int(status.get(field, "0 kB").split()[0]) / 1e3)
         if run is not None and not begun and (run / "checkpoint.npz").is_file():
             begun = time.perf_counter()
-        if begun and time.perf_counter() - begun > seconds:
+        if seconds and begun and time.perf_counter() - begun > seconds:
             child.send_signal(signal.SIGTERM)
             begun = float("inf")
         time.sleep(0.05)
-    wanted = 128 + signal.SIGTERM if run is not None else 0
+    wanted = 128 + signal.SIGTERM if seconds else 0
     if child.returncode != wanted:
         sys.exit(f"{command} ended with {child.returncode}")
     return peak

@@ -1,15 +1,17 @@
-"""Where a training step goes: the operations of the classic network on TensorFlow, with the time that each takes.
+"""Where a training step goes: the operations of a network on TensorFlow, with the time that they take.
 
-    python benchmarks/step.py [float32|bfloat16]
+    python benchmarks/step.py                           # the classic network, operation by operation
+    python benchmarks/step.py --model transfer --kinds  # MobileNetV2 from random weights, all learning, by kind
 
 Operations run side by side on the threads of the processor, so their times add up to more than the step.
 """
 
+import argparse
 import collections
 import os
 import re
-import sys
 import tempfile
+import time
 from pathlib import Path
 
 STEPS, BATCH_SIZE = 20, 32
@@ -17,9 +19,14 @@ STEPS, BATCH_SIZE = 20, 32
 
 def main() -> None:
     """Train under TensorFlow's profiler and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", choices=("cnn", "transfer"), default="cnn")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--kinds", action="store_true", help="add operations of one kind together")
+    arguments = parser.parse_args()
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from sentinode.machine import keep_freed_memory
+    from sentinode.machine import keep_freed_memory, processor_name, processors
 
     keep_freed_memory()
     import numpy as np
@@ -31,11 +38,10 @@ def main() -> None:
     from sentinode.training.commuting import pooling_first
     from sentinode.training.compiling import compile_model
 
-    precision = sys.argv[1] if len(sys.argv) > 1 else "float32"
     x = np.random.default_rng(0).integers(0, 256, (STEPS * BATCH_SIZE, 96, 96, 3), dtype=np.uint8)
     y = np.zeros((len(x), 1), np.float32)
-    model = build_model("cnn")
-    with computing_in(model, precision), pooling_first(model), tempfile.TemporaryDirectory() as folder:
+    model = build_model(arguments.model)
+    with computing_in(model, arguments.precision), pooling_first(model), tempfile.TemporaryDirectory() as folder:
         compile_model(model, TrainConfig(), STEPS)
         model.fit(x, y, batch_size=BATCH_SIZE, verbose=0)
         tf.profiler.experimental.start(folder)
@@ -48,13 +54,18 @@ def main() -> None:
         for line in plane.lines:
             for event in line.events:
                 spent[plane.event_metadata[event.metadata_id].name] += event.duration_ps / 1e9 / STEPS
-    print(f"| {precision}, ms a step | operation |\n|---|---|")
-    for name, ms in spent.most_common(60):
+    print(f"| {arguments.model}, {arguments.precision}, ms a step | operation |\n|---|---|")
+    kinds: collections.Counter[str] = collections.Counter()
+    for name, ms in spent.most_common():
         if name == "multi_step_on_iterator":
             print(f"| {ms:.1f} | the whole step |")
         found = re.fullmatch(r"StatefulPartitionedCall/(.*):(\w+)", name)
-        if found and ms >= 0.2:
-            print(f"| {ms:.1f} | `{found[2]}` {found[1]} |")
+        if found:
+            kinds[f"`{found[2]}`" if arguments.kinds else f"`{found[2]}` {found[1]}"] += ms
+    for name, ms in kinds.most_common():
+        if ms >= 0.2:
+            print(f"| {ms:.1f} | {name} |")
+    print(f"\n{time.strftime('%Y-%m-%d')}; {processors()} cores, {processor_name()}")
 
 
 if __name__ == "__main__":

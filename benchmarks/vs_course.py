@@ -6,8 +6,8 @@ The course: `ImageDataGenerator(rescale=1/255).flow_from_directory` and `fit`, w
 callback, three epochs of SGD(0.01, momentum 0.95) at batch 32, then the AUC on the validation patches. Sentinode:
 `sentinode train FOLDER --model cnn`, which does the same and more, in float32 and, where the processor has it, with
 `--precision bfloat16`, with a filled cache and, once, with an empty one. Where TensorFlow does not use oneDNN by
-itself, the course runs with it once as well, to tell what of the gain is that. Prints wall time, peak memory and AUC of
-every run, and ratios by pair.
+itself, the course runs with it as well, to tell what of the gain is that. Prints wall time, peak memory and AUC of
+every run, ratios by pair, and differences of AUC by pair.
 """
 
 import argparse
@@ -72,23 +72,29 @@ def main() -> None:
         print("| seed | way | wall time, s | peak memory, MB | AUC | times as fast as the course |")
         print("|---|---|---|---|---|---|")
         ratios: dict[str, list[float]] = {}
+        differences: dict[str, list[float]] = {}
         for seed in range(arguments.pairs):
-            course_s = 0.0
+            course_s = course_auc = 0.0
             for way, command in ways(images, work, seed):
                 if way == DECODING:
                     shutil.rmtree(work / "cache", ignore_errors=True)
                 shutil.rmtree(work / "run", ignore_errors=True)
                 (work / "run").mkdir()
                 seconds, peak_mb, auc = timed(command, work / "cache", onednn=way == WITH_ONEDNN)
-                course_s = course_s or seconds
+                course_s, course_auc = course_s or seconds, course_auc or auc
                 if way != "course":
                     ratios.setdefault(way, []).append(course_s / seconds)
+                    differences.setdefault(way, []).append(auc - course_auc)
                 print(
                     f"| {seed} | {way} | {seconds:.1f} | {peak_mb:.0f} | {auc:.3f} | {course_s / seconds:.2f} |",
                     flush=True,
                 )
     for way, values in ratios.items():
-        print(f"\n{way}: {statistics.median(values):.2f} times as fast ({min(values):.2f}–{max(values):.2f})")
+        print(f"\n{way}: {statistics.median(values):.2f} times as fast ({min(values):.2f}–{max(values):.2f})", end="")
+        if len(values) > 1:
+            error = statistics.stdev(differences[way]) / len(values) ** 0.5
+            print(f"; AUC {statistics.mean(differences[way]):+.3f}, standard error {error:.3f}", end="")
+    print()
     print(f"\n{time.strftime('%Y-%m-%d')}; {processors()} cores, {processor_name()}; {arguments.pairs} rounds in turn")
 
 
@@ -99,7 +105,7 @@ def ways(images: Path, work: Path, seed: int) -> list[tuple[str, list[str]]]:
     course, processor = [sys.executable, "-c", COURSE, str(images), str(work / "run"), str(seed)], processor_name()
     return [
         ("course", course),
-        *([(WITH_ONEDNN, course)] if seed == 0 and "avx512" not in processor else []),
+        *([(WITH_ONEDNN, course)] if "avx512" not in processor else []),
         *([(DECODING, ours)] if seed == 0 else []),
         ("Sentinode", ours),
         *([("Sentinode, bfloat16", [*ours, "--precision", "bfloat16"])] if "bf16" in processor else []),
