@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentinode import open_patches
-from sentinode.data import cache
+from sentinode.data import cache_entry
 
 
 @pytest.fixture(scope="module")
@@ -66,5 +66,5 @@ def test_of_a_large_entry_a_sample_is_compared(mini, tmp_path):
     size = file.stat().st_size
     with file.open("r+b") as handle:
         handle.seek(size // 3)
-        handle.write(bytes(size // cache.COMPARED * 2))
+        handle.write(bytes(size // cache_entry.COMPARED * 2))
     np.testing.assert_array_equal(train.cached(tmp_path).read(), mini.split("train").read())
