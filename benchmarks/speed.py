@@ -26,6 +26,7 @@ LINES: dict[str, dict[str, Any]] = {
     "TensorFlow, bfloat16": {"precision": "bfloat16"},
     "TensorFlow, float32, oneDNN off": {"environment": {"TF_ENABLE_ONEDNN_OPTS": "0"}},
     "TensorFlow, float32, bias and ReLU before pooling": {"commuting": False},
+    "TensorFlow, float32, normalisations as Keras has them": {"fused": False},
     "TensorFlow, float32, memory not kept": {"keep": False},
     "TensorFlow, float32, jit_compile": {"jit": True},
     "TensorFlow, bfloat16, jit_compile": {"jit": True, "precision": "bfloat16"},
@@ -36,6 +37,7 @@ LINES: dict[str, dict[str, Any]] = {
     "JAX, float32, memory not kept": {"backend": "jax", "keep": False},
     "JAX, bfloat16": {"backend": "jax", "precision": "bfloat16"},
     "PyTorch, float32": {"backend": "torch"},
+    "PyTorch, float32, normalisations as Keras has them": {"backend": "torch", "fused": False},
     "PyTorch, float32, memory not kept": {"backend": "torch", "keep": False},
     "PyTorch, bfloat16": {"backend": "torch", "precision": "bfloat16"},
 }
@@ -126,13 +128,16 @@ def measure(line: dict[str, Any], arguments: argparse.Namespace) -> dict[str, fl
     from sentinode.models.flops import flops
     from sentinode.models.precision import computing_in
     from sentinode.training.commuting import pooling_first
+    from sentinode.training.fusing import fused_norms
 
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (arguments.patches, 96, 96, 3), dtype=np.uint8)
     y = rng.integers(0, 2, (len(x), 1)).astype(np.float32)
     model = build_model(arguments.model, **({"size": arguments.size} if arguments.size else {}))
-    size, commuting = arguments.batch_size, pooling_first(model) if line.get("commuting", True) else nullcontext()
-    with computing_in(model, line.get("precision", "float32")), commuting:
+    size = arguments.batch_size
+    commuting = pooling_first(model) if line.get("commuting", True) else nullcontext()
+    fused = fused_norms(model) if line.get("fused", True) else nullcontext()
+    with computing_in(model, line.get("precision", "float32")), commuting, fused:
         model.compile(
             keras.optimizers.SGD(0.01, momentum=0.95),
             "binary_crossentropy",

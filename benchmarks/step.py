@@ -12,6 +12,7 @@ import os
 import re
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 STEPS, BATCH_SIZE = 20, 32
@@ -22,6 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", choices=("cnn", "transfer"), default="cnn")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--norms-as-keras-has-them", action="store_true", help="normalisations not fused")
     parser.add_argument("--kinds", action="store_true", help="add operations of one kind together")
     arguments = parser.parse_args()
     os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -37,11 +39,13 @@ def main() -> None:
     from sentinode.models.precision import computing_in
     from sentinode.training.commuting import pooling_first
     from sentinode.training.compiling import compile_model
+    from sentinode.training.fusing import fused_norms
 
     x = np.random.default_rng(0).integers(0, 256, (STEPS * BATCH_SIZE, 96, 96, 3), dtype=np.uint8)
     y = np.zeros((len(x), 1), np.float32)
     model = build_model(arguments.model)
-    with computing_in(model, arguments.precision), pooling_first(model), tempfile.TemporaryDirectory() as folder:
+    fused = nullcontext() if arguments.norms_as_keras_has_them else fused_norms(model)
+    with computing_in(model, arguments.precision), pooling_first(model), fused, tempfile.TemporaryDirectory() as folder:
         compile_model(model, TrainConfig(), STEPS)
         model.fit(x, y, batch_size=BATCH_SIZE, verbose=0)
         tf.profiler.experimental.start(folder)

@@ -44,8 +44,8 @@ def keep_freed_memory() -> None:
     """Let this process keep the memory that arrays give back, instead of asking the system anew for each.
 
     glibc maps every block above 32 MB afresh, and the system clears its pages. Backends free and allocate their large
-    intermediate arrays in every step: on PyTorch and JAX that takes up to half of it, on TensorFlow a tenth
-    (`benchmarks/speed.py`). Nothing happens where the C library is another.
+    intermediate arrays in every step: on PyTorch and JAX that takes up to two fifths of it (`benchmarks/speed.py`).
+    Nothing happens where the C library is another.
     """
     if not sys.platform.startswith("linux"):
         return

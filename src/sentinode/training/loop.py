@@ -51,6 +51,7 @@ from sentinode.training.config import TrainConfig
 from sentinode.training.devices import Crew, undistributed
 from sentinode.training.examples import Examples
 from sentinode.training.frozen import fit_frozen
+from sentinode.training.fusing import fused_norms
 from sentinode.training.opening import load_run
 from sentinode.training.parts import training_and_validation
 from sentinode.training.precision import choose_precision
@@ -168,7 +169,12 @@ def train(
             start = Checkpoint.load(run / CHECKPOINT)
         if stage == "begun":
             log.info("%s: going on in epoch %d after %d steps", run, start.epoch + 1, start.batch)
-        with computing_in(model, Run(run).precision), pooling_first(model), stop_requests() as request:
+        with (
+            computing_in(model, Run(run).precision),
+            pooling_first(model),
+            fused_norms(model),
+            stop_requests() as request,
+        ):
             if start.batch:
                 _make_metrics(learner, training, crew)
             write_variables(learner, start.arrays, run / CHECKPOINT, metrics=False)

@@ -12,9 +12,11 @@ from sentinode.data.batches import Batches
 from sentinode.data.patchset import PatchSet
 from sentinode.models.build import initial_weights_from
 from sentinode.models.precision import computing_in
+from sentinode.training.commuting import pooling_first
 from sentinode.training.compiling import compile_model, output_count
 from sentinode.training.config import TrainConfig
 from sentinode.training.devices import Crew
+from sentinode.training.fusing import fused_norms
 
 log = logging.getLogger("sentinode")
 
@@ -98,7 +100,7 @@ class _Trial:
         picked = [self._batches[(self._done + step) % len(self._batches)] for step in range(steps)]
         self._done += steps
         started = time.perf_counter()
-        with computing_in(self._model, self._precision):
+        with computing_in(self._model, self._precision), pooling_first(self._model), fused_norms(self._model):
             for x, y in picked:
                 self._model.train_on_batch(x, y)
         return time.perf_counter() - started
