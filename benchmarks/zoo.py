@@ -152,21 +152,20 @@ def learn_all(arguments: argparse.Namespace) -> None:
 
 
 def report() -> None:
-    """Print the table."""
+    """Print both tables."""
     rates, learned = kept("rates"), kept("learn")
-    print("| network | parameters | GFLOP a patch | trains, float32 | bfloat16 | predicts, float32 | bfloat16 ", end="")
-    print("| AUC on `valid` | epochs, minutes |\n|" + "---|" * 9)
+    print("| network | parameters | GFLOP a patch | trains, float32 | bfloat16 | predicts, float32 | bfloat16 |")
+    print("|" + "---|" * 7)
     for name, row in rates.items():
-        cells = [f"{row['parameters']:,}", f"{row['gflop']:.3f}"]
-        cells += [
-            f"{row[key]:.0f}" if (key := f"{phase} {precision}") in row else ""
-            for phase in ("train", "predict")
-            for precision in ("float32", "bfloat16")
-        ]
-        found = learned.get(name)
-        cells += [f"{found['val_auc'][-1]:.4f}", f"{found['epochs']}, {found['minutes']}"] if found else ["", ""]
-        print(f"| {name} | {' | '.join(cells)} |")
-    print(f"\nPatches/s, batch {BATCH_SIZE} ({PREDICTING} in prediction); {next(iter(rates.values()))['when']}")
+        phases = [f"{phase} {precision}" for phase in ("train", "predict") for precision in ("float32", "bfloat16")]
+        cells = [f"{row[phase]:.0f}" if phase in row else "" for phase in phases]
+        print(f"| {name} | {row['parameters']:,} | {row['gflop']:.3f} | {' | '.join(cells)} |")
+    print(f"\nPatches/s, batch {BATCH_SIZE} ({PREDICTING} in prediction); {next(iter(rates.values()))['when']}\n")
+    if learned:
+        print("| network | AUC on `valid` | epochs | minutes | precision |\n|" + "---|" * 5)
+    for name, row in learned.items():
+        auc, minutes = row["val_auc"][-1], row["minutes"]
+        print(f"| {name} | {auc:.4f} | {row['epochs']} | {minutes} | {row['precision']} |")
 
 
 if __name__ == "__main__":
