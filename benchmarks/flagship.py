@@ -45,6 +45,8 @@ PARTS: dict[str, dict[str, Any]] = {
     "no focus": {"augment": ("placement", "stain")},
     "borders covered too": {"augment": ("placement", "focus", "stain", "cover")},
     "no augmentation": {"augment": ()},
+    "light changed too": {"augment": ("placement", "focus", "stain", "light")},
+    "copies of a patch once": {"distinct": True},
     "no label smoothing": {"label_smoothing": 0.0},
     "batches of 128": {"batch_size": 128},
     "float32": {"precision": "float32"},

@@ -325,7 +325,7 @@ def test_several_runs_and_orientations_speak_of_it(tmp_path, tiny_run, other_run
     both = ["--model", tiny_run.path, "--model", other_run.path]
     done = sentinode("predict", images / "test", *both, "--tta", "d4", "--out", tmp_path / "it.csv")
     output = succeeded(done)
-    assert f"model: the mean of 2 runs: {tiny_run.path}, {other_run.path}" in output
+    assert f"model: the mean of 2 runs, for the work of all together: {tiny_run.path}, {other_run.path}" in output
     assert "eight orientations, for eight times the work" in done.stderr
     made = json.loads((tmp_path / "it.csv.json").read_text())
     assert made["tta"] == {"asked": "d4", "used": "d4"}

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from sentinode import build_model, export_run, open_patches, predict
+from sentinode import TrainConfig, build_model, export_run, open_patches, predict, train
 from sentinode.errors import ConfigError, ModelError
 from sentinode.export import export, formats
 from sentinode.export.cached import engine_path
@@ -30,6 +30,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "mlp": {"name": "mlp"},
     "d4net": {"name": "d4net", "size": "s"},
     "transfer": {"name": "transfer", "backbone": "MobileNet", "output": "softmax"},
+    "resnet18": {"name": "resnet18", "width": 8},
 }
 
 
@@ -179,6 +180,15 @@ def test_wsinfer_gives_two_logits_without_keras(sample, tmp_path):
         with zipfile.ZipFile(file) as archive:
             code = "".join(archive.read(part).decode() for part in archive.namelist() if part.endswith(".py"))
         assert "torch.device(" not in code, f"{name}: a device is written into the network"
+
+
+def test_a_network_that_only_sentinode_could_load_is_refused_as_a_file_of_keras(mini, tmp_path):
+    few = mini.select(range(0, len(mini), 40))
+    model = build_model("p4m-densenet", first_filters=1, growth=1)
+    run = train(model, few, TrainConfig(epochs=1), out=tmp_path / "run")
+    with pytest.raises(ModelError, match="D4Conv"):
+        export_run(run, tmp_path / "it.keras")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_the_folder_for_wsinfer_follows_its_schema(small, tmp_path):

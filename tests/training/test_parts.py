@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from tests import forms
 
@@ -43,3 +44,13 @@ def test_names_that_are_another_kind_of_hash_say_nothing(few, tmp_path):
     renamed = {f"{name.rsplit('/', 1)[0]}/{number:040x}.png": each for number, (name, each) in enumerate(files.items())}
     patches = open_patches(forms.write(renamed, tmp_path / "hashed"))
     assert len(training_and_validation(patches, TrainConfig(), tmp_path / "cache")[0]) > 0
+
+
+def test_distinct_keeps_one_of_the_copies_of_a_training_patch(few):
+    training = np.flatnonzero(few.table["split"] == "train")
+    doubled = few.select(np.sort(np.concatenate([np.arange(len(few)), training[:5]])))
+    everything, validation, _ = training_and_validation(doubled, TrainConfig(), None)
+    once, validation_too, _ = training_and_validation(doubled, TrainConfig(distinct=True), None)
+    assert len(everything) == len(training) + 5
+    assert once.table["sha1"].tolist() == few.split("train").table["sha1"].tolist()
+    assert validation_too.fingerprint == validation.fingerprint

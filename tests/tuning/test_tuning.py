@@ -1,5 +1,7 @@
 """A search for settings: what may be searched, what is tried, and that nothing is lost or done twice."""
 
+import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinode import TrainConfig
-from sentinode.errors import ConfigError, RunError
+from sentinode.cli.main import main
+from sentinode.errors import ConfigError, ModelError, RunError
+from sentinode.training.run import Run
 from sentinode.tuning.space import Range, Values, combinations, parse_dimension, settings_of
 
 pytest.importorskip("optuna")
@@ -157,6 +161,42 @@ def test_what_is_not_the_trials_own_fault_ends_the_study_and_is_tried_again(few,
     foreign.unlink()
     again = tune("cnn", few, space, TrainConfig(epochs=1), out=tmp_path / "it")
     assert again.table["valid_auc"].equals(whole.table["valid_auc"])
+
+
+def test_draws_are_not_repeated_by_a_study_that_goes_on_nor_by_another_folder_that_shares_it(few, tmp_path):
+    space, config = [Range("learning_rate", 0.001, 0.1, log=True)], TrainConfig(epochs=1)
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    for folder, trials in (("one", 2), ("one", 4), ("two", 6)):
+        tuning = tune("cnn", few, space, config, out=tmp_path / folder, trials=trials, storage=storage)
+    assert tuning.table["learning_rate"].nunique() == len(tuning.table) == 6
+
+
+def test_every_trial_may_start_from_a_trained_run(few, tiny_run, tmp_path):
+    space = [Values("momentum", (0.5, 0.9))]
+    tuning = tune(str(tiny_run.path), few, space, TrainConfig(epochs=1), out=tmp_path / "it")
+    for folder in tuning.folder.glob("*/seed-0"):
+        assert Run(folder).config["model"]["built"]["weights_sha256"] == tiny_run.identity["weights_sha256"]
+    assert len(tuning.table) == 2
+    with pytest.raises(ConfigError, match="whose network is what it is"):
+        tune(str(tiny_run.path), few, [Values("option.dense_units", (4, 8))], out=tmp_path / "other")
+    with pytest.raises(ModelError, match="cnm"):
+        tune("cnm", few, space, out=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_the_command_that_is_printed_trains_with_what_was_found(tmp_path, capsys):
+    searched = [f"--search={text}" for text in ("nesterov=true,false", "option.dense_units=4", "augment=stain+focus")]
+    given = ["--epochs", "1", "--label-smoothing", "0.1", "--batch-size", "64", "--fit", "crop"]
+    assert main(["tune", "pcam-mini", "--model", "cnn", "--out", str(tmp_path / "it"), *searched, *given]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "sentinode train" in line)
+    words = shlex.split(line[line.index("sentinode train") :])
+    assert main([*words[1:], "--json", "--out", str(tmp_path / "again")]) == 0
+    said = json.loads(capsys.readouterr().out)
+    best = pd.read_csv(tmp_path / "it" / "trials.csv").iloc[0]
+    assert said["valid_auc"] == pytest.approx(best["valid_auc"], abs=1e-6)
+    again = Run(tmp_path / "again").settings
+    assert again.nesterov == best["nesterov"]
+    assert (again.augment, again.label_smoothing, again.batch_size) == (("stain", "focus"), 0.1, 64)
 
 
 def test_a_killed_study_goes_on_within_its_training(tmp_path):

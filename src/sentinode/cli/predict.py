@@ -99,9 +99,10 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"{called:,} of {len(predictions):,} patches are called tumour at its threshold, {loaded.threshold:.3f}")
     if len(unlike):
         kinds = ", ".join(f"{kind} {count:,}" for kind, count in unlike.items())
+        whose = "its" if len(loaded.runs) == 1 else "one run's"
         print(
             f"{unlike.sum():,} look unlike the patches of its training ({kinds}), where its answer is worth less; "
-            f"of its validation patches {loaded.false_alarms:.1%} do"
+            f"of {whose} validation patches {loaded.false_alarms:.1%} do"
         )
     look_at({out: "one row a patch", made_by_path(out): "what made it"})
     return tell_skipped(skipped)

@@ -88,7 +88,8 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="RUN",
         help=f"a run directory, or one that ships ({', '.join(RUNS)}; default: {DEFAULT_RUN}); given several times, an "
-        "ensemble: the mean of the runs' calibrated log-odds, and of their thresholds on the logit scale",
+        "ensemble, for the work of all together: the mean of the runs' calibrated log-odds, and of their thresholds on "
+        "the logit scale",
     )
 
 

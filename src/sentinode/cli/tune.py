@@ -1,6 +1,7 @@
 """Search for the settings that suit DATA best, by the AUC on its validation patches."""
 
 import argparse
+import shlex
 from typing import Any
 
 from sentinode.cli.shared import add_data, add_json, look_at, open_data, print_json, start_keras, tell_skipped
@@ -13,7 +14,12 @@ def add_parser(commands: Any) -> None:
     """Add the command; settings that are not searched are those of `train`."""
     parser = commands.add_parser("tune", help="search for the settings that suit the data best", description=__doc__)
     add_data(parser)
-    parser.add_argument("--model", required=True, choices=MODELS, help="the network")
+    parser.add_argument(
+        "--model",
+        required=True,
+        metavar="NAME",
+        help=f"the network ({', '.join(MODELS)}), or a trained run to start every trial from, in a folder or shipped",
+    )
     parser.add_argument("--out", required=True, metavar="DIR", help="the folder of the study; given again, it goes on")
     parser.add_argument(
         "--search",
@@ -36,7 +42,7 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Search, and say what was found."""
     config = config_of(arguments)
-    from sentinode.tuning.space import OPTION, parse_dimension
+    from sentinode.tuning.space import parse_dimension, settings_of
 
     space = [parse_dimension(text) for text in arguments.search]
     if len({each.name for each in space}) < len(space):
@@ -46,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise ConfigError(f"--{name} must be at least 1; got {getattr(arguments, name)}")
     patches = open_data(arguments, quiet=arguments.json)
     start_keras()
+    from sentinode.training.command import option_words, setting_words
     from sentinode.tuning.study import tune
 
     tuning = tune(
@@ -69,16 +76,14 @@ def run(arguments: argparse.Namespace) -> int:
     if failed:
         print(f"{failed} failed; trials.csv says why")
     print("the best was chosen on these validation patches, which flatters it: measure it on others")
-    flags = [
-        f"--option {name.removeprefix(OPTION)}={value}" if name.startswith(OPTION) else _flag(name, value)
-        for name, value in best.items()
-    ]
+    settings, chosen = settings_of(best, config)
+    words = ["sentinode", "train", arguments.data, "--model", arguments.model, *option_words(chosen)]
+    words += ["--out", "runs/tuned", *setting_words(settings)]
+    words += ["--table", arguments.table] if arguments.table else []
+    words += ["--fit", arguments.fit] if arguments.fit != "refuse" else []
+    words += ["--skip-bad"] if arguments.skip_bad else []
     look_at(
         {tuning.folder / "trials.csv": "every trial", tuning.folder / "trials.png": "AUC by what was searched"},
-        f"sentinode train {arguments.data} --model {arguments.model} --out runs/tuned {' '.join(flags)}",
+        shlex.join(words),
     )
     return tell_skipped(skipped)
-
-
-def _flag(name: str, value: Any) -> str:
-    return f"--{name.replace('_', '-')} {str(value).replace('+', ',')}"

@@ -148,7 +148,16 @@ def _make(run: Any, kind: str, chosen: Format, work: Path) -> Path:
 
     keras_file, network = work / "model.keras", work / chosen.files[0]
     with tensorflow_left_out():
-        exported_network(run.model, run.calibration).save(keras_file)
+        exported = exported_network(run.model, run.calibration)
+        kinds = {type(layer) for layer in exported._flatten_layers()}
+        foreign = [each.__name__ for each in kinds if not each.__module__.startswith("keras.")]
+        if foreign and kind == "keras":
+            names = ", ".join(sorted(foreign))
+            raise ModelError(
+                f"{run.model.name} has layers that Keras alone does not know ({names}): no file of it would "
+                "load without Sentinode; the other formats hold what the layers compute"
+            )
+        exported.save(keras_file)
     if chosen.backend is not None:
         log.info("converting to %s with Keras on %s, in a process of its own", kind, chosen.backend)
         environment = {

@@ -2,12 +2,11 @@
 
 import shlex
 from collections.abc import Callable
-from dataclasses import fields
 
 from sentinode.evaluation.evaluate import PREVALENCE
 from sentinode.report.facts import Facts
 from sentinode.report.words import fixed, percent
-from sentinode.training.config import TrainConfig
+from sentinode.training.command import option_words, setting_words
 
 
 def commands(facts: Facts, shown: Callable[[str], str] = str) -> list[tuple[str, str]]:
@@ -34,25 +33,12 @@ def train(facts: Facts, out: str, shown: Callable[[str], str] = str) -> list[str
     built = config["model"].get("built") or {}
     if run.shipped or " + " in config["data"]["path"] or "options" not in built:
         return []
-    options = [word for name, value in built["options"].items() for word in ("--option", f"{name}={_text(value)}")]
     backend = config["environment"]["backend"]
     words = [] if backend == "tensorflow" else [f"KERAS_BACKEND={backend}"]
-    words += ["sentinode", "train", shown(config["data"]["path"]), "--model", built["name"], *options, "--out", out]
-    default = TrainConfig()
-    for setting in fields(TrainConfig):
-        value = getattr(run.settings, setting.name)
-        if value == getattr(default, setting.name):
-            continue
-        flag = setting.metadata.get("flag") or "--" + setting.name.replace("_", "-")
-        words += [flag] if value is True else [flag, _text(value)]
+    words += ["sentinode", "train", shown(config["data"]["path"]), "--model", built["name"]]
+    words += [*option_words(built["options"]), "--out", out, *setting_words(run.settings)]
     # Another number of processors adds up in another order.
     return [*words, "--threads", str(config["environment"]["threads"])]
-
-
-def _text(value: object) -> str:
-    if isinstance(value, tuple):
-        return ",".join(map(str, value)) or "none"
-    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
 
 
 def limitations(facts: Facts) -> list[str]:

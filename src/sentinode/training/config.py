@@ -61,6 +61,9 @@ class TrainConfig:
 
     train_split: str = _setting("train", "split to learn from", flag="--train")
     valid_split: str = _setting("valid", "split to choose the best epoch and the threshold on", flag="--valid")
+    distinct: bool = _setting(
+        False, "learn from one of each patch's exact copies, so that none weighs more than others"
+    )
     epochs: int = _setting(3, "passes over the training patches", at_least=1)
     batch_size: int = _setting(32, "patches a step", at_least=1)
     optimizer: str = _setting("sgd", "how weights follow the gradient", choices=OPTIMIZERS)

@@ -104,7 +104,8 @@ class Ensemble:
 
     def describe(self) -> str:
         """Return what it is in a line."""
-        return f"the mean of {len(self.runs)} runs: " + ", ".join(str(run.path) for run in self.runs)
+        runs = ", ".join(run.path.name if run.shipped else str(run.path) for run in self.runs)
+        return f"the mean of {len(self.runs)} runs, for the work of all together: {runs}; research use only"
 
     def warnings(self, pixels: np.ndarray) -> list[str]:
         """Say of each patch in what it is unlike the training patches of any of the runs."""

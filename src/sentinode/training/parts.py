@@ -3,6 +3,8 @@
 import logging
 from pathlib import Path
 
+import numpy as np
+
 from sentinode.data.identity import check_unaltered
 from sentinode.data.patchset import PatchSet
 from sentinode.data.splits import hold_out
@@ -17,11 +19,24 @@ def training_and_validation(
 ) -> tuple[PatchSet, PatchSet, bool]:
     """Return training and validation patches, decoded; say whether the second had to be held out from the first.
 
+    With ``config.distinct`` one of the exact copies of a training patch is left.
+
     Raises
     ------
     DataError
         A label or a whole class is missing, a patch cannot be read, or is not the one that it is named by.
     """
+    training, validation, made = _divided(patches, config, cache)
+    if config.distinct:
+        once = np.flatnonzero(~training.table["sha1"].duplicated())
+        log.info(
+            "%s of %s training patches are copies of another, and left out", len(training) - len(once), len(training)
+        )
+        training = training.select(once)
+    return training, validation, made
+
+
+def _divided(patches: PatchSet, config: TrainConfig, cache: str | Path | None) -> tuple[PatchSet, PatchSet, bool]:
     names = patches.split_names
     training = patches.split(config.train_split) if names or config.train_split != "train" else patches
     _check_classes(training)

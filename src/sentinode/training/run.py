@@ -137,9 +137,10 @@ class Run:
         parts = {part: self.config["data"].get(part, {}) for part in ("train", "valid")}
         counts = {name: part.get("normal", 0) + part.get("tumour", 0) for name, part in parts.items()}
         where = f"{self.path.name}, which ships with Sentinode" if self.shipped else str(self.path)
+        good_for = f"; for lymph nodes in H&E, about 0.97 µm/px: see {self.path / 'README.md'}" if self.shipped else ""
         return (
-            f"{where}: {parameters:,} parameters, trained on {counts['train']:,} patches, "
-            f"threshold and calibration from {counts['valid']:,} others; research use only"
+            f"{where}: {parameters:,} trainable parameters, {counts['train']:,} training patches, "
+            f"threshold and calibration from {counts['valid']:,} others; research use only{good_for}"
         )
 
     @cached_property

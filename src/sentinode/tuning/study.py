@@ -20,13 +20,16 @@ import pandas as pd
 
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError, ModelError, RunError, TrainingDiverged, first_line
-from sentinode.models.build import build_model
+from sentinode.models.build import MODELS, build_model
 from sentinode.plots.tuning import draw_trials
+from sentinode.samples import RUNS
 from sentinode.storage import whole_file
 from sentinode.training.config import TrainConfig
 from sentinode.training.loop import train
+from sentinode.training.opening import load_run
 from sentinode.training.record import only_process
-from sentinode.tuning.space import Dimension, Range, combinations, settings_of
+from sentinode.training.run import Run
+from sentinode.tuning.space import OPTION, Dimension, Range, combinations, settings_of
 
 OWNER = "owner"
 REASON = "reason"
@@ -63,7 +66,13 @@ class Tuning:
         if good.empty:
             raise RunError(f"{self.folder}: no trial has ended well; trials.csv there says why")
         row = good.iloc[0]
-        return {name: row[name] for name in self.table.columns if name not in ("valid_auc", "sd", "seeds", REASON)}
+        names = [name for name in self.table.columns if name not in ("valid_auc", "sd", "seeds", REASON)]
+        return {name: _plain(row[name]) for name in names}
+
+
+def _plain(value: Any) -> Any:
+    """Return what pandas made of a value as Python's own."""
+    return value.item() if hasattr(value, "item") else value
 
 
 def tune(
@@ -83,7 +92,8 @@ def tune(
     Parameters
     ----------
     model
-        A name of `MODELS`.
+        A name of `MODELS`, or a trained run from whose weights every trial starts: its folder, or the name of one that
+        ships.
     patches
         As for `train`.
     space
@@ -105,9 +115,11 @@ def tune(
     Raises
     ------
     ConfigError
-        Optuna is not installed, or nothing can be searched as asked.
+        Optuna is not installed, nothing can be searched as asked, or options of a run's network are.
     RunError
         Another process tunes in `out`, or the study there searches something else.
+    ModelError
+        There is no such network.
     TrainingStopped
         Ctrl-C or SIGTERM came; all is saved.
     """
@@ -116,14 +128,22 @@ def tune(
     every = combinations(space)
     if trials is None and every is None:
         raise ConfigError("a range has no end of values: say how many --trials to do, or list values")
+    start = load_run(model) if model in RUNS or Path(model).is_dir() else None
+    if start is None and model not in MODELS:
+        build_model(model)  # It says which there are.
+    if start is not None and any(each.name.startswith(OPTION) for each in space):
+        raise ConfigError(f"{model} is a trained run, whose network is what it is; search settings, not its options")
+    asked = {"model": model, "space": [str(each) for each in space], "settings": config.to_json(), "seeds": seeds}
+    if start is not None:
+        asked["weights_sha256"] = start.identity["weights_sha256"]
     with only_process(folder):
-        study = _open(optuna, folder, storage, space, model, config, seeds, trials is None)
+        study = _open(optuna, folder, storage, space, asked, trials is None)
         owner = f"{socket.gethostname()}:{folder.resolve()}"
         _take_up_again(optuna, study, owner)
         wanted = every if trials is None else trials
         assert wanted is not None
         while _done(optuna, study) < wanted:
-            _one(optuna, study, owner, model, patches, space, config, folder, seeds, cache)
+            _one(optuna, study, owner, start or model, patches, space, config, folder, seeds, cache)
             tuning = Tuning(_table(study), folder)
             _write(tuning)
     return Tuning(_table(study), folder)
@@ -143,18 +163,14 @@ def _open(
     folder: Path,
     storage: str | None,
     space: Sequence[Dimension],
-    model: str,
-    config: TrainConfig,
-    seeds: int,
+    asked: dict[str, Any],
     grid: bool,
 ) -> Any:
     """Open the study, or begin it; refuse one of something else."""
     folder.mkdir(parents=True, exist_ok=True)
-    asked = {"model": model, "space": [str(each) for each in space], "settings": config.to_json(), "seeds": seeds}
     try:
         study = optuna.create_study(
             storage=storage or f"sqlite:///{folder / 'study.db'}",
-            sampler=optuna.samplers.TPESampler(seed=config.seed),
             study_name="sentinode",
             direction="maximize",
             load_if_exists=True,
@@ -195,7 +211,7 @@ def _one(
     optuna: Any,
     study: Any,
     owner: str,
-    model: str,
+    model: str | Run,
     patches: PatchSet,
     space: Sequence[Dimension],
     config: TrainConfig,
@@ -205,6 +221,8 @@ def _one(
 ) -> None:
     """Ask what to try, train with every seed, tell what came out."""
     trial = study.ask()
+    # By the number, which the storage counts: a process that goes on, or another machine, draws something else.
+    study.sampler = optuna.samplers.TPESampler(seed=config.seed + trial.number)
     trial.set_user_attr(OWNER, owner)
     chosen = {each.name: _suggest(trial, each) for each in space}
     shown = ", ".join(f"{name}={value}" for name, value in chosen.items())
@@ -214,7 +232,7 @@ def _one(
         name = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:8]
         aucs = []
         for seed in range(config.seed, config.seed + seeds):
-            network = build_model(model, seed=seed, **options)
+            network = build_model(model, seed=seed, **options) if isinstance(model, str) else model.start()
             run = train(network, patches, replace(settings, seed=seed), out=folder / name / f"seed-{seed}", cache=cache)
             aucs.append(float(run.summary["valid_auc"]))
     except (ConfigError, ModelError, TrainingDiverged) as error:  # All else, such as a full disk, ends the study.
