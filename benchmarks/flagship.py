@@ -120,6 +120,7 @@ def measure(patches: PatchSet, settings: dict[str, Any], seed: int) -> dict[str,
         "patches": count,
         **{name: history[name].round(5).tolist() for name in ("loss", "val_auc", "val_accuracy")},
         "train_s": round(float(history["train_s"].sum()), 1),
+        "duration_s": run.summary["duration_s"],
         "gflop_s": round(3 * flops(run.model) * count * len(history) / float(history["train_s"].sum()) / 1e9, 1),
     }
 
@@ -138,22 +139,26 @@ def report(results: pd.DataFrame) -> None:
             print(f"| {name} | {spread(auc)} | {against.mean():+.4f} ± {against.std(ddof=1):.4f} | {len(auc)} |")
     rows = results[results["what"] == "reach"]
     if len(rows):
-        print("\n| trained on | AUC on `valid`, mean ± sd | seeds | epochs | minutes | GFLOP/s |")
+        print("\n| trained on | AUC on `valid`, a development set, mean ± sd | seeds | epochs | minutes | GFLOP/s |")
         print("|---|---|---|---|---|---|")
     for name in REACH:
         own = rows[rows["variant"] == name]
         if len(own):
             each = ", ".join(f"{auc:.4f}" for auc in own["auc"])
+            took = own["train_s"]  # Rows of before have the steps alone, without validation.
+            if "duration_s" in own:
+                took = own["duration_s"].fillna(took)
             print(
                 f"| {name} | {spread(own['auc'])} ({each}) | {len(own)} | {len(own['val_auc'].iloc[0])} "
-                f"| {own['train_s'].min() / 60:.1f}–{own['train_s'].max() / 60:.1f} | {own['gflop_s'].max():.0f} |"
+                f"| {', '.join(f'{seconds / 60:.1f}' for seconds in took)} "
+                f"| {', '.join(f'{rate:.0f}' for rate in own['gflop_s'])} |"
             )
     print(f"\n{time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores, {platform.machine()}")
 
 
 def spread(values: pd.Series) -> str:
     """Return mean and standard deviation in words."""
-    return f"{values.mean():.4f} ± {values.std(ddof=1):.4f}"
+    return f"{values.mean():.4f}" + (f" ± {values.std(ddof=1):.4f}" if len(values) > 1 else "")
 
 
 if __name__ == "__main__":

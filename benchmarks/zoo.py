@@ -162,7 +162,7 @@ def report() -> None:
         print(f"| {name} | {row['parameters']:,} | {row['gflop']:.3f} | {' | '.join(cells)} |")
     print(f"\nPatches/s, batch {BATCH_SIZE} ({PREDICTING} in prediction); {next(iter(rates.values()))['when']}\n")
     if learned:
-        print("| network | AUC on `valid` | epochs | minutes | precision |\n|" + "---|" * 5)
+        print("| network | AUC on `valid`, a development set | epochs | minutes | precision |\n|" + "---|" * 5)
     for name, row in learned.items():
         auc, minutes = row["val_auc"][-1], row["minutes"]
         print(f"| {name} | {auc:.4f} | {row['epochs']} | {minutes} | {row['precision']} |")
