@@ -184,7 +184,10 @@ def _open(
             values = [each.values for each in space if not isinstance(each, Range)]
             for combination in itertools.product(*values):
                 study.enqueue_trial(dict(zip((each.name for each in space), combination, strict=True)))
-    elif before != json.loads(json.dumps(asked)):
+        return study
+    # A setting that came later is off by default.
+    before = {**before, "settings": {**TrainConfig().to_json(), **before["settings"]}}
+    if before != json.loads(json.dumps(asked)):
         differs = ", ".join(name for name in asked if before.get(name) != json.loads(json.dumps(asked[name])))
         raise RunError(f"{storage or folder}: the study there has another {differs}; name another folder with --out")
     return study
