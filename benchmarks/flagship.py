@@ -113,14 +113,14 @@ def measure(patches: PatchSet, settings: dict[str, Any], seed: int) -> dict[str,
     model = build_model("d4net", size="s", seed=seed)
     with tempfile.TemporaryDirectory() as folder:
         run = train(model, patches, TrainConfig.recipe("flagship", seed=seed, **settings), out=folder)
-        history = run.history
+        history, duration_s = run.history, run.summary["duration_s"]  # Read while the folder is there.
     count = int((patches.table["split"] == "train").sum())
     return {
         "settings": settings,
         "patches": count,
         **{name: history[name].round(5).tolist() for name in ("loss", "val_auc", "val_accuracy")},
         "train_s": round(float(history["train_s"].sum()), 1),
-        "duration_s": run.summary["duration_s"],
+        "duration_s": duration_s,
         "gflop_s": round(3 * flops(run.model) * count * len(history) / float(history["train_s"].sum()) / 1e9, 1),
     }
 
