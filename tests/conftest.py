@@ -1,5 +1,6 @@
 """What all tests share: a cache of their own, the sample, a tiny trained run, and the real data where they are."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,15 @@ def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SENTINODE_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def level_of_the_log() -> Iterator[None]:
+    """Keep a command called within the tests' process from changing what later tests see in the log."""
+    log = logging.getLogger("sentinode")
+    before = log.level
+    yield
+    log.setLevel(before)
 
 
 @pytest.fixture(scope="session")

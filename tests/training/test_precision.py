@@ -99,6 +99,7 @@ def test_what_auto_has_decided_is_kept_and_not_measured_again(few, tmp_path, cap
     other = {"float32": "bfloat16", "bfloat16": "float32"}[content["precision"]["used"]]
     content["precision"]["used"] = other
     file.write_text(json.dumps(content))
+    caplog.clear()
     with caplog.at_level(logging.INFO, logger="sentinode"):
         train(build_model("cnn"), few, config, out=tmp_path / "run")
     assert load_run(tmp_path / "run").precision == other
