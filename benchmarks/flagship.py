@@ -6,7 +6,7 @@
     python benchmarks/flagship.py report
 
 Every finished training is kept in ``benchmarks/results/flagship.jsonl``; a second call goes on where the first one
-stopped. Parts are compared on folds of `train`: each seed holds another stain out, as `evaluate --by stain` groups them,
+stopped. Parts are compared on folds of `train`: each seed holds another stain out, grouped as by `evaluate --by stain`,
 and trains on 2,000 patches of the others, so that what only helps on known slides does not pass for a gain. `valid` has
 slides of its own and is a development set.
 """
@@ -50,7 +50,6 @@ PARTS: dict[str, dict[str, Any]] = {
     "no focus": {"augment": ("placement", "stain")},
     "no augmentation": {"augment": ()},
     "light changed too": {"augment": ("placement", "focus", "stain", "light")},
-    "copies of a patch once": {"distinct": True},
     "no label smoothing": {"label_smoothing": 0.0},
 }
 REACH: dict[str, dict[str, Any]] = {
@@ -146,7 +145,7 @@ def report(results: pd.DataFrame) -> None:
     results = results.assign(auc=[values[-1] for values in results["val_auc"]])
     rows = results[results["what"] == "parts"].set_index(["variant", "seed"])["auc"]
     if len(rows):
-        print("| part | AUC on another stain, mean ± sd | against the recipe, seed by seed | seeds |\n|---|---|---|---|")
+        print("| part | AUC on other stains, mean ± sd | less the recipe's, by seeds | seeds |\n|---|---|---|---|")
         for name in PARTS:
             if name not in rows.index.get_level_values(0):
                 continue

@@ -193,12 +193,18 @@ def test_a_network_that_only_sentinode_could_load_is_refused_as_a_file_of_keras(
 
 def test_the_folder_for_wsinfer_follows_its_schema(small, tmp_path):
     needs("torch")
+    needs("wsinfer_zoo")
+    from wsinfer_zoo import client as zoo
+
     made = export_run(small, tmp_path / "ours", "wsinfer")
     assert made.difference <= ALLOWED
     assert sorted(path.name for path in made.path.iterdir()) == ["config.json", "torchscript_model.pt"]
     assert [path.name for path in tmp_path.iterdir()] == ["ours"]
     config = json.loads((made.path / "config.json").read_text(encoding="utf-8"))
-    schema = {
+    assert zoo.validate_config_json(config)
+    read = zoo.ModelConfiguration.from_dict({name: config[name] for name in config if name != "sentinode"})
+    assert read.get_slide_patch_size(0.486) == 192
+    expected = {
         "spec_version": "1.0",
         "architecture": "by hand",
         "num_classes": 2,
@@ -207,8 +213,8 @@ def test_the_folder_for_wsinfer_follows_its_schema(small, tmp_path):
         "class_names": ["normal", "tumour"],
         "transform": [{"name": "Resize", "arguments": {"size": 96}}, {"name": "ToTensor"}],
     }
-    assert {name: config[name] for name in schema} == schema
-    assert set(config) == {*schema, "sentinode"}
+    assert {name: config[name] for name in expected} == expected
+    assert set(config) == {*expected, "sentinode"}
 
 
 # The first swaps colours and subtracts a mean of each; the others scale in their own ways, or not at all.

@@ -19,6 +19,7 @@ from scipy.special import expit
 from sentinode import Predictions, build_model, open_patches, predict
 from sentinode.data.patchset import patch_table
 from sentinode.errors import DataError, ModelError
+from sentinode.models.plain import plain_network
 from sentinode.prediction.kaggle import kaggle_ids
 from sentinode.prediction.logits import logit_model, tumour_logit
 from sentinode.prediction.predict import predict_logits
@@ -155,6 +156,14 @@ def test_a_softmax_gives_the_difference_of_its_two_logits(test_part):
     both = features @ kernel + bias
     assert predict_logits(model, test_part) == pytest.approx(both[:, 1] - both[:, 0], abs=1e-5)
     assert tumour_logit(np.float32([[1, 4]])).tolist() == [3.0]
+
+
+@pytest.mark.parametrize("output", ["sigmoid", "softmax"])
+def test_a_network_with_turned_kernels_is_predicted_as_it_is_written_out(test_part, output):
+    model = build_model("d4net", output=output, seed=1)
+    said = predict_logits(model, test_part)
+    assert np.array_equal(said, tumour_logit(plain_network(model).predict_on_batch(test_part.read())))
+    assert said == pytest.approx(tumour_logit(logit_model(model).predict_on_batch(test_part.read())), abs=1e-5)
 
 
 @pytest.mark.parametrize("last", [("relu", 1), ("softmax", 1), ("sigmoid", 2), ("softmax", 3), (None, 1)])

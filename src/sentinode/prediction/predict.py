@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sentinode.data.patchset import PatchSet
-from sentinode.errors import ConfigError
+from sentinode.errors import ConfigError, ModelError
 from sentinode.metrics.calibration import Calibration
 from sentinode.prediction.engines import ENGINES, PRECISIONS, Logits, open_engine
-from sentinode.prediction.logits import logit_model, tumour_logit
+from sentinode.prediction.logits import check_last_layer, logit_model, tumour_logit
 from sentinode.prediction.predictions import Predictions
 from sentinode.progress import progress_bar
 
@@ -147,10 +147,21 @@ def _on_keras(
     if tta != "none":
         log.info(_what_tta_does(turned))
     ready = [
-        _logits_of(logit_model(network), calibration or Calibration(), often, precision)
+        _logits_of(_giving_logits(network), calibration or Calibration(), often, precision)
         for (network, calibration), often in zip(networks, turned, strict=True)
     ]
     return ready, tta if any(turned) else "none"
+
+
+def _giving_logits(network: "keras.Model") -> "keras.Model":
+    """Return the network without its sigmoid or softmax, and with the turned kernels of `d4net` written out, if any."""
+    from sentinode.models.plain import plain_network
+
+    check_last_layer(network)
+    try:
+        return plain_network(network)
+    except ModelError:  # Not of that family.
+        return logit_model(network)
 
 
 def _logits_of(network: "keras.Model", calibration: Calibration, often: bool, precision: str) -> Logits:
