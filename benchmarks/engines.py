@@ -169,9 +169,10 @@ def engine(run: Any, name: str, precision: str) -> Any:
     if name != "keras":
         return open_engine(name, run.engine_files(name)[0], precision)
     from sentinode.models.precision import computing_in
-    from sentinode.prediction.logits import logit_model, tumour_logit
+    from sentinode.prediction.logits import tumour_logit
+    from sentinode.prediction.predict import as_predicted
 
-    network = logit_model(run.model)
+    network = as_predicted(run.model)
 
     def logits(pixels: Any) -> Any:
         with computing_in(network, precision):

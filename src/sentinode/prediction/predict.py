@@ -147,21 +147,38 @@ def _on_keras(
     if tta != "none":
         log.info(_what_tta_does(turned))
     ready = [
-        _logits_of(_giving_logits(network), calibration or Calibration(), often, precision)
+        _logits_of(as_predicted(network), calibration or Calibration(), often, precision)
         for (network, calibration), often in zip(networks, turned, strict=True)
     ]
     return ready, tta if any(turned) else "none"
 
 
-def _giving_logits(network: "keras.Model") -> "keras.Model":
-    """Return the network without its sigmoid or softmax, and with the turned kernels of `d4net` written out, if any."""
+def as_predicted(model: "keras.Model") -> "keras.Model":
+    """Return the network that `predict` runs for a model: its logits, from kernels that are turned once and for all.
+
+    Parameters
+    ----------
+    model
+        Ends in ``Dense(1, "sigmoid")`` or ``Dense(2, "softmax")``.
+
+    Returns
+    -------
+    keras.Model
+        uint8 ``(n, 96, 96, 3)`` in, float32 ``(n, 1)`` or ``(n, 2)`` out. The weights are copies, at least of the last
+        layer.
+
+    Raises
+    ------
+    ModelError
+        The last layer is another one.
+    """
     from sentinode.models.plain import plain_network
 
-    check_last_layer(network)
+    check_last_layer(model)
     try:
-        return plain_network(network)
-    except ModelError:  # Not of that family.
-        return logit_model(network)
+        return plain_network(model)
+    except ModelError:  # Not of the d4net family.
+        return logit_model(model)
 
 
 def _logits_of(network: "keras.Model", calibration: Calibration, often: bool, precision: str) -> Logits:
