@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("what", choices=("parts", "reach", "report"))
     parser.add_argument("data", nargs="?", help="pcam-small")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
-    parser.add_argument("--only", nargs="+", choices=(*PARTS, *REACH), metavar="VARIANT")
+    parser.add_argument("--only", nargs="+", metavar="VARIANT")
     arguments = parser.parse_args()
     if arguments.what == "report":
         report(pd.read_json(RESULTS, lines=True))
@@ -75,6 +75,10 @@ def main() -> None:
     rows = map(json.loads, RESULTS.read_text().splitlines()) if RESULTS.exists() else ()
     done = {(row["what"], row["variant"], row["seed"]) for row in rows}
     variants = parts(patches) if arguments.what == "parts" else reach(patches)
+    if unknown := set(arguments.only or ()) - set(variants):
+        parser.error(f"{arguments.what} has no {', '.join(sorted(unknown))}; it has {', '.join(variants)}")
+    if arguments.what == "parts" and (others := set(arguments.seeds) - set(HELD_OUT)):
+        parser.error(f"parts has seeds {', '.join(map(str, HELD_OUT))}; got {', '.join(map(str, others))}")
     for name in arguments.only or variants:
         for seed in arguments.seeds:
             if (arguments.what, name, seed) not in done:
@@ -128,11 +132,13 @@ def measure(patches: PatchSet, settings: dict[str, Any], seed: int) -> dict[str,
     model = build_model("d4net", size="s", seed=seed)
     with tempfile.TemporaryDirectory() as folder:
         run = train(model, patches, TrainConfig.recipe("flagship", seed=seed, **settings), out=folder)
-        history, duration_s = run.history, run.summary["duration_s"]  # Read while the folder is there.
+        history, precision = run.history, run.precision  # Read while the folder is there.
+        duration_s = run.summary["duration_s"]
     count = int((patches.table["split"] == "train").sum())
     return {
         "settings": settings,
         "patches": count,
+        "precision": precision,
         **{name: history[name].round(5).tolist() for name in ("loss", "val_auc", "val_accuracy")},
         "train_s": round(float(history["train_s"].sum()), 1),
         "duration_s": duration_s,
@@ -160,15 +166,18 @@ def report(results: pd.DataFrame) -> None:
         own = rows[rows["variant"] == name]
         if len(own):
             each = ", ".join(f"{auc:.4f}" for auc in own["auc"])
-            took = own["train_s"]  # Rows of before have the steps alone, without validation.
-            if "duration_s" in own:
-                took = own["duration_s"].fillna(took)
             print(
                 f"| {name} | {spread(own['auc'])} ({each}) | {len(own)} | {len(own['val_auc'].iloc[0])} "
-                f"| {', '.join(f'{seconds / 60:.1f}' for seconds in took)} "
+                f"| {', '.join(minutes(row) for _, row in own.iterrows())} "
                 f"| {', '.join(f'{rate:.0f}' for rate in own['gflop_s'])} |"
             )
     print(f"\n{time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores, {platform.machine()}")
+
+
+def minutes(row: pd.Series) -> str:
+    """Return how long a training took, or its steps alone, which is all that rows of before have."""
+    steps_alone = pd.isna(row.get("duration_s"))
+    return f"{(row['train_s'] if steps_alone else row['duration_s']) / 60:.1f}" + (" (steps)" if steps_alone else "")
 
 
 def spread(values: pd.Series) -> str:

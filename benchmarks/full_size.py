@@ -30,6 +30,7 @@ NAME = "camelyonpatch_level_2_split_{}_{}.h5"
 # What is trained on which backend: patches in a batch, words of the command.
 CNN = (32, ["--model", "cnn"])
 FLAGSHIP = ["--model", "d4net", "--option", "size=m", "--recipe", "flagship", "--precision", "float32"]
+FLAGSHIP += ["--warmup-epochs", "0.1"]  # Its two do not fit into the one epoch.
 TRAININGS = {
     "cnn/tensorflow": CNN,
     "cnn/jax": CNN,

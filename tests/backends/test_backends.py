@@ -179,3 +179,12 @@ def test_gradients_are_those_of_every_backend(made, backend):
             largest = np.abs(ours[name]).max()
             assert largest > 0
             np.testing.assert_allclose(theirs[name], ours[name], atol=1e-4 * largest, err_msg=name)
+
+
+@pytest.mark.skipif("torch" not in BACKENDS, reason="torch is not installed")
+def test_fused_normalisations_hold_on_pytorch_too():
+    tests = Path(__file__).parents[1] / "training" / "test_fusing.py"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)]
+    done = subprocess.run(command, env={**os.environ, "KERAS_BACKEND": "torch"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert " passed" in done.stdout and "skipped" not in done.stdout

@@ -2,6 +2,7 @@
 
 import shutil
 
+import keras
 import numpy as np
 import pytest
 
@@ -92,3 +93,14 @@ def test_an_evaluation_of_them_is_not_written_into_the_package(mini, tmp_path, m
 def test_few_real_patches_are_warned_of(mini):
     warnings = predict(load_run(DEFAULT_RUN), mini.split("test")).table["warning"]
     assert (warnings != "").mean() < 0.08
+
+
+def test_the_dropout_of_a_training_that_starts_from_them_follows_its_seed():
+    run = load_run(DEFAULT_RUN)
+
+    def dropout(seed):
+        states = [variable for variable in run.start(seed).non_trainable_variables if "seed" in variable.path]
+        assert states
+        return [keras.ops.convert_to_numpy(state).tolist() for state in states]
+
+    assert dropout(1) == dropout(1) != dropout(2)

@@ -9,6 +9,8 @@ from sentinode import build_model
 from sentinode.models.precision import computing_in
 from sentinode.training.fusing import fused_norms
 
+FUSES = keras.backend.backend() != "jax"  # Its compiler does, and layers are left alone.
+
 
 def step(model, x, y):
     model.compile(keras.optimizers.SGD(0.01, momentum=0.95), "binary_crossentropy")
@@ -64,7 +66,7 @@ def test_loss_and_what_is_kept_of_the_batch_are_the_same_in_real_networks(mini, 
     model, other = with_offsets(name, **options), with_offsets(name, **options)
     loss, _ = step(model, x, y)
     with fused_norms(other):
-        assert sum("call" in vars(layer) for layer in other._flatten_layers()) >= 18
+        assert sum("call" in vars(layer) for layer in other._flatten_layers()) >= (18 if FUSES else 0)
         assert step(other, x, y)[0] == pytest.approx(loss, rel=1e-4)
     for one, two in zip(model.non_trainable_variables, other.non_trainable_variables, strict=True):
         np.testing.assert_allclose(two, one, rtol=1e-3, atol=1e-3)
@@ -87,7 +89,7 @@ def test_the_model_is_as_before_afterwards(mini):
     before, said = model.to_json(), model.predict(mini.read(range(8)), verbose=0)
     with fused_norms(model):
         assert np.array_equal(model.predict(mini.read(range(8)), verbose=0), said)
-        assert "call" in vars(model.get_layer("conv_1_norm"))
+        assert ("call" in vars(model.get_layer("conv_1_norm"))) == FUSES
     assert "call" not in vars(model.get_layer("conv_1_norm"))
     assert model.to_json() == before
 
@@ -126,7 +128,23 @@ def test_without_scale_or_offset():
         norm.moving_mean.assign([0.0, 0.0])
         norm.moving_variance.assign([1.0, 1.0])
         with fused_norms(model):
-            assert "call" in vars(norm)
+            assert ("call" in vars(norm)) == FUSES
             np.testing.assert_allclose(keras.ops.convert_to_numpy(norm(x, training=True)), expected, atol=2e-5)
+        for weight, was in zip(norm.weights, kept, strict=True):
+            np.testing.assert_allclose(weight, was, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 2), (3, 2, 2, 2)])
+def test_whole_numbers_and_one_value_a_channel_are_normalised_as_by_keras(shape):
+    x = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    for inputs in (x, x.astype(np.float32)):
+        norm = layers.BatchNormalization()
+        model = keras.Sequential([keras.Input(shape[1:], dtype=str(inputs.dtype)), norm])
+        expected = keras.ops.convert_to_numpy(norm(inputs, training=True))
+        kept = [keras.ops.convert_to_numpy(weight).copy() for weight in norm.weights]
+        norm.moving_mean.assign([0.0, 0.0])
+        norm.moving_variance.assign([1.0, 1.0])
+        with fused_norms(model):
+            np.testing.assert_allclose(keras.ops.convert_to_numpy(norm(inputs, training=True)), expected, atol=1e-3)
         for weight, was in zip(norm.weights, kept, strict=True):
             np.testing.assert_allclose(weight, was, rtol=1e-5)

@@ -54,3 +54,13 @@ def test_distinct_keeps_one_of_the_copies_of_a_training_patch(few):
     assert len(everything) == len(training) + 5
     assert once.table["sha1"].tolist() == few.split("train").table["sha1"].tolist()
     assert validation_too.fingerprint == validation.fingerprint
+
+
+def test_copies_with_two_labels_are_told_and_may_not_leave_one_class_alone(few, caplog):
+    training = few.split("train")
+    doubled = training.select(np.repeat(np.arange(len(training)), 2))
+    labels = np.tile([0, 1], len(training)).astype(np.int8)
+    contradictory = replace(doubled, table=doubled.table.assign(label=labels))
+    with pytest.raises(DataError, match="have label 0; both classes are needed"):
+        training_and_validation(contradictory, TrainConfig(distinct=True), None)
+    assert "training patches have copies of another label" in caplog.text

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from sentinode import TrainConfig
 from sentinode.cli.main import main
 from sentinode.errors import ConfigError, ModelError, RunError
+from sentinode.plots.tuning import draw_trials
 from sentinode.training.run import Run
 from sentinode.tuning.space import Range, Values, combinations, parse_dimension, settings_of
 
 pytest.importorskip("optuna")
-from sentinode.tuning.study import tune
+from sentinode.tuning.study import Tuning, tune
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +170,31 @@ def test_draws_are_not_repeated_by_a_study_that_goes_on_nor_by_another_folder_th
     for folder, trials in (("one", 2), ("one", 4), ("two", 6)):
         tuning = tune("cnn", few, space, config, out=tmp_path / folder, trials=trials, storage=storage)
     assert tuning.table["learning_rate"].nunique() == len(tuning.table) == 6
+
+
+def test_studies_of_neighbouring_seeds_draw_different_values(few, tmp_path):
+    space = [Range("learning_rate", 0.001, 0.1, log=True)]
+    drawn = []
+    for seed in (0, 1):
+        tuning = tune("mlp", few, space, TrainConfig(epochs=1, seed=seed), out=tmp_path / f"{seed}", trials=3)
+        drawn.append(set(tuning.table["learning_rate"]))
+    assert not drawn[0] & drawn[1]
+
+
+def test_null_is_a_value_like_others(few, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mlp").mkdir()  # A folder that bears a network's name is no run to start from.
+    searched = ["--search", "option.dense_units=8,null", "--epochs", "1"]
+    assert main(["tune", "pcam-mini", "--model", "mlp", "--out", "it", *searched, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["best"] == {"option.dense_units": 8}
+    assert [trial["option.dense_units"] for trial in found["trials"]] == [8, None]
+    assert [trial["valid_auc"] is None for trial in found["trials"]] == [False, True]
+    assert "\nnull,,,0," in (tmp_path / "it" / "trials.csv").read_text()
+    table = pd.DataFrame({"trainable": pd.Series([None, "all"], dtype=object), "valid_auc": [0.9, 0.8], "sd": None})
+    assert Tuning(table.assign(seeds=1), tmp_path).best == {"trainable": None}
+    draw_trials(table, ["trainable"], tmp_path / "trials.png")
+    assert (tmp_path / "trials.png").stat().st_size > 1000
 
 
 def test_every_trial_may_start_from_a_trained_run(few, tiny_run, tmp_path):

@@ -147,7 +147,7 @@ def run(arguments: argparse.Namespace) -> int:
         if is_network:
             model = build_model(arguments.model, seed=config.seed, **options)
         else:
-            model = load_run(arguments.model).start()
+            model = load_run(arguments.model).start(config.seed)
         teachers = [load_run(teacher) for teacher in arguments.teacher]
         trained = train(model, patches, config, out=arguments.out, cache=arguments.cache, teachers=teachers)
     skipped = trained.config["data"].get("skipped", [])

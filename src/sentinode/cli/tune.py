@@ -69,7 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
     skipped = [vars(each) for each in patches.cached(arguments.cache).skipped] if arguments.skip_bad else []
     best = tuning.best
     if arguments.json:
-        print_json({"out": str(tuning.folder), "best": best, "trials": tuning.table.to_dict("records")})
+        trials = tuning.table.astype(object).where(tuning.table.notna(), None).to_dict("records")
+        print_json({"out": str(tuning.folder), "best": best, "trials": trials})
         return tell_skipped(skipped, quiet=True)
     print(tuning.table.drop(columns="reason").head(10).round(4).to_string(index=False))
     failed = int(tuning.table["valid_auc"].isna().sum())

@@ -37,7 +37,7 @@ def normalise(x: Any, scale: Any, offset: Any, epsilon: float) -> tuple[Any, Any
     backend = keras.backend.backend()
     if backend == "tensorflow":
         return _tensorflow(x, scale, offset, epsilon)
-    if backend == "torch":
+    if backend == "torch" and x.numel() > x.shape[-1]:  # PyTorch's own refuses one value a channel.
         return _torch(x, scale, offset, epsilon)
     mean, variance = ops.moments(ops.cast(x, "float32"), axes=(0, 1, 2))
     factor = scale * ops.rsqrt(variance + epsilon)

@@ -9,6 +9,7 @@ import keras
 
 from sentinode.errors import ModelError, first_line
 from sentinode.models.backend import tensorflow_left_out
+from sentinode.models.build import initial_weights_from
 
 # Importing these registers our layers under "sentinode>…".
 OUR_LAYERS = ("sentinode.layers.preprocessing", "sentinode.layers.d4")
@@ -18,7 +19,7 @@ CODE_LAYERS = {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLay
 FILE_LAYERS = {"StringLookup", "IntegerLookup", "IndexLookup", "TextVectorization"}
 
 
-def model_from_file(path: str | Path) -> keras.Model:
+def model_from_file(path: str | Path, seed: int = 0) -> keras.Model:
     """Build the model that a ``model.json`` describes, with fresh weights.
 
     Only classes of Keras and of Sentinode are made; a file that names anything else is refused, so loading never
@@ -28,6 +29,8 @@ def model_from_file(path: str | Path) -> keras.Model:
     ----------
     path
         A file written by ``model.to_json()``.
+    seed
+        Of the fresh weights, and of dropout.
 
     Raises
     ------
@@ -43,7 +46,7 @@ def model_from_file(path: str | Path) -> keras.Model:
     for module in OUR_LAYERS:
         import_module(module)
     try:
-        with tensorflow_left_out():
+        with tensorflow_left_out(), initial_weights_from(seed):
             model = keras.models.model_from_json(text)
     except Exception as error:  # Keras raises a dozen kinds for a config that it cannot read.
         reason = first_line(error)

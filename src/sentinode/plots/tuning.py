@@ -26,7 +26,7 @@ def draw_trials(table: pd.DataFrame, names: list[str], path: str | Path) -> None
         panels = figure.subplots(1, len(names), squeeze=False, sharey=True)[0]
         for axes, name in zip(panels, names, strict=True):
             numbers = pd.api.types.is_numeric_dtype(good[name])
-            values = good[name] if numbers else good[name].astype(str)
+            values = good[name] if numbers else good[name].map(_short)
             spread = good["sd"].fillna(0)
             axes.errorbar(values, good["valid_auc"], yerr=spread, fmt="o", color=BLUE, elinewidth=1, alpha=0.8)
             axes.plot(values.iloc[:1], good["valid_auc"].iloc[:1], "o", color=ORANGE, markersize=9, zorder=3)
@@ -43,4 +43,6 @@ def draw_trials(table: pd.DataFrame, names: list[str], path: str | Path) -> None
 
 
 def _short(value: Any) -> str:
+    if value is None:
+        return "null"
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -54,7 +54,8 @@ def fused_norms(model: keras.Model) -> Iterator[None]:
 
 def _at_once(layer: layers.BatchNormalization, call: Any) -> Any:
     def fused(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        if not training or not layer.trainable or mask is not None:
+        floating = keras.backend.standardize_dtype(inputs.dtype) in ("float32", "bfloat16")
+        if not training or not layer.trainable or mask is not None or not floating:
             return call(inputs, training=training, mask=mask)
         ones = keras.ops.ones_like(layer.moving_variance)
         scale = keras.ops.convert_to_tensor(layer.gamma) if layer.scale else ones

@@ -32,7 +32,9 @@ def training_and_validation(
         log.info(
             "%s of %s training patches are copies of another, and left out", len(training) - len(once), len(training)
         )
+        _warn_of_contradictions(training)
         training = training.select(once)
+        _check_classes(training)
     return training, validation, made
 
 
@@ -54,6 +56,17 @@ def _divided(patches: PatchSet, config: TrainConfig, cache: str | Path | None) -
         f"{len(validation):,}",
     )
     return training, validation, True
+
+
+def _warn_of_contradictions(training: PatchSet) -> None:
+    """Say when copies of a patch have two labels: which of them is left is chance."""
+    labels = training.table.groupby("sha1")["label"].nunique()
+    if contradictory := int((labels > 1).sum()):
+        log.warning(
+            "%s: %s training patches have copies of another label; the label of the first counts",
+            training.path,
+            f"{contradictory:,}",
+        )
 
 
 def _warn_of_shared(training: PatchSet, validation: PatchSet) -> None:

@@ -183,8 +183,13 @@ class Run:
         numbers = {"calibration": asdict(self.calibration), "threshold": self.threshold}
         return {"model": str(self.path), "weights_sha256": weights, **numbers}
 
-    def start(self) -> "keras.Model":
+    def start(self, seed: int = 0) -> "keras.Model":
         """Return the network with its best weights as the start of another training, whose record will say so.
+
+        Parameters
+        ----------
+        seed
+            Of its dropout.
 
         Examples
         --------
@@ -197,15 +202,17 @@ class Run:
         >>> second.config["model"]["built"]["weights_sha256"] == first.identity["weights_sha256"]
         True
         """
-        return start_from(self.load_model("best"), self.identity["weights_sha256"], self.train_sha1)
+        return start_from(self.load_model("best", seed), self.identity["weights_sha256"], self.train_sha1)
 
-    def load_model(self, weights: str = "best") -> "keras.Model":
+    def load_model(self, weights: str = "best", seed: int = 0) -> "keras.Model":
         """Build the network from ``model.json`` and load weights into it.
 
         Parameters
         ----------
         weights
             ``"best"``, of the epoch with the lowest validation loss, or ``"final"``.
+        seed
+            Of its dropout, where it is trained on.
 
         Raises
         ------
@@ -216,7 +223,7 @@ class Run:
             raise RunError(f"weights must be one of {', '.join(WEIGHTS)}; got {weights!r}")
         from sentinode.models.loading import model_from_file
 
-        model = model_from_file(self.path / ARCHITECTURE)
+        model = model_from_file(self.path / ARCHITECTURE, seed)
         file = self.path / WEIGHTS[weights]
         try:
             with warnings.catch_warnings(action="ignore"):  # Keras warns of every layer before it refuses the file.

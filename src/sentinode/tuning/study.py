@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from sentinode.data.patchset import PatchSet
@@ -128,7 +129,7 @@ def tune(
     every = combinations(space)
     if trials is None and every is None:
         raise ConfigError("a range has no end of values: say how many --trials to do, or list values")
-    start = load_run(model) if model in RUNS or Path(model).is_dir() else None
+    start = load_run(model) if model not in MODELS and (model in RUNS or Path(model).is_dir()) else None
     if start is None and model not in MODELS:
         build_model(model)  # It says which there are.
     if start is not None and any(each.name.startswith(OPTION) for each in space):
@@ -225,7 +226,8 @@ def _one(
     """Ask what to try, train with every seed, tell what came out."""
     trial = study.ask()
     # By the number, which the storage counts: a process that goes on, or another machine, draws something else.
-    study.sampler = optuna.samplers.TPESampler(seed=config.seed + trial.number)
+    seed_of_draws = int(np.random.SeedSequence([config.seed, trial.number]).generate_state(1)[0])
+    study.sampler = optuna.samplers.TPESampler(seed=seed_of_draws)
     trial.set_user_attr(OWNER, owner)
     chosen = {each.name: _suggest(trial, each) for each in space}
     shown = ", ".join(f"{name}={value}" for name, value in chosen.items())
@@ -235,7 +237,7 @@ def _one(
         name = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:8]
         aucs = []
         for seed in range(config.seed, config.seed + seeds):
-            network = build_model(model, seed=seed, **options) if isinstance(model, str) else model.start()
+            network = build_model(model, seed=seed, **options) if isinstance(model, str) else model.start(seed)
             run = train(network, patches, replace(settings, seed=seed), out=folder / name / f"seed-{seed}", cache=cache)
             aucs.append(float(run.summary["valid_auc"]))
     except (ConfigError, ModelError, TrainingDiverged) as error:  # All else, such as a full disk, ends the study.
@@ -265,11 +267,20 @@ def _table(study: Any) -> pd.DataFrame:
             rows.append(
                 {**trial.params, "valid_auc": trial.value, "sd": spread, "seeds": len(aucs), REASON: reason or ""}
             )
-    return pd.DataFrame(rows).sort_values("valid_auc", ascending=False, na_position="last", ignore_index=True)
+    table = pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=_kind(name, rows)) for name in rows[0]})
+    return table.sort_values("valid_auc", ascending=False, na_position="last", ignore_index=True)
+
+
+def _kind(name: str, rows: list[dict[str, Any]]) -> type | None:
+    """Return the dtype of a column, where pandas would not find it: of null and 4 it would make nan and 4.0."""
+    if name in ("valid_auc", "sd"):
+        return float
+    return object if any(row[name] is None for row in rows) else None
 
 
 def _write(tuning: Tuning) -> None:
     with whole_file(tuning.folder / "trials.csv") as beside:
-        tuning.table.to_csv(beside, index=False, lineterminator="\n")
+        table = tuning.table.map(lambda value: "null" if value is None else value)
+        table.to_csv(beside, index=False, lineterminator="\n")
     with contextlib.suppress(RunError):  # Nothing to draw as long as every trial has failed.
         draw_trials(tuning.table, list(tuning.best), tuning.folder / "trials.png")
