@@ -8,12 +8,11 @@ ships is the mean of the weights of all of them (a model soup: Wortsman et al. 2
 none knows other slides as well as their mean, and those that saw random light bring what the first has not learned.
 Of every training the weights after the last epoch: none was chosen by its validation patches.
 
-What a run needs to be used goes to `src/sentinode/samples/NAME`, and the SHA-256 of its weights is printed: it
+What a run needs to be used goes to `src/sentinode/samples/NAME`, and one SHA-256 of all its files is printed: it
 belongs into `sentinode.samples.RUNS`.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import shutil
@@ -34,9 +33,9 @@ from sentinode.metrics.operating import youden_threshold
 from sentinode.metrics.ranking import roc_curve
 from sentinode.prediction.logits import probability
 from sentinode.prediction.predict import predict_logits
-from sentinode.samples import run_path
+from sentinode.samples import run_digest, run_path
 from sentinode.storage import write_json
-from sentinode.training.run import ARCHITECTURE, CONFIG, SUMMARY, TRAIN_SHA1, USUAL, WEIGHTS, Run
+from sentinode.training.run import ARCHITECTURE, CONFIG, SUMMARY, TRAIN_SHA1, USUAL, VALID_SHA1, WEIGHTS, Run
 
 # What differs from the flagship's recipe. The first training was made with AdamW, before the recipe had Muon.
 FIRST: dict[str, dict[str, Any]] = {
@@ -93,7 +92,7 @@ def publish(runs: list[Run], name: str, data: list[Path]) -> None:
     calibration = fit_calibration(validation.labels, logits)
     probabilities = probability(calibration(logits))
     folder.mkdir(exist_ok=True)
-    for file in (ARCHITECTURE, TRAIN_SHA1, USUAL, "history.csv"):
+    for file in (ARCHITECTURE, TRAIN_SHA1, VALID_SHA1, USUAL, "history.csv"):
         shutil.copyfile(first.path / file, folder / file)
     model.save_weights(folder / WEIGHTS["best"])
     config = json.loads((first.path / CONFIG).read_text())
@@ -113,7 +112,7 @@ def publish(runs: list[Run], name: str, data: list[Path]) -> None:
     }
     write_json(folder / SUMMARY, summary)
     print(json.dumps(summary, indent=2))
-    print(f'"{name}": "{hashlib.sha256((folder / WEIGHTS["best"]).read_bytes()).hexdigest()}",')
+    print(f'"{name}": "{run_digest(folder)}",')
 
 
 if __name__ == "__main__":

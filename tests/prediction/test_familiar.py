@@ -43,6 +43,12 @@ def test_what_is_out_of_focus_is_found(usual, pixels):
     assert share(usual, each(pixels, lambda i: i.filter(ImageFilter.GaussianBlur(1.5))), "focus or scale") > 0.9
 
 
+@pytest.mark.parametrize(("factor", "found"), [(0.5, 0.95), (0.7, 0.95), (1.3, 0.6)])
+def test_too_little_and_too_much_light_is_found(usual, pixels, factor, found):
+    assert share(usual, np.clip(pixels * factor, 0, 255).astype(np.uint8), "light") > found
+    assert share(usual, pixels, "light") < 0.03
+
+
 def test_another_stain_is_found(usual, pixels):
     assert share(usual, 255 - pixels, "stain") > 0.8
     green = pixels[..., [1, 0, 2]]
@@ -74,7 +80,13 @@ def test_predictions_of_a_run_call_and_warn(tiny_run, mini, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["[]", '{"stain": 1, "detail": 2}', '{"stain": {}, "detail": {}, "false_alarms": 0}']
+    "content",
+    [
+        "[]",
+        '{"light": [1, 1], "stain": 1, "detail": 2}',
+        '{"light": [1, 1], "stain": {}, "detail": {}, "false_alarms": 0}',
+        '{"light": 1, "stain": {}, "detail": {}, "false_alarms": 0}',
+    ],
 )
 def test_a_damaged_file_is_refused(tiny_run, tmp_path, content):
     import shutil

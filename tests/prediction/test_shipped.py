@@ -38,14 +38,19 @@ def test_what_evaluations_of_it_left_is_not_taken_for_it(tmp_path, monkeypatch):
     assert load_run(DEFAULT_RUN).shipped
 
 
-def test_weights_that_were_changed_are_refused(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["best.weights.h5", "summary.json", "usual.json", "model.json", "valid_sha1.npy"])
+def test_a_run_with_a_file_that_was_changed_or_is_missing_is_refused(name, tmp_path, monkeypatch):
     shutil.copytree(run_path(DEFAULT_RUN), tmp_path / DEFAULT_RUN)
-    weights = tmp_path / DEFAULT_RUN / "best.weights.h5"
-    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
     monkeypatch.setattr(opening, "run_path", lambda name: tmp_path / name)
+    assert load_run(DEFAULT_RUN).threshold > 0
+    file = tmp_path / DEFAULT_RUN / name
+    file.write_bytes(file.read_bytes()[:-2] + b"??")
     with pytest.raises(RunError, match="are not those of the package; install it again"):
         load_run(DEFAULT_RUN)
-    weights.unlink()
+    file.unlink()
+    with pytest.raises(RunError, match="are not those of the package; install it again"):
+        load_run(DEFAULT_RUN)
+    shutil.rmtree(tmp_path / DEFAULT_RUN)
     with pytest.raises(RunError, match="missing in the package"):
         load_run(DEFAULT_RUN)
 

@@ -64,7 +64,7 @@ def test_what_was_chosen_on_these_patches_is_said(browser, tiny_run, tmp_path):
     assert [model.seen.chosen for model in found.models] == ["threshold and best epoch", ""]
     write_compare_page(found, tmp_path / "compare.html")
     with opened(browser, tmp_path / "compare.html") as page:
-        assert "Threshold and best epoch of tiny: chosen on these very patches" in page.inner_text(".findings")
+        assert "Threshold and best epoch of tiny: chosen on patches among these" in page.inner_text(".findings")
 
 
 @pytest.mark.parametrize("width", [DESKTOP, PHONE])

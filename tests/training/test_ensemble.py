@@ -81,7 +81,7 @@ def test_a_patch_that_any_run_has_seen_counts_once(both, mini, tiny_run, warm_ru
 def test_patches_that_one_run_was_chosen_on_are_met_with_a_warning(both, mini, tmp_path, caplog):
     valid_of_the_second = mini.select(range(1, len(mini), 20))
     evaluate(both, valid_of_the_second, "valid", out=tmp_path)
-    assert "threshold and best epoch chosen on these very patches" in caplog.text
+    assert "threshold and best epoch chosen on 9 of these patches" in caplog.text
 
 
 def test_an_evaluation_of_several_runs_needs_a_folder(both, mini, tmp_path):

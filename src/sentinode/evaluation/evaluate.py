@@ -137,8 +137,11 @@ def warn_of_flattery(run: "Run | Ensemble", patches: PatchSet, where: str) -> No
     trained_on = int(run.trained_on(patches.table["sha1"]).sum())
     if trained_on:
         log.warning("%s: %s of these patches were trained on; figures on them flatter", where, f"{trained_on:,}")
-    if run.chosen_on(patches.fingerprint):
-        log.warning("%s: %s chosen on these very patches; figures flatter a little", where, run.chosen)
+    chosen_on = int(run.chosen_on(patches.table["sha1"]).sum())
+    if chosen_on:
+        log.warning(
+            "%s: %s chosen on %s of these patches; figures flatter a little", where, run.chosen, f"{chosen_on:,}"
+        )
 
 
 def _check_prevalences(prevalences: Sequence[float]) -> None:

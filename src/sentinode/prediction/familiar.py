@@ -1,11 +1,11 @@
-"""Whether a patch looks like those that a network was trained on: their tissue, their stain, their sharpness.
+"""Whether a patch looks like those that a network was trained on: their tissue, light, stain, and sharpness.
 
 A network answers whatever it is shown. A few plain statistics of the pixels tell where its answer is worth little: they
 need no network, and say what is unusual.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,11 @@ OUTSIDE = 0.005
 GLASS = 0.15
 # A patch with a smaller share of tissue has no stain and no detail to speak of.
 LEAST_TISSUE = 0.1
-WARNINGS = ("tissue", "stain", "focus or scale")
+# The share of a patch's pixels that count as its brightest: a patch without bright gaps in its tissue is rare.
+BRIGHTEST = 0.005
+# From this grey level on in all three colours a pixel is burnt out.
+BURNT = 254
+WARNINGS = ("tissue", "light", "stain", "focus or scale")
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,9 @@ class Look:
     ----------
     tissue
         The share of pixels that is not glass, ``(n,)``.
+    light
+        The optical density that the brightest pixels keep below, and the share of pixels that are burnt out,
+        ``(n, 2)``: too little light leaves no bright gaps between cells, too much burns them out.
     stain
         The shares of red and of blue in the optical density, glass hardly counting, and the logarithm of the density of
         the tissue, ``(n, 3)``.
@@ -42,6 +49,7 @@ class Look:
     """
 
     tissue: np.ndarray
+    light: np.ndarray
     stain: np.ndarray
     detail: np.ndarray
 
@@ -58,6 +66,10 @@ class Look:
         density = _DENSITIES[pixels]
         grey = (density[..., 0] + density[..., 1] + density[..., 2]) / 3  # Several times as fast as `mean` over three.
         tissue = np.count_nonzero(grey > GLASS, axis=(1, 2)) / grey[0].size
+        each = grey.reshape(len(grey), -1)
+        place = int(BRIGHTEST * each.shape[1])
+        burnt = np.count_nonzero((pixels >= BURNT).all(axis=-1), axis=(1, 2)) / each.shape[1]
+        light = np.column_stack([np.partition(each, place, axis=1)[:, place], burnt])
         colour = np.einsum("nrck,nrc->nk", density, grey) / np.maximum(grey.sum(axis=(1, 2)), 1e-3)[:, None]
         total = np.maximum(colour.sum(axis=1, keepdims=True), 1e-3)
         stain = np.column_stack([colour[:, [0, 2]] / total, np.log(total / 3)])
@@ -67,7 +79,7 @@ class Look:
             parts.append((image[:, 1:-1, 1:-1] - blurred).std(axis=(1, 2)))
             rows, columns = (side // 2 for side in blurred.shape[1:])
             image = blurred[:, : 2 * rows, : 2 * columns].reshape(len(image), rows, 2, columns, 2).mean(axis=(2, 4))
-        return cls(tissue, stain, np.log(np.column_stack(parts) + 1e-3))
+        return cls(tissue, light, stain, np.log(np.column_stack(parts) + 1e-3))
 
     @classmethod
     def of(cls, patches: PatchSet) -> "Look":
@@ -81,7 +93,8 @@ class Look:
         """
         parts = np.split(np.arange(len(patches)), range(AT_ONCE, len(patches), AT_ONCE))
         looks = [cls.at(patches.read(rows)) for rows in parts]
-        return cls(*(np.concatenate([getattr(look, name) for look in looks]) for name in ("tissue", "stain", "detail")))
+        names = [each.name for each in fields(cls)]
+        return cls(*(np.concatenate([getattr(look, name) for look in looks]) for name in names))
 
 
 # Of every grey level; black has that of 1/256 of the light.
@@ -145,12 +158,16 @@ class Usual:
 
     Attributes
     ----------
+    light
+        What few training patches with tissue exceed: of the density of their brightest pixels, and of the share that is
+        burnt out, ``(2,)``.
     stain, detail
         Of training patches with tissue.
     false_alarms
         The share of the validation patches, on which nothing of this was fitted, that are warned of.
     """
 
+    light: np.ndarray
     stain: Cloud
     detail: Cloud
     false_alarms: float
@@ -170,9 +187,10 @@ class Usual:
         """
         look = Look.of(_some(training, seed))
         tissue = look.tissue >= LEAST_TISSUE
-        usual = cls(Cloud.of(look.stain[tissue]), Cloud.of(look.detail[tissue]), 0.0)
+        light = np.quantile(look.light[tissue], 1 - OUTSIDE / 2, axis=0)  # Half of the share for each of the two.
+        usual = cls(light, Cloud.of(look.stain[tissue]), Cloud.of(look.detail[tissue]), 0.0)
         warned = [bool(warning) for warning in usual.warnings_of(Look.of(_some(validation, seed)))]
-        return cls(usual.stain, usual.detail, sum(warned) / len(warned))
+        return replace(usual, false_alarms=sum(warned) / len(warned))
 
     def warnings(self, pixels: np.ndarray) -> list[str]:
         """Say of each patch what is unusual about it: of `WARNINGS`, or an empty text.
@@ -189,6 +207,7 @@ class Usual:
         bare = look.tissue < LEAST_TISSUE
         outside = [
             bare,
+            ~bare & (look.light > self.light).any(axis=1),
             ~bare & (self.stain.distance(look.stain) > self.stain.limit),
             ~bare & (self.detail.distance(look.detail) > self.detail.limit),
         ]
@@ -200,7 +219,7 @@ class Usual:
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         clouds = {"stain": self.stain.to_json(), "detail": self.detail.to_json()}
-        return {**clouds, "false_alarms": self.false_alarms}
+        return {"light": self.light.tolist(), **clouds, "false_alarms": self.false_alarms}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Usual":
@@ -212,7 +231,8 @@ class Usual:
             It is something else.
         """
         stain, detail = (Cloud.from_json(content[name]) for name in ("stain", "detail"))
-        return cls(stain, detail, float(content["false_alarms"]))
+        light = np.array(content["light"], dtype=float).reshape(2)
+        return cls(light, stain, detail, float(content["false_alarms"]))
 
 
 def _some(patches: PatchSet, seed: int) -> PatchSet:

@@ -85,7 +85,7 @@ def _findings(found: Comparison) -> list[tuple[str, str]]:
         if model.seen.trained_on
     ]
     told += [
-        ("warn", f"{model.seen.chosen.capitalize()} of {model.name}: chosen on these very patches, which flatters.")
+        ("warn", f"{model.seen.chosen.capitalize()} of {model.name}: chosen on patches among these, which flatters.")
         for model in found.models
         if model.seen.chosen
     ]

@@ -40,7 +40,7 @@ class Facts:
     trained_on
         How many of the patches the run was trained on.
     chosen_on
-        Whether its threshold was chosen on them, and what else `Run.chosen` names.
+        How many of them its threshold was chosen on, and what else `Run.chosen` names.
     """
 
     run: "Run"
@@ -49,7 +49,7 @@ class Facts:
     metrics: dict[str, Any]
     stress: dict[str, Any] | None
     trained_on: int
-    chosen_on: bool
+    chosen_on: int
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
@@ -109,7 +109,7 @@ def gather(run: "Run", patches: PatchSet, split: str | None = None, cache: str |
         metrics=read_json(folder / METRICS),
         stress=_stress(run, name, chosen),
         trained_on=int(run.trained_on(chosen.table["sha1"]).sum()),
-        chosen_on=run.chosen_on(chosen.fingerprint),
+        chosen_on=int(run.chosen_on(chosen.table["sha1"]).sum()),
     )
 
 

@@ -86,6 +86,7 @@ def _metadata(facts: Facts) -> str:
     """Return the block of YAML; texts are quoted as in json, which YAML understands."""
     share = facts.metrics
     dataset = _source(facts.patches.path)
+    called = f"{dataset} (development set)" if facts.chosen_on or facts.trained_on else dataset
     lines = [
         "library_name: keras",
         "pipeline_tag: image-classification",
@@ -101,7 +102,7 @@ def _metadata(facts: Facts) -> str:
         "      name: Metastasis in the centre of a lymph-node patch",
         "    dataset:",
         f"      type: {_quoted(PurePath(dataset).stem)}",
-        f"      name: {_quoted(dataset)}",
+        f"      name: {_quoted(called)}",
         *([f"      split: {_quoted(share['split'])}"] if share["split"] != "all" else []),
         "    metrics:",
     ]

@@ -52,7 +52,9 @@ def limitations(facts: Facts) -> list[str]:
         "net benefit depend on it; on a slide a few patches in a hundred hold tumour.",
         "A patch is 96 × 96 px, and its label is about the central 32 × 32 px. What a slide looks like around it, and "
         "whether a patient has metastases, is another question.",
-        "The numbers are of this one training; another seed gives another network.",
+        f"The weights are the mean of those of {len(averaged) + 1} trainings; no other such mean was made."
+        if (averaged := facts.run.config.get("averaged_with"))
+        else "The numbers are of this one training; another seed gives another network.",
     ]
     told += warnings(facts)
     if not facts.metrics["subgroups"]:
@@ -76,8 +78,8 @@ def warnings(facts: Facts) -> list[str]:
         told.append(f"{facts.trained_on:,} of the evaluated patches were trained on: figures on them flatter.")
     if facts.chosen_on:
         told.append(
-            f"Calibration, {facts.run.chosen}: chosen on the evaluated patches themselves. Figures flatter a little, "
-            "those of calibration more."
+            f"Calibration, {facts.run.chosen}: chosen on {facts.chosen_on:,} of the evaluated patches, which makes "
+            "them a development set. Figures flatter a little, those of calibration more."
         )
     if facts.independent:
         told.append(

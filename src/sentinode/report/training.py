@@ -61,11 +61,13 @@ def _network(facts: Facts) -> list[tuple[str, str]]:
     if "weights_sha256" in built:
         rows.append(("Started from weights", code(str(built["weights_sha256"]))))
     settings = {name: value for name, value in run.settings.to_json().items() if not name.endswith("_split")}
+    averaged = [_differing(settings, other) for other in run.config.get("averaged_with", [])]
     versions = f"Sentinode {environment['sentinode']}, Keras {environment['keras']}, "
     versions += f"{environment['backend']} {environment['backend_version']}, Python {environment['python']}"
     return [
         *rows,
         ("Settings", ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in settings.items())),
+        *([("Averaged with", "; ".join(averaged))] if averaged else []),
         (
             "Epoch that was kept",
             f"{run.summary['best_epoch']} of {run.summary['epochs']}, in {run.summary['duration_s']:,.0f} s",
@@ -77,6 +79,13 @@ def _network(facts: Facts) -> list[tuple[str, str]]:
             f"{environment['platform']}, {environment['threads']} threads, started {run.config.get('started', '')}",
         ),
     ]
+
+
+def _differing(settings: dict[str, Any], other: dict[str, Any]) -> str:
+    """Return in words what differs in another training; settings of an earlier version may lack some."""
+    changed = {name: value for name, value in other.items() if name in settings and value != settings[name]}
+    words = ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in changed.items())
+    return f"a training with {words or 'the same'}"
 
 
 def _value(value: Any) -> str:

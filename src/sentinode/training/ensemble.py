@@ -116,9 +116,9 @@ class Ensemble:
         """Say for each of these patches, by SHA-1 of its pixels, whether any of the runs was trained on it."""
         return np.any([run.trained_on(sha1) for run in self.runs], axis=0)
 
-    def chosen_on(self, fingerprint: str) -> bool:
-        """Say whether what any run's `chosen` names was chosen on the patches with this fingerprint."""
-        return any(run.chosen_on(fingerprint) for run in self.runs)
+    def chosen_on(self, sha1: pd.Series) -> np.ndarray:
+        """Say for each of these patches whether what any run's `chosen` names was chosen on it."""
+        return np.any([run.chosen_on(sha1) for run in self.runs], axis=0)
 
     @property
     def chosen(self) -> str:

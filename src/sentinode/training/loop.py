@@ -150,7 +150,7 @@ def train(
             precision = choose_precision(model, training, validation, config)
             record = replace(record, config={**record.config, "precision": precision})
         if config.frozen:
-            write_record(run, record, training, validation if made else None)
+            write_record(run, record, training, validation, made)
             rows, duration_s = fit_frozen(model, training, validation, config.seed, run)
             return _finish(run, training, validation, rows, duration_s)
         used = record.config["precision"]["used"] if stage == "new" else Run(run).precision
@@ -162,7 +162,7 @@ def train(
         first = fresh(learner)
         with crew.in_turn():
             if stage == "new" or folder != run:
-                write_record(folder, record, training, validation if made else None)
+                write_record(folder, record, training, validation, made)
                 first.save(folder / CHECKPOINT)
             if folder != run and find_stage(run, record, config) != "begun":
                 raise RunError(f"{run}: the checkpoint of process 0 is not here; all processes need one shared folder")

@@ -1,11 +1,10 @@
 """Open a run directory, or a run that ships with the package."""
 
-import hashlib
 from pathlib import Path
 
 from sentinode.errors import RunError
-from sentinode.samples import RUNS, run_path
-from sentinode.training.run import ARCHITECTURE, CONFIG, SUMMARY, TRAIN_SHA1, WEIGHTS, Run
+from sentinode.samples import RUNS, run_digest, run_path
+from sentinode.training.run import ARCHITECTURE, CONFIG, SUMMARY, TRAIN_SHA1, VALID_SHA1, WEIGHTS, Run
 
 
 def is_run(folder: Path) -> bool:
@@ -57,19 +56,20 @@ def load_run(path: str | Path) -> Run:
         raise RunError(f"{folder}: not a run directory, there is no {CONFIG} in it")
     if not (folder / SUMMARY).is_file():
         raise RunError(f"{folder}: this run has not ended; the same sentinode train command ends it")
-    missing = [name for name in (ARCHITECTURE, TRAIN_SHA1, WEIGHTS["best"]) if not (folder / name).is_file()]
+    needed = (ARCHITECTURE, TRAIN_SHA1, VALID_SHA1, WEIGHTS["best"])
+    missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
         raise RunError(f"{folder}: the run is not whole, {', '.join(missing)} is missing; copy the whole directory")
     return Run(folder)
 
 
 def _shipped(name: str) -> Run:
-    """Open a run that ships, and check its weights."""
+    """Open a run that ships, and check that it is whole and unchanged."""
     run = Run(run_path(name))
     try:
-        weights = (run.path / WEIGHTS["best"]).read_bytes()
+        digest = run_digest(run.path)
     except OSError as error:
-        raise RunError(f"{name}: its weights are missing in the package ({error}); install it again") from error
-    if hashlib.sha256(weights).hexdigest() != RUNS[name]:
-        raise RunError(f"{name}: its weights in {run.path} are not those of the package; install it again")
+        raise RunError(f"{name}: its files are missing in the package ({error}); install it again") from error
+    if digest != RUNS[name]:
+        raise RunError(f"{name}: its files in {run.path} are not those of the package; install it again")
     return run

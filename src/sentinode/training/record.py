@@ -23,7 +23,7 @@ from sentinode.storage import BESIDE, whole_file, write_json, write_text
 from sentinode.training.config import TrainConfig
 from sentinode.training.environment import environment
 from sentinode.training.opening import is_run
-from sentinode.training.run import ARCHITECTURE, CHECKPOINT, CONFIG, SPLITS, SUMMARY, TRAIN_SHA1, Run
+from sentinode.training.run import ARCHITECTURE, CHECKPOINT, CONFIG, SPLITS, SUMMARY, TRAIN_SHA1, VALID_SHA1, Run
 from sentinode.training.watching import lock_of
 
 log = logging.getLogger("sentinode")
@@ -186,7 +186,7 @@ def find_stage(folder: Path, record: Record, config: TrainConfig) -> Stage:
     return "begun"
 
 
-def write_record(folder: Path, record: Record, training: PatchSet, held_out: PatchSet | None) -> None:
+def write_record(folder: Path, record: Record, training: PatchSet, validation: PatchSet, held_out: bool) -> None:
     """Write what is known before the first step.
 
     Raises
@@ -197,13 +197,14 @@ def write_record(folder: Path, record: Record, training: PatchSet, held_out: Pat
     try:
         write_json(folder / CONFIG, {**record.config, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
         write_text(folder / ARCHITECTURE, record.architecture)
-        with whole_file(folder / TRAIN_SHA1) as beside:
-            sha1 = np.array([bytes.fromhex(text) for text in training.table["sha1"]], dtype="S20")
-            np.save(beside, np.unique(np.concatenate([sha1, record.seen])))
-        if held_out is not None:
+        for name, part, more in ((TRAIN_SHA1, training, [record.seen]), (VALID_SHA1, validation, [])):
+            sha1 = np.array([bytes.fromhex(text) for text in part.table["sha1"]], dtype="S20")
+            with whole_file(folder / name) as beside:
+                np.save(beside, np.unique(np.concatenate([sha1, *more])))
+        if held_out:
             parts = [
                 part.table[["id", "sha1"]].assign(split=name)
-                for name, part in (("train", training), ("valid", held_out))
+                for name, part in (("train", training), ("valid", validation))
             ]
             with whole_file(folder / SPLITS) as beside:
                 pd.concat(parts).to_csv(beside, index=False, lineterminator="\n")

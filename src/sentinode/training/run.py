@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     import keras
 
 CONFIG, SUMMARY, ARCHITECTURE = "config.json", "summary.json", "model.json"
-SPLITS, TRAIN_SHA1, CHECKPOINT = "splits.csv", "train_sha1.npy", "checkpoint.npz"
+SPLITS, CHECKPOINT = "splits.csv", "checkpoint.npz"
+TRAIN_SHA1, VALID_SHA1 = "train_sha1.npy", "valid_sha1.npy"
 USUAL, VALIDATION = "usual.json", "valid_predictions.csv"
 WEIGHTS = {"best": "best.weights.h5", "final": "final.weights.h5"}
 
@@ -147,7 +148,7 @@ class Run:
     def usual(self) -> Usual:
         """What is usual of the patches that it was trained on."""
         try:
-            return Usual.from_json(self._read(USUAL, "stain", "detail"))
+            return Usual.from_json(self._read(USUAL, "light", "stain", "detail"))
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"{self.path / USUAL}: not what was written there ({error}); is the run whole?") from error
 
@@ -260,21 +261,22 @@ class Run:
 
         Or the run was that its training started from.
         """
-        seen = self.train_sha1
-        asked = np.array([bytes.fromhex(text) for text in sha1], dtype=seen.dtype)
-        return np.isin(asked, seen)
+        return _among(sha1, self.train_sha1)
+
+    def chosen_on(self, sha1: pd.Series) -> np.ndarray:
+        """Say for each of these patches, by SHA-1 of its pixels, whether what `chosen` names was chosen on it."""
+        return _among(sha1, self._sha1(VALID_SHA1))
 
     @property
     def train_sha1(self) -> np.ndarray:
         """The SHA-1 of every patch that its weights have seen: 20 bytes each, in order."""
-        try:
-            return np.load(self.path / TRAIN_SHA1, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise RunError(f"{self.path / TRAIN_SHA1}: cannot be read ({error}); is the run whole?") from error
+        return self._sha1(TRAIN_SHA1)
 
-    def chosen_on(self, fingerprint: str) -> bool:
-        """Say whether what `chosen` names was chosen on the patches with this fingerprint."""
-        return self.fingerprint("valid") == fingerprint
+    def _sha1(self, name: str) -> np.ndarray:
+        try:
+            return np.load(self.path / name, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise RunError(f"{self.path / name}: cannot be read ({error}); is the run whole?") from error
 
     @property
     def chosen(self) -> str:
@@ -290,3 +292,7 @@ class Run:
         if missing:
             raise RunError(f"{self.path / name}: {', '.join(missing)} is missing in it; is it a run's {name}?")
         return dict(content)
+
+
+def _among(sha1: pd.Series, known: np.ndarray) -> np.ndarray:
+    return np.isin(np.array([bytes.fromhex(text) for text in sha1], dtype=known.dtype), known)
