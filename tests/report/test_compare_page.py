@@ -61,7 +61,7 @@ def test_what_was_chosen_on_these_patches_is_said(browser, tiny_run, tmp_path):
     own = open_patches("pcam-mini").cached()
     own = own.select(range(0, len(own), 20))
     found = compare([tiny_run, "d4net-m"], own, "valid", out=tmp_path)
-    assert [model.seen.chosen for model in found.models] == ["threshold and best epoch", ""]
+    assert [model.seen.chosen for model in found.models] == ["threshold and best epoch", "threshold"]
     write_compare_page(found, tmp_path / "compare.html")
     with opened(browser, tmp_path / "compare.html") as page:
         assert "Threshold and best epoch of tiny: chosen on patches among these" in page.inner_text(".findings")

@@ -62,6 +62,9 @@ def test_a_run_knows_what_the_weights_it_started_from_have_seen(few, tmp_path, c
     assert not second.trained_on(few.split("test").table["sha1"]).any()
     evaluate(second, few, "train", out=tmp_path / "it")
     assert f"{len(training)} of these patches were trained on" in caplog.text
+    assert "have trained the other layers already" not in caplog.text
+    train(first.start(), few, FROZEN, out=tmp_path / "third")
+    assert f"{len(training)} of these patches have trained the other layers already" in caplog.text
 
 
 def test_copies_of_a_patch_count_once(few, tmp_path):

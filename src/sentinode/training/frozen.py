@@ -1,5 +1,6 @@
 """The last layer alone, fitted on what the rest of a network makes of patches: logistic regression, in seconds."""
 
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import DataError
+from sentinode.models.build import seen_before
 from sentinode.models.loading import model_from_file
 from sentinode.prediction.features import embed
 from sentinode.prediction.predict import predict_logits
@@ -20,6 +22,8 @@ from sentinode.training.validation import validation_figures
 # scikit-learn's C: one over the penalty on the squared weights of features that have deviation 1.
 INVERSE_PENALTIES = tuple(10.0**power for power in range(-5, 3))
 FOLDS = 5
+
+log = logging.getLogger("sentinode")
 
 
 def fit_frozen(
@@ -49,6 +53,14 @@ def fit_frozen(
         Fewer than two different patches of a class.
     """
     began = time.perf_counter()
+    sha1 = np.array([bytes.fromhex(text) for text in training.table["sha1"]], dtype="S20")
+    if known := int(np.isin(sha1, seen_before(model)).sum()):
+        log.warning(
+            "%s: %s of these patches have trained the other layers already, whose features know their labels: "
+            "a last layer from them looks better than it is",
+            training.path,
+            f"{known:,}",
+        )
     once = training.select(np.flatnonzero(~training.table["sha1"].duplicated()))
     features = embed(model, once)
     embedded_s = time.perf_counter() - began
