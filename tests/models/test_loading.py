@@ -159,7 +159,8 @@ def test_a_missing_file_is_refused(tmp_path):
         model_from_file(tmp_path / "none.json")
 
 
-def test_loading_gives_fresh_weights(tmp_path):
+def test_loading_gives_fresh_weights_by_their_seed(tmp_path):
     (tmp_path / "model.json").write_text(json.dumps(architecture()))
-    one, other = (model_from_file(tmp_path / "model.json") for _ in range(2))
-    assert not np.array_equal(one.get_weights()[0], other.get_weights()[0])
+    one, same, other = (model_from_file(tmp_path / "model.json", seed).get_weights()[0] for seed in (0, 0, 1))
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
