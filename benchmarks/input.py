@@ -39,9 +39,8 @@ def main() -> None:
     patches = open_patches(arguments.data)
     training, validation = (np.flatnonzero(patches.table["split"] == name) for name in ("train", "valid"))
     some = np.random.default_rng(0).permutation(training)[: arguments.patches]
-    validated = validation[:: max(1, len(validation) // VALIDATED)][
-        :VALIDATED
-    ]  # From end to end: classes may come one by one.
+    apart = max(1, len(validation) // VALIDATED)  # From end to end: classes may come one by one.
+    validated = validation[::apart][:VALIDATED]
     patches = patches.select(np.concatenate([some, validated])).cached()
     few = patches.split("train")
     pixels, labels = few.read(), few.labels.astype(np.float32)[:, None]

@@ -68,7 +68,8 @@ class Look:
         tissue = np.count_nonzero(grey > GLASS, axis=(1, 2)) / grey[0].size
         each = grey.reshape(len(grey), -1)
         place = int(BRIGHTEST * each.shape[1])
-        burnt = np.count_nonzero((pixels >= BURNT).all(axis=-1), axis=(1, 2)) / each.shape[1]
+        full = pixels >= BURNT
+        burnt = np.count_nonzero(full[..., 0] & full[..., 1] & full[..., 2], axis=(1, 2)) / each.shape[1]
         light = np.column_stack([np.partition(each, place, axis=1)[:, place], burnt])
         colour = np.einsum("nrck,nrc->nk", density, grey) / np.maximum(grey.sum(axis=(1, 2)), 1e-3)[:, None]
         total = np.maximum(colour.sum(axis=1, keepdims=True), 1e-3)

@@ -154,24 +154,7 @@ def _on_keras(
 
 
 def as_predicted(model: "keras.Model") -> "keras.Model":
-    """Return the network that `predict` runs for a model: its logits, from kernels that are turned once and for all.
-
-    Parameters
-    ----------
-    model
-        Ends in ``Dense(1, "sigmoid")`` or ``Dense(2, "softmax")``.
-
-    Returns
-    -------
-    keras.Model
-        uint8 ``(n, 96, 96, 3)`` in, float32 ``(n, 1)`` or ``(n, 2)`` out. The weights are copies, at least of the last
-        layer.
-
-    Raises
-    ------
-    ModelError
-        The last layer is another one.
-    """
+    """Return the network that `predict` runs for a model: its `logit_model`, with turned kernels written out if any."""
     from sentinode.models.plain import plain_network
 
     check_last_layer(model)

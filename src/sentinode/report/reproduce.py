@@ -52,7 +52,7 @@ def limitations(facts: Facts) -> list[str]:
         "net benefit depend on it; on a slide a few patches in a hundred hold tumour.",
         "A patch is 96 × 96 px, and its label is about the central 32 × 32 px. What a slide looks like around it, and "
         "whether a patient has metastases, is another question.",
-        f"The weights are the mean of those of {len(averaged) + 1} trainings; no other such mean was made."
+        f"The weights are the mean of those of {len(averaged) + 1} trainings; the mean of others is another network."
         if (averaged := facts.run.config.get("averaged_with"))
         else "The numbers are of this one training; another seed gives another network.",
     ]

@@ -16,7 +16,7 @@ from sentinode.models.loading import model_from_file
 from sentinode.prediction.features import embed
 from sentinode.prediction.predict import predict_logits
 from sentinode.training.callbacks import History, Row, save_weights
-from sentinode.training.run import ARCHITECTURE, WEIGHTS
+from sentinode.training.run import ARCHITECTURE, WEIGHTS, sha1_bytes
 from sentinode.training.validation import validation_figures
 
 # scikit-learn's C: one over the penalty on the squared weights of features that have deviation 1.
@@ -53,8 +53,7 @@ def fit_frozen(
         Fewer than two different patches of a class.
     """
     began = time.perf_counter()
-    sha1 = np.array([bytes.fromhex(text) for text in training.table["sha1"]], dtype="S20")
-    if known := int(np.isin(sha1, seen_before(model)).sum()):
+    if known := int(np.isin(sha1_bytes(training.table["sha1"]), seen_before(model)).sum()):
         log.warning(
             "%s: %s of these patches have trained the other layers already, whose features know their labels: "
             "a last layer from them looks better than it is",

@@ -23,7 +23,17 @@ from sentinode.storage import BESIDE, whole_file, write_json, write_text
 from sentinode.training.config import TrainConfig
 from sentinode.training.environment import environment
 from sentinode.training.opening import is_run
-from sentinode.training.run import ARCHITECTURE, CHECKPOINT, CONFIG, SPLITS, SUMMARY, TRAIN_SHA1, VALID_SHA1, Run
+from sentinode.training.run import (
+    ARCHITECTURE,
+    CHECKPOINT,
+    CONFIG,
+    SPLITS,
+    SUMMARY,
+    TRAIN_SHA1,
+    VALID_SHA1,
+    Run,
+    sha1_bytes,
+)
 from sentinode.training.watching import lock_of
 
 log = logging.getLogger("sentinode")
@@ -198,9 +208,8 @@ def write_record(folder: Path, record: Record, training: PatchSet, validation: P
         write_json(folder / CONFIG, {**record.config, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
         write_text(folder / ARCHITECTURE, record.architecture)
         for name, part, more in ((TRAIN_SHA1, training, [record.seen]), (VALID_SHA1, validation, [])):
-            sha1 = np.array([bytes.fromhex(text) for text in part.table["sha1"]], dtype="S20")
             with whole_file(folder / name) as beside:
-                np.save(beside, np.unique(np.concatenate([sha1, *more])))
+                np.save(beside, np.unique(np.concatenate([sha1_bytes(part.table["sha1"]), *more])))
         if held_out:
             parts = [
                 part.table[["id", "sha1"]].assign(split=name)

@@ -261,11 +261,11 @@ class Run:
 
         Or the run was that its training started from.
         """
-        return _among(sha1, self.train_sha1)
+        return np.isin(sha1_bytes(sha1), self.train_sha1)
 
     def chosen_on(self, sha1: pd.Series) -> np.ndarray:
         """Say for each of these patches, by SHA-1 of its pixels, whether what `chosen` names was chosen on it."""
-        return _among(sha1, self._sha1(VALID_SHA1))
+        return np.isin(sha1_bytes(sha1), self._sha1(VALID_SHA1))
 
     @property
     def train_sha1(self) -> np.ndarray:
@@ -294,5 +294,12 @@ class Run:
         return dict(content)
 
 
-def _among(sha1: pd.Series, known: np.ndarray) -> np.ndarray:
-    return np.isin(np.array([bytes.fromhex(text) for text in sha1], dtype=known.dtype), known)
+def sha1_bytes(sha1: pd.Series) -> np.ndarray:
+    """Return SHA-1s of a table, 40 hexadecimal digits each, as a run keeps them: 20 bytes each, ``S20``, ``(n,)``.
+
+    Examples
+    --------
+    >>> sha1_bytes(pd.Series(["00" * 19 + "ff"]))[0][-1]
+    255
+    """
+    return np.array([bytes.fromhex(text) for text in sha1], dtype="S20")
