@@ -134,7 +134,8 @@ def measure(patches: PatchSet, settings: dict[str, Any], seed: int) -> dict[str,
         run = train(model, patches, TrainConfig.recipe("flagship", seed=seed, **settings), out=folder)
         history, precision = run.history, run.precision  # Read while the folder is there.
         duration_s = run.summary["duration_s"]
-    count = int((patches.table["split"] == "train").sum())
+        learned = run.config["data"]["train"]
+        count = learned["normal"] + learned["tumour"]
     return {
         "settings": settings,
         "patches": count,

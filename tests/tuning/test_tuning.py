@@ -172,6 +172,20 @@ def test_draws_are_not_repeated_by_a_study_that_goes_on_nor_by_another_folder_th
     assert tuning.table["learning_rate"].nunique() == len(tuning.table) == 6
 
 
+def test_trials_that_run_on_another_machine_are_told_of(few, tmp_path, caplog):
+    import optuna
+
+    space, config = [Range("learning_rate", 0.001, 0.1, log=True)], TrainConfig(epochs=1)
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    optuna.create_study(storage=storage, study_name="sentinode", direction="maximize").ask()
+    with pytest.raises(RunError, match="no trial has ended yet"):
+        tune("mlp", few, space, config, out=tmp_path / "one", trials=1, storage=storage)
+    tune("mlp", few, space, config, out=tmp_path / "two", trials=2, storage=storage)
+    assert "trials that run elsewhere: 1; the same call again" in caplog.text
+    tune("mlp", few, space, config, out=tmp_path / "one", trials=2, storage=storage)
+    assert (tmp_path / "one" / "trials.csv").read_bytes() == (tmp_path / "two" / "trials.csv").read_bytes()
+
+
 def test_studies_of_neighbouring_seeds_draw_different_values(few, tmp_path):
     space = [Range("learning_rate", 0.001, 0.1, log=True)]
     drawn = []

@@ -23,6 +23,7 @@ FROZEN_TOO = ("train_split", "valid_split", "frozen", "checkpoint_minutes", "see
 RECIPES: dict[str, dict[str, Any]] = {
     "classic": {},
     "flagship": {
+        "distinct": True,
         "epochs": 20,
         "batch_size": 64,
         "optimizer": "muon",

@@ -118,7 +118,8 @@ def tune(
     ConfigError
         Optuna is not installed, nothing can be searched as asked, or options of a run's network are.
     RunError
-        Another process tunes in `out`, or the study there searches something else.
+        Another process tunes in `out`, the study there searches something else, or all its trials run elsewhere and
+        none has ended.
     ModelError
         There is no such network.
     TrainingStopped
@@ -145,9 +146,12 @@ def tune(
         assert wanted is not None
         while _done(optuna, study) < wanted:
             _one(optuna, study, owner, start or model, patches, space, config, folder, seeds, cache)
-            tuning = Tuning(_table(study), folder)
-            _write(tuning)
-    return Tuning(_table(study), folder)
+            _write(Tuning(_table(study), folder))
+        if running := sum(trial.state == optuna.trial.TrialState.RUNNING for trial in study.get_trials(deepcopy=False)):
+            log.warning("trials that run elsewhere: %d; the same call again shows what they find", running)
+        tuning = Tuning(_table(study), folder)
+        _write(tuning)  # What other machines found is in it.
+    return tuning
 
 
 def _optuna() -> Any:
@@ -267,6 +271,8 @@ def _table(study: Any) -> pd.DataFrame:
             rows.append(
                 {**trial.params, "valid_auc": trial.value, "sd": spread, "seeds": len(aucs), REASON: reason or ""}
             )
+    if not rows:
+        raise RunError("no trial has ended yet: all that were asked for run elsewhere; call again when they have")
     table = pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=_kind(name, rows)) for name in rows[0]})
     return table.sort_values("valid_auc", ascending=False, na_position="last", ignore_index=True)
 
