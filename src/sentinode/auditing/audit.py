@@ -3,12 +3,14 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from sentinode.auditing.crossing import crossed
+from sentinode.data.chunks import look_through
 from sentinode.data.division import folds as divided
 from sentinode.data.patchset import PatchSet
 from sentinode.data.quality import FLAGS, Quality, judge
@@ -17,7 +19,6 @@ from sentinode.metrics.confident import Confidence, confident_learning
 from sentinode.metrics.ranking import roc_curve
 from sentinode.prediction.familiar import WARNINGS
 from sentinode.prediction.features import embed
-from sentinode.progress import progress_bar
 from sentinode.version import __version__
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 FEATURES = "features"
 UNUSUAL = (*WARNINGS, FEATURES)
 FOLDS = 5
-CHUNK_PATCHES = 512
 
 log = logging.getLogger("sentinode")
 
@@ -162,7 +162,7 @@ def audit(
     confidence = confident_learning(labels, found.probability)
     quality = judge(chosen)
     contradicted = _contradicted(chosen, quality.alike)
-    warned = pd.Series(_warnings(run, chosen))
+    warned = pd.Series(list(chain.from_iterable(look_through(chosen, run.warnings, "looking"))))
     table = chosen.table[["id", "label", "split", "slide", "sha1"]].assign(
         p_tumour=found.probability,
         p_given=np.where(labels == 1, found.probability, 1 - found.probability),
@@ -196,15 +196,6 @@ def _contradicted(patches: PatchSet, alike: pd.DataFrame) -> np.ndarray:
     other = labels[first] != labels[second]
     exact[first[other]] = exact[second[other]] = True
     return exact
-
-
-def _warnings(run: "Run", patches: PatchSet) -> list[str]:
-    said: list[str] = []
-    with progress_bar("looking", total=len(patches)) as advance:
-        for start in range(0, len(patches), CHUNK_PATCHES):
-            said += run.warnings(patches.read(slice(start, start + CHUNK_PATCHES)))
-            advance(len(said) - start)
-    return said
 
 
 def _joined(columns: Sequence[pd.Series]) -> list[str]:

@@ -10,13 +10,12 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
 
+from sentinode.data.chunks import CHUNK_PATCHES, in_order
 from sentinode.data.patchset import PATCH_BYTES, PATCH_SHAPE, PatchSet, Uint8
 from sentinode.errors import DataError
 from sentinode.progress import progress_bar
@@ -25,7 +24,6 @@ from sentinode.storage import read_json, write_json
 log = logging.getLogger("sentinode")
 
 VERSION = 1
-CHUNK_PATCHES = 256
 # Patches of an entry that are compared with their SHA-1s whenever it is opened.
 COMPARED = 64
 
@@ -129,7 +127,7 @@ def _fill(patches: PatchSet, part: Path) -> None:
             return stop - start
 
         with progress_bar("decoding", total=count) as advance:
-            for done in _in_threads(decode, range(0, count, CHUNK_PATCHES)):
+            for done in in_order(decode, range(0, count, CHUNK_PATCHES)):
                 advance(done)
         file.flush()
         os.fsync(file.fileno())
@@ -159,15 +157,3 @@ def _read(patches: PatchSet, start: int, stop: int, bad: list[int]) -> Uint8:
         except DataError:
             bad.append(row)
     return pixels
-
-
-def _in_threads(work, items) -> Iterator[int]:  # type: ignore[no-untyped-def]
-    """Run `work` on all items; the first error ends it and nothing more is started."""
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        futures = [pool.submit(work, item) for item in items]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise

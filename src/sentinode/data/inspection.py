@@ -6,13 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from sentinode.data.chunks import look_through
 from sentinode.data.patchset import PatchSet, Rows, Uint8
-from sentinode.progress import progress_bar
 
 # PCam itself left out patches whose blurred saturation stays below this everywhere.
 BLANK_SATURATION = 0.07
 BLUR_PX = 8
-CHUNK_PATCHES = 512
 
 
 @dataclass(frozen=True)
@@ -82,20 +81,18 @@ def inspect_patches(patches: PatchSet) -> Inspection:
     """
     _ = patches.fingerprint  # Says what to do when the set is not cached.
     split = patches.table["split"].astype("string").fillna("-")
-    means, squares, blank = [], [], []
-    with progress_bar("looking", total=len(patches)) as advance:
-        for pixels in _chunks(patches):
-            flat = pixels.reshape(len(pixels), -1, 3).astype(np.float32)
-            means.append(flat.mean(axis=1, dtype=np.float64))
-            squares.append(np.square(flat).mean(axis=1, dtype=np.float64))
-            blank.append(is_near_blank(pixels))
-            advance(len(pixels))
+    means, squares, blank = zip(*look_through(patches, _look, "looking"), strict=True)
     return Inspection(
         counts=patches.counts(),
         statistics=_statistics(list(patches.counts().index), split, np.concatenate(means), np.concatenate(squares)),
         duplicates=_duplicates(patches.table.assign(split=split)),
         near_blank=patches.table["id"][np.concatenate(blank)].tolist(),
     )
+
+
+def _look(pixels: Uint8) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    flat = pixels.reshape(len(pixels), -1, 3).astype(np.float32)
+    return flat.mean(axis=1, dtype=np.float64), np.square(flat).mean(axis=1, dtype=np.float64), is_near_blank(pixels)
 
 
 def is_near_blank(pixels: Uint8) -> np.ndarray:
@@ -151,11 +148,6 @@ def examples(patches: PatchSet, each: int) -> Iterator[tuple[str, int, Rows]]:
         places = np.flatnonzero(rows.fillna(False).to_numpy(dtype=bool))
         if len(places):
             yield name, len(places), places[np.linspace(0, len(places) - 1, min(each, len(places))).astype(int)]
-
-
-def _chunks(patches: PatchSet) -> Iterator[Uint8]:
-    for start in range(0, len(patches), CHUNK_PATCHES):
-        yield patches.read(slice(start, start + CHUNK_PATCHES))
 
 
 def _statistics(names: list[str], split: pd.Series, means: np.ndarray, squares: np.ndarray) -> pd.DataFrame:

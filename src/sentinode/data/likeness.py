@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from sentinode.data.chunks import look_through
 from sentinode.data.patchset import PATCH_SIZE_PX, PatchSet, Uint8
 from sentinode.progress import progress_bar
 
@@ -75,13 +76,7 @@ def describe_pixels(pixels: Uint8) -> Floats:
 
 def describe(patches: PatchSet) -> Floats:
     """Return `describe_pixels` of every patch, shape ``(n, 24)``; 25 MB for the whole of PCam."""
-    out = np.empty((len(patches), 4 * (ORBITS.max() + 1)), dtype=np.float32)
-    with progress_bar("describing", total=len(patches)) as advance:
-        for start in range(0, len(patches), CHUNK_PATCHES):
-            pixels = patches.read(slice(start, start + CHUNK_PATCHES))
-            out[start : start + len(pixels)] = describe_pixels(pixels)
-            advance(len(pixels))
-    return out
+    return np.concatenate(list(look_through(patches, describe_pixels, "describing")))
 
 
 def likeness(first: Uint8, second: Uint8) -> Floats:

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sentinode.data.inspection import CHUNK_PATCHES, is_near_blank
+from sentinode.data.chunks import look_through
+from sentinode.data.inspection import is_near_blank
 from sentinode.data.likeness import alike_within
 from sentinode.data.patchset import PatchSet, Uint8
-from sentinode.progress import progress_bar
 
 Bools = NDArray[np.bool_]
 
@@ -89,27 +89,24 @@ def judge(patches: PatchSet) -> Quality:
     {'near_blank': 0, 'out_of_focus': 1, 'pen': 0, 'clipped': 0}
     """
     _ = patches.fingerprint  # Says what to do when the set is not cached.
-    flags, measured = [], []
-    with progress_bar("judging", total=len(patches)) as advance:
-        for start in range(0, len(patches), CHUNK_PATCHES):
-            pixels = patches.read(slice(start, start + CHUNK_PATCHES))
-            blank = is_near_blank(pixels)
-            flags.append(
-                {
-                    "near_blank": blank,
-                    "out_of_focus": is_out_of_focus(pixels) & ~blank,
-                    "pen": has_pen(pixels),
-                    "clipped": is_clipped(pixels),
-                }
-            )
-            measured.append(measure_stain(pixels))
-            advance(len(pixels))
+    flags, measured = zip(*look_through(patches, _look, "judging"), strict=True)
     table = pd.DataFrame({name: np.concatenate([part[name] for part in flags]) for name in FLAGS})
     by = next((name for name in ("centre", "slide") if patches.table[name].nunique() > 1), "split")
     groups = patches.table[by].astype("string").fillna("not known")
     alike, split = alike_within(patches), patches.table["split"].fillna("").to_numpy()
     divided = int((split[alike["first"]] != split[alike["second"]]).sum())
     return Quality(table, stain_statistics(np.concatenate(measured), groups), by, alike, divided)
+
+
+def _look(pixels: Uint8) -> tuple[dict[str, Bools], np.ndarray]:
+    blank = is_near_blank(pixels)
+    flags = {
+        "near_blank": blank,
+        "out_of_focus": is_out_of_focus(pixels) & ~blank,
+        "pen": has_pen(pixels),
+        "clipped": is_clipped(pixels),
+    }
+    return flags, measure_stain(pixels)
 
 
 def is_out_of_focus(pixels: Uint8) -> Bools:

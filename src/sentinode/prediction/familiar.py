@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from sentinode.data.chunks import look_through
 from sentinode.data.patchset import PatchSet
 from sentinode.data.stain import optical_density
 
 # Patches that are looked at to learn what is usual.
 SAMPLE = 4000
-AT_ONCE = 256
 # The share of usual patches that may lie beyond the limit of each kind.
 OUTSIDE = 0.005
 # Pixels with less mean optical density are glass.
@@ -92,8 +92,7 @@ class Look:
         >>> Look.of(open_patches("pcam-mini", split="test")).stain.shape
         (400, 3)
         """
-        parts = np.split(np.arange(len(patches)), range(AT_ONCE, len(patches), AT_ONCE))
-        looks = [cls.at(patches.read(rows)) for rows in parts]
+        looks = list(look_through(patches, cls.at, "looking"))
         names = [each.name for each in fields(cls)]
         return cls(*(np.concatenate([getattr(look, name) for look in looks]) for name in names))
 

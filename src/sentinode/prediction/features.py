@@ -1,20 +1,20 @@
 """What a network makes of patches before its last layer: a row of numbers for each."""
 
-import hashlib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sentinode.data.chunks import look_through
+from sentinode.data.identity import sha1_of_each
 from sentinode.data.patchset import PatchSet, Uint8
 from sentinode.errors import ConfigError
 from sentinode.prediction.logits import check_last_layer
 from sentinode.prediction.predictions import made_by_path
-from sentinode.progress import progress_bar
 from sentinode.storage import whole_file, write_json
 from sentinode.version import __version__
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Fixed, as when patches are predicted: another size may change the last bits.
 BATCH_SIZE = 128
+
+Found = TypeVar("Found")
 
 
 def embed(model: Any, patches: PatchSet) -> NDArray[np.float32]:
@@ -56,7 +58,7 @@ def embed(model: Any, patches: PatchSet) -> NDArray[np.float32]:
     network = feature_model(_keras_model(model))
     features = np.empty((len(patches), network.output_shape[-1]), dtype=np.float32)
     first = 0
-    for part, _ in _in_batches(network, patches):
+    for part, _ in _in_batches(network, patches, len):
         features[first : first + len(part)] = part
         first += len(part)
     return features
@@ -108,9 +110,9 @@ def write_features(run: Any, patches: PatchSet, out: str | Path) -> dict[str, An
         with archive.open("features.npy", "w", force_zip64=True) as file:
             header = {"descr": "<f4", "fortran_order": False, "shape": (count, width)}
             np.lib.format.write_array_header_1_0(file, header)
-            for part, pixels in _in_batches(network, patches):
+            for part, hashed in _in_batches(network, patches, sha1_of_each):
                 file.write(np.ascontiguousarray(part, dtype="<f4").tobytes())
-                sha1 += [hashlib.sha1(patch.tobytes()).hexdigest() for patch in pixels]
+                sha1 += hashed
         for name, column in _columns(patches.table, sha1).items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, column, allow_pickle=False)
@@ -139,17 +141,17 @@ def _keras_model(model: Any) -> "keras.Model":
     return model.model if hasattr(model, "identity") else model
 
 
-def _in_batches(network: "keras.Model", patches: PatchSet) -> Iterator[tuple[NDArray[np.float32], Uint8]]:
-    """Give features and pixels of one batch after another."""
+def _in_batches(
+    network: "keras.Model", patches: PatchSet, look: Callable[[Uint8], Found]
+) -> Iterator[tuple[NDArray[np.float32], Found]]:
+    """Give the features of one batch after another, and what `look` finds of its pixels."""
     from sentinode.models.backend import no_word_of_retracing
 
-    with progress_bar("embedding", total=len(patches)) as advance:
-        for first in range(0, len(patches), BATCH_SIZE):
-            pixels = patches.read(slice(first, first + BATCH_SIZE))
-            with no_word_of_retracing():
-                features = network.predict_on_batch(pixels)
-            yield np.asarray(features, dtype=np.float32), pixels
-            advance(len(pixels))
+    shown = look_through(patches, lambda pixels: (pixels, look(pixels)), "embedding", size=BATCH_SIZE)
+    for pixels, found in shown:
+        with no_word_of_retracing():
+            features = network.predict_on_batch(pixels)
+        yield np.asarray(features, dtype=np.float32), found
 
 
 def _columns(table: pd.DataFrame, sha1: list[str]) -> dict[str, np.ndarray]:

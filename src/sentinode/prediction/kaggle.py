@@ -1,15 +1,15 @@
 """Patches and ids as Kaggle's competition has them."""
 
-import hashlib
+from itertools import chain
 
 import numpy as np
 import pandas as pd
 
+from sentinode.data.chunks import look_through
 from sentinode.data.files import is_image
+from sentinode.data.identity import sha1_of_each
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import DataError
-
-CHUNK_PATCHES = 512
 
 
 def submitted(patches: PatchSet) -> PatchSet:
@@ -48,10 +48,7 @@ def kaggle_ids(patches: PatchSet) -> list[str]:
     if all(map(is_image, ids)):
         names = [name.rsplit("/", 1)[-1].rsplit(".", 1)[0] for name in ids]
     else:
-        names = []
-        for start in range(0, len(patches), CHUNK_PATCHES):
-            pixels = patches.read(slice(start, start + CHUNK_PATCHES))
-            names += [hashlib.sha1(patch.tobytes()).hexdigest() for patch in pixels]
+        names = list(chain.from_iterable(look_through(patches, sha1_of_each, "hashing")))
     twice = pd.Series(names).duplicated()
     if twice.any():
         name = names[int(twice.argmax())]

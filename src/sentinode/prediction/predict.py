@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sentinode.data.chunks import look_through
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError, ModelError
 from sentinode.metrics.calibration import Calibration
 from sentinode.prediction.engines import ENGINES, PRECISIONS, Logits, open_engine
 from sentinode.prediction.logits import check_last_layer, logit_model, tumour_logit
 from sentinode.prediction.predictions import Predictions
-from sentinode.progress import progress_bar
 
 # Engines other than Keras start without it.
 if TYPE_CHECKING:
@@ -101,8 +101,7 @@ def predict(
     else:
         networks = [open_engine(engine, file, precision) for file in model.engine_files(engine)]
         about["engine"] = engine
-    warnings: list[str] = []
-    logits = _in_batches(networks, patches, lambda pixels: warnings.extend(model.warnings(pixels) if is_run else ()))
+    logits, warnings = _in_batches(networks, patches, model.warnings if is_run else _no_word)
     predictions = Predictions.from_logits(patches.table, logits, {**about, **(made_by or {})})
     if is_run:
         predictions.table["warning"] = warnings
@@ -120,21 +119,24 @@ def predict_logits(model: "keras.Model", patches: PatchSet) -> np.ndarray:
     (4,)
     """
     networks, _ = _on_keras([(model, None)], "none", "float32")
-    return _in_batches(networks, patches)
+    logits, _ = _in_batches(networks, patches, _no_word)
+    return logits
 
 
 def _in_batches(
-    networks: Sequence[Logits], patches: PatchSet, look: Callable[[np.ndarray], object] = lambda pixels: None
-) -> np.ndarray:
-    """Return the mean log-odds over networks; `look` is shown the pixels of every batch."""
-    parts = []
-    with progress_bar("predicting", total=len(patches)) as advance:
-        for first in range(0, len(patches), BATCH_SIZE):
-            pixels = patches.read(slice(first, first + BATCH_SIZE))
-            look(pixels)
-            parts.append(np.mean([logits(pixels) for logits in networks], axis=0))
-            advance(len(pixels))
-    return np.concatenate(parts)
+    networks: Sequence[Logits], patches: PatchSet, look: Callable[[np.ndarray], list[str]]
+) -> tuple[np.ndarray, list[str]]:
+    """Return the mean log-odds over networks, and what `look` says of each patch."""
+    parts, words = [], []
+    shown = look_through(patches, lambda pixels: (pixels, look(pixels)), "predicting", size=BATCH_SIZE)
+    for pixels, said in shown:
+        parts.append(np.mean([logits(pixels) for logits in networks], axis=0))
+        words += said
+    return np.concatenate(parts), words
+
+
+def _no_word(pixels: np.ndarray) -> list[str]:
+    return []
 
 
 def _on_keras(
