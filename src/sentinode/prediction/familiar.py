@@ -63,7 +63,7 @@ class Look:
         >>> look.tissue.tolist(), [round(float(value), 2) for value in look.stain[0]]
         ([1.0], [0.33, 0.33, -0.07])
         """
-        density = _DENSITIES[pixels]
+        density = _DENSITIES.take(pixels)
         grey = (density[..., 0] + density[..., 1] + density[..., 2]) / 3  # Several times as fast as `mean` over three.
         tissue = np.count_nonzero(grey > GLASS, axis=(1, 2)) / grey[0].size
         each = grey.reshape(len(grey), -1)
@@ -71,15 +71,15 @@ class Look:
         full = pixels >= BURNT
         burnt = np.count_nonzero(full[..., 0] & full[..., 1] & full[..., 2], axis=(1, 2)) / each.shape[1]
         light = np.column_stack([np.partition(each, place, axis=1)[:, place], burnt])
-        colour = np.einsum("nrck,nrc->nk", density, grey) / np.maximum(grey.sum(axis=(1, 2)), 1e-3)[:, None]
+        weighted = (each[:, None] @ density.reshape(len(density), -1, 3))[:, 0]
+        colour = weighted / np.maximum(each.sum(axis=1), 1e-3)[:, None]
         total = np.maximum(colour.sum(axis=1, keepdims=True), 1e-3)
         stain = np.column_stack([colour[:, [0, 2]] / total, np.log(total / 3)])
         image, parts = grey, []
         for _ in range(3):
             blurred = _blurred(image)
             parts.append((image[:, 1:-1, 1:-1] - blurred).std(axis=(1, 2)))
-            rows, columns = (side // 2 for side in blurred.shape[1:])
-            image = blurred[:, : 2 * rows, : 2 * columns].reshape(len(image), rows, 2, columns, 2).mean(axis=(2, 4))
+            image = _halved(blurred)
         return cls(tissue, light, stain, np.log(np.column_stack(parts) + 1e-3))
 
     @classmethod
@@ -105,6 +105,12 @@ def _blurred(image: np.ndarray) -> np.ndarray:
     """Return means with weights 1, 2, 1 along rows and columns, without the border."""
     image = (image[:, :-2] + 2 * image[:, 1:-1] + image[:, 2:]) / 4
     return (image[:, :, :-2] + 2 * image[:, :, 1:-1] + image[:, :, 2:]) / 4
+
+
+def _halved(image: np.ndarray) -> np.ndarray:
+    """Return means of 2 × 2 px, without a last row or column that has no partner."""
+    even = image[:, : image.shape[1] // 2 * 2, : image.shape[2] // 2 * 2]
+    return (even[:, ::2, ::2] + even[:, 1::2, ::2] + even[:, ::2, 1::2] + even[:, 1::2, 1::2]) / 4
 
 
 @dataclass(frozen=True)
