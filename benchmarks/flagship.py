@@ -5,10 +5,10 @@
     python benchmarks/flagship.py reach pcam-small.zip --seeds 0 --only "2,000 patches"
     python benchmarks/flagship.py report
 
-Every finished training is kept in ``benchmarks/results/flagship.jsonl``; a second call goes on where the first one
-stopped. Parts are compared on folds of `train`: each seed holds another stain out, grouped as by `evaluate --by stain`,
-and trains on 2,000 patches of the others, so that what only helps on known slides does not pass for a gain. `valid` has
-slides of its own and is a development set.
+Every finished training is kept in ``benchmarks/results/flagship.jsonl`` with all its settings; a second call goes on
+where the first one stopped, and refuses rows of another recipe. Parts are compared on folds of `train`: each seed holds
+another stain out, grouped as by `evaluate --by stain`, and trains on 2,000 patches of the others, so that what only
+helps on known slides does not pass for a gain. `valid` has slides of its own and is a development set.
 """
 
 import argparse
@@ -34,8 +34,8 @@ from sentinode.models.flops import flops
 
 RESULTS = Path(__file__).parent / "results" / "flagship.jsonl"
 SEEDS = (0, 1, 2)
-# As many epochs of few patches as a whole training has of many, and a running mean over as large a part of it.
-SHORT = {"epochs": 16, "warmup_epochs": 1.6, "ema": 0.98}
+# Of 2,000 patches few are copies, and they were there before the recipe left them out.
+SHORT = {"epochs": 16, "warmup_epochs": 1.6, "ema": 0.98, "distinct": False}
 PATCHES, MEASURED = 2000, 1500
 HELD_OUT = {0: "2", 1: "3", 2: "4"}  # By seed; the palest and the darkest stain are unlike any other.
 ADAMW = {"optimizer": "adamw", "learning_rate": 0.003, "weight_decay": 0.05}
@@ -54,6 +54,7 @@ PARTS: dict[str, dict[str, Any]] = {
 }
 REACH: dict[str, dict[str, Any]] = {
     "20,000 patches": {"patches": None, "settings": {}},
+    "20,000 patches, copies too": {"patches": None, "settings": {"distinct": False}},
     "2,000 patches": {"patches": 2000, "settings": {"epochs": 60}},
 }
 
@@ -73,7 +74,7 @@ def main() -> None:
     patches = open_patches(arguments.data).cached()
     RESULTS.parent.mkdir(exist_ok=True)
     rows = map(json.loads, RESULTS.read_text().splitlines()) if RESULTS.exists() else ()
-    done = {(row["what"], row["variant"], row["seed"]) for row in rows}
+    done = {(row["what"], row["variant"], row["seed"]): row["settings"] for row in rows}
     variants = parts(patches) if arguments.what == "parts" else reach(patches)
     if unknown := set(arguments.only or ()) - set(variants):
         parser.error(f"{arguments.what} has no {', '.join(sorted(unknown))}; it has {', '.join(variants)}")
@@ -81,21 +82,26 @@ def main() -> None:
         parser.error(f"parts has seeds {', '.join(map(str, HELD_OUT))}; got {', '.join(map(str, others))}")
     for name in arguments.only or variants:
         for seed in arguments.seeds:
-            if (arguments.what, name, seed) not in done:
-                row = {"what": arguments.what, "variant": name, "seed": seed, **variants[name](seed)}
+            settings, chosen = variants[name]
+            config = TrainConfig.recipe("flagship", **settings, seed=seed)
+            before = done.get((arguments.what, name, seed))
+            if before is None:
+                row = {"what": arguments.what, "variant": name, "seed": seed, **measure(chosen(seed), config)}
                 print(row, flush=True)
                 with RESULTS.open("a") as file:
                     file.write(json.dumps(row) + "\n")
+            # Which precision was used says another column.
+            elif others := config.differences({**before, "precision": config.precision}):
+                parser.error(
+                    f"{RESULTS}: {name}, seed {seed}: of another recipe ({', '.join(others)}); take the row out"
+                )
 
 
 def parts(patches: PatchSet) -> dict[str, Any]:
-    """Return what trains each variant of the recipe, in short, on a fold of `train`."""
+    """Return the settings of each variant of the recipe, in short, and what gives its fold of `train` by seed."""
     training = patches.split("train")
     stains = stain_groups(training).to_numpy()
-    return {
-        name: lambda seed, changes=changes: measure(fold(training, stains, seed), {**SHORT, **changes}, seed)
-        for name, changes in PARTS.items()
-    }
+    return {name: ({**SHORT, **changes}, lambda seed: fold(training, stains, seed)) for name, changes in PARTS.items()}
 
 
 def fold(patches: PatchSet, stains: np.ndarray, seed: int) -> PatchSet:
@@ -111,9 +117,9 @@ def fold(patches: PatchSet, stains: np.ndarray, seed: int) -> PatchSet:
 
 
 def reach(patches: PatchSet) -> dict[str, Any]:
-    """Return what trains the whole recipe and validates on `valid`."""
+    """Return the settings of whole trainings, and what gives the patches by seed; all validate on `valid`."""
     return {
-        name: lambda seed, case=case: measure(fewer(patches, case["patches"], seed), case["settings"], seed)
+        name: (case["settings"], lambda seed, case=case: fewer(patches, case["patches"], seed))
         for name, case in REACH.items()
     }
 
@@ -127,17 +133,17 @@ def fewer(patches: PatchSet, count: int | None, seed: int) -> PatchSet:
     return patches.select(np.sort(np.concatenate([kept, np.flatnonzero(patches.table["split"] == "valid")])))
 
 
-def measure(patches: PatchSet, settings: dict[str, Any], seed: int) -> dict[str, Any]:
+def measure(patches: PatchSet, config: TrainConfig) -> dict[str, Any]:
     """Train `d4net-s` and return its curves."""
-    model = build_model("d4net", size="s", seed=seed)
+    model = build_model("d4net", size="s", seed=config.seed)
     with tempfile.TemporaryDirectory() as folder:
-        run = train(model, patches, TrainConfig.recipe("flagship", seed=seed, **settings), out=folder)
+        run = train(model, patches, config, out=folder)
         history, precision = run.history, run.precision  # Read while the folder is there.
         duration_s = run.summary["duration_s"]
         learned = run.config["data"]["train"]
         count = learned["normal"] + learned["tumour"]
     return {
-        "settings": settings,
+        "settings": config.to_json(),
         "patches": count,
         "precision": precision,
         **{name: history[name].round(5).tolist() for name in ("loss", "val_auc", "val_accuracy")},

@@ -37,7 +37,8 @@ from sentinode.samples import run_digest, run_path
 from sentinode.storage import write_json
 from sentinode.training.run import ARCHITECTURE, CONFIG, SUMMARY, TRAIN_SHA1, USUAL, VALID_SHA1, WEIGHTS, Run
 
-# What differs from the flagship's recipe. The first training was made with AdamW, before the recipe had Muon.
+# What differs from the flagship's recipe. The first training was made with AdamW, before the recipe had Muon, all of
+# them before it left copies of a patch out, and the others on a processor without bfloat16.
 FIRST: dict[str, dict[str, Any]] = {
     "d4net-m": {
         "epochs": 26,
@@ -45,11 +46,15 @@ FIRST: dict[str, dict[str, Any]] = {
         "optimizer": "adamw",
         "learning_rate": 0.003,
         "weight_decay": 0.05,
+        "precision": "bfloat16",
+        "distinct": False,
     },
 }
 LIGHT: dict[str, Any] = {
     "warmup_epochs": 0.5,
     "learning_rate": 0.01,
+    "precision": "float32",
+    "distinct": False,
     "augment": ("placement", "focus", "stain", "light"),
 }
 TUNINGS: dict[str, list[dict[str, Any]]] = {

@@ -3,12 +3,13 @@
     python scripts/teach.py pcam-small.zip pcam-extra.zip --work DIR
 
 A plain loop of PyTorch, in which a whole step is one graph of the GPU; with Keras it waits for the host, which hands
-it some hundred operations of a few microseconds each. Networks, changes and steps are the package's, and tests hold
-that. Teachers and pupils see the same changed patches, mixtures of two among them, for many epochs (Hinton et al. 2015,
-Distilling the knowledge in a neural network; Beyer et al. 2022, https://arxiv.org/abs/2106.05237).
+it some hundred operations of a few microseconds each. Networks, steps and changes are the package's, and tests hold
+that, but for wider and deeper networks and a mix of colours for the teachers. Teachers and pupils see the same changed
+patches, mixtures of two among them, for many epochs (Hinton et al. 2015, Distilling the knowledge in a neural network;
+Beyer et al. 2022, https://arxiv.org/abs/2106.05237).
 
-DIR gets the weights of each network, in the order of Keras' `get_weights`. Needs PyTorch, Keras and Pillow, and days
-without a GPU.
+DIR gets the weights of each network, in the order of Keras' `get_weights`; a network whose file is there is not trained
+again. Needs days without a GPU.
 """
 
 import argparse
@@ -21,6 +22,7 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 import numpy as np
 import torch
 
+from sentinode.storage import whole_file
 from teaching.changes import Changes
 from teaching.loop import DEVICE, learn, learn_from, predict
 from teaching.network import Network
@@ -45,7 +47,6 @@ def main() -> None:
     arguments = parser.parse_args()
     work: Path = arguments.work
     work.mkdir(parents=True, exist_ok=True)
-    torch.backends.cudnn.benchmark = True
     pixels, labels = read(arguments.data)
     np.save(work / "pixels.npy", pixels)
     np.save(work / "labels.npy", labels)
@@ -60,10 +61,14 @@ def main() -> None:
 
 
 def teach_one(work: Path, name: str, seed: int) -> None:
-    """Train a teacher and write its weights."""
+    """Train a teacher and write its weights, unless they are there."""
+    file = work / f"teacher-{name}-{seed}.npz"
+    if file.exists():
+        return
     pixels, labels = (torch.from_numpy(np.load(work / f"{what}.npy")).to(DEVICE) for what in ("pixels", "labels"))
     network = learn(name, STRONG, pixels, labels, epochs=TEACHER_EPOCHS, seed=seed)
-    np.savez(work / f"teacher-{name}-{seed}.npz", *network.to_arrays())
+    with whole_file(file) as beside:
+        np.savez(beside, *network.to_arrays())
 
 
 def load(file: Path, name: str) -> Network:

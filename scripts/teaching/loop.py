@@ -71,7 +71,7 @@ def run_epochs(
     step: Callable[[], None], index: Tensor, optimisers: Sequence[Optimiser], count: int, epochs: int, name: str
 ) -> None:
     """Take steps, each on the patches that ``index`` names, at a rate that rises, then falls to nothing."""
-    replay = captured(step)
+    replay = captured(step, optimisers)
     steps, done, began = count // BATCH, 0, time.time()
     rising, all_steps = RISING_EPOCHS * steps, epochs * steps
     for _ in range(epochs):
@@ -87,10 +87,11 @@ def run_epochs(
     print(f"{name}: {epochs} epochs, {done * BATCH / (time.time() - began):.0f} patches/s", flush=True)
 
 
-def captured(step: Callable[[], None]) -> Callable[[], None]:
-    """Return a step as one graph of the GPU. It is taken a few times for that: rates have to be zero."""
+def captured(step: Callable[[], None], optimisers: Sequence[Optimiser]) -> Callable[[], None]:
+    """Return a step as one graph of the GPU. It is taken a few times for that, at a rate of zero, and forgotten."""
     if DEVICE.type != "cuda":
         return step
+    torch.backends.cudnn.benchmark = True
     beside = torch.cuda.Stream()
     beside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(beside):
@@ -100,6 +101,8 @@ def captured(step: Callable[[], None]) -> Callable[[], None]:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         step()
+    for optimiser in optimisers:
+        optimiser.forget()
     return graph.replay
 
 

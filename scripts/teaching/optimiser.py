@@ -50,6 +50,11 @@ class Optimiser:
             weight.sub_(ADAM_PART * self.rate * unbiased * first / (second.sqrt() + 1e-7))
         torch._foreach_lerp_(self._mean, self.weights, 1 - EMA)
 
+    def forget(self) -> None:
+        """Be as before the first step; weights stay as they are."""
+        for tensor in (self._step, *self._first, *self._second):
+            tensor.zero_()
+
     @torch.no_grad()
     def put_mean_in(self) -> None:
         """Give the network the running mean of its weights."""

@@ -1,4 +1,4 @@
-"""Patches of class folders in zips, with Pillow and NumPy alone: a GPU's machine may have little else."""
+"""Patches of class folders in zips, without the caches of the package: a GPU's machine is often somebody else's."""
 
 import hashlib
 import io

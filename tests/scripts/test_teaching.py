@@ -87,19 +87,62 @@ def test_a_step_is_that_of_the_package(pixels):
         np.testing.assert_allclose(weights[name], keras.ops.convert_to_numpy(weight), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["placement", "focus", "stain", "light"])
-def test_changes_go_as_far_as_those_of_the_package(kind, pixels):
+KINDS = ("placement", "focus", "stain", "light")
+# Which of the random numbers of `Changes` each of them takes, in order.
+DRAWN = {"placement": slice(0, 5), "focus": slice(5, 6), "stain": slice(6, 8), "light": slice(-2, None)}
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """What `torch.rand` gives, in order."""
+    numbers, rand = [], torch.rand
+
+    def kept(*shape, **about):
+        numbers.append(rand(*shape, **about))
+        return numbers[-1]
+
+    monkeypatch.setattr("torch.rand", kept)
+    torch.manual_seed(0)
+    return numbers
+
+
+def changed(pixels, **strengths):
     from teaching.changes import Changes
 
-    none = dict.fromkeys(("placement", "focus", "stain", "light"), 0.0)
-    before = pixels.astype("float32")
-    torch.manual_seed(0)
-    np.testing.assert_array_equal(Changes(**none)(as_input(pixels)).permute(0, 2, 3, 1).numpy(), before)
-    mine = Changes(**{**none, kind: 0.8})(as_input(pixels)).permute(0, 2, 3, 1).numpy()
-    theirs = keras.ops.convert_to_numpy(AUGMENTATIONS[kind](0.8, seed=0)(before, training=True))
-    far = [np.abs(changed - before).mean() for changed in (mine, np.clip(np.round(theirs), 0, 255))]
-    assert far[0] > 1
-    assert far[0] == pytest.approx(far[1], rel=0.2)
+    return Changes(**{**dict.fromkeys(KINDS, 0.0), **strengths})(as_input(pixels)).permute(0, 2, 3, 1).numpy()
+
+
+@pytest.mark.parametrize("strength", [0.8, 1.6])
+@pytest.mark.parametrize("kind", KINDS)
+def test_by_the_same_random_numbers_a_patch_changes_as_in_the_package(kind, strength, pixels, drawn):
+    mine = changed(pixels, **{kind: strength})
+    numbers = [number.numpy() for number in drawn[DRAWN[kind]]]
+
+    class Given(AUGMENTATIONS[kind]):
+        def draw(self, *shape):
+            return keras.ops.convert_to_tensor(((numbers.pop(0) * 2 - 1) * self.strength).reshape(shape))
+
+        def draw_whole(self, shape, below):
+            assert below == 2
+            return keras.ops.convert_to_tensor((numbers.pop(0) < 0.5).astype("int32").reshape(shape))
+
+    theirs = keras.ops.convert_to_numpy(Given(strength, seed=0)(pixels.astype("float32"), training=True))
+    theirs = np.clip(np.round(theirs), 0, 255)
+    assert not numbers
+    assert np.abs(mine - pixels).mean() > 1
+    assert np.abs(mine - theirs).max() <= 1  # A value between two grey levels may be rounded to either.
+    assert np.mean(mine != theirs) < 0.01
+
+
+def test_without_strength_nothing_changes(pixels):
+    np.testing.assert_array_equal(changed(pixels), pixels)
+
+
+def test_colours_are_mixed_by_a_matrix_near_one(pixels, drawn):
+    mine = changed(pixels, colours=1.0)
+    mix = np.eye(3) + 0.1 * (drawn[-3].numpy() * 2 - 1)
+    expected = np.einsum("nrci,nij->nrcj", pixels.astype("float64"), mix)
+    assert np.abs(mine - np.clip(expected, 0, 255)).max() < 0.6
 
 
 def test_a_network_learns_from_labels_and_another_from_it(monkeypatch):

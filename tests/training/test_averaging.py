@@ -18,7 +18,7 @@ def arrays(model: keras.Model) -> list[np.ndarray]:
 @pytest.fixture
 def learner(mini):
     model = build_model("d4net", seed=1)
-    compile_model(model, TrainConfig(ema=0.5, learning_rate=0.1), steps_per_epoch=4)
+    compile_model(model, TrainConfig(ema=0.5, learning_rate=0.1), steps_per_epoch=40)
     model.optimizer.build(model.trainable_variables)
     return model
 
@@ -33,6 +33,13 @@ def test_the_mean_is_that_of_the_weights_after_every_step(learner, mini):
     by_name = dict(zip([weight.path for weight in learner.weights], means, strict=True))
     for weight in learner.trainable_variables:
         np.testing.assert_allclose(weight.numpy(), by_name[weight.path], atol=1e-6)
+
+
+@pytest.mark.parametrize(("steps", "kept"), [(3, 0.0), (50, 0.9), (250, 0.98), (5000, 0.998)])
+def test_no_more_than_a_tenth_of_a_training_is_remembered(steps, kept):
+    model = build_model("mlp")
+    compile_model(model, TrainConfig(epochs=2, ema=0.998), steps_per_epoch=steps)
+    assert model.optimizer.ema_momentum == pytest.approx(kept)
 
 
 def test_what_is_taken_out_leaves_everything_as_it_was(learner, mini):

@@ -1,5 +1,6 @@
 """What a training learns from and is validated on."""
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -46,11 +47,16 @@ def test_names_that_are_another_kind_of_hash_say_nothing(few, tmp_path):
     assert len(training_and_validation(patches, TrainConfig(), tmp_path / "cache")[0]) > 0
 
 
-def test_distinct_keeps_one_of_the_copies_of_a_training_patch(few):
+def test_distinct_keeps_one_of_the_copies_of_a_training_patch(few, caplog):
+    caplog.set_level(logging.INFO, "sentinode")
     training = np.flatnonzero(few.table["split"] == "train")
     doubled = few.select(np.sort(np.concatenate([np.arange(len(few)), training[:5]])))
     everything, validation, _ = training_and_validation(doubled, TrainConfig(), None)
     once, validation_too, _ = training_and_validation(doubled, TrainConfig(distinct=True), None)
+    assert f"5 of {len(everything)} training patches are copies of others: left out" in caplog.text
+    caplog.clear()
+    training_and_validation(few, TrainConfig(distinct=True), None)
+    assert "copies of others" not in caplog.text
     assert len(everything) == len(training) + 5
     assert once.table["sha1"].tolist() == few.split("train").table["sha1"].tolist()
     assert validation_too.fingerprint == validation.fingerprint

@@ -97,7 +97,10 @@ def predict(
         networks, used = _on_keras(model.networks if is_run else [(model, None)], tta, precision)
         about |= {"tta": {"asked": tta, "used": used}} if tta != "none" else {}
     elif not is_run or tta != "none":
-        raise ConfigError(f"engine {engine} runs what was exported of a run, each patch once; take engine keras")
+        raise ConfigError(
+            f"engine {engine} runs what was exported of a run, each patch once; take engine keras, or leave tta out: "
+            "networks of the d4net family give the same for all orientations without it"
+        )
     else:
         networks = [open_engine(engine, file, precision) for file in model.engine_files(engine)]
         about["engine"] = engine

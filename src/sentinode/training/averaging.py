@@ -1,11 +1,14 @@
 """The running mean of the weights, which jumps about less than they do and mostly predicts better."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import keras
 import numpy as np
 
+from sentinode.data.batches import Batches
+from sentinode.data.patchset import PatchSet
 from sentinode.layers.d4 import D4Norm
+from sentinode.training.config import TrainConfig
 
 # Batches of training patches that statistics are measured on.
 BATCHES = 20
@@ -53,6 +56,13 @@ class MeanWeights:
         """Return a callback that does one or the other at the end of every epoch."""
         do = self.take_out if take_out else self.put_in
         return keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: do())
+
+
+def some_batches(training: PatchSet, config: TrainConfig, most: int = BATCHES) -> Iterator[np.ndarray]:
+    """Give the same few batches of training patches at every call, both classes in each."""
+    batches = Batches(training, config.batch_size, outputs=0, seed=config.seed)
+    for index in range(min(most, len(training) // config.batch_size or 1)):
+        yield batches[index][0]
 
 
 def _copy(variable: keras.Variable) -> np.ndarray:

@@ -8,6 +8,10 @@ from sentinode.errors import ModelError
 from sentinode.training.config import TrainConfig
 from sentinode.training.muon import Muon
 
+# How much of a training the running mean of the weights remembers, at most: in a shorter one the weights that it began
+# with would be most of it.
+REMEMBERED = 0.1
+
 _LOSSES = {
     "binary_crossentropy": keras.losses.BinaryCrossentropy,
     "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
@@ -72,7 +76,7 @@ def _optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.optimizers.Op
         "weight_decay": config.weight_decay or None,
         "name": config.optimizer,  # Keras would number it through the life of the process.
         "use_ema": bool(config.ema),
-        "ema_momentum": config.ema or 0.99,
+        "ema_momentum": max(0.0, min(config.ema, 1 - 1 / (REMEMBERED * config.epochs * steps_per_epoch))),
     }
     if config.optimizer == "sgd":
         return keras.optimizers.SGD(momentum=config.momentum, nesterov=config.nesterov, **common)

@@ -78,7 +78,8 @@ class TrainConfig:
     warmup_epochs: float = _setting(0.0, "epochs over which the rate rises from zero (cosine and linear)", at_least=0)
     ema: float = _setting(
         0.0,
-        "keep a running mean of the weights, to validate and to save: the part that stays at every step, such as 0.998",
+        "keep a running mean of the weights, to validate and to save: the part that stays at every step, such as "
+        "0.998, or less, so that a tenth of the training is remembered at most",
         at_least=0,
         below=1,
     )

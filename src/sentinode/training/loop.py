@@ -10,7 +10,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import keras
-import numpy as np
 import pandas as pd
 
 from sentinode.data.batches import Batches
@@ -33,7 +32,7 @@ from sentinode.prediction.predict import predict_logits
 from sentinode.prediction.predictions import Predictions
 from sentinode.progress import progress_bar
 from sentinode.storage import remove_leftovers, whole_file, write_json
-from sentinode.training.averaging import BATCHES, MeanWeights
+from sentinode.training.averaging import MeanWeights, some_batches
 from sentinode.training.callbacks import (
     BestWeights,
     Checkpoints,
@@ -231,7 +230,7 @@ def _fit(
             request = SharedStopRequest(request, crew)
         checkpoints = Checkpoints(folder / CHECKPOINT, start, history, request, steps, config.checkpoint_minutes)
         validation_pass = Validation(model, validation, config, watchers=[history, checkpoints])
-        mean = MeanWeights(learner, model, lambda: _some_batches(training, config))
+        mean = MeanWeights(learner, model, lambda: some_batches(training, config))
         callbacks = [
             mean.callback(take_out=False),
             validation_pass,
@@ -260,13 +259,6 @@ def _fit(
         twin.set_weights(model.get_weights())
         save_weights(twin, folder / WEIGHTS["final"])
         return history.rows, checkpoints.duration_s
-
-
-def _some_batches(training: PatchSet, config: TrainConfig) -> Iterator[np.ndarray]:
-    """Give the same few batches of training patches at every call, both classes in each."""
-    batches = Batches(training, config.batch_size, outputs=0, seed=config.seed)
-    for index in range(min(BATCHES, len(training) // config.batch_size or 1)):
-        yield batches[index][0]
 
 
 def _make_metrics(model: keras.Model, training: PatchSet, crew: Crew) -> None:

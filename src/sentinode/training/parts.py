@@ -29,12 +29,11 @@ def training_and_validation(
     training, validation, made = _divided(patches, config, cache)
     if config.distinct:
         once = np.flatnonzero(~training.table["sha1"].duplicated())
-        log.info(
-            "%s of %s training patches are copies of another, and left out", len(training) - len(once), len(training)
-        )
         _warn_of_contradictions(training)
-        training = training.select(once)
-        _check_classes(training)
+        if copies := len(training) - len(once):
+            log.info("%s of %s training patches are copies of others: left out", f"{copies:,}", f"{len(training):,}")
+            training = training.select(once)
+            _check_classes(training)
     return training, validation, made
 
 

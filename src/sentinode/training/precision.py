@@ -12,6 +12,7 @@ from sentinode.data.batches import Batches
 from sentinode.data.patchset import PatchSet
 from sentinode.models.build import initial_weights_from
 from sentinode.models.precision import computing_in
+from sentinode.training.averaging import measure_statistics, some_batches
 from sentinode.training.commuting import pooling_first
 from sentinode.training.compiling import compile_model, output_count
 from sentinode.training.config import TrainConfig
@@ -23,6 +24,8 @@ log = logging.getLogger("sentinode")
 FASTER, HOPELESS, WORSE = 1.1, 0.5, 0.02
 ROUNDS, STEPS, LIMIT_S = 3, 8, 20.0
 VALIDATION_PATCHES, VALIDATION_BATCH = 256, 64
+# Batches that the statistics of normalisations are measured on.
+MEASURED = 4
 
 
 def choose_precision(
@@ -86,7 +89,7 @@ class _Trial:
     """A copy of a network, trained for a few steps in one precision."""
 
     def __init__(self, model: keras.Model, precision: str, training: PatchSet, config: TrainConfig, crew: Crew) -> None:
-        self._precision, self._crew = precision, crew
+        self._precision, self._crew, self._training, self._config = precision, crew, training, config
         self._outputs = output_count(model)
         self._batches = Batches(training, config.batch_size, self._outputs, config.seed, share=crew)
         self._done = 0
@@ -113,4 +116,6 @@ class _Trial:
         some = np.random.default_rng(0).permutation(len(validation))[:count]
         batches = Batches(validation.select(np.sort(some)), VALIDATION_BATCH, self._outputs, share=self._crew)
         with computing_in(self._model, self._precision):
+            # Those kept while training are of far more steps than a trial has.
+            measure_statistics(self._model, some_batches(self._training, self._config, MEASURED))
             return float(self._model.evaluate(batches, verbose=0, return_dict=True)["loss"])

@@ -126,6 +126,7 @@ def tune(
         Ctrl-C or SIGTERM came; all is saved.
     """
     optuna = _optuna()
+    states = optuna.trial.TrialState
     config, folder = config or TrainConfig(), Path(out)
     every = combinations(space)
     if trials is None and every is None:
@@ -147,8 +148,13 @@ def tune(
         while _done(optuna, study) < wanted:
             _one(optuna, study, owner, start or model, patches, space, config, folder, seeds, cache)
             _write(Tuning(_table(study), folder))
-        if running := sum(trial.state == optuna.trial.TrialState.RUNNING for trial in study.get_trials(deepcopy=False)):
-            log.warning("trials that run elsewhere: %d; the same call again shows what they find", running)
+        if running := [trial.number for trial in study.get_trials(deepcopy=False, states=(states.RUNNING,))]:
+            log.warning(
+                "trials that run elsewhere: %d; the same call again shows what they find. Where the machine is gone: "
+                "optuna tell --storage URL --study-name sentinode --trial-number %d --state fail",
+                len(running),
+                running[0],
+            )
         tuning = Tuning(_table(study), folder)
         _write(tuning)  # What other machines found is in it.
     return tuning

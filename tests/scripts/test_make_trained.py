@@ -1,0 +1,23 @@
+"""The script that makes the weights that ship trains as they were trained."""
+
+import json
+from pathlib import Path
+
+from sentinode import TrainConfig
+from sentinode.samples import run_path
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+def test_its_settings_are_those_that_the_weights_tell_of(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import make_trained
+
+    config = json.loads((run_path("d4net-m") / "config.json").read_text())
+    told = [config["settings"], *config["averaged_with"]]
+    asked = [make_trained.FIRST["d4net-m"], *make_trained.TUNINGS["d4net-m"]]
+    for settings, changes in zip(told, asked, strict=True):
+        had = {**TrainConfig().to_json(), **settings}
+        now = TrainConfig.recipe("flagship", **changes).to_json()
+        without_effect = {"metrics"} | ({"momentum"} if had["optimizer"] == "adamw" else set())
+        assert {name for name in now if now[name] != had[name]} <= without_effect
