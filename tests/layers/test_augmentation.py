@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from sentinode import TrainConfig, build_model, load_run, train
+from sentinode import TrainConfig, build_model, train
 from sentinode.layers.augmentation import AUGMENTATIONS, RandomPlacement, RandomStain, augmented
 from sentinode.layers.d4 import ORDER, turn
 
@@ -135,5 +135,4 @@ def run(mini, tmp_path_factory):
 def test_what_is_saved_has_no_random_layers_and_predicts_what_was_validated(run, mini):
     assert [layer.name for layer in run.model.layers] == [layer.name for layer in build_model("d4net").layers]
     assert not any("random" in layer.name for layer in keras.saving.load_model(run.path / "model.keras").layers)
-    assert load_run(run.path).history["val_auc"].max() == pytest.approx(run.summary["valid_auc"], abs=0.2)
     assert run.summary["valid_auc"] == pytest.approx(run.history["val_auc"][run.summary["best_epoch"] - 1], abs=1e-6)

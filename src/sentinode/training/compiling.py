@@ -76,7 +76,7 @@ def _optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.optimizers.Op
         "weight_decay": config.weight_decay or None,
         "name": config.optimizer,  # Keras would number it through the life of the process.
         "use_ema": bool(config.ema),
-        "ema_momentum": max(0.0, min(config.ema, 1 - 1 / (REMEMBERED * config.epochs * steps_per_epoch))),
+        "ema_momentum": _kept_a_step(config, config.epochs * steps_per_epoch) if config.ema else 0.99,
     }
     if config.optimizer == "sgd":
         return keras.optimizers.SGD(momentum=config.momentum, nesterov=config.nesterov, **common)
@@ -88,6 +88,11 @@ def _optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.optimizers.Op
     if config.optimizer == "muon":
         return Muon(momentum=config.momentum, **{**common, "weight_decay": config.weight_decay})
     return {"adam": keras.optimizers.Adam, "nadam": keras.optimizers.Nadam}[config.optimizer](**common)
+
+
+def _kept_a_step(config: TrainConfig, steps: int) -> float:
+    """Return the part of the running mean that stays at a step, so that it remembers `REMEMBERED` of all at most."""
+    return max(0.0, min(config.ema, 1 - 1 / (REMEMBERED * steps)))
 
 
 def _learning_rate(config: TrainConfig, steps_per_epoch: int) -> Any:
