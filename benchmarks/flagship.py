@@ -34,7 +34,8 @@ from sentinode.models.flops import flops
 
 RESULTS = Path(__file__).parent / "results" / "flagship.jsonl"
 SEEDS = (0, 1, 2)
-# Of 2,000 patches few are copies, and they were there before the recipe left them out.
+# As many epochs of few patches as a whole training has of many, and a running mean over as large a part of it. Of
+# 2,000 patches few are copies; they were trained on before the recipe left them out.
 SHORT = {"epochs": 16, "warmup_epochs": 1.6, "ema": 0.98, "distinct": False}
 PATCHES, MEASURED = 2000, 1500
 HELD_OUT = {0: "2", 1: "3", 2: "4"}  # By seed; the palest and the darkest stain are unlike any other.

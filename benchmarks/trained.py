@@ -11,6 +11,7 @@ import io
 import os
 import platform
 import time
+from itertools import chain
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -18,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from sentinode import load_run, open_patches
+from sentinode.data.chunks import look_through
 from sentinode.data.patchset import PatchSet
 from sentinode.layers.d4 import ORDER, turn
 from sentinode.machine import keep_freed_memory
@@ -103,8 +105,7 @@ def recompressed(pixels: np.ndarray) -> np.ndarray:
 
 def all_warnings(run: object, patches: PatchSet) -> list[str]:
     """Return the warning of every patch."""
-    rows = range(len(patches))
-    return [warning for at in rows[::256] for warning in run.warnings(patches.read(rows[at : at + 256]))]
+    return list(chain.from_iterable(look_through(patches, run.warnings, "looking")))
 
 
 def scan_difference(run: object, pixels: np.ndarray) -> float:

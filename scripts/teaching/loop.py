@@ -9,10 +9,9 @@ from torch.nn import functional as F
 
 from teaching.changes import Changes
 from teaching.network import Network
-from teaching.optimiser import Optimiser
+from teaching.optimiser import RECIPE, Optimiser
 
 BATCH = 128
-RATE, RISING_EPOCHS, SMOOTHING = 0.02, 2, 0.02
 # Batches that statistics of the mean weights are measured on.
 MEASURED = 40
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -32,7 +31,7 @@ def learn(architecture: str, changes: Changes, pixels: Tensor, labels: Tensor, *
     network = Network(architecture).to(DEVICE)
     optimiser = Optimiser(network)
     index = torch.zeros(BATCH, dtype=torch.long, device=DEVICE)
-    targets = labels.float() * (1 - SMOOTHING) + SMOOTHING / 2
+    targets = labels.float() * (1 - RECIPE["label_smoothing"]) + RECIPE["label_smoothing"] / 2
 
     def step() -> None:
         logits = network(changes(as_input(pixels[index])))
@@ -73,10 +72,10 @@ def run_epochs(
     """Take steps, each on the patches that ``index`` names, at a rate that rises, then falls to nothing."""
     replay = captured(step, optimisers)
     steps, done, began = count // BATCH, 0, time.time()
-    rising, all_steps = RISING_EPOCHS * steps, epochs * steps
+    rising, all_steps = RECIPE["warmup_epochs"] * steps, epochs * steps
     for _ in range(epochs):
         for chosen in torch.randperm(count, device=DEVICE)[: steps * BATCH].split(BATCH):
-            rate = RATE * min(done / rising, (all_steps - done) / (all_steps - rising))
+            rate = RECIPE["learning_rate"] * min(done / rising, (all_steps - done) / (all_steps - rising))
             for optimiser in optimisers:
                 optimiser.rate.fill_(rate)
             index.copy_(chosen)

@@ -6,10 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sentinode.training.config import RECIPES
+from sentinode.training.muon import ADAM_PART
 from teaching.network import Network
 
-# Of the flagship's recipe; the running mean forgets as much in a patch, with batches twice as large.
-ADAM_PART, MOMENTUM, DECAY, EMA = 0.03, 0.9, 0.1, 0.996
+RECIPE = RECIPES["flagship"]
+# Batches are twice as large as the recipe's, so the running mean forgets twice as much in a step.
+EMA = RECIPE["ema"] ** 2
 
 
 class Optimiser:
@@ -37,13 +40,13 @@ class Optimiser:
             self.names, self.weights, gradients, self._first, self._second, strict=True
         ):
             if name.startswith("kernel"):
-                weight.mul_(1 - DECAY * self.rate)
-                first.mul_(MOMENTUM).add_(gradient)
-                ahead = (gradient + MOMENTUM * first).reshape(-1, weight.shape[-1])
+                weight.mul_(1 - RECIPE["weight_decay"] * self.rate)
+                first.mul_(RECIPE["momentum"]).add_(gradient)
+                ahead = (gradient + RECIPE["momentum"] * first).reshape(-1, weight.shape[-1])
                 weight.sub_(_alike(ahead).reshape(weight.shape) * self.rate)
                 continue
             if name == "head":
-                weight.mul_(1 - DECAY * ADAM_PART * self.rate)
+                weight.mul_(1 - RECIPE["weight_decay"] * ADAM_PART * self.rate)
             first.lerp_(gradient, 0.1)
             second.lerp_(gradient.square(), 0.01)
             unbiased = torch.sqrt(-torch.expm1(self._step * np.log(0.99))) / -torch.expm1(self._step * np.log(0.9))

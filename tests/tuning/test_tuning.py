@@ -186,6 +186,22 @@ def test_trials_that_run_on_another_machine_are_told_of(few, tmp_path, caplog):
     assert (tmp_path / "one" / "trials.csv").read_bytes() == (tmp_path / "two" / "trials.csv").read_bytes()
 
 
+def test_a_trial_that_was_given_up_is_tried_again_once(few, tmp_path):
+    import optuna
+
+    space, config = [Values("learning_rate", (0.01, 0.02, 0.03))], TrainConfig(epochs=1)
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("sentinode.tuning.study.train", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        tune("mlp", few, space, config, out=tmp_path / "gone", storage=storage)
+    study = optuna.load_study(storage=storage, study_name="sentinode")
+    study.tell(0, state=optuna.trial.TrialState.FAIL)  # What `optuna tell` does.
+    for _ in range(2):
+        tuning = tune("mlp", few, space, config, out=tmp_path / "here", storage=storage)
+        assert sorted(tuning.table["learning_rate"]) == [0.01, 0.02, 0.03]
+    assert len(optuna.load_study(storage=storage, study_name="sentinode").trials) == 4
+
+
 def test_studies_of_neighbouring_seeds_draw_different_values(few, tmp_path):
     space = [Range("learning_rate", 0.001, 0.1, log=True)]
     drawn = []

@@ -1,6 +1,5 @@
 """A patch is its pixels: names that are hashes are checked, copies between data sets are counted."""
 
-import hashlib
 import itertools
 import re
 from collections.abc import Sequence
@@ -9,23 +8,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from sentinode.data.likeness import alike_between
-from sentinode.data.patchset import PatchSet, Uint8
+from sentinode.data.patchset import PatchSet
 from sentinode.errors import DataError
 
 _HASH = re.compile(r"(?:^|/)([0-9a-f]{40})(\.[^./]+)?$")
 LOSSY = (".jpg", ".jpeg")
-
-
-def sha1_of_each(pixels: Uint8) -> list[str]:
-    """Return the SHA-1 of each patch's raw RGB bytes, in hexadecimal digits.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> sha1_of_each(np.zeros((1, 96, 96, 3), np.uint8))
-    ['9369c7278ec8bcc6c880d99194de09fc2bd4efbe']
-    """
-    return [hashlib.sha1(patch.tobytes()).hexdigest() for patch in pixels]
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sentinode.data.chunks import look_through
-from sentinode.data.identity import sha1_of_each
 from sentinode.data.patchset import PatchSet, Uint8
+from sentinode.data.sha1 import sha1_of_each
 from sentinode.errors import ConfigError
 from sentinode.prediction.logits import check_last_layer
 from sentinode.prediction.predictions import made_by_path

@@ -7,8 +7,8 @@ import pandas as pd
 
 from sentinode.data.chunks import look_through
 from sentinode.data.files import is_image
-from sentinode.data.identity import sha1_of_each
 from sentinode.data.patchset import PatchSet
+from sentinode.data.sha1 import sha1_of_each
 from sentinode.errors import DataError
 
 

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sentinode.data.patchset import PatchSet
+from sentinode.data.sha1 import sha1_bytes
 from sentinode.errors import DataError
 from sentinode.models.build import seen_before
 from sentinode.models.loading import model_from_file
 from sentinode.prediction.features import embed
 from sentinode.prediction.predict import predict_logits
 from sentinode.training.callbacks import History, Row, save_weights
-from sentinode.training.run import ARCHITECTURE, WEIGHTS, sha1_bytes
+from sentinode.training.run import ARCHITECTURE, WEIGHTS
 from sentinode.training.validation import validation_figures
 
 # scikit-learn's C: one over the penalty on the squared weights of features that have deviation 1.

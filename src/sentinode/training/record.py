@@ -16,6 +16,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from sentinode.data.patchset import PatchSet
+from sentinode.data.sha1 import sha1_bytes
 from sentinode.errors import RunError
 from sentinode.models.backend import tensorflow_left_out
 from sentinode.models.build import origin, seen_before
@@ -23,17 +24,7 @@ from sentinode.storage import BESIDE, whole_file, write_json, write_text
 from sentinode.training.config import TrainConfig
 from sentinode.training.environment import environment
 from sentinode.training.opening import is_run
-from sentinode.training.run import (
-    ARCHITECTURE,
-    CHECKPOINT,
-    CONFIG,
-    SPLITS,
-    SUMMARY,
-    TRAIN_SHA1,
-    VALID_SHA1,
-    Run,
-    sha1_bytes,
-)
+from sentinode.training.run import ARCHITECTURE, CHECKPOINT, CONFIG, SPLITS, SUMMARY, TRAIN_SHA1, VALID_SHA1, Run
 from sentinode.training.watching import lock_of
 
 log = logging.getLogger("sentinode")

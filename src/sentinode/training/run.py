@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from sentinode.data.sha1 import sha1_bytes
 from sentinode.errors import RunError, SentinodeError, first_line
 from sentinode.metrics.calibration import Calibration
 from sentinode.metrics.conformal import ConformalSets
@@ -292,14 +293,3 @@ class Run:
         if missing:
             raise RunError(f"{self.path / name}: {', '.join(missing)} is missing in it; is it a run's {name}?")
         return dict(content)
-
-
-def sha1_bytes(sha1: pd.Series) -> np.ndarray:
-    """Return SHA-1s of a table, 40 hexadecimal digits each, as a run keeps them: 20 bytes each, ``S20``, ``(n,)``.
-
-    Examples
-    --------
-    >>> sha1_bytes(pd.Series(["00" * 19 + "ff"]))[0][-1]
-    255
-    """
-    return np.array([bytes.fromhex(text) for text in sha1], dtype="S20")

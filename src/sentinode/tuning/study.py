@@ -34,6 +34,7 @@ from sentinode.tuning.space import OPTION, Dimension, Range, combinations, setti
 
 OWNER = "owner"
 REASON = "reason"
+INSTEAD_OF = "instead_of"
 
 log = logging.getLogger("sentinode")
 
@@ -205,11 +206,16 @@ def _open(
 
 
 def _take_up_again(optuna: Any, study: Any, owner: str) -> None:
-    """Queue what this folder was in when it was stopped: whoever holds the folder's lock knows that nobody else is."""
-    for trial in study.get_trials(deepcopy=False):
-        if trial.state == optuna.trial.TrialState.RUNNING and trial.user_attrs.get(OWNER) == owner:
-            study.enqueue_trial(trial.params)
-            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+    """Queue what was interrupted: in this folder, whose lock says that nobody else is in it, or given up by hand."""
+    states, trials = optuna.trial.TrialState, study.get_trials(deepcopy=False)
+    again = {trial.user_attrs.get(INSTEAD_OF) for trial in trials}
+    for trial in trials:
+        stopped = trial.state == states.RUNNING and trial.user_attrs.get(OWNER) == owner
+        given_up = trial.state == states.FAIL and REASON not in trial.user_attrs
+        if (stopped or given_up) and trial.number not in again:
+            study.enqueue_trial(trial.params, user_attrs={INSTEAD_OF: trial.number})
+        if stopped:
+            study.tell(trial.number, state=states.FAIL)
 
 
 def _done(optuna: Any, study: Any) -> int:
