@@ -26,18 +26,18 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageFilter
 
 from sentinode import PatchSet, TrainConfig, build_model, embed, load_run, open_patches, train
-from sentinode.auditing.crossing import crossed
-from sentinode.data.division import folds
-from sentinode.data.inspection import is_near_blank
-from sentinode.data.quality import has_pen, is_clipped, is_out_of_focus
+from sentinode.auditing.out_of_fold import predict_out_of_fold
+from sentinode.data.quality.checks import has_pen, is_clipped, is_out_of_focus
+from sentinode.data.quality.inspection import is_near_blank
+from sentinode.data.splitting.split import folds
+from sentinode.inference.features import feature_model
+from sentinode.inference.logits import probability, tumour_logit
+from sentinode.inference.ood import OUTSIDE, Gaussian
 from sentinode.machine import keep_freed_memory
 from sentinode.metrics.confident import confident_learning
 from sentinode.metrics.precision_recall import average_precision, precision_recall_curve
 from sentinode.metrics.ranking import roc_curve
 from sentinode.plots.style import BLUE, GREEN, LOOK, ORANGE, PURPLE, Figure, rc_context, save
-from sentinode.prediction.familiar import OUTSIDE, Cloud
-from sentinode.prediction.features import feature_model
-from sentinode.prediction.logits import probability, tumour_logit
 from sentinode.samples import DEFAULT_RUN
 from sentinode.training.run import Run
 
@@ -108,7 +108,7 @@ def measured(run: Run, patches: PatchSet, flips: Marks, seed: int, work: Path) -
         features, itself = file["features"], probability(file["logits"])
     labels = patches.labels
     fold = folds(patches, 5, seed).patches.table["split"].to_numpy()
-    tumour = crossed(features, labels, fold, ~patches.table["sha1"].duplicated(), seed).probability
+    tumour = predict_out_of_fold(features, labels, fold, ~patches.table["sha1"].duplicated(), seed).probability
     suspect = confident_learning(labels, tumour).suspect
     ranking, plain = (np.where(labels == 1, 1 - said, said) for said in (tumour, itself))
     hits = flips[np.argsort(-ranking, kind="stable")]
@@ -174,7 +174,7 @@ def print_spoilt(run: Run, patches: PatchSet) -> None:
     others = patches.select(np.setdiff1d(np.arange(len(patches)), rows))
     features = embed(run, others)
     half = np.arange(len(others)) % 2 == 0
-    cloud = Cloud.of(features[half])
+    cloud = Gaussian.of(features[half])
     limit = np.quantile(cloud.distance(features[~half]), 1 - OUTSIDE)
     network, pixels = feature_model(run.model), patches.read(rows)
     print(

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from sentinode import PatchSet, open_patches
-from sentinode.data.division import divide
-from sentinode.data.origins import find_origins
-from sentinode.data.quality import judge
+from sentinode.data.duplicates.provenance import match_provenance
+from sentinode.data.quality.checks import judge
+from sentinode.data.splitting.split import split_patches
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,10 @@ def main() -> None:
     unknown = replace(patches, table=patches.table.assign(slide=pd.Series([None] * len(patches), dtype="str")))
     shares = {"train": 0.7, "valid": 0.1, "test": 0.2}
     jobs = {
-        "divide by slide": lambda: divide(patches, shares),
-        "divide where nothing is known": lambda: divide(unknown, shares),
-        "join by hash": lambda: find_origins(unknown, patches),
-        "join by likeness": lambda: find_origins(
+        "split_patches by slide": lambda: split_patches(patches, shares),
+        "split_patches where nothing is known": lambda: split_patches(unknown, shares),
+        "join by hash": lambda: match_provenance(unknown, patches),
+        "join by likeness": lambda: match_provenance(
             replace(unknown, table=unknown.table.assign(sha1="f" + unknown.table["sha1"].str[1:])), patches
         ),
         "judge": lambda: judge(patches),

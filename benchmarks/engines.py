@@ -164,13 +164,13 @@ def measure(line: dict[str, str], arguments: argparse.Namespace) -> dict[str, fl
 
 def engine(run: Any, name: str, precision: str) -> Any:
     """Return a function from pixels to logits."""
-    from sentinode.prediction.engines import open_engine
+    from sentinode.inference.engines import open_engine
 
     if name != "keras":
         return open_engine(name, run.engine_files(name)[0], precision)
+    from sentinode.inference.logits import tumour_logit
+    from sentinode.inference.predict import as_predicted
     from sentinode.models.precision import computing_in
-    from sentinode.prediction.logits import tumour_logit
-    from sentinode.prediction.predict import as_predicted
 
     network = as_predicted(run.model)
 

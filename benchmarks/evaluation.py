@@ -19,8 +19,8 @@ import pandas as pd
 
 from sentinode.evaluation.evaluate import PREVALENCE, write_evaluation
 from sentinode.evaluation.evaluation import Evaluation
+from sentinode.inference.predictions import Predictions
 from sentinode.metrics.conformal import ConformalSets
-from sentinode.prediction.predictions import Predictions
 
 
 def main() -> None:

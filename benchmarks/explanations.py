@@ -17,8 +17,8 @@ import numpy as np
 from sentinode import load_run, open_patches
 from sentinode.explanation.attributions import METHODS
 from sentinode.explanation.sanity import SHUFFLES, Trust
+from sentinode.inference.predict import predict
 from sentinode.machine import keep_freed_memory
-from sentinode.prediction.predict import predict
 
 
 def main() -> None:

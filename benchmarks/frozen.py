@@ -24,11 +24,11 @@ import numpy as np
 
 from sentinode import TrainConfig, build_model, embed, load_run, open_patches, train
 from sentinode.data.patchset import PatchSet
+from sentinode.inference.predict import predict_logits
 from sentinode.machine import keep_freed_memory
 from sentinode.metrics.ranking import roc_curve
-from sentinode.prediction.predict import predict_logits
 from sentinode.samples import DEFAULT_RUN
-from sentinode.training.frozen import linear_head
+from sentinode.training.linear_probe import linear_head
 
 # From nothing: the recipe of the flagship, a fixed number of steps so that few patches are seen often enough.
 STEPS, BATCH = 600, 32

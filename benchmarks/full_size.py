@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from sentinode.machine import processor_name, processors
-from sentinode.training.checkpoint import Checkpoint
+from sentinode.training.state.checkpoint import Checkpoint
 
 FULL = 262_144
 NAME = "camelyonpatch_level_2_split_{}_{}.h5"

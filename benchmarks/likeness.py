@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 
 from sentinode import PatchSet, open_patches
-from sentinode.data.joined import join
-from sentinode.data.likeness import alike_between, describe_pixels, likeness
-from sentinode.data.origins import find_origins
+from sentinode.data.concat import join
+from sentinode.data.duplicates.near_duplicates import describe_pixels, near_duplicates_between, similarity
+from sentinode.data.duplicates.provenance import match_provenance
 
 
 class InMemory:
@@ -60,15 +60,15 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     for quality in (90, 75, 50, 30):
         sought = compressed(patches, quality)
-        found = find_origins(sought, there).table
+        found = match_provenance(sought, there).table
         is_right = (found["reference"] == f"{patches.path}/" + patches.table["id"]).to_numpy(dtype=bool)
         counts = [(found["match"] == name).sum() for name in ("ambiguous", "none")]
         wrong = len(found) - is_right.sum() - sum(counts)
-        true = likeness(sought.read(), patches.read()).min()
+        true = similarity(sought.read(), patches.read()).min()
         apart = np.linalg.norm(describe_pixels(sought.read()) - describe_pixels(patches.read()), axis=1).max()
         print(f"| {quality} | {is_right.sum()} | {wrong} | {counts[0]} | {counts[1]} | {true:.3f} | {apart:.2f} |")
     sought = compressed(patches, 75)
-    pairs = alike_between(sought, others)
+    pairs = near_duplicates_between(sought, others)
     print(f"\nat quality 75, among the {len(others):,} others alone: {len(pairs)} found\n")
     print("| sought | found | likeness | RMS of their difference in grey levels |")
     print("|---|---|---|---|")

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from sentinode import open_patches
-from sentinode.data.inspection import is_near_blank
-from sentinode.data.quality import has_pen, is_clipped, is_out_of_focus
+from sentinode.data.quality.checks import has_pen, is_clipped, is_out_of_focus
+from sentinode.data.quality.inspection import is_near_blank
 
 
 def _image(change: Callable[[Image.Image], Image.Image]) -> Callable[[np.ndarray], np.ndarray]:

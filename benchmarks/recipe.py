@@ -21,7 +21,7 @@ import pandas as pd
 
 from sentinode import TrainConfig, build_model, open_patches, train
 from sentinode.data.patchset import PatchSet
-from sentinode.data.splits import hold_out
+from sentinode.data.splitting.hold_out import hold_out
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "recipe.jsonl"

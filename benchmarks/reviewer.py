@@ -18,13 +18,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from sentinode import TrainConfig, build_model, open_patches, train
+from sentinode.inference.logits import probability
+from sentinode.inference.predict import predict_logits
 from sentinode.machine import keep_freed_memory
 from sentinode.metrics.auc import auc
 from sentinode.metrics.calibration_error import calibration_error
 from sentinode.metrics.calibration_quality import brier
 from sentinode.metrics.rates import rates
-from sentinode.prediction.logits import probability
-from sentinode.prediction.predict import predict_logits
 from trained import cross_fitted
 
 SEEDS = range(5)
@@ -43,7 +43,7 @@ def main() -> None:
     for seed in SEEDS:
         run = train(build_model("cnn", seed=seed), patches, TrainConfig(seed=seed), out=arguments.work / f"cnn-{seed}")
         logits = predict_logits(run.model, valid)
-        plain, (crossed, called) = probability(logits), cross_fitted(valid, logits)
+        plain, (predict_out_of_fold, called) = probability(logits), cross_fitted(valid, logits)
         by_itself, chosen = rates(labels, plain, 0.5), rates(labels, called, 0.5)
         rows.append(
             {
@@ -51,14 +51,14 @@ def main() -> None:
                 "sensitivity at 0.5, uncalibrated": by_itself.sensitivity,
                 "specificity at 0.5, uncalibrated": by_itself.specificity,
                 "accuracy at 0.5, uncalibrated": by_itself.accuracy,
-                "accuracy at 0.5, calibrated": rates(labels, crossed, 0.5).accuracy,
+                "accuracy at 0.5, calibrated": rates(labels, predict_out_of_fold, 0.5).accuracy,
                 "sensitivity at the threshold": chosen.sensitivity,
                 "specificity at the threshold": chosen.specificity,
                 "accuracy at the threshold": chosen.accuracy,
                 "Brier score, uncalibrated": brier(labels, plain).score,
-                "Brier score, calibrated": brier(labels, crossed).score,
+                "Brier score, calibrated": brier(labels, predict_out_of_fold).score,
                 "calibration error, uncalibrated": calibration_error(labels, plain).estimate,
-                "calibration error, calibrated": calibration_error(labels, crossed).estimate,
+                "calibration error, calibrated": calibration_error(labels, predict_out_of_fold).estimate,
             }
         )
     print(f"| | {' | '.join(f'seed {seed}' for seed in SEEDS)} | mean ± sd |\n|{'---|' * (len(SEEDS) + 2)}")

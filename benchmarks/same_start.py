@@ -22,7 +22,7 @@ from sklearn.metrics import roc_auc_score
 from sentinode import TrainConfig, build_model, open_patches, train
 from sentinode.data.patchset import PatchSet
 from sentinode.machine import keep_freed_memory, processor_name, processors
-from sentinode.training.compiling import compile_model
+from sentinode.training.recipe.compile import compile_model
 
 
 def main() -> None:

@@ -121,7 +121,7 @@ def make(data: str, place: Path, form: str, count: int) -> None:
 def measure(arguments: argparse.Namespace) -> dict[str, float]:
     """Do one measurement; return its rate, its seconds and the peaks of memory."""
     from sentinode import open_patches
-    from sentinode.data.cache import clear_cache
+    from sentinode.data.cache.store import clear_cache
 
     patches = open_patches(arguments.work / f"{arguments.form}-{arguments.patches}")
     if arguments.child == "decode":

@@ -127,16 +127,16 @@ def measure(line: dict[str, Any], arguments: argparse.Namespace) -> dict[str, fl
     from sentinode import build_model
     from sentinode.models.flops import flops
     from sentinode.models.precision import computing_in
-    from sentinode.training.commuting import pooling_first
-    from sentinode.training.fusing import fused_norms
+    from sentinode.training.recipe.fused_normalization import fused_normalization
+    from sentinode.training.recipe.late_activation import late_activation
 
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (arguments.patches, 96, 96, 3), dtype=np.uint8)
     y = rng.integers(0, 2, (len(x), 1)).astype(np.float32)
     model = build_model(arguments.model, **({"size": arguments.size} if arguments.size else {}))
     size = arguments.batch_size
-    commuting = pooling_first(model) if line.get("commuting", True) else nullcontext()
-    fused = fused_norms(model) if line.get("fused", True) else nullcontext()
+    commuting = late_activation(model) if line.get("commuting", True) else nullcontext()
+    fused = fused_normalization(model) if line.get("fused", True) else nullcontext()
     with computing_in(model, line.get("precision", "float32")), commuting, fused:
         model.compile(
             keras.optimizers.SGD(0.01, momentum=0.95),

@@ -37,15 +37,20 @@ def main() -> None:
 
     from sentinode import TrainConfig, build_model
     from sentinode.models.precision import computing_in
-    from sentinode.training.commuting import pooling_first
-    from sentinode.training.compiling import compile_model
-    from sentinode.training.fusing import fused_norms
+    from sentinode.training.recipe.compile import compile_model
+    from sentinode.training.recipe.fused_normalization import fused_normalization
+    from sentinode.training.recipe.late_activation import late_activation
 
     x = np.random.default_rng(0).integers(0, 256, (STEPS * BATCH_SIZE, 96, 96, 3), dtype=np.uint8)
     y = np.zeros((len(x), 1), np.float32)
     model = build_model(arguments.model)
-    fused = nullcontext() if arguments.norms_as_keras_has_them else fused_norms(model)
-    with computing_in(model, arguments.precision), pooling_first(model), fused, tempfile.TemporaryDirectory() as folder:
+    fused = nullcontext() if arguments.norms_as_keras_has_them else fused_normalization(model)
+    with (
+        computing_in(model, arguments.precision),
+        late_activation(model),
+        fused,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         compile_model(model, TrainConfig(), STEPS)
         model.fit(x, y, batch_size=BATCH_SIZE, verbose=0)
         tf.profiler.experimental.start(folder)

@@ -19,8 +19,10 @@ import numpy as np
 from PIL import Image
 
 from sentinode import load_run, open_patches
-from sentinode.data.chunks import look_through
+from sentinode.data.map_patches import map_patches
 from sentinode.data.patchset import PatchSet
+from sentinode.inference.logits import logit_model, probability
+from sentinode.inference.predict import predict_logits
 from sentinode.layers.d4 import ORDER, turn
 from sentinode.machine import keep_freed_memory
 from sentinode.metrics.calibration import fit_calibration
@@ -29,8 +31,6 @@ from sentinode.metrics.operating import operating_point, youden_threshold
 from sentinode.metrics.ranking import roc_curve
 from sentinode.models.flops import flops
 from sentinode.models.plain import plain_network
-from sentinode.prediction.logits import logit_model, probability
-from sentinode.prediction.predict import predict_logits
 from sentinode.samples import DEFAULT_RUN
 
 
@@ -45,7 +45,7 @@ def main() -> None:
     run = load_run(arguments.model)
     patches = open_patches(arguments.data, split="valid").cached()
     logits, labels = predict_logits(run.model, patches), patches.labels
-    crossed, called = cross_fitted(patches, logits)
+    calibrated, called = cross_fitted(patches, logits)
     lossless = open_patches(arguments.lossless, split="train")
     pixels = lossless.read()
     aucs = [roc_curve(lossless.labels, network_logits(run, shown)).auc for shown in (pixels, recompressed(pixels))]
@@ -58,8 +58,8 @@ def main() -> None:
         "work for a patch": f"{flops(run.model) / 1e9:.3f} GFLOP",
         f"AUC, {len(patches):,} patches": f"{roc_curve(labels, logits).auc:.4f}",
         "accuracy at the threshold, cross-fitted": f"{np.mean(called == labels):.4f}",
-        "accuracy at 0.5, cross-fitted": f"{operating_point(labels, crossed, 0.5).accuracy:.4f}",
-        "expected calibration error, debiased, cross-fitted": f"{calibration_error(labels, crossed).estimate:.4f}",
+        "accuracy at 0.5, cross-fitted": f"{operating_point(labels, calibrated, 0.5).accuracy:.4f}",
+        "expected calibration error, debiased, cross-fitted": f"{calibration_error(labels, calibrated).estimate:.4f}",
         "temperature, offset, threshold": ", ".join(f"{number:.3f}" for number in numbers),
         "patches warned of": f"{np.mean([bool(w) for w in all_warnings(run, patches)]):.1%}",
         f"AUC, {len(lossless):,} lossless patches of training slides": f"{aucs[0]:.4f}",
@@ -77,14 +77,14 @@ def cross_fitted(patches: PatchSet, logits: np.ndarray) -> tuple[np.ndarray, np.
     """Return probabilities and calls of each half by the calibration and threshold of the other."""
     labels = patches.labels
     half = np.array([int(sha1[:8], 16) % 2 for sha1 in patches.table["sha1"]])
-    crossed, called = np.empty(len(labels)), np.empty(len(labels), dtype=int)
+    predict_out_of_fold, called = np.empty(len(labels)), np.empty(len(labels), dtype=int)
     for fitted in (0, 1):
         fit, measure = half == fitted, half != fitted
         calibration = fit_calibration(labels[fit], logits[fit])
         threshold = youden_threshold(labels[fit], probability(calibration(logits[fit])))
-        crossed[measure] = probability(calibration(logits[measure]))
-        called[measure] = crossed[measure] >= threshold
-    return crossed, called
+        predict_out_of_fold[measure] = probability(calibration(logits[measure]))
+        called[measure] = predict_out_of_fold[measure] >= threshold
+    return predict_out_of_fold, called
 
 
 def network_logits(run: object, pixels: np.ndarray) -> np.ndarray:
@@ -105,7 +105,7 @@ def recompressed(pixels: np.ndarray) -> np.ndarray:
 
 def all_warnings(run: object, patches: PatchSet) -> list[str]:
     """Return the warning of every patch."""
-    return list(chain.from_iterable(look_through(patches, run.warnings, "looking")))
+    return list(chain.from_iterable(map_patches(patches, run.warnings, "looking")))
 
 
 def scan_difference(run: object, pixels: np.ndarray) -> float:

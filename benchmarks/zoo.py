@@ -104,12 +104,12 @@ def measure(name: str, precision: str, patches: int) -> dict[str, float]:
     import numpy as np
 
     from sentinode import TrainConfig, build_model
+    from sentinode.inference.predict import as_predicted
     from sentinode.models.flops import flops
     from sentinode.models.precision import computing_in
-    from sentinode.prediction.predict import as_predicted
-    from sentinode.training.commuting import pooling_first
-    from sentinode.training.compiling import compile_model
-    from sentinode.training.fusing import fused_norms
+    from sentinode.training.recipe.compile import compile_model
+    from sentinode.training.recipe.fused_normalization import fused_normalization
+    from sentinode.training.recipe.late_activation import late_activation
 
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (patches, 96, 96, 3), dtype=np.uint8)
@@ -117,7 +117,7 @@ def measure(name: str, precision: str, patches: int) -> dict[str, float]:
     kind, options = NETWORKS[name]
     model, seconds = build_model(kind, **options), {"train": [], "predict": []}
     about = {"parameters": model.count_params(), "gflop": flops(model) / 1e9}
-    with computing_in(model, precision), pooling_first(model), fused_norms(model):
+    with computing_in(model, precision), late_activation(model), fused_normalization(model):
         compile_model(model, TrainConfig.recipe("flagship"), len(x) // BATCH_SIZE)
         for _ in range(3):
             started = time.perf_counter()

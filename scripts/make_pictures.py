@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sentinode import open_patches
 from sentinode.cli.main import main as sentinode
-from sentinode.data.inspection import examples
+from sentinode.data.quality.inspection import examples
 from sentinode.plots.sheet import draw_sheet
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"

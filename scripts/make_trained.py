@@ -25,17 +25,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from sentinode import TrainConfig, build_model, load_run, open_patches, train
-from sentinode.data.joined import join
+from sentinode.data.concat import join
+from sentinode.inference.logits import probability
+from sentinode.inference.predict import predict_logits
 from sentinode.machine import keep_freed_memory
 from sentinode.metrics.calibration import fit_calibration
 from sentinode.metrics.conformal import fit_conformal
 from sentinode.metrics.operating import youden_threshold
 from sentinode.metrics.ranking import roc_curve
-from sentinode.prediction.logits import probability
-from sentinode.prediction.predict import predict_logits
 from sentinode.samples import run_digest, run_path
 from sentinode.storage import write_json
-from sentinode.training.run import ARCHITECTURE, CONFIG, SUMMARY, TRAIN_SHA1, USUAL, VALID_SHA1, WEIGHTS, Run
+from sentinode.training.run import ARCHITECTURE, CONFIG, PATCH_STATISTICS, SUMMARY, TRAIN_SHA1, VALID_SHA1, WEIGHTS, Run
 
 # What differs from the flagship's recipe. The first training was made with AdamW, before the recipe had Muon, all of
 # them before it left copies of a patch out, and the others on a processor without bfloat16.
@@ -97,7 +97,7 @@ def publish(runs: list[Run], name: str, data: list[Path]) -> None:
     calibration = fit_calibration(validation.labels, logits)
     probabilities = probability(calibration(logits))
     folder.mkdir(exist_ok=True)
-    for file in (ARCHITECTURE, TRAIN_SHA1, VALID_SHA1, USUAL, "history.csv"):
+    for file in (ARCHITECTURE, TRAIN_SHA1, VALID_SHA1, PATCH_STATISTICS, "history.csv"):
         shutil.copyfile(first.path / file, folder / file)
     model.save_weights(folder / WEIGHTS["best"])
     config = json.loads((first.path / CONFIG).read_text())

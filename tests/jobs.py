@@ -21,9 +21,9 @@ import keras
 from sentinode import SentinodeError, TrainConfig, open_patches, train
 from sentinode.errors import RunError
 from sentinode.models.build import initial_weights_from
-from sentinode.training import precision
+from sentinode.training.recipe import precision
 from sentinode.training.callbacks import Checkpoints
-from sentinode.training.devices import data_parallel
+from sentinode.training.distributed import data_parallel
 
 trainings, chosen, strike = json.loads(sys.argv[1])
 if strike:  # This process sends itself a signal when a callback was called so many times.

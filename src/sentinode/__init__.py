@@ -28,22 +28,22 @@ if TYPE_CHECKING:
     from sentinode.evaluation.comparison import Comparison as Comparison
     from sentinode.evaluation.evaluate import evaluate as evaluate
     from sentinode.evaluation.evaluation import Evaluation as Evaluation
+    from sentinode.evaluation.robustness import RobustnessResult as RobustnessResult
     from sentinode.evaluation.stress import stress as stress
-    from sentinode.evaluation.stresses import Stress as Stress
     from sentinode.explanation.attributions import attributions as attributions
     from sentinode.explanation.explain import explain as explain
     from sentinode.export.export import Export as Export
     from sentinode.export.export import export_run as export_run
+    from sentinode.inference.features import embed as embed
+    from sentinode.inference.predict import predict as predict
+    from sentinode.inference.predictions import Predictions as Predictions
     from sentinode.models.build import build_model as build_model
-    from sentinode.prediction.features import embed as embed
-    from sentinode.prediction.predict import predict as predict
-    from sentinode.prediction.predictions import Predictions as Predictions
     from sentinode.report.report import write_report as write_report
     from sentinode.training.config import TrainConfig as TrainConfig
     from sentinode.training.ensemble import Ensemble as Ensemble
-    from sentinode.training.loop import train as train
-    from sentinode.training.opening import load_run as load_run
+    from sentinode.training.load import load_run as load_run
     from sentinode.training.run import Run as Run
+    from sentinode.training.train import train as train
 
 _HOME = {
     "Audit": "sentinode.auditing.audit",
@@ -52,24 +52,24 @@ _HOME = {
     "Evaluation": "sentinode.evaluation.evaluation",
     "Export": "sentinode.export.export",
     "PatchSet": "sentinode.data.patchset",
-    "Predictions": "sentinode.prediction.predictions",
+    "Predictions": "sentinode.inference.predictions",
     "Run": "sentinode.training.run",
     "SentinodeError": "sentinode.errors",
-    "Stress": "sentinode.evaluation.stresses",
+    "RobustnessResult": "sentinode.evaluation.robustness",
     "TrainConfig": "sentinode.training.config",
     "attributions": "sentinode.explanation.attributions",
     "audit": "sentinode.auditing.audit",
     "build_model": "sentinode.models.build",
-    "embed": "sentinode.prediction.features",
+    "embed": "sentinode.inference.features",
     "compare": "sentinode.evaluation.compare",
     "evaluate": "sentinode.evaluation.evaluate",
     "explain": "sentinode.explanation.explain",
     "export_run": "sentinode.export.export",
-    "load_run": "sentinode.training.opening",
+    "load_run": "sentinode.training.load",
     "open_patches": "sentinode.data.open",
-    "predict": "sentinode.prediction.predict",
+    "predict": "sentinode.inference.predict",
     "stress": "sentinode.evaluation.stress",
-    "train": "sentinode.training.loop",
+    "train": "sentinode.training.train",
     "write_report": "sentinode.report.report",
 }
 

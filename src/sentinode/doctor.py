@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sentinode.data.cache import cache_folder
+from sentinode.data.cache.store import cache_folder
 from sentinode.version import BACKEND_PACKAGES, __version__, installed
 
 REQUIRED = (

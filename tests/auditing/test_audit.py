@@ -12,7 +12,7 @@ from tests.cli.test_cli import refused, sentinode, succeeded
 
 from sentinode import PatchSet, load_run, open_patches
 from sentinode.auditing.audit import Audit, audit
-from sentinode.auditing.crossing import crossed
+from sentinode.auditing.out_of_fold import predict_out_of_fold
 from sentinode.errors import ConfigError, DataError
 from sentinode.report.audit_page import write_audit
 
@@ -66,9 +66,9 @@ def test_no_label_takes_part_in_the_answer_about_itself():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(200, 4))
     labels, fold = (features[:, 0] + rng.normal(size=200) > 0).astype(int), np.arange(200) % 4
-    before = crossed(features, labels, fold, np.ones(200, dtype=bool)).probability
+    before = predict_out_of_fold(features, labels, fold, np.ones(200, dtype=bool)).probability
     changed = np.where(fold == 2, 1 - labels, labels)
-    after = crossed(features, changed, fold, np.ones(200, dtype=bool)).probability
+    after = predict_out_of_fold(features, changed, fold, np.ones(200, dtype=bool)).probability
     np.testing.assert_array_equal(before[fold == 2], after[fold == 2])
     assert (before[fold != 2] != after[fold != 2]).all()
 
@@ -79,7 +79,7 @@ def test_few_usual_patches_are_far_whatever_the_number_of_features():
         features = rng.normal(size=(1000, width)) * rng.uniform(0.1, 10, width)
         labels = rng.integers(0, 2, 1000)
         features[7] += 60
-        distance = crossed(features, labels, np.arange(1000) % 5, np.ones(1000, dtype=bool)).distance
+        distance = predict_out_of_fold(features, labels, np.arange(1000) % 5, np.ones(1000, dtype=bool)).distance
         assert distance[7] > 1 and (distance > 1).mean() < 0.02
 
 

@@ -21,15 +21,15 @@ from sentinode.data.patchset import PatchSet
 from sentinode.errors import TrainingStopped
 from sentinode.explanation.attributions import attributions
 from sentinode.explanation.gradients import gradient_of
-from sentinode.explanation.split import at_last_map, at_pixels
+from sentinode.explanation.model_split import at_last_map, at_pixels
+from sentinode.inference.logits import logit_model
 from sentinode.layers.d4 import ORDER, turn
 from sentinode.models.build import initial_weights_from
 from sentinode.models.d4net import WIDTHS
 from sentinode.models.plain import plain_network
-from sentinode.prediction.logits import logit_model
 from sentinode.samples import RUNS
-from sentinode.training.checkpoint import Checkpoint
 from sentinode.training.config import AUGMENTATIONS
+from sentinode.training.state.checkpoint import Checkpoint
 
 # Dropout is left out where steps are compared: each backend draws masks of its own.
 NETWORKS: dict[str, dict[str, Any]] = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from sentinode.training.watching import lock_of
+from sentinode.training.state.progress import lock_of
 
 ROWS = [
     {"epoch": 1, "loss": 0.69, "val_loss": 0.66, "val_auc": 0.71, "val_accuracy": 0.6, "learning_rate": 0.01},

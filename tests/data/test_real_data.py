@@ -5,7 +5,7 @@ import pytest
 from tests import forms
 
 from sentinode import PatchSet, open_patches
-from sentinode.data.inspection import Inspection, inspect_patches
+from sentinode.data.quality.inspection import Inspection, inspect_patches
 
 
 @pytest.fixture(scope="module")

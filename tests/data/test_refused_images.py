@@ -11,7 +11,7 @@ from PIL import Image
 from tests import forms
 
 from sentinode import PatchSet, open_patches
-from sentinode.data.cache import list_cache
+from sentinode.data.cache.store import list_cache
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from tests import forms
 
 from sentinode import PatchSet, open_patches
-from sentinode.data.cache import list_cache
+from sentinode.data.cache.store import list_cache
 from sentinode.data.open import open_sources
 
 

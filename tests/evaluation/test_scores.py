@@ -9,7 +9,7 @@ import pytest
 
 from sentinode import predict
 from sentinode.errors import ConfigError, DataError, RunError
-from sentinode.evaluation.other_software import PredictionsFile
+from sentinode.evaluation.prediction_files import PredictionsFile
 from sentinode.evaluation.scores import open_entries, open_entry, score
 
 

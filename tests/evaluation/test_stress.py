@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sentinode import Ensemble, Stress, predict, stress
-from sentinode.data.shifts import SHIFTS
+from sentinode import Ensemble, RobustnessResult, predict, stress
+from sentinode.data.stain.perturbations import PERTURBATIONS
 from sentinode.errors import ConfigError, DataError
-from sentinode.evaluation.stress import _balanced, settings_of, shifted
+from sentinode.evaluation.stress import _balanced, perturbed, settings_of
 from sentinode.metrics.auc import auc
 
 WRITTEN = {"stress.json", "stress.csv", "stress.png"}
@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def found(tiny_run, few, folder) -> Stress:
+def found(tiny_run, few, folder) -> RobustnessResult:
     return stress(tiny_run, few, out=folder)
 
 
@@ -39,14 +39,14 @@ def test_everything_is_written_and_what_is_returned_is_what_is_written(found, fo
         assert picture.format == "PNG" and picture.width > 1000
     table = pd.read_csv(folder / "stress.csv", keep_default_na=False)
     assert table["shift"].tolist() == ["none", *(s.shift for s in settings_of()[1:])]
-    assert len(table) == 1 + sum(len(shift.levels) - 1 for shift in SHIFTS.values())
+    assert len(table) == 1 + sum(len(shift.levels) - 1 for shift in PERTURBATIONS.values())
 
 
 @pytest.mark.parametrize(("name", "level"), [("blur", 2.0), ("JPEG", 10.0), ("brightness", 1.3)])
 def test_each_level_is_what_the_shift_makes_of_the_patches(found, tiny_run, few, name, level):
     class Changed:
         def read(self, rows):
-            return SHIFTS[name](few.pixels.read(rows), level)
+            return PERTURBATIONS[name](few.pixels.read(rows), level)
 
     predictions = predict(tiny_run, replace(few, pixels=Changed()))
     [point] = [point for point in found.shifts[name].points if point.level == level]
@@ -60,28 +60,28 @@ def test_each_level_is_what_the_shift_makes_of_the_patches(found, tiny_run, few,
 def test_patches_as_they_are_come_first_and_unchanged(found, tiny_run, few):
     table = predict(tiny_run, few).table
     assert found.unshifted.auc.estimate == pytest.approx(auc(few.labels, table["logit"]).estimate, abs=1e-9)
-    read = shifted(few, settings_of()).read([0, 5, 20, 25])
+    read = perturbed(few, settings_of()).read([0, 5, 20, 25])
     assert (read[:2] == few.read([0, 5])).all()
     first = settings_of()[1]
-    assert (read[2:] == SHIFTS[first.shift](few.read([0, 5]), first.level)).all()
+    assert (read[2:] == PERTURBATIONS[first.shift](few.read([0, 5]), first.level)).all()
 
 
 def test_the_one_number_is_the_mean_over_shifts_of_the_mean_over_their_levels(found):
     means = [np.mean([point.auc.estimate for point in curve.points]) for curve in found.shifts.values()]
     assert [curve.mean.estimate for curve in found.shifts.values()] == pytest.approx(means)
-    assert found.shifted.estimate == pytest.approx(np.mean(means))
+    assert found.perturbed.estimate == pytest.approx(np.mean(means))
     assert found.lost.estimate == pytest.approx(found.unshifted.auc.estimate - np.mean(means))
     assert found.worst.name == list(found.shifts)[int(np.argmin(means))]
-    assert found.shifted.low < found.shifted.estimate < found.shifted.high
+    assert found.perturbed.low < found.perturbed.estimate < found.perturbed.high
     summary = found.to_json()["summary"]
     assert summary["worst_level"] == found.worst.lowest.level
 
 
 def test_a_curve_has_the_neutral_level_in_its_place(found):
     for name, curve in found.shifts.items():
-        points = curve.in_order(found.unshifted)
-        assert [point.level for point in points] == list(SHIFTS[name].levels)
-        neutral = points[SHIFTS[name].levels.index(SHIFTS[name].neutral)]
+        points = curve.ordered_map(found.unshifted)
+        assert [point.level for point in points] == list(PERTURBATIONS[name].levels)
+        neutral = points[PERTURBATIONS[name].levels.index(PERTURBATIONS[name].neutral)]
         assert neutral.auc == found.unshifted.auc
 
 
@@ -91,7 +91,7 @@ def test_quick_takes_the_extremes_of_a_balanced_draw_that_the_seed_fixes(mini):
         levels.setdefault(setting.shift, []).append(setting.level)
     assert levels == {
         name: [level for level in (shift.levels[0], shift.levels[-1]) if level != shift.neutral]
-        for name, shift in SHIFTS.items()
+        for name, shift in PERTURBATIONS.items()
     }
     one, again, other = (_balanced(mini, seed) for seed in (0, 0, 1))
     assert (one.labels.sum(), len(one)) == (250, 500)
@@ -102,7 +102,7 @@ def test_quick_takes_the_extremes_of_a_balanced_draw_that_the_seed_fixes(mini):
 def test_intervals_are_over_slides_where_they_are_known(tiny_run, few, tmp_path):
     table = few.table.assign(slide=[f"slide {number % 5}" for number in range(len(few))])
     found = stress(tiny_run, replace(few, table=table), out=tmp_path, quick=True)
-    assert (found.clusters, found.shifted.clusters, found.unshifted.auc.clusters) == ("slide", 5, 5)
+    assert (found.clusters, found.perturbed.clusters, found.unshifted.auc.clusters) == ("slide", 5, 5)
 
 
 def test_patches_that_were_trained_on_are_met_with_a_warning(tiny_run, mini, tmp_path, caplog):

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from sentinode import build_model, load_run, open_patches
 from sentinode.errors import ConfigError, ModelError
 from sentinode.explanation.attributions import METHODS, attributions, mean_colour
-from sentinode.explanation.split import at_last_map, at_pixels
+from sentinode.explanation.model_split import at_last_map, at_pixels
+from sentinode.inference.logits import logit_model, tumour_logit
 from sentinode.layers.d4 import ORDER, turn
-from sentinode.prediction.logits import logit_model, tumour_logit
 
 
 @pytest.fixture(scope="module")

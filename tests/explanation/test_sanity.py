@@ -6,7 +6,7 @@ import pytest
 
 from sentinode import load_run, open_patches
 from sentinode.explanation.sanity import SHARES, Trust, central_share, shuffled
-from sentinode.prediction.logits import logit_model, tumour_logit
+from sentinode.inference.logits import logit_model, tumour_logit
 
 
 @pytest.fixture(scope="module")

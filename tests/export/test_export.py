@@ -141,7 +141,7 @@ def test_onnx_gives_logits_and_probabilities(network, sample, said, tmp_path):
 def test_openvino_gives_logits_and_probabilities(network, sample, said, tmp_path):
     needs("openvino")
     from sentinode.export.conversion import convert
-    from sentinode.prediction.engines import openvino
+    from sentinode.inference.engines import openvino
 
     convert("openvino", network, tmp_path / "model.xml")
     np.testing.assert_allclose(logits_of("openvino", tmp_path / "model.xml", sample.read()), said, atol=ALLOWED)
@@ -154,7 +154,7 @@ def test_openvino_gives_logits_and_probabilities(network, sample, said, tmp_path
 def test_openvino_tells_nobody_that_it_is_used():
     needs("openvino")
     script = (
-        "import sys\nfrom sentinode.prediction.engines import openvino\nopenvino().Core()\n"
+        "import sys\nfrom sentinode.inference.engines import openvino\nopenvino().Core()\n"
         "assert sys.modules['openvino_telemetry'] is None"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
@@ -341,7 +341,7 @@ def test_an_engine_that_cannot_be_is_refused(small, sample):
 
 def test_a_broken_file_in_the_cache_is_refused_by_name(tmp_path):
     needs("onnxruntime")
-    from sentinode.prediction.engines import open_engine
+    from sentinode.inference.engines import open_engine
 
     (tmp_path / "model.onnx").write_bytes(b"broken")
     with pytest.raises(ModelError, match=r"model\.onnx: onnxruntime cannot load it \(.*\); delete it") as refused:

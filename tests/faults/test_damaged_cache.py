@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentinode import open_patches
-from sentinode.data import cache_entry
+from sentinode.data.cache import entry as cache_entry
 
 
 @pytest.fixture(scope="module")

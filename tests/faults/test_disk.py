@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from sentinode.errors import RunError
-from sentinode.training.checkpoint import Checkpoint
+from sentinode.training.state.checkpoint import Checkpoint
 
 OPTIONS = ["--option", "first_filters=4", "--option", "second_filters=4", "--option", "dense_units=8", "--epochs", "2"]
 ROOT = os.geteuid() == 0
@@ -132,7 +132,7 @@ def test_a_limit_on_file_sizes_does_the_same(undisturbed, tmp_path, minutes, fil
 
 WRITER = """
 import resource, sys
-from sentinode.training.tensorboard import EventWriter
+from sentinode.training.logging.tensorboard import EventWriter
 
 writer = EventWriter(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))

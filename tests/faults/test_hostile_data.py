@@ -23,8 +23,8 @@ import pytest
 from tests import forms
 
 from sentinode import PatchSet, open_patches
-from sentinode.data import files as data_files
-from sentinode.data.cache import list_cache
+from sentinode.data.cache.store import list_cache
+from sentinode.data.io import files as data_files
 
 LIMIT_S = 10
 
@@ -247,7 +247,7 @@ def is_one_line(done: subprocess.CompletedProcess, *named: str) -> None:
 BUILDER = """
 import resource, sys
 from sentinode import SentinodeError, open_patches
-from sentinode.data.files import FolderFiles
+from sentinode.data.io.files import FolderFiles
 FolderFiles.takes_pipes = True  # By one of them the test holds the process.
 if sys.argv[3] != "0":
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)

@@ -11,7 +11,7 @@ from filelock import FileLock
 from tests.jobs import Job, assert_same_training, environments
 
 from sentinode import load_run
-from sentinode.training.watching import lock_of
+from sentinode.training.state.progress import lock_of
 
 pytestmark = pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed")
 

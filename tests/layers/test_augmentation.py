@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sentinode import TrainConfig, build_model, train
-from sentinode.layers.augmentation import AUGMENTATIONS, RandomPlacement, RandomStain, augmented
+from sentinode.layers.augmentation import AUGMENTATIONS, RandomAffine, RandomStain, augmented
 from sentinode.layers.d4 import ORDER, turn
 
 NAMES = tuple(AUGMENTATIONS)
@@ -94,7 +94,7 @@ def test_half_of_the_patches_are_shifted_by_whole_pixels_and_stay_sharp():
 
 
 def test_placement_of_no_change_is_no_change(pixels):
-    layer = RandomPlacement(seed=0)
+    layer = RandomAffine(seed=0)
     layer.draw = lambda *shape: keras.ops.zeros(shape)
     assert np.allclose(keras.ops.convert_to_numpy(layer(pixels, training=True)), pixels, atol=1e-2)
 

@@ -120,8 +120,8 @@ def test_what_is_no_probability_is_refused(measure):
         measure([0, 1], [0.5, np.nan])
 
 
-def slow_aurc(wrong, sureness, rng):
-    orders = [np.lexsort((rng.random(len(wrong)), -sureness)) for _ in range(400)]
+def slow_aurc(wrong, confidence, rng):
+    orders = [np.lexsort((rng.random(len(wrong)), -confidence)) for _ in range(400)]
     return np.mean([np.mean(np.cumsum(wrong[order]) / np.arange(1, len(wrong) + 1)) for order in orders])
 
 
@@ -151,7 +151,7 @@ def test_the_risk_at_the_coverage_that_is_given_is_below_what_was_asked():
         found = coverage_at_risk(labels, probabilities, risk=0.1)
         if found.coverage is not None:
             fresh, others = drawn(20_000, 1000 + seed)
-            sure = np.abs(logit(others)) >= found.sureness
+            sure = np.abs(logit(others)) >= found.confidence
             truths.append(np.mean((others[sure] >= 0.5) != fresh[sure]))
     assert len(truths) > 150 and np.mean(np.array(truths) > 0.1) < 0.05
 

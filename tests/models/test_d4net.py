@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from sentinode import TrainConfig, build_model, load_run, train
 from sentinode.errors import ModelError
+from sentinode.inference.logits import logit_model
 from sentinode.layers.d4 import turn
 from sentinode.models.d4net import WIDTHS
-from sentinode.prediction.logits import logit_model
 
 
 def trained_a_little(model: keras.Model, pixels: np.ndarray) -> keras.Model:

@@ -16,11 +16,11 @@ from scipy.special import expit
 
 from sentinode import build_model
 from sentinode.errors import ModelError
+from sentinode.inference.logits import logit_model, probability, tumour_logit
 from sentinode.layers.preprocessing import BackbonePreprocessing
 from sentinode.models.build import MODELS
 from sentinode.models.loading import model_from_file
 from sentinode.models.transfer import backbone_names
-from sentinode.prediction.logits import logit_model, probability, tumour_logit
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 96, 96, 3), dtype=np.uint8)
 ALL = [(name, output) for name in MODELS for output in ("sigmoid", "softmax")]

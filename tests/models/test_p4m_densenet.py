@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from sentinode import build_model
 from sentinode.errors import ModelError
+from sentinode.inference.logits import logit_model
 from sentinode.layers.d4 import turn
 from sentinode.models.plain import plain_network
-from sentinode.prediction.logits import logit_model
 
 
 @pytest.fixture(scope="module")

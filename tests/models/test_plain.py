@@ -6,9 +6,9 @@ import pytest
 
 from sentinode import build_model
 from sentinode.errors import ModelError
+from sentinode.inference.logits import logit_model
 from sentinode.models.d4net import WIDTHS
 from sentinode.models.plain import plain_network
-from sentinode.prediction.logits import logit_model
 
 
 def trained_a_little(size: str, output: str, pixels: np.ndarray) -> keras.Model:

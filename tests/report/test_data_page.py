@@ -12,10 +12,10 @@ from PIL import Image
 from tests import forms
 
 from sentinode import PatchSet, open_patches
-from sentinode.data.groups import leaks
-from sentinode.data.identity import check_names
-from sentinode.data.inspection import inspect_patches
-from sentinode.data.quality import judge
+from sentinode.data.duplicates.identity import check_names
+from sentinode.data.quality.checks import judge
+from sentinode.data.quality.inspection import inspect_patches
+from sentinode.data.splitting.groups import leaks
 from sentinode.report.data_page import write_data_page
 
 VOID = {"meta", "img", "br", "link"}

@@ -11,8 +11,8 @@ from tests.report.pages import DESKTOP, PHONE, opened, violations
 
 from sentinode import evaluate, load_run, stress, write_report
 from sentinode.metrics.rates import rates
-from sentinode.report.facts import gather
-from sentinode.report.looked import Looked
+from sentinode.report.attribution_overlays import AttributionOverlays
+from sentinode.report.data import gather
 from sentinode.report.page import data_uri
 from sentinode.report.report import write_facts
 
@@ -121,7 +121,7 @@ def with_its_limits(text, interval):
 
 
 def test_what_javascript_computes_is_what_python_computes(browser, report, run, metrics):
-    from sentinode.prediction.predictions import Predictions
+    from sentinode.inference.predictions import Predictions
 
     table = Predictions.read(next(run.path.glob("evaluations/test*/predictions.csv"))).table
     labels, probabilities = table["label"].to_numpy(int), table["probability"].to_numpy()
@@ -259,10 +259,10 @@ def test_the_gallery_filters_sorts_and_enlarges(browser, report):
             page.keyboard.press("Space")
             found = page.evaluate(shown)
             assert outcome == "all" or {each["outcome"] for each in found} <= {outcome}
-        sureness = [float(each["sureness"]) for each in found]
-        assert len(found) > 10 and sureness == sorted(sureness, reverse=True)
+        confidence = [float(each["sureness"]) for each in found]
+        assert len(found) > 10 and confidence == sorted(confidence, reverse=True)
         page.select_option("#order", "unsure")
-        assert [float(each["sureness"]) for each in page.evaluate(shown)] == sorted(sureness)
+        assert [float(each["sureness"]) for each in page.evaluate(shown)] == sorted(confidence)
         page.locator("#patches .thumb").first.focus()
         page.keyboard.press("Enter")
         assert HOSTILE in page.locator("#large p").inner_text()
@@ -272,7 +272,11 @@ def test_the_gallery_filters_sorts_and_enlarges(browser, report):
 
 def test_what_is_laid_over_patches_is_shown_when_asked_for(browser, run, patches, report, tmp_path):
     overlay = data_uri(np.full((96, 96, 3), 200, np.uint8))
-    write_facts(gather(run, patches), tmp_path / "it.html", lambda pixels: Looked([overlay] * len(pixels), "Made up."))
+    write_facts(
+        gather(run, patches),
+        tmp_path / "it.html",
+        lambda pixels: AttributionOverlays([overlay] * len(pixels), "Made up."),
+    )
     with opened(browser, tmp_path / "it.html") as page:
         over = page.locator("#patches figure:not([hidden]) .over")
         assert not over.first.is_visible()

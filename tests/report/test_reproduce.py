@@ -5,7 +5,7 @@ import shlex
 from sentinode import TrainConfig, build_model, train
 from sentinode.cli.main import build_parser
 from sentinode.cli.train import config_of, parse_options
-from sentinode.report.facts import gather
+from sentinode.report.data import gather
 from sentinode.report.reproduce import commands
 
 

@@ -4,8 +4,8 @@ import pytest
 from sentinode import TrainConfig, build_model
 from sentinode.data.batches import Batches, epoch_order
 from sentinode.errors import RunError
-from sentinode.training.checkpoint import Checkpoint, fresh, read_variables, write_variables
-from sentinode.training.compiling import compile_model
+from sentinode.training.recipe.compile import compile_model
+from sentinode.training.state.checkpoint import Checkpoint, fresh, read_variables, write_variables
 
 
 def compiled(name: str = "cnn", optimizer: str = "sgd", seed: int = 0, **options):

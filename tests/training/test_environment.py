@@ -7,8 +7,8 @@ import pytest
 
 from sentinode import TrainConfig, build_model, train
 from sentinode.errors import RunError
-from sentinode.training.environment import environment
 from sentinode.training.run import CHECKPOINT, CONFIG, SUMMARY
+from sentinode.training.state.environment import environment
 
 
 def test_threads_that_the_environment_sets_are_remembered(monkeypatch):

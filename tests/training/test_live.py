@@ -19,9 +19,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from sentinode import TrainConfig, build_model, predict, train
 from sentinode.data.batches import Batches
 from sentinode.errors import TrainingStopped
-from sentinode.training.compiling import compile_model
-from sentinode.training.examples import choose_examples
-from sentinode.training.loop import Checkpoints
+from sentinode.training.logging.examples import choose_examples
+from sentinode.training.recipe.compile import compile_model
+from sentinode.training.train import Checkpoints
 from sentinode.training.validation import Validation
 
 SMALL = {"first_filters": 4, "second_filters": 4, "dense_units": 8}

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from sentinode import TrainConfig, build_model
-from sentinode.training.compiling import compile_model
-from sentinode.training.muon import Muon
+from sentinode.training.recipe.compile import compile_model
+from sentinode.training.recipe.muon import Muon
 
 
 def step(shape, seed=0, rate=0.1, weight_decay=0.0, gradient=None, start=None):

@@ -10,8 +10,9 @@ import pytest
 from sentinode import TrainConfig, build_model, load_run, train
 from sentinode.errors import RunError, TrainingStopped
 from sentinode.models.precision import computing_in
-from sentinode.training import loop, precision
-from sentinode.training.precision import choose_precision
+from sentinode.training import train as train_module
+from sentinode.training.recipe import precision
+from sentinode.training.recipe.precision import choose_precision
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def test_what_auto_has_decided_is_kept_and_not_measured_again(few, tmp_path, cap
 
     config = TrainConfig(epochs=1, precision="auto")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "ProgressBar", lambda *_: StopAtOnce())
+        patch.setattr(train_module, "ProgressBar", lambda *_: StopAtOnce())
         with pytest.raises(TrainingStopped):
             train(build_model("cnn"), few, config, out=tmp_path / "run")
     file = tmp_path / "run" / "config.json"

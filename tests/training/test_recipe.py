@@ -7,8 +7,8 @@ import pytest
 from sentinode import TrainConfig, build_model, train
 from sentinode.data.batches import epoch_order
 from sentinode.errors import ModelError
-from sentinode.training.compiling import compile_model
-from sentinode.training.muon import Muon
+from sentinode.training.recipe.compile import compile_model
+from sentinode.training.recipe.muon import Muon
 
 STEPS = 10
 SGD = {

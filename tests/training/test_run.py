@@ -15,8 +15,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from sentinode import SentinodeError, TrainConfig, build_model, load_run, predict, train
 from sentinode.errors import DataError, ModelError, RunError
-from sentinode.training.record import only_process
-from sentinode.training.watching import lock_of
+from sentinode.training.state.progress import lock_of
+from sentinode.training.state.record import only_process
 
 JSONS = {"config.json", "model.json", "summary.json", "valid_predictions.csv.json"}
 WEIGHTS = {"best.weights.h5", "final.weights.h5", "model.keras"}

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sentinode.auditing.crossing import crossed
-from sentinode.data.chunks import look_through
-from sentinode.data.division import folds as divided
+from sentinode.auditing.out_of_fold import predict_out_of_fold
+from sentinode.data.map_patches import map_patches
 from sentinode.data.patchset import PatchSet
-from sentinode.data.quality import FLAGS, Quality, judge
+from sentinode.data.quality.checks import FLAGS, Quality, judge
+from sentinode.data.splitting.split import folds as divided
 from sentinode.errors import DataError
+from sentinode.inference.features import embed
+from sentinode.inference.ood import WARNINGS
 from sentinode.metrics.confident import Confidence, confident_learning
 from sentinode.metrics.ranking import roc_curve
-from sentinode.prediction.familiar import WARNINGS
-from sentinode.prediction.features import embed
 from sentinode.version import __version__
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Audit:
         One row a patch, in their order: ``id``, ``label``, ``split``, ``slide``, ``sha1``; ``p_tumour`` and
         ``p_given``, the probabilities of tumour and of the label, by the other folds; ``label_suspect`` and
         ``copy_disagrees`` (bool); ``distance`` of the features, above 1 where they are unusual; ``unusual``, in what,
-        of `UNUSUAL`; ``quality``, of `sentinode.data.quality.FLAGS` (both empty where nothing is odd); and
+        of `UNUSUAL`; ``quality``, of `sentinode.data.quality.checks.FLAGS` (both empty where nothing is odd); and
         ``trained_on`` (bool).
     confidence
         From the labels and the probabilities.
@@ -158,11 +158,11 @@ def audit(
         )
     labels, features = chosen.labels, embed(run, chosen)
     distinct = ~chosen.table["sha1"].duplicated().to_numpy()
-    found = crossed(features, labels, division.patches.table["split"].to_numpy(), distinct, seed)
+    found = predict_out_of_fold(features, labels, division.patches.table["split"].to_numpy(), distinct, seed)
     confidence = confident_learning(labels, found.probability)
     quality = judge(chosen)
     contradicted = _contradicted(chosen, quality.alike)
-    warned = pd.Series(list(chain.from_iterable(look_through(chosen, run.warnings, "looking"))))
+    warned = pd.Series(list(chain.from_iterable(map_patches(chosen, run.warnings, "looking"))))
     table = chosen.table[["id", "label", "split", "slide", "sha1"]].assign(
         p_tumour=found.probability,
         p_given=np.where(labels == 1, found.probability, 1 - found.probability),

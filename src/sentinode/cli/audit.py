@@ -8,12 +8,12 @@ from sentinode.cli.shared import (
     add_data,
     add_json,
     add_run,
-    look_at,
     open_data,
     print_json,
+    print_next_steps,
     print_table,
+    report_skipped,
     start_keras,
-    tell_skipped,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Audit, write, and show the first of what was found."""
-    from sentinode.training.opening import load_run
+    from sentinode.training.load import load_run
 
     loaded = load_run(arguments.model)
     patches = open_data(arguments, quiet=arguments.json)
@@ -62,9 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
     skipped = found.made_by.get("skipped", ())
     if arguments.json:
         print_json({"out": str(folder), **found.to_json()})
-        return tell_skipped(skipped, quiet=True)
+        return report_skipped(skipped, quiet=True)
     show_audit(found)
-    look_at(
+    print_next_steps(
         {
             folder / PAGE: "doubtful labels and unusual patches as pictures, and the quality of the set",
             folder / SUSPECTS: "one row a patch, the least probable label first",
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         },
         f"sentinode evaluate {arguments.data} --model {arguments.model}",
     )
-    return tell_skipped(skipped)
+    return report_skipped(skipped)
 
 
 def show_audit(found: "Audit") -> None:

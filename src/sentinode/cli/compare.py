@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from sentinode.cli.shared import (
     add_data,
     add_json,
-    look_at,
     open_data,
     print_json,
+    print_next_steps,
     print_table,
+    report_skipped,
     start_keras,
-    tell_skipped,
 )
 from sentinode.samples import RUNS
 
@@ -82,9 +82,9 @@ def run(arguments: argparse.Namespace) -> int:
     skipped = found.made_by.get("skipped", ())
     if arguments.json:
         print_json(found.to_json())
-        return tell_skipped(skipped, quiet=True)
+        return report_skipped(skipped, quiet=True)
     show_comparison(found)
-    look_at(
+    print_next_steps(
         {
             folder / "compare.html": "all of it as a page; open it in a browser",
             folder / "compare.png": "all ROC curves, areas and differences",
@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
         },
         f"sentinode stress {arguments.data} --model RUN --quick",
     )
-    return tell_skipped(skipped)
+    return report_skipped(skipped)
 
 
 def show_comparison(found: "Comparison") -> None:

@@ -33,7 +33,7 @@ def add_parser(commands: Any) -> None:
 
 def run_cache(arguments: argparse.Namespace) -> None:
     """List or clear."""
-    from sentinode.data.cache import cache_folder, clear_cache, list_cache
+    from sentinode.data.cache.store import cache_folder, clear_cache, list_cache
     from sentinode.export.cached import clear_exports, exports_folder, list_exports
 
     folder = cache_folder(arguments.cache)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.shared import add_json, look_at, print_json
+from sentinode.cli.shared import add_json, print_json, print_next_steps
 
 
 def add_parser(verbs: Any) -> None:
@@ -27,8 +27,8 @@ def add_parser(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Fetch, and name what is there."""
-    from sentinode.data.catalogue import CATALOGUES
-    from sentinode.data.download import fetch
+    from sentinode.data.download.catalogue import CATALOGUES
+    from sentinode.data.download.fetch import fetch
 
     catalogue = CATALOGUES[arguments.name]
     files = [
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json({"files": [str(path) for path in paths]})
         return
-    look_at(
+    print_next_steps(
         {path: f"{path.stat().st_size / 1e6:,.1f} MB, verified" for path in paths},
         f"sentinode data info {Path(arguments.out)}",
     )

@@ -12,20 +12,20 @@ from sentinode.cli.shared import (
     add_json,
     add_skip_bad,
     add_table,
-    look_at,
     print_json,
+    print_next_steps,
     print_table,
     red,
-    tell_skipped,
+    report_skipped,
 )
 from sentinode.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from sentinode.data.groups import Leak
-    from sentinode.data.identity import Names
-    from sentinode.data.inspection import Inspection
+    from sentinode.data.duplicates.identity import Names
     from sentinode.data.patchset import PatchSet
-    from sentinode.data.quality import Quality
+    from sentinode.data.quality.checks import Quality
+    from sentinode.data.quality.inspection import Inspection
+    from sentinode.data.splitting.groups import Leak
 
 SHEET_PATCHES = 36
 
@@ -52,11 +52,11 @@ def add_parser(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Inspect, show what was found, and end with an error where splits leak or files are not what they are named."""
-    from sentinode.data.groups import leaks
-    from sentinode.data.identity import check_names, copies_between
-    from sentinode.data.inspection import inspect_patches
-    from sentinode.data.joined import join
+    from sentinode.data.concat import join
+    from sentinode.data.duplicates.identity import check_names, copies_between
     from sentinode.data.open import open_each, open_patches
+    from sentinode.data.quality.inspection import inspect_patches
+    from sentinode.data.splitting.groups import leaks
 
     for option, ending in (("sheet", ".png"), ("page", ".html")):
         name = getattr(arguments, option)
@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     found, shared, names = inspect_patches(patches), leaks(patches), check_names(patches)
     quality = None
     if arguments.page:
-        from sentinode.data.quality import judge
+        from sentinode.data.quality.checks import judge
         from sentinode.report.data_page import write_data_page
 
         quality = judge(patches)
@@ -106,12 +106,12 @@ def run(arguments: argparse.Namespace) -> int:
         _draw(patches, Path(arguments.sheet))
     files = {arguments.sheet: "patches of every class", arguments.page: "what was found, with pictures"}
     if any(files) and not arguments.json:
-        look_at(
+        print_next_steps(
             {Path(name): what for name, what in files.items() if name},
             f"sentinode train {arguments.data[0]} --model cnn --out runs/first",
         )
     _end(patches, shared, names, found.shared_across, quality.divided if quality else 0)
-    return tell_skipped(skipped, quiet=arguments.json)
+    return report_skipped(skipped, quiet=arguments.json)
 
 
 def _end(patches: "PatchSet", shared: "Sequence[Leak]", names: "Names", copies: int, near_copies: int) -> None:
@@ -135,7 +135,7 @@ def _end(patches: "PatchSet", shared: "Sequence[Leak]", names: "Names", copies: 
 
 
 def _draw(patches: "PatchSet", path: Path) -> None:
-    from sentinode.data.inspection import examples
+    from sentinode.data.quality.inspection import examples
     from sentinode.plots.sheet import draw_sheet
 
     groups = [
@@ -195,7 +195,7 @@ def _show_leaks(shared: "Sequence[Leak]") -> None:
 
 
 def _show_quality(quality: "Quality") -> None:
-    from sentinode.data.quality import FLAGS
+    from sentinode.data.quality.checks import FLAGS
 
     for name, words in FLAGS.items():
         if name != "near_blank":

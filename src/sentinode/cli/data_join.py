@@ -5,7 +5,16 @@ import re
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.shared import add_data, add_json, look_at, open_data, print_json, print_table, red, tell_skipped
+from sentinode.cli.shared import (
+    add_data,
+    add_json,
+    open_data,
+    print_json,
+    print_next_steps,
+    print_table,
+    red,
+    report_skipped,
+)
 from sentinode.errors import ConfigError
 
 WORDS = {
@@ -40,10 +49,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Join, say how, and write."""
     from dataclasses import replace
 
-    from sentinode.data.joined import join
+    from sentinode.data.concat import join
+    from sentinode.data.duplicates.provenance import KNOWN, match_provenance
     from sentinode.data.open import open_each
-    from sentinode.data.origins import KNOWN, find_origins
-    from sentinode.data.source_tables import write_table
+    from sentinode.data.tables import write_patch_table
 
     out = Path(arguments.out)
     if out.suffix.lower() != ".csv":
@@ -51,11 +60,11 @@ def run(arguments: argparse.Namespace) -> int:
     patches = open_data(arguments, quiet=arguments.json).cached(arguments.cache)
     parts = [part.cached(arguments.cache) for part in open_each(_x_files(arguments.reference))]
     reference = parts[0] if len(parts) == 1 else join(parts)
-    found = find_origins(patches, reference)
+    found = match_provenance(patches, reference)
     table = patches.table.assign(
         **{name: found.table[name].where(found.table[name].notna(), patches.table[name]) for name in KNOWN}
     )
-    write_table(
+    write_patch_table(
         replace(patches, table=table),
         arguments.data,
         out,
@@ -76,14 +85,14 @@ def run(arguments: argparse.Namespace) -> int:
                 **({"skipped": skipped} if skipped else {}),
             }
         )
-        return tell_skipped(skipped, quiet=True)
+        return report_skipped(skipped, quiet=True)
     print(f"reference {reference.describe()}")
     print_table([(name, f"{count:,}", WORDS[name]) for name, count in found.counts.items()], words=(0, 2))
     print(f"{slides:,} of {len(patches):,} patches have a slide now, {table['slide'].nunique():,} slides in all")
     if found.differing_labels:
         print(red(f"{found.differing_labels:,} joined patches have another label in the reference"))
-    look_at({out: "the patches with what is known of them"}, f"sentinode data split {out} --out splits.csv")
-    return tell_skipped(skipped)
+    print_next_steps({out: "the patches with what is known of them"}, f"sentinode data split {out} --out splits.csv")
+    return report_skipped(skipped)
 
 
 def _x_files(named: list[str]) -> list[str]:

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from sentinode.cli.shared import add_data, add_json, look_at, open_data, print_json, tell_skipped
+from sentinode.cli.shared import add_data, add_json, open_data, print_json, print_next_steps, report_skipped
 
 
 def add_parser(verbs: Any) -> None:
@@ -36,23 +36,23 @@ def add_parser(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Normalise, write, and say how many could not be measured."""
-    from sentinode.data.normalising import METHODS, names_to_write, read_target, write_normalised
+    from sentinode.data.stain.normalize import METHODS, names_to_write, read_target, write_normalized
 
     out, images = names_to_write(arguments.out)
     target = read_target(arguments.like, arguments.fit, arguments.skip_bad)
-    normaliser = METHODS[arguments.method]().fit(target)
+    normalizer = METHODS[arguments.method]().fit(target)
     patches = open_data(arguments, quiet=arguments.json).cached(arguments.cache)
-    unchanged = write_normalised(patches, normaliser, out)
+    unchanged = write_normalized(patches, normalizer, out)
     skipped = [vars(each) for each in patches.skipped]
     if arguments.json:
         written = {"table": str(out), "patches": len(patches), "unchanged": unchanged}
         print_json({**written, **({"skipped": skipped} if skipped else {})})
-        return tell_skipped(skipped, quiet=True)
+        return report_skipped(skipped, quiet=True)
     print(f"{len(patches) - unchanged:,} patches have the stain of {arguments.like} now ({arguments.method})")
     if unchanged:
         print(f"{unchanged:,} came out as they were: too little tissue, a single colour, or that stain already")
-    look_at(
+    print_next_steps(
         {out: "the patches with what is known of them", images: "their images"},
         f"sentinode predict {out} --out predictions.csv",
     )
-    return tell_skipped(skipped)
+    return report_skipped(skipped)

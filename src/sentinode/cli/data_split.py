@@ -7,12 +7,12 @@ from typing import Any
 from sentinode.cli.shared import (
     add_data,
     add_json,
-    look_at,
     open_data,
     print_json,
+    print_next_steps,
     print_table,
     red,
-    tell_skipped,
+    report_skipped,
 )
 from sentinode.errors import ConfigError
 
@@ -26,7 +26,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--out", required=True, metavar="CSV", help="the table to write; every command reads it as DATA"
     )
-    parser.add_argument("--split", metavar="NAME", help="divide this split only, and leave the others out")
+    parser.add_argument("--split", metavar="NAME", help="split_patches this split only, and leave the others out")
     parser.add_argument("--valid", type=float, metavar="SHARE", help="of the validation part (default: 0.1)")
     parser.add_argument("--test", type=float, metavar="SHARE", help="of the test part, 0 for none (default: 0.2)")
     parser.add_argument(
@@ -42,9 +42,9 @@ def add_parser(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Divide, say what was kept together, and write."""
-    from sentinode.data.division import divide, fold, folds
-    from sentinode.data.identity import check_unaltered
-    from sentinode.data.source_tables import write_table
+    from sentinode.data.duplicates.identity import check_unaltered
+    from sentinode.data.splitting.split import fold, folds, split_patches
+    from sentinode.data.tables import write_patch_table
 
     out = Path(arguments.out)
     if arguments.folds is not None and (arguments.valid, arguments.test) != (None, None):
@@ -62,13 +62,13 @@ def run(arguments: argparse.Namespace) -> int:
             for each in range(1, arguments.folds + 1)
         }
         for path, (each, _) in tables.items():
-            write_table(each, arguments.data, path, fold=number)
+            write_patch_table(each, arguments.data, path, fold=number)
     else:
         valid, test = (arguments.valid, VALID)[arguments.valid is None], (arguments.test, TEST)[arguments.test is None]
         parts = {"train": 1 - valid - test, "valid": valid} | ({"test": test} if test else {})
-        division = divide(patches, parts, arguments.seed)
+        division = split_patches(patches, parts, arguments.seed)
         tables = {out: (division.patches, "which patch is in which split")}
-        write_table(division.patches, arguments.data, out)
+        write_patch_table(division.patches, arguments.data, out)
     counts, skipped = division.patches.counts(), [vars(each) for each in patches.skipped]
     counts = counts.loc[sorted(counts.index, key=_order)]
     if arguments.json:
@@ -83,18 +83,18 @@ def run(arguments: argparse.Namespace) -> int:
                 **({"skipped": skipped} if skipped else {}),
             }
         )
-        return tell_skipped(skipped, quiet=True)
+        return report_skipped(skipped, quiet=True)
     print_table(
         [(str(name), *(f"{n:,}" for n in row)) for name, row in zip(counts.index, counts.to_numpy(), strict=True)],
         header=("fold" if arguments.folds else "split", *counts.columns),
     )
     print(f"kept together: {', '.join(division.by)}; {int(division.groups.max()) + 1:,} groups")
     _warn(division)
-    look_at(
+    print_next_steps(
         {path: what for path, (_, what) in tables.items()},
         f"sentinode train {next(iter(tables))} --model cnn --out runs/first",
     )
-    return tell_skipped(skipped)
+    return report_skipped(skipped)
 
 
 def _warn(division: Any) -> None:

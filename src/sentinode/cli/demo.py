@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from sentinode.cli.evaluate import show_evaluation
-from sentinode.cli.shared import add_cache, look_at, start_keras
+from sentinode.cli.shared import add_cache, print_next_steps, start_keras
 from sentinode.cli.train import show_run
 from sentinode.samples import DEFAULT_RUN
 
@@ -34,8 +34,8 @@ def run(arguments: argparse.Namespace) -> None:
     from sentinode.evaluation.evaluate import evaluate
     from sentinode.models.build import build_model
     from sentinode.plots.roc import draw_roc
-    from sentinode.training.loop import train
-    from sentinode.training.opening import load_run
+    from sentinode.training.load import load_run
+    from sentinode.training.train import train
 
     print("the classic network (cnn), the classic recipe: SGD 0.01, momentum 0.95, 3 epochs")
     trained = train(build_model("cnn"), patches, out=arguments.out, cache=arguments.cache)
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
     curves = {"cnn, trained just now": evaluation.roc, f"{DEFAULT_RUN}, which ships": other.roc}
     points = {name: (roc.false_positive_rate, roc.true_positive_rate, roc.auc) for name, roc in curves.items()}
     draw_roc(points, both, title=evaluation.data)
-    look_at(
+    print_next_steps(
         {
             both: "the ROC curves of both",
             trained.path / "curves.png": "loss, accuracy and AUC by epoch",

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.shared import add_fit, add_json, add_run, look_at, print_json, start_keras
+from sentinode.cli.shared import add_fit, add_json, add_run, print_json, print_next_steps, start_keras
 from sentinode.errors import ConfigError
 
 
@@ -38,9 +38,9 @@ def run(arguments: argparse.Namespace) -> None:
     if not arguments.json:
         print(patches.describe())
     start_keras()
-    from sentinode.prediction.features import write_features
-    from sentinode.prediction.predictions import made_by_path
-    from sentinode.training.opening import load_run
+    from sentinode.inference.features import write_features
+    from sentinode.inference.predictions import made_by_path
+    from sentinode.training.load import load_run
 
     loaded = load_run(arguments.model)
     if not arguments.json:
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
         f"{about['features']} features of each of {len(patches):,} patches; {seconds:.1f} s, "
         f"{len(patches) / seconds:,.0f} patches/s"
     )
-    look_at(
+    print_next_steps(
         {out: "features, id, label, split, slide, sha1: numpy.load reads it", made_by_path(out): "what made it"},
         f"sentinode train DATA --model {arguments.model} --frozen --out runs/head",
     )

@@ -9,12 +9,12 @@ from sentinode.cli.shared import (
     add_precision,
     add_runs,
     add_tta,
-    look_at,
     open_data,
     print_json,
+    print_next_steps,
     print_table,
+    report_skipped,
     start_keras,
-    tell_skipped,
 )
 from sentinode.samples import DEFAULT_RUN
 
@@ -83,13 +83,13 @@ def run(arguments: argparse.Namespace) -> int:
     skipped = evaluation.made_by.get("skipped", ())
     if arguments.json:
         print_json(evaluation.to_json())
-        return tell_skipped(skipped, quiet=True)
+        return report_skipped(skipped, quiet=True)
     show_evaluation(evaluation)
     if len(models) > 1:
         print("the threshold is the mean of the runs' thresholds on the logit scale")
     folder = evaluation.folder
     can_report = len(models) == 1 and not arguments.out and evaluation.split != "all"
-    look_at(
+    print_next_steps(
         {
             folder / "roc.png": "the ROC curve",
             folder / "curves.png": "precision and recall, calibration, selective prediction, decisions",
@@ -101,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
         *([f"sentinode report {models[0]} {arguments.data} --split {evaluation.split}"] if can_report else []),
         f"sentinode predict IMAGES {' '.join(f'--model {run}' for run in models)} --out predictions.csv",
     )
-    return tell_skipped(skipped)
+    return report_skipped(skipped)
 
 
 def show_evaluation(evaluation: Any) -> None:

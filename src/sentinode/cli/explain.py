@@ -7,12 +7,12 @@ from sentinode.cli.shared import (
     add_data,
     add_json,
     add_run,
-    look_at,
     open_data,
     print_json,
+    print_next_steps,
     print_table,
+    report_skipped,
     start_keras,
-    tell_skipped,
 )
 
 if TYPE_CHECKING:
@@ -52,13 +52,13 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Explain, and show the checks."""
-    from sentinode.training.opening import load_run
+    from sentinode.training.load import load_run
 
     loaded = load_run(arguments.model)
     patches = open_data(arguments, quiet=arguments.json)
     start_keras()
     from sentinode.explanation.explain import explain
-    from sentinode.explanation.writing import CHECKS, EXPLANATIONS, FIRST_LAYER, HIDING, NEIGHBOURS
+    from sentinode.explanation.files import CHECKS, EXPLANATIONS, FIRST_LAYER, HIDING, NEIGHBOURS
 
     found = explain(
         loaded,
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
         near = {} if found.neighbours is None else {"neighbours": found.neighbours.table.to_dict("records")}
         skipped = {"skipped": found.skipped} if found.skipped else {}
         print_json({"folder": str(found.folder), "explanations": rows, **near, **skipped})
-        return tell_skipped(found.skipped, quiet=True)
+        return report_skipped(found.skipped, quiet=True)
     show_checks(found.table)
     files = {
         EXPLANATIONS: "each patch beside its explanations: orange for tumour, blue against",
@@ -84,11 +84,11 @@ def run(arguments: argparse.Namespace) -> int:
         NEIGHBOURS: "each patch beside the training patches that the network finds most like it",
         FIRST_LAYER: "the kernels of the first layer, and where they respond",
     }
-    look_at(
+    print_next_steps(
         {found.folder / name: what for name, what in files.items() if (found.folder / name).is_file()},
         f"sentinode report {arguments.model} {arguments.data}",
     )
-    return tell_skipped(found.skipped)
+    return report_skipped(found.skipped)
 
 
 def show_checks(table: "pd.DataFrame") -> None:

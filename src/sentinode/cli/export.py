@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from sentinode.cli.shared import add_json, add_run, look_at, print_json, start_keras
+from sentinode.cli.shared import add_json, add_run, print_json, print_next_steps, start_keras
 from sentinode.export.formats import FORMATS, find_format
 
 
@@ -30,7 +30,7 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Export, and say how far the answers are from Keras'."""
-    from sentinode.training.opening import load_run
+    from sentinode.training.load import load_run
 
     find_format(arguments.format)  # A missing package is told before Keras has started.
     loaded = load_run(arguments.model)
@@ -53,4 +53,4 @@ def run(arguments: argparse.Namespace) -> None:
         f"{made.patches} patches in {made.runtime}: logits differ from Keras' by {made.difference:.2g} at most, "
         "its calibration is inside"
     )
-    look_at({made.path: "the network", made.about: "what it expects and gives, threshold, what made it"})
+    print_next_steps({made.path: "the network", made.about: "what it expects and gives, threshold, what made it"})

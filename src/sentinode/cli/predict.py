@@ -11,13 +11,13 @@ from sentinode.cli.shared import (
     add_runs,
     add_skip_bad,
     add_tta,
-    look_at,
     print_json,
+    print_next_steps,
+    report_skipped,
     start_keras,
-    tell_skipped,
 )
 from sentinode.errors import ConfigError
-from sentinode.prediction.engines import ENGINES
+from sentinode.inference.engines import ENGINES
 from sentinode.samples import DEFAULT_RUN
 
 
@@ -59,7 +59,7 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Predict, and say where the table is."""
     from sentinode.data.open import open_sources
-    from sentinode.prediction.kaggle import kaggle_ids, submitted
+    from sentinode.inference.kaggle import kaggle_ids, submitted
 
     out = Path(arguments.out)
     if out.is_dir():
@@ -72,8 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.json:
         print(patches.describe())
     from sentinode.export.cached import is_exported
-    from sentinode.prediction.predict import predict
-    from sentinode.prediction.predictions import made_by_path
+    from sentinode.inference.predict import predict
+    from sentinode.inference.predictions import made_by_path
     from sentinode.training.ensemble import load_runs
 
     if arguments.engine == "keras":
@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         counts = {"patches": len(predictions), "called_tumour": called, "warnings": unlike.to_dict()}
         print_json({"out": str(out), **counts, **predictions.made_by})
-        return tell_skipped(skipped, quiet=True)
+        return report_skipped(skipped, quiet=True)
     print(f"{called:,} of {len(predictions):,} patches are called tumour at its threshold, {loaded.threshold:.3f}")
     if len(unlike):
         kinds = ", ".join(f"{kind} {count:,}" for kind, count in unlike.items())
@@ -104,5 +104,5 @@ def run(arguments: argparse.Namespace) -> int:
             f"{unlike.sum():,} look unlike the patches of its training ({kinds}), where its answer is worth less; "
             f"of {whose} validation patches {loaded.false_alarms:.1%} do"
         )
-    look_at({out: "one row a patch", made_by_path(out): "what made it"})
-    return tell_skipped(skipped)
+    print_next_steps({out: "one row a patch", made_by_path(out): "what made it"})
+    return report_skipped(skipped)

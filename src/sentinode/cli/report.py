@@ -10,10 +10,10 @@ from sentinode.cli.shared import (
     add_fit,
     add_skip_bad,
     add_table,
-    look_at,
     open_data,
+    print_next_steps,
+    report_skipped,
     start_keras,
-    tell_skipped,
 )
 from sentinode.errors import ConfigError
 from sentinode.samples import RUNS, SAMPLES
@@ -43,7 +43,7 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate if need be, and write the page."""
-    from sentinode.training.opening import load_run
+    from sentinode.training.load import load_run
 
     loaded = load_run(arguments.model)
     if arguments.data is None:
@@ -59,8 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     written = write_report(loaded, patches, arguments.split, cache=arguments.cache, model_card=arguments.model_card)
     words = {".html": "the report; open it in a browser", ".md": "the model card; README.md on Hugging Face"}
-    look_at(
+    print_next_steps(
         {file: words[file.suffix] for file in written},
         f"sentinode stress {arguments.data} --model {arguments.model}",
     )
-    return tell_skipped([vars(each) for each in patches.skipped])
+    return report_skipped([vars(each) for each in patches.skipped])

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentinode.errors import SentinodeError, first_line
+from sentinode.inference.engines import PRECISIONS
 from sentinode.machine import keep_freed_memory
-from sentinode.prediction.engines import PRECISIONS
 from sentinode.samples import DEFAULT_RUN, RUNS
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def open_data(arguments: argparse.Namespace, quiet: bool = False) -> "PatchSet":
     return patches
 
 
-def tell_skipped(skipped: Sequence[Mapping[str, str]], quiet: bool = False) -> int:
+def report_skipped(skipped: Sequence[Mapping[str, str]], quiet: bool = False) -> int:
     """List the patches that were left out; return the exit status that follows."""
     if skipped and not quiet:
         more = len(skipped) - SHOWN_SKIPPED
@@ -192,7 +192,7 @@ def red(text: str) -> str:
     return f"\033[31m{text}\033[0m" if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else text
 
 
-def look_at(files: dict[Path, str], *then: str) -> None:
+def print_next_steps(files: dict[Path, str], *then: str) -> None:
     """End a command: name the files to look at and the next commands that make sense."""
     print("\nlook at")
     width = max(len(str(file)) for file in files)

@@ -7,17 +7,17 @@ from sentinode.cli.shared import (
     add_data,
     add_json,
     add_runs,
-    look_at,
     open_data,
     print_json,
+    print_next_steps,
     print_table,
+    report_skipped,
     start_keras,
-    tell_skipped,
 )
 from sentinode.samples import DEFAULT_RUN
 
 if TYPE_CHECKING:
-    from sentinode.evaluation.stresses import Stress, StressPoint
+    from sentinode.evaluation.robustness import RobustnessPoint, RobustnessResult
     from sentinode.metrics.interval import Interval
 
 
@@ -59,10 +59,10 @@ def run(arguments: argparse.Namespace) -> int:
     skipped = found.made_by.get("skipped", ())
     if arguments.json:
         print_json(found.to_json())
-        return tell_skipped(skipped, quiet=True)
+        return report_skipped(skipped, quiet=True)
     show_stress(found)
     whole = " ".join(["sentinode stress", arguments.data, *(f"--model {run}" for run in models)])
-    look_at(
+    print_next_steps(
         {
             found.folder / "stress.png": "AUC, sensitivity and specificity by level",
             found.folder / "stress.csv": "one row a shift and level",
@@ -70,10 +70,10 @@ def run(arguments: argparse.Namespace) -> int:
         },
         whole if arguments.quick else f"sentinode evaluate {arguments.data} --model {models[0]}",
     )
-    return tell_skipped(skipped)
+    return report_skipped(skipped)
 
 
-def show_stress(found: "Stress") -> None:
+def show_stress(found: "RobustnessResult") -> None:
     """Print every level of every shift, and the one number."""
     print(f"{found.data}: {found.normal:,} normal, {found.tumour:,} tumour")
     if found.clusters:
@@ -88,13 +88,13 @@ def show_stress(found: "Stress") -> None:
     curves = sorted(found.shifts.values(), key=lambda curve: curve.mean.estimate)
     print_table([(curve.name, _short(curve.mean)) for curve in curves])
     print(
-        f"shifted AUC {_short(found.shifted)}, the mean over shifts; as they are {_short(found.unshifted.auc)}, "
+        f"shifted AUC {_short(found.perturbed)}, the mean over shifts; as they are {_short(found.unshifted.auc)}, "
         f"so {_short(found.lost)} is lost"
     )
     print(f"worst: {found.worst.name}, and of it {found.worst.lowest.level:g}")
 
 
-def _row(name: str, level: float | None, point: "StressPoint") -> tuple[str, ...]:
+def _row(name: str, level: float | None, point: "RobustnessPoint") -> tuple[str, ...]:
     intervals = (_short(each) for each in (point.auc, point.sensitivity, point.specificity))
     return name, "" if level is None else f"{level:g}", *intervals, f"{point.warned:.1%}"
 

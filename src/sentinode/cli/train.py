@@ -8,7 +8,15 @@ from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.shared import add_data, add_json, look_at, open_data, print_json, start_keras, tell_skipped
+from sentinode.cli.shared import (
+    add_data,
+    add_json,
+    open_data,
+    print_json,
+    print_next_steps,
+    report_skipped,
+    start_keras,
+)
 from sentinode.cli.stand_by import stand_by
 from sentinode.errors import ConfigError, SentinodeError
 from sentinode.machine import limit_processors
@@ -139,9 +147,9 @@ def run(arguments: argparse.Namespace) -> int:
     _limit_processors(arguments.threads, Path(arguments.out))
     start_keras()
     from sentinode.models.build import build_model
-    from sentinode.training.devices import data_parallel
-    from sentinode.training.loop import train
-    from sentinode.training.opening import load_run
+    from sentinode.training.distributed import data_parallel
+    from sentinode.training.load import load_run
+    from sentinode.training.train import train
 
     with data_parallel(arguments.devices):
         if is_network:
@@ -152,12 +160,12 @@ def run(arguments: argparse.Namespace) -> int:
         trained = train(model, patches, config, out=arguments.out, cache=arguments.cache, teachers=teachers)
     skipped = trained.config["data"].get("skipped", [])
     if not first:
-        return tell_skipped(skipped, quiet=True)
+        return report_skipped(skipped, quiet=True)
     if arguments.json:
         print_json({"run": str(trained.path), **trained.summary, **({"skipped": skipped} if skipped else {})})
-        return tell_skipped(skipped, quiet=True)
+        return report_skipped(skipped, quiet=True)
     show_run(trained)
-    look_at(
+    print_next_steps(
         {
             trained.path / "curves.png": "loss, accuracy and AUC by epoch",
             trained.path / "config.json": "all settings, versions, data",
@@ -165,7 +173,7 @@ def run(arguments: argparse.Namespace) -> int:
         f"sentinode evaluate {arguments.data} --model {trained.path}",
         f"tensorboard --logdir {trained.path / 'tensorboard'}",
     )
-    return tell_skipped(skipped)
+    return report_skipped(skipped)
 
 
 def _limit_processors(threads: int | None, out: Path) -> None:

@@ -4,7 +4,15 @@ import argparse
 import shlex
 from typing import Any
 
-from sentinode.cli.shared import add_data, add_json, look_at, open_data, print_json, start_keras, tell_skipped
+from sentinode.cli.shared import (
+    add_data,
+    add_json,
+    open_data,
+    print_json,
+    print_next_steps,
+    report_skipped,
+    start_keras,
+)
 from sentinode.cli.train import add_settings, config_of
 from sentinode.errors import ConfigError
 from sentinode.models.build import MODELS
@@ -71,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         trials = tuning.table.astype(object).where(tuning.table.notna(), None).to_dict("records")
         print_json({"out": str(tuning.folder), "best": best, "trials": trials})
-        return tell_skipped(skipped, quiet=True)
+        return report_skipped(skipped, quiet=True)
     print(tuning.table.drop(columns="reason").head(10).round(4).to_string(index=False))
     failed = int(tuning.table["valid_auc"].isna().sum())
     if failed:
@@ -83,8 +91,8 @@ def run(arguments: argparse.Namespace) -> int:
     words += ["--table", arguments.table] if arguments.table else []
     words += ["--fit", arguments.fit] if arguments.fit != "refuse" else []
     words += ["--skip-bad"] if arguments.skip_bad else []
-    look_at(
+    print_next_steps(
         {tuning.folder / "trials.csv": "every trial", tuning.folder / "trials.png": "AUC by what was searched"},
         shlex.join(words),
     )
-    return tell_skipped(skipped)
+    return report_skipped(skipped)

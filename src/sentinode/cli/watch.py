@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from sentinode.training.watching import Progress
+    from sentinode.training.state.progress import Progress
 
 SECONDS_BETWEEN_LOOKS = 1
 LARGEST_HEIGHT, LARGEST_WIDTH = 14, 100
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.live import Live
 
-    from sentinode.training.watching import read_progress
+    from sentinode.training.state.progress import read_progress
 
     folder, console = Path(arguments.folder), Console(highlight=False)
     progress = read_progress(folder)

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sentinode.data.files import Files, FolderFiles, ListedFiles, is_image
-from sentinode.data.joined import join
+from sentinode.data.concat import join
+from sentinode.data.io.files import Files, FolderFiles, ListedFiles, is_image
+from sentinode.data.io.images import Fit, check_fit
+from sentinode.data.io.zips import ZipFiles
 from sentinode.data.patchset import PatchSet
-from sentinode.data.pixels import Fit, check_fit
-from sentinode.data.source_tables import names_sources, open_sources_table
 from sentinode.data.sources import SOURCES, images
 from sentinode.data.sources.table import open_table
-from sentinode.data.zips import ZipFiles
+from sentinode.data.tables import is_patch_table, open_patch_table
 from sentinode.errors import DataError
 from sentinode.samples import SAMPLES, sample_path
 
@@ -85,8 +85,8 @@ def open_patches(
 
 
 def _opened(path: Path_ | Sequence[Path_], fit: Fit, table: Path_ | None, skip_bad: bool) -> PatchSet:
-    if isinstance(path, str | Path) and table is None and names_sources(path):
-        return open_sources_table(path, fit, skip_bad)
+    if isinstance(path, str | Path) and table is None and is_patch_table(path):
+        return open_patch_table(path, fit, skip_bad)
     files = _files(path)
     return _recognise(files, fit) if table is None else open_table(files, table, fit)
 

@@ -186,7 +186,7 @@ class PatchSet:
         DataError
             A patch cannot be read (with `skip_bad`: none can), or the disk has no room.
         """
-        from sentinode.data.cache import cached
+        from sentinode.data.cache.store import cached
 
         return cached(self, folder)
 

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from sentinode.data.identity import check_unaltered
+from sentinode.data.duplicates.identity import check_unaltered
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError, DataError
 from sentinode.evaluation.evaluation import Evaluation
-from sentinode.evaluation.points import threshold_of
+from sentinode.evaluation.operating_points import threshold_of
 from sentinode.evaluation.stain_groups import stain_groups
+from sentinode.inference.predict import predict
+from sentinode.inference.predictions import Predictions
 from sentinode.metrics.subgroups import Subgroup
 from sentinode.plots.curves import draw_curves
 from sentinode.plots.forest import draw_forest
 from sentinode.plots.roc import draw_confusion, draw_roc
-from sentinode.prediction.predict import predict
-from sentinode.prediction.predictions import Predictions
 from sentinode.storage import read_json, whole_file, write_json
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def evaluate(
     chosen = check_unaltered(chosen.cached(cache))
     groups = {column: _groups(chosen, column) for column in by or group_columns(chosen)}
     where = f"{patches.path}, split {name}" if name != "all" else patches.path
-    warn_of_flattery(run, chosen, where)
+    warn_of_optimistic_bias(run, chosen, where)
     predictions = predict(run, chosen, {"split": name, "fingerprint": chosen.fingerprint}, tta=tta, precision=precision)
     place = name if tta == "none" else f"{name}-tta-{tta}"
     place += "" if precision == "float32" else f"-{precision}"
@@ -132,7 +132,7 @@ def evaluate(
     return evaluation
 
 
-def warn_of_flattery(run: "Run | Ensemble", patches: PatchSet, where: str) -> None:
+def warn_of_optimistic_bias(run: "Run | Ensemble", patches: PatchSet, where: str) -> None:
     """Warn of patches that a run was trained on, or that its threshold was chosen on."""
     trained_on = int(run.trained_on(patches.table["sha1"]).sum())
     if trained_on:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from sentinode.inference.predictions import Predictions
 from sentinode.metrics.auc import auc, partial_auc
 from sentinode.metrics.calibration_error import (
     CalibrationError,
@@ -24,7 +25,6 @@ from sentinode.metrics.ranking import RocCurve, roc_curve
 from sentinode.metrics.rates import Rates, rates
 from sentinode.metrics.selective import CoverageAtRisk, RiskCoverage, coverage_at_risk, risk_coverage
 from sentinode.metrics.subgroups import Subgroup, subgroups
-from sentinode.prediction.predictions import Predictions
 
 # Shares of wrong calls to ask the coverage for.
 RISKS = (0.01, 0.05)
@@ -212,9 +212,9 @@ class Evaluation:
         return pd.DataFrame.from_dict(rows, orient="index")
 
     def __str__(self) -> str:
-        from sentinode.evaluation.words import in_words
+        from sentinode.evaluation.formatting import format_evaluation
 
-        return in_words(self)
+        return format_evaluation(self)
 
 
 def clusters_of(patches: pd.DataFrame) -> tuple[str | None, pd.Series | None]:

@@ -19,14 +19,14 @@ def outcomes(tumour: np.ndarray, probability: np.ndarray, threshold: float) -> n
     return np.where(tumour == 1, np.where(called, "found", "missed"), np.where(called, "alarm", "right"))
 
 
-def sureness(logits: np.ndarray, threshold: float) -> np.ndarray:
+def confidence(logits: np.ndarray, threshold: float) -> np.ndarray:
     """Return how far log-odds lie from those of the threshold.
 
     Probabilities near 0 and 1 lie close together, and would make the surest calls those across from the threshold.
 
     Examples
     --------
-    >>> sureness(np.array([-2.0, 1.0]), 0.5).tolist()
+    >>> confidence(np.array([-2.0, 1.0]), 0.5).tolist()
     [2.0, 1.0]
     """
     return np.abs(logits - np.clip(logit(threshold), -FARTHEST, FARTHEST))

@@ -11,13 +11,13 @@ import numpy as np
 
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError, DataError
-from sentinode.evaluation.other_software import PredictionsFile
-from sentinode.evaluation.points import threshold_of
+from sentinode.evaluation.operating_points import threshold_of
+from sentinode.evaluation.prediction_files import PredictionsFile
+from sentinode.inference.logits import probability
+from sentinode.inference.predict import predict
 from sentinode.metrics.checks import Floats, Integers
-from sentinode.prediction.logits import probability
-from sentinode.prediction.predict import predict
 from sentinode.samples import RUNS
-from sentinode.training.opening import load_run
+from sentinode.training.load import load_run
 from sentinode.training.run import ARCHITECTURE, WEIGHTS, Run
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from sentinode.data.patchset import PatchSet
-from sentinode.prediction.familiar import LEAST_TISSUE, Look
+from sentinode.inference.ood import LEAST_TISSUE, ImageStatistics
 
 GROUPS = 5
 LITTLE_TISSUE = "little tissue"
@@ -33,7 +33,7 @@ def stain_groups(patches: PatchSet) -> pd.Series:
     """
     from sklearn.cluster import KMeans  # Slow to import.
 
-    look = Look.of(patches)
+    look = ImageStatistics.of(patches)
     stained = look.tissue >= LEAST_TISSUE
     values = look.stain[stained].astype(np.float64)
     groups = np.full(len(patches), LITTLE_TISSUE, dtype=object)

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from sentinode.data.joined import JoinedPixels
+from sentinode.data.concat import JoinedPixels
 from sentinode.data.patchset import PatchSet, Pixels, Rows, Uint8
-from sentinode.data.shifts import SHIFTS, Shift
+from sentinode.data.stain.perturbations import PERTURBATIONS, Perturbation
 from sentinode.errors import ConfigError
-from sentinode.evaluation.evaluate import choose_split, folder_of, warn_of_flattery
+from sentinode.evaluation.evaluate import choose_split, folder_of, warn_of_optimistic_bias
 from sentinode.evaluation.evaluation import clusters_of
-from sentinode.evaluation.stresses import Setting, Stress
+from sentinode.evaluation.robustness import RobustnessResult, Setting
+from sentinode.inference.predict import predict
 from sentinode.plots.stress import draw_stress
-from sentinode.prediction.predict import predict
 from sentinode.storage import whole_file, write_json
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ QUICK_PATCHES = 500
 
 
 @dataclass(frozen=True)
-class ShiftedPixels:
+class PerturbedPixels:
     """Patches that are shifted as they are read, so that memory does not grow with their number."""
 
     pixels: Pixels
-    shift: Shift
+    shift: Perturbation
     level: float
 
     def read(self, rows: Rows) -> Uint8:
@@ -53,10 +53,10 @@ def stress(
     cache: str | Path | None = None,
     quick: bool = False,
     seed: int = 0,
-) -> Stress:
+) -> RobustnessResult:
     """Measure a run under graded shifts of its patches, and write the results.
 
-    The shifts are those of `sentinode.data.shifts.SHIFTS`: stain, brightness, blur, JPEG, resolution, rotation,
+    The perturbations are those of `sentinode.data.stain.perturbations`: stain, brightness, blur, JPEG, resolution, rotation,
     displacement. Written are ``stress.json``, ``stress.csv`` (one row a shift and level) and ``stress.png``.
 
     Parameters
@@ -102,15 +102,15 @@ def stress(
         chosen = _balanced(chosen, seed)
     chosen = chosen.cached(cache)
     where = f"{patches.path}, split {name}" if name != "all" else patches.path
-    warn_of_flattery(run, chosen, where)
+    warn_of_optimistic_bias(run, chosen, where)
     settings = settings_of(quick)
     about = {"split": name, "fingerprint": chosen.fingerprint, "patches": len(chosen), "quick": quick, "seed": seed}
     skipped = {"skipped": [vars(each) for each in chosen.skipped]} if chosen.skipped else {}
-    predictions = predict(run, shifted(chosen, settings), {**about, **skipped})
+    predictions = predict(run, perturbed(chosen, settings), {**about, **skipped})
     blocks = predictions.table[["logit", "probability", "warning"]]
     place = f"stress-{name}-quick" if quick else f"stress-{name}"
     folder = home if out else folder_of(home, place, chosen.fingerprint, STRESS)
-    found = Stress.from_predictions(
+    found = RobustnessResult.from_predictions(
         settings,
         [blocks.iloc[first : first + len(chosen)] for first in range(0, len(blocks), len(chosen))],
         chosen.labels,
@@ -134,43 +134,43 @@ def settings_of(quick: bool = False) -> list[Setting]:
     (40, 13)
     """
     settings = [Setting(None, 0.0)]
-    for name, shift in SHIFTS.items():
+    for name, shift in PERTURBATIONS.items():
         levels = (shift.levels[0], shift.levels[-1]) if quick else shift.levels
         settings += [Setting(name, level) for level in levels if level != shift.neutral]
     return settings
 
 
-def shifted(patches: PatchSet, settings: Sequence[Setting]) -> PatchSet:
+def perturbed(patches: PatchSet, settings: Sequence[Setting]) -> PatchSet:
     """Return the patches once for each setting, block after block, as one set that is shifted when it is read."""
     parts = tuple(
         patches
         if setting.shift is None
-        else replace(patches, pixels=ShiftedPixels(patches.pixels, SHIFTS[setting.shift], setting.level))
+        else replace(patches, pixels=PerturbedPixels(patches.pixels, PERTURBATIONS[setting.shift], setting.level))
         for setting in settings
     )
     table = pd.concat([part.table for part in parts], ignore_index=True)
     return replace(patches, table=table, pixels=JoinedPixels(parts), rows=np.arange(len(table)))
 
 
-def write_stress(found: Stress, folder: Path) -> None:
+def write_stress(found: RobustnessResult, folder: Path) -> None:
     """Write the numbers, the table and the picture of a stress test."""
     with whole_file(folder / "stress.csv") as beside:
         found.table().to_csv(beside, index=False, lineterminator="\n")
     draw_stress(
         {
             name: (
-                SHIFTS[name].what,
-                SHIFTS[name].neutral,
+                PERTURBATIONS[name].what,
+                PERTURBATIONS[name].neutral,
                 [
                     (each.level, (each.auc, each.sensitivity, each.specificity))
-                    for each in curve.in_order(found.unshifted)
+                    for each in curve.ordered_map(found.unshifted)
                 ],
             )
             for name, curve in found.shifts.items()
         },
         folder / "stress.png",
         title=f"{found.data}, {found.normal + found.tumour:,} patches: AUC {found.unshifted.auc.estimate:.3f}, "
-        f"{found.shifted.estimate:.3f} over all shifts",
+        f"{found.perturbed.estimate:.3f} over all shifts",
     )
     # Last, since it says that the rest is there.
     write_json(folder / STRESS, found.to_json())

@@ -8,8 +8,8 @@ import numpy as np
 from sentinode.data.patchset import PATCH_SHAPE
 from sentinode.errors import ConfigError
 from sentinode.explanation.gradients import gradient_of
-from sentinode.explanation.split import Halves, at_last_map, at_pixels
-from sentinode.prediction.logits import logit_model, tumour_logit
+from sentinode.explanation.model_split import Halves, at_last_map, at_pixels
+from sentinode.inference.logits import logit_model, tumour_logit
 
 SIDE = PATCH_SHAPE[0]
 # Of the way from the patch's mean colour to the patch.

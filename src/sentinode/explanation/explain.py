@@ -12,14 +12,14 @@ import pandas as pd
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import DataError, ModelError
 from sentinode.evaluation.evaluate import choose_split
-from sentinode.evaluation.outcomes import outcomes, sureness
+from sentinode.evaluation.outcomes import confidence, outcomes
 from sentinode.explanation.attributions import METHODS, attributions, check_methods
+from sentinode.explanation.files import write_explanations
 from sentinode.explanation.first_layer import FirstLayer, first_layer
+from sentinode.explanation.model_split import at_last_map
 from sentinode.explanation.neighbours import Neighbours, nearest_training_patches
 from sentinode.explanation.sanity import Trust
-from sentinode.explanation.split import at_last_map
-from sentinode.explanation.writing import write_explanations
-from sentinode.prediction.predict import predict
+from sentinode.inference.predict import predict
 from sentinode.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def _named(patches: PatchSet, ids: Sequence[str]) -> PatchSet:
 
 def _telling(patches: PatchSet, said: pd.DataFrame, threshold: float) -> np.ndarray:
     """Return the rows of the surest mistakes of both kinds, then of the least sure calls."""
-    sure = sureness(said["logit"].to_numpy(), threshold)
+    sure = confidence(said["logit"].to_numpy(), threshold)
     order, mistakes = np.argsort(sure, kind="stable"), np.empty(0, dtype=np.int64)
     if patches.table["label"].notna().all():
         became = outcomes(patches.labels, said["probability"].to_numpy(), threshold)[order[::-1]]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from sentinode.explanation.split import to_first_convolution
+from sentinode.explanation.model_split import to_first_convolution
 from sentinode.layers.d4 import D4Conv
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from sentinode.data.patchset import PatchSet
-from sentinode.prediction.features import embed
+from sentinode.inference.features import embed
 
 if TYPE_CHECKING:
     from sentinode.training.run import Run

@@ -13,8 +13,8 @@ from scipy.stats import spearmanr
 
 from sentinode.data.patchset import PATCH_SHAPE
 from sentinode.explanation.attributions import attributions, mean_colour
-from sentinode.prediction.logits import logit_model, probability, tumour_logit
-from sentinode.training.averaging import measure_statistics
+from sentinode.inference.logits import logit_model, probability, tumour_logit
+from sentinode.training.recipe.averaging import measure_statistics
 
 SIDE = PATCH_SHAPE[0]
 CENTRE = slice(32, 64)
@@ -70,17 +70,17 @@ class Trust:
         rng, network = np.random.default_rng(seed), logit_model(model)
         ranked = np.argsort(-_tiles(found), axis=1, kind="stable")
         drawn = rng.permuted(np.broadcast_to(np.arange(TILES), ranked.shape), axis=1)
-        likeness = []
+        similarity = []
         for shuffle in range(SHUFFLES):
             others = attributions(shuffled(model, pixels, SHUFFLES * seed + shuffle), pixels, method)
-            likeness.append([_likeness(one, other) for one, other in zip(found, others, strict=True)])
+            similarity.append([_likeness(one, other) for one, other in zip(found, others, strict=True)])
         return cls(
             central_share=central_share(found),
             deletion=_curve(network, pixels, ranked, uncover=False) * says[:, None],
             insertion=_curve(network, pixels, ranked, uncover=True) * says[:, None],
             deletion_drawn=_curve(network, pixels, drawn, uncover=False) * says[:, None],
             insertion_drawn=_curve(network, pixels, drawn, uncover=True) * says[:, None],
-            randomised=_mean_of_known(np.array(likeness)),
+            randomised=_mean_of_known(np.array(similarity)),
         )
 
     @property
@@ -157,11 +157,11 @@ def _curve(network: keras.Model, pixels: np.ndarray, order: np.ndarray, uncover:
     return np.stack(said, axis=1)
 
 
-def _mean_of_known(likeness: np.ndarray) -> np.ndarray:
+def _mean_of_known(similarity: np.ndarray) -> np.ndarray:
     """Return the mean over shuffled networks; those that say nothing of a patch are no control for it."""
-    known = ~np.isnan(likeness)
+    known = ~np.isnan(similarity)
     count = known.sum(axis=0)
-    total = np.where(known, likeness, 0).sum(axis=0)
+    total = np.where(known, similarity, 0).sum(axis=0)
     return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from keras import ops
 
 from sentinode.data.patchset import PATCH_SHAPE, PATCH_SIZE_PX
+from sentinode.inference.engines import openvino
+from sentinode.inference.logits import logit_model
 from sentinode.models.loading import OUR_LAYERS
-from sentinode.prediction.engines import openvino
-from sentinode.prediction.logits import logit_model
 
 
 def convert(name: str, network: Path, out: Path) -> None:

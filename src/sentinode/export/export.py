@@ -16,7 +16,7 @@ from sentinode.data.patchset import CLASS_NAMES, PATCH_SHAPE, PATCH_SIZE_PX, Pat
 from sentinode.errors import ConfigError, DataError, ModelError
 from sentinode.export.formats import Format, find_format
 from sentinode.export.runtimes import call_python, logits_of, runtime
-from sentinode.prediction.predict import predict
+from sentinode.inference.predict import predict
 from sentinode.storage import read_json, whole_file, whole_folder, write_json
 from sentinode.version import BACKEND_PACKAGES, __version__, installed
 

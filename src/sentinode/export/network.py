@@ -5,10 +5,10 @@ import numpy as np
 from keras import layers
 
 from sentinode.errors import ModelError
+from sentinode.inference.logits import check_last_layer
 from sentinode.layers.preprocessing import BackbonePreprocessing
 from sentinode.metrics.calibration import Calibration
 from sentinode.models.plain import plain_network
-from sentinode.prediction.logits import check_last_layer
 
 
 def exported_network(model: keras.Model, calibration: Calibration | None = None) -> keras.Model:

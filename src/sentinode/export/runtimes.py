@@ -10,7 +10,7 @@ import numpy as np
 
 from sentinode.data.patchset import Uint8
 from sentinode.errors import ModelError
-from sentinode.prediction.engines import open_engine
+from sentinode.inference.engines import open_engine
 from sentinode.version import installed
 
 # What WSInfer does with a tile, in a process that has neither Keras nor us.
@@ -59,8 +59,8 @@ def runtime(kind: str) -> str:
 def _keras(file: Path) -> Any:
     import keras
 
+    from sentinode.inference.logits import logit_model, tumour_logit
     from sentinode.models.backend import tensorflow_left_out
-    from sentinode.prediction.logits import logit_model, tumour_logit
 
     with tensorflow_left_out():
         network = logit_model(keras.saving.load_model(file, compile=False))

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from sentinode.data.stain import STAINS
+from sentinode.data.stain.normalizers import STAINS
 from sentinode.layers.d4 import ORDER
 
 UNMIXED = np.linalg.inv(STAINS)
@@ -77,7 +77,7 @@ class RandomStain(Augmentation):
         return ops.reshape(256 * ops.exp(-mixed) - 1, shape)
 
 
-class RandomLight(Augmentation):
+class RandomBrightness(Augmentation):
     """Expose each patch more or less, as another scanner or another white balance does.
 
     All grey levels are multiplied by one number, up to 1.35 or down to 1 / 1.35, and each colour by one of its own, up
@@ -86,7 +86,7 @@ class RandomLight(Augmentation):
     Examples
     --------
     >>> grey = np.full((1, 2, 2, 3), 100, "float32")
-    >>> RandomLight(seed=0)(grey, training=True).numpy()[0, 0, 0].std() > 0
+    >>> RandomBrightness(seed=0)(grey, training=True).numpy()[0, 0, 0].std() > 0
     np.True_
     """
 
@@ -97,7 +97,7 @@ class RandomLight(Augmentation):
         return pixels * ops.exp(exposure)
 
 
-class RandomPlacement(Augmentation):
+class RandomAffine(Augmentation):
     """Turn each patch by up to ± 45°, scale it by up to 12 %, shift it by up to 4 px along both axes.
 
     Half of the patches are only shifted, by whole pixels: turning and scaling blur a little, and a network that never
@@ -107,7 +107,7 @@ class RandomPlacement(Augmentation):
 
     Examples
     --------
-    >>> RandomPlacement(seed=0)(np.zeros((2, 96, 96, 3), "float32"), training=True).shape
+    >>> RandomAffine(seed=0)(np.zeros((2, 96, 96, 3), "float32"), training=True).shape
     TensorShape([2, 96, 96, 3])
     """
 
@@ -129,12 +129,12 @@ class RandomPlacement(Augmentation):
         )
 
 
-class RandomCover(Augmentation):
+class RandomCutout(Augmentation):
     """Cover bands at the borders of four patches in ten with the grey of glass, never the central 32 px.
 
     Examples
     --------
-    >>> covered = RandomCover(seed=0)(np.zeros((64, 96, 96, 3), "float32"), training=True).numpy()
+    >>> covered = RandomCutout(seed=0)(np.zeros((64, 96, 96, 3), "float32"), training=True).numpy()
     >>> covered[:, 32:64, 32:64].max(), covered.max() > 0
     (np.float32(0.0), np.True_)
     """
@@ -176,14 +176,14 @@ class RandomSymmetry(Augmentation):
         return pixels
 
 
-class RandomFocus(Augmentation):
+class RandomBlur(Augmentation):
     """Blur half of the patches a little, as JPEG, another scanner or another focus does.
 
     A mean of the patch and of its neighbours (weights 1, 2, 1 along both axes), by a share of up to the strength.
 
     Examples
     --------
-    >>> RandomFocus(seed=0)(np.ones((1, 5, 5, 3), "float32"), training=True).numpy().round(3).min()
+    >>> RandomBlur(seed=0)(np.ones((1, 5, 5, 3), "float32"), training=True).numpy().round(3).min()
     np.float32(1.0)
     """
 
@@ -201,11 +201,11 @@ class RandomFocus(Augmentation):
 
 AUGMENTATIONS: Mapping[str, type[Augmentation]] = {
     "symmetry": RandomSymmetry,
-    "placement": RandomPlacement,
-    "focus": RandomFocus,
+    "placement": RandomAffine,
+    "focus": RandomBlur,
     "stain": RandomStain,
-    "light": RandomLight,
-    "cover": RandomCover,
+    "light": RandomBrightness,
+    "cover": RandomCutout,
 }
 
 

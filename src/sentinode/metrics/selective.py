@@ -64,8 +64,8 @@ def risk_coverage(labels: ArrayLike, probabilities: ArrayLike, threshold: float 
     >>> found.risk.tolist(), round(found.aurc, 4)
     ([0.0, 0.0, 0.0, 0.25], 0.0625)
     """
-    _, wrong, sureness = _calls(labels, probabilities, threshold)
-    ends, errors = _surest_first(wrong, sureness)
+    _, wrong, confidence = _calls(labels, probabilities, threshold)
+    ends, errors = _surest_first(wrong, confidence)
     patches, total = len(wrong), int(errors[-1])
     starts = np.append(0, ends[:-1])
     before = np.append(0.0, errors[:-1])
@@ -100,7 +100,7 @@ class CoverageAtRisk:
 
     risk: float
     coverage: float | None
-    sureness: float | None
+    confidence: float | None
     patches: int
     wrong: int
     upper_limit: float | None
@@ -155,15 +155,15 @@ def coverage_at_risk(
     """
     if not 0 < risk < 1:
         raise ConfigError(f"a risk is a share of wrong calls above 0 and below 1; got {risk}")
-    _, wrong, sureness = _calls(labels, probabilities, threshold)
+    _, wrong, confidence = _calls(labels, probabilities, threshold)
     codes = cluster_codes(clusters, len(wrong))
-    ends, errors = _surest_first(wrong, sureness)
-    levels = np.sort(sureness)[::-1]
+    ends, errors = _surest_first(wrong, confidence)
+    levels = np.sort(confidence)[::-1]
     clusters_found = None if codes is None else int(codes.max()) + 1
     tried = ends[np.unique(np.searchsorted(ends, np.ceil(len(wrong) * np.arange(1, _LOOKS + 1) / _LOOKS)))]
     for end in tried[::-1]:
         count = int(errors[np.searchsorted(ends, end)])
-        chosen = sureness >= levels[end - 1]
+        chosen = confidence >= levels[end - 1]
         limit = _upper_limit(wrong[chosen], None if codes is None else codes[chosen], _MISS / _LOOKS)
         if limit <= risk:
             return CoverageAtRisk(
@@ -195,7 +195,7 @@ def _calls(labels: ArrayLike, probabilities: ArrayLike, threshold: float) -> tup
     return truth, wrong, np.round(np.abs(odds - logit(np.clip(threshold, _SUREST, 1 - _SUREST))), 9)
 
 
-def _surest_first(wrong: Floats, sureness: Floats) -> tuple[Integers, Floats]:
-    order = np.argsort(-sureness, kind="stable")
-    last = np.flatnonzero(np.append(np.diff(sureness[order]) != 0, True))
+def _surest_first(wrong: Floats, confidence: Floats) -> tuple[Integers, Floats]:
+    order = np.argsort(-confidence, kind="stable")
+    last = np.flatnonzero(np.append(np.diff(confidence[order]) != 0, True))
     return last + 1, np.cumsum(wrong[order])[last]

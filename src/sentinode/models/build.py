@@ -90,7 +90,7 @@ def build_model(name: str, *, seed: int = 0, **options: Any) -> "keras.Model":
     """
     if name not in MODELS:
         raise ModelError(f"there is no model {name!r}; there are: {', '.join(MODELS)}")
-    from sentinode.models.generators import use_own_generators  # With Keras, which the table above does without.
+    from sentinode.models.random_generators import use_own_generators  # With Keras, which the table above does without.
 
     module, function = MODELS[name].builder.split(":")
     build = getattr(import_module(module), function)

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from sentinode.auditing.audit import FEATURES, UNUSUAL, Audit
-from sentinode.data.groups import leaks
-from sentinode.data.identity import check_names
-from sentinode.data.inspection import inspect_patches
+from sentinode.data.duplicates.identity import check_names
+from sentinode.data.quality.inspection import inspect_patches
+from sentinode.data.splitting.groups import leaks
 from sentinode.errors import ConfigError, DataError
 from sentinode.report.data_page import and_more, data_findings, data_sections, many
 from sentinode.report.page import findings, gallery, paragraph, section, table, write_page

@@ -13,8 +13,8 @@ from sentinode.metrics.interval import Interval
 from sentinode.metrics.ranking import RocCurve
 from sentinode.report import svg
 from sentinode.report.forest import forest
+from sentinode.report.formatting import NONE, code, fixed, many, with_limits
 from sentinode.report.page import Html, definitions, findings, paragraph, section, table, write_page
-from sentinode.report.words import NONE, code, fixed, many, with_limits
 from sentinode.samples import RUNS, run_path
 
 ROC = svg.Frame(width=400, height=400, left=46, right=10, top=10, bottom=44)

@@ -6,8 +6,8 @@ from html import escape
 import numpy as np
 
 from sentinode.report import svg
-from sentinode.report.facts import Facts
-from sentinode.report.words import fixed, percent, with_limits
+from sentinode.report.data import Facts
+from sentinode.report.formatting import fixed, percent, with_limits
 
 FRAME = svg.Frame(left=52, height=290)
 UNIT = svg.ticks(0, 1)

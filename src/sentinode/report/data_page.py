@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sentinode.data.groups import Leak
-from sentinode.data.identity import Names
-from sentinode.data.inspection import Inspection
+from sentinode.data.duplicates.identity import Names
 from sentinode.data.patchset import PatchSet
-from sentinode.data.quality import FLAGS, Quality
+from sentinode.data.quality.checks import FLAGS, Quality
+from sentinode.data.quality.inspection import Inspection
+from sentinode.data.splitting.groups import Leak
 from sentinode.report.page import Html, findings, gallery, paragraph, section, swatch, table, write_page
 
 SHOWN = 24

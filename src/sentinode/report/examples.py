@@ -6,12 +6,12 @@ from html import escape
 import numpy as np
 
 from sentinode.data.patchset import Uint8
-from sentinode.evaluation.outcomes import outcomes, sureness
+from sentinode.evaluation.outcomes import confidence, outcomes
 from sentinode.plots.style import shortened
-from sentinode.report.facts import Facts
-from sentinode.report.looked import Looked
+from sentinode.report.attribution_overlays import AttributionOverlays
+from sentinode.report.data import Facts
+from sentinode.report.formatting import fixed
 from sentinode.report.page import data_uri, paragraph
-from sentinode.report.words import fixed
 
 # Of each outcome: the surest calls, and the least sure.
 SUREST = {"missed": 18, "alarm": 18, "found": 6, "right": 6}
@@ -24,7 +24,7 @@ OUTCOMES = {
 }
 
 # From patches, uint8 (n, 96, 96, 3), to what is laid over them.
-Overlays = Callable[[Uint8], Looked]
+Overlays = Callable[[Uint8], AttributionOverlays]
 
 
 def examples(facts: Facts, overlays: Overlays | None = None) -> list[str]:
@@ -40,7 +40,7 @@ def examples(facts: Facts, overlays: Overlays | None = None) -> list[str]:
     of, sure = becameof(facts)
     rows = choose(of, sure)
     pixels = facts.patches.read(rows)
-    looked = overlays(pixels) if overlays else Looked([""] * len(rows), "")
+    looked = overlays(pixels) if overlays else AttributionOverlays([""] * len(rows), "")
     figures = [
         _figure(facts, int(row), str(of[row]), float(sure[row]), patch, above)
         for row, patch, above in zip(rows, pixels, looked.images, strict=True)
@@ -65,7 +65,7 @@ def becameof(facts: Facts) -> tuple[np.ndarray, np.ndarray]:
     """Return for each patch what became of it at the run's threshold, and how far its log-odds are from it."""
     table, threshold = facts.predictions, facts.threshold
     of = outcomes(table["label"].to_numpy(dtype=np.int64), table["probability"].to_numpy(), threshold)
-    return of, sureness(table["logit"].to_numpy(), threshold)
+    return of, confidence(table["logit"].to_numpy(), threshold)
 
 
 def choose(became: np.ndarray, sure: np.ndarray) -> np.ndarray:
@@ -108,14 +108,14 @@ def _controls(shown: dict[str, int], explained: str) -> str:
     )
 
 
-def _figure(facts: Facts, row: int, outcome: str, sureness: float, patch: Uint8, above: str) -> str:
+def _figure(facts: Facts, row: int, outcome: str, confidence: float, patch: Uint8, above: str) -> str:
     of = facts.predictions.iloc[row]
     name, words = str(of["id"]), OUTCOMES[outcome][0]
     alt = f"{words}, probability {fixed(float(of['probability']))}"
     layer = f'<img class="over" src="{above}" alt="where it looked" hidden>' if above else ""
     warning = f"<span>unusual {escape(str(of['warning']))}</span>" if of.get("warning") else ""
     return (
-        f'<figure data-outcome="{outcome}" data-sureness="{sureness:.6f}">'
+        f'<figure data-outcome="{outcome}" data-sureness="{confidence:.6f}">'
         f'<button type="button" class="thumb" aria-label="{escape(f"{name}: {alt}; enlarge")}">'
         f'<img src="{data_uri(patch)}" alt="" width="96" height="96">{layer}</button>'
         f"<figcaption><b>{fixed(float(of['probability']))}</b><span>{words}</span>{warning}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from sentinode.plots.style import shortened
 from sentinode.report import svg
-from sentinode.report.words import fixed
+from sentinode.report.formatting import fixed
 
 ROW = 24
 # With its name above the interval.

@@ -5,10 +5,10 @@ from html import escape
 from typing import Any
 
 from sentinode.report import svg
-from sentinode.report.facts import Facts
+from sentinode.report.data import Facts
 from sentinode.report.forest import forest
+from sentinode.report.formatting import fixed, many, with_limits
 from sentinode.report.page import paragraph
-from sentinode.report.words import fixed, many, with_limits
 
 FIGURES = {"auc": ("AUC", "one"), "sensitivity": ("sensitivity", "two"), "specificity": ("specificity", "three")}
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-from sentinode.report.facts import Facts
+from sentinode.report.data import Facts
+from sentinode.report.formatting import fixed, many
 from sentinode.report.reproduce import commands, limitations
-from sentinode.report.words import fixed, many
 from sentinode.storage import write_text
 
 # By Hugging Face's id of a metric, where it has one: where the figure stands, and its name.

@@ -7,10 +7,10 @@ from typing import Any
 from scipy.special import logit
 
 from sentinode.report import svg
-from sentinode.report.facts import Facts
+from sentinode.report.data import Facts
+from sentinode.report.formatting import NONE, fixed, percent, with_limits
 from sentinode.report.page import Html, paragraph, table
-from sentinode.report.steps import Histogram, Steps
-from sentinode.report.words import NONE, fixed, percent, with_limits
+from sentinode.report.threshold_table import Histogram, Steps
 
 ROC = svg.Frame(width=400, height=400, left=46, right=10, top=10, bottom=44)
 PREVALENCE = 0.05

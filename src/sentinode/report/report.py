@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sentinode.data.patchset import PatchSet
+from sentinode.report.attribution_overlays import attribution_overlays
 from sentinode.report.curves import curves
+from sentinode.report.data import Facts, gather
 from sentinode.report.examples import Overlays, examples
-from sentinode.report.facts import Facts, gather
+from sentinode.report.formatting import code
 from sentinode.report.groups import groups, stress
-from sentinode.report.looked import where_it_looked
 from sentinode.report.model_card import write_model_card
 from sentinode.report.operating import operating, values
 from sentinode.report.page import definitions, paragraph, section, write_page
 from sentinode.report.reproduce import commands, limitations, train
 from sentinode.report.summary import summary
 from sentinode.report.training import training
-from sentinode.report.words import code
 
 if TYPE_CHECKING:
     from sentinode.training.run import Run
@@ -71,7 +71,7 @@ def write_report(
     """
     facts = gather(run, patches, split, cache)
     written = [run.home / REPORT]
-    write_facts(facts, written[0], lambda pixels: where_it_looked(run, pixels))
+    write_facts(facts, written[0], lambda pixels: attribution_overlays(run, pixels))
     if model_card:
         written.append(run.home / CARD)
         write_model_card(facts, written[1])

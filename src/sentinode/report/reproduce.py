@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Callable
 
 from sentinode.evaluation.evaluate import PREVALENCE
-from sentinode.report.facts import Facts
-from sentinode.report.words import fixed, percent
+from sentinode.report.data import Facts
+from sentinode.report.formatting import fixed, percent
 from sentinode.training.command import option_words, setting_words
 
 

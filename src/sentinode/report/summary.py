@@ -2,10 +2,10 @@
 
 from html import escape
 
-from sentinode.report.facts import Facts
+from sentinode.report.data import Facts
+from sentinode.report.formatting import fixed, many, with_limits
 from sentinode.report.page import findings
 from sentinode.report.reproduce import warnings
-from sentinode.report.words import fixed, many, with_limits
 
 
 def summary(facts: Facts) -> list[str]:

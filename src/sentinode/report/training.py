@@ -6,9 +6,9 @@ import pandas as pd
 
 from sentinode.report import svg
 from sentinode.report.curves import panel
-from sentinode.report.facts import Facts
+from sentinode.report.data import Facts
+from sentinode.report.formatting import code, fixed, many
 from sentinode.report.page import definitions, table
-from sentinode.report.words import code, fixed, many
 
 CURVES = {"loss": "Loss", "accuracy": "Accuracy", "auc": "AUC"}
 

@@ -18,9 +18,9 @@ from sentinode.data.batches import Batches
 from sentinode.errors import TrainingDiverged, TrainingStopped
 from sentinode.progress import Advance
 from sentinode.storage import whole_file
-from sentinode.training.checkpoint import Checkpoint, read_variables, write_variables
-from sentinode.training.stopping import StopRequest
-from sentinode.training.tensorboard import EventWriter
+from sentinode.training.logging.tensorboard import EventWriter
+from sentinode.training.state.checkpoint import Checkpoint, read_variables, write_variables
+from sentinode.training.state.stopping import StopRequest
 
 Row = dict[str, float]
 

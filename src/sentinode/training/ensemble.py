@@ -10,10 +10,10 @@ import pandas as pd
 from scipy.special import logit
 
 from sentinode.errors import ConfigError
+from sentinode.inference.logits import probability
+from sentinode.inference.ood import WARNINGS
 from sentinode.metrics.calibration import Calibration
-from sentinode.prediction.familiar import WARNINGS
-from sentinode.prediction.logits import probability
-from sentinode.training.opening import load_run
+from sentinode.training.load import load_run
 from sentinode.training.run import Run
 
 if TYPE_CHECKING:

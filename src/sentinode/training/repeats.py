@@ -8,7 +8,7 @@ import numpy as np
 from sentinode.data.batches import Batches
 
 
-class OnePatchOnce(keras.callbacks.Callback):
+class UnpaddedMetrics(keras.callbacks.Callback):
     """Makes metrics count every patch once where a last, smaller batch was repeated for all devices to have a part.
 
     Every metric of ours adds up sums and counts, and repeated rows add them repeatedly.

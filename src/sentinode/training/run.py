@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sentinode.data.sha1 import sha1_bytes
+from sentinode.data.duplicates.sha1 import sha1_bytes
 from sentinode.errors import RunError, SentinodeError, first_line
+from sentinode.inference.ood import PatchStatistics
+from sentinode.inference.predictions import Predictions
 from sentinode.metrics.calibration import Calibration
 from sentinode.metrics.conformal import ConformalSets
 from sentinode.models.build import start_from
-from sentinode.prediction.familiar import Usual
-from sentinode.prediction.predictions import Predictions
 from sentinode.samples import run_path
 from sentinode.storage import read_json
 from sentinode.training.config import TrainConfig
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CONFIG, SUMMARY, ARCHITECTURE = "config.json", "summary.json", "model.json"
 SPLITS, CHECKPOINT = "splits.csv", "checkpoint.npz"
 TRAIN_SHA1, VALID_SHA1 = "train_sha1.npy", "valid_sha1.npy"
-USUAL, VALIDATION = "usual.json", "valid_predictions.csv"
+PATCH_STATISTICS, VALIDATION = "usual.json", "valid_predictions.csv"
 WEIGHTS = {"best": "best.weights.h5", "final": "final.weights.h5"}
 
 
@@ -115,7 +115,7 @@ class Run:
         return self.usual.false_alarms
 
     def warnings(self, pixels: np.ndarray) -> list[str]:
-        """Say of each patch, uint8 ``(n, 96, 96, 3)``, in what it is unlike the training patches; see `Usual`."""
+        """Describe for each patch, uint8 ``(n, 96, 96, 3)``, how it differs from the training patches."""
         return self.usual.warnings(pixels)
 
     @property
@@ -146,12 +146,14 @@ class Run:
         )
 
     @cached_property
-    def usual(self) -> Usual:
+    def usual(self) -> PatchStatistics:
         """What is usual of the patches that it was trained on."""
         try:
-            return Usual.from_json(self._read(USUAL, "light", "stain", "detail"))
+            return PatchStatistics.from_json(self._read(PATCH_STATISTICS, "light", "stain", "detail"))
         except (KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{self.path / USUAL}: not what was written there ({error}); is the run whole?") from error
+            raise RunError(
+                f"{self.path / PATCH_STATISTICS}: not what was written there ({error}); is the run whole?"
+            ) from error
 
     def fingerprint(self, part: str) -> str:
         """Return the fingerprint of the run's own ``"train"`` or ``"valid"`` patches."""

@@ -9,12 +9,12 @@ import numpy as np
 
 from sentinode.data.batches import Batches, targets
 from sentinode.data.patchset import PatchSet
+from sentinode.inference.logits import logit_model, probability, tumour_logit
 from sentinode.metrics.ranking import roc_curve
 from sentinode.models.backend import no_word_of_retracing
-from sentinode.prediction.logits import logit_model, probability, tumour_logit
-from sentinode.training.compiling import logit_loss, output_count
 from sentinode.training.config import TrainConfig
-from sentinode.training.devices import Crew
+from sentinode.training.distributed import ProcessGroup
+from sentinode.training.recipe.compile import logit_loss, output_count
 
 
 class Validation(keras.callbacks.Callback):
@@ -50,7 +50,7 @@ class Validation(keras.callbacks.Callback):
         self._last = self._network.layers[-1]
         if keras.distribution.distribution() is not None:
             self._network = keras.Model(self._network.inputs, _Everywhere(dtype="float32")(self._network.outputs[0]))
-        self._batches = Batches(patches, config.batch_size, outputs=0, share=Crew.now())
+        self._batches = Batches(patches, config.batch_size, outputs=0, share=ProcessGroup.now())
         self._trained_last = model.layers[-1]
         self._labels, self._targets = patches.labels, targets(patches, outputs)
         self._loss, self._relay = logit_loss(config, outputs), _Relay(watchers)

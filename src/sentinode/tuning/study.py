@@ -26,10 +26,10 @@ from sentinode.plots.tuning import draw_trials
 from sentinode.samples import RUNS
 from sentinode.storage import whole_file
 from sentinode.training.config import TrainConfig
-from sentinode.training.loop import train
-from sentinode.training.opening import load_run
-from sentinode.training.record import only_process
+from sentinode.training.load import load_run
 from sentinode.training.run import Run
+from sentinode.training.state.record import only_process
+from sentinode.training.train import train
 from sentinode.tuning.space import OPTION, Dimension, Range, combinations, settings_of
 
 OWNER = "owner"

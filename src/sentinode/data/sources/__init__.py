@@ -6,9 +6,9 @@ that could be read in two ways is always read in the same one. A new form is a n
 
 from collections.abc import Callable
 
-from sentinode.data.files import Files
+from sentinode.data.io.files import Files
+from sentinode.data.io.images import Fit
 from sentinode.data.patchset import PatchSet
-from sentinode.data.pixels import Fit
 from sentinode.data.sources import arrays, class_folders, images, kaggle, pcam_hdf5, table, wilds
 
 Source = Callable[[Files, Fit], PatchSet | None]

@@ -14,11 +14,11 @@ from typing import BinaryIO
 import numpy as np
 import pandas as pd
 
-from sentinode.data.files import Files
+from sentinode.data.io.files import Files
+from sentinode.data.io.images import Fit
+from sentinode.data.io.zips import ZipFiles
 from sentinode.data.labels import SPLIT_ORDER, SPLITS, binary_labels
 from sentinode.data.patchset import PATCH_BYTES, PATCH_SHAPE, PatchSet, Rows, Uint8, patch_table
-from sentinode.data.pixels import Fit
-from sentinode.data.zips import ZipFiles
 from sentinode.errors import DataError, first_line
 
 FORM = "NumPy: x_train.npy with y_train.npy, or .npz with both"
@@ -92,7 +92,7 @@ def open_source(files: Files, fit: Fit) -> PatchSet | None:
         names = ", ".join(array.name for array in pixels)
         raise DataError(f"{files.where}: two arrays of pixels for one split ({names}); keep one")
     return PatchSet(
-        kind=f"NumPy arrays{files.in_words}",
+        kind=f"NumPy arrays{files.format_evaluation}",
         path=files.where,
         table=table,
         pixels=ArrayPixels(tuple(pixels), tuple(len(part) for part in tables)),
@@ -135,7 +135,7 @@ def _arrays(files: Files) -> Iterator[_Array]:
             yield _array(files, name, name)
         elif name.lower().endswith(".npz"):
             packed = ZipFiles(name, files.locate(name), partial(files.open, name))
-            above = name[: -len(".npz")] if len(files.names) > 1 or files.in_words else ""
+            above = name[: -len(".npz")] if len(files.names) > 1 or files.format_evaluation else ""
             for inner in packed.names:
                 if inner.lower().endswith(".npy"):
                     yield _array(packed, inner, f"{above}/{inner}")

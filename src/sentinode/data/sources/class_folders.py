@@ -6,10 +6,10 @@ have no split. Images right under ``test`` are patches without labels.
 
 import numpy as np
 
-from sentinode.data.files import Files, is_image
+from sentinode.data.io.files import Files, is_image
+from sentinode.data.io.images import Fit, ImageFiles
 from sentinode.data.labels import CLASSES, SPLITS
 from sentinode.data.patchset import PatchSet, Skipped, patch_table
-from sentinode.data.pixels import Fit, ImageFiles
 from sentinode.errors import DataError
 
 FORM = "class folders: {train,valid,test}/{0,1}/*.jpg|png|tif"
@@ -34,7 +34,7 @@ def open_source(files: Files, fit: Fit) -> PatchSet | None:
             skipped.append(Skipped(name, str(error)))
     labels, splits = zip(*known.values(), strict=True)
     return PatchSet(
-        kind=f"class folders{files.in_words}",
+        kind=f"class folders{files.format_evaluation}",
         path=files.where,
         table=patch_table(list(known), labels, split=splits),
         pixels=ImageFiles(files, list(known), fit),

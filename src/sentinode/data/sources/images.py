@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from sentinode.data.files import Files, is_image
+from sentinode.data.io.files import Files, is_image
+from sentinode.data.io.images import Fit, ImageFiles
 from sentinode.data.patchset import PatchSet, patch_table
-from sentinode.data.pixels import Fit, ImageFiles
 
 FORM = "images without labels: a folder, files or a glob of jpg, png, tif"
 
@@ -16,7 +16,7 @@ def open_source(files: Files, fit: Fit) -> PatchSet | None:
         return None
     tables = [name for name in files.names if name.lower().endswith(".csv") and "/" not in name]
     return PatchSet(
-        kind=f"images without labels{files.in_words}",
+        kind=f"images without labels{files.format_evaluation}",
         path=files.where,
         table=patch_table(names),
         pixels=ImageFiles(files, names, fit),

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from sentinode.data.files import Files, is_image
+from sentinode.data.io.csv import FIRST_ROW, read_table
+from sentinode.data.io.files import Files, is_image
+from sentinode.data.io.images import Fit, ImageFiles
 from sentinode.data.patchset import PatchSet, Skipped, patch_table
-from sentinode.data.pixels import Fit, ImageFiles
-from sentinode.data.tables import FIRST_ROW, read_table
 
 FORM = "Kaggle's layout: train/*.tif, train_labels.csv, test/*.tif"
 
@@ -35,7 +35,7 @@ def open_source(files: Files, fit: Fit) -> PatchSet | None:
     test = [name for name in files.names if is_image(name) and name.startswith(f"{base}test/")]
     names = list(train) + test
     return PatchSet(
-        kind=f"Kaggle's histopathologic-cancer-detection{files.in_words}",
+        kind=f"Kaggle's histopathologic-cancer-detection{files.format_evaluation}",
         path=files.where,
         table=patch_table(
             names,

@@ -16,12 +16,12 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from sentinode.data.files import Files
+from sentinode.data.io.compression import Gunzipped
+from sentinode.data.io.csv import FIRST_ROW, read_table
+from sentinode.data.io.files import Files
+from sentinode.data.io.images import Fit
 from sentinode.data.labels import SPLIT_ORDER, binary_labels
 from sentinode.data.patchset import PATCH_BYTES, PATCH_SHAPE, PatchSet, Rows, Uint8, patch_table
-from sentinode.data.pixels import Fit
-from sentinode.data.tables import FIRST_ROW, read_table
-from sentinode.data.unpacking import Gunzipped
 from sentinode.errors import DataError, first_line
 
 FORM = "PCam HDF5: camelyonpatch_level_2_split_{train,valid,test}_{x,y}.h5, also .h5.gz"
@@ -61,7 +61,7 @@ def open_source(files: Files, fit: Fit) -> PatchSet | None:
         raise DataError(f"{files.where}: two x files for one split ({names}); keep one, or name the file itself")
     lengths = [len(part) for part in tables]
     return PatchSet(
-        kind=f"PCam HDF5{files.in_words}",
+        kind=f"PCam HDF5{files.format_evaluation}",
         path=files.where,
         table=table,
         pixels=Hdf5Pixels(files, tuple(name for name, _ in x_files), tuple(lengths)),

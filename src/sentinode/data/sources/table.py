@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from sentinode.data.files import Files, ListedFiles
+from sentinode.data.io.csv import FIRST_ROW, read_table
+from sentinode.data.io.files import Files, ListedFiles
+from sentinode.data.io.images import Fit, ImageFiles
 from sentinode.data.labels import CLASSES, SPLITS
 from sentinode.data.patchset import PatchSet, Skipped, patch_table
-from sentinode.data.pixels import Fit, ImageFiles
-from sentinode.data.tables import FIRST_ROW, read_table
 
 FORM = "a table of images: csv with path, label, split, slide, patient, centre, x, y"
 
@@ -77,7 +77,7 @@ def _open(files: Files, base: str, beside: Files, name: str, fit: Fit) -> PatchS
     unused = [column for column in table.columns if column not in KNOWN and not column.startswith("Unnamed")]
     paths, labels, split = values.pop("path"), values.pop("label"), values.pop("split")
     return PatchSet(
-        kind=f"a table of images{files.in_words}",
+        kind=f"a table of images{files.format_evaluation}",
         path=where if files is beside else f"{files.where} with {where}",
         table=patch_table(paths, labels, split=split, **values),
         pixels=ImageFiles(files, [_place(base, path) for path in paths], fit),

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sentinode.data.files import Files, is_image
+from sentinode.data.io.csv import FIRST_ROW, read_table
+from sentinode.data.io.files import Files, is_image
+from sentinode.data.io.images import Fit, ImageFiles
 from sentinode.data.patchset import PatchSet, Skipped, patch_table
-from sentinode.data.pixels import Fit, ImageFiles
-from sentinode.data.tables import FIRST_ROW, read_table
 
 FORM = "Camelyon17-WILDS: metadata.csv, patches/patient_*_node_*/*.png"
 
@@ -50,7 +50,7 @@ def open_source(files: Files, fit: Fit) -> PatchSet | None:
     ]
     columns = {name: [row[name] for row in rows] for name in ("label", "split", "slide", "patient", "centre", "x", "y")}
     return PatchSet(
-        kind=f"Camelyon17-WILDS{files.in_words}",
+        kind=f"Camelyon17-WILDS{files.format_evaluation}",
         path=files.where,
         table=patch_table(names, columns.pop("label"), **columns),
         pixels=ImageFiles(files, names, fit, opaque=True),

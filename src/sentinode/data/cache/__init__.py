@@ -1,0 +1,1 @@
+"""Cache decoded patches on disk."""

@@ -1,0 +1,1 @@
+"""Identify patches: hashes, near duplicates, provenance."""

@@ -1,0 +1,1 @@
+"""Read files, archives, images and csv tables."""

@@ -1,0 +1,1 @@
+"""Split patches into train, valid and test sets or folds by group."""

@@ -1,0 +1,1 @@
+"""Normalize and perturb stain and image appearance."""

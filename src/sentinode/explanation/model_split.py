@@ -1,0 +1,148 @@
+"""A network in two parts: from the pixels to the values of one layer, and from there to the logits."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from sentinode.data.patchset import PATCH_SHAPE
+from sentinode.errors import ModelError
+from sentinode.inference.logits import logit_model
+from sentinode.layers.d4 import D4Conv
+
+
+@dataclass(frozen=True)
+class Halves:
+    """Both parts.
+
+    Attributes
+    ----------
+    before
+        uint8 patches ``(n, 96, 96, 3)`` in, the layer's values out.
+    after
+        These values in, logits ``(n, 1)`` or ``(n, 2)`` out.
+    centres_px
+        Of a map's rows, which are those of its columns: where in the patch each looks, in px from its border.
+    field_px
+        How many px of the patch, along each axis, a value of the map depends on.
+    """
+
+    before: keras.Model
+    after: keras.Model
+    centres_px: np.ndarray
+    field_px: int
+
+
+def at_pixels(model: keras.Model) -> Halves:
+    """Split behind the first layer, which brings pixels to the network's own scale.
+
+    Examples
+    --------
+    >>> from sentinode import build_model
+    >>> at_pixels(build_model("cnn")).after.input_shape
+    (None, 96, 96, 3)
+    """
+    return _split(model, 1)
+
+
+def at_last_map(model: keras.Model) -> Halves:
+    """Split behind the last layer that still has rows and columns.
+
+    Raises
+    ------
+    ModelError
+        The network looks at all pixels at once.
+
+    Examples
+    --------
+    >>> from sentinode import build_model
+    >>> halves = at_last_map(build_model("d4net"))
+    >>> halves.before.output_shape, halves.centres_px.tolist(), halves.field_px
+    ((None, 4, 4, 128), [35.5, 43.5, 51.5, 59.5], 72)
+    """
+    layers = _layers(model)
+    maps = [number for number, layer in enumerate(layers) if len(layer.output.shape) == 4]
+    last = maps[-1]
+    if last == 0 or layers[last].output.shape[1] < 2:
+        raise ModelError(
+            f"model {model.name!r} has no maps of features, where Grad-CAM looks; integrated-gradients and occlusion "
+            "need none"
+        )
+    return _split(model, last + 1)
+
+
+def to_first_convolution(model: keras.Model) -> tuple[keras.Model, Any]:
+    """Return the network from the pixels to what its first convolution gives, and that layer.
+
+    Raises
+    ------
+    ModelError
+        No layer moves a kernel over the pixels.
+
+    Examples
+    --------
+    >>> from sentinode import build_model
+    >>> network, layer = to_first_convolution(build_model("cnn"))
+    >>> network.output_shape, layer.name
+    ((None, 96, 96, 32), 'conv_1')
+    """
+    for count, layer in enumerate(_layers(model), 1):
+        if _is_convolution(layer):
+            return _split(model, count).before, layer
+        within = next(filter(_is_convolution, layer.layers), None) if isinstance(layer, keras.Model) else None
+        if within is not None:
+            pixels = keras.Input(PATCH_SHAPE, dtype="uint8")
+            seen = keras.Model(layer.inputs[0], within.output)(_split(model, count - 1).before(pixels))
+            return keras.Model(pixels, seen), within
+    raise ModelError(f"model {model.name!r} has no convolution whose kernels could be shown")
+
+
+def _is_convolution(layer: Any) -> bool:
+    return isinstance(layer, keras.layers.Conv2D | D4Conv) and layer.input.shape[-1] == PATCH_SHAPE[-1]
+
+
+def _layers(model: keras.Model) -> list[Any]:
+    return [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+
+
+def _split(model: keras.Model, count: int) -> Halves:
+    """Split behind so many layers."""
+    layers, logits = _layers(model), logit_model(model)
+    last = layers[count - 1]
+    # A network within a network has an output of its own beside that which the next layer is given.
+    values = layers[count].input if isinstance(last, keras.Model) else last.output
+    if isinstance(model, keras.Sequential):  # Its layers may stand in several graphs, so they are joined anew.
+        values = between = keras.Input(values.shape[1:])
+        for layer in [*layers[count:-1], logits.layers[-1]]:
+            between = layer(between)
+        after = keras.Model(values, between)
+        pixels = seen = keras.Input(PATCH_SHAPE, dtype="uint8")
+        for layer in layers[:count]:
+            seen = layer(seen)
+        before = keras.Model(pixels, seen)
+    else:
+        before, after = keras.Model(model.inputs[0], values), keras.Model(values, logits.outputs[0])
+    return Halves(before, after, *_looks_at(layers[:count], int(values.shape[1])))
+
+
+def _looks_at(layers: list[Any], count: int) -> tuple[np.ndarray, int]:
+    """Follow kernels and strides through a chain of layers: where each row of the map looks, and how far.
+
+    Where a layer is a network itself, the patch is shared out evenly.
+    """
+    side = PATCH_SHAPE[0]
+    if any(isinstance(layer, keras.Model) for layer in layers):
+        return (np.arange(count) + 0.5) * side / count - 0.5, side
+    first, step, field = 0.0, 1, 1
+    for layer in layers:
+        size = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
+        if size is None:
+            continue
+        size, stride = (value if isinstance(value, int) else value[0] for value in (size, layer.strides))
+        into, out = int(layer.input.shape[1]), int(layer.output.shape[1])
+        padded = max((out - 1) * stride + size - into, 0) // 2 if getattr(layer, "padding", "valid") == "same" else 0
+        first += step * ((size - 1) / 2 - padded)
+        field += step * (size - 1)
+        step *= stride
+    return first + step * np.arange(count), field

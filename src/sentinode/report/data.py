@@ -1,0 +1,149 @@
+"""What a report and a model card are made from: what a run, its evaluation and its stress test have left as files."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from sentinode.data.patchset import PatchSet
+from sentinode.errors import DataError
+from sentinode.evaluation.evaluate import METRICS, choose_split, evaluate, folder_of, group_columns
+from sentinode.evaluation.evaluation import clusters_of
+from sentinode.evaluation.stress import STRESS
+from sentinode.inference.predictions import Predictions
+from sentinode.storage import read_json
+
+if TYPE_CHECKING:
+    from sentinode.training.run import Run
+
+CURVES = ("roc", "precision_recall", "risk_coverage")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A run, the patches that it was evaluated on, and what came out.
+
+    Attributes
+    ----------
+    run
+        The run.
+    patches
+        The evaluated patches, cached, in the order of the predictions.
+    folder
+        Of the evaluation.
+    metrics
+        What its ``metrics.json`` holds.
+    stress
+        What the ``stress.json`` of a stress test of this run on this split holds; None without one.
+    trained_on
+        How many of the patches the run was trained on.
+    chosen_on
+        How many of them its threshold was chosen on, and what else `Run.chosen` names.
+    """
+
+    run: "Run"
+    patches: PatchSet
+    folder: Path
+    metrics: dict[str, Any]
+    stress: dict[str, Any] | None
+    trained_on: int
+    chosen_on: int
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """One row a patch: ``id``, ``label``, ``probability``, ``logit``, ``call``, ``warning``."""
+        return Predictions.read(self.folder / "predictions.csv").table
+
+    @cached_property
+    def curves(self) -> dict[str, pd.DataFrame]:
+        """By name the columns of the curves that the evaluation has left as csv."""
+        return {name: _read_csv(self.folder / f"{name}.csv") for name in CURVES}
+
+    @property
+    def threshold(self) -> float:
+        """The run's own."""
+        return float(self.metrics["operating_points"]["validation"]["threshold"])
+
+    @property
+    def point(self) -> dict[str, Any]:
+        """The figures there."""
+        return dict(self.metrics["operating_points"]["validation"])
+
+    @property
+    def independent(self) -> bool:
+        """Whether the intervals take patches for independent, because their slides are not known."""
+        return self.metrics["clusters"] is None
+
+
+def gather(run: "Run", patches: PatchSet, split: str | None = None, cache: str | Path | None = None) -> Facts:
+    """Return what is known of a run on a split; it is evaluated there first if it was not.
+
+    Parameters
+    ----------
+    run
+        From `train` or `load_run`.
+    patches
+        Any labelled set.
+    split
+        The split; when left out that of `evaluate`.
+    cache
+        Where decoded patches are kept; see `PatchSet.cached`.
+
+    Raises
+    ------
+    DataError
+        See `evaluate`; or a file of the evaluation is damaged.
+    """
+    name, chosen = choose_split(run, patches, split, cache)
+    _ = chosen.labels
+    chosen = chosen.cached(cache)
+    folder = folder_of(run.home, name, chosen.fingerprint, METRICS)
+    if not _is_of(folder, run, chosen):
+        folder = evaluate(run, patches, split, cache=cache).folder
+    return Facts(
+        run=run,
+        patches=chosen,
+        folder=folder,
+        metrics=read_json(folder / METRICS),
+        stress=_stress(run, name, chosen),
+        trained_on=int(run.trained_on(chosen.table["sha1"]).sum()),
+        chosen_on=int(run.chosen_on(chosen.table["sha1"]).sum()),
+    )
+
+
+def _is_of(folder: Path, run: "Run", patches: PatchSet) -> bool:
+    """Say whether a whole evaluation is there, of these patches by this very run."""
+    needed = [folder / METRICS, folder / "predictions.csv", *(folder / f"{name}.csv" for name in CURVES)]
+    if not all(file.is_file() for file in needed):
+        return False
+    metrics = read_json(folder / METRICS)
+    # Slides and centres may have become known since.
+    known = metrics["clusters"] == clusters_of(patches.table)[0] and set(group_columns(patches)) <= set(
+        metrics["subgroups"]
+    )
+    return known and _same(metrics["made_by"], {**run.identity, "fingerprint": patches.fingerprint})
+
+
+def _same(made_by: dict[str, Any], identity: dict[str, Any]) -> bool:
+    names = set(identity) - {"model"}  # A run may have been moved.
+    return all(made_by.get(name) == identity[name] for name in names)
+
+
+def _stress(run: "Run", split: str, patches: PatchSet) -> dict[str, Any] | None:
+    """Return a stress test of this run on this split; a whole one rather than a quick one."""
+    found = []
+    for file in sorted(run.home.glob(f"evaluations/stress-*/{STRESS}")):
+        content = read_json(file)
+        made_by = content["made_by"]
+        if _same(made_by, {**run.identity, "split": split, "data": patches.path}):
+            found.append(content)
+    return min(found, key=lambda each: each["made_by"]["quick"], default=None)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); evaluate again") from error

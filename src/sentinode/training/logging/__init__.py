@@ -1,0 +1,1 @@
+"""Write training curves and example images for TensorBoard."""

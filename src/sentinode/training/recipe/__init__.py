@@ -1,0 +1,1 @@
+"""Optimizer, schedule, weight averaging, precision and distillation."""

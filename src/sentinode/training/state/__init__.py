@@ -1,0 +1,1 @@
+"""Persist and inspect the state of a training."""

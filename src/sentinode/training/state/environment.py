@@ -1,0 +1,46 @@
+"""What a result depends on beside its settings: versions, backend, processor."""
+
+import os
+import platform
+
+import keras
+import numpy as np
+
+from sentinode.machine import processor_name, processors
+from sentinode.training.distributed import ProcessGroup
+from sentinode.version import BACKEND_PACKAGES, __version__, installed
+
+# What users set to change how a backend adds up.
+ARITHMETIC = (
+    "OMP_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "TF_ENABLE_ONEDNN_OPTS",
+    "ONEDNN_MAX_CPU_ISA",
+    "XLA_FLAGS",
+)
+
+
+def environment() -> dict[str, str | int]:
+    """Return versions, backend, platform, and what this process may use of the machine.
+
+    Examples
+    --------
+    >>> environment()["sentinode"] == __version__
+    True
+    """
+    backend, group = keras.backend.backend(), ProcessGroup.now()
+    return {
+        "sentinode": __version__,
+        "python": platform.python_version(),
+        "keras": keras.__version__,
+        "backend": backend,
+        "backend_version": installed(*BACKEND_PACKAGES.get(backend, ())) or "unknown",
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "processor": processor_name(),
+        "arithmetic": " ".join(f"{name}={os.environ[name]}" for name in ARITHMETIC if os.environ.get(name)),
+        "threads": processors(),
+        "devices": group.devices,
+        "processes": group.processes,
+    }

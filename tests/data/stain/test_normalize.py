@@ -1,0 +1,119 @@
+"""Patches written anew with another stain: what is kept, what is refused, the same bytes again."""
+
+import errno
+import hashlib
+import json
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from sentinode import open_patches
+from sentinode.data.stain import normalize as normalising
+from sentinode.data.stain.normalize import METHODS, read_target, write_normalized
+from sentinode.data.stain.normalizers import Macenko
+from sentinode.errors import ConfigError, DataError
+
+
+@pytest.fixture(scope="module")
+def few(mini):
+    return mini.select(range(0, len(mini), 60))
+
+
+@pytest.fixture(scope="module")
+def purple(mini):
+    """A target of another stain: the same tissue, all densities half as strong again."""
+    return np.clip(256 * (mini.read(range(0, len(mini), 40)) / 256) ** 1.5, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_read_back_is_what_the_normaliser_makes_and_what_was_known(method, few, purple, tmp_path):
+    normalizer = METHODS[method]().fit(purple)
+    write_normalized(few, normalizer, tmp_path / "alike.csv")
+    back = open_patches(tmp_path / "alike.csv").cached(tmp_path / "cache")
+    assert np.array_equal(back.read(), normalizer.transform(few.read()))
+    columns = ["label", "split", "slide", "patient", "centre", "x", "y"]
+    pd.testing.assert_frame_equal(back.table[columns], few.table[columns])
+    written = pd.read_csv(tmp_path / "alike.csv")
+    assert written["original"].tolist() == few.table["id"].tolist()
+
+
+def test_names_that_are_no_file_names_are_written_and_read(few, purple, tmp_path):
+    strange = ["../../a.png", "/etc/b", "train 12", "ü/…", "x" * 300, "a/c.png", "b/c.png", "con", ""]
+    patches = few.select(range(len(strange)))
+    patches.table["id"] = strange
+    write_normalized(patches, Macenko().fit(purple), tmp_path / "alike.csv")
+    assert len(open_patches(tmp_path / "alike.csv")) == len(strange)
+    with zipfile.ZipFile(tmp_path / "alike.zip") as archive:
+        assert all("/" not in name and name.isascii() for name in archive.namelist())
+
+
+def test_the_same_patches_give_the_same_bytes(few, purple, tmp_path):
+    digests = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        write_normalized(few, Macenko().fit(purple), tmp_path / name / "alike.csv")
+        digests.append(
+            [hashlib.sha256((tmp_path / name / f"alike.{end}").read_bytes()).digest() for end in ("csv", "zip")]
+        )
+    assert digests[0] == digests[1]
+
+
+def test_a_target_is_an_image_of_any_size_or_patches(purple, tmp_path):
+    Image.fromarray(purple[0]).resize((250, 31)).save(tmp_path / "tile.png")
+    assert read_target(tmp_path / "tile.png").shape == (31, 250, 3)
+    assert read_target("pcam-mini").shape == (64, 96, 96, 3)
+    Image.new("RGB", (4100, 8)).save(tmp_path / "wide.png")
+    with pytest.raises(DataError, match=r"wide.png: 4100 × 8 px.*4096 px a side at most"):
+        read_target(tmp_path / "wide.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "tile.png").read_bytes()[:-40])
+    with pytest.raises(DataError, match=r"cut.png: unreadable image"):
+        read_target(tmp_path / "cut.png")
+
+
+@pytest.mark.parametrize("ending", ["csv", "zip"])
+def test_nothing_that_is_there_is_written_over(ending, few, purple, tmp_path):
+    there = tmp_path / f"alike.{ending}"
+    there.write_bytes(b"the user's own")
+    with pytest.raises(ConfigError, match=f"alike.{ending} is there already; name another table"):
+        write_normalized(few, Macenko().fit(purple), tmp_path / "alike.csv")
+    assert there.read_bytes() == b"the user's own" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_where_the_table_cannot_be_written_no_zip_stays(few, purple, tmp_path, monkeypatch):
+    def full(*arguments, **keywords):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(normalising, "write_table", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_normalized(few, Macenko().fit(purple), tmp_path / "alike.csv")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_says_what_it_did_and_refuses_in_one_line(tmp_path):
+    def sentinode(*arguments):
+        command = [sys.executable, "-m", "sentinode.cli.main", "data", "normalise", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=180)
+
+    blank = Image.new("RGB", (96, 96), (244, 244, 244))
+    (tmp_path / "slides").mkdir()
+    blank.save(tmp_path / "slides" / "glass.png")
+    for row, pixels in enumerate(open_patches("pcam-mini").read([0, 5])):
+        Image.fromarray(pixels).save(tmp_path / "slides" / f"{row}.png")
+    done = sentinode(tmp_path / "slides", "--out", tmp_path / "alike.csv", "--json")
+    assert json.loads(done.stdout) == {"table": str(tmp_path / "alike.csv"), "patches": 3, "unchanged": 1}
+    done = sentinode(tmp_path / "slides", "--out", tmp_path / "other.csv", "--method", "reinhard")
+    assert "2 patches have the stain of pcam-mini now (reinhard)\n1 came out as they were" in done.stdout
+    for arguments, said in {
+        ("--out", "."): "a table is written; give the name the ending .csv",
+        ("--out", tmp_path / "x.zip"): "a table is written; give the name the ending .csv",
+        ("--out", tmp_path / "x.csv", "--like", tmp_path / "slides" / "glass.png"): "too little tissue",
+        ("--out", tmp_path / "x.csv", "--like", tmp_path / "none.png"): "none.png",
+    }.items():
+        done = sentinode(tmp_path / "slides", *arguments)
+        assert done.returncode == 1 and said in done.stderr and done.stderr.count("\n") == 1
+    assert not list(tmp_path.glob("x*"))

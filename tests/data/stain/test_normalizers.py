@@ -1,0 +1,160 @@
+"""Stain normalisation: what it reaches, what it leaves alone, and that another's code says the same."""
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sentinode.data.stain.normalizers import Macenko, Reinhard
+from sentinode.errors import DataError
+
+BOTH = pytest.mark.parametrize("kind", [Macenko, Reinhard])
+HAEMATOXYLIN, EOSIN = np.array([0.65, 0.70, 0.29]), np.array([0.07, 0.99, 0.11])
+
+
+def mixed(amounts: np.ndarray, *colours: np.ndarray) -> np.ndarray:
+    """A 96 px patch of stains in these amounts, ``(96 * 96, stains)``."""
+    unit = np.stack([colour / np.linalg.norm(colour) for colour in colours])
+    return np.clip(np.round(240 * np.exp(-amounts @ unit) - 1), 0, 255).astype(np.uint8).reshape(96, 96, 3)
+
+
+def two_stains(seed: int, strength: float) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return mixed(strength * rng.gamma(2.0, 0.3, (96 * 96, 2)) * rng.integers(0, 2, (96 * 96, 2)), HAEMATOXYLIN, EOSIN)
+
+
+def unmeasurable() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    speck = np.full((96, 96, 3), 240, np.uint8)
+    speck[:2, :2] = (90, 40, 120)
+    return {
+        "white": np.full((96, 96, 3), 255, np.uint8),
+        "black": np.zeros((96, 96, 3), np.uint8),
+        "one colour": np.full((96, 96, 3), (150, 80, 160), np.uint8),
+        "glass with noise": rng.integers(235, 246, (96, 96, 3), dtype=np.uint8),
+        "a speck on glass": speck,
+    }
+
+
+@BOTH
+def test_the_target_itself_stays_as_it_is(kind):
+    patch = two_stains(0, 1.0)[None]
+    assert np.abs(kind().fit(patch).transform(patch).astype(int) - patch).max() <= 1
+
+
+@BOTH
+def test_patches_of_one_tissue_look_alike_after_it(kind):
+    """The same tissue stained twice as strongly, and a target that is another tissue."""
+    weak, strong, target = two_stains(1, 0.6), two_stains(1, 1.2), two_stains(2, 0.9)
+    before = np.abs(weak.astype(int) - strong).mean()
+    one, other = kind().fit(target).transform(np.stack([weak, strong])).astype(int)
+    assert np.abs(one - other).mean() < before / 4
+    assert np.abs(one.mean((0, 1)) - target.mean((0, 1))).max() < 8
+
+
+def test_macenko_finds_the_stains_that_a_patch_was_made_of():
+    colours, strength = Macenko()._measured(two_stains(3, 1.0).reshape(-1, 3))
+    truth = np.stack([HAEMATOXYLIN / np.linalg.norm(HAEMATOXYLIN), EOSIN / np.linalg.norm(EOSIN)], axis=1)
+    assert np.degrees(np.arccos((colours * truth).sum(axis=0))).max() < 4
+    assert strength.min() > 0.5
+
+
+def test_reinhard_reaches_means_and_deviations(mini):
+    from sentinode.data.stain.normalizers import _to_lab
+
+    target, patches = mini.read([3]), mini.read(range(40, 60))
+    reached = Reinhard().fit(target).transform(patches)
+    wanted = _to_lab(target.reshape(-1, 3))
+    for patch in reached:
+        lab = _to_lab(patch.reshape(-1, 3))
+        assert np.abs(lab.mean(axis=0) - wanted.mean(axis=0)).max() < 2.5
+        assert np.abs(lab.std(axis=0) - wanted.std(axis=0)).max() < 2.5
+
+
+@BOTH
+@pytest.mark.parametrize("name", unmeasurable())
+def test_what_cannot_be_measured_comes_back_unchanged(kind, name, mini):
+    patch = unmeasurable()[name]
+    with warnings.catch_warnings(action="error"):
+        assert np.array_equal(kind().fit(mini.read(range(10))).transform(patch[None])[0], patch)
+
+
+def test_the_signs_of_eigenvectors_do_not_matter(mini, monkeypatch):
+    """Of a patch whose amounts vary most against each other, so that an angle may lie on either side of 180°."""
+    share = np.random.default_rng(0).uniform(0, 1, (96 * 96, 1))
+    patch = mixed(np.hstack([0.4 + share, 1.4 - share]), HAEMATOXYLIN, EOSIN)[None]
+    normalizer, eigh = Macenko().fit(mini.read(range(10))), np.linalg.eigh
+    made = normalizer.transform(patch)
+    assert not np.array_equal(made, patch)
+    for signs in ([1, -1, 1], [1, 1, -1], [1, -1, -1]):
+        monkeypatch.setattr(np.linalg, "eigh", lambda matrix, signs=signs: (None, eigh(matrix)[1] * signs))
+        assert np.abs(normalizer.transform(patch).astype(int) - made).max() <= 1
+
+
+def test_stains_that_are_nowhere_strong_are_left_alone(mini):
+    """A hundredth of the patch is tissue, so that 99 of 100 pixels hold less than any of it."""
+    patch = np.full((96 * 96, 3), 240, np.uint8)
+    patch[:95] = two_stains(0, 1.0).reshape(-1, 3)[two_stains(0, 1.0).reshape(-1, 3).max(axis=1) < 200][:95]
+    patch = patch.reshape(1, 96, 96, 3)
+    assert np.array_equal(Macenko().fit(mini.read(range(10))).transform(patch), patch)
+
+
+@pytest.mark.parametrize("colour", [HAEMATOXYLIN, EOSIN])
+def test_one_stain_alone_is_not_taken_for_two(colour, mini):
+    patch = mixed(np.random.default_rng(0).gamma(3.0, 0.3, (96 * 96, 1)), colour)
+    assert np.array_equal(Macenko().fit(mini.read(range(10))).transform(patch[None])[0], patch)
+
+
+@BOTH
+@given(seed=st.integers(0, 10_000), low=st.integers(0, 255), high=st.integers(0, 255))
+@settings(deadline=None, max_examples=25)
+def test_any_pixels_give_pixels(kind, seed, low, high, mini):
+    low, high = min(low, high), max(low, high)
+    patch = np.random.default_rng(seed).integers(low, high, (1, 16, 16, 3), dtype=np.uint8, endpoint=True)
+    normalizer = kind().fit(mini.read(range(4)))
+    before = patch.copy()
+    with warnings.catch_warnings(action="error"):
+        made = normalizer.transform(patch)
+    assert (made.dtype, made.shape) == (np.uint8, patch.shape)
+    assert np.array_equal(patch, before)
+
+
+@BOTH
+def test_a_patch_is_normalised_by_itself(kind, mini):
+    normalizer = kind().fit(mini.read(range(20)))
+    together = normalizer.transform(mini.read(range(30, 36)))
+    alone = [normalizer.transform(mini.read([row]))[0] for row in range(30, 36)]
+    assert np.array_equal(together, np.stack(alone))
+    assert normalizer.transform(np.empty((0, 96, 96, 3), np.uint8)).shape == (0, 96, 96, 3)
+
+
+@BOTH
+def test_a_target_without_stain_and_what_is_not_patches_are_refused(kind):
+    with pytest.raises(DataError, match=f"the target of {kind.__name__} has too little tissue or a single colour"):
+        kind().fit(np.full((96, 96, 3), 255, np.uint8))
+    with pytest.raises(DataError, match="call fit"):
+        kind().transform(np.zeros((1, 96, 96, 3), np.uint8))
+    with pytest.raises(DataError, match=r"got float64 \(1, 96, 96, 3\)"):
+        kind().fit(np.zeros((1, 96, 96, 3)))
+    with pytest.raises(DataError, match=r"patches must be a uint8 array \(n, h, w, 3\); got uint8 \(96, 96, 3\)"):
+        kind().fit(two_stains(0, 1.0)).transform(two_stains(0, 1.0))
+
+
+@BOTH
+def test_torchstain_says_the_same(kind, mini):
+    pytest.importorskip("torchstain")
+    from torchstain.numpy.normalizers import NumpyMacenkoNormalizer, NumpyReinhardNormalizer
+
+    theirs = {Macenko: NumpyMacenkoNormalizer, Reinhard: NumpyReinhardNormalizer}[kind]()
+    target, patches = mini.read([7])[0], mini.read(range(100, 1600, 15))
+    ours = kind().fit(target).transform(patches)
+    theirs.fit(target)
+    moved = [not np.array_equal(patch, made) for patch, made in zip(patches, ours, strict=True)]
+    assert sum(moved) >= 95  # The rest has too little tissue for ours; theirs moves it all the same.
+    for patch, made in zip(patches[moved], ours[moved], strict=True):
+        said = theirs.normalize(patch)
+        said = said[0] if isinstance(said, tuple) else said
+        # Theirs cuts decimals off, ours rounds.
+        assert np.abs(made.astype(int) - said).max() <= 1

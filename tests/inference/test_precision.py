@@ -1,0 +1,54 @@
+"""Predictions in bfloat16: nearly those of float32, said so, and refused where there is none."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+
+from sentinode import evaluate, load_run, predict
+from sentinode.errors import ConfigError, ModelError
+from sentinode.inference.engines import openvino
+
+
+def has_bfloat16() -> bool:
+    if importlib.util.find_spec("openvino") is None:
+        return False
+    return "BF16" in openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        "keras",
+        pytest.param("openvino", marks=pytest.mark.skipif(not has_bfloat16(), reason="no OpenVINO with bfloat16")),
+    ],
+)
+def test_bfloat16_is_nearly_float32(mini, engine):
+    run, patches = load_run("d4net-m"), mini.split("test").select(range(0, 400, 4))
+    single, half = (predict(run, patches, engine=engine, precision=each) for each in ("float32", "bfloat16"))
+    away = np.abs(half.table["logit"] - single.table["logit"])
+    assert 1e-4 < away.max() < 0.3  # Of logits that reach 5: it is another arithmetic, and not another answer.
+    assert half.made_by["precision"] == "bfloat16"
+    assert "precision" not in single.made_by
+    again = predict(run, patches, engine=engine)
+    np.testing.assert_array_equal(again.table["logit"], single.table["logit"])
+
+
+def test_an_evaluation_in_bfloat16_lies_beside_that_in_float32(mini, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    few = mini.select(range(0, len(mini), 40))
+    folder = evaluate(load_run("d4net-m"), few, precision="bfloat16").folder
+    assert folder.name == "test-bfloat16"
+    assert json.loads((folder / "predictions.csv.json").read_text())["precision"] == "bfloat16"
+
+
+def test_what_cannot_be_is_refused(tiny_run, mini):
+    with pytest.raises(ConfigError, match="precision must be one of float32, bfloat16; got 'float16'"):
+        predict(tiny_run, mini, precision="float16")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is None, reason="onnxruntime is not installed")
+def test_an_engine_without_bfloat16_is_named(mini):
+    with pytest.raises(ModelError, match="onnxruntime computes in float32 alone"):
+        predict(load_run("d4net-m"), mini.select([0]), engine="onnxruntime", precision="bfloat16")

@@ -1,0 +1,70 @@
+"""Test-time augmentation: the mean over the eight orientations, where it changes anything."""
+
+import json
+import logging
+import shutil
+
+import numpy as np
+import pytest
+
+from sentinode import build_model, evaluate, load_run, predict
+from sentinode.errors import ConfigError
+from sentinode.inference.logits import logit_model, tumour_logit
+from sentinode.layers.d4 import ORDER, turn
+
+
+@pytest.fixture(scope="module")
+def few(mini):
+    return mini.split("test").select(range(0, 400, 25))
+
+
+def test_it_is_the_mean_of_the_logits_of_all_orientations(tiny_run, few, caplog):
+    with caplog.at_level(logging.INFO, logger="sentinode"):
+        found = predict(tiny_run, few, tta="d4")
+    network = logit_model(tiny_run.model)
+    each = [tumour_logit(network.predict_on_batch(turn(few.read(), symmetry))) for symmetry in range(ORDER)]
+    assert np.ptp(each, axis=0).max() > 1e-4
+    assert found.table["logit"].to_numpy() == pytest.approx(tiny_run.calibration(np.mean(each, axis=0)), abs=1e-5)
+    assert found.made_by["tta"] == {"asked": "d4", "used": "d4"}
+    assert "each patch is predicted in its eight orientations, for eight times the work" in caplog.text
+
+
+def test_it_does_not_matter_then_how_a_patch_lies(tiny_run, few):
+    pixels = few.read()
+    one = predict(tiny_run, few, tta="d4").table["logit"]
+
+    class Turned:
+        def read(self, rows):
+            return turn(few.pixels.read(rows), 3)
+
+    turned = type(few)(few.kind, few.path, few.table, Turned(), few.rows)
+    assert not np.array_equal(turned.read(), pixels)
+    assert predict(tiny_run, turned, tta="d4").table["logit"].to_numpy() == pytest.approx(one.to_numpy(), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["d4net", "p4m-densenet"])
+def test_a_network_that_knows_the_symmetries_is_run_once(name, few, caplog):
+    model = build_model(name)
+    with caplog.at_level(logging.INFO, logger="sentinode"):
+        augmented = predict(model, few.select(range(4)), tta="d4")
+    plain = predict(model, few.select(range(4)))
+    assert np.array_equal(augmented.table["logit"], plain.table["logit"])
+    assert augmented.made_by["tta"] == {"asked": "d4", "used": "none"}
+    assert "tta" not in plain.made_by
+    assert "tta d4 left out: by construction" in caplog.text
+
+
+def test_another_word_is_refused(tiny_run, few):
+    with pytest.raises(ConfigError, match="tta must be one of none, d4; got 'flips'"):
+        predict(tiny_run, few, tta="flips")
+
+
+def test_an_evaluation_with_it_does_not_overwrite_the_one_without(tiny_run, mini, tmp_path):
+    run = load_run(shutil.copytree(tiny_run.path, tmp_path / "own"))
+    patches = mini.select(range(0, len(mini), 20))
+    plain, augmented = evaluate(run, patches), evaluate(run, patches, tta="d4")
+    assert (plain.folder.name, augmented.folder.name) == ("test", "test-tta-d4")
+    assert plain.points["validation"].point.threshold == run.threshold
+    assert augmented.points["validation"].point.threshold == run.threshold
+    made = json.loads((augmented.folder / "metrics.json").read_text())["made_by"]
+    assert made["tta"] == {"asked": "d4", "used": "d4"}

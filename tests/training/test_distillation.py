@@ -1,0 +1,75 @@
+"""Learning from other networks."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sentinode import TrainConfig, build_model, load_run, open_patches, train
+from sentinode.data.patchset import PatchSet
+from sentinode.errors import ConfigError, RunError
+from sentinode.inference.predict import predict_logits
+
+CONFIG = TrainConfig(epochs=3, optimizer="adam", learning_rate=0.001, augment=("stain",))
+
+
+@pytest.fixture(scope="module")
+def few() -> PatchSet:
+    """Some real patches, train and valid."""
+    patches = open_patches("pcam-mini")
+    return patches.select(range(0, len(patches), 4))
+
+
+@pytest.mark.parametrize("output", ["sigmoid", "softmax"])
+def test_a_pupil_follows_its_teacher_where_labels_say_the_opposite(few: PatchSet, tmp_path, output: str) -> None:
+    """Only the training labels are turned round."""
+    table = few.table.copy()
+    learned = table["split"] == "train"
+    table.loc[learned, "label"] = 1 - table.loc[learned, "label"]
+    wrong = dataclasses.replace(few, table=table)
+    teacher = load_run("d4net-m")
+    run = train(build_model("cnn", output=output), wrong, CONFIG, out=tmp_path / "run", teachers=[teacher])
+    valid = few.split("valid")
+    said, distilled = predict_logits(teacher.model, valid), predict_logits(run.load_model("final"), valid)
+    assert np.corrcoef(said, distilled)[0, 1] > 0.3
+    assert run.config["teachers"] == [teacher.identity]
+
+
+def test_teachers_leave_no_trace_in_what_is_saved(few: PatchSet, tmp_path) -> None:
+    """The same architecture and the same number of weights as without; the teacher stays what it was."""
+    teacher = load_run("d4net-m")
+    before = [np.array(weight) for weight in teacher.model.get_weights()]
+    config = dataclasses.replace(CONFIG, epochs=1)
+    alone = train(build_model("cnn"), few, config, out=tmp_path / "alone")
+    distilled = train(build_model("cnn"), few, config, out=tmp_path / "taught", teachers=[teacher, alone])
+    assert (distilled.path / "model.json").read_text() == (alone.path / "model.json").read_text()
+    assert distilled.model.count_params() == alone.model.count_params()
+    for old, new in zip(before, teacher.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert any(
+        (old != new).any() for old, new in zip(alone.model.get_weights(), distilled.model.get_weights(), strict=True)
+    )
+
+
+def test_patches_that_a_teacher_saw_count_as_seen(few: PatchSet, tmp_path) -> None:
+    """Its labels reach the network through it."""
+    teacher = load_run("d4net-m")
+    run = train(build_model("cnn"), few, dataclasses.replace(CONFIG, epochs=1), out=tmp_path, teachers=[teacher])
+    own = few.split("train").cached().table["sha1"]
+    assert run.trained_on(own).all()
+    assert run.trained_on(pd.Series([bytes(sha1).hex() for sha1 in teacher.train_sha1[:9]])).all()
+
+
+def test_another_teacher_is_another_run(few: PatchSet, tmp_path) -> None:
+    """The directory is refused."""
+    config = dataclasses.replace(CONFIG, epochs=1)
+    train(build_model("cnn"), few, config, out=tmp_path / "run")
+    with pytest.raises(RunError, match="its teachers"):
+        train(build_model("cnn"), few, config, out=tmp_path / "run", teachers=[load_run("d4net-m")])
+
+
+def test_a_frozen_network_has_no_use_for_teachers(few: PatchSet, tmp_path) -> None:
+    """Its last layer is fitted to labels."""
+    with pytest.raises(ConfigError, match="teachers have no say"):
+        train(build_model("cnn"), few, TrainConfig(frozen=True), out=tmp_path, teachers=[load_run("d4net-m")])
