@@ -56,8 +56,8 @@ def stress(
 ) -> RobustnessResult:
     """Measure a run under graded shifts of its patches, and write the results.
 
-    The perturbations are those of `sentinode.data.stain.perturbations`: stain, brightness, blur, JPEG, resolution, rotation,
-    displacement. Written are ``stress.json``, ``stress.csv`` (one row a shift and level) and ``stress.png``.
+    The perturbations are those of `sentinode.data.stain.perturbations`: stain, brightness, blur, JPEG, resolution,
+    rotation, displacement. Written are ``stress.json``, ``stress.csv`` (one row a shift and level) and ``stress.png``.
 
     Parameters
     ----------
