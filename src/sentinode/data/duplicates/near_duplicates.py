@@ -2,7 +2,7 @@
 
 A patch is reduced to 24 numbers that neither JPEG nor a turn nor a mirror changes much (a perceptual hash in floating
 point, whose neighbours a k-d tree finds), and what lies close is compared by its pixels. The limits were measured:
-``benchmarks/likeness.py`` prints how many true pairs they keep and how many false ones they let through.
+``benchmarks/near_duplicates.py`` prints how many true pairs they keep and how many false ones they let through.
 """
 
 from collections.abc import Iterator

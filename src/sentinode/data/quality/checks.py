@@ -1,7 +1,7 @@
 """What can be wrong with a patch, seen without a model: blank, blurred, marked by a pen, clipped, stained otherwise.
 
 The limits were chosen on 28,000 real patches (PatchCamelyon and Kaggle), some blurred or painted on purpose;
-``benchmarks/quality.py`` prints how many each finds and how many it takes wrongly.
+``benchmarks/quality_checks.py`` prints how many each finds and how many it takes wrongly.
 """
 
 from dataclasses import dataclass

@@ -15,7 +15,8 @@ def fused_normalization(model: keras.Model) -> Iterator[None]:
     """Let batch normalisations use the fused operation of TensorFlow or PyTorch while they train inside the block.
 
     Keras puts them together from a mean, a difference, a square, a sum and products, each of them a pass over the maps,
-    and as many again for the gradients: two fifths of a training step of MobileNetV2 (`benchmarks/step.py`). XLA, and
+    and as many again for the gradients: two fifths of a training step of MobileNetV2
+    (`benchmarks/profile_step.py`). XLA, and
     so JAX, fuses by itself and is left alone. What is kept of means and variances is the same.
 
     Parameters

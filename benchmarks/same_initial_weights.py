@@ -1,6 +1,6 @@
 """The classic network trained by Keras alone and by Sentinode from the same initial weights: AUC of both.
 
-    python benchmarks/same_start.py pcam-small.zip
+    python benchmarks/same_initial_weights.py pcam-small.zip
 
 Keras alone: `fit` on arrays in memory, in batches that Keras shuffles, and the weights of the epoch with the lowest
 validation loss, as the classic recipe does it. Sentinode: `train`, from the same weights. The order of the patches

@@ -1,7 +1,7 @@
 """Reading a set of PatchCamelyon's full size, 262,144 patches: rate of decoding, time of caching, memory.
 
-    python benchmarks/size.py pcam-small.zip --work DIR                     # DIR needs 25 GB
-    python benchmarks/size.py pcam-small.zip --work DIR --patches 2048      # a look
+    python benchmarks/reading_full_size.py pcam-small.zip --work DIR                     # DIR needs 25 GB
+    python benchmarks/reading_full_size.py pcam-small.zip --work DIR --patches 2048      # a look
 
 Sets are made of the given patches, drawn many times under random symmetries: HDF5 as PCam has it, class folders of jpg,
 and of tif as Kaggle has them (as many as --tif says: 7.3 GB at full size). The rate of decoding is that of one thread

@@ -1,6 +1,6 @@
 """Sentinode against the way in which a course trains the same network: whole processes, in turn, on one folder.
 
-    python benchmarks/vs_course.py pcam-small.zip
+    python benchmarks/classic_baseline.py pcam-small.zip
 
 The course: `ImageDataGenerator(rescale=1/255).flow_from_directory` and `fit`, with a checkpoint and a TensorBoard
 callback, three epochs of SGD(0.01, momentum 0.95) at batch 32, then the AUC on the validation patches. Sentinode:

@@ -1,6 +1,6 @@
 """Does training ever wait for its input? An epoch of `train` from the cache against `fit` on the same arrays.
 
-    python benchmarks/input.py DATA                      # on the backend that KERAS_BACKEND names
+    python benchmarks/input_pipeline.py DATA                      # on the backend that KERAS_BACKEND names
 
 Both train the classic network with the classic recipe on the same patches of the split `train`, in turn. Of `train`,
 with all that it does at each step, the second of two epochs counts, as its history says it, without the validation;

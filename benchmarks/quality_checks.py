@@ -1,6 +1,6 @@
 """How many patches each check of quality marks: as they are, and blurred, painted or brightened on purpose.
 
-python benchmarks/quality.py pcam-small.zip kaggle-mini.zip
+python benchmarks/quality_checks.py pcam-small.zip kaggle-mini.zip
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Where a training step goes: the operations of a network on TensorFlow, with the time that they take.
 
-    python benchmarks/step.py                           # the classic network, operation by operation
-    python benchmarks/step.py --model transfer --kinds  # MobileNetV2 from random weights, all learning, by kind
+    python benchmarks/profile_step.py                           # the classic network, operation by operation
+    python benchmarks/profile_step.py --model transfer --kinds  # MobileNetV2 from random weights, all learning, by kind
 
 Operations run side by side on the threads of the processor, so their times add up to more than the step.
 """

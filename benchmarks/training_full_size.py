@@ -1,7 +1,7 @@
 """PatchCamelyon at its full size, 262,144 patches: time and memory of decoding it and of training from it.
 
-    python benchmarks/full_size.py pcam-small.zip --work DIR                        # DIR needs 15 GB
-    python benchmarks/full_size.py pcam-small.zip --work DIR --only cnn/tensorflow --seconds 0
+    python benchmarks/training_full_size.py pcam-small.zip --work DIR                        # DIR needs 15 GB
+    python benchmarks/training_full_size.py pcam-small.zip --work DIR --only cnn/tensorflow --seconds 0
 
 The files of PCam are made of the given patches, drawn many times under random symmetries. Training is `sentinode train`
 on them, stopped by a signal after a while, or one epoch to its end. Anonymous memory is what the process has for

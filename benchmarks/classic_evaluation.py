@@ -1,6 +1,6 @@
 """The classic network as a reviewer wants to see it: five seeds, every figure with its interval, calibration by halves.
 
-    python benchmarks/reviewer.py pcam-small.zip --work DIR
+    python benchmarks/classic_evaluation.py pcam-small.zip --work DIR
 
 Trains `cnn` with the classic recipe on `train` and measures on `valid`, a development set. Calibration and threshold
 are fitted on one half of `valid` and measured on the other, both ways, copies of a patch in the same half; beside them
@@ -17,6 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
+from pretrained import cross_fitted
 from sentinode import TrainConfig, build_model, open_patches, train
 from sentinode.inference.logits import probability
 from sentinode.inference.predict import predict_logits
@@ -25,7 +26,6 @@ from sentinode.metrics.auc import auc
 from sentinode.metrics.calibration_error import calibration_error
 from sentinode.metrics.calibration_quality import brier
 from sentinode.metrics.rates import rates
-from trained import cross_fitted
 
 SEEDS = range(5)
 

@@ -1,6 +1,6 @@
 """How few patches a linear head on frozen features needs, against training from nothing.
 
-    python benchmarks/frozen.py pcam-small.zip
+    python benchmarks/linear_probe.py pcam-small.zip
 
 The weights that ship were fitted on the `train` patches of pcam-small, so a head fitted on those would be fitted on
 features that already know their labels. Here heads are fitted on one half of `valid` and measured on the other, both

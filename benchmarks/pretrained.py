@@ -1,6 +1,6 @@
 """What a run that ships is worth: every figure of its card.
 
-    python benchmarks/trained.py pcam-small.zip kaggle-mini.zip --model d4net-m
+    python benchmarks/pretrained.py pcam-small.zip kaggle-mini.zip --model d4net-m
 
 `valid` of pcam-small is a development set: settings were looked at on it, and calibration and threshold are fitted on
 all of it. Here they are fitted on one half of it and measured on the other, both ways, copies of a patch together.

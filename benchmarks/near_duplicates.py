@@ -4,7 +4,7 @@ Lossless patches are compressed as JPEG (4:2:0) at several qualities and sought 
 `sentinode data join` does. Then they are sought among the others alone, where none should be: whatever is found there
 is printed, with what is left between the found patch and the sought one compressed, to be looked at.
 
-    python benchmarks/likeness.py kaggle-mini.zip pcam-small.zip
+    python benchmarks/near_duplicates.py kaggle-mini.zip pcam-small.zip
 """
 
 import argparse
