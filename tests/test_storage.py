@@ -91,7 +91,7 @@ def test_text_is_utf_8_with_lf_on_every_system(note):
     assert note.read_bytes() == "µm\n96 × 96\n".encode()
 
 
-def test_json_comes_back_and_a_number_that_is_none_leaves_the_old_file(tmp_path):
+def test_json_round_trips_and_a_value_without_json_form_leaves_the_old_file(tmp_path):
     content = {"auc": 0.1 + 0.2, "name": "Prüfung", "none": None}
     write_json(tmp_path / "a.json", content)
     with pytest.raises(ValueError):

@@ -7,9 +7,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from sentinode.errors import DataError
+from sentinode.serialize import from_json, to_json
+
+T = TypeVar("T")
 
 # What a process that is killed while it writes leaves behind can be told by it.
 BESIDE = ".sentinode-"
@@ -116,22 +119,46 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write `content` as indented JSON, whole or not at all.
+    """Write a dataclass or plain values as indented JSON, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    content : object
+        See `sentinode.serialize.to_json`.
+    """
+    write_text(path, json.dumps(to_json(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@overload
+def read_json(path: str | Path) -> Any: ...
+@overload
+def read_json(path: str | Path, kind: type[T], **given: Any) -> T: ...
+def read_json(path: str | Path, kind: type[Any] | None = None, **given: Any) -> Any:
+    """Read a JSON file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    kind : type, optional
+        A dataclass to build from it. Without one, plain values are returned.
+    **given : object
+        Values of fields that are not in the file.
 
     Raises
     ------
-    ValueError
-        A number is not finite: JSON has no word for it.
+    DataError
+        The file is not valid JSON, or does not hold what `kind` needs. The message names the file.
     """
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def read_json(path: str | Path) -> Any:
-    """Read a JSON file; a broken one is a `DataError` that names it."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        return content if kind is None else from_json(kind, content, **given)
     except (ValueError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not valid JSON ({error}); restore the file or delete it") from error
+    except DataError as error:
+        raise DataError(f"{path}: {error}; restore the file or delete it") from error
 
 
 def _umask() -> int:
