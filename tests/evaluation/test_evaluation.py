@@ -53,7 +53,7 @@ def test_everything_is_written(evaluation, folder):
 def test_the_numbers_follow_from_the_predictions(evaluation, folder, tiny_run):
     table = pd.read_csv(folder / "predictions.csv")
     found = json.loads((folder / "metrics.json").read_text())
-    assert list(table.columns) == ["id", "label", "probability", "logit", "call", "warning"]
+    assert list(table.columns) == ["id", "label", "probability", "logit", "prediction", "warning"]
     assert found["patches"] == {"normal": int((table.label == 0).sum()), "tumour": int((table.label == 1).sum())}
     assert found["auc"] == pytest.approx(metrics.roc_auc_score(table.label, table.logit), abs=1e-12)
     assert set(found["operating_points"]) == {"0.5", "validation"}

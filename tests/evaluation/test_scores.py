@@ -32,7 +32,7 @@ def test_a_run_is_scored_as_predict_does(tiny_run, few):
     assert np.array_equal(scores.logits[0], predict(tiny_run, few).table["logit"])
     assert np.array_equal(scores.labels, few.labels)
     assert (scores.name, list(scores.thresholds)) == (tiny_run.path.name, [tiny_run.threshold])
-    assert np.array_equal(scores.calls[0], predict(tiny_run, few).table["call"])
+    assert np.array_equal(scores.calls[0], predict(tiny_run, few).table["prediction"])
     facts = scores.facts
     assert (facts.parameters, facts.flops) == (166_977, 37_453_952)
     assert facts.size_bytes > 4 * 166_977 and facts.patches_per_s > 0

@@ -52,8 +52,8 @@ def test_each_level_is_what_the_shift_makes_of_the_patches(found, tiny_run, few,
     [point] = [point for point in found.shifts[name].points if point.level == level]
     table = predictions.table
     assert point.auc.estimate == pytest.approx(auc(few.labels, table["logit"]).estimate, abs=1e-9)
-    assert point.sensitivity.estimate == pytest.approx(table["call"][few.labels == 1].mean())
-    assert point.specificity.estimate == pytest.approx(1 - table["call"][few.labels == 0].mean())
+    assert point.sensitivity.estimate == pytest.approx(table["prediction"][few.labels == 1].mean())
+    assert point.specificity.estimate == pytest.approx(1 - table["prediction"][few.labels == 0].mean())
     assert point.warned == pytest.approx((table["warning"] != "").mean())
 
 

@@ -71,11 +71,11 @@ def test_it_is_written_and_read_without_loss(usual, pixels):
 def test_predictions_of_a_run_call_and_warn(tiny_run, mini, tmp_path):
     predictions = predict(tiny_run, mini.split("test"))
     table = predictions.table
-    assert (table["call"] == (table["probability"] >= tiny_run.threshold)).all()
+    assert (table["prediction"] == (table["probability"] >= tiny_run.threshold)).all()
     assert table["warning"].tolist() == tiny_run.usual.warnings(mini.split("test").read())
     predictions.write(tmp_path / "it.csv")
     again = Predictions.read(tmp_path / "it.csv").table
-    assert again.columns.tolist() == ["id", "label", "probability", "logit", "call", "warning"]
+    assert again.columns.tolist() == ["id", "label", "probability", "logit", "prediction", "warning"]
     assert again["warning"].tolist() == table["warning"].tolist()
 
 

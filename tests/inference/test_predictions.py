@@ -75,7 +75,7 @@ def test_the_csv_has_its_columns_and_a_json_that_says_what_made_it(tiny_run, tes
     found = predict(tiny_run, test_part)
     found.write(tmp_path / "deep" / "it.csv")
     content = (tmp_path / "deep" / "it.csv").read_bytes()
-    assert content.startswith(b"id,label,probability,logit,call,warning\n")
+    assert content.startswith(b"id,label,probability,logit,prediction,warning\n")
     assert b"\r" not in content
     made = json.loads((tmp_path / "deep" / "it.csv.json").read_text())
     weights = hashlib.sha256((tiny_run.path / "best.weights.h5").read_bytes()).hexdigest()
@@ -85,7 +85,7 @@ def test_the_csv_has_its_columns_and_a_json_that_says_what_made_it(tiny_run, tes
 
 def test_predictions_without_labels_have_no_label_column(tiny_run, forms, tmp_path):
     predict(tiny_run, open_patches(forms["png"])).write(tmp_path / "it.csv")
-    assert (tmp_path / "it.csv").read_text().splitlines()[0] == "id,probability,logit,call,warning"
+    assert (tmp_path / "it.csv").read_text().splitlines()[0] == "id,probability,logit,prediction,warning"
     assert Predictions.read(tmp_path / "it.csv").table["label"].isna().all()
 
 

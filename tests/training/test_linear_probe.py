@@ -42,7 +42,7 @@ def test_it_is_a_run_like_any_other(few, tmp_path):
     assert run.settings == FROZEN
     assert run.config["model"]["built"]["weights_sha256"] == load_run("d4net-m").identity["weights_sha256"]
     predictions = predict(run, few.split("test"))
-    assert {"call", "warning"} <= set(predictions.table.columns)
+    assert {"prediction", "warning"} <= set(predictions.table.columns)
     assert evaluate(run, few, out=tmp_path / "it").auc > 0.85
     assert export_run(run, tmp_path / "it.keras").difference < 1e-4
     assert (read_progress(run.path).epochs, read_progress(run.path).state) == (1, "ended")

@@ -34,7 +34,7 @@ def add_parser(commands: Any) -> None:
     )
     add_runs(parser)
     parser.add_argument(
-        "--out", required=True, metavar="CSV", help="the table to write: id, probability, logit, call, warning"
+        "--out", required=True, metavar="CSV", help="the table to write: id, probability, logit, prediction, warning"
     )
     parser.add_argument("--split", metavar="NAME", help="predict one split of the source only")
     parser.add_argument(
@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         predictions.write(out)
     skipped = predictions.made_by.get("skipped", ())
-    called = int(predictions.table["call"].sum())
+    called = int(predictions.table["prediction"].sum())
     unlike = predictions.table["warning"].replace("", None).value_counts()
     if arguments.json:
         counts = {"patches": len(predictions), "called_tumour": called, "warnings": unlike.to_dict()}

@@ -12,7 +12,7 @@ from sentinode.inference.logits import probability
 from sentinode.storage import whole_file, write_json
 from sentinode.version import __version__
 
-COLUMNS = ("id", "label", "probability", "logit", "call", "warning")
+COLUMNS = ("id", "label", "probability", "logit", "prediction", "warning")
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Predictions:
     Attributes
     ----------
     table
-        ``id``, ``label`` (``Int8``, where known), ``probability`` and ``logit`` (float64); of a run also ``call`` (1
+        ``id``, ``label`` (``Int8``, where known), ``probability`` and ``logit`` (float64); of a run also ``prediction`` (1
         from its threshold on) and ``warning`` (what is unusual about a patch, or nothing); ``slide``, ``patient`` and
         ``centre`` where known. In the order of the data.
     made_by
@@ -58,7 +58,7 @@ class Predictions:
         known = [name for name in ("slide", "patient", "centre") if patches[name].notna().any()]
         table = patches[["id", "label"]].assign(probability=probability(logits), logit=logits)
         if "threshold" in made_by:
-            table["call"] = (table["probability"] >= made_by["threshold"]).astype("int8")
+            table["prediction"] = (table["probability"] >= made_by["threshold"]).astype("int8")
         return cls(pd.concat([table, patches[known]], axis=1), {"sentinode": __version__, **made_by})
 
     def __len__(self) -> int:
@@ -72,7 +72,7 @@ class Predictions:
     def write(self, path: str | Path) -> None:
         """Write the table as csv, and what made it as json beside it.
 
-        Columns: ``id``, ``label`` (left out when no patch has one), ``probability``, ``logit``; of a run also ``call``
+        Columns: ``id``, ``label`` (left out when no patch has one), ``probability``, ``logit``; of a run also ``prediction``
         and ``warning``. Numbers have the fewest digits that read back the same.
         """
         columns = [name for name in COLUMNS if name in self.table]

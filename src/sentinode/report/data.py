@@ -53,7 +53,7 @@ class Facts:
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
-        """One row a patch: ``id``, ``label``, ``probability``, ``logit``, ``call``, ``warning``."""
+        """One row a patch: ``id``, ``label``, ``probability``, ``logit``, ``prediction``, ``warning``."""
         return Predictions.read(self.folder / "predictions.csv").table
 
     @cached_property
