@@ -38,7 +38,7 @@ from sentinode.metrics.confident import confident_learning
 from sentinode.metrics.precision_recall import average_precision, precision_recall_curve
 from sentinode.metrics.ranking import roc_curve
 from sentinode.plots.style import BLUE, GREEN, LOOK, ORANGE, PURPLE, Figure, rc_context, save
-from sentinode.samples import DEFAULT_RUN
+from sentinode.samples import DEFAULT_MODEL
 from sentinode.training.run import Run
 
 FLIPPED = {"train": (200,), "valid": (200, 30)}
@@ -57,14 +57,14 @@ def main() -> None:
     arguments = parser.parse_args()
     keep_freed_memory()
     patches = open_patches(arguments.data).cached()
-    shipped = load_run(DEFAULT_RUN)
+    shipped = load_run(DEFAULT_MODEL)
     cells: dict[str, list[dict[str, float]]] = {}
     curves: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for split, count in ((split, count) for split, counts in FLIPPED.items() for count in counts):
-        for name in (DEFAULT_RUN, "cnn"):
+        for name in (DEFAULT_MODEL, "cnn"):
             what = f"{name}, {count} of {split}"
             for seed in range(arguments.seeds):
-                run = shipped if name == DEFAULT_RUN else trained(patches, arguments.work, seed)
+                run = shipped if name == DEFAULT_MODEL else trained(patches, arguments.work, seed)
                 chosen, flips = flipped(patches.split(split), count, seed)
                 found, ranking = measured(run, chosen, flips, seed, arguments.work)
                 cells.setdefault(what, []).append(found)

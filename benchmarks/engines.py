@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sentinode.samples import DEFAULT_RUN
+from sentinode.samples import DEFAULT_MODEL
 
 LINES: dict[str, dict[str, str]] = {
     "Keras on TensorFlow": {"engine": "keras", "backend": "tensorflow"},
@@ -50,7 +50,7 @@ def main() -> None:
     """Run every line several times and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", help="pcam-small")
-    parser.add_argument("--model", default=DEFAULT_RUN)
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--patches", type=int, default=1024)
     parser.add_argument("--batches", type=int, nargs="+", default=[16, 32, 64, 128, 256])
     parser.add_argument("--rounds", type=int, default=5)
@@ -170,12 +170,12 @@ def engine(run: Any, name: str, precision: str) -> Any:
         return open_engine(name, run.engine_files(name)[0], precision)
     from sentinode.inference.logits import tumour_logit
     from sentinode.inference.predict import as_predicted
-    from sentinode.models.precision import computing_in
+    from sentinode.models.precision import mixed_precision
 
     network = as_predicted(run.model)
 
     def logits(pixels: Any) -> Any:
-        with computing_in(network, precision):
+        with mixed_precision(network, precision):
             return tumour_logit(network.predict_on_batch(pixels))
 
     return logits

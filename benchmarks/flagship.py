@@ -36,7 +36,7 @@ RESULTS = Path(__file__).parent / "results" / "flagship.jsonl"
 SEEDS = (0, 1, 2)
 # As many epochs of few patches as a whole training has of many, and a running mean over as large a part of it. Of
 # 2,000 patches few are copies; they were trained on before the recipe left them out.
-SHORT = {"epochs": 16, "warmup_epochs": 1.6, "ema": 0.98, "distinct": False}
+SHORT = {"epochs": 16, "warmup_epochs": 1.6, "ema": 0.98, "deduplicate": False}
 PATCHES, MEASURED = 2000, 1500
 HELD_OUT = {0: "2", 1: "3", 2: "4"}  # By seed; the palest and the darkest stain are unlike any other.
 ADAMW = {"optimizer": "adamw", "learning_rate": 0.003, "weight_decay": 0.05}
@@ -46,16 +46,16 @@ PARTS: dict[str, dict[str, Any]] = {
     "SGD with momentum": {"optimizer": "sgd", "learning_rate": 0.05, "nesterov": True, "weight_decay": 0.0},
     "no running mean": {"ema": 0.0},
     "constant rate": {"schedule": "constant", "warmup_epochs": 0.0},
-    "no stain": {"augment": ("placement", "focus")},
-    "no placement": {"augment": ("focus", "stain")},
-    "no focus": {"augment": ("placement", "stain")},
+    "no stain": {"augment": ("affine", "blur")},
+    "no affine": {"augment": ("blur", "stain")},
+    "no blur": {"augment": ("affine", "stain")},
     "no augmentation": {"augment": ()},
-    "light changed too": {"augment": ("placement", "focus", "stain", "light")},
+    "brightness too": {"augment": ("affine", "blur", "stain", "brightness")},
     "no label smoothing": {"label_smoothing": 0.0},
 }
 REACH: dict[str, dict[str, Any]] = {
     "20,000 patches": {"patches": None, "settings": {}},
-    "20,000 patches, copies too": {"patches": None, "settings": {"distinct": False}},
+    "20,000 patches, copies too": {"patches": None, "settings": {"deduplicate": False}},
     "2,000 patches": {"patches": 2000, "settings": {"epochs": 60}},
 }
 

@@ -19,9 +19,9 @@ import numpy as np
 
 from sentinode import PatchSet, TrainConfig, build_model, open_patches, train
 from sentinode.machine import keep_freed_memory
-from sentinode.models.precision import computing_in
+from sentinode.models.precision import mixed_precision
+from sentinode.training.recipe.activation_after_pooling import activation_after_pooling
 from sentinode.training.recipe.compile import compile_model
-from sentinode.training.recipe.late_activation import late_activation
 
 BATCH_SIZE = TrainConfig().batch_size
 VALIDATED = 64
@@ -45,7 +45,7 @@ def main() -> None:
     few = patches.split("train")
     pixels, labels = few.read(), few.labels.astype(np.float32)[:, None]
     model = build_model("cnn")
-    with computing_in(model, arguments.precision), late_activation(model):
+    with mixed_precision(model, arguments.precision), activation_after_pooling(model):
         compile_model(model, TrainConfig(), steps_per_epoch=-(-len(few) // BATCH_SIZE))
         measure(model, patches, pixels, labels, arguments)
 

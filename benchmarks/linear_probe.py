@@ -27,8 +27,8 @@ from sentinode.data.patchset import PatchSet
 from sentinode.inference.predict import predict_logits
 from sentinode.machine import keep_freed_memory
 from sentinode.metrics.ranking import roc_curve
-from sentinode.samples import DEFAULT_RUN
-from sentinode.training.linear_probe import linear_head
+from sentinode.samples import DEFAULT_MODEL
+from sentinode.training.linear_probe import fit_linear_head
 
 # From nothing: the recipe of the flagship, a fixed number of steps so that few patches are seen often enough.
 STEPS, BATCH = 600, 32
@@ -38,7 +38,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", help="pcam-small")
-    parser.add_argument("--model", default=DEFAULT_RUN)
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--patches", type=int, nargs="+", default=[50, 200, 1000])
     parser.add_argument("--draws", type=int, default=5, help="of the training patches of each half")
     parser.add_argument("--from-nothing", type=int, default=1, help="draws that are trained from nothing as well")
@@ -63,7 +63,7 @@ def main() -> None:
             for count in arguments.patches:
                 rows = balanced(order, labels, count)
                 began = time.perf_counter()
-                weights, bias, _ = linear_head(features[rows], labels[rows], seed=draw)
+                weights, bias, _ = fit_linear_head(features[rows], labels[rows], seed=draw)
                 fitting.append(time.perf_counter() - began)
                 heads[count].append(auc(labels, features @ weights + bias, measured))
                 if draw < arguments.from_nothing:

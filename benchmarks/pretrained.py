@@ -23,7 +23,7 @@ from sentinode.data.map_patches import map_patches
 from sentinode.data.patchset import PatchSet
 from sentinode.inference.logits import logit_model, probability
 from sentinode.inference.predict import predict_logits
-from sentinode.layers.d4 import ORDER, turn
+from sentinode.layers.d4 import ORDER, apply_symmetry
 from sentinode.machine import keep_freed_memory
 from sentinode.metrics.calibration import fit_calibration
 from sentinode.metrics.calibration_error import calibration_error
@@ -31,7 +31,7 @@ from sentinode.metrics.operating import operating_point, youden_threshold
 from sentinode.metrics.ranking import roc_curve
 from sentinode.models.flops import flops
 from sentinode.models.plain import plain_network
-from sentinode.samples import DEFAULT_RUN
+from sentinode.samples import DEFAULT_MODEL
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", help="pcam-small")
     parser.add_argument("lossless", help="kaggle-mini")
-    parser.add_argument("--model", default=DEFAULT_RUN, help="a run, or the name of one that ships")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="a run, or the name of one that ships")
     arguments = parser.parse_args()
     keep_freed_memory()
     run = load_run(arguments.model)
@@ -51,7 +51,7 @@ def main() -> None:
     aucs = [roc_curve(lossless.labels, network_logits(run, shown)).auc for shown in (pixels, recompressed(pixels))]
     few = patches.read(range(0, len(patches), 30))
     network = logit_model(run.model)
-    turned = np.array([network.predict_on_batch(turn(few, symmetry))[:, 0] for symmetry in range(ORDER)])
+    turned = np.array([network.predict_on_batch(apply_symmetry(few, symmetry))[:, 0] for symmetry in range(ORDER)])
     numbers = (run.calibration.temperature, run.calibration.offset, run.threshold)
     rows = {
         "parameters": f"{run.model.count_params():,}",

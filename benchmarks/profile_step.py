@@ -36,18 +36,18 @@ def main() -> None:
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     from sentinode import TrainConfig, build_model
-    from sentinode.models.precision import computing_in
+    from sentinode.models.precision import mixed_precision
+    from sentinode.training.recipe.activation_after_pooling import activation_after_pooling
     from sentinode.training.recipe.compile import compile_model
-    from sentinode.training.recipe.fused_normalization import fused_normalization
-    from sentinode.training.recipe.late_activation import late_activation
+    from sentinode.training.recipe.fused_batch_normalization import fused_batch_normalization
 
     x = np.random.default_rng(0).integers(0, 256, (STEPS * BATCH_SIZE, 96, 96, 3), dtype=np.uint8)
     y = np.zeros((len(x), 1), np.float32)
     model = build_model(arguments.model)
-    fused = nullcontext() if arguments.norms_as_keras_has_them else fused_normalization(model)
+    fused = nullcontext() if arguments.norms_as_keras_has_them else fused_batch_normalization(model)
     with (
-        computing_in(model, arguments.precision),
-        late_activation(model),
+        mixed_precision(model, arguments.precision),
+        activation_after_pooling(model),
         fused,
         tempfile.TemporaryDirectory() as folder,
     ):

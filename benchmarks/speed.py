@@ -126,18 +126,18 @@ def measure(line: dict[str, Any], arguments: argparse.Namespace) -> dict[str, fl
 
     from sentinode import build_model
     from sentinode.models.flops import flops
-    from sentinode.models.precision import computing_in
-    from sentinode.training.recipe.fused_normalization import fused_normalization
-    from sentinode.training.recipe.late_activation import late_activation
+    from sentinode.models.precision import mixed_precision
+    from sentinode.training.recipe.activation_after_pooling import activation_after_pooling
+    from sentinode.training.recipe.fused_batch_normalization import fused_batch_normalization
 
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (arguments.patches, 96, 96, 3), dtype=np.uint8)
     y = rng.integers(0, 2, (len(x), 1)).astype(np.float32)
     model = build_model(arguments.model, **({"size": arguments.size} if arguments.size else {}))
     size = arguments.batch_size
-    commuting = late_activation(model) if line.get("commuting", True) else nullcontext()
-    fused = fused_normalization(model) if line.get("fused", True) else nullcontext()
-    with computing_in(model, line.get("precision", "float32")), commuting, fused:
+    commuting = activation_after_pooling(model) if line.get("commuting", True) else nullcontext()
+    fused = fused_batch_normalization(model) if line.get("fused", True) else nullcontext()
+    with mixed_precision(model, line.get("precision", "float32")), commuting, fused:
         model.compile(
             keras.optimizers.SGD(0.01, momentum=0.95),
             "binary_crossentropy",

@@ -106,10 +106,10 @@ def measure(name: str, precision: str, patches: int) -> dict[str, float]:
     from sentinode import TrainConfig, build_model
     from sentinode.inference.predict import as_predicted
     from sentinode.models.flops import flops
-    from sentinode.models.precision import computing_in
+    from sentinode.models.precision import mixed_precision
+    from sentinode.training.recipe.activation_after_pooling import activation_after_pooling
     from sentinode.training.recipe.compile import compile_model
-    from sentinode.training.recipe.fused_normalization import fused_normalization
-    from sentinode.training.recipe.late_activation import late_activation
+    from sentinode.training.recipe.fused_batch_normalization import fused_batch_normalization
 
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (patches, 96, 96, 3), dtype=np.uint8)
@@ -117,14 +117,14 @@ def measure(name: str, precision: str, patches: int) -> dict[str, float]:
     kind, options = NETWORKS[name]
     model, seconds = build_model(kind, **options), {"train": [], "predict": []}
     about = {"parameters": model.count_params(), "gflop": flops(model) / 1e9}
-    with computing_in(model, precision), late_activation(model), fused_normalization(model):
+    with mixed_precision(model, precision), activation_after_pooling(model), fused_batch_normalization(model):
         compile_model(model, TrainConfig.recipe("flagship"), len(x) // BATCH_SIZE)
         for _ in range(3):
             started = time.perf_counter()
             model.fit(x, y, batch_size=BATCH_SIZE, shuffle=False, verbose=0)
             seconds["train"].append(time.perf_counter() - started)
     network = as_predicted(model)
-    with computing_in(network, precision):
+    with mixed_precision(network, precision):
         for _ in range(3):
             started = time.perf_counter()
             for first in range(0, len(x), PREDICTING):

@@ -20,7 +20,7 @@ import json, os, sys
 import keras
 from sentinode import SentinodeError, TrainConfig, open_patches, train
 from sentinode.errors import RunError
-from sentinode.models.build import initial_weights_from
+from sentinode.models.build import seeded_initializers
 from sentinode.training.recipe import precision
 from sentinode.training.callbacks import Checkpoints
 from sentinode.training.distributed import data_parallel
@@ -47,7 +47,7 @@ config = TrainConfig(
 
 
 def training(out):
-    with initial_weights_from(3):
+    with seeded_initializers(3):
         model = keras.Sequential([
             keras.Input((96, 96, 3), dtype="uint8"), keras.layers.Rescaling(1 / 255),
             keras.layers.Conv2D(4, 5, strides=4, activation="relu"), keras.layers.BatchNormalization(),

@@ -23,11 +23,11 @@ from sentinode.explanation.attributions import attributions
 from sentinode.explanation.gradients import gradient_of
 from sentinode.explanation.model_split import at_last_map, at_pixels
 from sentinode.inference.logits import logit_model
-from sentinode.layers.d4 import ORDER, turn
-from sentinode.models.build import initial_weights_from
+from sentinode.layers.d4 import ORDER, apply_symmetry
+from sentinode.models.build import seeded_initializers
 from sentinode.models.d4net import WIDTHS
 from sentinode.models.plain import plain_network
-from sentinode.samples import RUNS
+from sentinode.samples import PRETRAINED
 from sentinode.training.config import AUGMENTATIONS
 from sentinode.training.state.checkpoint import Checkpoint
 
@@ -51,7 +51,7 @@ def built(network: str) -> keras.Model:
 def random_network() -> keras.Model:
     """Build a network that is random in every way that Keras has: weights, augmentation, dropout; moments besides."""
     layers = keras.layers
-    with initial_weights_from(3):
+    with seeded_initializers(3):
         return keras.Sequential(
             [
                 keras.Input((96, 96, 3), dtype="uint8"),
@@ -154,7 +154,7 @@ def flagships() -> dict[str, keras.Model]:
     for model in built.values():
         for _ in range(3):
             model(pixels, training=True)
-    return {**built, **{name: load_run(name).model for name in RUNS}}
+    return {**built, **{name: load_run(name).model for name in PRETRAINED}}
 
 
 def symmetry_and_scan(model: keras.Model, pixels: np.ndarray) -> dict[str, float]:
@@ -164,7 +164,9 @@ def symmetry_and_scan(model: keras.Model, pixels: np.ndarray) -> dict[str, float
     """
     network = logit_model(model)
     said = network.predict_on_batch(pixels)
-    turned = [np.abs(network.predict_on_batch(turn(pixels, symmetry)) - said).max() for symmetry in range(1, ORDER)]
+    turned = [
+        np.abs(network.predict_on_batch(apply_symmetry(pixels, symmetry)) - said).max() for symmetry in range(1, ORDER)
+    ]
     region = np.concatenate([np.concatenate(list(row), axis=1) for row in pixels.reshape(3, 4, 96, 96, 3)])
     scanned = np.asarray(plain_network(model, step_px=8).predict_on_batch(region[None]))[0]
     places = [(row, column) for row in range(0, scanned.shape[0], 3) for column in range(0, scanned.shape[1], 3)]

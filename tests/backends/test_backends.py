@@ -183,7 +183,7 @@ def test_gradients_are_those_of_every_backend(made, backend):
 
 @pytest.mark.skipif("torch" not in BACKENDS, reason="torch is not installed")
 def test_fused_normalisations_hold_on_pytorch_too():
-    tests = Path(__file__).parents[1] / "training" / "test_fused_normalization.py"
+    tests = Path(__file__).parents[1] / "training" / "test_fused_batch_normalization.py"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)]
     done = subprocess.run(command, env={**os.environ, "KERAS_BACKEND": "torch"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]

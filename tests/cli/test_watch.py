@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from sentinode.training.state.progress import lock_of
+from sentinode.training.state.progress import lock_path
 
 ROWS = [
     {"epoch": 1, "loss": 0.69, "val_loss": 0.66, "val_auc": 0.71, "val_accuracy": 0.6, "learning_rate": 0.01},
@@ -75,9 +75,9 @@ def test_a_stopped_run_says_how_to_go_on(begun):
 
 
 def test_the_lock_that_a_killed_training_left_does_not_count(begun):
-    lock_of(begun).touch()
+    lock_path(begun).touch()
     assert "stopped after" in watch(begun).stdout
-    with FileLock(lock_of(begun)):
+    with FileLock(lock_path(begun)):
         assert "epoch 3 of 6 is being trained" in watch(begun).stdout
 
 

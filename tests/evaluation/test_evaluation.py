@@ -14,7 +14,7 @@ from sklearn import metrics
 from sentinode import TrainConfig, build_model, evaluate, load_run, open_patches, train
 from sentinode.errors import ConfigError, DataError
 from sentinode.evaluation.evaluate import choose_split
-from sentinode.samples import DEFAULT_RUN
+from sentinode.samples import DEFAULT_MODEL
 
 PICTURES = {"roc.png", "curves.png", "confusion.png"}
 TABLES = {"roc.csv", "precision_recall.csv", "risk_coverage.csv", "predictions.csv"}
@@ -236,7 +236,7 @@ def test_operating_points_are_chosen_on_the_validation_patches_of_the_run(tiny_r
 
 def test_a_rule_without_validation_predictions_is_refused_before_predicting(mini, tmp_path):
     with pytest.raises(ConfigError, match="keeps no predictions of them; give a number"):
-        evaluate(load_run(DEFAULT_RUN), mini, out=tmp_path, points=["youden"])
+        evaluate(load_run(DEFAULT_MODEL), mini, out=tmp_path, points=["youden"])
     assert not list(tmp_path.iterdir())
 
 

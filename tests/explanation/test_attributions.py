@@ -10,7 +10,7 @@ from sentinode.errors import ConfigError, ModelError
 from sentinode.explanation.attributions import METHODS, attributions, mean_colour
 from sentinode.explanation.model_split import at_last_map, at_pixels
 from sentinode.inference.logits import logit_model, tumour_logit
-from sentinode.layers.d4 import ORDER, turn
+from sentinode.layers.d4 import ORDER, apply_symmetry
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +32,10 @@ def test_of_a_symmetric_network_they_turn_with_the_patch(symmetry: int, method: 
     model = load_run("d4net-m").model
     patch = open_patches("pcam-mini", split="test").read([210])
     straight = attributions(model, patch, method)
-    turned = attributions(model, turn(patch, symmetry), method)
+    turned = attributions(model, apply_symmetry(patch, symmetry), method)
     # Integrated gradients meet kinks of ReLU, where rounding decides which way a slope goes.
     share = 5e-3 if method == "integrated-gradients" else 1e-4
-    there = turn(straight[..., None], symmetry)[..., 0]
+    there = apply_symmetry(straight[..., None], symmetry)[..., 0]
     np.testing.assert_allclose(turned, there, atol=share * np.abs(straight).max())
 
 

@@ -7,7 +7,7 @@ from scipy.signal import correlate
 from sentinode import build_model
 from sentinode.errors import ModelError
 from sentinode.explanation.first_layer import first_layer
-from sentinode.layers.d4 import turn
+from sentinode.layers.d4 import apply_symmetry
 
 
 def noise(count: int) -> np.ndarray:
@@ -58,5 +58,5 @@ def test_a_network_that_looks_at_all_pixels_at_once_has_no_kernels() -> None:
 def test_turned_tissue_is_not_the_same_to_one_kernel() -> None:
     """A single orientation is shown: the eight together are what does not change."""
     model, pixels = build_model("d4net"), noise(1)
-    responses, turned = (first_layer(model, each).responses for each in (pixels, turn(pixels, 1)))
+    responses, turned = (first_layer(model, each).responses for each in (pixels, apply_symmetry(pixels, 1)))
     assert np.abs(responses - turned).max() > 0.1

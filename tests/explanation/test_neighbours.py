@@ -6,7 +6,7 @@ import pytest
 from sentinode import load_run, open_patches
 from sentinode.explanation import neighbours
 from sentinode.explanation.neighbours import nearest_training_patches
-from sentinode.layers.d4 import turn
+from sentinode.layers.d4 import apply_symmetry
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def train(mini):
 
 def turned(patches, symmetry, folder):
     """The same patches in another orientation, as a set of their own."""
-    np.save(folder / "turned.npy", turn(patches.read(), symmetry))
+    np.save(folder / "turned.npy", apply_symmetry(patches.read(), symmetry))
     return open_patches(folder / "turned.npy").cached(folder)
 
 

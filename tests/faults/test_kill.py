@@ -16,9 +16,9 @@ KILLS, KILLS_IN_WRITES = 20, 6
 TRAINER = """
 import sys, keras
 from sentinode import TrainConfig, open_patches, train
-from sentinode.models.build import initial_weights_from
+from sentinode.models.build import seeded_initializers
 
-with initial_weights_from(3):
+with seeded_initializers(3):
     model = keras.Sequential([
         keras.Input((96, 96, 3), dtype="uint8"), keras.layers.Rescaling(1 / 255),
         keras.layers.Conv2D(4, 5, strides=4, activation="relu"), keras.layers.MaxPooling2D(2),
@@ -29,7 +29,7 @@ patches = open_patches("pcam-mini")
 few = patches.select(range(0, len(patches), 5))
 config = TrainConfig(
     epochs=3, batch_size=16, optimizer="adam", learning_rate=0.001, checkpoint_minutes=0, seed=3, precision="bfloat16",
-    augment=("placement", "stain"), ema=0.9,
+    augment=("affine", "stain"), ema=0.9,
 )
 print("ready", flush=True)
 train(model, few, config, out=sys.argv[1])

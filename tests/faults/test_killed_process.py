@@ -11,7 +11,7 @@ from filelock import FileLock
 from tests.jobs import Job, assert_same_training, environments
 
 from sentinode import load_run
-from sentinode.training.state.progress import lock_of
+from sentinode.training.state.progress import lock_path
 
 pytestmark = pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed")
 
@@ -24,7 +24,7 @@ def test_two_processes_refused_stopped_and_killed_end_with_the_run_of_one(tmp_pa
     # After the tenth and last step of an epoch: the others learn of it while they validate.
     stop = {1: ("on_train_batch_end", 10, signal.SIGTERM)}
     taken.mkdir()
-    with FileLock(lock_of(taken)):
+    with FileLock(lock_path(taken)):
         ended = Job({"all": [foreign, taken, out]}, processes=2, precision="auto", strikes=stop).end()
     assert "not empty and not a run" in ended[0][1]
     assert "another process trains there" in ended[0][1]

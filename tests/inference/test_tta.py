@@ -10,7 +10,7 @@ import pytest
 from sentinode import build_model, evaluate, load_run, predict
 from sentinode.errors import ConfigError
 from sentinode.inference.logits import logit_model, tumour_logit
-from sentinode.layers.d4 import ORDER, turn
+from sentinode.layers.d4 import ORDER, apply_symmetry
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def test_it_is_the_mean_of_the_logits_of_all_orientations(tiny_run, few, caplog)
     with caplog.at_level(logging.INFO, logger="sentinode"):
         found = predict(tiny_run, few, tta="d4")
     network = logit_model(tiny_run.model)
-    each = [tumour_logit(network.predict_on_batch(turn(few.read(), symmetry))) for symmetry in range(ORDER)]
+    each = [tumour_logit(network.predict_on_batch(apply_symmetry(few.read(), symmetry))) for symmetry in range(ORDER)]
     assert np.ptp(each, axis=0).max() > 1e-4
     assert found.table["logit"].to_numpy() == pytest.approx(tiny_run.calibration(np.mean(each, axis=0)), abs=1e-5)
     assert found.made_by["tta"] == {"asked": "d4", "used": "d4"}
@@ -35,7 +35,7 @@ def test_it_does_not_matter_then_how_a_patch_lies(tiny_run, few):
 
     class Turned:
         def read(self, rows):
-            return turn(few.pixels.read(rows), 3)
+            return apply_symmetry(few.pixels.read(rows), 3)
 
     turned = type(few)(few.kind, few.path, few.table, Turned(), few.rows)
     assert not np.array_equal(turned.read(), pixels)

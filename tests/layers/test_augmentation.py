@@ -6,7 +6,7 @@ import pytest
 
 from sentinode import TrainConfig, build_model, train
 from sentinode.layers.augmentation import AUGMENTATIONS, RandomAffine, RandomStain, augmented
-from sentinode.layers.d4 import ORDER, turn
+from sentinode.layers.d4 import ORDER, apply_symmetry
 
 NAMES = tuple(AUGMENTATIONS)
 
@@ -36,7 +36,7 @@ def test_a_seed_gives_the_same_changes_and_another_seed_others(name, pixels):
     assert not np.array_equal(changed(name, pixels, seed=3), changed(name, pixels, seed=4))
 
 
-@pytest.mark.parametrize("name", ["placement", "focus", "stain", "light"])
+@pytest.mark.parametrize("name", ["affine", "blur", "stain", "brightness"])
 def test_a_strength_of_next_to_nothing_changes_next_to_nothing(name, pixels):
     assert np.abs(changed(name, pixels, strength=1e-5) - pixels).max() < 0.5
     assert np.abs(changed(name, pixels) - pixels).mean() > 0.5
@@ -45,14 +45,14 @@ def test_a_strength_of_next_to_nothing_changes_next_to_nothing(name, pixels):
 def test_a_symmetry_is_one_of_the_eight_and_all_are_as_frequent(pixels):
     one = pixels[:1]
     after = changed("symmetry", np.repeat(one, 800, axis=0))
-    counts = [sum(np.array_equal(patch, turn(one, number)[0]) for patch in after) for number in range(ORDER)]
+    counts = [sum(np.array_equal(patch, apply_symmetry(one, number)[0]) for patch in after) for number in range(ORDER)]
     assert sum(counts) == 800
     assert min(counts) > 60
 
 
 def test_light_keeps_the_order_of_grey_levels_and_its_limits():
     levels = np.arange(1, 256, dtype="float32").reshape(1, 15, 17, 1).repeat(3, axis=3).repeat(400, axis=0)
-    times = changed("light", levels) / levels
+    times = changed("brightness", levels) / levels
     assert np.ptp(times, axis=(1, 2)).max() < 1e-4  # One number a patch and colour.
     assert 1 / (1.35 * 1.05) <= times.min() < 0.8 and 1.25 < times.max() <= 1.35 * 1.05 + 1e-6
 
@@ -67,7 +67,7 @@ def test_stain_follows_the_law_of_beer_and_lambert():
 
 
 def test_a_cover_never_hides_the_middle(pixels):
-    after = changed("cover", pixels, strength=5.0)
+    after = changed("cutout", pixels, strength=5.0)
     assert np.array_equal(after[:, 32:64, 32:64], pixels[:, 32:64, 32:64])
     covered = (after != pixels).any(axis=(1, 2, 3))
     assert 8 <= covered.sum() <= 30
@@ -78,13 +78,13 @@ def test_placement_moves_the_middle_by_few_pixels():
     # A white dot in the middle of black: 4 px in both directions, turned, at the smallest scale, is 6.4 px in one.
     dot = np.zeros((200, 97, 97, 3), "float32")
     dot[:, 48, 48] = 255
-    rows, columns = np.unravel_index(changed("placement", dot)[..., 0].reshape(200, -1).argmax(axis=1), (97, 97))
+    rows, columns = np.unravel_index(changed("affine", dot)[..., 0].reshape(200, -1).argmax(axis=1), (97, 97))
     assert 3 <= np.abs([rows - 48, columns - 48]).max() <= 6
 
 
 def test_half_of_the_patches_are_shifted_by_whole_pixels_and_stay_sharp():
     noise = np.random.default_rng(0).integers(0, 256, (200, 96, 96, 3)).astype("float32")
-    middle = changed("placement", noise)[:, 30:66, 30:66]
+    middle = changed("affine", noise)[:, 30:66, 30:66]
     shifts = [(down, right) for down in range(-4, 5) for right in range(-4, 5)]
     sharp = [
         any(np.allclose(after, before[30 + d : 66 + d, 30 + r : 66 + r], atol=0.1) for d, r in shifts)
@@ -116,7 +116,7 @@ def test_without_augmentation_the_network_is_not_wrapped():
 SETTINGS = {
     "epochs": 2,
     "batch_size": 8,
-    "augment": ("symmetry", "placement", "focus", "stain", "light", "cover"),
+    "augment": ("symmetry", "affine", "blur", "stain", "brightness", "cutout"),
     "ema": 0.9,
     "optimizer": "adamw",
     "learning_rate": 0.003,

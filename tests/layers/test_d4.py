@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from sentinode.layers.d4 import ORDER, SYMMETRIES, D4Concatenate, D4Conv, D4Norm, D4Pool, kernel_table, turn
+from sentinode.layers.d4 import ORDER, SYMMETRIES, D4Concatenate, D4Conv, D4Norm, D4Pool, apply_symmetry, kernel_table
 from sentinode.layers.fused import normalise
 
 SYMMETRY = st.integers(0, ORDER - 1)
@@ -27,7 +27,7 @@ def blocks_moved(features: np.ndarray, symmetry: int) -> np.ndarray:
     moved = [None] * ORDER
     for block, matrix in enumerate(SYMMETRIES):
         place = next(n for n, other in enumerate(SYMMETRIES) if np.array_equal(other, SYMMETRIES[symmetry] @ matrix))
-        moved[place] = turn(blocks[block], symmetry)
+        moved[place] = apply_symmetry(blocks[block], symmetry)
     return np.concatenate(moved, axis=-1)
 
 
@@ -42,7 +42,7 @@ def test_turning_twice_is_turning_by_the_product(first, second, side):
     x = images(side, side)
     product = SYMMETRIES[second] @ SYMMETRIES[first]
     number = next(n for n, other in enumerate(SYMMETRIES) if np.array_equal(other, product))
-    assert np.array_equal(turn(turn(x, first), second), turn(x, number))
+    assert np.array_equal(apply_symmetry(apply_symmetry(x, first), second), apply_symmetry(x, number))
 
 
 @settings(deadline=None, max_examples=25)
@@ -61,7 +61,7 @@ def test_a_convolution_turns_with_its_input(symmetry, seed, kernel_size, strides
     before = as_array(layer(x))
     layer.bias.assign(np.random.default_rng(seed).normal(size=filters))
     before = as_array(layer(x))
-    turned = turn(x, symmetry) if lift else blocks_moved(x, symmetry)
+    turned = apply_symmetry(x, symmetry) if lift else blocks_moved(x, symmetry)
     np.testing.assert_allclose(as_array(layer(turned)), blocks_moved(before, symmetry), atol=2e-5)
 
 
@@ -89,7 +89,7 @@ def test_a_network_gives_the_same_for_all_orientations(symmetry, seed):
     x = images(seed, 19, count=4)
     network(x, training=True)
     np.testing.assert_allclose(
-        as_array(network(turn(x, symmetry), training=False)), as_array(network(x, training=False)), atol=1e-5
+        as_array(network(apply_symmetry(x, symmetry), training=False)), as_array(network(x, training=False)), atol=1e-5
     )
 
 

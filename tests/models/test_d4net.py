@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sentinode import TrainConfig, build_model, load_run, train
 from sentinode.errors import ModelError
 from sentinode.inference.logits import logit_model
-from sentinode.layers.d4 import turn
+from sentinode.layers.d4 import apply_symmetry
 from sentinode.models.d4net import WIDTHS
 
 
@@ -31,7 +31,7 @@ def test_the_logit_is_the_same_for_all_orientations(network, mini, symmetry, fir
     pixels = mini.read(range(first, first + 8))
     said = network.predict_on_batch(pixels)
     assert np.ptp(said) > 1e-3
-    np.testing.assert_allclose(network.predict_on_batch(turn(pixels, symmetry)), said, atol=1e-4)
+    np.testing.assert_allclose(network.predict_on_batch(apply_symmetry(pixels, symmetry)), said, atol=1e-4)
 
 
 @pytest.mark.parametrize("size", WIDTHS)
@@ -54,7 +54,7 @@ def test_it_is_trained_saved_and_loaded_like_any_other(mini, tmp_path):
     again = load_run(run.path).model
     np.testing.assert_array_equal(again.predict_on_batch(pixels), run.model.predict_on_batch(pixels))
     said = logit_model(again).predict_on_batch(pixels)
-    np.testing.assert_allclose(logit_model(again).predict_on_batch(turn(pixels, 5)), said, atol=1e-4)
+    np.testing.assert_allclose(logit_model(again).predict_on_batch(apply_symmetry(pixels, 5)), said, atol=1e-4)
 
 
 def test_a_size_that_is_none_is_refused():

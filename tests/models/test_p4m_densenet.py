@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sentinode import build_model
 from sentinode.errors import ModelError
 from sentinode.inference.logits import logit_model
-from sentinode.layers.d4 import turn
+from sentinode.layers.d4 import apply_symmetry
 from sentinode.models.plain import plain_network
 
 
@@ -32,7 +32,7 @@ def test_the_logit_is_the_same_for_all_orientations(network, mini, symmetry, fir
     pixels = mini.read(range(first, first + 4))
     said = network.predict_on_batch(pixels)
     assert np.ptp(said) > 1e-3
-    np.testing.assert_allclose(network.predict_on_batch(turn(pixels, symmetry)), said, atol=1e-4)
+    np.testing.assert_allclose(network.predict_on_batch(apply_symmetry(pixels, symmetry)), said, atol=1e-4)
 
 
 def test_the_mean_depends_on_the_whole_patch_and_nothing_is_padded_or_left_over():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sentinode import build_model
-from sentinode.layers.d4 import D4Conv, D4Pool, turn
+from sentinode.layers.d4 import D4Conv, D4Pool, apply_symmetry
 from sentinode.models.build import MODELS
 from sentinode.models.symmetry import is_symmetric
 
@@ -35,7 +35,7 @@ LOST = {
 def spread(model: keras.Model) -> float:
     """How far apart the eight orientations are."""
     x = np.random.default_rng(0).normal(size=(4, *model.input_shape[1:])).astype(np.float32)
-    said = np.array([keras.ops.convert_to_numpy(model(turn(x, symmetry))) for symmetry in range(8)])
+    said = np.array([keras.ops.convert_to_numpy(model(apply_symmetry(x, symmetry))) for symmetry in range(8)])
     return float(np.ptp(said, axis=0).max())
 
 

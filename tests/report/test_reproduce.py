@@ -14,7 +14,7 @@ def test_the_command_of_the_training_has_its_settings_and_options(mini, tmp_path
     settings = {
         "epochs": 2,
         "nesterov": True,
-        "augment": ("symmetry", "focus"),
+        "augment": ("symmetry", "blur"),
         "schedule": "cosine",
         "metrics": ("auc",),
     }
@@ -33,5 +33,5 @@ def test_the_command_of_the_training_has_its_settings_and_options(mini, tmp_path
 
 def test_what_began_with_other_weights_has_no_such_command(mini, tiny_run, tmp_path):
     few = mini.select(range(0, len(mini), 40))
-    run = train(tiny_run.start(), few, TrainConfig(epochs=1), out=tmp_path / "run")
+    run = train(tiny_run.starting_model(), few, TrainConfig(epochs=1), out=tmp_path / "run")
     assert list(dict(commands(gather(run, few)))) == ["the evaluation", "this page"]

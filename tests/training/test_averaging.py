@@ -7,7 +7,7 @@ import pytest
 from sentinode import TrainConfig, build_model, train
 from sentinode.data.batches import Batches
 from sentinode.inference.logits import logit_model
-from sentinode.training.recipe.averaging import WeightAverage, measure_statistics
+from sentinode.training.recipe.averaging import WeightAverage, recompute_batch_statistics
 from sentinode.training.recipe.compile import compile_model
 
 
@@ -76,7 +76,7 @@ def test_statistics_are_those_of_the_batches(kind, mini):
         model = keras.Model(inputs, norm(x))
         seen = keras.Model(inputs, x)
     momentum = norm.momentum
-    measure_statistics(model, [pixels[:16], pixels[16:]])
+    recompute_batch_statistics(model, [pixels[:16], pixels[16:]])
     assert norm.momentum == momentum
     maps = [seen.predict_on_batch(part) for part in (pixels[:16], pixels[16:])]
     mean = np.mean([each.mean(axis=(0, 1, 2)) for each in maps], axis=0)

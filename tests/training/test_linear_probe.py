@@ -6,7 +6,7 @@ import pytest
 
 from sentinode import TrainConfig, build_model, evaluate, export_run, load_run, open_patches, predict, train
 from sentinode.errors import ConfigError, DataError
-from sentinode.training.linear_probe import linear_head
+from sentinode.training.linear_probe import fit_linear_head
 from sentinode.training.state.progress import read_progress
 
 FROZEN = TrainConfig(frozen=True)
@@ -38,7 +38,7 @@ def test_only_the_last_layer_is_another_and_it_fits(name, few, tmp_path):
 
 
 def test_it_is_a_run_like_any_other(few, tmp_path):
-    run = train(load_run("d4net-m").start(), few, FROZEN, out=tmp_path / "run")
+    run = train(load_run("d4net-m").starting_model(), few, FROZEN, out=tmp_path / "run")
     assert run.settings == FROZEN
     assert run.config["model"]["built"]["weights_sha256"] == load_run("d4net-m").identity["weights_sha256"]
     predictions = predict(run, few.split("test"))
@@ -47,7 +47,7 @@ def test_it_is_a_run_like_any_other(few, tmp_path):
     assert export_run(run, tmp_path / "it.keras").difference < 1e-4
     assert (read_progress(run.path).epochs, read_progress(run.path).state) == (1, "ended")
     assert (run.path / "curves.png").stat().st_size > 0
-    again = train(load_run("d4net-m").start(), few, FROZEN, out=tmp_path / "again")
+    again = train(load_run("d4net-m").starting_model(), few, FROZEN, out=tmp_path / "again")
     assert (again.path / "best.weights.h5").read_bytes() == (run.path / "best.weights.h5").read_bytes()
     pd.testing.assert_frame_equal(*(each.history.drop(columns=["train_s", "patches_per_s"]) for each in (run, again)))
 
@@ -55,7 +55,7 @@ def test_it_is_a_run_like_any_other(few, tmp_path):
 def test_a_run_knows_what_the_weights_it_started_from_have_seen(few, tmp_path, caplog):
     first = train(build_model("cnn"), few, TrainConfig(epochs=1), out=tmp_path / "first")
     others = open_patches("pcam-mini").cached().select(range(7, 1660, 20))
-    second = train(first.start(), others, FROZEN, out=tmp_path / "second")
+    second = train(first.starting_model(), others, FROZEN, out=tmp_path / "second")
     training = few.split("train")
     assert second.trained_on(training.table["sha1"]).all()
     assert second.trained_on(others.split("train").table["sha1"]).all()
@@ -63,7 +63,7 @@ def test_a_run_knows_what_the_weights_it_started_from_have_seen(few, tmp_path, c
     evaluate(second, few, "train", out=tmp_path / "it")
     assert f"{len(training)} of these patches were trained on" in caplog.text
     assert "have trained the other layers already" not in caplog.text
-    train(first.start(), few, FROZEN, out=tmp_path / "third")
+    train(first.starting_model(), few, FROZEN, out=tmp_path / "third")
     assert f"{len(training)} of these patches have trained the other layers already" in caplog.text
 
 
@@ -81,11 +81,11 @@ def test_the_head_is_the_logistic_regression_that_made_the_labels():
     rng = np.random.default_rng(1)
     features = rng.normal(size=(20_000, 3)) * [1, 10, 0.1] + [0, 5, -1]
     truth = features @ [2.0, 0.1, -5.0] - 6
-    weights, bias, penalty = linear_head(features, rng.random(len(truth)) < 1 / (1 + np.exp(-truth)))
+    weights, bias, penalty = fit_linear_head(features, rng.random(len(truth)) < 1 / (1 + np.exp(-truth)))
     np.testing.assert_allclose([*weights, bias], [2.0, 0.1, -5.0, -6.0], rtol=0.15)
     assert penalty < 100
     noise = rng.normal(size=(60, 40))
-    weights, _, penalty = linear_head(noise, np.arange(60) % 2)
+    weights, _, penalty = fit_linear_head(noise, np.arange(60) % 2)
     assert penalty >= 10
     assert np.abs(weights).max() < 0.3
 
@@ -97,4 +97,4 @@ def test_settings_that_would_change_nothing_are_refused():
 
 def test_too_few_patches_are_refused():
     with pytest.raises(DataError, match="two different patches of each class; of one there are 1"):
-        linear_head(np.eye(3), [0, 0, 1])
+        fit_linear_head(np.eye(3), [0, 0, 1])

@@ -9,7 +9,7 @@ import pytest
 
 from sentinode import TrainConfig, build_model, load_run, train
 from sentinode.errors import RunError, TrainingStopped
-from sentinode.models.precision import computing_in
+from sentinode.models.precision import mixed_precision
 from sentinode.training import train as train_module
 from sentinode.training.recipe import precision
 from sentinode.training.recipe.precision import choose_precision
@@ -52,7 +52,7 @@ def test_the_last_layer_and_layers_of_a_policy_of_their_own_stay_as_they_are():
             keras.layers.Dense(1, activation="sigmoid", name="last"),
         ]
     )
-    with computing_in(model, "bfloat16"):
+    with mixed_precision(model, "bfloat16"):
         assert policies(model)["own"] == "float64"
         assert policies(model)["hidden"] == "bfloat16"
         assert policies(model)["last"] == "float32"
@@ -60,7 +60,7 @@ def test_the_last_layer_and_layers_of_a_policy_of_their_own_stay_as_they_are():
 
 def test_layers_inside_a_backbone_compute_in_bfloat16_too():
     model = build_model("transfer")
-    with computing_in(model, "bfloat16"):
+    with mixed_precision(model, "bfloat16"):
         assert model.get_layer("backbone").layers[3].compute_dtype == "bfloat16"
     assert model.get_layer("backbone").layers[3].compute_dtype == "float32"
 

@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from sentinode import SentinodeError, TrainConfig, build_model, load_run, predict, train
 from sentinode.errors import DataError, ModelError, RunError
-from sentinode.training.state.progress import lock_of
+from sentinode.training.state.progress import lock_path
 from sentinode.training.state.record import only_process
 
 JSONS = {"config.json", "model.json", "summary.json", "valid_predictions.csv.json"}
@@ -286,7 +286,7 @@ def test_a_directory_has_one_lock_by_whatever_path_it_is_reached(tmp_path, monke
     monkeypatch.chdir(tmp_path / "run")
     with only_process(tmp_path / "run"):
         for path in (Path(), tmp_path / "link", tmp_path / "run", Path("../link")):
-            assert lock_of(path).samefile(tmp_path / "run" / ".lock")
+            assert lock_path(path).samefile(tmp_path / "run" / ".lock")
             with pytest.raises(RunError, match="another process trains there"), only_process(path):
                 pytest.fail("a second lock was given")
 

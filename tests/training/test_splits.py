@@ -47,15 +47,15 @@ def test_names_that_are_another_kind_of_hash_say_nothing(few, tmp_path):
     assert len(training_and_validation(patches, TrainConfig(), tmp_path / "cache")[0]) > 0
 
 
-def test_distinct_keeps_one_of_the_copies_of_a_training_patch(few, caplog):
+def test_deduplication_keeps_one_of_the_copies_of_a_training_patch(few, caplog):
     caplog.set_level(logging.INFO, "sentinode")
     training = np.flatnonzero(few.table["split"] == "train")
     doubled = few.select(np.sort(np.concatenate([np.arange(len(few)), training[:5]])))
     everything, validation, _ = training_and_validation(doubled, TrainConfig(), None)
-    once, validation_too, _ = training_and_validation(doubled, TrainConfig(distinct=True), None)
+    once, validation_too, _ = training_and_validation(doubled, TrainConfig(deduplicate=True), None)
     assert f"5 of {len(everything)} training patches are copies of others: left out" in caplog.text
     caplog.clear()
-    training_and_validation(few, TrainConfig(distinct=True), None)
+    training_and_validation(few, TrainConfig(deduplicate=True), None)
     assert "copies of others" not in caplog.text
     assert len(everything) == len(training) + 5
     assert once.table["sha1"].tolist() == few.split("train").table["sha1"].tolist()
@@ -68,5 +68,5 @@ def test_copies_with_two_labels_are_told_and_may_not_leave_one_class_alone(few, 
     labels = np.tile([0, 1], len(training)).astype(np.int8)
     contradictory = replace(doubled, table=doubled.table.assign(label=labels))
     with pytest.raises(DataError, match="have label 0; both classes are needed"):
-        training_and_validation(contradictory, TrainConfig(distinct=True), None)
+        training_and_validation(contradictory, TrainConfig(deduplicate=True), None)
     assert "training patches have copies of another label" in caplog.text

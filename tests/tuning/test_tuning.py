@@ -241,7 +241,7 @@ def test_every_trial_may_start_from_a_trained_run(few, tiny_run, tmp_path):
 
 
 def test_the_command_that_is_printed_trains_with_what_was_found(tmp_path, capsys):
-    searched = [f"--search={text}" for text in ("nesterov=true,false", "option.dense_units=4", "augment=stain+focus")]
+    searched = [f"--search={text}" for text in ("nesterov=true,false", "option.dense_units=4", "augment=stain+blur")]
     given = ["--epochs", "1", "--label-smoothing", "0.1", "--batch-size", "64", "--fit", "crop"]
     assert main(["tune", "pcam-mini", "--model", "cnn", "--out", str(tmp_path / "it"), *searched, *given]) == 0
     (line,) = (line for line in capsys.readouterr().out.splitlines() if "sentinode train" in line)
@@ -252,7 +252,7 @@ def test_the_command_that_is_printed_trains_with_what_was_found(tmp_path, capsys
     assert said["valid_auc"] == pytest.approx(best["valid_auc"], abs=1e-6)
     again = Run(tmp_path / "again").settings
     assert again.nesterov == best["nesterov"]
-    assert (again.augment, again.label_smoothing, again.batch_size) == (("stain", "focus"), 0.1, 64)
+    assert (again.augment, again.label_smoothing, again.batch_size) == (("stain", "blur"), 0.1, 64)
 
 
 def test_a_killed_study_goes_on_within_its_training(tmp_path):

@@ -9,7 +9,7 @@ from scipy.special import expit
 
 from sentinode.inference.ood import OUTSIDE, Gaussian
 from sentinode.progress import progress_bar
-from sentinode.training.linear_probe import linear_head
+from sentinode.training.linear_probe import fit_linear_head
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -67,7 +67,7 @@ def predict_out_of_fold(
     one, folds = np.asarray(distinct, dtype=bool), np.asarray(fold)
     probability, squared = np.empty(len(values)), np.empty(len(values))
     for here, others in _each(folds, one, "fitting"):
-        weights, bias, _ = linear_head(values[others], truth[others], seed)
+        weights, bias, _ = fit_linear_head(values[others], truth[others], seed)
         probability[here] = expit(values[here] @ weights + bias)
         squared[here] = Gaussian.of(values[others]).distance(values[here])
     limit = np.empty(len(values))

@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = audit(loaded, patches, splits, folds=arguments.folds, cache=arguments.cache)
     name = f"audit-{'-'.join(splits) or 'all'}"
     fingerprint = found.made_by["fingerprint"]
-    folder = Path(arguments.out) if arguments.out else folder_of(loaded.home, name, fingerprint, AUDIT)
+    folder = Path(arguments.out) if arguments.out else folder_of(loaded.results_folder, name, fingerprint, AUDIT)
     write_audit(found, folder)
     skipped = found.made_by.get("skipped", ())
     if arguments.json:

@@ -14,7 +14,7 @@ from sentinode.cli.shared import (
     report_skipped,
     start_keras,
 )
-from sentinode.samples import RUNS
+from sentinode.samples import PRETRAINED
 
 if TYPE_CHECKING:
     from sentinode.evaluation.comparison import ComparedModel, ComparedPair, Comparison
@@ -32,8 +32,8 @@ def add_parser(commands: Any) -> None:
         action="append",
         required=True,
         metavar="MODEL",
-        help=f"at least twice: a run directory, one that ships ({', '.join(RUNS)}), or a csv of any software with "
-        "columns id, and probability or logit; NAME=MODEL names it; NAME=RUN,RUN,RUN or NAME=runs/cnn-* are "
+        help=f"at least twice: a run directory, one that ships ({', '.join(PRETRAINED)}), or a csv of any software "
+        "with columns id, and probability or logit; NAME=MODEL names it; NAME=RUN,RUN,RUN or NAME=runs/cnn-* are "
         "several seeds of one recipe as one model",
     )
     parser.add_argument(

@@ -6,7 +6,7 @@ from typing import Any
 from sentinode.cli.evaluate import show_evaluation
 from sentinode.cli.shared import add_cache, print_next_steps, start_keras
 from sentinode.cli.train import show_run
-from sentinode.samples import DEFAULT_RUN
+from sentinode.samples import DEFAULT_MODEL
 
 
 def add_parser(commands: Any) -> None:
@@ -44,11 +44,11 @@ def run(arguments: argparse.Namespace) -> None:
     evaluation = evaluate(trained, patches, cache=arguments.cache)
     show_evaluation(evaluation)
     folder, both = evaluation.folder, trained.path / "roc.png"
-    shipped = load_run(DEFAULT_RUN)
+    shipped = load_run(DEFAULT_MODEL)
     print(f"\non the same patches, {shipped.describe()}")
-    other = evaluate(shipped, patches, out=trained.path / "evaluations" / DEFAULT_RUN, cache=arguments.cache)
+    other = evaluate(shipped, patches, out=trained.path / "evaluations" / DEFAULT_MODEL, cache=arguments.cache)
     show_evaluation(other)
-    curves = {"cnn, trained just now": evaluation.roc, f"{DEFAULT_RUN}, which ships": other.roc}
+    curves = {"cnn, trained just now": evaluation.roc, f"{DEFAULT_MODEL}, which ships": other.roc}
     points = {name: (roc.false_positive_rate, roc.true_positive_rate, roc.auc) for name, roc in curves.items()}
     draw_roc(points, both, title=evaluation.data)
     print_next_steps(

@@ -16,7 +16,7 @@ from sentinode.cli.shared import (
     report_skipped,
     start_keras,
 )
-from sentinode.samples import DEFAULT_RUN
+from sentinode.samples import DEFAULT_MODEL
 
 
 def add_parser(commands: Any) -> None:
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     from sentinode.evaluation.evaluate import PREVALENCE, evaluate
     from sentinode.training.ensemble import load_runs
 
-    models = arguments.model or [DEFAULT_RUN]
+    models = arguments.model or [DEFAULT_MODEL]
     loaded = load_runs(models)
     evaluation = evaluate(
         loaded,

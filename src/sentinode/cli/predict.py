@@ -18,7 +18,7 @@ from sentinode.cli.shared import (
 )
 from sentinode.errors import ConfigError
 from sentinode.inference.engines import ENGINES
-from sentinode.samples import DEFAULT_RUN
+from sentinode.samples import DEFAULT_MODEL
 
 
 def add_parser(commands: Any) -> None:
@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.engine == "keras":
         start_keras()
-    loaded = load_runs(arguments.model or [DEFAULT_RUN])
+    loaded = load_runs(arguments.model or [DEFAULT_MODEL])
     if arguments.engine != "keras" and not all(is_exported(run, arguments.engine) for run in loaded.runs):
         start_keras()
     if not arguments.json:

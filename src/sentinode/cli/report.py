@@ -16,7 +16,7 @@ from sentinode.cli.shared import (
     start_keras,
 )
 from sentinode.errors import ConfigError
-from sentinode.samples import RUNS, SAMPLES
+from sentinode.samples import PRETRAINED, SAMPLES
 
 
 def add_parser(commands: Any) -> None:
@@ -24,7 +24,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "report", help="one page that shows a run and lets you look into it", description=__doc__
     )
-    parser.add_argument("model", metavar="RUN", help=f"a run directory, or one that ships ({', '.join(RUNS)})")
+    parser.add_argument("model", metavar="RUN", help=f"a run directory, or one that ships ({', '.join(PRETRAINED)})")
     parser.add_argument(
         "data", metavar="DATA", nargs="?", help=f"{DATA_HELP} (default: what the run was trained and validated on)"
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sentinode.errors import SentinodeError, first_line
 from sentinode.inference.engines import PRECISIONS
 from sentinode.machine import keep_freed_memory
-from sentinode.samples import DEFAULT_RUN, RUNS
+from sentinode.samples import DEFAULT_MODEL, PRETRAINED
 
 if TYPE_CHECKING:
     from sentinode.data.patchset import PatchSet
@@ -75,9 +75,9 @@ def add_run(parser: argparse.ArgumentParser, what: str = "") -> None:
     """Add one trained model, and what it is for."""
     parser.add_argument(
         "--model",
-        default=DEFAULT_RUN,
+        default=DEFAULT_MODEL,
         metavar="RUN",
-        help=f"{what}a run directory, or one that ships ({', '.join(RUNS)}; default: {DEFAULT_RUN})",
+        help=f"{what}a run directory, or one that ships ({', '.join(PRETRAINED)}; default: {DEFAULT_MODEL})",
     )
 
 
@@ -87,9 +87,9 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
         "--model",
         action="append",
         metavar="RUN",
-        help=f"a run directory, or one that ships ({', '.join(RUNS)}; default: {DEFAULT_RUN}); given several times, an "
-        "ensemble, for the work of all together: the mean of the runs' calibrated log-odds, and of their thresholds on "
-        "the logit scale",
+        help=f"a run directory, or one that ships ({', '.join(PRETRAINED)}; default: {DEFAULT_MODEL}); given several "
+        "times, an ensemble, for the work of all together: the mean of the runs' calibrated log-odds, and of their "
+        "thresholds on the logit scale",
     )
 
 

@@ -14,7 +14,7 @@ from sentinode.cli.shared import (
     report_skipped,
     start_keras,
 )
-from sentinode.samples import DEFAULT_RUN
+from sentinode.samples import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from sentinode.evaluation.robustness import RobustnessPoint, RobustnessResult
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Shift, measure, and show the table."""
     from sentinode.training.ensemble import load_runs
 
-    models = arguments.model or [DEFAULT_RUN]
+    models = arguments.model or [DEFAULT_MODEL]
     loaded = load_runs(models)
     patches = open_data(arguments, quiet=arguments.json)
     start_keras()

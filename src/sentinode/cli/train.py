@@ -21,7 +21,7 @@ from sentinode.cli.stand_by import stand_by
 from sentinode.errors import ConfigError, SentinodeError
 from sentinode.machine import limit_processors
 from sentinode.models.build import MODELS
-from sentinode.samples import RUNS
+from sentinode.samples import PRETRAINED
 from sentinode.storage import read_json
 from sentinode.training.config import RECIPES, TrainConfig
 
@@ -137,7 +137,7 @@ def run(arguments: argparse.Namespace) -> int:
         stand_by(f"process {os.environ['KERAS_DISTRIBUTION_PROCESS_ID']}")
     config = config_of(arguments)
     options = parse_options(arguments.option)
-    is_network = arguments.model in MODELS or not (Path(arguments.model).is_dir() or arguments.model in RUNS)
+    is_network = arguments.model in MODELS or not (Path(arguments.model).is_dir() or arguments.model in PRETRAINED)
     if options and not is_network:
         raise ConfigError(f"--option: {arguments.model} is a trained run, whose network is what it is")
     patches = open_data(arguments, quiet=arguments.json or not first)
@@ -155,7 +155,7 @@ def run(arguments: argparse.Namespace) -> int:
         if is_network:
             model = build_model(arguments.model, seed=config.seed, **options)
         else:
-            model = load_run(arguments.model).start(config.seed)
+            model = load_run(arguments.model).starting_model(config.seed)
         teachers = [load_run(teacher) for teacher in arguments.teacher]
         trained = train(model, patches, config, out=arguments.out, cache=arguments.cache, teachers=teachers)
     skipped = trained.config["data"].get("skipped", [])

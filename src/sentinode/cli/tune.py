@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise ConfigError(f"--{name} must be at least 1; got {getattr(arguments, name)}")
     patches = open_data(arguments, quiet=arguments.json)
     start_keras()
-    from sentinode.training.command import option_words, setting_words
+    from sentinode.training.command import option_arguments, setting_arguments
     from sentinode.tuning.study import tune
 
     tuning = tune(
@@ -86,8 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{failed} failed; trials.csv says why")
     print("the best was chosen on these validation patches, which flatters it: measure it on others")
     settings, chosen = settings_of(best, config)
-    words = ["sentinode", "train", arguments.data, "--model", arguments.model, *option_words(chosen)]
-    words += ["--out", "runs/tuned", *setting_words(settings)]
+    words = ["sentinode", "train", arguments.data, "--model", arguments.model, *option_arguments(chosen)]
+    words += ["--out", "runs/tuned", *setting_arguments(settings)]
     words += ["--table", arguments.table] if arguments.table else []
     words += ["--fit", arguments.fit] if arguments.fit != "refuse" else []
     words += ["--skip-bad"] if arguments.skip_bad else []

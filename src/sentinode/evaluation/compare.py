@@ -134,7 +134,11 @@ def _seen(entry: Entry, patches: PatchSet, where: str) -> Seen:
         log.warning(
             "%s: %s was trained on %s of these patches; figures on them flatter", where, entry.name, f"{count:,}"
         )
-    chosen = max((run.chosen for run in entry.runs if run.chosen_on(patches.table["sha1"]).any()), key=len, default="")
+    chosen = max(
+        (run.validation_choices for run in entry.runs if run.validated_on(patches.table["sha1"]).any()),
+        key=len,
+        default="",
+    )
     if chosen:
         log.warning("%s: %s of %s chosen on patches among these", where, chosen, entry.name)
     return Seen(count, chosen)

@@ -101,7 +101,7 @@ def evaluate(
     >>> evaluate(run, few).split
     'test'
     """
-    home = Path(out) if out else run.home
+    home = Path(out) if out else run.results_folder
     if home is None:
         raise ConfigError("an ensemble has no folder of its own; name the one to write to with --out DIR (out=…)")
     # What can be wrong is found before the minutes of prediction.
@@ -137,10 +137,13 @@ def warn_of_optimistic_bias(run: "Run | Ensemble", patches: PatchSet, where: str
     trained_on = int(run.trained_on(patches.table["sha1"]).sum())
     if trained_on:
         log.warning("%s: %s of these patches were trained on; figures on them flatter", where, f"{trained_on:,}")
-    chosen_on = int(run.chosen_on(patches.table["sha1"]).sum())
+    chosen_on = int(run.validated_on(patches.table["sha1"]).sum())
     if chosen_on:
         log.warning(
-            "%s: %s chosen on %s of these patches; figures flatter a little", where, run.chosen, f"{chosen_on:,}"
+            "%s: %s chosen on %s of these patches; figures flatter a little",
+            where,
+            run.validation_choices,
+            f"{chosen_on:,}",
         )
 
 

@@ -16,7 +16,7 @@ from sentinode.evaluation.prediction_files import PredictionsFile
 from sentinode.inference.logits import probability
 from sentinode.inference.predict import predict
 from sentinode.metrics.checks import Floats, Integers
-from sentinode.samples import RUNS
+from sentinode.samples import PRETRAINED
 from sentinode.training.load import load_run
 from sentinode.training.run import ARCHITECTURE, WEIGHTS, Run
 
@@ -240,7 +240,7 @@ def _digest(member: Run | PredictionsFile) -> str:
 
 
 def _is_there(text: str) -> bool:
-    return bool(text) and (Path(text).exists() or text in RUNS)
+    return bool(text) and (Path(text).exists() or text in PRETRAINED)
 
 
 def _name_of(path: str) -> str:

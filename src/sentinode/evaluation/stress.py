@@ -93,7 +93,7 @@ def stress(
     >>> found.shifts["rotation"].mean.estimate == found.unshifted.auc.estimate
     True
     """
-    home = Path(out) if out else run.home
+    home = Path(out) if out else run.results_folder
     if home is None:
         raise ConfigError("an ensemble has no folder of its own; name the one to write to with --out DIR (out=…)")
     name, chosen = choose_split(run, patches, split, cache)

@@ -137,7 +137,7 @@ def explain(
     table = pd.concat(
         [about.assign(method=method, **each.figures) for method, each in trust.items()], ignore_index=True
     )
-    folder = Path(out) if out else run.home / "explanations"
+    folder = Path(out) if out else run.results_folder / "explanations"
     write_explanations(folder, pixels, table, maps, trust, _first_layer(model, pixels), neighbours)
     return Explanations(folder, table, [vars(each) for each in chosen.skipped], maps, neighbours)
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from sentinode.models.backend import no_word_of_retracing
+from sentinode.models.backend import silence_retracing_warning
 
 
 def gradient_of(network: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
@@ -35,7 +35,7 @@ def gradient_of(network: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     ask = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[keras.backend.backend()](network)
 
     def gradient(values: np.ndarray) -> np.ndarray:
-        with no_word_of_retracing():
+        with silence_retracing_warning():
             found = ask(ops.convert_to_tensor(values))
         return np.asarray(ops.convert_to_numpy(found), dtype=np.float32)
 

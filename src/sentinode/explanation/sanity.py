@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 from sentinode.data.patchset import PATCH_SHAPE
 from sentinode.explanation.attributions import attributions, mean_colour
 from sentinode.inference.logits import logit_model, probability, tumour_logit
-from sentinode.training.recipe.averaging import measure_statistics
+from sentinode.training.recipe.averaging import recompute_batch_statistics
 
 SIDE = PATCH_SHAPE[0]
 CENTRE = slice(32, 64)
@@ -135,7 +135,7 @@ def shuffled(model: keras.Model, pixels: np.ndarray, seed: int) -> keras.Model:
     rng, copy = np.random.default_rng(seed), keras.models.clone_model(model)
     weights = [rng.permuted(weight, axis=None) if weight.ndim > 1 else weight for weight in model.get_weights()]
     copy.set_weights(weights)
-    measure_statistics(copy, [pixels])
+    recompute_batch_statistics(copy, [pixels])
     return copy
 
 

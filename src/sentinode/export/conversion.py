@@ -13,7 +13,7 @@ from keras import ops
 from sentinode.data.patchset import PATCH_SHAPE, PATCH_SIZE_PX
 from sentinode.inference.engines import openvino
 from sentinode.inference.logits import logit_model
-from sentinode.models.loading import OUR_LAYERS
+from sentinode.models.loading import CUSTOM_LAYERS
 
 
 def convert(name: str, network: Path, out: Path) -> None:
@@ -30,7 +30,7 @@ def convert(name: str, network: Path, out: Path) -> None:
     out
         The file to write.
     """
-    for module in OUR_LAYERS:
+    for module in CUSTOM_LAYERS:
         import_module(module)
     logits = logit_model(keras.saving.load_model(network, compile=False))
     if name == "wsinfer":

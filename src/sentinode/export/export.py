@@ -144,10 +144,10 @@ def _sample() -> PatchSet:
 def _make(run: Any, kind: str, chosen: Format, work: Path) -> Path:
     """Make the network's own file, or files, in a folder, and return the first."""
     from sentinode.export.network import exported_network
-    from sentinode.models.backend import tensorflow_left_out
+    from sentinode.models.backend import without_tensorflow
 
     keras_file, network = work / "model.keras", work / chosen.files[0]
-    with tensorflow_left_out():
+    with without_tensorflow():
         exported = exported_network(run.model, run.calibration)
         kinds = {type(layer) for layer in exported._flatten_layers()}
         foreign = [each.__name__ for each in kinds if not each.__module__.startswith("keras.")]

@@ -60,9 +60,9 @@ def _keras(file: Path) -> Any:
     import keras
 
     from sentinode.inference.logits import logit_model, tumour_logit
-    from sentinode.models.backend import tensorflow_left_out
+    from sentinode.models.backend import without_tensorflow
 
-    with tensorflow_left_out():
+    with without_tensorflow():
         network = logit_model(keras.saving.load_model(file, compile=False))
     return lambda pixels: tumour_logit(network.predict_on_batch(pixels))
 

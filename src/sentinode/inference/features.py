@@ -145,11 +145,11 @@ def _in_batches(
     network: "keras.Model", patches: PatchSet, look: Callable[[Uint8], Found]
 ) -> Iterator[tuple[NDArray[np.float32], Found]]:
     """Give the features of one batch after another, and what `look` finds of its pixels."""
-    from sentinode.models.backend import no_word_of_retracing
+    from sentinode.models.backend import silence_retracing_warning
 
     shown = map_patches(patches, lambda pixels: (pixels, look(pixels)), "embedding", size=BATCH_SIZE)
     for pixels, found in shown:
-        with no_word_of_retracing():
+        with silence_retracing_warning():
             features = network.predict_on_batch(pixels)
         yield np.asarray(features, dtype=np.float32), found
 

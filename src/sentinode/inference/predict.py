@@ -171,13 +171,15 @@ def as_predicted(model: "keras.Model") -> "keras.Model":
 
 def _logits_of(network: "keras.Model", calibration: Calibration, often: bool, precision: str) -> Logits:
     """Return a function of pixels: the network's calibrated log-odds, over all eight orientations or as they are."""
-    from sentinode.layers.d4 import ORDER, turn
-    from sentinode.models.backend import no_word_of_retracing
-    from sentinode.models.precision import computing_in
+    from sentinode.layers.d4 import ORDER, apply_symmetry
+    from sentinode.models.backend import silence_retracing_warning
+    from sentinode.models.precision import mixed_precision
 
     def logits(pixels: np.ndarray) -> np.ndarray:
-        orientations = (turn(pixels, symmetry) if symmetry else pixels for symmetry in range(ORDER if often else 1))
-        with no_word_of_retracing(), computing_in(network, precision):  # Layers are traced as they are then.
+        orientations = (
+            apply_symmetry(pixels, symmetry) if symmetry else pixels for symmetry in range(ORDER if often else 1)
+        )
+        with silence_retracing_warning(), mixed_precision(network, precision):  # Layers are traced as they are then.
             said = [tumour_logit(network.predict_on_batch(turned)) for turned in orientations]
         return calibration(np.mean(said, axis=0))
 

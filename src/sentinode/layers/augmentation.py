@@ -201,11 +201,11 @@ class RandomBlur(Augmentation):
 
 AUGMENTATIONS: Mapping[str, type[Augmentation]] = {
     "symmetry": RandomSymmetry,
-    "placement": RandomAffine,
-    "focus": RandomBlur,
+    "affine": RandomAffine,
+    "blur": RandomBlur,
     "stain": RandomStain,
-    "light": RandomBrightness,
-    "cover": RandomCutout,
+    "brightness": RandomBrightness,
+    "cutout": RandomCutout,
 }
 
 
@@ -230,9 +230,9 @@ def augmented(model: keras.Model, names: tuple[str, ...], strength: float) -> ke
     --------
     >>> from sentinode import build_model
     >>> model = build_model("cnn")
-    >>> wrapped = augmented(model, ("stain", "placement"), 1.0)
+    >>> wrapped = augmented(model, ("stain", "affine"), 1.0)
     >>> wrapped.count_params() == model.count_params(), [layer.name for layer in wrapped.layers][1:3]
-    (True, ['as_float', 'random_placement'])
+    (True, ['as_float', 'random_affine'])
     """
     if not names:
         return model

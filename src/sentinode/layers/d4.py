@@ -35,12 +35,12 @@ def _number(matrix: np.ndarray) -> int:
     return next(number for number, other in enumerate(SYMMETRIES) if np.array_equal(matrix, other))
 
 
-def turn(pixels: np.ndarray, symmetry: int) -> np.ndarray:
+def apply_symmetry(pixels: np.ndarray, symmetry: int) -> np.ndarray:
     """Turn and mirror images of shape ``(n, side, side, channels)`` by one of the eight symmetries.
 
     Examples
     --------
-    >>> turn(np.array([[[[1], [2]], [[3], [4]]]]), 1)[0, :, :, 0].tolist()
+    >>> apply_symmetry(np.array([[[[1], [2]], [[3], [4]]]]), 1)[0, :, :, 0].tolist()
     [[2, 4], [1, 3]]
     """
     side = pixels.shape[1]

@@ -10,7 +10,7 @@ import keras
 
 
 @contextmanager
-def tensorflow_left_out() -> Iterator[None]:
+def without_tensorflow() -> Iterator[None]:
     """Hide TensorFlow while Keras writes or reads a model on another backend.
 
     Keras then asks whether TensorFlow is there, for the sake of its tensor shapes, and asks by importing it: seconds
@@ -28,7 +28,7 @@ def tensorflow_left_out() -> Iterator[None]:
 
 
 @contextmanager
-def no_word_of_retracing() -> Iterator[None]:
+def silence_retracing_warning() -> Iterator[None]:
     """Leave out one warning of TensorFlow's while a model predicts.
 
     Keras' predict functions are one function to its count, of whatever model: with the third network that a process

@@ -101,7 +101,7 @@ def build_model(name: str, *, seed: int = 0, **options: Any) -> "keras.Model":
     if options.get("output", "sigmoid") not in ("sigmoid", "softmax"):
         raise ModelError(f"output must be sigmoid or softmax; got {options['output']!r}")
     try:
-        with initial_weights_from(seed):
+        with seeded_initializers(seed):
             model = build(**options)
     except (TypeError, ValueError) as error:
         raise ModelError(f"model {name!r} cannot be built with {options}: {_reason(error)}") from error
@@ -146,7 +146,7 @@ def _reason(error: Exception) -> str:
 
 
 @contextmanager
-def initial_weights_from(seed: int) -> Iterator[None]:
+def seeded_initializers(seed: int) -> Iterator[None]:
     """Make layers built inside the block draw their seeds from `seed`; Python's own state is put back after.
 
     Every Keras initialiser and dropout that was given no seed takes one from Python's `random` when it is made, on

@@ -8,11 +8,11 @@ from typing import Any
 import keras
 
 from sentinode.errors import ModelError, first_line
-from sentinode.models.backend import tensorflow_left_out
-from sentinode.models.build import initial_weights_from
+from sentinode.models.backend import without_tensorflow
+from sentinode.models.build import seeded_initializers
 
 # Importing these registers our layers under "sentinode>…".
-OUR_LAYERS = ("sentinode.layers.preprocessing", "sentinode.layers.d4")
+CUSTOM_LAYERS = ("sentinode.layers.preprocessing", "sentinode.layers.d4")
 # Layers that hold code, and layers that read other files.
 SYMBOLIC_TENSOR = "__keras_tensor__"
 CODE_LAYERS = {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
@@ -43,10 +43,10 @@ def model_from_file(path: str | Path, seed: int = 0) -> keras.Model:
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: not a readable architecture ({error})") from error
     _check(config, str(path))
-    for module in OUR_LAYERS:
+    for module in CUSTOM_LAYERS:
         import_module(module)
     try:
-        with tensorflow_left_out(), initial_weights_from(seed):
+        with without_tensorflow(), seeded_initializers(seed):
             model = keras.models.model_from_json(text)
     except Exception as error:  # Keras raises a dozen kinds for a config that it cannot read.
         reason = first_line(error)

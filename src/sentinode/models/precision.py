@@ -7,7 +7,7 @@ import keras
 
 
 @contextmanager
-def computing_in(model: keras.Model, precision: str) -> Iterator[None]:
+def mixed_precision(model: keras.Model, precision: str) -> Iterator[None]:
     """Make the layers of `model` compute in ``"bfloat16"`` inside the block; their weights stay float32.
 
     The last layer stays float32: a probability has to tell 0.9990 from 0.9995. Layers that have another policy
@@ -24,7 +24,7 @@ def computing_in(model: keras.Model, precision: str) -> Iterator[None]:
     --------
     >>> from sentinode import build_model
     >>> model = build_model("cnn")
-    >>> with computing_in(model, "bfloat16"):
+    >>> with mixed_precision(model, "bfloat16"):
     ...     model.get_layer("conv_2").compute_dtype, model.get_layer("probability").compute_dtype
     ('bfloat16', 'float32')
     >>> model.get_layer("conv_2").compute_dtype

@@ -15,7 +15,7 @@ from sentinode.report import svg
 from sentinode.report.forest import forest
 from sentinode.report.formatting import NONE, code, fixed, many, with_limits
 from sentinode.report.page import Html, definitions, findings, paragraph, section, table, write_page
-from sentinode.samples import RUNS, run_path
+from sentinode.samples import PRETRAINED, pretrained_path
 
 ROC = svg.Frame(width=400, height=400, left=46, right=10, top=10, bottom=44)
 # The false positive rate that the page starts at, in thousandths.
@@ -238,7 +238,7 @@ def _made_from(found: Comparison) -> list[tuple[str, str]]:
 def _source(made_by: dict[str, Any]) -> str:
     """Return what to name after ``--model``; a run that ships by its name, wherever the package lies."""
     path = Path(made_by.get("model") or made_by["predictions"])
-    return path.name if path.name in RUNS and path == run_path(path.name) else str(path)
+    return path.name if path.name in PRETRAINED and path == pretrained_path(path.name) else str(path)
 
 
 def _limits(interval: Interval) -> Html:

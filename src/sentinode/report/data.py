@@ -40,7 +40,7 @@ class Facts:
     trained_on
         How many of the patches the run was trained on.
     chosen_on
-        How many of them its threshold was chosen on, and what else `Run.chosen` names.
+        How many of them its threshold was chosen on, and what else `Run.validation_choices` names.
     """
 
     run: "Run"
@@ -99,7 +99,7 @@ def gather(run: "Run", patches: PatchSet, split: str | None = None, cache: str |
     name, chosen = choose_split(run, patches, split, cache)
     _ = chosen.labels
     chosen = chosen.cached(cache)
-    folder = folder_of(run.home, name, chosen.fingerprint, METRICS)
+    folder = folder_of(run.results_folder, name, chosen.fingerprint, METRICS)
     if not _is_of(folder, run, chosen):
         folder = evaluate(run, patches, split, cache=cache).folder
     return Facts(
@@ -109,7 +109,7 @@ def gather(run: "Run", patches: PatchSet, split: str | None = None, cache: str |
         metrics=read_json(folder / METRICS),
         stress=_stress(run, name, chosen),
         trained_on=int(run.trained_on(chosen.table["sha1"]).sum()),
-        chosen_on=int(run.chosen_on(chosen.table["sha1"]).sum()),
+        chosen_on=int(run.validated_on(chosen.table["sha1"]).sum()),
     )
 
 
@@ -134,7 +134,7 @@ def _same(made_by: dict[str, Any], identity: dict[str, Any]) -> bool:
 def _stress(run: "Run", split: str, patches: PatchSet) -> dict[str, Any] | None:
     """Return a stress test of this run on this split; a whole one rather than a quick one."""
     found = []
-    for file in sorted(run.home.glob(f"evaluations/stress-*/{STRESS}")):
+    for file in sorted(run.results_folder.glob(f"evaluations/stress-*/{STRESS}")):
         content = read_json(file)
         made_by = content["made_by"]
         if _same(made_by, {**run.identity, "split": split, "data": patches.path}):

@@ -70,10 +70,10 @@ def write_report(
     ['report.html']
     """
     facts = gather(run, patches, split, cache)
-    written = [run.home / REPORT]
+    written = [run.results_folder / REPORT]
     write_facts(facts, written[0], lambda pixels: attribution_overlays(run, pixels))
     if model_card:
-        written.append(run.home / CARD)
+        written.append(run.results_folder / CARD)
         write_model_card(facts, written[1])
     return written
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from sentinode.evaluation.evaluate import PREVALENCE
 from sentinode.report.data import Facts
 from sentinode.report.formatting import fixed, percent
-from sentinode.training.command import option_words, setting_words
+from sentinode.training.command import option_arguments, setting_arguments
 
 
 def commands(facts: Facts, shown: Callable[[str], str] = str) -> list[tuple[str, str]]:
     """Return what each command is for, and the command; `shown` says what is shown of a path."""
-    run, data = shown(facts.run.name if facts.run.shipped else str(facts.run.path)), shown(facts.patches.path)
+    run, data = shown(facts.run.name if facts.run.pretrained else str(facts.run.path)), shown(facts.patches.path)
     split = ["--split", facts.metrics["split"]] if facts.metrics["split"] != "all" else []
     points = facts.metrics["operating_points"]
     asked = [word for name in points if name not in ("0.5", "validation") for word in ("--point", name)]
@@ -31,12 +31,12 @@ def train(facts: Facts, out: str, shown: Callable[[str], str] = str) -> list[str
     run = facts.run
     config = run.config
     built = config["model"].get("built") or {}
-    if run.shipped or " + " in config["data"]["path"] or "options" not in built:
+    if run.pretrained or " + " in config["data"]["path"] or "options" not in built:
         return []
     backend = config["environment"]["backend"]
     words = [] if backend == "tensorflow" else [f"KERAS_BACKEND={backend}"]
     words += ["sentinode", "train", shown(config["data"]["path"]), "--model", built["name"]]
-    words += [*option_words(built["options"]), "--out", out, *setting_words(run.settings)]
+    words += [*option_arguments(built["options"]), "--out", out, *setting_arguments(run.settings)]
     # Another number of processors adds up in another order.
     return [*words, "--threads", str(config["environment"]["threads"])]
 
@@ -78,8 +78,8 @@ def warnings(facts: Facts) -> list[str]:
         told.append(f"{facts.trained_on:,} of the evaluated patches were trained on: figures on them flatter.")
     if facts.chosen_on:
         told.append(
-            f"Calibration, {facts.run.chosen}: chosen on {facts.chosen_on:,} of the evaluated patches, which makes "
-            "them a development set. Figures flatter a little, those of calibration more."
+            f"Calibration, {facts.run.validation_choices}: chosen on {facts.chosen_on:,} of the evaluated patches, "
+            "which makes them a development set. Figures flatter a little, those of calibration more."
         )
     if facts.independent:
         told.append(

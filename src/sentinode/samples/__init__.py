@@ -6,10 +6,10 @@ from importlib.resources import files
 from pathlib import Path
 
 SAMPLES = ("pcam-mini",)
-# Runs by name, with what `run_digest` gives.
-RUNS: Mapping[str, str] = {"d4net-m": "199c97fda11689163abc3b1cf08e1d1d5f9913b6e007e5ffb2b63c0aa9b6401c"}
+# Runs by name, with what `pretrained_digest` gives.
+PRETRAINED: Mapping[str, str] = {"d4net-m": "54e7df720edc4d2634f461eb6feac8ef2e5a740777c8741f16ce5eb9bffdddd4"}
 # The one that is used where no model is named.
-DEFAULT_RUN = "d4net-m"
+DEFAULT_MODEL = "d4net-m"
 
 
 def sample_path(name: str) -> Path:
@@ -23,18 +23,18 @@ def sample_path(name: str) -> Path:
     return Path(str(files(__name__) / f"{name}.zip"))
 
 
-def run_path(name: str) -> Path:
+def pretrained_path(name: str) -> Path:
     """Return where a run that ships lies.
 
     Examples
     --------
-    >>> run_path("d4net-m").name
+    >>> pretrained_path("d4net-m").name
     'd4net-m'
     """
     return Path(str(files(__name__) / name))
 
 
-def run_digest(folder: Path) -> str:
+def pretrained_digest(folder: Path) -> str:
     """Return one SHA-256 of all that a run in a folder is used with: names and content of its files but its card.
 
     Raises
@@ -44,7 +44,7 @@ def run_digest(folder: Path) -> str:
 
     Examples
     --------
-    >>> run_digest(run_path("d4net-m")) == RUNS["d4net-m"]
+    >>> pretrained_digest(pretrained_path("d4net-m")) == PRETRAINED["d4net-m"]
     True
     """
     files = sorted(path for path in folder.iterdir() if path.suffix in (".h5", ".json", ".npy", ".csv"))

@@ -8,13 +8,13 @@ from typing import Any
 from sentinode.training.config import TrainConfig
 
 
-def setting_words(config: TrainConfig) -> list[str]:
+def setting_arguments(config: TrainConfig) -> list[str]:
     """Return what has to be said for every setting that differs from the classic recipe.
 
     Examples
     --------
-    >>> setting_words(TrainConfig(epochs=5, nesterov=True, augment=("stain", "focus")))
-    ['--epochs', '5', '--nesterov', '--augment', 'stain,focus']
+    >>> setting_arguments(TrainConfig(epochs=5, nesterov=True, augment=("stain", "blur")))
+    ['--epochs', '5', '--nesterov', '--augment', 'stain,blur']
     """
     words, default = [], TrainConfig()
     for setting in fields(TrainConfig):
@@ -29,12 +29,12 @@ def setting_words(config: TrainConfig) -> list[str]:
     return words
 
 
-def option_words(options: Mapping[str, Any]) -> list[str]:
+def option_arguments(options: Mapping[str, Any]) -> list[str]:
     """Return what has to be said for options of a network.
 
     Examples
     --------
-    >>> option_words({"output": "softmax", "weights": None})
+    >>> option_arguments({"output": "softmax", "weights": None})
     ['--option', 'output=softmax', '--option', 'weights=null']
     """
     texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in options.items()}

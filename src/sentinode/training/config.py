@@ -13,7 +13,7 @@ SCHEDULES = ("constant", "cosine", "linear")
 LOSSES = ("crossentropy", "focal")
 METRICS = ("accuracy", "auc")
 # Of `layers.augmentation`, which needs Keras; this module does without.
-AUGMENTATIONS = ("symmetry", "placement", "focus", "stain", "light", "cover")
+AUGMENTATIONS = ("symmetry", "affine", "blur", "stain", "brightness", "cutout")
 PRECISIONS = ("float32", "bfloat16", "auto")
 # The settings that count where the last layer alone is fitted.
 FROZEN_TOO = ("train_split", "valid_split", "frozen", "checkpoint_minutes", "seed")
@@ -23,7 +23,7 @@ FROZEN_TOO = ("train_split", "valid_split", "frozen", "checkpoint_minutes", "see
 RECIPES: dict[str, dict[str, Any]] = {
     "classic": {},
     "flagship": {
-        "distinct": True,
+        "deduplicate": True,
         "epochs": 20,
         "batch_size": 64,
         "optimizer": "muon",
@@ -33,7 +33,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "schedule": "linear",
         "warmup_epochs": 2.0,
         "ema": 0.998,
-        "augment": ("placement", "focus", "stain"),
+        "augment": ("affine", "blur", "stain"),
         "augment_strength": 0.8,
         "label_smoothing": 0.02,
         "precision": "auto",
@@ -62,7 +62,7 @@ class TrainConfig:
 
     train_split: str = _setting("train", "split to learn from", flag="--train")
     valid_split: str = _setting("valid", "split to choose the best epoch and the threshold on", flag="--valid")
-    distinct: bool = _setting(
+    deduplicate: bool = _setting(
         False, "learn from one of each patch's exact copies, so that none weighs more than others"
     )
     epochs: int = _setting(3, "passes over the training patches", at_least=1)

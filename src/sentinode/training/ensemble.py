@@ -64,7 +64,7 @@ class Ensemble:
             if other is not run.path:
                 raise ConfigError(f"{run.path} and {other} have the same weights; give each run of an ensemble once")
 
-    home = None
+    results_folder = None
     name = "an ensemble"
     conformal = None  # Those of its runs are of other probabilities.
     validation_predictions = None
@@ -104,7 +104,7 @@ class Ensemble:
 
     def describe(self) -> str:
         """Return what it is in a line."""
-        runs = ", ".join(run.path.name if run.shipped else str(run.path) for run in self.runs)
+        runs = ", ".join(run.path.name if run.pretrained else str(run.path) for run in self.runs)
         return f"the mean of {len(self.runs)} runs, for the work of all together: {runs}; research use only"
 
     def warnings(self, pixels: np.ndarray) -> list[str]:
@@ -116,14 +116,14 @@ class Ensemble:
         """Say for each of these patches, by SHA-1 of its pixels, whether any of the runs was trained on it."""
         return np.any([run.trained_on(sha1) for run in self.runs], axis=0)
 
-    def chosen_on(self, sha1: pd.Series) -> np.ndarray:
+    def validated_on(self, sha1: pd.Series) -> np.ndarray:
         """Say for each of these patches whether what any run's `chosen` names was chosen on it."""
-        return np.any([run.chosen_on(sha1) for run in self.runs], axis=0)
+        return np.any([run.validated_on(sha1) for run in self.runs], axis=0)
 
     @property
-    def chosen(self) -> str:
+    def validation_choices(self) -> str:
         """What was chosen on validation patches, in words."""
-        return max((run.chosen for run in self.runs), key=len)
+        return max((run.validation_choices for run in self.runs), key=len)
 
     def held_out(self) -> set[str]:
         """Return the SHA-1s of the patches that all trainings held out, if all held out the same."""

@@ -27,7 +27,7 @@ FOLDS = 5
 log = logging.getLogger("sentinode")
 
 
-def fit_linear_head(
+def fit_linear_probe(
     model: keras.Model, training: PatchSet, validation: PatchSet, seed: int, folder: Path
 ) -> tuple[list[Row], float]:
     """Give a model another last layer, and write its weights and its history of one row.
@@ -65,7 +65,7 @@ def fit_linear_head(
     features = embed(model, once)
     embedded_s = time.perf_counter() - began
     last = model.layers[-1]
-    weights, bias, penalty = linear_head(features, once.labels, seed, with_bias=last.use_bias)
+    weights, bias, penalty = fit_linear_head(features, once.labels, seed, with_bias=last.use_bias)
     last.set_weights(_as_layer(weights, bias, last))
     twin = model_from_file(folder / ARCHITECTURE)
     twin.set_weights(model.get_weights())
@@ -89,7 +89,7 @@ def fit_linear_head(
     return history.rows, time.perf_counter() - began
 
 
-def linear_head(
+def fit_linear_head(
     features: ArrayLike, labels: ArrayLike, seed: int = 0, *, with_bias: bool = True
 ) -> tuple[NDArray[np.float64], float, float]:
     """Fit a logistic regression; its penalty is the one with the smallest loss over five folds.
@@ -120,7 +120,7 @@ def linear_head(
     --------
     >>> rng = np.random.default_rng(0)
     >>> features = rng.normal(size=(400, 3))
-    >>> weights, _, _ = linear_head(features, features[:, 0] + rng.normal(size=400) > 0)
+    >>> weights, _, _ = fit_linear_head(features, features[:, 0] + rng.normal(size=400) > 0)
     >>> bool(abs(weights[1:]).max() < weights[0] / 5)
     True
     """

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sentinode.errors import RunError
-from sentinode.samples import RUNS, run_digest, run_path
+from sentinode.samples import PRETRAINED, pretrained_digest, pretrained_path
 from sentinode.training.run import ARCHITECTURE, CONFIG, SUMMARY, TRAIN_SHA1, VALID_SHA1, WEIGHTS, Run
 
 
@@ -48,7 +48,7 @@ def load_run(path: str | Path) -> Run:
     """
     folder = Path(path)
     # A folder of that name without a run in it holds what evaluations of the shipped one have left.
-    if str(path) in RUNS and not (folder / CONFIG).is_file():
+    if str(path) in PRETRAINED and not (folder / CONFIG).is_file():
         return _shipped(str(path))
     if not folder.is_dir():
         raise RunError(f"{folder}: there is no such run directory; sentinode train DATA --out {folder} makes one")
@@ -65,11 +65,11 @@ def load_run(path: str | Path) -> Run:
 
 def _shipped(name: str) -> Run:
     """Open a run that ships, and check that it is whole and unchanged."""
-    run = Run(run_path(name))
+    run = Run(pretrained_path(name))
     try:
-        digest = run_digest(run.path)
+        digest = pretrained_digest(run.path)
     except OSError as error:
         raise RunError(f"{name}: its files are missing in the package ({error}); install it again") from error
-    if digest != RUNS[name]:
+    if digest != PRETRAINED[name]:
         raise RunError(f"{name}: its files in {run.path} are not those of the package; install it again")
     return run

@@ -18,7 +18,7 @@ from sentinode.inference.predictions import Predictions
 from sentinode.metrics.calibration import Calibration
 from sentinode.metrics.conformal import ConformalSets
 from sentinode.models.build import start_from
-from sentinode.samples import run_path
+from sentinode.samples import pretrained_path
 from sentinode.storage import read_json
 from sentinode.training.config import TrainConfig
 
@@ -124,22 +124,24 @@ class Run:
         return self.path.name
 
     @property
-    def shipped(self) -> bool:
+    def pretrained(self) -> bool:
         """Whether it is a part of the package; nothing is written into it then."""
-        return self.path == run_path(self.path.name)
+        return self.path == pretrained_path(self.path.name)
 
     @property
-    def home(self) -> Path:
+    def results_folder(self) -> Path:
         """Where evaluations of it go: into it, or beside where one works when it ships."""
-        return Path(self.path.name) if self.shipped else self.path
+        return Path(self.path.name) if self.pretrained else self.path
 
     def describe(self) -> str:
         """Return what it is in a line."""
         parameters = self.config["model"].get("trainable_parameters", 0)
         parts = {part: self.config["data"].get(part, {}) for part in ("train", "valid")}
         counts = {name: part.get("normal", 0) + part.get("tumour", 0) for name, part in parts.items()}
-        where = f"{self.path.name}, which ships with Sentinode" if self.shipped else str(self.path)
-        good_for = f"; for lymph nodes in H&E, about 0.97 µm/px: see {self.path / 'README.md'}" if self.shipped else ""
+        where = f"{self.path.name}, which ships with Sentinode" if self.pretrained else str(self.path)
+        good_for = (
+            f"; for lymph nodes in H&E, about 0.97 µm/px: see {self.path / 'README.md'}" if self.pretrained else ""
+        )
         return (
             f"{where}: {parameters:,} trainable parameters, {counts['train']:,} training patches, "
             f"threshold and calibration from {counts['valid']:,} others; research use only{good_for}"
@@ -187,7 +189,7 @@ class Run:
         numbers = {"calibration": asdict(self.calibration), "threshold": self.threshold}
         return {"model": str(self.path), "weights_sha256": weights, **numbers}
 
-    def start(self, seed: int = 0) -> "keras.Model":
+    def starting_model(self, seed: int = 0) -> "keras.Model":
         """Return the network with its best weights as the start of another training, whose record will say so.
 
         Parameters
@@ -202,7 +204,7 @@ class Run:
         >>> patches = open_patches("pcam-mini")
         >>> few = patches.select(range(0, len(patches), 20))
         >>> first = train(build_model("cnn"), few, TrainConfig(epochs=1), out=tempfile.mkdtemp())
-        >>> second = train(first.start(), few, TrainConfig(epochs=1), out=tempfile.mkdtemp())
+        >>> second = train(first.starting_model(), few, TrainConfig(epochs=1), out=tempfile.mkdtemp())
         >>> second.config["model"]["built"]["weights_sha256"] == first.identity["weights_sha256"]
         True
         """
@@ -266,7 +268,7 @@ class Run:
         """
         return np.isin(sha1_bytes(sha1), self.train_sha1)
 
-    def chosen_on(self, sha1: pd.Series) -> np.ndarray:
+    def validated_on(self, sha1: pd.Series) -> np.ndarray:
         """Say for each of these patches, by SHA-1 of its pixels, whether what `chosen` names was chosen on it."""
         return np.isin(sha1_bytes(sha1), self._sha1(VALID_SHA1))
 
@@ -282,9 +284,9 @@ class Run:
             raise RunError(f"{self.path / name}: cannot be read ({error}); is the run whole?") from error
 
     @property
-    def chosen(self) -> str:
+    def validation_choices(self) -> str:
         """What was chosen on its validation patches, in words; weights that ship are those of their last epoch."""
-        return "threshold" if self.shipped else "threshold and best epoch"
+        return "threshold" if self.pretrained else "threshold and best epoch"
 
     def _read(self, name: str, *needed: str) -> dict[str, Any]:
         try:

@@ -19,7 +19,7 @@ def training_and_validation(
 ) -> tuple[PatchSet, PatchSet, bool]:
     """Return training and validation patches, decoded; say whether the second had to be held out from the first.
 
-    With ``config.distinct`` one of the exact copies of a training patch is left.
+    With ``config.deduplicate`` one of the exact copies of a training patch is left.
 
     Raises
     ------
@@ -27,7 +27,7 @@ def training_and_validation(
         A label or a whole class is missing, a patch cannot be read, or is not the one that it is named by.
     """
     training, validation, made = _divided(patches, config, cache)
-    if config.distinct:
+    if config.deduplicate:
         once = np.flatnonzero(~training.table["sha1"].duplicated())
         _warn_of_contradictions(training)
         if copies := len(training) - len(once):

@@ -24,10 +24,10 @@ from sentinode.metrics.calibration import fit_calibration
 from sentinode.metrics.conformal import fit_conformal
 from sentinode.metrics.operating import youden_threshold
 from sentinode.metrics.ranking import roc_curve
-from sentinode.models.backend import tensorflow_left_out
-from sentinode.models.build import initial_weights_from
+from sentinode.models.backend import without_tensorflow
+from sentinode.models.build import seeded_initializers
 from sentinode.models.loading import model_from_file
-from sentinode.models.precision import computing_in
+from sentinode.models.precision import mixed_precision
 from sentinode.models.random_generators import use_own_generators
 from sentinode.plots.learning import draw_learning_curves
 from sentinode.progress import progress_bar
@@ -44,15 +44,15 @@ from sentinode.training.callbacks import (
 )
 from sentinode.training.config import TrainConfig
 from sentinode.training.distributed import ProcessGroup, undistributed
-from sentinode.training.linear_probe import fit_linear_head
+from sentinode.training.linear_probe import fit_linear_probe
 from sentinode.training.load import load_run
 from sentinode.training.logging.examples import Examples
 from sentinode.training.logging.tensorboard import EventWriter
+from sentinode.training.recipe.activation_after_pooling import activation_after_pooling
 from sentinode.training.recipe.averaging import WeightAverage, some_batches
 from sentinode.training.recipe.compile import compile_model, output_count
 from sentinode.training.recipe.distillation import distilled
-from sentinode.training.recipe.fused_normalization import fused_normalization
-from sentinode.training.recipe.late_activation import late_activation
+from sentinode.training.recipe.fused_batch_normalization import fused_batch_normalization
 from sentinode.training.recipe.precision import choose_precision
 from sentinode.training.repeats import UnpaddedMetrics
 from sentinode.training.run import ARCHITECTURE, CHECKPOINT, PATCH_STATISTICS, SUMMARY, VALIDATION, WEIGHTS, Run
@@ -150,10 +150,10 @@ def train(
             record = replace(record, config={**record.config, "precision": precision})
         if config.frozen:
             write_record(run, record, training, validation, made)
-            rows, duration_s = fit_linear_head(model, training, validation, config.seed, run)
+            rows, duration_s = fit_linear_probe(model, training, validation, config.seed, run)
             return _finish(run, training, validation, rows, duration_s)
         used = record.config["precision"]["used"] if stage == "new" else Run(run).precision
-        with initial_weights_from(config.seed):
+        with seeded_initializers(config.seed):
             student = held.enter_context(distilled(model, [teacher.load_model() for teacher in teachers], used))
             learner = augmented(student, config.augment, config.augment_strength)
         steps = len(Batches(training, config.batch_size))
@@ -169,9 +169,9 @@ def train(
         if stage == "begun":
             log.info("%s: going on in epoch %d after %d steps", run, start.epoch + 1, start.batch)
         with (
-            computing_in(model, Run(run).precision),
-            late_activation(model),
-            fused_normalization(model),
+            mixed_precision(model, Run(run).precision),
+            activation_after_pooling(model),
+            fused_batch_normalization(model),
             stop_requests() as request,
         ):
             if start.batch:
@@ -272,7 +272,7 @@ def _finish(
     """Write what follows from the weights; the summary comes last, since it says that the run has ended."""
     run = Run(folder)
     best_model = run.model
-    with whole_file(folder / "model.keras") as beside, tensorflow_left_out():
+    with whole_file(folder / "model.keras") as beside, without_tensorflow():
         best_model.save(beside)
     write_json(folder / PATCH_STATISTICS, PatchStatistics.of(training, validation).to_json())
     history = pd.DataFrame(rows)

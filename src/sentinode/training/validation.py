@@ -11,7 +11,7 @@ from sentinode.data.batches import Batches, targets
 from sentinode.data.patchset import PatchSet
 from sentinode.inference.logits import logit_model, probability, tumour_logit
 from sentinode.metrics.ranking import roc_curve
-from sentinode.models.backend import no_word_of_retracing
+from sentinode.models.backend import silence_retracing_warning
 from sentinode.training.config import TrainConfig
 from sentinode.training.distributed import ProcessGroup
 from sentinode.training.recipe.compile import logit_loss, output_count
@@ -59,7 +59,7 @@ class Validation(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Add ``val_accuracy``, ``val_auc`` and ``val_loss``; comes before the callbacks that use them."""
         self._last.set_weights(self._trained_last.get_weights())
-        with no_word_of_retracing():
+        with silence_retracing_warning():
             logits = self._network.predict(self._batches, callbacks=[self._relay], verbose=0)
         logits = logits[: len(self._labels)]  # A last batch that was repeated for all devices comes last.
         tumour = tumour_logit(logits)

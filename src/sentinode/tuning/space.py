@@ -139,7 +139,7 @@ def settings_of(chosen: dict[str, Any], base: TrainConfig | None = None) -> tupl
 
     Examples
     --------
-    >>> config, options = settings_of({"momentum": 0.8, "augment": "stain+focus", "option.size": "m"})
+    >>> config, options = settings_of({"momentum": 0.8, "augment": "stain+blur", "option.size": "m"})
     >>> config.momentum, config.augment, options
     (0.8, ('stain', 'focus'), {'size': 'm'})
     """

@@ -23,7 +23,7 @@ from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError, ModelError, RunError, TrainingDiverged, first_line
 from sentinode.models.build import MODELS, build_model
 from sentinode.plots.tuning import draw_trials
-from sentinode.samples import RUNS
+from sentinode.samples import PRETRAINED
 from sentinode.storage import whole_file
 from sentinode.training.config import TrainConfig
 from sentinode.training.load import load_run
@@ -132,7 +132,7 @@ def tune(
     every = combinations(space)
     if trials is None and every is None:
         raise ConfigError("a range has no end of values: say how many --trials to do, or list values")
-    start = load_run(model) if model not in MODELS and (model in RUNS or Path(model).is_dir()) else None
+    start = load_run(model) if model not in MODELS and (model in PRETRAINED or Path(model).is_dir()) else None
     if start is None and model not in MODELS:
         build_model(model)  # It says which there are.
     if start is not None and any(each.name.startswith(OPTION) for each in space):
@@ -253,7 +253,7 @@ def _one(
         name = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:8]
         aucs = []
         for seed in range(config.seed, config.seed + seeds):
-            network = build_model(model, seed=seed, **options) if isinstance(model, str) else model.start(seed)
+            network = build_model(model, seed=seed, **options) if isinstance(model, str) else model.starting_model(seed)
             run = train(network, patches, replace(settings, seed=seed), out=folder / name / f"seed-{seed}", cache=cache)
             aucs.append(float(run.summary["valid_auc"]))
     except (ConfigError, ModelError, TrainingDiverged) as error:  # All else, such as a full disk, ends the study.

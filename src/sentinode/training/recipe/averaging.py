@@ -44,7 +44,7 @@ class WeightAverage:
         means = self._learner.optimizer._model_variables_moving_average
         for weight, mean in zip(self._learner.trainable_variables, means, strict=True):
             weight.assign(_copy(mean))
-        measure_statistics(self._network, self._batches())
+        recompute_batch_statistics(self._network, self._batches())
 
     def take_out(self) -> None:
         """Put the weights back that training goes on with."""
@@ -70,14 +70,14 @@ def _copy(variable: keras.Variable) -> np.ndarray:
     return np.array(keras.ops.convert_to_numpy(variable))
 
 
-def measure_statistics(network: keras.Model, batches: Iterable[np.ndarray]) -> None:
+def recompute_batch_statistics(network: keras.Model, batches: Iterable[np.ndarray]) -> None:
     """Measure the means and variances of all normalisation layers on batches, each batch counting alike.
 
     Examples
     --------
     >>> from sentinode import build_model
     >>> network = build_model("d4net")
-    >>> measure_statistics(network, [np.zeros((2, 96, 96, 3), np.uint8)])
+    >>> recompute_batch_statistics(network, [np.zeros((2, 96, 96, 3), np.uint8)])
     >>> bool(keras.ops.max(network.get_layer("norm_1").variance) < 1e-6)  # All pixels are the same.
     True
     """

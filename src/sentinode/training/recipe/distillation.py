@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from sentinode.models.precision import computing_in
+from sentinode.models.precision import mixed_precision
 
 
 class Distillation(keras.layers.Layer):
@@ -60,6 +60,6 @@ def distilled(network: keras.Model, teachers: Sequence[keras.Model], precision: 
         return
     with ExitStack() as computing:
         for teacher in teachers:
-            computing.enter_context(computing_in(teacher, precision))
+            computing.enter_context(mixed_precision(teacher, precision))
         pixels = keras.Input(network.input_shape[1:], dtype="uint8", name="taught_patches")
         yield keras.Model(pixels, Distillation(teachers, name="teaching")(pixels, network(pixels)), name=network.name)

@@ -10,14 +10,14 @@ import numpy as np
 
 from sentinode.data.batches import Batches
 from sentinode.data.patchset import PatchSet
-from sentinode.models.build import initial_weights_from
-from sentinode.models.precision import computing_in
+from sentinode.models.build import seeded_initializers
+from sentinode.models.precision import mixed_precision
 from sentinode.training.config import TrainConfig
 from sentinode.training.distributed import ProcessGroup
-from sentinode.training.recipe.averaging import measure_statistics, some_batches
+from sentinode.training.recipe.activation_after_pooling import activation_after_pooling
+from sentinode.training.recipe.averaging import recompute_batch_statistics, some_batches
 from sentinode.training.recipe.compile import compile_model, output_count
-from sentinode.training.recipe.fused_normalization import fused_normalization
-from sentinode.training.recipe.late_activation import late_activation
+from sentinode.training.recipe.fused_batch_normalization import fused_batch_normalization
 
 log = logging.getLogger("sentinode")
 
@@ -95,7 +95,7 @@ class _Trial:
         self._outputs = output_count(model)
         self._batches = Batches(training, config.batch_size, self._outputs, config.seed, share=group)
         self._done = 0
-        with initial_weights_from(config.seed):
+        with seeded_initializers(config.seed):
             self._model = keras.models.clone_model(model)
         self._model.set_weights(model.get_weights())
         compile_model(self._model, config, len(self._batches))
@@ -105,7 +105,11 @@ class _Trial:
         picked = [self._batches[(self._done + step) % len(self._batches)] for step in range(steps)]
         self._done += steps
         started = time.perf_counter()
-        with computing_in(self._model, self._precision), late_activation(self._model), fused_normalization(self._model):
+        with (
+            mixed_precision(self._model, self._precision),
+            activation_after_pooling(self._model),
+            fused_batch_normalization(self._model),
+        ):
             for x, y in picked:
                 self._model.train_on_batch(x, y)
         return time.perf_counter() - started
@@ -117,7 +121,7 @@ class _Trial:
         count -= count % VALIDATION_BATCH if count > VALIDATION_BATCH else 0
         some = np.random.default_rng(0).permutation(len(validation))[:count]
         batches = Batches(validation.select(np.sort(some)), VALIDATION_BATCH, self._outputs, share=self._crew)
-        with computing_in(self._model, self._precision):
+        with mixed_precision(self._model, self._precision):
             # Those kept while training are of far more steps than a trial has.
-            measure_statistics(self._model, some_batches(self._training, self._config, MEASURED))
+            recompute_batch_statistics(self._model, some_batches(self._training, self._config, MEASURED))
             return float(self._model.evaluate(batches, verbose=0, return_dict=True)["loss"])

@@ -54,14 +54,14 @@ def read_progress(folder: Path) -> Progress:
     return Progress(state, epochs, _rows(folder / "history.jsonl"))
 
 
-def lock_of(folder: Path) -> Path:
+def lock_path(folder: Path) -> Path:
     """Return the file that is locked while a process trains in `folder`.
 
     It lies inside, so that one directory has one lock, through whatever link or mount it is reached.
 
     Examples
     --------
-    >>> lock_of(Path("runs/first")).name
+    >>> lock_path(Path("runs/first")).name
     '.lock'
     """
     return folder / ".lock"
@@ -70,11 +70,11 @@ def lock_of(folder: Path) -> Path:
 def _state(folder: Path) -> Literal["training", "stopped", "ended"]:
     if (folder / "summary.json").is_file():
         return "ended"
-    if not lock_of(folder).exists():
+    if not lock_path(folder).exists():
         return "stopped"
     try:
         # A killed process leaves the file, but not the lock.
-        FileLock(lock_of(folder)).acquire(timeout=0).lock.release()
+        FileLock(lock_path(folder)).acquire(timeout=0).lock.release()
     except (Timeout, OSError):
         return "training"
     return "stopped"

@@ -18,14 +18,14 @@ from filelock import FileLock, Timeout
 from sentinode.data.duplicates.sha1 import sha1_bytes
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import RunError
-from sentinode.models.backend import tensorflow_left_out
+from sentinode.models.backend import without_tensorflow
 from sentinode.models.build import origin, seen_before
 from sentinode.storage import BESIDE, whole_file, write_json, write_text
 from sentinode.training.config import TrainConfig
 from sentinode.training.load import is_run
 from sentinode.training.run import ARCHITECTURE, CHECKPOINT, CONFIG, SPLITS, SUMMARY, TRAIN_SHA1, VALID_SHA1, Run
 from sentinode.training.state.environment import environment
-from sentinode.training.state.progress import lock_of
+from sentinode.training.state.progress import lock_path
 
 log = logging.getLogger("sentinode")
 
@@ -73,7 +73,7 @@ def describe(
     teachers: Sequence[Run] = (),
 ) -> Record:
     """Say what is trained on what, how, and where."""
-    with tensorflow_left_out():
+    with without_tensorflow():
         architecture = json.loads(model.to_json())
     architecture.pop("compile_config", None)  # How it was trained stands in config.json.
     skipped = tuple(dict.fromkeys(training.skipped + validation.skipped))
@@ -113,7 +113,7 @@ def only_process(folder: Path) -> Iterator[None]:
     RunError
         Another process trains there, or the directory cannot be made or written.
     """
-    lock, made = FileLock(lock_of(folder)), not folder.exists()
+    lock, made = FileLock(lock_path(folder)), not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
@@ -153,7 +153,7 @@ def holds_run(folder: Path) -> bool:
 
 
 def _is_left(file: Path) -> bool:
-    return file == lock_of(file.parent) or file.name.startswith(BESIDE)
+    return file == lock_path(file.parent) or file.name.startswith(BESIDE)
 
 
 def find_stage(folder: Path, record: Record, config: TrainConfig) -> Stage:

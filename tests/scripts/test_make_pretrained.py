@@ -4,18 +4,18 @@ import json
 from pathlib import Path
 
 from sentinode import TrainConfig
-from sentinode.samples import run_path
+from sentinode.samples import pretrained_path
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
 def test_its_settings_are_those_that_the_weights_tell_of(monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    import make_trained
+    import make_pretrained
 
-    config = json.loads((run_path("d4net-m") / "config.json").read_text())
+    config = json.loads((pretrained_path("d4net-m") / "config.json").read_text())
     told = [config["settings"], *config["averaged_with"]]
-    asked = [make_trained.FIRST["d4net-m"], *make_trained.TUNINGS["d4net-m"]]
+    asked = [make_pretrained.FIRST["d4net-m"], *make_pretrained.TUNINGS["d4net-m"]]
     for settings, changes in zip(told, asked, strict=True):
         had = {**TrainConfig().to_json(), **settings}
         now = TrainConfig.recipe("flagship", **changes).to_json()

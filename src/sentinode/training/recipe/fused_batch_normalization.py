@@ -11,7 +11,7 @@ from sentinode.layers.fused import normalise
 
 
 @contextmanager
-def fused_normalization(model: keras.Model) -> Iterator[None]:
+def fused_batch_normalization(model: keras.Model) -> Iterator[None]:
     """Let batch normalisations use the fused operation of TensorFlow or PyTorch while they train inside the block.
 
     Keras puts them together from a mean, a difference, a square, a sum and products, each of them a pass over the maps,
@@ -29,7 +29,7 @@ def fused_normalization(model: keras.Model) -> Iterator[None]:
     --------
     >>> from sentinode import build_model
     >>> model = build_model("resnet18", width=8)
-    >>> with fused_normalization(model):
+    >>> with fused_batch_normalization(model):
     ...     model.compile("sgd", "binary_crossentropy")
     """
     norms = [

@@ -1,6 +1,6 @@
 """Make a run that ships with the package.
 
-    python scripts/make_trained.py d4net-m pcam-small.zip pcam-extra.zip --work DIR
+    python scripts/make_pretrained.py d4net-m pcam-small.zip pcam-extra.zip --work DIR
 
 Trains on `train` of all sources and validates on `valid` of the first; stopped with Ctrl-C, the same command goes on.
 First a training from nothing, then some from its weights with random light besides, each with its own seed. What
@@ -9,7 +9,7 @@ none knows other slides as well as their mean, and those that saw random light b
 Of every training the weights after the last epoch: none was chosen by its validation patches.
 
 What a run needs to be used goes to `src/sentinode/samples/NAME`, and one SHA-256 of all its files is printed: it
-belongs into `sentinode.samples.RUNS`.
+belongs into `sentinode.samples.PRETRAINED`.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from sentinode.metrics.calibration import fit_calibration
 from sentinode.metrics.conformal import fit_conformal
 from sentinode.metrics.operating import youden_threshold
 from sentinode.metrics.ranking import roc_curve
-from sentinode.samples import run_digest, run_path
+from sentinode.samples import pretrained_digest, pretrained_path
 from sentinode.storage import write_json
 from sentinode.training.run import ARCHITECTURE, CONFIG, PATCH_STATISTICS, SUMMARY, TRAIN_SHA1, VALID_SHA1, WEIGHTS, Run
 
@@ -47,15 +47,15 @@ FIRST: dict[str, dict[str, Any]] = {
         "learning_rate": 0.003,
         "weight_decay": 0.05,
         "precision": "bfloat16",
-        "distinct": False,
+        "deduplicate": False,
     },
 }
 LIGHT: dict[str, Any] = {
     "warmup_epochs": 0.5,
     "learning_rate": 0.01,
     "precision": "float32",
-    "distinct": False,
-    "augment": ("placement", "focus", "stain", "light"),
+    "deduplicate": False,
+    "augment": ("affine", "blur", "stain", "brightness"),
 }
 TUNINGS: dict[str, list[dict[str, Any]]] = {
     "d4net-m": [
@@ -88,7 +88,7 @@ def main() -> None:
 
 def publish(runs: list[Run], name: str, data: list[Path]) -> None:
     """Write what a run needs to be used, with the mean of the weights of all, calibrated and with a threshold."""
-    folder, first = run_path(name), runs[0]
+    folder, first = pretrained_path(name), runs[0]
     model = first.load_model("final")
     weights = [run.load_model("final").get_weights() for run in runs]
     model.set_weights([np.mean(of_all, axis=0) for of_all in zip(*weights, strict=True)])
@@ -117,7 +117,7 @@ def publish(runs: list[Run], name: str, data: list[Path]) -> None:
     }
     write_json(folder / SUMMARY, summary)
     print(json.dumps(summary, indent=2))
-    print(f'"{name}": "{run_digest(folder)}",')
+    print(f'"{name}": "{pretrained_digest(folder)}",')
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from sentinode import build_model
-from sentinode.training.recipe.late_activation import late_activation
+from sentinode.training.recipe.activation_after_pooling import activation_after_pooling
 
 
 def step(model, x, y):
@@ -28,7 +28,7 @@ def test_a_step_is_the_same(mini):
     x, y = mini.read(range(16)), mini.labels[:16].astype(np.float32)[:, None]
     loss, changes = step(with_biases(), x, y)
     model = with_biases()
-    with late_activation(model):
+    with activation_after_pooling(model):
         other_loss, other_changes = step(model, x, y)
     assert other_loss == pytest.approx(loss, rel=1e-6)
     for change, other in zip(changes, other_changes, strict=True):
@@ -39,7 +39,7 @@ def test_a_step_is_the_same(mini):
 def test_the_model_is_as_before_afterwards(mini):
     model = build_model("cnn")
     before, said = model.to_json(), model.predict(mini.read(range(8)), verbose=0)
-    with late_activation(model):
+    with activation_after_pooling(model):
         assert model.get_layer("conv_2").activation is keras.activations.linear
         assert not model.get_layer("conv_2").use_bias
     assert model.to_json() == before
@@ -59,7 +59,7 @@ def test_other_activations_poolings_and_models_are_left_alone():
         ]
     )
     functional = build_model("transfer")
-    with late_activation(model), late_activation(functional):
+    with activation_after_pooling(model), activation_after_pooling(functional):
         assert model.layers[0].activation is keras.activations.tanh
         assert model.get_layer("then_mean").activation is keras.activations.relu
         assert not any("call" in vars(layer) for layer in (*model.layers, *functional.layers))
@@ -76,6 +76,6 @@ def test_layers_that_are_used_twice_or_penalised_are_left_alone(mini):
         ]
     )
     for model in (shared, penalised):
-        with late_activation(model):
+        with activation_after_pooling(model):
             assert model.layers[0].activation is keras.activations.relu
             assert not any("call" in vars(layer) for layer in model.layers)

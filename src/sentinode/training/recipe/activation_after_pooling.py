@@ -8,7 +8,7 @@ import keras
 
 
 @contextmanager
-def late_activation(model: keras.Model) -> Iterator[None]:
+def activation_after_pooling(model: keras.Model) -> Iterator[None]:
     """Let a convolution's bias and ReLU change places with the max pooling behind it inside the block.
 
     The larger of two numbers plus a bias is the larger sum, and the larger of two numbers after ReLU is ReLU of the
@@ -26,7 +26,7 @@ def late_activation(model: keras.Model) -> Iterator[None]:
     --------
     >>> from sentinode import build_model
     >>> model = build_model("cnn")
-    >>> with late_activation(model):
+    >>> with activation_after_pooling(model):
     ...     model.get_layer("conv_1").activation.__name__, model.get_layer("conv_1").use_bias
     ('linear', False)
     >>> model.get_layer("conv_1").activation.__name__, model.get_layer("conv_1").use_bias

@@ -6,8 +6,8 @@ import pytest
 from keras import layers
 
 from sentinode import build_model
-from sentinode.models.precision import computing_in
-from sentinode.training.recipe.fused_normalization import fused_normalization
+from sentinode.models.precision import mixed_precision
+from sentinode.training.recipe.fused_batch_normalization import fused_batch_normalization
 
 FUSES = keras.backend.backend() != "jax"  # Its compiler does, and layers are left alone.
 
@@ -50,7 +50,7 @@ def test_a_step_is_the_same():
     model.set_weights(start)
     loss, changes = step(model, x, y)
     model.set_weights(start)
-    with fused_normalization(model):
+    with fused_batch_normalization(model):
         other_loss, other_changes = step(model, x, y)
     assert other_loss == pytest.approx(loss, rel=1e-6)
     for change, other in zip(changes, other_changes, strict=True):
@@ -65,7 +65,7 @@ def test_loss_and_what_is_kept_of_the_batch_are_the_same_in_real_networks(mini, 
     x, y = mini.read(range(16)), mini.labels[:16].astype(np.float32)[:, None]
     model, other = with_offsets(name, **options), with_offsets(name, **options)
     loss, _ = step(model, x, y)
-    with fused_normalization(other):
+    with fused_batch_normalization(other):
         assert sum("call" in vars(layer) for layer in other._flatten_layers()) >= (18 if FUSES else 0)
         assert step(other, x, y)[0] == pytest.approx(loss, rel=1e-4)
     for one, two in zip(model.non_trainable_variables, other.non_trainable_variables, strict=True):
@@ -77,7 +77,7 @@ def test_in_bfloat16_too(mini):
     found = []
     for precision in ("float32", "bfloat16"):
         model = with_offsets("resnet18", width=4)
-        with computing_in(model, precision), fused_normalization(model):
+        with mixed_precision(model, precision), fused_batch_normalization(model):
             found.append(step(model, x, y)[0])
         assert all(weight.dtype == "float32" for weight in model.weights)
     assert found[0] != found[1]
@@ -87,7 +87,7 @@ def test_in_bfloat16_too(mini):
 def test_the_model_is_as_before_afterwards(mini):
     model = with_offsets("resnet18", width=4)
     before, said = model.to_json(), model.predict(mini.read(range(8)), verbose=0)
-    with fused_normalization(model):
+    with fused_batch_normalization(model):
         assert np.array_equal(model.predict(mini.read(range(8)), verbose=0), said)
         assert ("call" in vars(model.get_layer("conv_1_norm"))) == FUSES
     assert "call" not in vars(model.get_layer("conv_1_norm"))
@@ -99,7 +99,7 @@ def test_a_frozen_normalisation_keeps_what_it_knows(mini):
     norm = model.get_layer("conv_1_norm")
     norm.trainable = False
     kept = [keras.ops.convert_to_numpy(weight).copy() for weight in norm.weights]
-    with fused_normalization(model):
+    with fused_batch_normalization(model):
         step(model, mini.read(range(4)), mini.labels[:4].astype(np.float32)[:, None])
     assert all(np.array_equal(weight, was) for weight, was in zip(norm.weights, kept, strict=True))
 
@@ -114,7 +114,7 @@ def test_other_axes_and_vectors_are_left_alone():
             layers.BatchNormalization(),
         ]
     )
-    with fused_normalization(model):
+    with fused_batch_normalization(model):
         assert not any("call" in vars(layer) for layer in model.layers)
 
 
@@ -127,7 +127,7 @@ def test_without_scale_or_offset():
         kept = [keras.ops.convert_to_numpy(weight).copy() for weight in norm.weights]
         norm.moving_mean.assign([0.0, 0.0])
         norm.moving_variance.assign([1.0, 1.0])
-        with fused_normalization(model):
+        with fused_batch_normalization(model):
             assert ("call" in vars(norm)) == FUSES
             np.testing.assert_allclose(keras.ops.convert_to_numpy(norm(x, training=True)), expected, atol=2e-5)
         for weight, was in zip(norm.weights, kept, strict=True):
@@ -144,7 +144,7 @@ def test_whole_numbers_and_one_value_a_channel_are_normalised_as_by_keras(shape)
         kept = [keras.ops.convert_to_numpy(weight).copy() for weight in norm.weights]
         norm.moving_mean.assign([0.0, 0.0])
         norm.moving_variance.assign([1.0, 1.0])
-        with fused_normalization(model):
+        with fused_batch_normalization(model):
             np.testing.assert_allclose(keras.ops.convert_to_numpy(norm(inputs, training=True)), expected, atol=1e-3)
         for weight, was in zip(norm.weights, kept, strict=True):
             np.testing.assert_allclose(weight, was, rtol=1e-5)
