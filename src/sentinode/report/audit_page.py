@@ -12,8 +12,9 @@ from sentinode.data.duplicates.identity import check_names
 from sentinode.data.quality.inspection import inspect_patches
 from sentinode.data.splitting.groups import leaks
 from sentinode.errors import ConfigError, DataError
-from sentinode.report.data_page import and_more, data_findings, data_sections, many
-from sentinode.report.page import findings, gallery, paragraph, section, table, write_page
+from sentinode.report.data_page import and_more, data_findings, data_sections
+from sentinode.report.formatting import plural
+from sentinode.report.page import Findings, Gallery, Part, Section, Table, write_page
 from sentinode.storage import read_json, whole_file, whole_folder, write_json
 
 AUDIT, PAGE, SUSPECTS = "audit.json", "audit.html", "suspects.csv"
@@ -80,14 +81,13 @@ def write_audit_page(found: Audit, path: str | Path) -> None:
             f"{found.auc:.3f} against the labels as they are. Fingerprint {patches.fingerprint[:16]}…",
         ],
         [
-            findings([*_findings(found), *told]),
+            Findings([*_findings(found), *told]),
             *_doubtful(found),
             *_where(found),
             *_unusual(found),
-            section("How labels and features were judged", *(paragraph(text) for text in _how(found))),
+            Section("How labels and features were judged", _how(found)),
             *data_sections(patches, looked, quality, shared),
         ],
-        styles=("audit.css",),
     )
 
 
@@ -100,10 +100,10 @@ def _findings(found: Audit) -> list[tuple[str, str]]:
         *(("warn", unusual[kind], "patch", WORDS[kind]) for kind in UNUSUAL),
         ("warn", seen, "patch", "that the network was trained on: wrong labels that it knows by heart are missed"),
     ]
-    return [(kind, f"{many(count, noun)} {words}.") for kind, count, noun, words in told if count]
+    return [(kind, f"{plural(count, noun)} {words}.") for kind, count, noun, words in told if count]
 
 
-def _doubtful(found: Audit) -> list[str]:
+def _doubtful(found: Audit) -> list[Section]:
     sections = []
     suspects = found.suspects
     for label, words in enumerate(("Labelled normal, looks like tumour", "Labelled tumour, looks normal")):
@@ -112,11 +112,13 @@ def _doubtful(found: Audit) -> list[str]:
             different = rows.drop_duplicates("sha1")
             shown = different.head(SHOWN)
             sections.append(
-                section(
+                Section(
                     f"{words}: {len(rows):,}",
-                    paragraph(ORDER),
-                    _pictures(found, shown, [_doubt(row) for row in shown.to_dict("records")]),
-                    and_more(len(different), SHOWN),
+                    [
+                        ORDER,
+                        _pictures(found, shown, [_doubt(row) for row in shown.to_dict("records")]),
+                        *and_more(len(different), SHOWN),
+                    ],
                 )
             )
     return sections
@@ -141,9 +143,9 @@ def _percent(share: float) -> str:
     return "> 99 %" if share > 0.99 else "< 1 %" if share < 0.01 else f"{share:.0%}".replace("%", " %")
 
 
-def _where(found: Audit) -> list[str]:
+def _where(found: Audit) -> list[Section]:
     """Return tables of how the doubtful labels spread over splits and slides."""
-    parts = []
+    parts: list[Part] = []
     for column, most in (("split", SHOWN_SLIDES), ("slide", SHOWN_SLIDES)):
         groups = found.table.groupby(column)["label_suspect"].agg(["sum", "size"])
         if len(groups) < 2:
@@ -154,11 +156,15 @@ def _where(found: Audit) -> list[str]:
             [str(name), f"{row['size']:,.0f}", f"{row['sum']:,.0f}", f"{row['share']:.1%}"]
             for name, row in first.iterrows()
         ]
-        parts += [table([column, "patches", "doubtful labels", "share"], rows), and_more(len(groups), most)]
-    return [section("Where they are", *parts)] if parts else []
+        name = f"doubtful-labels-by-{column}"
+        parts += [
+            Table([column, "patches", "doubtful labels", "share"], rows, name),
+            *and_more(len(groups), most),
+        ]
+    return [Section("Where they are", parts)] if parts else []
 
 
-def _unusual(found: Audit) -> list[str]:
+def _unusual(found: Audit) -> list[Section]:
     sections = []
     kinds = found.table["unusual"].str.split(", ")
     for kind in reversed(UNUSUAL):
@@ -172,21 +178,20 @@ def _unusual(found: Audit) -> list[str]:
             shown = rows.iloc[np.linspace(0, len(rows) - 1, min(SHOWN_UNUSUAL, len(rows))).astype(int)]
             captions = [str(name) for name in shown["id"]]
         sections.append(
-            section(
+            Section(
                 f"{WORDS[kind].capitalize()}: {len(rows):,}",
-                _pictures(found, shown, captions),
-                and_more(len(rows), SHOWN_UNUSUAL),
+                [_pictures(found, shown, captions), *and_more(len(rows), SHOWN_UNUSUAL)],
             )
         )
     return sections
 
 
-def _pictures(found: Audit, rows: pd.DataFrame, captions: Sequence[str]) -> str:
+def _pictures(found: Audit, rows: pd.DataFrame, captions: Sequence[str]) -> Gallery:
     pixels = found.patches.read(rows.index.to_numpy())
-    return gallery((([patch], caption) for patch, caption in zip(pixels, captions, strict=True)), marked=True)
+    return Gallery([([patch], caption) for patch, caption in zip(pixels, captions, strict=True)], marked=True)
 
 
-def _how(found: Audit) -> list[str]:
+def _how(found: Audit) -> list[Part]:
     count, kept = found.folds
     normal, tumour = found.confidence.thresholds
     return [

@@ -13,8 +13,9 @@ from sentinode.metrics.interval import Interval
 from sentinode.metrics.ranking import RocCurve
 from sentinode.report import svg
 from sentinode.report.forest import forest
-from sentinode.report.formatting import NONE, code, fixed, many, with_limits
-from sentinode.report.page import Html, definitions, findings, paragraph, section, table, write_page
+from sentinode.report.formatting import NONE, code, fixed, plural, with_limits
+from sentinode.report.old_html import Html, definitions, findings, paragraph, table
+from sentinode.report.page import Fragment, Section, write_page
 from sentinode.samples import PRETRAINED, pretrained_path
 
 ROC = svg.Frame(width=400, height=400, left=46, right=10, top=10, bottom=44)
@@ -37,13 +38,15 @@ def write_compare_page(found: Comparison, path: str | Path) -> None:
     write_page(
         path,
         f"{len(found.models)} models on the same patches",
-        [f"{many(count, 'patch', 'patches')} of {found.data}, {found.tumour:,} of them with tumour."],
+        [f"{plural(count, 'patch')} of {found.data}, {found.tumour:,} of them with tumour."],
         [
-            '<p class="use"><b>Research use only.</b> Not a medical device.</p>',
-            findings(_findings(found)),
-            *(section(heading, *parts, anchor=f"s-{name}") for name, (heading, parts) in sections.items()),
+            Fragment("blocks/html.html", html='<p class="use"><b>Research use only.</b> Not a medical device.</p>'),
+            Fragment("blocks/html.html", html=findings(_findings(found))),
+            *(
+                Section(heading, [Fragment("blocks/html.html", html="".join(parts))], f"s-{name}")
+                for name, (heading, parts) in sections.items()
+            ),
         ],
-        styles=["report.css", "compare.css"],
         scripts=["compare.js"],
         data={
             "models": [[corners(curve, found) for curve in model.curves] for model in found.models],
@@ -51,7 +54,6 @@ def write_compare_page(found: Comparison, path: str | Path) -> None:
             "tumour": found.tumour,
             "roc": ROC.to_json(),
         },
-        contents=[(f"s-{name}", heading) for name, (heading, _) in sections.items()],
     )
 
 

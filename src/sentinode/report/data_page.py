@@ -11,7 +11,8 @@ from sentinode.data.patchset import PatchSet
 from sentinode.data.quality.checks import FLAGS, Quality
 from sentinode.data.quality.inspection import Inspection
 from sentinode.data.splitting.groups import Leak
-from sentinode.report.page import Html, findings, gallery, paragraph, section, swatch, table, write_page
+from sentinode.report.formatting import NONE, plural, swatch
+from sentinode.report.page import Findings, Gallery, Note, Part, Section, Table, write_page
 
 SHOWN = 24
 SHOWN_PAIRS = 12
@@ -51,21 +52,21 @@ def write_data_page(
         f"Patches: {patches.path}",
         [f"{len(patches):,} patches; {patches.kind}.", *patches.notes, f"Fingerprint {patches.fingerprint[:16]}…"],
         [
-            findings(data_findings(looked, quality, leaks, names)),
+            Findings(data_findings(looked, quality, leaks, names)),
             *data_sections(patches, looked, quality, leaks),
         ],
     )
 
 
-def data_sections(patches: PatchSet, looked: Inspection, quality: Quality, leaks: Sequence[Leak]) -> list[str]:
+def data_sections(patches: PatchSet, looked: Inspection, quality: Quality, leaks: Sequence[Leak]) -> list[Part]:
     """Return what there is, what was found of it, and how it was judged: a section each."""
     return [
-        section("What there is", _counts(looked)),
-        *([section("Slides and patients in more than one split", _leaks(leaks))] if leaks else []),
+        Section("What there is", [_counts(looked)]),
+        *([Section("Slides and patients in more than one split", _leaks(leaks))] if leaks else []),
         *(_flagged(patches, quality, name) for name in FLAGS if quality.flags[name].any()),
         *_near_copies(patches, quality),
-        section(f"Stain, by {quality.stains_by}", *_stains(quality)),
-        section("How it was judged", *(paragraph(f"{FLAGS[name].capitalize()}. {WHY[name]}") for name in FLAGS)),
+        Section(f"Stain, by {quality.stains_by}", _stains(quality)),
+        Section("How it was judged", [f"{FLAGS[name].capitalize()}. {WHY[name]}" for name in FLAGS]),
     ]
 
 
@@ -89,48 +90,37 @@ def data_findings(looked: Inspection, quality: Quality, leaks: Sequence[Leak], n
         *(("warn", int(quality.flags[name].sum()), "patch", f"– {words}") for name, words in FLAGS.items()),
         ("good", names.verified, "file", "named by the hash of its pixels, verified"),
     ]
-    found = [(kind, f"{many(count, noun)} {words}.") for kind, count, noun, words in told if count]
+    found = [(kind, f"{plural(count, noun)} {words}.") for kind, count, noun, words in told if count]
     return found or [("good", "Nothing of what is looked for was found.")]
 
 
-def many(count: int, noun: str) -> str:
-    """Return a number and its noun.
-
-    Examples
-    --------
-    >>> many(1, "patch"), many(1200, "patch"), many(2, "slide")
-    ('1 patch', '1,200 patches', '2 slides')
-    """
-    return f"{count:,} {noun}" + ("" if count == 1 else "es" if noun.endswith("ch") else "s")
-
-
-def _counts(looked: Inspection) -> str:
+def _counts(looked: Inspection) -> Table:
     rows = []
     everything = looked.counts.join(looked.statistics)
     for split, levels in everything.iterrows():
         counts = [int(levels[name]) for name in looked.counts.columns]
         grey = [f"{levels[f'mean_{c}']:.0f} ± {levels[f'sd_{c}']:.0f}" for c in ("red", "green", "blue")]
         rows.append([str(split), *(f"{n:,}" for n in counts), *grey])
-    return table(["split", *looked.counts.columns, "red", "green", "blue"], rows)
+    return Table(["split", *looked.counts.columns, "red", "green", "blue"], rows, "splits")
 
 
-def _leaks(leaks: Sequence[Leak]) -> str:
+def _leaks(leaks: Sequence[Leak]) -> list[Part]:
     rows = [
         [leak.name, leak.what, ", ".join(f"{split} {count:,}" for split, count in leak.patches.items())]
         for leak in leaks[:SHOWN_GROUPS]
     ]
-    return table(["name", "what", "patches of each split"], rows) + and_more(len(leaks), SHOWN_GROUPS)
+    return [Table(["name", "what", "patches of each split"], rows, "leaks"), *and_more(len(leaks), SHOWN_GROUPS)]
 
 
-def _flagged(patches: PatchSet, quality: Quality, name: str) -> str:
+def _flagged(patches: PatchSet, quality: Quality, name: str) -> Section:
     rows = np.flatnonzero(quality.flags[name].to_numpy())
     shown = rows[np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int)]
     ids = patches.table["id"].iloc[shown]
     items = [([pixels], str(name)) for pixels, name in zip(patches.read(shown), ids, strict=True)]
-    return section(f"{FLAGS[name].capitalize()}: {len(rows):,}", gallery(items), and_more(len(rows), SHOWN))
+    return Section(f"{FLAGS[name].capitalize()}: {len(rows):,}", [Gallery(items), *and_more(len(rows), SHOWN)])
 
 
-def _near_copies(patches: PatchSet, quality: Quality) -> list[str]:
+def _near_copies(patches: PatchSet, quality: Quality) -> list[Part]:
     if not len(quality.alike):
         return []
     pairs = quality.alike.head(SHOWN_PAIRS)
@@ -139,19 +129,21 @@ def _near_copies(patches: PatchSet, quality: Quality) -> list[str]:
     for first, second in zip(pairs["first"].tolist(), pairs["second"].tolist(), strict=True):
         items.append((list(patches.read([first, second])), f"{ids.iloc[first]} · {ids.iloc[second]}"))
     return [
-        section(
-            f"The same patch twice: {many(len(quality.alike), 'pair')}",
-            paragraph("Alike but for compression, a turn or a mirror: the details correlate to at least 0.95."),
-            gallery(items, pairs=True),
-            and_more(len(quality.alike), SHOWN_PAIRS),
+        Section(
+            f"The same patch twice: {plural(len(quality.alike), 'pair')}",
+            [
+                "Alike but for compression, a turn or a mirror: the details correlate to at least 0.95.",
+                Gallery(items, pairs=True),
+                *and_more(len(quality.alike), SHOWN_PAIRS),
+            ],
         )
     ]
 
 
-def _stains(quality: Quality) -> list[str]:
+def _stains(quality: Quality) -> list[Part]:
     rows = []
     for name, row in quality.stains.head(SHOWN_GROUPS).iterrows():
-        colour = swatch(row["red"], row["green"], row["blue"]) if pd.notna(row["red"]) else Html("–")
+        colour = swatch(row["red"], row["green"], row["blue"]) if pd.notna(row["red"]) else NONE
         amounts = [
             f"{row[c]:.2f} ± {row[f'{c}_sd']:.2f}" if pd.notna(row[c]) else "–" for c in ("haematoxylin", "eosin")
         ]
@@ -164,9 +156,9 @@ def _stains(quality: Quality) -> list[str]:
         "that lies apart was stained or scanned otherwise: keep it in mind when splits differ in it."
     )
     header = [quality.stains_by, "patches", "tissue", "haematoxylin", "eosin", "colour"]
-    return [paragraph(text), table(header, rows), and_more(len(quality.stains), SHOWN_GROUPS)]
+    return [text, Table(header, rows, "stains"), *and_more(len(quality.stains), SHOWN_GROUPS)]
 
 
-def and_more(count: int, shown: int) -> str:
-    """Return a sentence that says so where not all are shown."""
-    return paragraph(f"{shown:,} of {count:,} are shown.", soft=True) if count > shown else ""
+def and_more(count: int, shown: int) -> list[Part]:
+    """Return a note on how many are shown, where not all are."""
+    return [Note(f"{shown:,} of {count:,} are shown.")] if count > shown else []

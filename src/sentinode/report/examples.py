@@ -11,7 +11,8 @@ from sentinode.plots.style import shortened
 from sentinode.report.attribution_overlays import AttributionOverlays
 from sentinode.report.data import Facts
 from sentinode.report.formatting import fixed
-from sentinode.report.page import data_uri, paragraph
+from sentinode.report.old_html import paragraph
+from sentinode.report.page import data_uri
 
 # Of each outcome: the surest calls, and the least sure.
 SUREST = {"missed": 18, "alarm": 18, "found": 6, "right": 6}

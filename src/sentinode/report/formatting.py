@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
-from html import escape
 from typing import Any
 
-from sentinode.report.page import Html
+from markupsafe import Markup
 
 NONE = "–"
 
@@ -23,22 +22,23 @@ def fixed(value: float | None, digits: int = 3) -> str:
     return f"{Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP):f}"
 
 
-def with_limits(interval: Mapping[str, Any] | None, digits: int = 3) -> Html:
+def with_limits(interval: Mapping[str, Any] | None, digits: int = 3) -> Markup:
     """Return an estimate with its limits, as html that breaks between them.
 
     Examples
     --------
-    >>> with_limits({"estimate": 0.9, "low": 0.85, "high": 0.94})
-    '0.900 <span class="limits">0.850–0.940</span>'
+    >>> str(with_limits({"estimate": 0.9, "low": 0.85, "high": 0.94}))
+    '0.900 <span class="limits" data-low="0.850" data-high="0.940">0.850–0.940</span>'
     """
     if interval is None:
-        return Html(NONE)
+        return Markup(NONE)
     low, high = fixed(interval["low"], digits), fixed(interval["high"], digits)
     # What has no upper limit, as a ratio over nothing, has None.
     to = " to " if low.startswith("-") else "–"
     limits = f"{low}{to}{'∞' if interval['high'] is None else high}"
     estimate = "∞" if interval["estimate"] is None else fixed(interval["estimate"], digits)
-    return Html(f'{estimate} <span class="limits">{limits}</span>')
+    span = '{} <span class="limits" data-low="{}" data-high="{}">{}</span>'
+    return Markup(span).format(estimate, low, "∞" if interval["high"] is None else high, limits)
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -52,23 +52,29 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{fixed(100 * share, digits)} %"
 
 
-def many(count: int, noun: str, plural: str = "") -> str:
-    """Return a number and its noun.
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun.
 
     Examples
     --------
-    >>> many(1, "patch", "patches"), many(1200, "epoch")
-    ('1 patch', '1,200 epochs')
+    >>> plural(1, "patch"), plural(1200, "patch"), plural(2, "slide")
+    ('1 patch', '1,200 patches', '2 slides')
     """
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+    return f"{count:,} {noun}" + ("" if count == 1 else "es" if noun.endswith("ch") else "s")
 
 
-def code(text: str) -> Html:
+def code(text: str) -> Markup:
     """Return a text in the letters of a terminal.
 
     Examples
     --------
-    >>> code("a < b")
+    >>> str(code("a < b"))
     '<code>a &lt; b</code>'
     """
-    return Html(f"<code>{escape(text)}</code>")
+    return Markup("<code>{}</code>").format(text)
+
+
+def swatch(red: float, green: float, blue: float) -> Markup:
+    """Return a small field of a color, 0–255 a channel."""
+    color = f"rgb({red:.0f}, {green:.0f}, {blue:.0f})"
+    return Markup('<span class="swatch" style="background: {0}" role="img" aria-label="{0}"></span>').format(color)

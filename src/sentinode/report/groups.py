@@ -7,8 +7,8 @@ from typing import Any
 from sentinode.report import svg
 from sentinode.report.data import Facts
 from sentinode.report.forest import forest
-from sentinode.report.formatting import fixed, many, with_limits
-from sentinode.report.page import paragraph
+from sentinode.report.formatting import fixed, plural, with_limits
+from sentinode.report.old_html import paragraph
 
 FIGURES = {"auc": ("AUC", "one"), "sensitivity": ("sensitivity", "two"), "specificity": ("specificity", "three")}
 
@@ -35,7 +35,7 @@ def groups(facts: Facts) -> list[str]:
 
 
 def _forest(facts: Facts, found: Sequence[Mapping[str, Any]]) -> str:
-    names = [(each["name"], many(each["normal"] + each["tumour"], "patch", "patches")) for each in found]
+    names = [(each["name"], plural(each["normal"] + each["tumour"], "patch")) for each in found]
     panels = {}
     for key, (title, css) in FIGURES.items():
         intervals = [each["auc"] if key == "auc" else each["rates"][key] for each in found]
@@ -65,7 +65,7 @@ def stress(facts: Facts) -> list[str]:
     keys = "".join(f'<span class="key {css}">{name}</span>' for name, css in FIGURES.values())
     quick = " The extremes of each shift alone were measured." if found["made_by"]["quick"] else ""
     return [
-        f"<p>{many(count, 'patch', 'patches')}, changed as other laboratories, scanners and programs change them; the "
+        f"<p>{plural(count, 'patch')}, changed as other laboratories, scanners and programs change them; the "
         f"threshold stays {fixed(found['threshold'], 4)}.{quick} AUC {with_limits(summary['unshifted_auc'])} as they "
         f"are, {with_limits(summary['shifted_auc'])} on the mean over shifts; the worst is "
         f"{escape(summary['worst_shift'])}.</p>",

@@ -9,7 +9,7 @@ from scipy.special import logit
 from sentinode.report import svg
 from sentinode.report.data import Facts
 from sentinode.report.formatting import NONE, fixed, percent, with_limits
-from sentinode.report.page import Html, paragraph, table
+from sentinode.report.old_html import Html, paragraph, table
 from sentinode.report.threshold_table import Histogram, Steps
 
 ROC = svg.Frame(width=400, height=400, left=46, right=10, top=10, bottom=44)

@@ -13,8 +13,9 @@ from sentinode.report.examples import Overlays, examples
 from sentinode.report.formatting import code
 from sentinode.report.groups import groups, stress
 from sentinode.report.model_card import write_model_card
+from sentinode.report.old_html import definitions, paragraph
 from sentinode.report.operating import operating, values
-from sentinode.report.page import definitions, paragraph, section, write_page
+from sentinode.report.page import Fragment, Note, Section, write_page
 from sentinode.report.reproduce import commands, limitations, train
 from sentinode.report.summary import summary
 from sentinode.report.training import training
@@ -96,15 +97,16 @@ def write_facts(facts: Facts, path: Path, overlays: Overlays | None = None) -> N
         facts.run.name,
         [],
         [
-            f'<p class="question">{QUESTION}</p>',
-            paragraph(_about(facts), soft=True),
-            '<p class="use"><b>Research use only.</b> Not a medical device.</p>',
-            *(section(heading, *parts, anchor=f"s-{name}") for name, (heading, parts) in sections.items()),
+            Fragment("blocks/html.html", html=f'<p class="question">{QUESTION}</p>'),
+            Note(_about(facts)),
+            Fragment("blocks/html.html", html='<p class="use"><b>Research use only.</b> Not a medical device.</p>'),
+            *(
+                Section(heading, [Fragment("blocks/html.html", html="".join(parts))], f"s-{name}")
+                for name, (heading, parts) in sections.items()
+            ),
         ],
-        styles=["report.css"],
         scripts=["operating.js", "roc.js", "gallery.js"],
         data=values(facts),
-        contents=[(f"s-{name}", heading) for name, (heading, _) in sections.items()],
     )
 
 

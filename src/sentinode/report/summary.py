@@ -3,8 +3,8 @@
 from html import escape
 
 from sentinode.report.data import Facts
-from sentinode.report.formatting import fixed, many, with_limits
-from sentinode.report.page import findings
+from sentinode.report.formatting import fixed, plural, with_limits
+from sentinode.report.old_html import findings
 from sentinode.report.reproduce import warnings
 
 
@@ -27,11 +27,11 @@ def summary(facts: Facts) -> list[str]:
     )
     unit = "patches taken as independent"
     if not facts.independent:
-        unit = many(facts.metrics["ranking"]["auc"]["clusters"], str(facts.metrics["clusters"]))
+        unit = plural(facts.metrics["ranking"]["auc"]["clusters"], str(facts.metrics["clusters"]))
     return [
         f'<dl class="tiles">{shown}</dl>',
-        f'<p class="soft">On {many(counts["normal"], "normal patch", "normal patches")} and '
-        f"{many(counts['tumour'], 'patch', 'patches')} with tumour, at the run's threshold of "
+        f'<p class="soft">On {plural(counts["normal"], "normal patch")} and '
+        f"{plural(counts['tumour'], 'patch')} with tumour, at the run's threshold of "
         f"{fixed(facts.threshold, 4)}. Small figures are 95 % limits, over {escape(unit)}.</p>",
         findings(_findings(facts)),
     ]

@@ -7,8 +7,8 @@ import pandas as pd
 from sentinode.report import svg
 from sentinode.report.curves import panel
 from sentinode.report.data import Facts
-from sentinode.report.formatting import code, fixed, many
-from sentinode.report.page import definitions, table
+from sentinode.report.formatting import code, fixed, plural
+from sentinode.report.old_html import definitions, table
 
 CURVES = {"loss": "Loss", "accuracy": "Accuracy", "auc": "AUC"}
 
@@ -55,7 +55,7 @@ def _network(facts: Facts) -> list[tuple[str, str]]:
     network = f"{built.get('name', model['name'])}{f' ({options})' if options else ''}"
     calibration = run.calibration
     rows = [
-        ("Network", f"{network}, {many(model['trainable_parameters'], 'trainable parameter')}"),
+        ("Network", f"{network}, {plural(model['trainable_parameters'], 'trainable parameter')}"),
         ("Weights (SHA-256)", code(run.identity["weights_sha256"])),
     ]
     if "weights_sha256" in built:
