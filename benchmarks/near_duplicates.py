@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from sentinode import PatchSet, open_patches
-from sentinode.data.concat import join
+from sentinode.data.concat import concat
 from sentinode.data.duplicates.near_duplicates import describe_pixels, near_duplicates_between, similarity
 from sentinode.data.duplicates.provenance import match_provenance
 
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("others")
     arguments = parser.parse_args()
     patches, others = (open_patches(path).cached() for path in (arguments.lossless, arguments.others))
-    there = join([patches, others])
+    there = concat([patches, others])
     there = replace(there, table=there.table.assign(slide=there.table["id"]))
     print(f"{len(patches):,} patches of {patches.path} sought among themselves and {len(others):,} of {others.path}\n")
     print("| JPEG quality | right | wrong | ambiguous | not found | least likeness of a pair | greatest distance |")

@@ -25,7 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from sentinode import TrainConfig, build_model, load_run, open_patches, train
-from sentinode.data.concat import join
+from sentinode.data.concat import concat
 from sentinode.inference.logits import probability
 from sentinode.inference.predict import predict_logits
 from sentinode.machine import keep_freed_memory
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     arguments = parser.parse_args()
     keep_freed_memory()
-    patches = join([open_patches(path) for path in arguments.data])
+    patches = concat([open_patches(path) for path in arguments.data])
     first = arguments.work / "first"
     network = build_model("d4net", size=arguments.name[-1])
     train(network, patches, TrainConfig.recipe("flagship", **FIRST[arguments.name]), out=first)

@@ -162,7 +162,7 @@ def test_an_image_of_another_size_is_refused_by_name(tmp_path):
     (tmp_path / "0").mkdir()
     Image.new("RGB", (97, 96)).save(tmp_path / "0" / "wide.png")
     refused(sentinode("data", "info", tmp_path), "wide.png", "97 × 96 px")
-    succeeded(sentinode("data", "info", tmp_path, "--fit", "crop"))
+    succeeded(sentinode("data", "info", tmp_path, "--resize", "crop"))
 
 
 def test_a_missing_run_and_a_missing_backend_are_refused(tmp_path, images):

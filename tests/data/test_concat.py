@@ -93,7 +93,7 @@ def test_the_way_to_fit_holds_for_every_source(few, tmp_path):
     pixels = np.tile(few.read([0])[0], (2, 2, 1))
     sources = [forms.write({"a.png": forms.encode(pixels)}, tmp_path / name) for name in ("a", "b")]
     forms.refused(open_sources(sources).read, str(sources[0] / "a.png"), "192 × 192 px")
-    assert np.array_equal(open_sources(sources, fit="crop").read(), [pixels[48:144, 48:144]] * 2)
+    assert np.array_equal(open_sources(sources, resize="crop").read(), [pixels[48:144, 48:144]] * 2)
 
 
 def test_notes_of_every_source_are_kept(few, tmp_path):

@@ -22,15 +22,15 @@ def cut(tissue: np.ndarray, width: int, height: int) -> np.ndarray:
     return tissue[:height, :width]
 
 
-def open_one(pixels: np.ndarray, tmp_path, fit: str, container: str = "folder"):
-    return open_patches(forms.write({"a.png": forms.encode(pixels)}, tmp_path / "images", container), fit=fit)
+def open_one(pixels: np.ndarray, tmp_path, resize: str, container: str = "folder"):
+    return open_patches(forms.write({"a.png": forms.encode(pixels)}, tmp_path / "images", container), resize=resize)
 
 
 @pytest.mark.parametrize("container", forms.CONTAINERS)
-@pytest.mark.parametrize("fit", ["refuse", "crop", "resample"])
-def test_a_patch_of_the_right_size_stays_as_it_is(tissue, fit, container, tmp_path):
+@pytest.mark.parametrize("resize", ["error", "crop", "resample"])
+def test_a_patch_of_the_right_size_stays_as_it_is(tissue, resize, container, tmp_path):
     pixels = cut(tissue, 96, 96)
-    assert np.array_equal(open_one(pixels, tmp_path, fit, container).read()[0], pixels)
+    assert np.array_equal(open_one(pixels, tmp_path, resize, container).read()[0], pixels)
 
 
 @pytest.mark.parametrize("size", [(97, 96), (96, 99), (100, 120), (128, 97), (480, 301)])
@@ -55,35 +55,35 @@ def test_resample_keeps_the_whole_in_another_scale(tissue, side, tmp_path):
 def test_an_opaque_image_with_an_alpha_channel_fits_like_any_other(tissue, tmp_path):
     pixels = cut(tissue, 120, 120)
     opaque = np.dstack([pixels, np.full((120, 120), 255, np.uint8)])
-    for fit in ("crop", "resample"):
-        plain = open_one(pixels, tmp_path / fit / "rgb", fit).read()
-        assert np.array_equal(open_one(opaque, tmp_path / fit / "rgba", fit).read(), plain)
+    for resize in ("crop", "resample"):
+        plain = open_one(pixels, tmp_path / resize / "rgb", resize).read()
+        assert np.array_equal(open_one(opaque, tmp_path / resize / "rgba", resize).read(), plain)
 
 
 @pytest.mark.parametrize(
-    ("fit", "size", "reason"),
+    ("resize", "size", "reason"),
     [
-        ("refuse", (97, 96), "choose fit crop"),
-        ("refuse", (192, 192), "choose fit crop"),
-        ("refuse", (95, 95), "choose fit crop"),
+        ("error", (97, 96), "use --resize crop"),
+        ("error", (192, 192), "use --resize crop"),
+        ("error", (95, 95), "use --resize crop"),
         ("crop", (95, 200), "too small to crop"),
         ("crop", (200, 95), "too small to crop"),
         ("resample", (96, 97), "not square"),
         ("resample", (192, 96), "not square"),
     ],
 )
-def test_what_would_distort_or_enlarge_unasked_is_refused(tissue, fit, size, reason, tmp_path):
-    opened = open_one(cut(tissue, *size), tmp_path, fit)
+def test_what_would_distort_or_enlarge_unasked_is_refused(tissue, resize, size, reason, tmp_path):
+    opened = open_one(cut(tissue, *size), tmp_path, resize)
     forms.refused(opened.read, "a.png", f"{size[0]} × {size[1]} px", reason)
     forms.refused(lambda: opened.cached(tmp_path / "cache"), "a.png", f"{size[0]} × {size[1]} px", reason)
 
 
-@pytest.mark.parametrize("fit", ["refuse", "crop", "resample"])
-def test_a_whole_slide_is_no_patch_however_it_should_fit(fit, tmp_path):
+@pytest.mark.parametrize("resize", ["error", "crop", "resample"])
+def test_a_whole_slide_is_no_patch_however_it_should_fit(resize, tmp_path):
     buffer = io.BytesIO()
     Image.new("RGB", (4097, 4097), "pink").save(buffer, "PNG")
     path = forms.write({"slide.png": buffer.getvalue()}, tmp_path / "images")
-    forms.refused(open_patches(path, fit=fit).read, "slide.png", "4097 × 4097 px", "not a patch")
+    forms.refused(open_patches(path, resize=resize).read, "slide.png", "4097 × 4097 px", "not a patch")
 
 
 def test_a_way_to_fit_that_there_is_not_is_refused(tissue, tmp_path):

@@ -242,7 +242,7 @@ def test_every_trial_may_start_from_a_trained_run(few, tiny_run, tmp_path):
 
 def test_the_command_that_is_printed_trains_with_what_was_found(tmp_path, capsys):
     searched = [f"--search={text}" for text in ("nesterov=true,false", "option.dense_units=4", "augment=stain+blur")]
-    given = ["--epochs", "1", "--label-smoothing", "0.1", "--batch-size", "64", "--fit", "crop"]
+    given = ["--epochs", "1", "--label-smoothing", "0.1", "--batch-size", "64", "--resize", "crop"]
     assert main(["tune", "pcam-mini", "--model", "cnn", "--out", str(tmp_path / "it"), *searched, *given]) == 0
     (line,) = (line for line in capsys.readouterr().out.splitlines() if "sentinode train" in line)
     words = shlex.split(line[line.index("sentinode train") :])

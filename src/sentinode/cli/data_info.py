@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from sentinode.cli.shared import (
     DATA_HELP,
     add_cache,
-    add_fit,
     add_json,
+    add_resize,
     add_skip_bad,
     add_table,
     print_json,
@@ -38,7 +38,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("data", nargs="+", metavar="DATA", help=f"{DATA_HELP}; of several, common patches are counted")
     add_table(parser)
     add_cache(parser)
-    add_fit(parser)
+    add_resize(parser)
     add_skip_bad(parser)
     parser.add_argument("--sheet", metavar="PNG", help="draw patches of every class into a picture")
     parser.add_argument(
@@ -52,7 +52,7 @@ def add_parser(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Inspect, show what was found, and end with an error where splits leak or files are not what they are named."""
-    from sentinode.data.concat import join
+    from sentinode.data.concat import concat
     from sentinode.data.duplicates.identity import check_names, copies_between
     from sentinode.data.open import open_each, open_patches
     from sentinode.data.quality.inspection import inspect_patches
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         name = getattr(arguments, option)
         if name and Path(name).suffix.lower() != ending:
             raise ConfigError(f"--{option} {name}: a {ending[1:]} is written; give the name the ending {ending}")
-    how = {"fit": arguments.fit, "skip_bad": arguments.skip_bad}
+    how = {"resize": arguments.resize, "skip_bad": arguments.skip_bad}
     if arguments.table and len(arguments.data) > 1:
         raise ConfigError("--table is of one DATA; look at the others by themselves")
     parts = (
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         for part in parts:
             print(part.describe())
     parts = [part.cached(arguments.cache) for part in parts]
-    patches = parts[0] if len(parts) == 1 else join(parts)
+    patches = parts[0] if len(parts) == 1 else concat(parts)
     found, shared, names = inspect_patches(patches), leaks(patches), check_names(patches)
     quality = None
     if arguments.page:

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Join, say how, and write."""
     from dataclasses import replace
 
-    from sentinode.data.concat import join
+    from sentinode.data.concat import concat
     from sentinode.data.duplicates.provenance import KNOWN, match_provenance
     from sentinode.data.open import open_each
     from sentinode.data.tables import write_patch_table
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"--out {out}: a table is written; give the name the ending .csv")
     patches = open_data(arguments, quiet=arguments.json).cached(arguments.cache)
     parts = [part.cached(arguments.cache) for part in open_each(_x_files(arguments.reference))]
-    reference = parts[0] if len(parts) == 1 else join(parts)
+    reference = parts[0] if len(parts) == 1 else concat(parts)
     found = match_provenance(patches, reference)
     table = patches.table.assign(
         **{name: found.table[name].where(found.table[name].notna(), patches.table[name]) for name in KNOWN}

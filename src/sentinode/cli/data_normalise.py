@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     from sentinode.data.stain.normalize import METHODS, names_to_write, read_target, write_normalized
 
     out, images = names_to_write(arguments.out)
-    target = read_target(arguments.like, arguments.fit, arguments.skip_bad)
+    target = read_target(arguments.like, arguments.resize, arguments.skip_bad)
     normalizer = METHODS[arguments.method]().fit(target)
     patches = open_data(arguments, quiet=arguments.json).cached(arguments.cache)
     unchanged = write_normalized(patches, normalizer, out)

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.shared import add_fit, add_json, add_run, print_json, print_next_steps, start_keras
+from sentinode.cli.shared import add_json, add_resize, add_run, print_json, print_next_steps, start_keras
 from sentinode.errors import ConfigError
 
 
@@ -20,7 +20,7 @@ def add_parser(commands: Any) -> None:
         "--out", required=True, metavar="NPZ", help="the file to write: features, id, label, split, slide, sha1"
     )
     parser.add_argument("--split", metavar="NAME", help="embed one split of the source only")
-    add_fit(parser)
+    add_resize(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> None:
     out = Path(arguments.out)
     if out.suffix != ".npz":
         raise ConfigError(f"--out {out}: features are written as .npz; give the file that ending")
-    patches = open_sources(arguments.source, fit=arguments.fit)
+    patches = open_sources(arguments.source, resize=arguments.resize)
     if arguments.split is not None:
         patches = patches.split(arguments.split)
     if not arguments.json:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from sentinode.cli.shared import (
-    add_fit,
     add_json,
     add_precision,
+    add_resize,
     add_runs,
     add_skip_bad,
     add_tta,
@@ -50,7 +50,7 @@ def add_parser(commands: Any) -> None:
         default="keras",
         help="what computes; all but keras export the run once, into the cache, and start faster (default: keras)",
     )
-    add_fit(parser)
+    add_resize(parser)
     add_skip_bad(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
     if out.is_dir():
         raise ConfigError(f"--out {out}: a folder; name the csv file to write")
-    patches = open_sources(arguments.source, fit=arguments.fit, skip_bad=arguments.skip_bad)
+    patches = open_sources(arguments.source, resize=arguments.resize, skip_bad=arguments.skip_bad)
     if arguments.split is not None:
         patches = patches.split(arguments.split)
     elif arguments.kaggle:

@@ -7,7 +7,7 @@ from typing import Any
 from sentinode.cli.shared import (
     DATA_HELP,
     add_cache,
-    add_fit,
+    add_resize,
     add_skip_bad,
     add_table,
     open_data,
@@ -30,7 +30,7 @@ def add_parser(commands: Any) -> None:
     )
     add_table(parser)
     add_cache(parser)
-    add_fit(parser)
+    add_resize(parser)
     add_skip_bad(parser)
     parser.add_argument(
         "--split", metavar="NAME", help="split to report on (default: test if it has labels, else valid)"

@@ -29,7 +29,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", help=DATA_HELP)
     add_table(parser)
     add_cache(parser)
-    add_fit(parser)
+    add_resize(parser)
     add_skip_bad(parser)
 
 
@@ -51,13 +51,13 @@ def add_cache(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_fit(parser: argparse.ArgumentParser) -> None:
+def add_resize(parser: argparse.ArgumentParser) -> None:
     """Add what to do with patches of another size."""
     parser.add_argument(
-        "--fit",
-        choices=("refuse", "crop", "resample"),
-        default="refuse",
-        help="images that are not 96 × 96 px: refuse them, crop their centre, or resample them (default: refuse)",
+        "--resize",
+        choices=("error", "crop", "resample"),
+        default="error",
+        help="images that are not 96 × 96 px: report an error, crop the center, or resample (default: error)",
     )
 
 
@@ -125,7 +125,7 @@ def open_data(arguments: argparse.Namespace, quiet: bool = False) -> "PatchSet":
     """Open DATA as the options of `add_data` say; say what was recognised."""
     from sentinode.data.open import open_patches
 
-    patches = open_patches(arguments.data, fit=arguments.fit, table=arguments.table, skip_bad=arguments.skip_bad)
+    patches = open_patches(arguments.data, resize=arguments.resize, table=arguments.table, skip_bad=arguments.skip_bad)
     if not quiet:
         print(patches.describe())
     return patches

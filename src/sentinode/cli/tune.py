@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     words = ["sentinode", "train", arguments.data, "--model", arguments.model, *option_arguments(chosen)]
     words += ["--out", "runs/tuned", *setting_arguments(settings)]
     words += ["--table", arguments.table] if arguments.table else []
-    words += ["--fit", arguments.fit] if arguments.fit != "refuse" else []
+    words += ["--resize", arguments.resize] if arguments.resize != "error" else []
     words += ["--skip-bad"] if arguments.skip_bad else []
     print_next_steps(
         {tuning.folder / "trials.csv": "every trial", tuning.folder / "trials.png": "AUC by what was searched"},

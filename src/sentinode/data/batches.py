@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from sentinode.data.patchset import PatchSet, Uint8
+from sentinode.data.patchset import PatchSet
+from sentinode.data.types import UInt8Array
 
 
 def epoch_order(count: int, seed: int | None, epoch: int) -> np.ndarray:
@@ -131,7 +132,7 @@ class Batches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return -(-len(self._patches) // self._batch_size) - self._skip
 
-    def __getitem__(self, index: int) -> tuple[Uint8, ...]:
+    def __getitem__(self, index: int) -> tuple[UInt8Array, ...]:
         rows = self._share.of(self._rows(index))
         pixels = self._patches.read(rows)
         return (pixels,) if self._labels is None else (pixels, self._labels[rows])

@@ -9,22 +9,23 @@ import pandas as pd
 
 from sentinode.data.io.files import ListedFiles
 from sentinode.data.io.images import ImageFiles
-from sentinode.data.patchset import PATCH_SHAPE, PatchSet, Rows, Uint8
+from sentinode.data.patchset import PatchSet
+from sentinode.data.types import PATCH_SHAPE, IndexArray, UInt8Array
 from sentinode.errors import DataError
 
 
 @dataclass(frozen=True)
-class JoinedPixels:
+class ConcatPixels:
     """The rows of several sets, one set after the other."""
 
     parts: Sequence[PatchSet]
 
-    def _places(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    def _places(self, rows: IndexArray) -> tuple[np.ndarray, np.ndarray]:
         ends = np.cumsum([len(part) for part in self.parts])
         places = np.searchsorted(ends, rows, side="right")
         return places, rows - (ends - [len(part) for part in self.parts])[places]
 
-    def read(self, rows: Rows) -> Uint8:
+    def read(self, rows: IndexArray) -> UInt8Array:
         """Read each row from its own set."""
         out = np.empty((len(rows), *PATCH_SHAPE), dtype=np.uint8)
         places, within = self._places(rows)
@@ -33,7 +34,7 @@ class JoinedPixels:
             out[here] = self.parts[place].read(within[here])
         return out
 
-    def stamps(self, rows: Rows) -> list[str]:
+    def stamps(self, rows: IndexArray) -> list[str]:
         """Return each row's stamp in its own set."""
         places, within = self._places(rows)
         return [
@@ -47,7 +48,7 @@ def _named(part: PatchSet) -> bool:
     return isinstance(part.pixels, ImageFiles) and isinstance(part.pixels.files, ListedFiles)
 
 
-def join(parts: Sequence[PatchSet]) -> PatchSet:
+def concat(parts: Sequence[PatchSet]) -> PatchSet:
     """Return one set of all patches; each id starts with its source, unless its images were named one by one.
 
     Raises
@@ -59,7 +60,7 @@ def join(parts: Sequence[PatchSet]) -> PatchSet:
     --------
     >>> from sentinode import open_patches
     >>> mini = open_patches("pcam-mini")
-    >>> join([mini.split("test"), mini.split("valid")])
+    >>> concat([mini.split("test"), mini.split("valid")])
     Traceback (most recent call last):
     ...
     sentinode.errors.DataError: pcam-mini comes twice; name each source once
@@ -77,7 +78,7 @@ def join(parts: Sequence[PatchSet]) -> PatchSet:
         kind=f"{len(parts)} sources ({', '.join(dict.fromkeys(part.kind for part in parts))})",
         path=", ".join(paths),
         table=table,
-        pixels=JoinedPixels(tuple(parts)),
+        pixels=ConcatPixels(tuple(parts)),
         rows=np.arange(len(table)),
         notes=tuple(note for part in parts for note in part.notes),
         skip_bad=any(part.skip_bad for part in parts),

@@ -6,7 +6,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
-from sentinode.data.patchset import PatchSet, Uint8
+from sentinode.data.patchset import PatchSet
+from sentinode.data.types import UInt8Array
 from sentinode.machine import processors
 from sentinode.progress import progress_bar
 
@@ -19,7 +20,7 @@ Found = TypeVar("Found")
 
 
 def map_patches(
-    patches: PatchSet, look: Callable[[Uint8], Found], what: str, *, size: int = CHUNK_PATCHES
+    patches: PatchSet, look: Callable[[UInt8Array], Found], what: str, *, size: int = CHUNK_PATCHES
 ) -> Iterator[Found]:
     """Show all patches of a set to a function, and a person how far it is.
 

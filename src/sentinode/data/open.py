@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sentinode.data.concat import join
+from sentinode.data.concat import concat
 from sentinode.data.io.files import Files, FolderFiles, ListedFiles, is_image
-from sentinode.data.io.images import Fit, check_fit
+from sentinode.data.io.images import Resize, check_resize
 from sentinode.data.io.zips import ZipFiles
 from sentinode.data.patchset import PatchSet
 from sentinode.data.sources import SOURCES, images
@@ -30,7 +30,7 @@ def open_patches(
     path: Path_ | Sequence[Path_],
     split: str | None = None,
     *,
-    fit: str = "refuse",
+    resize: str = "error",
     table: Path_ | None = None,
     skip_bad: bool = False,
 ) -> PatchSet:
@@ -44,8 +44,8 @@ def open_patches(
         of a sample that ships with the package: ``"pcam-mini"``. What it holds is recognised in the order of `SOURCES`.
     split
         Keep one split only, such as ``"train"``.
-    fit
-        What to do with images that are not 96 × 96 px: ``"refuse"``, ``"crop"`` (the centre) or ``"resample"``.
+    resize
+        What to do with images that are not 96 × 96 px: ``"error"``, ``"crop"`` (the centre) or ``"resample"``.
     table
         A csv that names the images of `path` and says what is known of them, in place of the layout.
     skip_bad
@@ -68,7 +68,7 @@ def open_patches(
     >>> open_patches("pcam-mini", split="test")
     <PatchSet pcam-mini: class folders in a zip; ... patches (test ... normal + ... tumour)>
     """
-    fitting = check_fit(fit)
+    fitting = check_resize(resize)
     patches = _opened(path, fitting, table, skip_bad)
     for note in patches.notes:
         log.warning("%s: %s", patches.path, note)
@@ -78,31 +78,31 @@ def open_patches(
         raise DataError(
             f"{patches.path}: no patches; {patches.skipped[0].reason if patches.skipped else 'it is empty'}"
         )
-    if fitting != "refuse":
+    if fitting != "error":
         patches = replace(patches, kind=f"{patches.kind} (other sizes: {fitting})")
     patches = replace(patches, skip_bad=skip_bad)
     return patches if split is None else patches.split(split)
 
 
-def _opened(path: Path_ | Sequence[Path_], fit: Fit, table: Path_ | None, skip_bad: bool) -> PatchSet:
+def _opened(path: Path_ | Sequence[Path_], resize: Resize, table: Path_ | None, skip_bad: bool) -> PatchSet:
     if isinstance(path, str | Path) and table is None and is_patch_table(path):
-        return open_patch_table(path, fit, skip_bad)
+        return open_patch_table(path, resize, skip_bad)
     files = _files(path)
-    return _recognise(files, fit) if table is None else open_table(files, table, fit)
+    return _recognise(files, resize) if table is None else open_table(files, table, resize)
 
 
-def _recognise(files: Files, fit: Fit) -> PatchSet:
+def _recognise(files: Files, resize: Resize) -> PatchSet:
     # Of files that were named one by one, the folders above say nothing: they may be called "cancer" for all we know.
     listed = isinstance(files, ListedFiles) and is_image(files.names[0])
     for open_source in (images.open_source,) if listed else [opening for _, opening in SOURCES]:
-        patches = open_source(files, fit)
+        patches = open_source(files, resize)
         if patches is not None:
             return patches
     known = "; ".join(form for form, _ in SOURCES)
     raise DataError(f"{files.where}: no patches recognised among {len(files.names):,} files; known forms: {known}")
 
 
-def open_sources(paths: Sequence[Path_], *, fit: str = "refuse", skip_bad: bool = False) -> PatchSet:
+def open_sources(paths: Sequence[Path_], *, resize: str = "error", skip_bad: bool = False) -> PatchSet:
     """Open several sources as one set.
 
     Parameters
@@ -110,7 +110,7 @@ def open_sources(paths: Sequence[Path_], *, fit: str = "refuse", skip_bad: bool 
     paths
         What `open_patches` takes, one or more. Images named one by one or by patterns keep their names as ids and
         stand together; of several other sources each id starts with its source.
-    fit, skip_bad
+    resize, skip_bad
         See `open_patches`.
 
     Raises
@@ -118,11 +118,11 @@ def open_sources(paths: Sequence[Path_], *, fit: str = "refuse", skip_bad: bool 
     DataError
         See `open_patches`.
     """
-    parts = open_each(paths, fit=fit, skip_bad=skip_bad)
-    return parts[0] if len(parts) == 1 else join(parts)
+    parts = open_each(paths, resize=resize, skip_bad=skip_bad)
+    return parts[0] if len(parts) == 1 else concat(parts)
 
 
-def open_each(paths: Sequence[Path_], *, fit: str = "refuse", skip_bad: bool = False) -> list[PatchSet]:
+def open_each(paths: Sequence[Path_], *, resize: str = "error", skip_bad: bool = False) -> list[PatchSet]:
     """Open several sources as a set each; images named one by one or by patterns are one set.
 
     Raises
@@ -131,7 +131,7 @@ def open_each(paths: Sequence[Path_], *, fit: str = "refuse", skip_bad: bool = F
         See `open_patches`.
     """
     if not paths:
-        return [open_patches(paths, fit=fit, skip_bad=skip_bad)]  # Refused there.
+        return [open_patches(paths, resize=resize, skip_bad=skip_bad)]  # Refused there.
     listed: list[Path_] = []
     parts: list[PatchSet] = []
     place = 0  # Of the images that were named one by one.
@@ -142,9 +142,9 @@ def open_each(paths: Sequence[Path_], *, fit: str = "refuse", skip_bad: bool = F
         elif is_image(str(path)) and Path(path).is_file():
             listed.append(path)
         else:
-            parts.append(open_patches(path, fit=fit, skip_bad=skip_bad))
+            parts.append(open_patches(path, resize=resize, skip_bad=skip_bad))
     if listed:
-        parts.insert(place, open_patches(listed, fit=fit, skip_bad=skip_bad))
+        parts.insert(place, open_patches(listed, resize=resize, skip_bad=skip_bad))
     return parts
 
 

@@ -5,52 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sentinode.data.types import CLASS_NAMES, IndexArray, PixelReader, Skipped, UInt8Array
 from sentinode.errors import DataError
 
-PATCH_SIZE_PX = 96
-CENTRE_SIZE_PX = 32
-PATCH_SHAPE = (PATCH_SIZE_PX, PATCH_SIZE_PX, 3)
-PATCH_BYTES = PATCH_SIZE_PX * PATCH_SIZE_PX * 3
-
-# What a table says the SHA-1 of each patch is, until its pixels are there to be compared.
-STATED = "stated_sha1"
 COLUMNS = ("id", "label", "split", "slide", "patient", "centre", "x", "y")
-CLASS_NAMES = ("normal", "tumour")
-
-Rows = NDArray[np.int64]
-Uint8 = NDArray[np.uint8]
-
-
-class Pixels(Protocol):
-    """Whatever can read patches by row, and say of what state of the source it speaks."""
-
-    def read(self, rows: Rows) -> Uint8:
-        """Return the pixels of `rows`: uint8, shape ``(len(rows), 96, 96, 3)``, RGB."""
-
-    def stamps(self, rows: Rows) -> list[str]:
-        """Return a text for each row that changes whenever its pixels may have changed."""
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A patch that was left out.
-
-    Attributes
-    ----------
-    id
-        As it would stand in the table.
-    reason
-        Why, in the line that would have refused it.
-    """
-
-    id: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -84,8 +48,8 @@ class PatchSet:
     kind: str
     path: str
     table: pd.DataFrame
-    pixels: Pixels
-    rows: Rows
+    pixels: PixelReader
+    rows: IndexArray
     notes: tuple[str, ...] = field(default=())
     skip_bad: bool = False
     skipped: tuple[Skipped, ...] = field(default=())
@@ -96,7 +60,7 @@ class PatchSet:
     def __repr__(self) -> str:
         return f"<PatchSet {self.describe()}>"
 
-    def read(self, rows: Sequence[int] | NDArray[np.integer[Any]] | slice | None = None) -> Uint8:
+    def read(self, rows: Sequence[int] | NDArray[np.integer[Any]] | slice | None = None) -> UInt8Array:
         """Read pixels.
 
         Parameters

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from sentinode.data.io.files import is_image
-from sentinode.data.patchset import COLUMNS, STATED, PatchSet
+from sentinode.data.patchset import COLUMNS, PatchSet
+from sentinode.data.types import EXPECTED_SHA1
 from sentinode.errors import ConfigError, DataError, first_line
 from sentinode.samples import SAMPLES
 from sentinode.storage import whole_file
@@ -105,7 +106,7 @@ def _separator(header: str) -> str:
     return ";" if ";" in header and "," not in header else ","  # As some spreadsheets save it.
 
 
-def open_patch_table(path: str | Path, fit: str = "refuse", skip_bad: bool = False) -> PatchSet:
+def open_patch_table(path: str | Path, resize: str = "error", skip_bad: bool = False) -> PatchSet:
     """Open a table of this kind: the patches it names, with what it says of them.
 
     Raises
@@ -113,7 +114,7 @@ def open_patch_table(path: str | Path, fit: str = "refuse", skip_bad: bool = Fal
     DataError
         A source is not there or has no such patch, a label is not 0 or 1, a row comes twice.
     """
-    from sentinode.data.concat import join
+    from sentinode.data.concat import concat
     from sentinode.data.open import open_patches
 
     table = _read(path)
@@ -124,12 +125,12 @@ def open_patch_table(path: str | Path, fit: str = "refuse", skip_bad: bool = Fal
         if source:
             if is_patch_table(place_of := _found(str(source), folder)):
                 raise DataError(f"{path}: its source {source!r} is a table as well; make it anew from {place_of}")
-            part = open_patches(place_of, fit=fit, skip_bad=skip_bad)
+            part = open_patches(place_of, resize=resize, skip_bad=skip_bad)
             ids = wanted.str.removeprefix(f"{source}/")
         else:
             files = [str(_found(each, folder)) for each in wanted]
             part, ids = (
-                open_patches(files, fit=fit, skip_bad=skip_bad),
+                open_patches(files, resize=resize, skip_bad=skip_bad),
                 pd.Series([Path(each).as_posix() for each in files]),
             )
         place = pd.Series(np.arange(len(part)), index=part.table["id"]).reindex(ids.to_numpy()).to_numpy()
@@ -142,12 +143,12 @@ def open_patch_table(path: str | Path, fit: str = "refuse", skip_bad: bool = Fal
         where[rows] = place.astype(np.int64) + offsets
         offsets += len(part)
         parts.append(part)
-    whole = parts[0] if len(parts) == 1 else join(parts)
+    whole = parts[0] if len(parts) == 1 else concat(parts)
     chosen = whole.select(where)
     known = chosen.table.assign(**{name: table[name].to_numpy() for name in FIRST[1:] if name in table})
     types = {"label": "Int8", **dict.fromkeys(TEXTS, "str"), "x": "Int64", "y": "Int64"}
     if "sha1" in table:  # Compared when the patches are decoded.
-        known = known.assign(**{STATED: table["sha1"].to_numpy()})
+        known = known.assign(**{EXPECTED_SHA1: table["sha1"].to_numpy()})
     return replace(chosen, table=known.astype(types), path=str(path), kind=f"a table of {whole.kind}")
 
 

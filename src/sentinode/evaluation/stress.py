@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from sentinode.data.concat import JoinedPixels
-from sentinode.data.patchset import PatchSet, Pixels, Rows, Uint8
+from sentinode.data.concat import ConcatPixels
+from sentinode.data.patchset import PatchSet
 from sentinode.data.stain.perturbations import PERTURBATIONS, Perturbation
+from sentinode.data.types import IndexArray, PixelReader, UInt8Array
 from sentinode.errors import ConfigError
 from sentinode.evaluation.evaluate import choose_split, folder_of, warn_of_optimistic_bias
 from sentinode.evaluation.evaluation import clusters_of
@@ -31,15 +32,15 @@ QUICK_PATCHES = 500
 class PerturbedPixels:
     """Patches that are shifted as they are read, so that memory does not grow with their number."""
 
-    pixels: Pixels
+    pixels: PixelReader
     shift: Perturbation
     level: float
 
-    def read(self, rows: Rows) -> Uint8:
+    def read(self, rows: IndexArray) -> UInt8Array:
         """Read `rows`, and shift them."""
         return self.shift(self.pixels.read(rows), self.level)
 
-    def stamps(self, rows: Rows) -> list[str]:
+    def stamps(self, rows: IndexArray) -> list[str]:
         """Return what changes when the pixels may have: the stamps below, the shift and its level."""
         return [f"{stamp} {self.shift.what} {self.level:g}" for stamp in self.pixels.stamps(rows)]
 
@@ -149,7 +150,7 @@ def perturbed(patches: PatchSet, settings: Sequence[Setting]) -> PatchSet:
         for setting in settings
     )
     table = pd.concat([part.table for part in parts], ignore_index=True)
-    return replace(patches, table=table, pixels=JoinedPixels(parts), rows=np.arange(len(table)))
+    return replace(patches, table=table, pixels=ConcatPixels(parts), rows=np.arange(len(table)))
 
 
 def write_stress(found: RobustnessResult, folder: Path) -> None:

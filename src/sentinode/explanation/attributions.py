@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 import keras
 import numpy as np
 
-from sentinode.data.patchset import PATCH_SHAPE
+from sentinode.data.types import PATCH_SHAPE
 from sentinode.errors import ConfigError
 from sentinode.explanation.gradients import gradient_of
 from sentinode.explanation.model_split import Halves, at_last_map, at_pixels

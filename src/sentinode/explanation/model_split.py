@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from sentinode.data.patchset import PATCH_SHAPE
+from sentinode.data.types import PATCH_SHAPE
 from sentinode.errors import ModelError
 from sentinode.inference.logits import logit_model
 from sentinode.layers.d4 import D4Conv

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from scipy.stats import spearmanr
 
-from sentinode.data.patchset import PATCH_SHAPE
+from sentinode.data.types import PATCH_SHAPE
 from sentinode.explanation.attributions import attributions, mean_colour
 from sentinode.inference.logits import logit_model, probability, tumour_logit
 from sentinode.training.recipe.averaging import recompute_batch_statistics

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from sentinode.data.patchset import PATCH_SHAPE, PATCH_SIZE_PX
+from sentinode.data.types import PATCH_SHAPE, PATCH_SIZE_PX
 from sentinode.inference.engines import openvino
 from sentinode.inference.logits import logit_model
 from sentinode.models.loading import CUSTOM_LAYERS

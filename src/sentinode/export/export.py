@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from sentinode.data.open import open_patches
-from sentinode.data.patchset import CLASS_NAMES, PATCH_SHAPE, PATCH_SIZE_PX, PatchSet
+from sentinode.data.patchset import PatchSet
+from sentinode.data.types import CLASS_NAMES, PATCH_SHAPE, PATCH_SIZE_PX
 from sentinode.errors import ConfigError, DataError, ModelError
 from sentinode.export.formats import Format, find_format
 from sentinode.export.runtimes import call_python, logits_of, runtime

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sentinode.data.patchset import Uint8
+from sentinode.data.types import UInt8Array
 from sentinode.errors import ModelError
 from sentinode.inference.engines import open_engine
 from sentinode.version import installed
@@ -27,7 +27,7 @@ np.save(sys.argv[3], (logits[:, 1] - logits[:, 0]).numpy())
 """
 
 
-def logits_of(kind: str, file: Path, pixels: Uint8) -> np.ndarray:
+def logits_of(kind: str, file: Path, pixels: UInt8Array) -> np.ndarray:
     """Return the log-odds of tumour that an exported file gives: float64, shape ``(n,)``.
 
     The first patch goes in alone and the others together, since a batch must be of any size.
@@ -67,7 +67,7 @@ def _keras(file: Path) -> Any:
     return lambda pixels: tumour_logit(network.predict_on_batch(pixels))
 
 
-def _torchscript(file: Path, pixels: Uint8) -> np.ndarray:
+def _torchscript(file: Path, pixels: UInt8Array) -> np.ndarray:
     with tempfile.TemporaryDirectory() as work:
         asked, answered = Path(work) / "pixels.npy", Path(work) / "logits.npy"
         np.save(asked, pixels)

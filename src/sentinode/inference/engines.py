@@ -13,12 +13,13 @@ from sentinode.machine import processors
 if TYPE_CHECKING:
     import numpy as np
 
-    from sentinode.data.patchset import Uint8
+    from sentinode.data.types import UInt8Array
+
 
 ENGINES = ("keras", "onnxruntime", "openvino")
 PRECISIONS = ("float32", "bfloat16")
 
-Logits = Callable[["Uint8"], "np.ndarray"]
+Logits = Callable[["UInt8Array"], "np.ndarray"]
 
 
 def open_engine(name: str, file: Path, precision: str = "float32") -> Logits:

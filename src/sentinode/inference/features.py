@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from sentinode.data.duplicates.sha1 import sha1_of_each
 from sentinode.data.map_patches import map_patches
-from sentinode.data.patchset import PatchSet, Uint8
+from sentinode.data.patchset import PatchSet
+from sentinode.data.types import UInt8Array
 from sentinode.errors import ConfigError
 from sentinode.inference.logits import check_last_layer
 from sentinode.inference.predictions import made_by_path
@@ -142,7 +143,7 @@ def _keras_model(model: Any) -> "keras.Model":
 
 
 def _in_batches(
-    network: "keras.Model", patches: PatchSet, look: Callable[[Uint8], Found]
+    network: "keras.Model", patches: PatchSet, look: Callable[[UInt8Array], Found]
 ) -> Iterator[tuple[NDArray[np.float32], Found]]:
     """Give the features of one batch after another, and what `look` finds of its pixels."""
     from sentinode.models.backend import silence_retracing_warning

@@ -5,7 +5,7 @@ from typing import Literal
 import keras
 from keras import layers
 
-from sentinode.data.patchset import PATCH_SHAPE
+from sentinode.data.types import PATCH_SHAPE
 
 Output = Literal["sigmoid", "softmax"]
 

@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from sentinode.data.patchset import PATCH_SHAPE
+from sentinode.data.types import PATCH_SHAPE
 from sentinode.models.cnn import Output, output_layer
 
 

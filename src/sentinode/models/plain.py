@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from sentinode.data.patchset import PATCH_SHAPE
+from sentinode.data.types import PATCH_SHAPE
 from sentinode.errors import ModelError
 from sentinode.layers.d4 import ORDER, D4Conv, D4Norm, D4Pool
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from sentinode.data.patchset import PATCH_SHAPE
+from sentinode.data.types import PATCH_SHAPE
 from sentinode.errors import ModelError, first_line
 from sentinode.layers.preprocessing import BackbonePreprocessing
 from sentinode.models.cnn import Output, output_layer

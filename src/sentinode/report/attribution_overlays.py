@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sentinode.data.patchset import Uint8
+from sentinode.data.types import UInt8Array
 from sentinode.explanation.attributions import attributions
 from sentinode.explanation.sanity import Trust
 from sentinode.plots.explanations import most, tinted
@@ -40,7 +40,7 @@ class AttributionOverlays:
     sentences: str
 
 
-def attribution_overlays(run: "Run", pixels: Uint8) -> AttributionOverlays:
+def attribution_overlays(run: "Run", pixels: UInt8Array) -> AttributionOverlays:
     """Explain patches, uint8 ``(n, 96, 96, 3)``, by occlusion, all on one scale."""
     found = []
     with progress_bar("looking where it looked", total=len(pixels)) as advance:

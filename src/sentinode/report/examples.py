@@ -5,7 +5,7 @@ from html import escape
 
 import numpy as np
 
-from sentinode.data.patchset import Uint8
+from sentinode.data.types import UInt8Array
 from sentinode.evaluation.outcomes import confidence, outcomes
 from sentinode.plots.style import shortened
 from sentinode.report.attribution_overlays import AttributionOverlays
@@ -25,7 +25,7 @@ OUTCOMES = {
 }
 
 # From patches, uint8 (n, 96, 96, 3), to what is laid over them.
-Overlays = Callable[[Uint8], AttributionOverlays]
+Overlays = Callable[[UInt8Array], AttributionOverlays]
 
 
 def examples(facts: Facts, overlays: Overlays | None = None) -> list[str]:
@@ -109,7 +109,7 @@ def _controls(shown: dict[str, int], explained: str) -> str:
     )
 
 
-def _figure(facts: Facts, row: int, outcome: str, confidence: float, patch: Uint8, above: str) -> str:
+def _figure(facts: Facts, row: int, outcome: str, confidence: float, patch: UInt8Array, above: str) -> str:
     of = facts.predictions.iloc[row]
     name, words = str(of["id"]), OUTCOMES[outcome][0]
     alt = f"{words}, probability {fixed(float(of['probability']))}"

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from sentinode.data.patchset import Uint8
+from sentinode.data.types import UInt8Array
 from sentinode.storage import write_text
 from sentinode.version import __version__
 
@@ -89,7 +89,7 @@ class Gallery:
     """
 
     template: ClassVar[str] = "blocks/gallery.html"
-    items: Iterable[tuple[Sequence[Uint8], str]]
+    items: Iterable[tuple[Sequence[UInt8Array], str]]
     pairs: bool = False
     marked: bool = False
 
@@ -199,7 +199,7 @@ def static(name: str) -> str:
     return files(__package__).joinpath("static", name).read_text(encoding="utf-8")
 
 
-def data_uri(patch: Uint8) -> str:
+def data_uri(patch: UInt8Array) -> str:
     """Return a patch as a JPEG (quality 85) in a data URI."""
     buffer = io.BytesIO()
     Image.fromarray(patch).save(buffer, "JPEG", quality=85)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests import forms
 
 from sentinode import PatchSet, open_patches
-from sentinode.data.concat import join
+from sentinode.data.concat import concat
 from sentinode.data.duplicates.provenance import KNOWN, match_provenance
 
 
@@ -138,7 +138,7 @@ def test_row_numbers_decide_where_pixels_cannot_and_the_others_bear_them_out(ref
     found = match_provenance(ours, there)
     assert found.counts == {"likeness": 30, "number": 3}
     assert found.table["slide"].tolist() == slides
-    two = join([there, replace(mini_of(reference), path="other")])
+    two = concat([there, replace(mini_of(reference), path="other")])
     assert match_provenance(ours, two).counts == {"likeness": 30, "number": 3}
     turned = {**files, "train/1/patch0000031.png": forms.encode(np.rot90(glass[1]), "png")}
     twice = match_provenance(open_patches(forms.write(turned, tmp_path / "twice")).cached(), there)

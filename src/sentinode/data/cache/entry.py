@@ -16,7 +16,8 @@ import numpy as np
 from filelock import FileLock
 
 from sentinode.data.map_patches import CHUNK_PATCHES, ordered_map
-from sentinode.data.patchset import PATCH_BYTES, PATCH_SHAPE, PatchSet, Uint8
+from sentinode.data.patchset import PatchSet
+from sentinode.data.types import PATCH_BYTES, PATCH_SHAPE, UInt8Array
 from sentinode.errors import DataError
 from sentinode.progress import progress_bar
 from sentinode.storage import read_json, write_json
@@ -28,7 +29,7 @@ VERSION = 1
 COMPARED = 64
 
 
-def open_entry(entry: Path, count: int) -> tuple[Uint8, Uint8, list[int]] | None:
+def open_entry(entry: Path, count: int) -> tuple[UInt8Array, UInt8Array, list[int]] | None:
     """Return pixels, SHA-1s and unreadable rows of an entry; None where it is not there, not whole, or damaged.
 
     A sample of the patches is compared with their SHA-1s. All of them would be seven gigabytes of a large set.
@@ -143,7 +144,7 @@ def _fill(patches: PatchSet, part: Path) -> None:
     write_json(part / "entry.json", about)
 
 
-def _read(patches: PatchSet, start: int, stop: int, bad: list[int]) -> Uint8:
+def _read(patches: PatchSet, start: int, stop: int, bad: list[int]) -> UInt8Array:
     """Read a chunk; where patches may be skipped, one that cannot be read is black, and its row goes to `bad`."""
     try:
         return patches.read(slice(start, stop))

@@ -17,8 +17,9 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from sentinode.data.cache.entry import VERSION, build_entry, open_entry
-from sentinode.data.concat import JoinedPixels
-from sentinode.data.patchset import STATED, PatchSet, Rows, Uint8
+from sentinode.data.concat import ConcatPixels
+from sentinode.data.patchset import PatchSet
+from sentinode.data.types import EXPECTED_SHA1, IndexArray, UInt8Array
 from sentinode.errors import DataError
 from sentinode.storage import read_json
 
@@ -32,14 +33,14 @@ _NAME = re.compile(r"[0-9a-f]{32}(\.part)?")
 class MappedPixels:
     """Patches in a memory-mapped array, shape ``(n, 96, 96, 3)``, uint8."""
 
-    mapped: Uint8
+    mapped: UInt8Array
     key: str
 
-    def read(self, rows: Rows) -> Uint8:
+    def read(self, rows: IndexArray) -> UInt8Array:
         """Copy `rows` out of the map."""
         return self.mapped[rows]
 
-    def stamps(self, rows: Rows) -> list[str]:
+    def stamps(self, rows: IndexArray) -> list[str]:
         """Return the entry's key and the row for each."""
         return [f"{self.key} {row}" for row in rows]
 
@@ -84,21 +85,21 @@ def cached(patches: PatchSet, folder: str | Path | None = None) -> PatchSet:
         return _as_stated(parts[0].without(reasons))
     back = np.argsort(np.concatenate(order), kind="stable")
     table = pd.concat([part.table for part in parts], ignore_index=True).iloc[back].reset_index(drop=True)
-    return _as_stated(replace(patches, table=table, pixels=JoinedPixels(parts), rows=back).without(reasons))
+    return _as_stated(replace(patches, table=table, pixels=ConcatPixels(parts), rows=back).without(reasons))
 
 
 def _as_stated(patches: PatchSet) -> PatchSet:
     """Return the set without the SHA-1s that a table states, once they are compared with those of the pixels."""
-    if STATED not in patches.table:
+    if EXPECTED_SHA1 not in patches.table:
         return patches
-    stated = patches.table[STATED]
+    stated = patches.table[EXPECTED_SHA1]
     wrong = np.flatnonzero(stated.notna() & (stated != "") & (stated != patches.table["sha1"]))
     if len(wrong):
         raise DataError(
             f"{patches.path}: {len(wrong):,} patches are not those that the table was made of, the first is "
-            f"{patches.table['id'].iloc[wrong[0]]!r}; make it anew, or open it with the --fit that it was made with"
+            f"{patches.table['id'].iloc[wrong[0]]!r}; make it anew, or open it with the --resize that it was made with"
         )
-    return replace(patches, table=patches.table.drop(columns=STATED))
+    return replace(patches, table=patches.table.drop(columns=EXPECTED_SHA1))
 
 
 def _cached_entry(patches: PatchSet, root: Path) -> tuple[PatchSet, dict[int, str]]:

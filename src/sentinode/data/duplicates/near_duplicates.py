@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from sentinode.data.map_patches import map_patches
-from sentinode.data.patchset import PATCH_SIZE_PX, PatchSet, Uint8
+from sentinode.data.patchset import PatchSet
+from sentinode.data.types import PATCH_SIZE_PX, UInt8Array
 from sentinode.progress import progress_bar
 
 Floats = NDArray[np.float32]
@@ -45,7 +46,7 @@ def _both(square: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 ORBITS = _orbits()
 
 
-def describe_pixels(pixels: Uint8) -> Floats:
+def describe_pixels(pixels: UInt8Array) -> Floats:
     """Reduce patches to what compression and orientation leave as it is.
 
     Parameters
@@ -80,7 +81,7 @@ def describe(patches: PatchSet) -> Floats:
     return np.concatenate([none, *map_patches(patches, describe_pixels, "describing")])
 
 
-def similarity(first: Uint8, second: Uint8) -> Floats:
+def similarity(first: UInt8Array, second: UInt8Array) -> Floats:
     """Say how alike the details of patches are, pair by pair, in the orientation that suits best.
 
     Parameters
@@ -111,12 +112,12 @@ def similarity(first: Uint8, second: Uint8) -> Floats:
     return np.where(has_detail, best / np.maximum(strength, 1e-6), 0).astype(np.float32)
 
 
-def _details(pixels: Uint8) -> Floats:
+def _details(pixels: UInt8Array) -> Floats:
     blocks = _means(pixels, 4)
     return blocks - blocks.mean(axis=(1, 2), keepdims=True)
 
 
-def _means(pixels: Uint8, block_px: int) -> Floats:
+def _means(pixels: UInt8Array, block_px: int) -> Floats:
     """Return the means of square blocks, ``(n, 96 / block_px, 96 / block_px, 3)``."""
     count, side = len(pixels), PATCH_SIZE_PX // block_px
     # Summing rows first, in whole numbers, is several times as fast as one mean over both axes.

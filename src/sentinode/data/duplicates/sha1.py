@@ -5,10 +5,10 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from sentinode.data.patchset import Uint8
+from sentinode.data.types import UInt8Array
 
 
-def sha1_of_each(pixels: Uint8) -> list[str]:
+def sha1_of_each(pixels: UInt8Array) -> list[str]:
     """Return the SHA-1 of each patch, in hexadecimal digits.
 
     Examples

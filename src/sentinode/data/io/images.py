@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from sentinode.data.io.files import Files
-from sentinode.data.patchset import PATCH_SHAPE, PATCH_SIZE_PX, Rows, Uint8
+from sentinode.data.types import PATCH_SHAPE, PATCH_SIZE_PX, IndexArray, UInt8Array
 from sentinode.errors import ConfigError, DataError, first_line
 
-Fit = Literal["refuse", "crop", "resample"]
+Resize = Literal["error", "crop", "resample"]
 FORMATS = ("JPEG", "PNG", "TIFF")
 # A patch is small: whatever is larger than this was never one, and may be a bomb.
 MAX_SIDE_PX = 4096
@@ -21,20 +21,20 @@ MAX_SIDE_PX = 4096
 PROFILE_BYTES = 4_000_000
 
 
-def check_fit(fit: str) -> Fit:
-    """Return `fit` when it is one of the ways to treat patches of another size.
+def check_resize(resize: str) -> Resize:
+    """Return `resize` when it is one of the ways to treat patches of another size.
 
     Raises
     ------
     ConfigError
         It is none of them.
     """
-    if fit not in get_args(Fit):
-        raise ConfigError(f"fit must be one of {', '.join(get_args(Fit))}; got {fit!r}")
-    return fit  # type: ignore[return-value]
+    if resize not in get_args(Resize):
+        raise ConfigError(f"resize must be one of {', '.join(get_args(Resize))}; got {resize!r}")
+    return resize  # type: ignore[return-value]
 
 
-def decode_patch(content: bytes, where: str, fit: Fit = "refuse", opaque: bool = False) -> Uint8:
+def decode_patch(content: bytes, where: str, resize: Resize = "error", opaque: bool = False) -> UInt8Array:
     """Decode one image file into one patch.
 
     Parameters
@@ -43,8 +43,8 @@ def decode_patch(content: bytes, where: str, fit: Fit = "refuse", opaque: bool =
         The bytes of a jpg, png or tif.
     where
         What error messages call the file.
-    fit
-        What to do with an image that is not 96 × 96 px: ``"refuse"`` it; ``"crop"`` its centre (both sides must
+    resize
+        What to do with an image that is not 96 × 96 px: ``"error"`` it; ``"crop"`` its centre (both sides must
         be at least 96 px); ``"resample"`` it (it must be square).
     opaque
         The source is known to mean its colours whatever its transparency says.
@@ -57,10 +57,10 @@ def decode_patch(content: bytes, where: str, fit: Fit = "refuse", opaque: bool =
     Raises
     ------
     DataError
-        Not an image, truncated, not 8-bit colour, transparent, or of a size that `fit` does not allow.
+        Not an image, truncated, not 8-bit colour, transparent, or of a size that `resize` does not allow.
     """
     with _opened(content, where) as image:
-        box = _check_size(image.size, where, fit)
+        box = _check_size(image.size, where, resize)
         image.load()
         plain = image.mode == "RGB" and "transparency" not in image.info
         pixels = image if plain else image.convert("RGB") if opaque else _to_rgb(image, where)
@@ -71,7 +71,7 @@ def decode_patch(content: bytes, where: str, fit: Fit = "refuse", opaque: bool =
         return np.asarray(pixels)
 
 
-def decode_image(content: bytes, where: str) -> Uint8:
+def decode_image(content: bytes, where: str) -> UInt8Array:
     """Decode one image of any size up to 4096 px a side, such as a tile that shows a stain.
 
     Parameters
@@ -146,24 +146,24 @@ def _check_bytes(size_bytes: int, size: tuple[int, int], where: str) -> None:
         )
 
 
-def _check_size(size: tuple[int, int], where: str, fit: Fit) -> tuple[int, int, int, int] | None:
-    """Return the box to crop, if any; refuse what `fit` does not allow."""
+def _check_size(size: tuple[int, int], where: str, resize: Resize) -> tuple[int, int, int, int] | None:
+    """Return the box to crop, if any; refuse what `resize` does not allow."""
     width, height = size
     if size == (PATCH_SIZE_PX, PATCH_SIZE_PX):
         return None
     found = f"{where}: {width} × {height} px, where {PATCH_SIZE_PX} × {PATCH_SIZE_PX} px is expected"
     if max(size) > MAX_SIDE_PX:
         raise DataError(f"{found}; an image of more than {MAX_SIDE_PX} px a side is not a patch: cut patches from it")
-    if fit == "crop":
+    if resize == "crop":
         if min(size) < PATCH_SIZE_PX:
-            raise DataError(f"{found}; it is too small to crop: fit resample would enlarge it")
+            raise DataError(f"{found}; it is too small to crop; --resize resample enlarges it")
         left, top = (width - PATCH_SIZE_PX) // 2, (height - PATCH_SIZE_PX) // 2
         return left, top, left + PATCH_SIZE_PX, top + PATCH_SIZE_PX
-    if fit == "resample":
+    if resize == "resample":
         if width != height:
-            raise DataError(f"{found}; it is not square, and squeezing would distort it: fit crop keeps its centre")
+            raise DataError(f"{found}; resampling would distort an image that is not square; use --resize crop")
         return None
-    raise DataError(f"{found}; choose fit crop (the centre, same scale) or resample (the whole, another scale)")
+    raise DataError(f"{found}; use --resize crop (the center, same scale) or --resize resample (the whole image)")
 
 
 def _to_rgb(image: Image.Image, where: str) -> Image.Image:
@@ -182,18 +182,18 @@ class ImageFiles:
 
     files: Files
     names: Sequence[str]
-    fit: Fit = "refuse"
+    resize: Resize = "error"
     opaque: bool = False
 
-    def read(self, rows: Rows) -> Uint8:
+    def read(self, rows: IndexArray) -> UInt8Array:
         """Decode the files of `rows`."""
         out = np.empty((len(rows), *PATCH_SHAPE), dtype=np.uint8)
         for position, row in enumerate(rows):
             name = self.names[row]
-            out[position] = decode_patch(self.files.read(name), self.files.locate(name), self.fit, self.opaque)
+            out[position] = decode_patch(self.files.read(name), self.files.locate(name), self.resize, self.opaque)
         return out
 
-    def stamps(self, rows: Rows) -> list[str]:
-        """Return each file's stamp, and how its size is made to fit."""
-        how = f"{self.fit} opaque" if self.opaque else self.fit
+    def stamps(self, rows: IndexArray) -> list[str]:
+        """Return each file's stamp, and how it is resized."""
+        how = f"{self.resize} opaque" if self.opaque else self.resize
         return [f"{self.files.stamp(self.names[row])} {how}" for row in rows]

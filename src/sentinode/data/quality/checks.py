@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from sentinode.data.duplicates.near_duplicates import near_duplicates_within
 from sentinode.data.map_patches import map_patches
-from sentinode.data.patchset import PatchSet, Uint8
+from sentinode.data.patchset import PatchSet
 from sentinode.data.quality.inspection import is_near_blank
+from sentinode.data.types import UInt8Array
 
 Bools = NDArray[np.bool_]
 
@@ -98,7 +99,7 @@ def judge(patches: PatchSet) -> Quality:
     return Quality(table, stain_statistics(np.concatenate(measured), groups), by, alike, divided)
 
 
-def _look(pixels: Uint8) -> tuple[dict[str, Bools], np.ndarray]:
+def _look(pixels: UInt8Array) -> tuple[dict[str, Bools], np.ndarray]:
     blank = is_near_blank(pixels)
     flags = {
         "near_blank": blank,
@@ -109,7 +110,7 @@ def _look(pixels: Uint8) -> tuple[dict[str, Bools], np.ndarray]:
     return flags, measure_stain(pixels)
 
 
-def is_out_of_focus(pixels: Uint8) -> Bools:
+def is_out_of_focus(pixels: UInt8Array) -> Bools:
     """Say which patches have no fine detail for the detail that they have: blurred, or enlarged from fewer pixels.
 
     Parameters
@@ -130,7 +131,7 @@ def is_out_of_focus(pixels: Uint8) -> Bools:
     return np.asarray(edges.var(axis=(1, 2)) < SHARP * bright.var(axis=(1, 2)))
 
 
-def has_pen(pixels: Uint8) -> Bools:
+def has_pen(pixels: UInt8Array) -> Bools:
     """Say which patches bear green, blue or black: a pen, the dye of cut margins, the edge of a slide, padding.
 
     Red ink looks like eosin and blood, violet like haematoxylin, grey like a shadow: these are not looked for.
@@ -157,7 +158,7 @@ def has_pen(pixels: Uint8) -> Bools:
     return np.asarray((ink >= INK) | ((black >= BLACK_INK) & (black < 1)))
 
 
-def is_clipped(pixels: Uint8) -> Bools:
+def is_clipped(pixels: UInt8Array) -> Bools:
     """Say which patches have a channel at 255 in 40 % of their pixels or more: too bright for the camera.
 
     Parameters
@@ -168,7 +169,7 @@ def is_clipped(pixels: Uint8) -> Bools:
     return np.asarray((pixels.max(axis=3) == 255).mean(axis=(1, 2)) >= CLIPPED)
 
 
-def measure_stain(pixels: Uint8) -> NDArray[np.float32]:
+def measure_stain(pixels: UInt8Array) -> NDArray[np.float32]:
     """Measure the stain of patches where there is tissue.
 
     Parameters

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from sentinode.data.map_patches import map_patches
-from sentinode.data.patchset import PatchSet, Rows, Uint8
+from sentinode.data.patchset import PatchSet
+from sentinode.data.types import IndexArray, UInt8Array
 
 # PCam itself left out patches whose blurred saturation stays below this everywhere.
 BLANK_SATURATION = 0.07
@@ -90,12 +91,12 @@ def inspect_patches(patches: PatchSet) -> Inspection:
     )
 
 
-def _look(pixels: Uint8) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _look(pixels: UInt8Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     flat = pixels.reshape(len(pixels), -1, 3).astype(np.float32)
     return flat.mean(axis=1, dtype=np.float64), np.square(flat).mean(axis=1, dtype=np.float64), is_near_blank(pixels)
 
 
-def is_near_blank(pixels: Uint8) -> np.ndarray:
+def is_near_blank(pixels: UInt8Array) -> np.ndarray:
     """Say which patches hold no stained tissue: PCam's own background filter, with a mean for a blur.
 
     Parameters
@@ -122,7 +123,7 @@ def is_near_blank(pixels: Uint8) -> np.ndarray:
     return saturation.max(axis=(1, 2)) < BLANK_SATURATION
 
 
-def examples(patches: PatchSet, each: int) -> Iterator[tuple[str, int, Rows]]:
+def examples(patches: PatchSet, each: int) -> Iterator[tuple[str, int, IndexArray]]:
     """Choose evenly spaced patches of every class that is there, for looking at.
 
     Parameters

@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 
 from sentinode.data.io.files import Files
-from sentinode.data.io.images import Fit
+from sentinode.data.io.images import Resize
 from sentinode.data.io.zips import ZipFiles
 from sentinode.data.labels import SPLIT_ORDER, SPLITS, binary_labels
-from sentinode.data.patchset import PATCH_BYTES, PATCH_SHAPE, PatchSet, Rows, Uint8, patch_table
+from sentinode.data.patchset import PatchSet, patch_table
+from sentinode.data.types import PATCH_BYTES, PATCH_SHAPE, IndexArray, UInt8Array
 from sentinode.errors import DataError, first_line
 
 FORM = "NumPy: x_train.npy with y_train.npy, or .npz with both"
@@ -56,17 +57,17 @@ class _Array:
         return next((SPLITS[word.lower()] for word in self.group if word.lower() in SPLITS), None)
 
 
-def open_source(files: Files, fit: Fit) -> PatchSet | None:
+def open_source(files: Files, resize: Resize) -> PatchSet | None:
     """Open all arrays of pixels with the labels beside them; None when there is none.
 
-    Patches are 96 × 96 by definition of the form, so `fit` has nothing to do.
+    Patches are 96 × 96 by definition of the form, so `resize` has nothing to do.
 
     Raises
     ------
     DataError
         Wrong shape or dtype, pixels and labels of different lengths, labels other than 0 and 1, a broken file.
     """
-    del fit
+    del resize
     arrays = list(_arrays(files))
     pixels = [array for array in arrays if array.what == "x"]
     if not pixels and len(arrays) == 1 == len(files.names):
@@ -107,7 +108,7 @@ class ArrayPixels:
     arrays: Sequence[_Array]
     lengths: Sequence[int]
 
-    def read(self, rows: Rows) -> Uint8:
+    def read(self, rows: IndexArray) -> UInt8Array:
         """Read rows in any order; neighbours are read together."""
         out = np.empty((len(rows), *PATCH_SHAPE), dtype=np.uint8)
         first = 0
@@ -121,7 +122,7 @@ class ArrayPixels:
             first += length
         return out
 
-    def stamps(self, rows: Rows) -> list[str]:
+    def stamps(self, rows: IndexArray) -> list[str]:
         """Return the file's stamp and the row for each."""
         ends = np.cumsum(self.lengths)
         stamps = [array.files.stamp(array.name) for array in self.arrays]
@@ -196,7 +197,7 @@ def _labels(array: _Array | None, count: int) -> list[int] | None:
         return binary_labels(np.lib.format.read_array(file, allow_pickle=False), array.where)
 
 
-def _read_run(file: BinaryIO, start: int, run: Rows) -> Uint8:
+def _read_run(file: BinaryIO, start: int, run: IndexArray) -> UInt8Array:
     file.seek(start + int(run[0]) * PATCH_BYTES)
     content = file.read(len(run) * PATCH_BYTES)
     if len(content) < len(run) * PATCH_BYTES:

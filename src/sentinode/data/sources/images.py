@@ -3,13 +3,13 @@
 import numpy as np
 
 from sentinode.data.io.files import Files, is_image
-from sentinode.data.io.images import Fit, ImageFiles
+from sentinode.data.io.images import ImageFiles, Resize
 from sentinode.data.patchset import PatchSet, patch_table
 
 FORM = "images without labels: a folder, files or a glob of jpg, png, tif"
 
 
-def open_source(files: Files, fit: Fit) -> PatchSet | None:
+def open_source(files: Files, resize: Resize) -> PatchSet | None:
     """Open every image as a patch without a label; None when there is no image."""
     names = [name for name in files.names if is_image(name)]
     if not names:
@@ -19,7 +19,7 @@ def open_source(files: Files, fit: Fit) -> PatchSet | None:
         kind=f"images without labels{files.format_evaluation}",
         path=files.where,
         table=patch_table(names),
-        pixels=ImageFiles(files, names, fit),
+        pixels=ImageFiles(files, names, resize),
         rows=np.arange(len(names)),
         notes=tuple(f"{name} is not looked at; --table names a csv that says more of the images" for name in tables),
     )

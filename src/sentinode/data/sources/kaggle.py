@@ -4,8 +4,9 @@ import numpy as np
 
 from sentinode.data.io.csv import FIRST_ROW, read_table
 from sentinode.data.io.files import Files, is_image
-from sentinode.data.io.images import Fit, ImageFiles
-from sentinode.data.patchset import PatchSet, Skipped, patch_table
+from sentinode.data.io.images import ImageFiles, Resize
+from sentinode.data.patchset import PatchSet, patch_table
+from sentinode.data.types import Skipped
 
 FORM = "Kaggle's layout: train/*.tif, train_labels.csv, test/*.tif"
 
@@ -15,7 +16,7 @@ LABELS = "train_labels.csv"
 ODD_IDS = ("9369c7278ec8bcc6c880d99194de09fc2bd4efbe", "dd6dfed324f9fcb6f93f46f32fc800f2ec196be2")
 
 
-def open_source(files: Files, fit: Fit) -> PatchSet | None:
+def open_source(files: Files, resize: Resize) -> PatchSet | None:
     """Open Kaggle's layout; None when there is no ``train_labels.csv`` beside a ``train`` folder.
 
     Left out, and to be refused by who asks for all: labels other than 0 and 1, an id that comes twice, a named file
@@ -42,7 +43,7 @@ def open_source(files: Files, fit: Fit) -> PatchSet | None:
             [*train.values(), *[None] * len(test)],
             split=["train"] * len(train) + ["test"] * len(test),
         ),
-        pixels=ImageFiles(files, names, fit),
+        pixels=ImageFiles(files, names, resize),
         rows=np.arange(len(names)),
         notes=tuple(notes),
         skipped=tuple(skipped),

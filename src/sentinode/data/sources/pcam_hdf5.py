@@ -19,9 +19,10 @@ import pandas as pd
 from sentinode.data.io.compression import Gunzipped
 from sentinode.data.io.csv import FIRST_ROW, read_table
 from sentinode.data.io.files import Files
-from sentinode.data.io.images import Fit
+from sentinode.data.io.images import Resize
 from sentinode.data.labels import SPLIT_ORDER, binary_labels
-from sentinode.data.patchset import PATCH_BYTES, PATCH_SHAPE, PatchSet, Rows, Uint8, patch_table
+from sentinode.data.patchset import PatchSet, patch_table
+from sentinode.data.types import PATCH_BYTES, PATCH_SHAPE, IndexArray, UInt8Array
 from sentinode.errors import DataError, first_line
 
 FORM = "PCam HDF5: camelyonpatch_level_2_split_{train,valid,test}_{x,y}.h5, also .h5.gz"
@@ -33,17 +34,17 @@ _X_FILE = re.compile(r"(?:.*/)?(?:(?:[^/]*_)?(train|valid|test)_|[^/]*_)?x\.h5$"
 _TRAINING_SLIDE = re.compile(r"camelyon16_train_(normal|tumor)_(\d+)$")
 
 
-def open_source(files: Files, fit: Fit) -> PatchSet | None:
+def open_source(files: Files, resize: Resize) -> PatchSet | None:
     """Open all ``x`` files with what lies beside them; None when there is none.
 
-    Patches are 96 × 96 by definition of the format, so `fit` has nothing to do.
+    Patches are 96 × 96 by definition of the format, so `resize` has nothing to do.
 
     Raises
     ------
     DataError
         Wrong shape or dtype, x and y of different lengths, labels other than 0 and 1, a broken file.
     """
-    del fit
+    del resize
     files = Gunzipped(files)
     x_files = [(name, (match[1] or "").lower() or None) for name in files.names if (match := _X_FILE.match(name))]
     if not x_files:
@@ -78,7 +79,7 @@ class Hdf5Pixels:
     names: Sequence[str]
     lengths: Sequence[int]
 
-    def read(self, rows: Rows) -> Uint8:
+    def read(self, rows: IndexArray) -> UInt8Array:
         """Read rows in any order; neighbours are read together."""
         out = np.empty((len(rows), *PATCH_SHAPE), dtype=np.uint8)
         first = 0
@@ -91,7 +92,7 @@ class Hdf5Pixels:
             first += length
         return out
 
-    def stamps(self, rows: Rows) -> list[str]:
+    def stamps(self, rows: IndexArray) -> list[str]:
         """Return the file's stamp and the row for each."""
         ends = np.cumsum(self.lengths)
         stamps = [self.files.stamp(name) for name in self.names]
@@ -99,7 +100,7 @@ class Hdf5Pixels:
         return [f"{stamps[place]} {row}" for place, row in zip(places, rows, strict=True)]
 
 
-def _read_sorted(x: h5py.Dataset, rows: Rows, where: str) -> Uint8:
+def _read_sorted(x: h5py.Dataset, rows: IndexArray, where: str) -> UInt8Array:
     """Read rising rows run by run: a slice is a hundred times as fast as a list of rows."""
     breaks = np.flatnonzero(np.diff(rows) > 1) + 1
     try:

@@ -12,9 +12,10 @@ import numpy as np
 
 from sentinode.data.io.csv import FIRST_ROW, read_table
 from sentinode.data.io.files import Files, ListedFiles
-from sentinode.data.io.images import Fit, ImageFiles
+from sentinode.data.io.images import ImageFiles, Resize
 from sentinode.data.labels import CLASSES, SPLITS
-from sentinode.data.patchset import PatchSet, Skipped, patch_table
+from sentinode.data.patchset import PatchSet, patch_table
+from sentinode.data.types import Skipped
 
 FORM = "a table of images: csv with path, label, split, slide, patient, centre, x, y"
 
@@ -23,7 +24,7 @@ NUMBERS = ("x", "y")
 KNOWN = ("path", "label", "split", *TEXTS, *NUMBERS)
 
 
-def open_source(files: Files, fit: Fit) -> PatchSet | None:
+def open_source(files: Files, resize: Resize) -> PatchSet | None:
     """Open a csv that was named itself; None for anything else.
 
     Raises
@@ -35,10 +36,10 @@ def open_source(files: Files, fit: Fit) -> PatchSet | None:
         return None
     name = files.names[0]
     folder = name.rpartition("/")[0]
-    return _open(files, f"{folder}/" if folder else "", files, name, fit)
+    return _open(files, f"{folder}/" if folder else "", files, name, resize)
 
 
-def open_table(files: Files, table: str | Path, fit: Fit) -> PatchSet:
+def open_table(files: Files, table: str | Path, resize: Resize) -> PatchSet:
     """Open the images of `files` that the csv at `table` names.
 
     Raises
@@ -47,10 +48,10 @@ def open_table(files: Files, table: str | Path, fit: Fit) -> PatchSet:
         See `open_source`.
     """
     listed = ListedFiles([table])
-    return _open(files, "", listed, listed.names[0], fit)
+    return _open(files, "", listed, listed.names[0], resize)
 
 
-def _open(files: Files, base: str, beside: Files, name: str, fit: Fit) -> PatchSet:
+def _open(files: Files, base: str, beside: Files, name: str, resize: Resize) -> PatchSet:
     table = read_table(beside, name, ["path"]).rename(columns={"center": "centre"})
     where = beside.locate(name)
     values: dict[str, list[Any]] = {column: [] for column in KNOWN}
@@ -80,7 +81,7 @@ def _open(files: Files, base: str, beside: Files, name: str, fit: Fit) -> PatchS
         kind=f"a table of images{files.format_evaluation}",
         path=where if files is beside else f"{files.where} with {where}",
         table=patch_table(paths, labels, split=split, **values),
-        pixels=ImageFiles(files, [_place(base, path) for path in paths], fit),
+        pixels=ImageFiles(files, [_place(base, path) for path in paths], resize),
         rows=np.arange(len(paths)),
         notes=(f"columns that say nothing here: {', '.join(unused)}",) if unused else (),
         skipped=tuple(skipped),

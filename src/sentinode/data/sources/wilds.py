@@ -12,8 +12,9 @@ import pandas as pd
 
 from sentinode.data.io.csv import FIRST_ROW, read_table
 from sentinode.data.io.files import Files, is_image
-from sentinode.data.io.images import Fit, ImageFiles
-from sentinode.data.patchset import PatchSet, Skipped, patch_table
+from sentinode.data.io.images import ImageFiles, Resize
+from sentinode.data.patchset import PatchSet, patch_table
+from sentinode.data.types import Skipped
 
 FORM = "Camelyon17-WILDS: metadata.csv, patches/patient_*_node_*/*.png"
 
@@ -27,7 +28,7 @@ CENTRE_OFFSET_PX = 32
 DOWNSAMPLE = 4
 
 
-def open_source(files: Files, fit: Fit) -> PatchSet | None:
+def open_source(files: Files, resize: Resize) -> PatchSet | None:
     """Open the layout; None when there is no ``metadata.csv`` beside ``patches/patient_…``.
 
     The patches are RGBA and their fourth channel is left out, as in WILDS' own reader.
@@ -53,7 +54,7 @@ def open_source(files: Files, fit: Fit) -> PatchSet | None:
         kind=f"Camelyon17-WILDS{files.format_evaluation}",
         path=files.where,
         table=patch_table(names, columns.pop("label"), **columns),
-        pixels=ImageFiles(files, names, fit, opaque=True),
+        pixels=ImageFiles(files, names, resize, opaque=True),
         rows=np.arange(len(names)),
         skipped=tuple(skipped),
     )

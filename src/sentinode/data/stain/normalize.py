@@ -13,9 +13,10 @@ from PIL import Image
 from sentinode.data.io.files import is_image
 from sentinode.data.io.images import decode_image
 from sentinode.data.open import open_patches
-from sentinode.data.patchset import PatchSet, Uint8
+from sentinode.data.patchset import PatchSet
 from sentinode.data.stain.normalizers import Macenko, Reinhard
 from sentinode.data.tables import write_patch_table
+from sentinode.data.types import UInt8Array
 from sentinode.errors import ConfigError
 from sentinode.progress import progress_bar
 from sentinode.storage import whole_file
@@ -25,7 +26,7 @@ TARGET_PATCHES = 64
 BATCH = 64
 
 
-def read_target(like: str | Path, fit: str = "refuse", skip_bad: bool = False) -> Uint8:
+def read_target(like: str | Path, resize: str = "error", skip_bad: bool = False) -> UInt8Array:
     """Return the pixels whose stain is to be reached.
 
     Parameters
@@ -33,7 +34,7 @@ def read_target(like: str | Path, fit: str = "refuse", skip_bad: bool = False) -
     like
         An image of any size up to 4096 px a side; or patches, as `open_patches` takes them, of which 64 are taken,
         evenly over all of them.
-    fit, skip_bad
+    resize, skip_bad
         Of patches; see `open_patches`.
 
     Returns
@@ -53,7 +54,7 @@ def read_target(like: str | Path, fit: str = "refuse", skip_bad: bool = False) -
     """
     if Path(like).is_file() and is_image(str(like)):
         return decode_image(Path(like).read_bytes(), str(like))
-    patches = open_patches(like, fit=fit, skip_bad=skip_bad).readable()
+    patches = open_patches(like, resize=resize, skip_bad=skip_bad).readable()
     return patches.read(np.linspace(0, len(patches) - 1, min(TARGET_PATCHES, len(patches))).astype(np.int64))
 
 
@@ -144,7 +145,7 @@ def _name(number: int, original: str) -> str:
     return f"{number:07d}-{re.sub(r'[^A-Za-z0-9_-]', '_', PurePosixPath(original).stem)[:60]}.png"
 
 
-def _png(pixels: Uint8) -> bytes:
+def _png(pixels: UInt8Array) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from sentinode.data.patchset import Uint8
+from sentinode.data.types import UInt8Array
 from sentinode.errors import DataError
 
 # Optical densities of haematoxylin, eosin and DAB in red, green and blue (Ruifrok & Johnston 2001), each of length 1.
@@ -26,7 +26,7 @@ FAINT = 0.05
 FLAT = 0.25
 
 
-def optical_density(pixels: Uint8, light: float) -> np.ndarray:
+def optical_density(pixels: UInt8Array, light: float) -> np.ndarray:
     """Return how much of the light is taken, as its natural logarithm: float64, of the shape of `pixels`.
 
     Parameters
@@ -51,7 +51,7 @@ class _Normalizer:
     light: float = 240.0
     _target: Any = None
 
-    def fit(self, target: Uint8) -> Self:
+    def fit(self, target: UInt8Array) -> Self:
         """Measure the target.
 
         Parameters
@@ -73,7 +73,7 @@ class _Normalizer:
         self._target = measured
         return self
 
-    def transform(self, patches: Uint8) -> Uint8:
+    def transform(self, patches: UInt8Array) -> UInt8Array:
         """Give patches the stain of the target.
 
         Parameters
@@ -97,18 +97,18 @@ class _Normalizer:
                 patch[:] = np.clip(np.round(moved), 0, 255).astype(np.uint8).reshape(patch.shape)
         return normalised
 
-    def _measured(self, pixels: Uint8) -> Any:
+    def _measured(self, pixels: UInt8Array) -> Any:
         """Return what there is to know of the stain of pixels ``(pixels, 3)``, or None."""
         tissue = np.all(self._densities(pixels) >= self.density, axis=1)
         return self._measure(pixels, tissue) if tissue.sum() >= max(TISSUE * len(pixels), 3) else None
 
-    def _densities(self, pixels: Uint8) -> np.ndarray:
+    def _densities(self, pixels: UInt8Array) -> np.ndarray:
         return optical_density(pixels, self.light)
 
-    def _measure(self, pixels: Uint8, tissue: np.ndarray) -> Any:
+    def _measure(self, pixels: UInt8Array, tissue: np.ndarray) -> Any:
         raise NotImplementedError
 
-    def _move(self, pixels: Uint8, measured: Any) -> np.ndarray:
+    def _move(self, pixels: UInt8Array, measured: Any) -> np.ndarray:
         raise NotImplementedError
 
 
@@ -141,7 +141,7 @@ class Macenko(_Normalizer):
     density: float = 0.15
     light: float = 240.0
 
-    def _measure(self, pixels: Uint8, tissue: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    def _measure(self, pixels: UInt8Array, tissue: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """Return the colours of both stains ``(3, 2)`` and how strong each is, if there are two."""
         densities = self._densities(pixels)
         stained = densities[tissue]
@@ -158,7 +158,7 @@ class Macenko(_Normalizer):
         strength = np.percentile(_amounts(densities, colours), 99, axis=0)
         return (colours, strength) if strength.min() > FAINT else None
 
-    def _move(self, pixels: Uint8, measured: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    def _move(self, pixels: UInt8Array, measured: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         """Mix the amounts of both stains anew."""
         (colours, strength), (target_colours, target_strength) = measured, self._target
         amounts = _amounts(self._densities(pixels), colours) * (target_strength / strength)
@@ -184,13 +184,13 @@ class Reinhard(_Normalizer):
     (2, 96, 96, 3)
     """
 
-    def _measure(self, pixels: Uint8, tissue: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    def _measure(self, pixels: UInt8Array, tissue: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """Return means and deviations of L*, a* and b*, if there are any."""
         lab = _to_lab(pixels)
         deviations = lab.std(axis=0)
         return (lab.mean(axis=0), deviations) if deviations.min() > FLAT else None
 
-    def _move(self, pixels: Uint8, measured: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    def _move(self, pixels: UInt8Array, measured: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         """Shift and scale."""
         (mean, deviation), (target_mean, target_deviation) = measured, self._target
         return _from_lab((_to_lab(pixels) - mean) / deviation * target_deviation + target_mean)
@@ -201,7 +201,7 @@ XYZ = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], 
 WHITE = np.array([0.95047, 1.0, 1.08883])
 
 
-def _to_lab(pixels: Uint8) -> np.ndarray:
+def _to_lab(pixels: UInt8Array) -> np.ndarray:
     """Return L*, a* and b* of sRGB pixels ``(pixels, 3)``."""
     srgb = pixels / 255
     linear = np.where(srgb > 0.04045, ((srgb + 0.055) / 1.055) ** 2.4, srgb / 12.92)
@@ -219,7 +219,7 @@ def _from_lab(lab: np.ndarray) -> np.ndarray:
     return 255 * np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
 
 
-def _checked(pixels: Any, what: str, dimensions: int | None = None) -> Uint8:
+def _checked(pixels: Any, what: str, dimensions: int | None = None) -> UInt8Array:
     """Refuse what is not an image or patches of uint8."""
     right = isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.shape[-1:] == (3,)
     if not right or pixels.ndim not in ((dimensions,) if dimensions else (3, 4)):

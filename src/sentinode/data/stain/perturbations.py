@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from sentinode.data.patchset import Uint8
 from sentinode.data.stain.normalizers import STAINS
+from sentinode.data.types import UInt8Array
 
 _UNMIXED = np.linalg.inv(STAINS)
 
@@ -33,14 +33,14 @@ class Perturbation:
     what: str
     levels: tuple[float, ...]
     neutral: float
-    change: Callable[[Uint8, float], Uint8]
+    change: Callable[[UInt8Array, float], UInt8Array]
 
-    def __call__(self, pixels: Uint8, level: float) -> Uint8:
+    def __call__(self, pixels: UInt8Array, level: float) -> UInt8Array:
         """Change patches; at the neutral level they come back as they are."""
         return pixels if level == self.neutral else self.change(pixels, level)
 
 
-def stain_strength(pixels: Uint8, factor: float) -> Uint8:
+def stain_strength(pixels: UInt8Array, factor: float) -> UInt8Array:
     """Multiply all optical densities: paler below 1, darker above.
 
     Examples
@@ -51,7 +51,7 @@ def stain_strength(pixels: Uint8, factor: float) -> Uint8:
     return _of_densities(_densities(pixels) * factor)
 
 
-def stain_balance(pixels: Uint8, more: float) -> Uint8:
+def stain_balance(pixels: UInt8Array, more: float) -> UInt8Array:
     """Make haematoxylin stronger by a part and eosin weaker by the same: bluer above 0, redder below.
 
     Examples
@@ -64,7 +64,7 @@ def stain_balance(pixels: Uint8, more: float) -> Uint8:
     return _of_densities(stains @ STAINS)
 
 
-def brightness(pixels: Uint8, factor: float) -> Uint8:
+def brightness(pixels: UInt8Array, factor: float) -> UInt8Array:
     """Multiply the grey levels, as another exposure does; what would pass 255 is 255.
 
     Examples
@@ -75,7 +75,7 @@ def brightness(pixels: Uint8, factor: float) -> Uint8:
     return _whole(pixels.astype(np.float32) * factor)
 
 
-def blur(pixels: Uint8, sigma_px: float) -> Uint8:
+def blur(pixels: UInt8Array, sigma_px: float) -> UInt8Array:
     """Blur as a lens out of focus does, by a Gaussian.
 
     Examples
@@ -86,7 +86,7 @@ def blur(pixels: Uint8, sigma_px: float) -> Uint8:
     return _whole(ndimage.gaussian_filter(pixels.astype(np.float32), (0, sigma_px, sigma_px, 0), mode="mirror"))
 
 
-def jpeg(pixels: Uint8, quality: float) -> Uint8:
+def jpeg(pixels: UInt8Array, quality: float) -> UInt8Array:
     """Compress as JPEG with colour at half the resolution (4:2:0), and read it again.
 
     Examples
@@ -102,7 +102,7 @@ def jpeg(pixels: Uint8, quality: float) -> Uint8:
     return out
 
 
-def resolution(pixels: Uint8, factor: float) -> Uint8:
+def resolution(pixels: UInt8Array, factor: float) -> UInt8Array:
     """Show the tissue larger (above 1) or smaller around the same centre; what is then missing is mirrored.
 
     Examples
@@ -119,7 +119,7 @@ def resolution(pixels: Uint8, factor: float) -> Uint8:
     )
 
 
-def rotation(pixels: Uint8, degrees: float) -> Uint8:
+def rotation(pixels: UInt8Array, degrees: float) -> UInt8Array:
     """Turn by a multiple of 90°.
 
     Examples
@@ -130,7 +130,7 @@ def rotation(pixels: Uint8, degrees: float) -> Uint8:
     return np.rot90(pixels, round(degrees / 90), axes=(1, 2))
 
 
-def displacement(pixels: Uint8, px: float) -> Uint8:
+def displacement(pixels: UInt8Array, px: float) -> UInt8Array:
     """Move the tissue by whole pixels to the right and down; what is then missing is mirrored.
 
     Examples
@@ -143,16 +143,16 @@ def displacement(pixels: Uint8, px: float) -> Uint8:
     return padded[:, : pixels.shape[1], : pixels.shape[2]]
 
 
-def _densities(pixels: Uint8) -> np.ndarray:
+def _densities(pixels: UInt8Array) -> np.ndarray:
     # 256 levels between 1/256 and 1, so that black has a density.
     return -np.log((pixels.astype(np.float32) + 1) / 256)
 
 
-def _of_densities(densities: np.ndarray) -> Uint8:
+def _of_densities(densities: np.ndarray) -> UInt8Array:
     return _whole(256 * np.exp(-densities) - 1)
 
 
-def _whole(levels: np.ndarray) -> Uint8:
+def _whole(levels: np.ndarray) -> UInt8Array:
     return np.clip(np.round(levels), 0, 255).astype(np.uint8)
 
 
