@@ -1,18 +1,24 @@
-# Two commands: `make demo` shows it working, `make test` proves it.
+# `make demo` shows the package at work; `make test` tests it; `make test-all` runs the tests that `make test` leaves out.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal --durations 20
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-all lint clean
 
 demo: $(VENV)/installed
 	$(BIN)/sentinode demo
 
-test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+# Needs neither PyTorch nor a browser; at most 8 minutes on 2 cores.
+test: $(VENV)/installed-test
+	$(PYTEST) -m "not slow"
 
-lint: $(VENV)/installed-dev
+# The tests that `make test` leaves out: PyTorch, browser pages, the notebook, many killed processes, damaged files.
+test-all: $(VENV)/installed-test-all
+	$(PYTEST) -m slow
+
+lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -20,17 +26,18 @@ lint: $(VENV)/installed-dev
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
-	  { echo "Python 3.11 to 3.13 is needed, and $(PYTHON) is another; try: make PYTHON=python3.12"; exit 1; }
+	  { echo "Python 3.11 to 3.13 is needed, and $(PYTHON) is another version; try: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: $(VENV)/bin/python pyproject.toml constraints.txt
-	@echo "installing Sentinode and TensorFlow into $(VENV); this takes a minute or two"
+	@echo "installing Sentinode into $(VENV)"
 	$(PIP) -e .
 	@touch $@
 
-$(VENV)/installed-dev: $(VENV)/bin/python pyproject.toml constraints.txt
-	@echo "installing Sentinode with all that its tests need into $(VENV)"
-	$(PIP) -e '.[dev]'
+# `make test` installs the extra `test`, and so on.
+$(VENV)/installed-%: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "installing Sentinode with its extra '$*' into $(VENV)"
+	$(PIP) -e '.[$*]'
 	@touch $@ $(VENV)/installed
 
 clean:

@@ -1,95 +1,106 @@
-"""What all tests share: a cache of their own, the sample, a tiny trained run, and the real data where they are."""
+"""Fixtures for all tests: a cache of their own, the sample, trained runs, and extra data from SENTINODE_TEST_DATA."""
 
-import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
-import sentinode  # noqa: F401  # Before any test imports Keras: it sets up TensorFlow, here as for users.
+import sentinode  # noqa: F401  # Sets up TensorFlow, so it must come before any test imports Keras.
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-# How long an example takes says how busy the machine is, and nothing about the code.
+# A busy machine is no reason to fail.
 settings.register_profile("busy", deadline=None)
 settings.load_profile("busy")
 
-SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all worker processes of one test session share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if os.environ.get("PYTEST_XDIST_WORKER") else folder
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def cache_of_the_tests(shared_folder: Path) -> Iterator[Path]:
     """Keep decoded patches out of the user's cache."""
-    folder = tmp_path_factory.mktemp("cache")
+    folder = shared_folder / "cache"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SENTINODE_CACHE", str(folder))
         yield folder
 
 
-@pytest.fixture(autouse=True)
-def level_of_the_log() -> Iterator[None]:
-    """Keep a command called within the tests' process from changing what later tests see in the log."""
-    log = logging.getLogger("sentinode")
-    before = log.level
-    yield
-    log.setLevel(before)
-
-
 @pytest.fixture(scope="session")
 def mini():
-    """The sample that ships with the package, decoded."""
+    """The decoded sample that ships with the package."""
     from sentinode import open_patches
 
     return open_patches("pcam-mini").cached()
 
 
-@pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory, mini):
-    """A finished run of one epoch on a twentieth of the sample; do not write into it."""
-    from sentinode import TrainConfig, build_model, train
-
-    few = mini.select(range(0, len(mini), 20))
-    return train(build_model("cnn"), few, TrainConfig(epochs=1), out=tmp_path_factory.mktemp("runs") / "tiny")
-
-
-@pytest.fixture(scope="session")
-def other_run(tmp_path_factory, mini):
-    """A second one, from other weights and on other patches; do not write into it."""
-    from sentinode import TrainConfig, build_model, train
-
-    few, out = mini.select(range(1, len(mini), 20)), tmp_path_factory.mktemp("runs") / "other"
-    return train(build_model("cnn", seed=5), few, TrainConfig(epochs=1), out=out)
+def train_once(out: Path, train: Callable[[Path], object]) -> Path:
+    """Train in the first worker process that asks; every other one waits for its run."""
+    with FileLock(f"{out}.lock"):
+        if not (out / "summary.json").is_file():
+            train(out)
+    return out
 
 
 @pytest.fixture(scope="session")
-def devices_runs(tmp_path_factory):
+def tiny_run(shared_folder, mini):
+    """A run of one epoch on a twentieth of the sample; tests do not write into it."""
+    from sentinode import TrainConfig, build_model, load_run, train
+
+    def tiny(out: Path) -> None:
+        train(build_model("cnn"), mini.select(range(0, len(mini), 20)), TrainConfig(epochs=1), out=out)
+
+    return load_run(train_once(shared_folder / "tiny", tiny))
+
+
+@pytest.fixture(scope="session")
+def other_run(shared_folder, mini):
+    """A second run with other weights and other patches; tests do not write into it."""
+    from sentinode import TrainConfig, build_model, load_run, train
+
+    def other(out: Path) -> None:
+        train(build_model("cnn", seed=5), mini.select(range(1, len(mini), 20)), TrainConfig(epochs=1), out=out)
+
+    return load_run(train_once(shared_folder / "other", other))
+
+
+@pytest.fixture(scope="session")
+def devices_runs(shared_folder):
     """The same training on one and on four devices, on JAX in a process of its own."""
     from tests.jobs import Job
 
     from sentinode import load_run
 
-    folder = tmp_path_factory.mktemp("devices")
-    [(status, said)] = Job({"1": [folder / "1"], "all": [folder / "4"]}, virtual=4).end()
-    assert status == 0, said
-    return {devices: load_run(folder / str(devices)) for devices in (1, 4)}
+    def both(_: Path) -> None:
+        [(status, output)] = Job({"1": [shared_folder / "one"], "all": [shared_folder / "four"]}, virtual=4).end()
+        assert status == 0, output
+
+    train_once(shared_folder / "four", both)
+    return {1: load_run(shared_folder / "one"), 4: load_run(shared_folder / "four")}
 
 
 @pytest.fixture(scope="session")
 def pcam_small() -> Path:
-    """23,000 real patches, where they are."""
-    return _real("pcam-small.zip")
+    """23,000 real patches, not part of the repository."""
+    return real_data("pcam-small.zip")
 
 
 @pytest.fixture(scope="session")
 def kaggle_mini() -> Path:
-    """618 real files of Kaggle's layout, where they are."""
-    return _real("kaggle-mini.zip")
+    """618 real files in Kaggle's layout, not part of the repository."""
+    return real_data("kaggle-mini.zip")
 
 
-def _real(name: str) -> Path:
-    path = SHARED_DATA / name
+def real_data(name: str) -> Path:
+    """Return a file of the folder that SENTINODE_TEST_DATA names; skip the test where there is none."""
+    path = Path(os.environ.get("SENTINODE_TEST_DATA", "")) / name
     if not path.is_file():
-        pytest.skip(f"{name} is not here")
+        pytest.skip(f"{name} is not in the folder SENTINODE_TEST_DATA")
     return path

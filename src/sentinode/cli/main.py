@@ -5,7 +5,8 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from sentinode.cli import (
     audit,
@@ -63,36 +64,62 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command.
+    """Run one command and print a refusal as one line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Command line without the program's name; by default that of this process.
 
     Returns
     -------
     int
-        0 done; 1 refused, with one line on the error stream; 2 a call that does not parse; 3 done without some patches,
-        which `--skip-bad` allowed to leave out; 130 interrupted.
+        Exit status: 0 success; 1 refused, with one line on standard error; 3 success with some patches left out by
+        `--skip-bad`; 130 interrupted, 143 terminated.
+
+    Raises
+    ------
+    SystemExit
+        The command line does not parse (status 2), or asks for help (status 0).
     """
     parsed = build_parser().parse_args(arguments)
-    for stream in (sys.stdout, sys.stderr):  # A name that the terminal cannot show is no reason to end.
+    for stream in (sys.stdout, sys.stderr):  # A file name that the terminal cannot show must not end the command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("sentinode").setLevel(logging.INFO)
+    with messages_on_stderr():
+        try:
+            return int(parsed.run(parsed) or 0)
+        except TrainingStopped as stopped:
+            print(stopped, file=sys.stderr)
+            return 128 + stopped.signal_number
+        except SentinodeError as error:
+            print(f"error: {error}", file=sys.stderr)
+        except BrokenPipeError:
+            # The reader, such as head, has closed the pipe: neither this process nor its exit can write to it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError as error:
+            print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 130
+        return 1
+
+
+@contextmanager
+def messages_on_stderr() -> Iterator[None]:
+    """Print the package's log messages on standard error while the block runs."""
+    log = logging.getLogger("sentinode")
+    before = log.level, log.propagate
+    handler = logging.StreamHandler(sys.stderr)
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False  # The root logger may have a handler of its own.
     try:
-        return int(parsed.run(parsed) or 0)
-    except TrainingStopped as stopped:
-        print(stopped, file=sys.stderr)
-        return 128 + stopped.signal_number
-    except SentinodeError as error:
-        print(f"error: {error}", file=sys.stderr)
-    except BrokenPipeError:
-        # The reader, such as head, has seen enough; nothing more can be written, at exit neither.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 1
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before[0])
+        log.propagate = before[1]
 
 
 if __name__ == "__main__":
