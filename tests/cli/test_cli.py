@@ -1,9 +1,8 @@
-"""The command line, as real processes: what it prints, what it writes, and how it refuses."""
+"""The command line: what it prints, what it writes, and how it refuses."""
 
 import hashlib
 import importlib.util
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from tests.commands import refused, sentinode, sentinode_process, succeeded
 
 from sentinode import load_run
 from sentinode.cli.main import COMMANDS
@@ -36,31 +36,6 @@ EVERY_COMMAND += [
     "data cache",
     "doctor",
 ]
-
-
-def sentinode(*arguments, **environment) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "sentinode.cli.main", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        env={**os.environ, "PYTHONUTF8": "1", **environment},
-        timeout=180,
-    )
-
-
-def succeeded(done: subprocess.CompletedProcess) -> str:
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def refused(done: subprocess.CompletedProcess, *words: str) -> None:
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    *before, line = done.stderr.splitlines()
-    assert line.startswith("error: ")
-    assert all(said.startswith("decoding ") for said in before)
-    assert all(word in line for word in words), line
 
 
 def imported_by(*arguments, wanted: str) -> set[str]:
@@ -168,7 +143,7 @@ def test_an_image_of_another_size_is_refused_by_name(tmp_path):
 def test_a_missing_run_and_a_missing_backend_are_refused(tmp_path, images):
     arguments = ["--model", tmp_path / "no-run", "--out", tmp_path / "out.csv"]
     refused(sentinode("predict", images / "test", *arguments), "no-run", "no such run directory")
-    done = sentinode("predict", images / "test", *arguments, KERAS_BACKEND="nonsense")
+    done = sentinode_process("predict", images / "test", *arguments, KERAS_BACKEND="nonsense")
     refused(done, "nonsense", "sentinode doctor")
 
 

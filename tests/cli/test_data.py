@@ -1,35 +1,22 @@
-"""The verbs of ``sentinode data``, as real processes: info, split, join."""
+"""``sentinode data info``, ``split`` and ``join``."""
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from tests import forms
+from tests.commands import Done, command, sentinode, succeeded
 
 from sentinode import open_patches
 
 RED = "\033[31m"
 
 
-def sentinode(*arguments, **environment) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "sentinode.cli.main", "data", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        env={**os.environ, "PYTHONUTF8": "1", **environment},
-        timeout=180,
-    )
-
-
-def succeeded(done: subprocess.CompletedProcess) -> str:
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def data(*arguments) -> Done:
+    return sentinode("data", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +41,13 @@ def leaking(few, tmp_path_factory) -> Path:
 
 
 def test_info_of_splits_that_share_slides_ends_in_an_error(leaking, pcam):
-    done = sentinode("info", leaking)
+    done = data("info", leaking)
     assert done.returncode == 1
     assert "ERROR: slide camelyon16_train_" in done.stdout and RED not in done.stdout
     line = done.stderr.splitlines()[-1]
     assert line.startswith("error: ") and "splits share" in line and "sentinode data split" in line
-    assert "ERROR" not in succeeded(sentinode("info", pcam))
-    found = json.loads(sentinode("info", leaking, "--json").stdout)
+    assert "ERROR" not in succeeded(data("info", pcam))
+    found = json.loads(data("info", leaking, "--json").stdout)
     assert found["shared"][0]["what"] == "slide" and len(found["shared"][0]["patches"]) > 1
 
 
@@ -69,11 +56,11 @@ def test_info_of_copies_in_two_splits_ends_in_an_error(few, tmp_path):
     name = min(name for name in files if name.startswith("train/0/"))
     files["valid/0/copy.png"] = files[name]
     folder = forms.write(files, tmp_path / "copied")
-    done = sentinode("info", folder)
+    done = data("info", folder)
     assert done.returncode == 1 and "1 patches are in more than one split" in done.stderr.splitlines()[-1]
     files["valid/0/copy.png"] = forms.encode(np.rot90(forms.decode(files[name])), "png")
     folder = forms.write(files, tmp_path / "turned")
-    done = sentinode("info", folder, "--page", tmp_path / "page.html")
+    done = data("info", folder, "--page", tmp_path / "page.html")
     assert "ERROR: 1 of these pairs are divided between splits" in done.stdout
     assert done.returncode == 1 and "1 pairs of near copies" in done.stderr.splitlines()[-1]
     assert "pair of near copies divided between splits" in (tmp_path / "page.html").read_text()
@@ -83,7 +70,7 @@ def test_slides_that_wilds_shares_on_purpose_are_no_leak(few, tmp_path):
     files, _ = forms.wilds(few)
     folder = forms.write(files, tmp_path / "wilds")
     assert "id_val" in open_patches(folder).split_names
-    assert "ERROR" not in succeeded(sentinode("info", folder))
+    assert "ERROR" not in succeeded(data("info", folder))
 
 
 def test_errors_are_red_on_a_terminal_alone(leaking):
@@ -94,12 +81,11 @@ def test_errors_are_red_on_a_terminal_alone(leaking):
         said.append(os.read(terminal, 4096))
         return said[-1]
 
-    command = [sys.executable, "-m", "sentinode.cli.main", "data", "info", str(leaking)]
     with Path(os.devnull).open("wb") as nowhere:
         stdout = os.dup(1)
         os.dup2(nowhere.fileno(), 1)
         try:
-            status = pty.spawn(command, read)
+            status = pty.spawn(command("data", "info", leaking), read)
         finally:
             os.dup2(stdout, 1)
             os.close(stdout)
@@ -108,7 +94,7 @@ def test_errors_are_red_on_a_terminal_alone(leaking):
 
 
 def test_info_writes_a_page(leaking, tmp_path):
-    done = sentinode("info", leaking, "--page", tmp_path / "page.html")
+    done = data("info", leaking, "--page", tmp_path / "page.html")
     assert done.returncode == 1
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "with patches in more than one split" in text and "camelyon16_train_" in text
@@ -117,15 +103,15 @@ def test_info_writes_a_page(leaking, tmp_path):
 
 def test_info_of_several_sets_counts_what_they_have_in_common(few, pcam, tmp_path):
     part = forms.write(forms.class_folders(few.select(range(10)), "png")[0], tmp_path / "part")
-    output = succeeded(sentinode("info", pcam, part))
+    output = succeeded(data("info", pcam, part))
     assert f"different patches in both {pcam} and {part}: 10" in output
-    found = json.loads(sentinode("info", pcam, part, "--json").stdout)
+    found = json.loads(data("info", pcam, part, "--json").stdout)
     assert found["between"] == [{"first": str(pcam), "second": str(part), "patches": 10, "other_labels": 0, "alike": 0}]
 
 
 def test_info_of_several_sets_counts_what_was_compressed_in_between(few, tmp_path):
     kept, packed = (forms.write(forms.class_folders(few, each)[0], tmp_path / each) for each in ("png", "jpg"))
-    done = succeeded(sentinode("info", kept, packed))
+    done = succeeded(data("info", kept, packed))
     assert f"and {len(few)} of the first that are alike one there" in done
 
 
@@ -133,7 +119,7 @@ def test_info_names_a_file_that_is_not_what_it_is_named(few, tmp_path):
     files, _ = forms.kaggle(few.select(range(6)))
     name = min(name for name in files if name.endswith(".tif"))
     files[name] = forms.encode(255 - forms.decode(files[name]), "tif")
-    done = sentinode("info", forms.write(files, tmp_path / "kaggle"))
+    done = data("info", forms.write(files, tmp_path / "kaggle"))
     assert done.returncode == 1
     assert "5 verified" in done.stdout and name in done.stdout
     assert name in done.stderr.splitlines()[-1]
@@ -141,14 +127,14 @@ def test_info_names_a_file_that_is_not_what_it_is_named(few, tmp_path):
 
 def test_split_and_its_table_as_data(leaking, tmp_path):
     out = tmp_path / "tables" / "splits.csv"
-    output = succeeded(sentinode("split", leaking, "--out", out, "--valid", "0.2", "--test", "0", "--seed", "3"))
+    output = succeeded(data("split", leaking, "--out", out, "--valid", "0.2", "--test", "0", "--seed", "3"))
     assert "kept together: slide, copies" in output and "WARNING" not in output
-    assert "ERROR" not in succeeded(sentinode("info", out))
+    assert "ERROR" not in succeeded(data("info", out))
     patches = open_patches(out)
     assert (patches.table.groupby("slide")["split"].nunique() == 1).all()
     assert patches.split_names == ["train", "valid"]
     first = out.read_bytes()
-    succeeded(sentinode("split", leaking, "--out", out, "--valid", "0.2", "--test", "0", "--seed", "3"))
+    succeeded(data("split", leaking, "--out", out, "--valid", "0.2", "--test", "0", "--seed", "3"))
     assert out.read_bytes() == first
 
 
@@ -157,10 +143,10 @@ def test_split_and_join_list_what_they_left_out(few, pcam, tmp_path):
     (folder / "train" / "0" / "junk.png").write_bytes(b"junk")
     for words in (["split"], ["join", "--with", pcam]):
         out = tmp_path / f"{words[0]}.csv"
-        done = sentinode(words[0], folder, *words[1:], "--out", out, "--skip-bad")
+        done = data(words[0], folder, *words[1:], "--out", out, "--skip-bad")
         assert done.returncode == 3, done.stderr
         assert "left out: 1" in done.stdout and "junk.png" in done.stdout
-        said = json.loads(sentinode(words[0], folder, *words[1:], "--out", out, "--skip-bad", "--json").stdout)
+        said = json.loads(data(words[0], folder, *words[1:], "--out", out, "--skip-bad", "--json").stdout)
         assert [each["id"] for each in said["skipped"]] == ["train/0/junk.png"]
 
 
@@ -169,7 +155,7 @@ def test_a_table_of_images_in_a_zip_can_be_split(few, tmp_path):
     names = open_patches(archive).table["id"]
     known = pd.DataFrame({"path": names, "label": [row % 2 for row in range(len(names))], "patient": few.table["id"]})
     known.to_csv(tmp_path / "known.csv", index=False)
-    succeeded(sentinode("split", archive, "--table", tmp_path / "known.csv", "--out", tmp_path / "splits.csv"))
+    succeeded(data("split", archive, "--table", tmp_path / "known.csv", "--out", tmp_path / "splits.csv"))
     table = open_patches(tmp_path / "splits.csv").cached().table
     assert table["patient"].notna().all() and set(table["split"]) == {"train", "valid", "test"}
 
@@ -183,26 +169,26 @@ def test_a_table_of_images_in_a_zip_can_be_split(few, tmp_path):
     ],
 )
 def test_arguments_of_split_that_mean_nothing_are_refused(tmp_path, words, said):
-    done = sentinode("split", "pcam-mini", "--out", tmp_path / "splits.csv", *words)
+    done = data("split", "pcam-mini", "--out", tmp_path / "splits.csv", *words)
     assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
 
 
 def test_split_says_loudly_when_nothing_is_known(tmp_path):
-    output = succeeded(sentinode("split", "pcam-mini", "--split", "train", "--out", tmp_path / "splits.csv"))
+    output = succeeded(data("split", "pcam-mini", "--split", "train", "--out", tmp_path / "splits.csv"))
     assert "WARNING: slide and patient of 1,080 of 1,080 patches are not known" in output
     counts = open_patches(tmp_path / "splits.csv").counts()
     assert counts.loc["train", ["normal", "tumour"]].tolist() == [378, 378]
     assert (
         json.loads(
-            succeeded(sentinode("split", "pcam-mini", "--split", "train", "--out", tmp_path / "again.csv", "--json"))
+            succeeded(data("split", "pcam-mini", "--split", "train", "--out", tmp_path / "again.csv", "--json"))
         )["without_slide_or_patient"]
         == 1080
     )
 
 
 def test_folds_are_tables_of_their_own(tmp_path):
-    succeeded(sentinode("split", "pcam-mini", "--split", "valid", "--folds", "3", "--out", tmp_path / "folds.csv"))
+    succeeded(data("split", "pcam-mini", "--split", "valid", "--folds", "3", "--out", tmp_path / "folds.csv"))
     assert {path.name for path in tmp_path.iterdir()} == {f"folds-{number}.csv" for number in (1, 2, 3)}
     tables = [pd.read_csv(tmp_path / f"folds-{number}.csv") for number in (1, 2, 3)]
     valid = [set(table["path"][table["split"] == "valid"]) for table in tables]
@@ -214,12 +200,10 @@ def test_join_gives_slides_back_and_its_table_can_be_split(few, pcam, tmp_path):
     kaggle = forms.write(forms.kaggle(few)[0], tmp_path / "kaggle")
     out = tmp_path / "joined.csv"
     x_files = sorted(pcam.glob("*_x.h5"))
-    output = succeeded(
-        sentinode("join", kaggle, "--with", *x_files, x_files[0].with_name("any_meta.csv"), "--out", out)
-    )
+    output = succeeded(data("join", kaggle, "--with", *x_files, x_files[0].with_name("any_meta.csv"), "--out", out))
     assert f"hash  {len(few)}  the same pixels" in output
     assert f"{len(few)} of {len(few)} patches have a slide now" in output
     table = pd.read_csv(out, dtype=str)
     assert table["slide"].notna().all() and table["match"].eq("hash").all()
     assert np.array_equal(open_patches(out).read(), open_patches(kaggle).read())
-    assert "kept together: slide, copies" in succeeded(sentinode("split", out, "--out", tmp_path / "splits.csv"))
+    assert "kept together: slide, copies" in succeeded(data("split", out, "--out", tmp_path / "splits.csv"))

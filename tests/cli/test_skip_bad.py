@@ -1,20 +1,14 @@
-"""``--skip-bad`` as real processes: done, a table of what was left out, and an exit status that says so."""
+"""``--skip-bad``: the command goes on, lists the patches that it left out, and exits with status 3."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from tests import forms
+from tests.commands import Done, sentinode
 
 from sentinode import load_run
-
-
-def sentinode(*arguments) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "sentinode.cli.main", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=180)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +21,7 @@ def source(mini, tmp_path_factory) -> Path:
     return folder
 
 
-def done_but(done: subprocess.CompletedProcess, *left_out: str) -> str:
+def done_but(done: Done, *left_out: str) -> str:
     assert done.returncode == 3, done.stderr
     assert "Traceback" not in done.stderr
     said = done.stdout.split("\nleft out: ")[1].splitlines()

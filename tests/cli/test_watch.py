@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from tests.commands import Done, command, refused, sentinode, sentinode_process
 
 from sentinode.training.state.progress import lock_path
 
@@ -19,26 +20,8 @@ ROWS = [
 ]
 
 
-def command(*arguments) -> list[str]:
-    return [sys.executable, "-m", "sentinode.cli.main", "watch", *map(str, arguments)]
-
-
-def watch(*arguments, **environment) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        command(*arguments),
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        env={**os.environ, "PYTHONUTF8": "1", "COLUMNS": "80", **environment},
-        timeout=60,
-    )
-
-
-def refused(done: subprocess.CompletedProcess, *words: str) -> None:
-    assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("error: ")
-    assert all(word in line for word in words), line
+def watch(*arguments, **environment) -> Done:
+    return sentinode("watch", *arguments, **{"COLUMNS": "80", **environment})
 
 
 @pytest.fixture
@@ -82,7 +65,7 @@ def test_the_lock_that_a_killed_training_left_does_not_count(begun):
 
 
 def test_a_terminal_of_few_characters_gets_few(begun):
-    output = watch(begun, PYTHONUTF8="0", PYTHONIOENCODING="ascii", COLUMNS="50").stdout
+    output = sentinode_process("watch", begun, PYTHONUTF8="0", PYTHONIOENCODING="ascii", COLUMNS="50").stdout
     assert output.split("\n\n", 1)[1].isascii()
     assert "o training 0.610   x validation 0.620" in output
     assert all(len(line) <= 50 for line in output.split("\n\n", 1)[1].splitlines())
@@ -134,15 +117,15 @@ def test_keras_is_not_imported_to_watch(tiny_run):
 
 def test_a_real_training_is_followed_to_its_end(tmp_path):
     run = tmp_path / "run"
-    said = ["train", "pcam-mini", "--model", "mlp", "--option", "dense_units=1", "--epochs", "4", "--out", str(run)]
-    training = subprocess.Popen([sys.executable, "-m", "sentinode.cli.main", *said], stdout=subprocess.DEVNULL)
+    train = ["train", "pcam-mini", "--model", "mlp", "--option", "dense_units=1", "--epochs", "4", "--out", run]
+    training = subprocess.Popen(command(*train), stdout=subprocess.DEVNULL)
     try:
         while not (run / "checkpoint.npz").exists():
             assert training.poll() is None
             time.sleep(0.01)
         shown, terminal = pty.openpty()
         environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24", "PYTHONUTF8": "1"}
-        watching = subprocess.Popen(command(run), stdout=terminal, stderr=terminal, env=environment)
+        watching = subprocess.Popen(command("watch", run), stdout=terminal, stderr=terminal, env=environment)
         os.close(terminal)
         output = b""
         while part := _read(shown):

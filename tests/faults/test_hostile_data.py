@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from tests import forms
+from tests.commands import command, refused, sentinode
 
 from sentinode import PatchSet, open_patches
 from sentinode.data.cache.store import list_cache
@@ -231,19 +232,6 @@ def test_a_name_that_is_no_text_is_read_and_can_be_written(few, tmp_path):
 # Disks and folders
 
 
-def sentinode(*arguments, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
-    command = [*before, sys.executable, "-m", "sentinode.cli.main", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
-
-
-def is_one_line(done: subprocess.CompletedProcess, *named: str) -> None:
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    line = done.stderr.splitlines()[-1]
-    assert line.startswith("error: ") and done.stderr.count("error: ") == 1, done.stderr
-    assert all(text in line for text in named), line
-
-
 BUILDER = """
 import resource, sys
 from sentinode import SentinodeError, open_patches
@@ -328,7 +316,7 @@ def test_a_disk_too_small_to_unpack_on_is_refused_in_a_line(few, small_disk, tmp
         read = "\ntry: p.read([0])\nexcept Exception as e: sys.exit(f'error: {e}')"
         order = [sys.executable, "-c", opened + read]
         done = subprocess.run(order, capture_output=True, text=True, env={**os.environ, "TMPDIR": str(small_disk)})
-        is_one_line(done, str(small_disk), "$TMPDIR", name)
+        refused(done, str(small_disk), "$TMPDIR", name)
     assert list(small_disk.iterdir()) == []
 
 
@@ -341,7 +329,8 @@ def test_a_folder_that_is_only_read_is_read(few, tmp_path):
     folder.chmod(0o555)
     before = ("setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override")
     power = before if os.geteuid() == 0 and shutil.which("setpriv") else ()
-    done = sentinode("data", "info", folder, "--json", "--cache", tmp_path / "cache", before=power)
+    order = [*power, *command("data", "info", folder, "--json", "--cache", tmp_path / "cache")]
+    done = subprocess.run(order, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert sum(json.loads(done.stdout)["counts"]["train"].values()) == len(few.split("train"))
     assert {path: path.stat().st_mtime_ns for path in [folder, *folder.rglob("*")]} == state
@@ -370,4 +359,4 @@ def test_the_command_line_says_one_line_of_a_cut_file(few, name, tmp_path):
         "a.csv": lambda: b"path,label\n" * 5,
     }[name]()
     path.write_bytes(whole[: len(whole) // 2])
-    is_one_line(sentinode("data", "info", path, "--cache", tmp_path / "cache"), name)
+    refused(sentinode("data", "info", path, "--cache", tmp_path / "cache"), name)

@@ -3,14 +3,13 @@
 import errno
 import hashlib
 import json
-import subprocess
-import sys
 import zipfile
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from tests.commands import sentinode
 
 from sentinode import open_patches
 from sentinode.data.stain import normalize as normalising
@@ -95,18 +94,14 @@ def test_where_the_table_cannot_be_written_no_zip_stays(few, purple, tmp_path, m
 
 
 def test_the_command_says_what_it_did_and_refuses_in_one_line(tmp_path):
-    def sentinode(*arguments):
-        command = [sys.executable, "-m", "sentinode.cli.main", "data", "normalise", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=180)
-
     blank = Image.new("RGB", (96, 96), (244, 244, 244))
     (tmp_path / "slides").mkdir()
     blank.save(tmp_path / "slides" / "glass.png")
     for row, pixels in enumerate(open_patches("pcam-mini").read([0, 5])):
         Image.fromarray(pixels).save(tmp_path / "slides" / f"{row}.png")
-    done = sentinode(tmp_path / "slides", "--out", tmp_path / "alike.csv", "--json")
+    done = sentinode("data", "normalise", tmp_path / "slides", "--out", tmp_path / "alike.csv", "--json")
     assert json.loads(done.stdout) == {"table": str(tmp_path / "alike.csv"), "patches": 3, "unchanged": 1}
-    done = sentinode(tmp_path / "slides", "--out", tmp_path / "other.csv", "--method", "reinhard")
+    done = sentinode("data", "normalise", tmp_path / "slides", "--out", tmp_path / "other.csv", "--method", "reinhard")
     assert "2 patches have the stain of pcam-mini now (reinhard)\n1 came out as they were" in done.stdout
     for arguments, said in {
         ("--out", "."): "a table is written; give the name the ending .csv",
@@ -114,6 +109,6 @@ def test_the_command_says_what_it_did_and_refuses_in_one_line(tmp_path):
         ("--out", tmp_path / "x.csv", "--like", tmp_path / "slides" / "glass.png"): "too little tissue",
         ("--out", tmp_path / "x.csv", "--like", tmp_path / "none.png"): "none.png",
     }.items():
-        done = sentinode(tmp_path / "slides", *arguments)
+        done = sentinode("data", "normalise", tmp_path / "slides", *arguments)
         assert done.returncode == 1 and said in done.stderr and done.stderr.count("\n") == 1
     assert not list(tmp_path.glob("x*"))
