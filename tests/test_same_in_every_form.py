@@ -1,18 +1,15 @@
 """The same patches in two forms: the same network comes out, and says the same of them."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from tests.commands import sentinode, succeeded
+from tests.forms import kaggle, write
 
 from sentinode import open_patches
-
-from .conftest import SHARED_DATA
-from .forms import kaggle, write
 
 
 def as_pcam_hdf5(source: Path, folder: Path) -> Path:
@@ -29,19 +26,9 @@ def as_pcam_hdf5(source: Path, folder: Path) -> Path:
     return folder
 
 
-def run(*arguments: str | Path) -> str:
-    command = [sys.executable, "-m", "sentinode.cli.main", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.fixture
 def kaggle_source(tmp_path, mini) -> Path:
-    """Kaggle's real files where they are, else the sample in Kaggle's layout."""
-    real = SHARED_DATA / "kaggle-mini.zip"
-    if real.is_file():
-        return real
+    """Write the sample in Kaggle's layout."""
     files, _ = kaggle(mini.select(range(0, len(mini), 9)))
     return write(files, tmp_path / "kaggle", "deflated")
 
@@ -50,9 +37,9 @@ def test_kaggles_layout_and_hdf5_give_the_same_network_evaluation_and_submission
     sources = {"kaggle": kaggle_source, "hdf5": as_pcam_hdf5(kaggle_source, tmp_path / "hdf5-files")}
     for form, source in sources.items():
         out = tmp_path / form
-        run("train", source, "--model", "cnn", "--epochs", "1", "--out", out)
-        run("evaluate", source, "--model", out)
-        run("predict", source, "--kaggle", "--model", out, "--out", out / "submission.csv")
+        succeeded(sentinode("train", source, "--model", "cnn", "--epochs", "1", "--out", out))
+        succeeded(sentinode("evaluate", source, "--model", out))
+        succeeded(sentinode("predict", source, "--kaggle", "--model", out, "--out", out / "submission.csv"))
     kaggle_run, hdf5_run = tmp_path / "kaggle", tmp_path / "hdf5"
     for name in ("best.weights.h5", "final.weights.h5", "evaluations/valid/roc.csv", "submission.csv"):
         assert (kaggle_run / name).read_bytes() == (hdf5_run / name).read_bytes(), name

@@ -18,6 +18,8 @@ import pandas as pd
 import pytest
 
 BATTERY = Path(__file__).with_name("battery.py")
+
+pytestmark = pytest.mark.slow
 BACKENDS = [name for name in ("tensorflow", "jax", "torch") if find_spec(name)]
 OTHERS = [
     pytest.param(name, marks=pytest.mark.skipif(name not in BACKENDS, reason=f"{name} is not installed"))

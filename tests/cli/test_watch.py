@@ -115,6 +115,7 @@ def test_keras_is_not_imported_to_watch(tiny_run):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_real_training_is_followed_to_its_end(tmp_path):
     run = tmp_path / "run"
     train = ["train", "pcam-mini", "--model", "mlp", "--option", "dense_units=1", "--epochs", "4", "--out", run]

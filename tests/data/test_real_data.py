@@ -7,6 +7,8 @@ from tests import forms
 from sentinode import PatchSet, open_patches
 from sentinode.data.quality.inspection import Inspection, inspect_patches
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def pcam(pcam_small) -> PatchSet:

@@ -160,6 +160,7 @@ def test_openvino_tells_nobody_that_it_is_used():
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
+@pytest.mark.slow
 def test_wsinfer_gives_two_logits_without_keras(sample, tmp_path):
     """All networks in one test, since each start of Keras on PyTorch takes seconds."""
     needs("torch")
@@ -191,6 +192,7 @@ def test_a_network_that_only_sentinode_could_load_is_refused_as_a_file_of_keras(
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
+@pytest.mark.slow
 def test_the_folder_for_wsinfer_follows_its_schema(small, tmp_path):
     needs("torch")
     needs("wsinfer_zoo")

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 KILLS, KILLS_IN_WRITES = 20, 6
 # Dropout and augmentation have generators of their own, whose states Keras' weight files leave out.
 TRAINER = """

@@ -13,7 +13,7 @@ from tests.jobs import Job, assert_same_training, environments
 from sentinode import load_run
 from sentinode.training.state.progress import lock_path
 
-pytestmark = pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed")]
 
 
 def test_two_processes_refused_stopped_and_killed_end_with_the_run_of_one(tmp_path, devices_runs):

@@ -137,6 +137,7 @@ def test_pictures_of_a_run_that_is_begun_anew_do_not_stay(finished, few, tmp_pat
     assert sorted(pictures(out)) == [1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_on_other_backends_too_the_figures_are_exact(backend, tmp_path):
     if find_spec(backend) is None:

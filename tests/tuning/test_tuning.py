@@ -255,6 +255,7 @@ def test_the_command_that_is_printed_trains_with_what_was_found(tmp_path, capsys
     assert (again.augment, again.label_smoothing, again.batch_size) == (("stain", "blur"), 0.1, 64)
 
 
+@pytest.mark.slow
 def test_a_killed_study_goes_on_within_its_training(tmp_path):
     out = tmp_path / "study"
     options = ["--model", "cnn", "--search", "momentum=0.5,0.9", "--epochs", "3", "--checkpoint-minutes", "0"]

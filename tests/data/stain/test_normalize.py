@@ -87,7 +87,7 @@ def test_where_the_table_cannot_be_written_no_zip_stays(few, purple, tmp_path, m
     def full(*arguments, **keywords):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(normalising, "write_table", full)
+    monkeypatch.setattr(normalising, "write_patch_table", full)
     with pytest.raises(OSError, match="No space left"):
         write_normalized(few, Macenko().fit(purple), tmp_path / "alike.csv")
     assert not list(tmp_path.iterdir())

@@ -142,6 +142,7 @@ def test_a_target_without_stain_and_what_is_not_patches_are_refused(kind):
         kind().fit(two_stains(0, 1.0)).transform(two_stains(0, 1.0))
 
 
+@pytest.mark.slow
 @BOTH
 def test_torchstain_says_the_same(kind, mini):
     pytest.importorskip("torchstain")
