@@ -1,4 +1,4 @@
-"""Transfer learning: any `keras.applications` backbone, global average pooling, dropout, one output."""
+"""Transfer learning: an EfficientNet-Lite or `keras.applications` backbone, pooling, dropout, one output."""
 
 import inspect
 from pathlib import Path
@@ -11,6 +11,8 @@ from sentinode.data.types import PATCH_SHAPE
 from sentinode.errors import ModelError, first_line
 from sentinode.layers.preprocessing import BackbonePreprocessing
 from sentinode.models.cnn import Output, output_layer
+from sentinode.models.efficientnet_lite import VARIANTS, build_efficientnet_lite
+from sentinode.models.imagenet import load_imagenet_weights
 
 
 def build_transfer(
@@ -21,14 +23,15 @@ def build_transfer(
     dropout: float = 0.5,
     output: Output = "sigmoid",
 ) -> keras.Model:
-    """Build a classifier on a backbone of `keras.applications`.
+    """Build a classifier on an EfficientNet-Lite backbone or one of `keras.applications`.
 
     Parameters
     ----------
     backbone
-        The name of a model in `keras.applications`.
+        ``"efficientnet-lite0"``, ``-lite1``, ``-lite2``, or the name of a model in `keras.applications`.
     weights
         None: random. A path: a ``.weights.h5`` or ``.h5`` file for this backbone without its top. ``"imagenet"``:
+        for EfficientNet-Lite from the packages of the extra ``imagenet``, without a download; for other backbones
         downloaded by Keras into ``~/.keras/models``, on this request only.
     trainable
         ``"frozen"``: only the new layers learn. ``"all"``: everything learns. The name of a backbone layer: it and
@@ -53,15 +56,12 @@ def build_transfer(
     >>> build_transfer(dropout=0.2).output_shape
     (None, 1)
     """
-    make, module = _find(backbone)
-    try:
-        body = make(include_top=False, weights=weights, input_shape=PATCH_SHAPE, name="backbone")
-    except Exception as error:  # Keras raises a bare Exception when a download fails.
-        raise ModelError(_why_not(backbone, weights, error)) from error
+    scale, body = (
+        _efficientnet_lite(backbone, weights) if backbone in VARIANTS else _keras_application(backbone, weights)
+    )
     _set_trainable(body, trainable or ("all" if weights is None else "frozen"))
     patches = keras.Input(PATCH_SHAPE, dtype="uint8", name="patches")
-    x = BackbonePreprocessing(module, name="scale")(patches)
-    x = body(x)
+    x = body(scale(patches))
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
     return keras.Model(patches, output_layer(output)(x), name="transfer")
@@ -75,14 +75,33 @@ def backbone_names() -> list[str]:
     >>> "MobileNetV2" in backbone_names()
     True
     """
-    return [name for name, thing in vars(keras.applications).items() if inspect.isfunction(thing)]
+    return [*VARIANTS, *(name for name, thing in vars(keras.applications).items() if inspect.isfunction(thing))]
+
+
+def _efficientnet_lite(backbone: str, weights: str | None) -> tuple[keras.layers.Layer, keras.Model]:
+    body = build_efficientnet_lite(backbone, PATCH_SHAPE)
+    if weights == "imagenet":
+        load_imagenet_weights(body, backbone)
+    elif weights is not None:
+        try:
+            body.load_weights(weights)
+        except (OSError, ValueError) as error:
+            raise ModelError(_why_not(backbone, weights, error)) from error
+    return layers.Rescaling(1 / 128, offset=-127 / 128, name="scale"), body
+
+
+def _keras_application(backbone: str, weights: str | None) -> tuple[keras.layers.Layer, keras.Model]:
+    make, module = _find(backbone)
+    try:
+        body = make(include_top=False, weights=weights, input_shape=PATCH_SHAPE, name="backbone")
+    except Exception as error:  # Keras raises a bare Exception when a download fails.
+        raise ModelError(_why_not(backbone, weights, error)) from error
+    return BackbonePreprocessing(module, name="scale"), body
 
 
 def _find(backbone: str) -> tuple[Any, str]:
     if backbone not in backbone_names():
-        raise ModelError(
-            f"there is no backbone {backbone!r} in keras.applications; there are: {', '.join(backbone_names())}"
-        )
+        raise ModelError(f"there is no backbone {backbone!r}; there are: {', '.join(backbone_names())}")
     make = getattr(keras.applications, backbone)
     return make, make.__module__.rsplit(".", 1)[-1]
 
