@@ -32,7 +32,7 @@ from sentinode.data.quality.inspection import is_near_blank
 from sentinode.data.splitting.split import folds
 from sentinode.inference.features import feature_model
 from sentinode.inference.logits import probability, tumour_logit
-from sentinode.inference.ood import OUTSIDE, Gaussian
+from sentinode.inference.ood import OUTLIER_FRACTION, Gaussian
 from sentinode.machine import keep_freed_memory
 from sentinode.metrics.confident import confident_learning
 from sentinode.metrics.precision_recall import average_precision, precision_recall_curve
@@ -174,8 +174,8 @@ def print_spoilt(run: Run, patches: PatchSet) -> None:
     others = patches.select(np.setdiff1d(np.arange(len(patches)), rows))
     features = embed(run, others)
     half = np.arange(len(others)) % 2 == 0
-    cloud = Gaussian.of(features[half])
-    limit = np.quantile(cloud.distance(features[~half]), 1 - OUTSIDE)
+    cloud = Gaussian.fit(features[half])
+    limit = np.quantile(cloud.squared_distance(features[~half]), 1 - OUTLIER_FRACTION)
     network, pixels = feature_model(run.model), patches.read(rows)
     print(
         "| patches | warned of | far by features | near-blank, blurred, pen or clipped | any |\n|---|---|---|---|---|"
@@ -183,7 +183,7 @@ def print_spoilt(run: Run, patches: PatchSet) -> None:
     for name, change in SPOILING.items():
         changed = change(pixels.copy())
         warned = np.array([bool(said) for said in run.warnings(changed)])
-        far = cloud.distance(np.asarray(network.predict(changed, verbose=0))) > limit
+        far = cloud.squared_distance(np.asarray(network.predict(changed, verbose=0))) > limit
         flagged = is_near_blank(changed) | is_out_of_focus(changed) | has_pen(changed) | is_clipped(changed)
         marks = (warned, far, flagged, warned | far | flagged)
         print(f"| {name} | {' | '.join(f'{each.mean():.0%}' for each in marks)} |")

@@ -35,7 +35,7 @@ from sentinode.metrics.operating import youden_threshold
 from sentinode.metrics.ranking import roc_curve
 from sentinode.samples import pretrained_digest, pretrained_path
 from sentinode.storage import write_json
-from sentinode.training.run import ARCHITECTURE, CONFIG, PATCH_STATISTICS, SUMMARY, TRAIN_SHA1, VALID_SHA1, WEIGHTS, Run
+from sentinode.training.run import ARCHITECTURE, CONFIG, OOD, SUMMARY, TRAIN_SHA1, VALID_SHA1, WEIGHTS, Run
 
 # What differs from the flagship's recipe. The first training was made with AdamW, before the recipe had Muon, all of
 # them before it left copies of a patch out, and the others on a processor without bfloat16.
@@ -97,7 +97,7 @@ def publish(runs: list[Run], name: str, data: list[Path]) -> None:
     calibration = fit_calibration(validation.labels, logits)
     probabilities = probability(calibration(logits))
     folder.mkdir(exist_ok=True)
-    for file in (ARCHITECTURE, TRAIN_SHA1, VALID_SHA1, PATCH_STATISTICS, "history.csv"):
+    for file in (ARCHITECTURE, TRAIN_SHA1, VALID_SHA1, OOD, "history.csv"):
         shutil.copyfile(first.path / file, folder / file)
     model.save_weights(folder / WEIGHTS["best"])
     config = json.loads((first.path / CONFIG).read_text())

@@ -1,4 +1,4 @@
-"""Warnings of patches that look unlike those of the training: what is found, and how often falsely."""
+"""Out-of-distribution warnings: what is detected, and how often falsely."""
 
 import json
 
@@ -8,13 +8,13 @@ from PIL import Image, ImageFilter
 
 from sentinode import load_run, predict
 from sentinode.errors import RunError
-from sentinode.inference.ood import WARNINGS, PatchStatistics
+from sentinode.inference.ood import WARNINGS, OODDetector
 from sentinode.inference.predictions import Predictions
 
 
 @pytest.fixture(scope="module")
-def usual(mini) -> PatchStatistics:
-    return PatchStatistics.of(mini.split("train"), mini.split("valid"))
+def detector(mini) -> OODDetector:
+    return OODDetector.fit(mini.split("train"), mini.split("valid"))
 
 
 @pytest.fixture(scope="module")
@@ -22,57 +22,57 @@ def pixels(mini) -> np.ndarray:
     return mini.split("test").read()
 
 
-def share(usual: PatchStatistics, pixels: np.ndarray, kind: str = "") -> float:
-    return float(np.mean([kind in warning if kind else bool(warning) for warning in usual.warnings(pixels)]))
+def share(detector: OODDetector, pixels: np.ndarray, kind: str = "") -> float:
+    return float(np.mean([kind in warning if kind else bool(warning) for warning in detector.warnings(pixels)]))
 
 
 def each(pixels: np.ndarray, change) -> np.ndarray:
     return np.stack([np.asarray(change(Image.fromarray(patch))) for patch in pixels])
 
 
-def test_few_patches_of_other_slides_are_warned_of(usual, pixels):
-    assert share(usual, pixels) < 0.08
-    assert usual.false_alarms < 0.1
+def test_few_patches_of_other_slides_get_a_warning(detector, pixels):
+    assert share(detector, pixels) < 0.08
+    assert detector.validation_warning_rate < 0.1
 
 
-def test_glass_is_no_tissue(usual):
-    assert usual.warnings(np.full((2, 96, 96, 3), 245, np.uint8)) == ["tissue", "tissue"]
+def test_glass_has_no_tissue(detector):
+    assert detector.warnings(np.full((2, 96, 96, 3), 245, np.uint8)) == ["tissue", "tissue"]
 
 
-def test_what_is_out_of_focus_is_found(usual, pixels):
-    assert share(usual, each(pixels, lambda i: i.filter(ImageFilter.GaussianBlur(1.5))), "focus or scale") > 0.9
+def test_blurred_patches_are_detected(detector, pixels):
+    assert share(detector, each(pixels, lambda i: i.filter(ImageFilter.GaussianBlur(1.5))), "focus or scale") > 0.9
 
 
 @pytest.mark.parametrize(("factor", "found"), [(0.5, 0.95), (0.7, 0.95), (1.3, 0.5)])
-def test_too_little_and_too_much_light_is_found(usual, pixels, factor, found):
-    assert share(usual, np.clip(pixels * factor, 0, 255).astype(np.uint8), "light") > found
-    assert share(usual, pixels, "light") < 0.03
+def test_dark_and_bright_patches_are_detected(detector, pixels, factor, found):
+    assert share(detector, np.clip(pixels * factor, 0, 255).astype(np.uint8), "brightness") > found
+    assert share(detector, pixels, "brightness") < 0.03
 
 
-def test_another_stain_is_found(usual, pixels):
-    assert share(usual, 255 - pixels, "stain") > 0.8
+def test_another_stain_is_detected(detector, pixels):
+    assert share(detector, 255 - pixels, "stain") > 0.8
     green = pixels[..., [1, 0, 2]]
-    assert share(usual, green, "stain") > 0.5
+    assert share(detector, green, "stain") > 0.5
 
 
-def test_the_order_of_patches_and_batches_does_not_matter(usual, pixels):
-    together = usual.warnings(pixels)
-    assert together[::-1] == usual.warnings(pixels[::-1])
-    assert together == [warning for patch in pixels for warning in usual.warnings(patch[None])]
+def test_the_order_of_patches_and_batches_does_not_matter(detector, pixels):
+    together = detector.warnings(pixels)
+    assert together[::-1] == detector.warnings(pixels[::-1])
+    assert together == [warning for patch in pixels for warning in detector.warnings(patch[None])]
     assert {part for warning in together for part in warning.split(", ")} <= {"", *WARNINGS}
 
 
-def test_it_is_written_and_read_without_loss(usual, pixels):
-    again = PatchStatistics.from_json(json.loads(json.dumps(usual.to_json())))
-    assert again.warnings(pixels) == usual.warnings(pixels)
-    assert again.false_alarms == usual.false_alarms
+def test_json_round_trip_keeps_all_warnings(detector, pixels):
+    again = OODDetector.from_json(json.loads(json.dumps(detector.to_json())))
+    assert again.warnings(pixels) == detector.warnings(pixels)
+    assert again.validation_warning_rate == detector.validation_warning_rate
 
 
 def test_predictions_of_a_run_call_and_warn(tiny_run, mini, tmp_path):
     predictions = predict(tiny_run, mini.split("test"))
     table = predictions.table
     assert (table["prediction"] == (table["probability"] >= tiny_run.threshold)).all()
-    assert table["warning"].tolist() == tiny_run.usual.warnings(mini.split("test").read())
+    assert table["warning"].tolist() == tiny_run.ood.warnings(mini.split("test").read())
     predictions.write(tmp_path / "it.csv")
     again = Predictions.read(tmp_path / "it.csv").table
     assert again.columns.tolist() == ["id", "label", "probability", "logit", "prediction", "warning"]
@@ -83,15 +83,15 @@ def test_predictions_of_a_run_call_and_warn(tiny_run, mini, tmp_path):
     "content",
     [
         "[]",
-        '{"light": [1, 1], "stain": 1, "detail": 2}',
-        '{"light": [1, 1], "stain": {}, "detail": {}, "false_alarms": 0}',
-        '{"light": 1, "stain": {}, "detail": {}, "false_alarms": 0}',
+        '{"brightness_limits": [1, 1], "stain": 1, "detail": 2}',
+        '{"brightness_limits": [1, 1], "stain": {}, "detail": {}, "validation_warning_rate": 0}',
+        '{"brightness_limits": 1, "stain": {}, "detail": {}, "validation_warning_rate": 0}',
     ],
 )
 def test_a_damaged_file_is_refused(tiny_run, tmp_path, content):
     import shutil
 
     shutil.copytree(tiny_run.path, tmp_path / "run")
-    (tmp_path / "run" / "usual.json").write_text(content)
-    with pytest.raises(RunError, match=r"usual\.json"):
-        _ = load_run(tmp_path / "run").usual
+    (tmp_path / "run" / "ood.json").write_text(content)
+    with pytest.raises(RunError, match=r"ood\.json"):
+        _ = load_run(tmp_path / "run").ood

@@ -38,7 +38,7 @@ def test_what_evaluations_of_it_left_is_not_taken_for_it(tmp_path, monkeypatch):
     assert load_run(DEFAULT_MODEL).pretrained
 
 
-@pytest.mark.parametrize("name", ["best.weights.h5", "summary.json", "usual.json", "model.json", "valid_sha1.npy"])
+@pytest.mark.parametrize("name", ["best.weights.h5", "summary.json", "ood.json", "model.json", "valid_sha1.npy"])
 def test_a_run_with_a_file_that_was_changed_or_is_missing_is_refused(name, tmp_path, monkeypatch):
     shutil.copytree(pretrained_path(DEFAULT_MODEL), tmp_path / DEFAULT_MODEL)
     monkeypatch.setattr(opening, "pretrained_path", lambda name: tmp_path / name)

@@ -21,7 +21,7 @@ from sentinode.training.state.record import only_process
 JSONS = {"config.json", "model.json", "summary.json", "valid_predictions.csv.json"}
 WEIGHTS = {"best.weights.h5", "final.weights.h5", "model.keras"}
 OPTIONS = {"first_filters": 32, "second_filters": 64, "kernel_size": 3, "pool_size": 4, "dense_units": 64}
-TABLES = {"history.csv", "history.jsonl", "valid_predictions.csv", "curves.png", "usual.json"}
+TABLES = {"history.csv", "history.jsonl", "valid_predictions.csv", "curves.png", "ood.json"}
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
-from sentinode.inference.ood import OUTSIDE, Gaussian
+from sentinode.inference.ood import OUTLIER_FRACTION, Gaussian
 from sentinode.progress import progress_bar
 from sentinode.training.linear_probe import fit_linear_head
 
@@ -69,11 +69,11 @@ def predict_out_of_fold(
     for here, others in _each(folds, one, "fitting"):
         weights, bias, _ = fit_linear_head(values[others], truth[others], seed)
         probability[here] = expit(values[here] @ weights + bias)
-        squared[here] = Gaussian.of(values[others]).distance(values[here])
+        squared[here] = Gaussian.fit(values[others]).squared_distance(values[here])
     limit = np.empty(len(values))
     # By distances that were themselves measured from outside: a cloud lies closer to what it was fitted on.
     for here, others in _each(folds, one, "limits"):
-        limit[here] = np.quantile(squared[others], 1 - OUTSIDE)
+        limit[here] = np.quantile(squared[others], 1 - OUTLIER_FRACTION)
     return OutOfFold(probability, np.sqrt(squared / np.maximum(limit, 1e-12)))
 
 

@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
         whose = "its" if len(loaded.runs) == 1 else "one run's"
         print(
             f"{unlike.sum():,} look unlike the patches of its training ({kinds}), where its answer is worth less; "
-            f"of {whose} validation patches {loaded.false_alarms:.1%} do"
+            f"of {whose} validation patches {loaded.validation_warning_rate:.1%} do"
         )
     print_next_steps({out: "one row a patch", made_by_path(out): "what made it"})
     return report_skipped(skipped)

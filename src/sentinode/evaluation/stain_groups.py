@@ -5,7 +5,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from sentinode.data.patchset import PatchSet
-from sentinode.inference.ood import LEAST_TISSUE, ImageStatistics
+from sentinode.data.quality.statistics import MIN_TISSUE_FRACTION, PatchStatistics
 
 GROUPS = 5
 LITTLE_TISSUE = "little tissue"
@@ -33,8 +33,8 @@ def stain_groups(patches: PatchSet) -> pd.Series:
     """
     from sklearn.cluster import KMeans  # Slow to import.
 
-    look = ImageStatistics.of(patches)
-    stained = look.tissue >= LEAST_TISSUE
+    look = PatchStatistics.from_patches(patches)
+    stained = look.tissue_fraction >= MIN_TISSUE_FRACTION
     values = look.stain[stained].astype(np.float64)
     groups = np.full(len(patches), LITTLE_TISSUE, dtype=object)
     count = min(GROUPS, len(np.unique(values, axis=0)))

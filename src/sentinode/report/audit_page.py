@@ -26,7 +26,7 @@ ORDER = "The least probable label first, copies once; the square marks the centr
 WORDS = {
     "tissue": "with hardly any tissue",
     "stain": "with an unusual stain",
-    "light": "of unusual light",
+    "brightness": "of unusual brightness",
     "focus or scale": "of unusual focus or scale",
     "features": "with unusual features",
 }

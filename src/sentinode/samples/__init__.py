@@ -7,7 +7,7 @@ from pathlib import Path
 
 SAMPLES = ("pcam-mini",)
 # Runs by name, with what `pretrained_digest` gives.
-PRETRAINED: Mapping[str, str] = {"d4net-m": "54e7df720edc4d2634f461eb6feac8ef2e5a740777c8741f16ce5eb9bffdddd4"}
+PRETRAINED: Mapping[str, str] = {"d4net-m": "96d82a610db4c89c66407d28b67b2ef12fb08cb6b935c5180b3802db6efaea91"}
 # The one that is used where no model is named.
 DEFAULT_MODEL = "d4net-m"
 

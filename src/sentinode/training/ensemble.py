@@ -98,9 +98,9 @@ class Ensemble:
         }
 
     @property
-    def false_alarms(self) -> float:
-        """The largest share of any run's validation patches that it warns of; together they warn of more."""
-        return max(run.false_alarms for run in self.runs)
+    def validation_warning_rate(self) -> float:
+        """The largest warning rate of the runs; the rate of the ensemble is at least as high."""
+        return max(run.validation_warning_rate for run in self.runs)
 
     def describe(self) -> str:
         """Return what it is in a line."""
@@ -108,7 +108,7 @@ class Ensemble:
         return f"the mean of {len(self.runs)} runs, for the work of all together: {runs}; research use only"
 
     def warnings(self, pixels: np.ndarray) -> list[str]:
-        """Say of each patch in what it is unlike the training patches of any of the runs."""
+        """Name for each patch the statistics that are out of distribution for any of the runs."""
         of_runs = zip(*(run.warnings(pixels) for run in self.runs), strict=True)
         return [", ".join(name for name in WARNINGS if any(name in warning for warning in patch)) for patch in of_runs]
 

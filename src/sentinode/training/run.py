@@ -13,7 +13,7 @@ import pandas as pd
 
 from sentinode.data.duplicates.sha1 import sha1_bytes
 from sentinode.errors import RunError, SentinodeError, first_line
-from sentinode.inference.ood import PatchStatistics
+from sentinode.inference.ood import OODDetector
 from sentinode.inference.predictions import Predictions
 from sentinode.metrics.calibration import Calibration
 from sentinode.metrics.conformal import ConformalSets
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CONFIG, SUMMARY, ARCHITECTURE = "config.json", "summary.json", "model.json"
 SPLITS, CHECKPOINT = "splits.csv", "checkpoint.npz"
 TRAIN_SHA1, VALID_SHA1 = "train_sha1.npy", "valid_sha1.npy"
-PATCH_STATISTICS, VALIDATION = "usual.json", "valid_predictions.csv"
+OOD, VALIDATION = "ood.json", "valid_predictions.csv"
 WEIGHTS = {"best": "best.weights.h5", "final": "final.weights.h5"}
 
 
@@ -110,13 +110,13 @@ class Run:
             raise RunError(f"{self.path / SUMMARY}: {name} is {self.summary[name]!r}, not a number") from error
 
     @property
-    def false_alarms(self) -> float:
-        """The share of its validation patches that it warns of."""
-        return self.usual.false_alarms
+    def validation_warning_rate(self) -> float:
+        """Fraction of the validation patches that get an out-of-distribution warning."""
+        return self.ood.validation_warning_rate
 
     def warnings(self, pixels: np.ndarray) -> list[str]:
         """Describe for each patch, uint8 ``(n, 96, 96, 3)``, how it differs from the training patches."""
-        return self.usual.warnings(pixels)
+        return self.ood.warnings(pixels)
 
     @property
     def name(self) -> str:
@@ -148,13 +148,13 @@ class Run:
         )
 
     @cached_property
-    def usual(self) -> PatchStatistics:
-        """What is usual of the patches that it was trained on."""
+    def ood(self) -> OODDetector:
+        """The out-of-distribution detector fitted to the training patches."""
         try:
-            return PatchStatistics.from_json(self._read(PATCH_STATISTICS, "light", "stain", "detail"))
+            return OODDetector.from_json(self._read(OOD, "brightness_limits", "stain", "detail"))
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(
-                f"{self.path / PATCH_STATISTICS}: not what was written there ({error}); is the run whole?"
+                f"{self.path / OOD}: not an out-of-distribution detector ({error}); is the run directory complete?"
             ) from error
 
     def fingerprint(self, part: str) -> str:

@@ -16,7 +16,7 @@ from sentinode.data.batches import Batches
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError, RunError, TrainingStopped
 from sentinode.inference.logits import check_last_layer
-from sentinode.inference.ood import PatchStatistics
+from sentinode.inference.ood import OODDetector
 from sentinode.inference.predict import predict_logits
 from sentinode.inference.predictions import Predictions
 from sentinode.layers.augmentation import augmented
@@ -55,7 +55,7 @@ from sentinode.training.recipe.distillation import distilled
 from sentinode.training.recipe.fused_batch_normalization import fused_batch_normalization
 from sentinode.training.recipe.precision import choose_precision
 from sentinode.training.repeats import UnpaddedMetrics
-from sentinode.training.run import ARCHITECTURE, CHECKPOINT, PATCH_STATISTICS, SUMMARY, VALIDATION, WEIGHTS, Run
+from sentinode.training.run import ARCHITECTURE, CHECKPOINT, OOD, SUMMARY, VALIDATION, WEIGHTS, Run
 from sentinode.training.splits import training_and_validation
 from sentinode.training.state.checkpoint import Checkpoint, fresh, write_variables
 from sentinode.training.state.record import class_counts, describe, find_stage, holds_run, only_process, write_record
@@ -274,7 +274,7 @@ def _finish(
     best_model = run.model
     with whole_file(folder / "model.keras") as beside, without_tensorflow():
         best_model.save(beside)
-    write_json(folder / PATCH_STATISTICS, PatchStatistics.of(training, validation).to_json())
+    write_json(folder / OOD, OODDetector.fit(training, validation).to_json())
     history = pd.DataFrame(rows)
     draw_learning_curves(history, best_epoch(rows), folder / "curves.png")
     logits = predict_logits(best_model, validation)
