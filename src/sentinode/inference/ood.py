@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sentinode.data.patchset import PatchSet, Uint8
+from sentinode.data.patchset import PatchSet
 from sentinode.data.quality.statistics import MIN_TISSUE_FRACTION, PatchStatistics
+from sentinode.data.types import Uint8
 
 # At most this many patches are measured to fit a detector.
 MAX_PATCHES = 4000

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentinode.data.map_patches import map_patches
-from sentinode.data.patchset import PatchSet, Uint8
+from sentinode.data.patchset import PatchSet
 from sentinode.data.stain.normalizers import optical_density
+from sentinode.data.types import Uint8
 
 Floats = NDArray[np.floating[Any]]
 
