@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sentinode.data.patchset import PatchSet
 from sentinode.data.quality.statistics import MIN_TISSUE_FRACTION, PatchStatistics
-from sentinode.data.types import Uint8
+from sentinode.data.types import UInt8Array
 
 # At most this many patches are measured to fit a detector.
 MAX_PATCHES = 4000
@@ -135,7 +135,7 @@ class OODDetector:
         warnings = detector.warnings_for(PatchStatistics.from_patches(_sample(validation, seed)))
         return replace(detector, validation_warning_rate=sum(map(bool, warnings)) / len(warnings))
 
-    def warnings(self, pixels: Uint8) -> list[str]:
+    def warnings(self, pixels: UInt8Array) -> list[str]:
         """Name for each patch the statistics that are out of distribution.
 
         Parameters

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sentinode.data.map_patches import map_patches
 from sentinode.data.patchset import PatchSet
 from sentinode.data.stain.normalizers import optical_density
-from sentinode.data.types import Uint8
+from sentinode.data.types import UInt8Array
 
 Floats = NDArray[np.floating[Any]]
 
@@ -50,7 +50,7 @@ class PatchStatistics:
     detail: Floats
 
     @classmethod
-    def from_pixels(cls, pixels: Uint8) -> "PatchStatistics":
+    def from_pixels(cls, pixels: UInt8Array) -> "PatchStatistics":
         """Measure patches.
 
         Parameters
