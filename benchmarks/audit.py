@@ -1,13 +1,12 @@
-"""How many labels that were flipped on purpose an audit finds, and how many patches that were spoilt.
+"""Measure how many flipped labels and corrupted patches an audit finds.
 
     python benchmarks/audit.py pcam-small.zip --work DIR
 
-200 labels of patches without a copy are flipped, drawn by seed: of `train` or of `valid`, and of `valid` also 30, the
-same share as of `train`. Features of the weights that
-ship, which have seen the true labels of `train` and nothing of `valid`; and of `cnn`, trained by the classic recipe on
-`train` with its flipped labels, as somebody would who knows of no errors. Labels that were not flipped count as right,
-though some are doubtful. Beside the audit's ranking stands that by the network's own probability, without folds.
-Trainings and features are kept in DIR; a second call goes on.
+Labels of patches without duplicates are flipped at random: 200 of `train`, 200 of `valid`, and 30 of `valid` (the same
+share as of `train`). Two networks provide features: the pretrained weights, which have seen the true labels of `train`
+and nothing of `valid`; and `cnn`, trained by the classic recipe on `train` with its flipped labels. Unflipped labels
+count as correct, although some are doubtful. The ranking by the network's own probability, without folds, is printed
+for comparison. Trainings and features are kept in DIR; a second call resumes.
 """
 
 import argparse
@@ -43,28 +42,28 @@ from sentinode.training.run import Run
 
 FLIPPED = {"train": (200,), "valid": (200, 30)}
 DEPTHS = (50, 100, 200)
-SPOILT = 150
+CORRUPTED = 150
 Marks = np.ndarray
 
 
 def main() -> None:
-    """Flip, train what is not there yet, measure and print."""
+    """Flip labels, train missing runs, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", help="pcam-small")
+    parser.add_argument("data", help="pcam-small.zip")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--picture", type=Path, help="where to draw precision against recall")
+    parser.add_argument("--picture", type=Path, help="file for the figure of precision against recall")
     arguments = parser.parse_args()
     keep_freed_memory()
     patches = open_patches(arguments.data).cached()
-    shipped = load_run(DEFAULT_MODEL)
+    pretrained = load_run(DEFAULT_MODEL)
     cells: dict[str, list[dict[str, float]]] = {}
     curves: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for split, count in ((split, count) for split, counts in FLIPPED.items() for count in counts):
         for name in (DEFAULT_MODEL, "cnn"):
             what = f"{name}, {count} of {split}"
             for seed in range(arguments.seeds):
-                run = shipped if name == DEFAULT_MODEL else trained(patches, arguments.work, seed)
+                run = pretrained if name == DEFAULT_MODEL else trained(patches, arguments.work, seed)
                 chosen, flips = flipped(patches.split(split), count, seed)
                 found, ranking = measured(run, chosen, flips, seed, arguments.work)
                 cells.setdefault(what, []).append(found)
@@ -72,14 +71,14 @@ def main() -> None:
                     curve = precision_recall_curve(flips, ranking)
                     curves.setdefault(what, []).append((curve.recall, curve.precision))
     print_flips(cells)
-    print_spoilt(shipped, patches.split("valid"))
+    print_corrupted(pretrained, patches.split("valid"))
     print(f"\n{time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores, {platform.machine()}")
     if arguments.picture:
         draw(curves, arguments.picture)
 
 
 def flipped(patches: PatchSet, count: int, seed: int) -> tuple[PatchSet, Marks]:
-    """Return the set with the wrong labels, and which they are."""
+    """Return the set with flipped labels, and a mask of them."""
     alone = np.flatnonzero(~patches.table["sha1"].duplicated(keep=False))
     chosen = np.random.default_rng([1, seed]).choice(alone, count, replace=False)
     marks = np.zeros(len(patches), dtype=bool)
@@ -89,7 +88,7 @@ def flipped(patches: PatchSet, count: int, seed: int) -> tuple[PatchSet, Marks]:
 
 
 def trained(patches: PatchSet, work: Path, seed: int) -> Run:
-    """Return the classic network, trained on what `flipped` made of `train`."""
+    """Return the classic network, trained on `train` with flipped labels."""
     wrong, _ = flipped(patches.split("train"), *FLIPPED["train"], seed)
     labels, here = patches.table["label"].copy(), (patches.table["split"] == "train").to_numpy()
     labels[here] = wrong.table["label"].to_numpy()
@@ -98,7 +97,7 @@ def trained(patches: PatchSet, work: Path, seed: int) -> Run:
 
 
 def measured(run: Run, patches: PatchSet, flips: Marks, seed: int, work: Path) -> tuple[dict[str, float], np.ndarray]:
-    """Return how many flips are found, and the ranking: the improbability of each label."""
+    """Return metrics of the audit, and the ranking: one minus the probability of each label."""
     kept = work / f"{run.path.name}-{patches.split_names[0]}.npz"
     if not kept.is_file():
         features = embed(run, patches)
@@ -110,29 +109,29 @@ def measured(run: Run, patches: PatchSet, flips: Marks, seed: int, work: Path) -
     fold = folds(patches, 5, seed).patches.table["split"].to_numpy()
     tumour = predict_out_of_fold(features, labels, fold, ~patches.table["sha1"].duplicated(), seed).probability
     suspect = confident_learning(labels, tumour).suspect
-    ranking, plain = (np.where(labels == 1, 1 - said, said) for said in (tumour, itself))
+    ranking, plain = (np.where(labels == 1, 1 - p, p) for p in (tumour, itself))
     hits = flips[np.argsort(-ranking, kind="stable")]
     return {
-        "AUC of the probabilities, true labels": roc_curve(labels ^ flips, tumour).auc,
+        "AUC against the true labels": roc_curve(labels ^ flips, tumour).auc,
         "suspects": int(suspect.sum()),
         "precision": flips[suspect].mean(),
         "recall": suspect[flips].mean(),
-        **{f"precision of the first {depth}": hits[:depth].mean() for depth in DEPTHS},
+        **{f"precision at {depth}": hits[:depth].mean() for depth in DEPTHS},
         "average precision": average_precision(flips, ranking).estimate,
-        "the same by the network's own probability": average_precision(flips, plain).estimate,
-        "suspects that were not flipped": int((suspect & ~flips).sum()),
-        "their share of all that were not flipped": (suspect & ~flips).sum() / (~flips).sum(),
+        "average precision of the network's own probability": average_precision(flips, plain).estimate,
+        "false positives (suspects not flipped)": int((suspect & ~flips).sum()),
+        "false-positive rate": (suspect & ~flips).sum() / (~flips).sum(),
     }, ranking
 
 
 def print_flips(cells: dict[str, list[dict[str, float]]]) -> None:
-    """Print a column for each network and number of flips."""
-    print(f"| | {' | '.join(cells)} |\n|{'---|' * (len(cells) + 1)}")
+    """Print one column per network and number of flips."""
+    print(f"| metric | {' | '.join(cells)} |\n|{'---|' * (len(cells) + 1)}")
     for what in next(iter(cells.values()))[0]:
         row = []
         for found in cells.values():
             values = np.array([each[what] for each in found], dtype=float)
-            digits = 0 if what.startswith("suspects") else 3
+            digits = 0 if what.startswith(("suspects", "false positives")) else 3
             row.append(f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}")
         print(f"| {what} | {' | '.join(row)} |")
     print(f"\nMean ± sd over {len(found)} seeds.\n")
@@ -153,14 +152,14 @@ def _jpeg(image: Image.Image) -> Image.Image:
     return Image.open(file).convert("RGB")
 
 
-SPOILING: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "as they are": lambda pixels: pixels,
+CORRUPTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "none": lambda pixels: pixels,
     "blurred, Gaussian of 1.5 px": _image(lambda image: image.filter(ImageFilter.GaussianBlur(1.5))),
     "magnified twice": _image(lambda image: image.crop((24, 24, 72, 72)).resize((96, 96), Image.Resampling.BICUBIC)),
     "JPEG, quality 8": _image(_jpeg),
     "blue line of 14 px": _image(_pen),
     "left half black": lambda pixels: np.where(np.arange(96)[:, None] < 48, 0, pixels).astype(np.uint8),
-    "glass": lambda pixels: np.random.default_rng(0).normal(240, 3, pixels.shape).clip(0, 255).astype(np.uint8),
+    "blank glass": lambda pixels: np.random.default_rng(0).normal(240, 3, pixels.shape).clip(0, 255).astype(np.uint8),
     "noise": lambda pixels: np.random.default_rng(0).integers(0, 256, pixels.shape, dtype=np.uint8),
     "inverted": lambda pixels: 255 - pixels,
     "grey": lambda pixels: np.repeat(pixels.mean(axis=3, keepdims=True), 3, axis=3).astype(np.uint8),
@@ -168,42 +167,40 @@ SPOILING: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def print_spoilt(run: Run, patches: PatchSet) -> None:
-    """Print the share of spoilt patches that each way of looking marks."""
-    rows = np.sort(np.random.default_rng(0).choice(len(patches), SPOILT, replace=False))
+def print_corrupted(run: Run, patches: PatchSet) -> None:
+    """Print the share of corrupted patches that each method flags."""
+    rows = np.sort(np.random.default_rng(0).choice(len(patches), CORRUPTED, replace=False))
     others = patches.select(np.setdiff1d(np.arange(len(patches)), rows))
     features = embed(run, others)
     half = np.arange(len(others)) % 2 == 0
-    cloud = Gaussian.fit(features[half])
-    limit = np.quantile(cloud.squared_distance(features[~half]), 1 - OUTLIER_FRACTION)
+    distribution = Gaussian.fit(features[half])
+    limit = np.quantile(distribution.squared_distance(features[~half]), 1 - OUTLIER_FRACTION)
     network, pixels = feature_model(run.model), patches.read(rows)
-    print(
-        "| patches | warned of | far by features | near-blank, blurred, pen or clipped | any |\n|---|---|---|---|---|"
-    )
-    for name, change in SPOILING.items():
+    print("| corruption | OOD warning | feature outlier | quality flag | any |\n|---|---|---|---|---|")
+    for name, change in CORRUPTIONS.items():
         changed = change(pixels.copy())
-        warned = np.array([bool(said) for said in run.warnings(changed)])
-        far = cloud.squared_distance(np.asarray(network.predict(changed, verbose=0))) > limit
+        warned = np.array([bool(warning) for warning in run.warnings(changed)])
+        far = distribution.squared_distance(np.asarray(network.predict(changed, verbose=0))) > limit
         flagged = is_near_blank(changed) | is_out_of_focus(changed) | has_pen(changed) | is_clipped(changed)
         marks = (warned, far, flagged, warned | far | flagged)
         print(f"| {name} | {' | '.join(f'{each.mean():.0%}' for each in marks)} |")
-    print(f"\n{SPOILT} patches of `valid`, features of {run.path.name}, far from those of the other {len(others):,}.")
+    print(f"\n{CORRUPTED} patches of `valid`, features of {run.path.name}; outliers against the other {len(others):,}.")
 
 
 def draw(curves: dict[str, list[tuple[np.ndarray, np.ndarray]]], path: Path) -> None:
-    """Draw precision against recall, a line a seed."""
+    """Draw precision against recall, one line per seed."""
     with rc_context(LOOK):
         figure = Figure(figsize=(6.4, 4.6), layout="constrained")
         axes = figure.add_subplot()
-        for (name, seeds), colour, line in zip(
+        for (name, seeds), color, line in zip(
             curves.items(), (BLUE, ORANGE, GREEN, PURPLE), ("-", "--", "-.", ":"), strict=True
         ):
             for number, (recall, precision) in enumerate(seeds):
-                said = name if number == 0 else None
-                axes.plot(recall, precision, color=colour, linestyle=line, linewidth=1.4, label=said)
-        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall: flipped labels that are in the list")
-        axes.set_ylabel("precision: labels in the list that were flipped")
-        axes.set_title("Flipped labels, down the list of an audit; a line a seed", fontsize=10.5)
+                label = name if number == 0 else None
+                axes.plot(recall, precision, color=color, linestyle=line, linewidth=1.4, label=label)
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall")
+        axes.set_ylabel("precision")
+        axes.set_title("Detection of flipped labels; one line per seed", fontsize=10.5)
         axes.legend(loc="upper right", fontsize=9)
         save(figure, path)
 

@@ -1,13 +1,13 @@
-"""Sentinode against the way in which a course trains the same network: whole processes, in turn, on one folder.
+"""Compare `sentinode train --model cnn` with a plain Keras script that trains the same network.
 
     python benchmarks/classic_baseline.py pcam-small.zip
 
-The course: `ImageDataGenerator(rescale=1/255).flow_from_directory` and `fit`, with a checkpoint and a TensorBoard
-callback, three epochs of SGD(0.01, momentum 0.95) at batch 32, then the AUC on the validation patches. Sentinode:
-`sentinode train FOLDER --model cnn`, which does the same and more, in float32 and, where the processor has it, with
-`--precision bfloat16`, with a filled cache and, once, with an empty one. Where TensorFlow does not use oneDNN by
-itself, the course runs with it as well, to tell what of the gain is that. Prints wall time, peak memory and AUC of
-every run, ratios by pair, and differences of AUC by pair.
+Both train from the same folder of JPEG files, as whole processes in turn. The Keras baseline uses
+`ImageDataGenerator(rescale=1/255).flow_from_directory` and `fit` with a checkpoint and a TensorBoard callback: three
+epochs of SGD(0.01, momentum 0.95) at batch 32, then the AUC on the validation patches. Sentinode runs in float32 with
+a filled cache, once with an empty one, and in bfloat16 where the processor supports it. Where TensorFlow does not
+enable oneDNN, the baseline also runs with oneDNN enabled. Prints wall time, peak memory and AUC of every run,
+speed-ups, and AUC differences by pair.
 """
 
 import argparse
@@ -25,9 +25,9 @@ from pathlib import Path
 
 from sentinode.machine import processor_name, processors
 
-DECODING = "Sentinode, first decode included"
-WITH_ONEDNN = "course, oneDNN switched on"
-COURSE = """
+DECODING = "Sentinode, including decoding"
+WITH_ONEDNN = "Keras baseline, oneDNN enabled"
+BASELINE = """
 import sys, os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
@@ -59,7 +59,7 @@ print("AUC", roc_auc_score(valid.classes, model.predict(valid, verbose=0)[:, 0])
 
 
 def main() -> None:
-    """Run the pairs and print."""
+    """Run all pairs and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="a zip of class folders: train/0, train/1, valid/0, valid/1")
     parser.add_argument("--pairs", type=int, default=3)
@@ -69,43 +69,45 @@ def main() -> None:
         with zipfile.ZipFile(arguments.data) as archive:
             archive.extractall(work / "images")
         images = next(path for path in (work / "images", *(work / "images").iterdir()) if (path / "train").is_dir())
-        print("| seed | way | wall time, s | peak memory, MB | AUC | times as fast as the course |")
+        print("| seed | method | wall time, s | peak memory, MB | AUC | speed-up |")
         print("|---|---|---|---|---|---|")
         ratios: dict[str, list[float]] = {}
         differences: dict[str, list[float]] = {}
         for seed in range(arguments.pairs):
-            course_s = course_auc = 0.0
-            for way, command in ways(images, work, seed):
-                if way == DECODING:
+            baseline_s = baseline_auc = 0.0
+            for method, command in methods(images, work, seed):
+                if method == DECODING:
                     shutil.rmtree(work / "cache", ignore_errors=True)
                 shutil.rmtree(work / "run", ignore_errors=True)
                 (work / "run").mkdir()
-                seconds, peak_mb, auc = timed(command, work / "cache", onednn=way == WITH_ONEDNN)
-                course_s, course_auc = course_s or seconds, course_auc or auc
-                if way != "course":
-                    ratios.setdefault(way, []).append(course_s / seconds)
-                    differences.setdefault(way, []).append(auc - course_auc)
+                seconds, peak_mb, auc = timed(command, work / "cache", onednn=method == WITH_ONEDNN)
+                baseline_s, baseline_auc = baseline_s or seconds, baseline_auc or auc
+                if method != "Keras baseline":
+                    ratios.setdefault(method, []).append(baseline_s / seconds)
+                    differences.setdefault(method, []).append(auc - baseline_auc)
                 print(
-                    f"| {seed} | {way} | {seconds:.1f} | {peak_mb:.0f} | {auc:.3f} | {course_s / seconds:.2f} |",
+                    f"| {seed} | {method} | {seconds:.1f} | {peak_mb:.0f} | {auc:.3f} | {baseline_s / seconds:.2f} |",
                     flush=True,
                 )
-    for way, values in ratios.items():
-        print(f"\n{way}: {statistics.median(values):.2f} times as fast ({min(values):.2f}–{max(values):.2f})", end="")
+    for method, values in ratios.items():
+        print(
+            f"\n{method}: {statistics.median(values):.2f} times as fast ({min(values):.2f}–{max(values):.2f})", end=""
+        )
         if len(values) > 1:
-            error = statistics.stdev(differences[way]) / len(values) ** 0.5
-            print(f"; AUC {statistics.mean(differences[way]):+.3f}, standard error {error:.3f}", end="")
+            error = statistics.stdev(differences[method]) / len(values) ** 0.5
+            print(f"; AUC {statistics.mean(differences[method]):+.3f}, standard error {error:.3f}", end="")
     print()
     print(f"\n{time.strftime('%Y-%m-%d')}; {processors()} cores, {processor_name()}; {arguments.pairs} rounds in turn")
 
 
-def ways(images: Path, work: Path, seed: int) -> list[tuple[str, list[str]]]:
-    """Return what is compared, the course first."""
+def methods(images: Path, work: Path, seed: int) -> list[tuple[str, list[str]]]:
+    """Return the name and command of each method, the baseline first."""
     ours = [sys.executable, "-m", "sentinode.cli.main", "train", str(images), "--model", "cnn", "--json"]
     ours += ["--out", str(work / "run"), "--seed", str(seed)]
-    course, processor = [sys.executable, "-c", COURSE, str(images), str(work / "run"), str(seed)], processor_name()
+    baseline, processor = [sys.executable, "-c", BASELINE, str(images), str(work / "run"), str(seed)], processor_name()
     return [
-        ("course", course),
-        *([(WITH_ONEDNN, course)] if "avx512" not in processor else []),
+        ("Keras baseline", baseline),
+        *([(WITH_ONEDNN, baseline)] if "avx512" not in processor else []),
         *([(DECODING, ours)] if seed == 0 else []),
         ("Sentinode", ours),
         *([("Sentinode, bfloat16", [*ours, "--precision", "bfloat16"])] if "bf16" in processor else []),
@@ -113,8 +115,8 @@ def ways(images: Path, work: Path, seed: int) -> list[tuple[str, list[str]]]:
 
 
 def timed(command: list[str], cache: Path, onednn: bool) -> tuple[float, float, float]:
-    """Run a process; return its wall time, its peak resident memory in MB, and the AUC that it prints."""
-    # What importing Sentinode has set here is not for the course.
+    """Run a process and return its wall time, its peak resident memory in MB, and the AUC that it prints."""
+    # Importing Sentinode has enabled oneDNN here; the baseline must not inherit that.
     environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
     started = time.perf_counter()
     with subprocess.Popen(
@@ -125,18 +127,18 @@ def timed(command: list[str], cache: Path, onednn: bool) -> tuple[float, float, 
         env={**environment, "SENTINODE_CACHE": str(cache), **({"TF_ENABLE_ONEDNN_OPTS": "1"} if onednn else {})},
     ) as child:
         assert child.stdout is not None
-        said = child.stdout.read()
+        output = child.stdout.read()
         _, status, usage = os.wait4(child.pid, 0)
         seconds = time.perf_counter() - started
         child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         sys.exit(f"{command[:4]} ended with {child.returncode}")
-    auc = json.loads(said)["valid_auc"] if said.startswith("{") else float(said.split("AUC")[1])
+    auc = json.loads(output)["valid_auc"] if output.startswith("{") else float(output.split("AUC")[1])
     return seconds, peak_mb(usage), auc
 
 
 def peak_mb(usage: resource.struct_rusage) -> float:
-    """Return peak resident memory; mapped cache pages count in it."""
+    """Return the peak resident memory in MB, mapped cache pages included."""
     return usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 
 

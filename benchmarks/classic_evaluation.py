@@ -1,10 +1,11 @@
-"""The classic network as a reviewer wants to see it: five seeds, every figure with its interval, calibration by halves.
+"""Evaluate the classic network over five seeds, with intervals and cross-fitted calibration.
 
     python benchmarks/classic_evaluation.py pcam-small.zip --work DIR
 
 Trains `cnn` with the classic recipe on `train` and measures on `valid`, a development set. Calibration and threshold
-are fitted on one half of `valid` and measured on the other, both ways, copies of a patch in the same half; beside them
-what the network says by itself and a threshold of 0.5. Trainings are kept in DIR; a second call goes on.
+are fitted on one half of `valid` and measured on the other, in both directions; duplicates of a patch stay in one
+half. Uncalibrated figures and a threshold of 0.5 are printed for comparison. Trainings are kept in DIR; a second call
+resumes.
 """
 
 import argparse
@@ -31,9 +32,9 @@ SEEDS = range(5)
 
 
 def main() -> None:
-    """Train what is not there yet, measure and print."""
+    """Train missing runs, measure them and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", help="pcam-small")
+    parser.add_argument("data", help="pcam-small.zip")
     parser.add_argument("--work", type=Path, required=True)
     arguments = parser.parse_args()
     keep_freed_memory()
@@ -43,30 +44,33 @@ def main() -> None:
     for seed in SEEDS:
         run = train(build_model("cnn", seed=seed), patches, TrainConfig(seed=seed), out=arguments.work / f"cnn-{seed}")
         logits = predict_logits(run.model, valid)
-        plain, (predict_out_of_fold, called) = probability(logits), cross_fitted(valid, logits)
-        by_itself, chosen = rates(labels, plain, 0.5), rates(labels, called, 0.5)
+        plain, (calibrated, predicted) = probability(logits), cross_fitted(valid, logits)
+        uncalibrated, chosen = rates(labels, plain, 0.5), rates(labels, predicted, 0.5)
         rows.append(
             {
                 "AUC": auc(labels, logits),
-                "sensitivity at 0.5, uncalibrated": by_itself.sensitivity,
-                "specificity at 0.5, uncalibrated": by_itself.specificity,
-                "accuracy at 0.5, uncalibrated": by_itself.accuracy,
-                "accuracy at 0.5, calibrated": rates(labels, predict_out_of_fold, 0.5).accuracy,
-                "sensitivity at the threshold": chosen.sensitivity,
-                "specificity at the threshold": chosen.specificity,
-                "accuracy at the threshold": chosen.accuracy,
+                "sensitivity at 0.5, uncalibrated": uncalibrated.sensitivity,
+                "specificity at 0.5, uncalibrated": uncalibrated.specificity,
+                "accuracy at 0.5, uncalibrated": uncalibrated.accuracy,
+                "accuracy at 0.5, calibrated": rates(labels, calibrated, 0.5).accuracy,
+                "sensitivity at the validation threshold": chosen.sensitivity,
+                "specificity at the validation threshold": chosen.specificity,
+                "accuracy at the validation threshold": chosen.accuracy,
                 "Brier score, uncalibrated": brier(labels, plain).score,
-                "Brier score, calibrated": brier(labels, predict_out_of_fold).score,
+                "Brier score, calibrated": brier(labels, calibrated).score,
                 "calibration error, uncalibrated": calibration_error(labels, plain).estimate,
-                "calibration error, calibrated": calibration_error(labels, predict_out_of_fold).estimate,
+                "calibration error, calibrated": calibration_error(labels, calibrated).estimate,
             }
         )
-    print(f"| | {' | '.join(f'seed {seed}' for seed in SEEDS)} | mean ± sd |\n|{'---|' * (len(SEEDS) + 2)}")
+    print(f"| metric | {' | '.join(f'seed {seed}' for seed in SEEDS)} | mean ± sd |\n|{'---|' * (len(SEEDS) + 2)}")
     for name in rows[0]:
         values = np.array([getattr(row[name], "estimate", row[name]) for row in rows])
         cells = [_cell(row[name]) for row in rows]
         print(f"| {name} | {' | '.join(cells)} | {values.mean():.3f} ± {values.std(ddof=1):.3f} |")
-    print(f"\n95 % intervals take patches as independent: the slides of {len(valid):,} patches are not known. ", end="")
+    print(
+        f"\n95 % intervals treat the {len(valid):,} patches as independent, because their slides are unknown. ",
+        end="",
+    )
     print(f"{time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores, {platform.machine()}")
 
 

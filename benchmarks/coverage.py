@@ -1,13 +1,13 @@
-"""How often a 95 % interval holds the truth, where the truth is known.
+"""Measure how often a 95 % interval contains the true value.
 
     python benchmarks/coverage.py
-    python benchmarks/coverage.py --replicates 20   # does it run?
+    python benchmarks/coverage.py --replicates 20   # quick check that it runs
 
-Scores are drawn from two normal distributions of variance 1, so that every figure has a true value. Clustered: clusters
-of lognormal size (median 20, sigma 0.6), each with tumour (its share from Beta(4, 2)) or without by chance;
-a third of the variance is the cluster's, half of that its own for tumour and for normal patches. A second
-model's scores correlate with the first's by 0.6. Thresholds have a specificity of 0.8, 0.9, 0.95 and 0.98 in turn.
-Prints the tables that stand in ``docs/benchmarks.md``. Counts, not timings: one core will do.
+Scores are drawn from two normal distributions of variance 1, so that every metric has a known true value. Clustered
+data: clusters of lognormal size (median 20, sigma 0.6), each with tumour (its share from Beta(4, 2)) or without; a
+third of the variance is between clusters, half of it separate for tumour and normal patches. The scores of a second
+model correlate with the first's by 0.6. Thresholds have a specificity of 0.8, 0.9, 0.95 and 0.98 in turn. The script
+counts and does not time, so one core is enough.
 """
 
 import argparse
@@ -34,12 +34,12 @@ from sentinode.metrics.rates import rates
 
 SPECIFICITIES = (0.8, 0.9, 0.95, 0.98)
 CORRELATION, BEHIND, STATED, CLUSTER_SHARE = 0.6, 0.03, 0.05, 1 / 3
-USED = "Intervals that Sentinode prints"
-OTHERS = "Others, for comparison: why they are not used"
+USED = "Intervals that Sentinode reports"
+OTHERS = "Methods that were rejected"
 
 
 def main() -> None:
-    """Simulate, count, print."""
+    """Simulate, count and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--replicates", type=int, default=1000, help="for each AUC and column")
     parser.add_argument("--seed", type=int, default=0)
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def simulate(area_under: float, size: int | None, clusters: int | None, replicates: int, rng: np.random.Generator):
-    """Return by table and name whether each interval held its truth."""
+    """Return whether each interval contained the true value, by table and name."""
     held = defaultdict(list)
     prevalence = 0.5 if clusters is None else 0.5 * 4 / 6
     for replicate in range(replicates):
@@ -109,21 +109,21 @@ _KNOWN: dict[tuple[float, float, float], dict[str, float]] = {}
 
 
 def truths(area_under: float, specificity: float, prevalence: float) -> dict[str, float]:
-    """Return the true value of every figure."""
+    """Return the true value of every metric."""
     key = (area_under, specificity, prevalence)
     if key in _KNOWN:
         return _KNOWN[key]
     distance, other = np.sqrt(2) * ndtri([area_under, area_under - BEHIND])
     at = ndtri(specificity)
-    sensitivity, alarm = float(ndtr(distance - at)), 1 - specificity
-    cells = np.array([sensitivity, alarm, 1 - alarm, 1 - sensitivity])
+    sensitivity, fpr = float(ndtr(distance - at)), 1 - specificity
+    cells = np.array([sensitivity, fpr, 1 - fpr, 1 - sensitivity])
     tp, fp, tn, fn = cells * [prevalence, 1 - prevalence, 1 - prevalence, prevalence]
-    there = sensitivity * STATED / (sensitivity * STATED + alarm * (1 - STATED))
-    normal_there = (1 - alarm) * (1 - STATED) / ((1 - alarm) * (1 - STATED) + (1 - sensitivity) * STATED)
+    there = sensitivity * STATED / (sensitivity * STATED + fpr * (1 - STATED))
+    normal_there = (1 - fpr) * (1 - STATED) / ((1 - fpr) * (1 - STATED) + (1 - sensitivity) * STATED)
     together = [
         float(multivariate_normal([mean, mean_2], [[1, CORRELATION], [CORRELATION, 1]]).cdf([at, at]))
         for mean, mean_2 in ((distance, other), (0, 0))
-    ]  # Both call it normal: tumour patches, normal patches.
+    ]  # Both predict normal: tumour patches, normal patches.
     missed = np.array([ndtr(at - distance), ndtr(at - other)])
     weights = np.array([prevalence, 1 - prevalence])
     normals = [weights @ [missed[0], specificity], weights @ [missed[1], specificity]]
@@ -155,8 +155,8 @@ def truths(area_under: float, specificity: float, prevalence: float) -> dict[str
         "balanced accuracy": (sensitivity + specificity) / 2,
         "F1": 2 * tp / (2 * tp + fp + fn),
         "MCC": (tp * tn - fp * fn) / np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)),
-        "positive likelihood ratio": sensitivity / alarm,
-        "negative likelihood ratio": (1 - sensitivity) / (1 - alarm),
+        "positive likelihood ratio": sensitivity / fpr,
+        "negative likelihood ratio": (1 - sensitivity) / (1 - fpr),
         "PPV at prevalence 0.05": there,
         "NPV at prevalence 0.05": normal_there,
         "Brier score": quad(loss, -8, distance + 8)[0],
@@ -172,7 +172,7 @@ def truths(area_under: float, specificity: float, prevalence: float) -> dict[str
 
 
 def intervals(labels, first, second, probabilities, threshold, groups):
-    """Return every interval by table and name; what stands behind a comma names the method."""
+    """Return every interval by table and name; the text after a comma names the method."""
     rated = rates(labels, first, threshold, groups, [STATED])
     line = recalibration_line(labels, probabilities, groups)
     curve = decision_curve(labels, probabilities, groups, thresholds=[0.5])
@@ -226,8 +226,8 @@ def _others(labels, scores, threshold, groups, rated):
         found["AUC, bootstrap of clusters, percentiles"] = _ends(
             bootstrap_aucs(labels, {"a": scores}, groups, replicates=400)
         )
-        found["AUC, patches as independent"] = auc(labels, scores)
-        found["specificity, patches as independent"] = wilson(
+        found["AUC, patches treated as independent"] = auc(labels, scores)
+        found["specificity, patches treated as independent"] = wilson(
             counts.true_negatives, counts.true_negatives + counts.false_positives
         )
         called = scores >= threshold

@@ -1,9 +1,9 @@
-"""Time and memory of dividing, joining and judging a set as large as PCam.
-
-Patches are made on the fly, the left half of one real patch beside the right half of another, so that none is a copy
-of another and nothing is written to the disk.
+"""Measure time and memory of splitting, provenance matching and quality checks at the size of PCam.
 
     python benchmarks/data_tools.py pcam-small.zip --patches 262144
+
+Patches are created in memory, the left half of one real patch beside the right half of another, so that none is a
+duplicate and nothing is written to disk.
 """
 
 import argparse
@@ -22,24 +22,24 @@ from sentinode.data.splitting.split import split_patches
 
 @dataclass(frozen=True)
 class Halves:
-    """The left half of one patch and the right half of another."""
+    """Pixel reader that joins the left half of one patch and the right half of another."""
 
     source: PatchSet
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """Put patches together."""
+        """Return the pixels of rows."""
         count = len(self.source)
         out = self.source.read(rows % count)
         out[:, :, 48:] = self.source.read((rows * 7919 + rows // count * 104729 + 1) % count)[:, :, 48:]
         return out
 
     def stamps(self, rows: np.ndarray) -> list[str]:
-        """Return the rows."""
+        """Return a cache key of each row."""
         return [str(row) for row in rows]
 
 
 def large_set(source: PatchSet, count: int) -> PatchSet:
-    """Return so many patches, 400 to a slide."""
+    """Return `count` patches, 400 per slide."""
     rows = np.arange(count)
     table = source.table.iloc[rows % len(source)].reset_index(drop=True)
     table = table.assign(
@@ -53,7 +53,7 @@ def large_set(source: PatchSet, count: int) -> PatchSet:
 
 
 def anonymous_mb() -> float:
-    """Return the memory of this process that no file backs; the peak of all of it where /proc is not there."""
+    """Return the anonymous memory of this process in MB; the peak resident memory where /proc is missing."""
     try:
         with open("/proc/self/status") as status:  # noqa: PTH123
             return next(int(line.split()[1]) / 1024 for line in status if line.startswith("RssAnon"))
@@ -62,7 +62,7 @@ def anonymous_mb() -> float:
 
 
 def main() -> None:
-    """Print seconds and memory of each."""
+    """Print seconds and memory of each job."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source")
     parser.add_argument("--patches", type=int, default=262_144)
@@ -71,13 +71,13 @@ def main() -> None:
     unknown = replace(patches, table=patches.table.assign(slide=pd.Series([None] * len(patches), dtype="str")))
     shares = {"train": 0.7, "valid": 0.1, "test": 0.2}
     jobs = {
-        "split_patches by slide": lambda: split_patches(patches, shares),
-        "split_patches where nothing is known": lambda: split_patches(unknown, shares),
-        "join by hash": lambda: match_provenance(unknown, patches),
-        "join by likeness": lambda: match_provenance(
+        "split by slide": lambda: split_patches(patches, shares),
+        "split without slide information": lambda: split_patches(unknown, shares),
+        "provenance matching by hash": lambda: match_provenance(unknown, patches),
+        "provenance matching by near duplicates": lambda: match_provenance(
             replace(unknown, table=unknown.table.assign(sha1="f" + unknown.table["sha1"].str[1:])), patches
         ),
-        "judge": lambda: judge(patches),
+        "quality checks": lambda: judge(patches),
     }
     print(f"{len(patches):,} patches\n\n| job | seconds | anonymous memory afterwards, MB |\n|---|---|---|")
     for name, job in jobs.items():

@@ -1,12 +1,12 @@
-"""How fast each engine predicts, what bfloat16 costs in AUC, and how long a process takes from nothing to one patch.
+"""Measure the speed of every inference engine, the AUC cost of bfloat16, and the cold start of a process.
 
     chrt -f 10 python benchmarks/engines.py pcam-small.zip
-    python benchmarks/engines.py pcam-small.zip --patches 128 --rounds 1 --batches 64   # does it run?
+    python benchmarks/engines.py pcam-small.zip --patches 128 --rounds 1 --batches 64   # quick check that it runs
 
-Every line is a process of its own; all of them run in turn, several times, every other round backwards. Within a
-process each size of batch is tried, and the best counts. Patches are those of `valid`, in memory; AUC is of all of
-`valid`, in the first round. Cold start: the whole process, from the shell to its end, for one png; Keras' bare load and
-predict of the exported network beside it. What the engines run is exported before.
+Every configuration is a process of its own; all of them run in turn, several times, every other round in reverse
+order. Within a process each batch size is tried, and the fastest counts. Patches are those of `valid`, in memory; the
+AUC is that of all of `valid`, from the first round. Cold start: the whole process for one PNG, compared with a plain
+Keras script that loads the exported network and predicts. Models are exported before the measurement.
 """
 
 import argparse
@@ -35,7 +35,7 @@ LINES: dict[str, dict[str, str]] = {
     "OpenVINO, bfloat16": {"engine": "openvino", "precision": "bfloat16"},
 }
 FIRST = "Keras on TensorFlow"
-# What a user without Sentinode would write.
+# A plain Keras script without Sentinode.
 BARE = """
 import sys
 import keras
@@ -47,15 +47,17 @@ print(network.predict(np.asarray(Image.open(sys.argv[2]))[None], verbose=0))
 
 
 def main() -> None:
-    """Run every line several times and print."""
+    """Run every configuration several times and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", help="pcam-small")
+    parser.add_argument("data", help="pcam-small.zip")
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--patches", type=int, default=1024)
     parser.add_argument("--batches", type=int, nargs="+", default=[16, 32, 64, 128, 256])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", default="", help="lines that begin with this")
-    parser.add_argument("--but", default="nothing", help="but not those that hold this, such as bfloat16")
+    parser.add_argument("--only", default="", help="only configurations whose name starts with this")
+    parser.add_argument(
+        "--but", default="nothing", help="skip configurations whose name contains this, such as bfloat16"
+    )
     parser.add_argument("--child")
     arguments = parser.parse_args()
     if arguments.child:
@@ -66,14 +68,14 @@ def main() -> None:
 
 
 def print_rates(arguments: argparse.Namespace) -> None:
-    """Print patches/s and AUC of every line."""
+    """Print patches/s and AUC of every configuration."""
     names = [name for name in LINES if name.startswith(arguments.only) and arguments.but not in name]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for number in range(arguments.rounds):
         for name in names[:: -1 if number % 2 else 1]:
             found[name].append(child({**LINES[name], "auc": "" if number else "yes"}, arguments))
     first = found[FIRST if FIRST in found else names[0]]
-    print("| engine | patches/s | times the first | best batch | AUC on `valid` | loss of AUC |")
+    print(f"| engine | patches/s | relative to {FIRST} | best batch | AUC on `valid` | loss of AUC |")
     print("|---|---|---|---|---|---|")
     for name, values in found.items():
         rates = [value["rate"] for value in values]
@@ -85,7 +87,7 @@ def print_rates(arguments: argparse.Namespace) -> None:
 
 
 def print_cold_starts(arguments: argparse.Namespace) -> None:
-    """Print how long whole processes take for one patch."""
+    """Print the time of a whole process for one patch."""
     from PIL import Image
 
     from sentinode import export_run, load_run, open_patches
@@ -99,14 +101,14 @@ def print_cold_starts(arguments: argparse.Namespace) -> None:
         for engine in ("keras", "onnxruntime", "openvino"):
             ways[f"sentinode predict, {engine}"] = [*predict, "--out", f"{work}/out.csv", "--engine", engine]
         seconds: dict[str, list[float]] = {name: [] for name in ways}
-        for number in range(-1, arguments.rounds):  # In the first round files come from the disk, and exports are made.
+        for number in range(-1, arguments.rounds):  # The first round fills the disk cache and exports the models.
             for name, way in list(ways.items())[:: -1 if number % 2 else 1]:
                 started = time.perf_counter()
                 subprocess.run([sys.executable, *way], check=True, capture_output=True, env=environment("tensorflow"))
                 if number >= 0:
                     seconds[name].append(time.perf_counter() - started)
     bare = seconds["Keras, bare load and predict"]
-    print("| one patch, whole process | s | over bare Keras, s |\n|---|---|---|")
+    print("| one patch, whole process | s | more than bare Keras, s |\n|---|---|---|")
     for name, values in seconds.items():
         over = [value - other for value, other in zip(values, bare, strict=True)]
         print(f"| {name} | {spread(values, '.2f')} | {spread(over, '+.2f')} |")
@@ -114,7 +116,7 @@ def print_cold_starts(arguments: argparse.Namespace) -> None:
 
 
 def child(line: dict[str, str], arguments: argparse.Namespace) -> dict[str, float]:
-    """Measure one line in a process of its own."""
+    """Measure one configuration in a process of its own."""
     options = ["--model", arguments.model, "--patches", str(arguments.patches), "--child", json.dumps(line)]
     done = subprocess.run(
         [sys.executable, __file__, arguments.data, *options, "--batches", *map(str, arguments.batches)],
@@ -129,12 +131,12 @@ def child(line: dict[str, str], arguments: argparse.Namespace) -> dict[str, floa
 
 
 def environment(backend: str) -> dict[str, str]:
-    """Return what a process on this backend is started with."""
+    """Return the environment of a process on this backend."""
     return {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def measure(line: dict[str, str], arguments: argparse.Namespace) -> dict[str, float]:
-    """Return patches/s at the best batch, the better of two passes, and the AUC where it is asked for."""
+    """Return patches/s at the best batch size, the better of two passes, and the AUC if requested."""
     import numpy as np
 
     from sentinode import load_run, open_patches
@@ -157,8 +159,8 @@ def measure(line: dict[str, str], arguments: argparse.Namespace) -> dict[str, fl
             if rate > best["rate"]:
                 best |= {"rate": rate, "batch": batch}
     if line["auc"]:
-        said = [logits(patches.read(slice(at, at + 128))) for at in range(0, len(patches), 128)]
-        best["auc"] = roc_curve(patches.labels, np.concatenate(said)).auc
+        parts = [logits(patches.read(slice(at, at + 128))) for at in range(0, len(patches), 128)]
+        best["auc"] = roc_curve(patches.labels, np.concatenate(parts)).auc
     return best
 
 
@@ -187,7 +189,7 @@ def spread(values: list[float], form: str) -> str:
 
 
 def about(arguments: argparse.Namespace) -> str:
-    """Return how it was measured, and on what."""
+    """Return rounds, date and machine."""
     return (
         f"{arguments.rounds} rounds in turn: median (min to max); "
         f"{time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores, {platform.machine()}"

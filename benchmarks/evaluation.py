@@ -1,9 +1,9 @@
-"""How long all figures of an evaluation take for PCam's whole test split, and how much memory.
+"""Measure time and memory of a full evaluation at the size of PCam's test split.
 
     python benchmarks/evaluation.py [--patches 32768 --slides 130]
 
-The predictions are drawn: slides of different sizes, each with a shift of its own. Nothing is predicted; it is the
-numbers, their intervals, the pictures and the files that are timed.
+Predictions are simulated: slides of different sizes, each with an offset of its own. Only metrics, intervals, figures
+and files are timed; no network runs.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from sentinode.metrics.conformal import ConformalSets
 
 
 def main() -> None:
-    """Draw, measure and print."""
+    """Simulate predictions, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--patches", type=int, default=32768)
     parser.add_argument("--slides", type=int, default=130)
@@ -50,15 +50,15 @@ def main() -> None:
             write_evaluation(found, predictions, Path(folder))
             rows.append((measured - began, time.perf_counter() - measured))
     numbers, files = (sorted(column) for column in zip(*rows, strict=True))
-    print(f"| {arguments.patches:,} patches of {arguments.slides} slides | seconds, median (min–max) |\n|---|---|")
-    for name, seconds in (("all numbers with intervals", numbers), ("pictures and files", files)):
+    print(f"| {arguments.patches:,} patches, {arguments.slides} slides | seconds, median (min–max) |\n|---|---|")
+    for name, seconds in (("all metrics with intervals", numbers), ("figures and files", files)):
         print(f"| {name} | {seconds[len(seconds) // 2]:.1f} ({seconds[0]:.1f}–{seconds[-1]:.1f}) |")
-    print(f"\nPeak memory {resident_mb():.0f} MB, of which {before_mb:.0f} MB before the first figure; ", end="")
+    print(f"\nPeak memory {resident_mb():.0f} MB, of which {before_mb:.0f} MB before the first metric; ", end="")
     print(f"{arguments.rounds} rounds; {time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores, {platform.machine()}")
 
 
 def drawn(patches: int, slides: int) -> tuple[Predictions, pd.Series]:
-    """Return predictions, and the centre of each patch."""
+    """Return simulated predictions, and the centre of each patch."""
     rng = np.random.default_rng(0)
     slide = rng.choice(slides, patches, p=rng.dirichlet(np.full(slides, 2.0)))
     label = rng.integers(0, 2, patches)
@@ -70,7 +70,7 @@ def drawn(patches: int, slides: int) -> tuple[Predictions, pd.Series]:
 
 
 def resident_mb() -> float:
-    """Return the largest memory that this process has had."""
+    """Return the peak resident memory in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

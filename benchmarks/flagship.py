@@ -1,14 +1,14 @@
-"""What each part of the flagship's recipe gives, and how far the recipe goes.
+"""Measure the flagship recipe and an ablation of its parts.
 
-    python benchmarks/flagship.py parts pcam-small.zip      # one part changed at a time, on folds of `train`
+    python benchmarks/flagship.py parts pcam-small.zip      # ablation on folds of `train`
     python benchmarks/flagship.py reach pcam-small.zip      # d4net-s on `valid`, from 20,000 patches and from 2,000
     python benchmarks/flagship.py reach pcam-small.zip --seeds 0 --only "2,000 patches"
     python benchmarks/flagship.py report
 
-Every finished training is kept in ``benchmarks/results/flagship.jsonl`` with all its settings; a second call goes on
-where the first one stopped, and refuses rows of another recipe. Parts are compared on folds of `train`: each seed holds
-another stain out, grouped as by `evaluate --by stain`, and trains on 2,000 patches of the others, so that what only
-helps on known slides does not pass for a gain. `valid` has slides of its own and is a development set.
+Every finished training is kept in ``benchmarks/results/flagship.jsonl`` with all its settings; a second call resumes
+and refuses rows of another recipe. The ablation holds out one stain group per seed, grouped as by `evaluate --by
+stain`, and trains on 2,000 patches of the others, so that gains on known slides alone are not counted. `valid` has
+slides of its own and is a development set.
 """
 
 import argparse
@@ -34,37 +34,36 @@ from sentinode.models.flops import flops
 
 RESULTS = Path(__file__).parent / "results" / "flagship.jsonl"
 SEEDS = (0, 1, 2)
-# As many epochs of few patches as a whole training has of many, and a running mean over as large a part of it. Of
-# 2,000 patches few are copies; they were trained on before the recipe left them out.
+# A tenth of a full training, with weights averaged over the same share of it. Of 2,000 patches few are duplicates.
 SHORT = {"epochs": 16, "warmup_epochs": 1.6, "ema": 0.98, "deduplicate": False}
 PATCHES, MEASURED = 2000, 1500
-HELD_OUT = {0: "2", 1: "3", 2: "4"}  # By seed; the palest and the darkest stain are unlike any other.
+HELD_OUT = {0: "2", 1: "3", 2: "4"}  # By seed; the palest and the darkest stain group are outliers.
 ADAMW = {"optimizer": "adamw", "learning_rate": 0.003, "weight_decay": 0.05}
 PARTS: dict[str, dict[str, Any]] = {
     "the recipe": {},
-    "AdamW in place of Muon": ADAMW,
+    "AdamW instead of Muon": ADAMW,
     "SGD with momentum": {"optimizer": "sgd", "learning_rate": 0.05, "nesterov": True, "weight_decay": 0.0},
-    "no running mean": {"ema": 0.0},
-    "constant rate": {"schedule": "constant", "warmup_epochs": 0.0},
+    "no weight averaging": {"ema": 0.0},
+    "constant learning rate": {"schedule": "constant", "warmup_epochs": 0.0},
     "no stain": {"augment": ("affine", "blur")},
     "no affine": {"augment": ("blur", "stain")},
     "no blur": {"augment": ("affine", "stain")},
     "no augmentation": {"augment": ()},
-    "brightness too": {"augment": ("affine", "blur", "stain", "brightness")},
+    "brightness added": {"augment": ("affine", "blur", "stain", "brightness")},
     "no label smoothing": {"label_smoothing": 0.0},
 }
 REACH: dict[str, dict[str, Any]] = {
     "20,000 patches": {"patches": None, "settings": {}},
-    "20,000 patches, copies too": {"patches": None, "settings": {"deduplicate": False}},
+    "20,000 patches, duplicates kept": {"patches": None, "settings": {"deduplicate": False}},
     "2,000 patches": {"patches": 2000, "settings": {"epochs": 60}},
 }
 
 
 def main() -> None:
-    """Run what is not in the results yet, or report."""
+    """Run missing trainings, or print the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("parts", "reach", "report"))
-    parser.add_argument("data", nargs="?", help="pcam-small")
+    parser.add_argument("data", nargs="?", help="pcam-small.zip")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--only", nargs="+", metavar="VARIANT")
     arguments = parser.parse_args()
@@ -91,22 +90,22 @@ def main() -> None:
                 print(row, flush=True)
                 with RESULTS.open("a") as file:
                     file.write(json.dumps(row) + "\n")
-            # Which precision was used says another column.
+            # The precision that was used is another column.
             elif others := config.differences({**before, "precision": config.precision}):
                 parser.error(
-                    f"{RESULTS}: {name}, seed {seed}: of another recipe ({', '.join(others)}); take the row out"
+                    f"{RESULTS}: {name}, seed {seed}: made with other settings ({', '.join(others)}); remove the row"
                 )
 
 
 def parts(patches: PatchSet) -> dict[str, Any]:
-    """Return the settings of each variant of the recipe, in short, and what gives its fold of `train` by seed."""
+    """Return settings of each ablation, and a function from seed to its fold of `train`."""
     training = patches.split("train")
     stains = stain_groups(training).to_numpy()
     return {name: ({**SHORT, **changes}, lambda seed: fold(training, stains, seed)) for name, changes in PARTS.items()}
 
 
 def fold(patches: PatchSet, stains: np.ndarray, seed: int) -> PatchSet:
-    """Rename the splits: some patches of one stain are ``valid``, some of the other stains ``train``."""
+    """Return a fold: patches of one stain group as ``valid``, some of the others as ``train``."""
     rng = np.random.default_rng(seed)
     held_out = stains == HELD_OUT[seed]
     measured = rng.choice(np.flatnonzero(held_out), MEASURED, replace=False)
@@ -118,7 +117,7 @@ def fold(patches: PatchSet, stains: np.ndarray, seed: int) -> PatchSet:
 
 
 def reach(patches: PatchSet) -> dict[str, Any]:
-    """Return the settings of whole trainings, and what gives the patches by seed; all validate on `valid`."""
+    """Return settings of full trainings, and a function from seed to patches."""
     return {
         name: (case["settings"], lambda seed, case=case: fewer(patches, case["patches"], seed))
         for name, case in REACH.items()
@@ -126,7 +125,7 @@ def reach(patches: PatchSet) -> dict[str, Any]:
 
 
 def fewer(patches: PatchSet, count: int | None, seed: int) -> PatchSet:
-    """Leave out training patches at random until `count` are left."""
+    """Return a random subset of `count` training patches, with all of `valid`."""
     if count is None:
         return patches
     training = np.flatnonzero(patches.table["split"] == "train")
@@ -155,11 +154,11 @@ def measure(patches: PatchSet, config: TrainConfig) -> dict[str, Any]:
 
 
 def report(results: pd.DataFrame) -> None:
-    """Print both tables."""
+    """Measure and print both tables."""
     results = results.assign(auc=[values[-1] for values in results["val_auc"]])
     rows = results[results["what"] == "parts"].set_index(["variant", "seed"])["auc"]
     if len(rows):
-        print("| part | AUC on other stains, mean ± sd | less the recipe's, by seeds | seeds |\n|---|---|---|---|")
+        print("| part | AUC on a held-out stain | paired difference from the recipe | seeds |\n|---|---|---|---|")
         for name in PARTS:
             if name not in rows.index.get_level_values(0):
                 continue
@@ -168,7 +167,7 @@ def report(results: pd.DataFrame) -> None:
             print(f"| {name} | {spread(auc)} | {against.mean():+.4f} ± {against.std(ddof=1):.4f} | {len(auc)} |")
     rows = results[results["what"] == "reach"]
     if len(rows):
-        print("\n| trained on | AUC on `valid`, a development set, mean ± sd | seeds | epochs | minutes | GFLOP/s |")
+        print("\n| trained on | AUC on `valid` | seeds | epochs | minutes | GFLOP/s |")
         print("|---|---|---|---|---|---|")
     for name in REACH:
         own = rows[rows["variant"] == name]
@@ -183,13 +182,15 @@ def report(results: pd.DataFrame) -> None:
 
 
 def minutes(row: pd.Series) -> str:
-    """Return how long a training took, or its steps alone, which is all that rows of before have."""
+    """Return the duration of a training, or of its steps alone for rows without a duration."""
     steps_alone = pd.isna(row.get("duration_s"))
-    return f"{(row['train_s'] if steps_alone else row['duration_s']) / 60:.1f}" + (" (steps)" if steps_alone else "")
+    return f"{(row['train_s'] if steps_alone else row['duration_s']) / 60:.1f}" + (
+        " (steps only)" if steps_alone else ""
+    )
 
 
 def spread(values: pd.Series) -> str:
-    """Return mean and standard deviation in words."""
+    """Return mean and standard deviation as text."""
     return f"{values.mean():.4f}" + (f" ± {values.std(ddof=1):.4f}" if len(values) > 1 else "")
 
 

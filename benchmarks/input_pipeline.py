@@ -1,10 +1,10 @@
-"""Does training ever wait for its input? An epoch of `train` from the cache against `fit` on the same arrays.
+"""Measure whether training waits for its input: one epoch from the cache against `fit` on arrays in memory.
 
     python benchmarks/input_pipeline.py DATA                      # on the backend that KERAS_BACKEND names
 
-Both train the classic network with the classic recipe on the same patches of the split `train`, in turn. Of `train`,
-with all that it does at each step, the second of two epochs counts, as its history says it, without the validation;
-of `fit` one epoch, after one that is not counted. Prints seconds, patches/s and the ratio pair by pair.
+Both train the classic network with the classic recipe on the same patches of `train`, in turn. Of `train`, with
+everything it does in each step, the second of two epochs counts, without validation; of `fit` one epoch, after a
+warm-up epoch. Prints seconds, patches/s and the ratio of each pair.
 """
 
 import argparse
@@ -28,7 +28,7 @@ VALIDATED = 64
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data")
     parser.add_argument("--patches", type=int, default=3200)
@@ -39,7 +39,7 @@ def main() -> None:
     patches = open_patches(arguments.data)
     training, validation = (np.flatnonzero(patches.table["split"] == name) for name in ("train", "valid"))
     some = np.random.default_rng(0).permutation(training)[: arguments.patches]
-    apart = max(1, len(validation) // VALIDATED)  # From end to end: classes may come one by one.
+    apart = max(1, len(validation) // VALIDATED)  # Evenly spaced, because patches may be sorted by class.
     validated = validation[::apart][:VALIDATED]
     patches = patches.select(np.concatenate([some, validated])).cached()
     few = patches.split("train")
@@ -53,7 +53,7 @@ def main() -> None:
 def measure(
     model: keras.Model, patches: PatchSet, pixels: np.ndarray, labels: np.ndarray, arguments: argparse.Namespace
 ) -> None:
-    """Train both ways in turn and print."""
+    """Train both ways in turn and print the table."""
 
     def from_cache() -> float:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,10 +1,10 @@
-"""How many compressed copies of patches are found among others, and how many that are none.
-
-Lossless patches are compressed as JPEG (4:2:0) at several qualities and sought among themselves and many others, as
-`sentinode data join` does. Then they are sought among the others alone, where none should be: whatever is found there
-is printed, with what is left between the found patch and the sought one compressed, to be looked at.
+"""Measure how many JPEG-compressed copies of patches provenance matching finds, and how many false pairs.
 
     python benchmarks/near_duplicates.py kaggle-mini.zip pcam-small.zip
+
+Lossless patches are compressed as JPEG (4:2:0) at several qualities and matched against themselves and many others, as
+`sentinode data join` does. Then they are matched against the others alone, where no pair should be found: each pair is
+printed with the difference that remains after compression, for inspection.
 """
 
 import argparse
@@ -21,22 +21,22 @@ from sentinode.data.duplicates.provenance import match_provenance
 
 
 class InMemory:
-    """Pixels of an array."""
+    """Pixel reader for an array in memory."""
 
     def __init__(self, pixels: np.ndarray) -> None:
         self.pixels = pixels
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """Return rows."""
+        """Return the pixels of rows."""
         return self.pixels[rows]
 
     def stamps(self, rows: np.ndarray) -> list[str]:
-        """Return what nobody asks for."""
+        """Return a cache key of each row."""
         return [str(row) for row in rows]
 
 
 def compressed(patches: PatchSet, quality: int) -> PatchSet:
-    """Return the patches through JPEG, with hashes that are their own."""
+    """Return the patches after JPEG compression, with new hashes."""
     out = []
     for pixels in patches.read():
         buffer = io.BytesIO()
@@ -47,7 +47,7 @@ def compressed(patches: PatchSet, quality: int) -> PatchSet:
 
 
 def main() -> None:
-    """Print both tables."""
+    """Measure and print both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("lossless")
     parser.add_argument("others")
@@ -55,8 +55,10 @@ def main() -> None:
     patches, others = (open_patches(path).cached() for path in (arguments.lossless, arguments.others))
     there = concat([patches, others])
     there = replace(there, table=there.table.assign(slide=there.table["id"]))
-    print(f"{len(patches):,} patches of {patches.path} sought among themselves and {len(others):,} of {others.path}\n")
-    print("| JPEG quality | right | wrong | ambiguous | not found | least likeness of a pair | greatest distance |")
+    print(
+        f"{len(patches):,} patches of {patches.path} matched against themselves and {len(others):,} of {others.path}\n"
+    )
+    print("| JPEG quality | correct | wrong | ambiguous | not found | lowest correlation | greatest distance |")
     print("|---|---|---|---|---|---|---|")
     for quality in (90, 75, 50, 30):
         sought = compressed(patches, quality)
@@ -69,8 +71,8 @@ def main() -> None:
         print(f"| {quality} | {is_right.sum()} | {wrong} | {counts[0]} | {counts[1]} | {true:.3f} | {apart:.2f} |")
     sought = compressed(patches, 75)
     pairs = near_duplicates_between(sought, others)
-    print(f"\nat quality 75, among the {len(others):,} others alone: {len(pairs)} found\n")
-    print("| sought | found | likeness | RMS of their difference in grey levels |")
+    print(f"\nQuality 75, against the {len(others):,} others alone: {len(pairs)} pairs\n")
+    print("| patch | match | correlation | RMS difference, grey levels |")
     print("|---|---|---|---|")
     for first, second, alike in pairs.itertuples(index=False):
         difference = sought.read([first])[0].astype(float) - others.read([second])[0]

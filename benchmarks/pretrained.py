@@ -1,9 +1,10 @@
-"""What a run that ships is worth: every figure of its card.
+"""Measure the pretrained weights: every figure of the model card.
 
     python benchmarks/pretrained.py pcam-small.zip kaggle-mini.zip --model d4net-m
 
-`valid` of pcam-small is a development set: settings were looked at on it, and calibration and threshold are fitted on
-all of it. Here they are fitted on one half of it and measured on the other, both ways, copies of a patch together.
+`valid` of pcam-small is a development set: settings were chosen on it, and the published calibration and threshold
+were fitted on all of it. Here they are fitted on one half and measured on the other, in both directions; duplicates of
+a patch stay in one half.
 """
 
 import argparse
@@ -35,56 +36,56 @@ from sentinode.samples import DEFAULT_MODEL
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", help="pcam-small")
+    parser.add_argument("data", help="pcam-small.zip")
     parser.add_argument("lossless", help="kaggle-mini")
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="a run, or the name of one that ships")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="a run directory, or the name of pretrained weights")
     arguments = parser.parse_args()
     keep_freed_memory()
     run = load_run(arguments.model)
     patches = open_patches(arguments.data, split="valid").cached()
     logits, labels = predict_logits(run.model, patches), patches.labels
-    calibrated, called = cross_fitted(patches, logits)
+    calibrated, predicted = cross_fitted(patches, logits)
     lossless = open_patches(arguments.lossless, split="train")
     pixels = lossless.read()
-    aucs = [roc_curve(lossless.labels, network_logits(run, shown)).auc for shown in (pixels, recompressed(pixels))]
+    aucs = [roc_curve(lossless.labels, network_logits(run, each)).auc for each in (pixels, recompressed(pixels))]
     few = patches.read(range(0, len(patches), 30))
     network = logit_model(run.model)
     turned = np.array([network.predict_on_batch(apply_symmetry(few, symmetry))[:, 0] for symmetry in range(ORDER)])
     numbers = (run.calibration.temperature, run.calibration.offset, run.threshold)
     rows = {
         "parameters": f"{run.model.count_params():,}",
-        "work for a patch": f"{flops(run.model) / 1e9:.3f} GFLOP",
+        "work per patch": f"{flops(run.model) / 1e9:.3f} GFLOP",
         f"AUC, {len(patches):,} patches": f"{roc_curve(labels, logits).auc:.4f}",
-        "accuracy at the threshold, cross-fitted": f"{np.mean(called == labels):.4f}",
+        "accuracy at the Youden threshold, cross-fitted": f"{np.mean(predicted == labels):.4f}",
         "accuracy at 0.5, cross-fitted": f"{operating_point(labels, calibrated, 0.5).accuracy:.4f}",
         "expected calibration error, debiased, cross-fitted": f"{calibration_error(labels, calibrated).estimate:.4f}",
         "temperature, offset, threshold": ", ".join(f"{number:.3f}" for number in numbers),
-        "patches warned of": f"{np.mean([bool(w) for w in all_warnings(run, patches)]):.1%}",
+        "patches with an OOD warning": f"{np.mean([bool(w) for w in all_warnings(run, patches)]):.1%}",
         f"AUC, {len(lossless):,} lossless patches of training slides": f"{aucs[0]:.4f}",
         "the same recompressed (JPEG 75, 4:2:0)": f"{aucs[1]:.4f} ({aucs[0] - aucs[1]:+.4f} lossless)",
-        "largest difference of a logit over the 8 symmetries": f"{np.ptp(turned, axis=0).max():.1e}",
-        "largest difference of the scan from its patches": f"{scan_difference(run, few):.1e}",
+        "largest logit difference over the 8 symmetries": f"{np.ptp(turned, axis=0).max():.1e}",
+        "largest logit difference between region scan and single patches": f"{scan_difference(run, few):.1e}",
     }
-    print(f"| {arguments.model} | |\n|---|---|")
+    print(f"| {arguments.model} | value |\n|---|---|")
     for name, value in rows.items():
         print(f"| {name} | {value} |")
     print(f"\n`valid` of pcam-small; {time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores, {platform.machine()}")
 
 
 def cross_fitted(patches: PatchSet, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return probabilities and calls of each half by the calibration and threshold of the other."""
+    """Return probabilities and predictions of each half by the calibration and threshold of the other."""
     labels = patches.labels
     half = np.array([int(sha1[:8], 16) % 2 for sha1 in patches.table["sha1"]])
-    predict_out_of_fold, called = np.empty(len(labels)), np.empty(len(labels), dtype=int)
+    probabilities, predicted = np.empty(len(labels)), np.empty(len(labels), dtype=int)
     for fitted in (0, 1):
         fit, measure = half == fitted, half != fitted
         calibration = fit_calibration(labels[fit], logits[fit])
         threshold = youden_threshold(labels[fit], probability(calibration(logits[fit])))
-        predict_out_of_fold[measure] = probability(calibration(logits[measure]))
-        called[measure] = predict_out_of_fold[measure] >= threshold
-    return predict_out_of_fold, called
+        probabilities[measure] = probability(calibration(logits[measure]))
+        predicted[measure] = probabilities[measure] >= threshold
+    return probabilities, predicted
 
 
 def network_logits(run: object, pixels: np.ndarray) -> np.ndarray:
@@ -94,7 +95,7 @@ def network_logits(run: object, pixels: np.ndarray) -> np.ndarray:
 
 
 def recompressed(pixels: np.ndarray) -> np.ndarray:
-    """Return what JPEG leaves of patches at the quality of pcam-small."""
+    """Return the patches after JPEG compression with the settings of pcam-small."""
     out = np.empty_like(pixels)
     for number, patch in enumerate(pixels):
         buffer = io.BytesIO()
@@ -104,12 +105,12 @@ def recompressed(pixels: np.ndarray) -> np.ndarray:
 
 
 def all_warnings(run: object, patches: PatchSet) -> list[str]:
-    """Return the warning of every patch."""
-    return list(chain.from_iterable(map_patches(patches, run.warnings, "looking")))
+    """Return the OOD warning of every patch."""
+    return list(chain.from_iterable(map_patches(patches, run.warnings, "checking")))
 
 
 def scan_difference(run: object, pixels: np.ndarray) -> float:
-    """Return how far the scan of a region lies from predicting its patches, at most."""
+    """Return the largest logit difference between the scan of a region and its patches."""
     region = np.concatenate([np.concatenate(list(row), axis=1) for row in pixels[:16].reshape(4, 4, 96, 96, 3)])
     scanned = np.asarray(plain_network(run.model, step_px=8).predict_on_batch(region[None]))[0, ..., 0]
     places = [(row, column) for row in range(0, len(scanned), 2) for column in range(0, scanned.shape[1], 2)]

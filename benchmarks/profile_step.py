@@ -1,9 +1,9 @@
-"""Where a training step goes: the operations of a network on TensorFlow, with the time that they take.
+"""Profile a training step on TensorFlow: its operations and their time.
 
     python benchmarks/profile_step.py                           # the classic network, operation by operation
-    python benchmarks/profile_step.py --model transfer --kinds  # MobileNetV2 from random weights, all learning, by kind
+    python benchmarks/profile_step.py --model transfer --kinds  # MobileNetV2 from random weights, by kind of operation
 
-Operations run side by side on the threads of the processor, so their times add up to more than the step.
+Operations run in parallel, so their times add up to more than the step.
 """
 
 import argparse
@@ -19,12 +19,12 @@ STEPS, BATCH_SIZE = 20, 32
 
 
 def main() -> None:
-    """Train under TensorFlow's profiler and print."""
+    """Train under TensorFlow's profiler and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", choices=("cnn", "transfer"), default="cnn")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--norms-as-keras-has-them", action="store_true", help="normalisations not fused")
-    parser.add_argument("--kinds", action="store_true", help="add operations of one kind together")
+    parser.add_argument("--unfused-normalization", action="store_true", help="use Keras' own batch normalization")
+    parser.add_argument("--kinds", action="store_true", help="sum operations of the same kind")
     arguments = parser.parse_args()
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -44,7 +44,7 @@ def main() -> None:
     x = np.random.default_rng(0).integers(0, 256, (STEPS * BATCH_SIZE, 96, 96, 3), dtype=np.uint8)
     y = np.zeros((len(x), 1), np.float32)
     model = build_model(arguments.model)
-    fused = nullcontext() if arguments.norms_as_keras_has_them else fused_batch_normalization(model)
+    fused = nullcontext() if arguments.unfused_normalization else fused_batch_normalization(model)
     with (
         mixed_precision(model, arguments.precision),
         activation_after_pooling(model),
@@ -63,7 +63,7 @@ def main() -> None:
         for line in plane.lines:
             for event in line.events:
                 spent[plane.event_metadata[event.metadata_id].name] += event.duration_ps / 1e9 / STEPS
-    print(f"| {arguments.model}, {arguments.precision}, ms a step | operation |\n|---|---|")
+    print(f"| {arguments.model}, {arguments.precision}, ms per step | operation |\n|---|---|")
     kinds: collections.Counter[str] = collections.Counter()
     for name, ms in spent.most_common():
         if name == "multi_step_on_iterator":

@@ -1,4 +1,4 @@
-"""How many patches each check of quality marks: as they are, and blurred, painted or brightened on purpose.
+"""Measure the share of patches that each quality check flags: unchanged, blurred, painted or brightened.
 
 python benchmarks/quality_checks.py pcam-small.zip kaggle-mini.zip
 """
@@ -27,7 +27,7 @@ def _line(colour: tuple[int, int, int], width: int) -> Callable[[np.ndarray], np
 
 
 CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "as they are": lambda pixels: pixels,
+    "none": lambda pixels: pixels,
     **{
         f"Gaussian of {sigma_px} px": _image(lambda image, s=sigma_px: image.filter(ImageFilter.GaussianBlur(s)))
         for sigma_px in (1.0, 1.5, 2.0, 3.0)
@@ -53,16 +53,16 @@ CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def main() -> None:
-    """Print one table a source."""
+    """Print one table per source."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sources", nargs="+")
-    parser.add_argument("--every", type=int, default=1, help="take every so manieth patch (default: 1)")
+    parser.add_argument("--every", type=int, default=1, help="use every N-th patch (default: 1)", metavar="N")
     arguments = parser.parse_args()
     for source in arguments.sources:
         patches = open_patches(source).cached()
         pixels = patches.read(slice(None, None, arguments.every))
         print(f"\n{source}: {len(pixels):,} patches\n")
-        print("| patches | near-blank | out of focus | ink, dye or black edge | clipped |")
+        print("| change | near-blank | out of focus | ink, dye or black edge | clipped |")
         print("|---|---|---|---|---|")
         for name, change in CHANGES.items():
             counts = np.zeros(4)

@@ -1,14 +1,13 @@
-"""Reading a set of PatchCamelyon's full size, 262,144 patches: rate of decoding, time of caching, memory.
+"""Measure decoding rate, cache time and memory at the full size of PatchCamelyon, 262,144 patches.
 
     python benchmarks/reading_full_size.py pcam-small.zip --work DIR                     # DIR needs 25 GB
-    python benchmarks/reading_full_size.py pcam-small.zip --work DIR --patches 2048      # a look
+    python benchmarks/reading_full_size.py pcam-small.zip --work DIR --patches 2048      # quick check that it runs
 
-Sets are made of the given patches, drawn many times under random symmetries: HDF5 as PCam has it, class folders of jpg,
-and of tif as Kaggle has them (as many as --tif says: 7.3 GB at full size). The rate of decoding is that of one thread
-by its own processor time, so neither the disk nor other work counts, on as many patches as --decode says. A cache is
-built of all in a process of its own, whose anonymous memory (RssAnon) is watched, and read through once. Mapped pages
-are the part of files that happens to be in memory, which the system takes back when it is needed. The last column says
-how anonymous memory grows: each cache is also built of a quarter of the patches.
+Sets are made from the given patches, drawn many times under random symmetries: HDF5 as in PCam, class folders of JPEG,
+and of TIFF as in Kaggle's set (as many as --tif says: 7.3 GB at full size). The decoding rate is that of one thread by
+its processor time, so neither the disk nor other work counts, on as many patches as --decode says. A cache of all
+patches is built in a process of its own, whose anonymous memory (RssAnon) is watched, and read through once. The last
+column shows how anonymous memory grows: the peak for a quarter of the patches.
 """
 
 import argparse
@@ -30,13 +29,13 @@ FORMS = ("h5", "jpg", "tif")
 
 
 def main() -> None:
-    """Make the sets, measure each in processes of its own, and print."""
+    """Write the sets, measure each in a process of its own, and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--patches", type=int, default=FULL)
-    parser.add_argument("--tif", type=int, default=20_000, help="patches in the folders of tif")
-    parser.add_argument("--decode", type=int, default=8192, help="patches of which the rate of decoding is taken")
+    parser.add_argument("--tif", type=int, default=20_000, help="number of TIFF patches")
+    parser.add_argument("--decode", type=int, default=8192, help="number of patches for the decoding rate")
     parser.add_argument("--child", choices=("decode", "cache"), help=argparse.SUPPRESS)
     parser.add_argument("--form", choices=FORMS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -44,8 +43,8 @@ def main() -> None:
         print(json.dumps(measure(arguments)))
         return
     arguments.tif = min(arguments.tif, arguments.patches)
-    print("| form | patches | decoding, patches/s a core | cache, s | patches/s | RssAnon, peak MB | mapped, peak MB | "
-          "RssAnon of a quarter |")  # fmt: skip
+    print("| format | patches | decoding, patches/s per core | cache, s | cache, patches/s | peak RssAnon, MB | "
+          "peak mapped, MB | peak RssAnon at a quarter, MB |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|")
     for form in FORMS:
         count = arguments.tif if form == "tif" else arguments.patches
@@ -83,7 +82,7 @@ def child(arguments: argparse.Namespace, what: str, form: str, count: int) -> di
 
 
 def make(data: str, place: Path, form: str, count: int) -> None:
-    """Write a set of `count` patches, unless it is there."""
+    """Write a set of `count` patches unless it exists."""
     import h5py
 
     from sentinode import open_patches
@@ -119,7 +118,7 @@ def make(data: str, place: Path, form: str, count: int) -> None:
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, float]:
-    """Do one measurement; return its rate, its seconds and the peaks of memory."""
+    """Run one measurement and return rate, seconds and peak memory."""
     from sentinode import open_patches
     from sentinode.data.cache.store import clear_cache
 
@@ -144,7 +143,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, float]:
         started = time.perf_counter()
         cached = patches.cached(cache)
         seconds = time.perf_counter() - started
-        for start in range(0, len(cached), ROWS_AT_ONCE):  # One pass over what is mapped.
+        for start in range(0, len(cached), ROWS_AT_ONCE):  # One pass over the mapped file.
             cached.read(slice(start, start + ROWS_AT_ONCE))
     finally:
         done.set()
@@ -154,7 +153,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, float]:
 
 
 def one_pass(patches, rows: range) -> float:
-    """Decode in one thread; return the processor's seconds, so that other work beside does not count."""
+    """Decode in one thread and return its processor time, which other work does not affect."""
     started = time.thread_time()
     for start in range(0, len(rows), 256):
         patches.read(np.array(rows[start : start + 256]))

@@ -1,13 +1,13 @@
-"""What each line of the classic recipe does: one thing is changed at a time, three seeds each.
-
-Trains on four fifths of `train` of a folder or zip of PatchCamelyon patches and measures on the last fifth (exact
-copies together), because recipes are compared on folds of `train`; folds share slides, so the figures flatter: compare
-them, do not quote them. Every finished training is kept in ``benchmarks/results/recipe.jsonl``; a second call goes on
-where the first one stopped. With ``--report`` the tables and pictures of ``docs/recipe.md`` are made from that file.
+"""Measure what each line of the classic recipe does: one change at a time, three seeds each.
 
     python benchmarks/recipe.py DATA
     python benchmarks/recipe.py --report
-    python benchmarks/recipe.py DATA --silent
+    python benchmarks/recipe.py DATA --dead-units
+
+Trains on four fifths of `train` and measures on the last fifth, with duplicates on one side. Such folds share slides,
+so the figures are optimistic: compare them, do not quote them. Every finished training is kept in
+``benchmarks/results/recipe.jsonl``; a second call resumes. With ``--report`` the tables and figures of
+``docs/recipe.md`` are made from that file.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from sentinode.data.splitting.hold_out import hold_out
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "recipe.jsonl"
-PICTURES = HERE.parent / "docs" / "images"
+FIGURES = HERE.parent / "docs" / "images"
 SEEDS = (0, 1, 2)
 RECIPE = {"model": "cnn", "settings": {}}
 VARIANTS = {
@@ -34,7 +34,7 @@ VARIANTS = {
     "activation: sigmoid": {**RECIPE, "activation": "sigmoid"},
     "activation: none": {**RECIPE, "activation": "linear"},
     "output: softmax": {**RECIPE, "options": {"output": "softmax"}},
-    "optimiser: Adam": {**RECIPE, "settings": {"optimizer": "adam", "learning_rate": 0.001}},
+    "optimizer: Adam": {**RECIPE, "settings": {"optimizer": "adam", "learning_rate": 0.001}},
     "learning rate: 0.1": {**RECIPE, "settings": {"learning_rate": 0.1}},
     "learning rate: 0.001": {**RECIPE, "settings": {"learning_rate": 0.001}},
     "momentum: 0": {**RECIPE, "settings": {"momentum": 0.0}},
@@ -44,19 +44,21 @@ VARIANTS = {
 
 
 def main() -> None:
-    """Run what is not in the results yet, or report."""
+    """Run missing trainings, or print the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", nargs="?", help="folder or zip with a train split")
-    parser.add_argument("--report", action="store_true", help="print the tables and draw the pictures")
-    parser.add_argument("--silent", action="store_true", help="look why two of the variants learn nothing")
+    parser.add_argument("--report", action="store_true", help="print the tables and draw the figures")
+    parser.add_argument(
+        "--dead-units", action="store_true", help="count dead units in the two variants that learn nothing"
+    )
     arguments = parser.parse_args()
     if arguments.report:
         report(pd.read_json(RESULTS, lines=True))
         return
     fold = four_fifths(open_patches(arguments.data, split="train").cached())
-    if arguments.silent:
+    if arguments.dead_units:
         for name in ("layers: fully connected", "learning rate: 0.1"):
-            print(f"{name}: {silent_units(fold, VARIANTS[name]):.0%} of the hidden dense units give 0 for every patch")
+            print(f"{name}: {dead_units(fold, VARIANTS[name]):.0%} of the hidden dense units output 0 for every patch")
         return
     RESULTS.parent.mkdir(exist_ok=True)
     done = set()
@@ -72,14 +74,14 @@ def main() -> None:
 
 
 def four_fifths(patches: PatchSet) -> PatchSet:
-    """Rename the splits: four fifths are ``train``, one fifth is ``valid``."""
+    """Return the patches split into four fifths ``train`` and one fifth ``valid``."""
     _, measured = hold_out(patches, fraction=0.2, seed=0)
     split = np.where(patches.table["id"].isin(measured.table["id"]), "valid", "train")
     return replace(patches, table=patches.table.assign(split=pd.Series(split, dtype="str")))
 
 
 def measure(fold: PatchSet, variant: dict, seed: int) -> dict:
-    """Train one variant and return its curves by epoch, measured on the fold's last fifth."""
+    """Train one variant and return its curves on the held-out fifth."""
     model = build_model(variant["model"], seed=seed, **variant.get("options", {}))
     if "activation" in variant:
         import keras
@@ -105,20 +107,20 @@ def measure(fold: PatchSet, variant: dict, seed: int) -> dict:
         }
 
 
-def silent_units(fold: PatchSet, variant: dict) -> float:
-    """Train one epoch; return the share of hidden dense units that are zero for each of 500 measured patches."""
+def dead_units(fold: PatchSet, variant: dict) -> float:
+    """Train one epoch and return the share of hidden dense units that are zero for 500 patches."""
     import keras
 
     with tempfile.TemporaryDirectory() as folder:
         config = TrainConfig(**{**variant["settings"], "epochs": 1})
         network = train(build_model(variant["model"]), fold, config, out=folder).load_model("final")
     hidden = keras.Model(network.inputs, network.get_layer("dense").output)
-    answers = hidden.predict(fold.split("valid").read(slice(0, 500)), verbose=0)
-    return float((answers.max(axis=0) == 0).mean())
+    outputs = hidden.predict(fold.split("valid").read(slice(0, 500)), verbose=0)
+    return float((outputs.max(axis=0) == 0).mean())
 
 
 def report(results: pd.DataFrame) -> None:
-    """Print a table a line of the recipe, and draw the learning rates and the ten epochs."""
+    """Print the tables and draw the curves."""
     print("| variant | AUC after the last epoch, mean ± sd | accuracy at 0.5 | seeds |\n|---|---|---|---|")
     for name in VARIANTS:
         rows = results[results["variant"] == name]
@@ -141,33 +143,33 @@ def report(results: pd.DataFrame) -> None:
 
 
 def draw(results: pd.DataFrame) -> None:
-    """Draw ``docs/images/recipe-*.png``."""
+    """Draw ``docs/images/recipe-curves.png``."""
     from sentinode.plots import style
 
-    PICTURES.mkdir(parents=True, exist_ok=True)
+    FIGURES.mkdir(parents=True, exist_ok=True)
     with style.rc_context(style.LOOK):
         figure = style.Figure(figsize=(9.2, 3.8), layout="constrained")
         left, right = figure.subplots(1, 2)
         rates = {"0.1": "learning rate: 0.1", "0.01": "the recipe", "0.001": "learning rate: 0.001"}
-        looks = zip(rates.items(), (style.ORANGE, style.BLUE, style.GREEN), ("s", "o", "^"), strict=True)
-        for (rate, variant), colour, marker in looks:
+        styles = zip(rates.items(), (style.ORANGE, style.BLUE, style.GREEN), ("s", "o", "^"), strict=True)
+        for (rate, variant), color, marker in styles:
             for number, values in enumerate(results[results["variant"] == variant]["val_loss"].dropna()):
                 label = f"learning rate {rate}" if number == 0 else None
-                left.plot(range(1, len(values) + 1), values, color=colour, marker=marker, alpha=0.8, label=label)
+                left.plot(range(1, len(values) + 1), values, color=color, marker=marker, alpha=0.8, label=label)
         left.set(xlabel="epoch", ylabel="validation loss", xticks=[1, 2, 3], ylim=(0.4, 0.75))
         left.set_title("Learning rate: three seeds each", fontsize=10.5)
         left.legend()
         ten = results[results["variant"] == "epochs: 10"]
-        for name, colour, words in (
+        for name, color, label in (
             ("loss", style.BLUE, "training"),
             ("val_loss", style.ORANGE, "validation"),
         ):
             for number, values in enumerate(ten[name]):
-                right.plot(range(1, 11), values, color=colour, alpha=0.8, label=words if number == 0 else None)
+                right.plot(range(1, 11), values, color=color, alpha=0.8, label=label if number == 0 else None)
         right.set(xlabel="epoch", ylabel="loss", xticks=range(1, 11))
         right.set_title("Ten epochs: three seeds", fontsize=10.5)
         right.legend()
-        style.save(figure, PICTURES / "recipe-curves.png")
+        style.save(figure, FIGURES / "recipe-curves.png")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
-"""The classic network trained by Keras alone and by Sentinode from the same initial weights: AUC of both.
+"""Compare plain Keras and Sentinode on the classic network from the same initial weights.
 
     python benchmarks/same_initial_weights.py pcam-small.zip
 
-Keras alone: `fit` on arrays in memory, in batches that Keras shuffles, and the weights of the epoch with the lowest
-validation loss, as the classic recipe does it. Sentinode: `train`, from the same weights. The order of the patches
-differs, so the two end apart by what an order is worth; as a measure of that, Keras trains once more in another order.
-Where the processor has bfloat16, Sentinode trains in it as well.
+Plain Keras: `fit` on arrays in memory, shuffled by Keras, and the weights of the epoch with the lowest validation
+loss. Sentinode: `train` from the same weights. The order of the patches differs; to measure the effect of the order
+alone, Keras trains a second time in another order. Where the processor supports bfloat16, Sentinode also trains in it.
 """
 
 import argparse
@@ -26,12 +25,12 @@ from sentinode.training.recipe.compile import compile_model
 
 
 def main() -> None:
-    """Train with every seed and print."""
+    """Train with every seed and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--patches", type=int, help="of the training split; all when left out")
+    parser.add_argument("--patches", type=int, help="number of training patches (default: all)")
     arguments = parser.parse_args()
     keep_freed_memory()  # As the command line does.
     patches = open_patches(arguments.data)

@@ -1,10 +1,10 @@
-"""How much faster a network of the flagship family scans a region than it predicts the region's patches one by one.
+"""Measure how much faster d4net scans a region than it predicts the patches of the region one by one.
 
     python benchmarks/scan.py --size s
 
-A grid of 32 px: every patch overlaps its neighbours by two thirds, and the scan computes what they share once. Both
-ways use the same network written out as an ordinary one, the same backend in float32, and the batch that suits each
-best. Random pixels; cutting patches out is not counted. Prints both rates, their ratio, and the ratio of their work.
+Patches lie 32 px apart, so each overlaps its neighbors by two thirds, and the scan computes the overlap once. Both
+methods use the same plain network, backend and float32, each with the batch size that suits it best. Pixels are
+random; cutting patches out is not included. Prints both rates, their ratio, and the ratio of their FLOPs.
 """
 
 import argparse
@@ -29,11 +29,11 @@ STEP_PX = 32
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", default="s", choices=WIDTHS)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--grid", type=int, default=20, help="patches along each side of the region")
+    parser.add_argument("--grid", type=int, default=20, help="number of patches along each side of the region")
     arguments = parser.parse_args()
     keep_freed_memory()
     model = build_model("d4net", size=arguments.size)
@@ -41,41 +41,41 @@ def main() -> None:
     side, count = 96 + STEP_PX * (arguments.grid - 1), arguments.grid**2
     rng = np.random.default_rng(0)
     patches = rng.integers(0, 256, (count, 96, 96, 3), dtype=np.uint8)
-    ways: dict[str, Callable[[], object]] = {
-        f"patches, batch {batch}": lambda batch=batch: [
+    methods: dict[str, Callable[[], object]] = {
+        f"single patches, batch {batch}": lambda batch=batch: [
             patch_network.predict_on_batch(patches[at : at + batch]) for at in range(0, count, batch)
         ]
         for batch in (32, 64, 128)
     }
     for batch in (1, 2, 4):
         regions = rng.integers(0, 256, (batch, side, side, 3), dtype=np.uint8)
-        ways[f"scan, regions {batch}"] = lambda regions=regions: scanner.predict_on_batch(regions)
-    rates: dict[str, list[float]] = {name: [] for name in ways}
+        methods[f"region scan, batch {batch}"] = lambda regions=regions: scanner.predict_on_batch(regions)
+    rates: dict[str, list[float]] = {name: [] for name in methods}
     for turn in range(arguments.rounds + 1):
-        for name, way in ways.items():
-            patches_done = count * (int(name.split()[-1]) if name.startswith("scan") else 1)
+        for name, method in methods.items():
+            patches_done = count * (int(name.split()[-1]) if name.startswith("region") else 1)
             started = time.perf_counter()
-            way()
-            if turn:  # The first round traces.
+            method()
+            if turn:  # The first round compiles.
                 rates[name].append(patches_done / (time.perf_counter() - started))
     medians = {name: float(np.median(values)) for name, values in rates.items()}
-    print("| way | patches/s, median (min–max) |\n|---|---|")
+    print("| method | patches/s, median (min–max) |\n|---|---|")
     for name, values in rates.items():
         print(f"| {name} | {medians[name]:.0f} ({min(values):.0f}–{max(values):.0f}) |")
-    best = {kind: max(rate for name, rate in medians.items() if name.startswith(kind)) for kind in ("patches", "scan")}
+    best = {kind: max(rate for name, rate in medians.items() if name.startswith(kind)) for kind in ("single", "region")}
     layers = [layer for layer in scanner.layers if isinstance(layer, keras.layers.Conv2D)]
     work = flops(patch_network) * count / scan_flops(layers, side)
-    ratio = best["scan"] / best["patches"]
+    ratio = best["region"] / best["single"]
     print(
-        f"\nd4net-{arguments.size}, {STEP_PX} px apart, region of {side} px: scan {ratio:.1f} times as fast; the "
-        f"work allows {work:.1f} times: {ratio / work:.0%}. Float32, {keras.backend.backend()}, "
+        f"\nd4net-{arguments.size}, {STEP_PX} px apart, region of {side} px: scanning is {ratio:.1f} times as fast; "
+        f"the saved work accounts for {work:.1f} times. Float32, {keras.backend.backend()}, "
         f"{arguments.rounds} rounds in turn; "
         f"{time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores, {platform.machine()}"
     )
 
 
 def scan_flops(convolutions: list[keras.layers.Conv2D], side_px: int) -> float:
-    """Return the work of a region; the last convolution, of the pooled features, is next to nothing."""
+    """Return the FLOPs of a region; the last convolution, on pooled features, is negligible."""
     total = 0.0
     for layer in convolutions[:-1]:
         kernel, _, channels, filters = layer.kernel.shape

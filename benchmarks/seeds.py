@@ -1,10 +1,10 @@
-"""How much the classic recipe's AUC swings from seed to seed.
+"""Measure how much the AUC of the classic recipe varies between seeds.
 
     python benchmarks/seeds.py DATA --evaluate valid --seeds 5
     python benchmarks/seeds.py pcam-mini --evaluate test --seeds 10
 
 Each seed is a training with the default settings on the split `train`, measured with the best weights on the named
-split. Prints the table that stands in ``docs/benchmarks.md``.
+split.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from sentinode import TrainConfig, build_model, evaluate, open_patches, train
 
 
 def main() -> None:
-    """Train, evaluate, print."""
+    """Train, evaluate and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data")
     parser.add_argument("--evaluate", default="valid", help="split to measure on")
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--model", default="cnn")
     arguments = parser.parse_args()
     patches = open_patches(arguments.data)
-    print("| seed | AUC | accuracy at 0.5 | at the validation threshold | best epoch | training |")
+    print("| seed | AUC | accuracy at 0.5 | accuracy at the validation threshold | best epoch | training time |")
     print("|---|---|---|---|---|---|")
     aucs, accuracies = [], []
     with tempfile.TemporaryDirectory() as folder:

@@ -1,11 +1,11 @@
-"""How fast networks train and predict here: backends, precisions and switches, and the share of the processor's peak.
+"""Measure training and prediction speed by backend, precision and optimization, and the share of the processor's peak.
 
     python benchmarks/speed.py                      # cnn
     python benchmarks/speed.py --model d4net --size m --batch-size 64 --patches 512
 
-Every line is a process of its own; all of them run in turn, several times. Patches are random pixels in memory. The
-peak is that of a product of 2048 × 2048 matrices in the same precision on TensorFlow; the work of a training step
-counts as three times that of the forward pass.
+Every configuration is a process of its own; all of them run in turn, several times. Patches are random pixels in
+memory. The peak is a product of 2048 × 2048 matrices in the same precision on TensorFlow; a training step counts as
+three times the FLOPs of the forward pass.
 """
 
 import argparse
@@ -20,39 +20,41 @@ from typing import Any
 
 from sentinode.machine import processor_name
 
-# Name of a line, and what differs from the way in which Sentinode trains on TensorFlow in float32.
+# Configurations, as differences from TensorFlow in float32 with all optimizations.
 LINES: dict[str, dict[str, Any]] = {
     "TensorFlow, float32": {},
     "TensorFlow, bfloat16": {"precision": "bfloat16"},
     "TensorFlow, float32, oneDNN off": {"environment": {"TF_ENABLE_ONEDNN_OPTS": "0"}},
-    "TensorFlow, float32, bias and ReLU before pooling": {"commuting": False},
-    "TensorFlow, float32, normalisations as Keras has them": {"fused": False},
-    "TensorFlow, float32, memory not kept": {"keep": False},
+    "TensorFlow, float32, activation before pooling": {"activation_after_pooling": False},
+    "TensorFlow, float32, unfused batch normalization": {"fused": False},
+    "TensorFlow, float32, freed memory returned": {"keep": False},
     "TensorFlow, float32, jit_compile": {"jit": True},
     "TensorFlow, bfloat16, jit_compile": {"jit": True, "precision": "bfloat16"},
     "TensorFlow, float32, 8 steps per execution": {"steps": 8},
-    "TensorFlow, float32, one operation at a time": {"environment": {"TF_NUM_INTEROP_THREADS": "1"}},
+    "TensorFlow, float32, one inter-op thread": {"environment": {"TF_NUM_INTEROP_THREADS": "1"}},
     "TensorFlow, float32, one thread": {"threads": 1},
     "JAX, float32": {"backend": "jax"},
-    "JAX, float32, memory not kept": {"backend": "jax", "keep": False},
+    "JAX, float32, freed memory returned": {"backend": "jax", "keep": False},
     "JAX, bfloat16": {"backend": "jax", "precision": "bfloat16"},
     "PyTorch, float32": {"backend": "torch"},
-    "PyTorch, float32, normalisations as Keras has them": {"backend": "torch", "fused": False},
-    "PyTorch, float32, memory not kept": {"backend": "torch", "keep": False},
+    "PyTorch, float32, unfused batch normalization": {"backend": "torch", "fused": False},
+    "PyTorch, float32, freed memory returned": {"backend": "torch", "keep": False},
     "PyTorch, bfloat16": {"backend": "torch", "precision": "bfloat16"},
 }
 
 
 def main() -> None:
-    """Run every line several times and print."""
+    """Run every configuration several times and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="cnn")
     parser.add_argument("--patches", type=int, default=1024)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--size", help="of d4net: s, m or l")
-    parser.add_argument("--only", default="", help="lines that begin with this")
-    parser.add_argument("--but", default="nothing", help="but not those that hold this, such as bfloat16")
+    parser.add_argument("--size", help="size of d4net: s, m or l")
+    parser.add_argument("--only", default="", help="only configurations whose name starts with this")
+    parser.add_argument(
+        "--but", default="nothing", help="skip configurations whose name contains this, such as bfloat16"
+    )
     parser.add_argument("--child")
     arguments = parser.parse_args()
     if arguments.child:
@@ -66,7 +68,7 @@ def main() -> None:
         for name, line in lines.items():
             found[name].append(child(line, arguments))
     most = {name: max(each[name] for each in peaks) for name in ("float32", "bfloat16")}
-    print("| | train, patches/s | share of the peak | predict, patches/s |")
+    print("| configuration | train, patches/s | share of peak | predict, patches/s |")
     print("|---|---|---|---|")
     for name, values in found.items():
         train = [value["train"] for value in values]
@@ -78,7 +80,7 @@ def main() -> None:
         print(f"| {name} | {spread} | {share_text} | {predict:.0f} |")
     gflop, network = next(iter(found.values()))[0]["gflop"], f"{arguments.model} {arguments.size or ''}".strip()
     print(
-        f"\n{network}, {gflop * 1e3:.1f} MFLOP a patch forward; batch {arguments.batch_size}, predicting 128; "
+        f"\n{network}, {gflop * 1e3:.1f} MFLOP per patch forward; batch {arguments.batch_size}, prediction 128; "
         f"{arguments.patches:,} patches, {arguments.rounds} rounds in turn: median (min–max). "
         f"Peak: {most['float32']:.0f} GFLOP/s in float32, {most['bfloat16']:.0f} in bfloat16. "
         f"{time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores, {processor_name()}"
@@ -86,7 +88,7 @@ def main() -> None:
 
 
 def child(line: dict[str, Any], arguments: argparse.Namespace) -> dict[str, float]:
-    """Measure one line in a process of its own."""
+    """Measure one configuration in a process of its own."""
     options = [
         "--model",
         arguments.model,
@@ -112,7 +114,7 @@ def child(line: dict[str, Any], arguments: argparse.Namespace) -> dict[str, floa
 
 
 def measure(line: dict[str, Any], arguments: argparse.Namespace) -> dict[str, float]:
-    """Return patches/s of training and predicting, the better of two passes, and the work of a patch in GFLOP."""
+    """Return patches/s of training and prediction, the better of two passes, and GFLOP per patch."""
     from sentinode.machine import keep_freed_memory, limit_processors
 
     if line.get("peak"):
@@ -135,9 +137,9 @@ def measure(line: dict[str, Any], arguments: argparse.Namespace) -> dict[str, fl
     y = rng.integers(0, 2, (len(x), 1)).astype(np.float32)
     model = build_model(arguments.model, **({"size": arguments.size} if arguments.size else {}))
     size = arguments.batch_size
-    commuting = activation_after_pooling(model) if line.get("commuting", True) else nullcontext()
+    late = activation_after_pooling(model) if line.get("activation_after_pooling", True) else nullcontext()
     fused = fused_batch_normalization(model) if line.get("fused", True) else nullcontext()
-    with mixed_precision(model, line.get("precision", "float32")), commuting, fused:
+    with mixed_precision(model, line.get("precision", "float32")), late, fused:
         model.compile(
             keras.optimizers.SGD(0.01, momentum=0.95),
             "binary_crossentropy",
@@ -159,7 +161,7 @@ def measure(line: dict[str, Any], arguments: argparse.Namespace) -> dict[str, fl
 
 
 def matrix_peak() -> dict[str, float]:
-    """Return GFLOP/s of a large product of matrices in both precisions."""
+    """Return GFLOP/s of a large matrix product in both precisions."""
     import tensorflow as tf
 
     side, peak = 2048, {}

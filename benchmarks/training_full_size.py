@@ -1,12 +1,11 @@
-"""PatchCamelyon at its full size, 262,144 patches: time and memory of decoding it and of training from it.
+"""Measure time and memory of decoding and training at the full size of PatchCamelyon, 262,144 patches.
 
     python benchmarks/training_full_size.py pcam-small.zip --work DIR                        # DIR needs 15 GB
     python benchmarks/training_full_size.py pcam-small.zip --work DIR --only cnn/tensorflow --seconds 0
 
-The files of PCam are made of the given patches, drawn many times under random symmetries. Training is `sentinode train`
-on them, stopped by a signal after a while, or one epoch to its end. Anonymous memory is what the process has for
-itself; mapped memory is the part of the cache that happens to be in memory, which the system takes back when it is
-needed.
+PCam's files are made from the given patches, drawn many times under random symmetries. Training is `sentinode train`,
+stopped by a signal after a while, or one complete epoch. Anonymous memory belongs to the process; mapped memory is the
+part of the cache that is in memory, which the system reclaims when needed.
 """
 
 import argparse
@@ -27,45 +26,45 @@ from sentinode.training.state.checkpoint import Checkpoint
 
 FULL = 262_144
 NAME = "camelyonpatch_level_2_split_{}_{}.h5"
-# What is trained on which backend: patches in a batch, words of the command.
+# Network and backend, with batch size and arguments of the command.
 CNN = (32, ["--model", "cnn"])
 FLAGSHIP = ["--model", "d4net", "--option", "size=m", "--recipe", "flagship", "--precision", "float32"]
-FLAGSHIP += ["--warmup-epochs", "0.1"]  # Its two do not fit into the one epoch.
+FLAGSHIP += ["--warmup-epochs", "0.1"]  # The recipe's two epochs do not fit into one epoch.
 TRAININGS = {
     "cnn/tensorflow": CNN,
     "cnn/jax": CNN,
     "cnn/torch": CNN,
     "d4net-m/tensorflow": (64, FLAGSHIP),
 }
-# What decoding into the cache is, in a process of its own.
+# Decode into the cache, in a process of its own.
 DECODING = (
     "import sys; from sentinode import open_patches; open_patches(sys.argv[1], split='train').cached(sys.argv[2])"
 )
 
 
 def main() -> None:
-    """Make the files, measure in processes of their own, and print."""
+    """Write the files, measure each job in a process of its own, and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--patches", type=int, default=FULL)
-    parser.add_argument("--seconds", type=int, default=60, help="of each training; 0: an epoch to its end")
+    parser.add_argument("--seconds", type=int, default=60, help="duration of each training; 0: one complete epoch")
     parser.add_argument("--only", nargs="+", choices=TRAININGS, default=list(TRAININGS))
     arguments = parser.parse_args()
     work = arguments.work
     make_files(arguments.data, work, arguments.patches)
     shutil.rmtree(work / "cache", ignore_errors=True)
-    print("| what | patches/s | anonymous memory, peak MB | mapped memory, peak MB |\n|---|---|---|---|")
+    print("| job | patches/s | peak anonymous memory, MB | peak mapped memory, MB |\n|---|---|---|---|")
     started = time.perf_counter()
     peak = peaks([sys.executable, "-c", DECODING, str(work), str(work / "cache")], "tensorflow")
-    show("HDF5 into the cache", arguments.patches / (time.perf_counter() - started), peak)
+    show("decoding HDF5 into the cache", arguments.patches / (time.perf_counter() - started), peak)
     for training in arguments.only:
         (batch_size, options), (model, backend), run = TRAININGS[training], training.split("/"), work / "run"
         shutil.rmtree(run, ignore_errors=True)
         words = ["train", str(work), *options, "--epochs", "1", "--out", str(run), "--cache", str(work / "cache")]
         peak = peaks([sys.executable, "-m", "sentinode.cli.main", *words], backend, run, arguments.seconds)
         show(f"`sentinode train --model {model}`, {backend}", rate_of(run, batch_size), peak)
-    stopped = f"each training stopped after {arguments.seconds} s" if arguments.seconds else "an epoch to its end"
+    stopped = f"each training stopped after {arguments.seconds} s" if arguments.seconds else "one complete epoch"
     print(
         f"\n{arguments.patches:,} patches; {stopped}; "
         f"{time.strftime('%Y-%m-%d')}; {processors()} cores, {processor_name()}"
@@ -73,7 +72,7 @@ def main() -> None:
 
 
 def rate_of(run: Path, batch_size: int) -> float:
-    """Return patches/s of the training steps of a run that has ended or was stopped in its first epoch."""
+    """Return patches/s of the training steps of a finished run or of one stopped in its first epoch."""
     if (run / "history.csv").is_file() and not (run / "checkpoint.npz").is_file():
         return float(pd.read_csv(run / "history.csv")["patches_per_s"].iloc[0])
     stopped = Checkpoint.load(run / "checkpoint.npz")
@@ -81,12 +80,12 @@ def rate_of(run: Path, batch_size: int) -> float:
 
 
 def show(what: str, rate: float, peak: dict[str, float]) -> None:
-    """Print a line of the table."""
+    """Print a row of the table."""
     print(f"| {what} | {rate:.0f} | {peak['RssAnon']:.0f} | {peak['RssFile']:.0f} |", flush=True)
 
 
 def peaks(command: list[str], backend: str, run: Path | None = None, seconds: int = 0) -> dict[str, float]:
-    """Run a process and watch its memory, in MB; one that trains may be stopped so long after its first checkpoint."""
+    """Run a process and return its peak memory in MB; stop a training `seconds` after its first checkpoint."""
     peak = {"RssAnon": 0.0, "RssFile": 0.0}
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -1,13 +1,13 @@
-"""All networks side by side: size, work, rates, and what each learns in the same time.
+"""Compare all networks: size, FLOPs, speed, and what each learns in the same time.
 
     chrt -f 10 python benchmarks/zoo.py rates
     python benchmarks/zoo.py learn pcam-small.zip --minutes 10
     python benchmarks/zoo.py report
 
-Rates: random pixels in memory, TensorFlow, every line a process of its own, all of them in turn. What is learned: the
-flagship's recipe for every network, as many epochs of `train` as fit into the minutes at the rates measured before,
+Rates: random pixels in memory, TensorFlow, every configuration in a process of its own, all of them in turn. Learning:
+the flagship recipe for every network, as many epochs of `train` as fit into the given minutes at the measured rates,
 in the faster precision; AUC on `valid`, a development set, at the end. Results are kept in
-``benchmarks/results/zoo.jsonl``; a second call goes on where the first one stopped.
+``benchmarks/results/zoo.jsonl``; a second call resumes.
 """
 
 import argparse
@@ -36,14 +36,14 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "resnet18": ("resnet18", {}),
     "transfer, MobileNetV2": ("transfer", {}),
 }
-BATCH_SIZE, PREDICTING = 64, 128
+BATCH_SIZE, PREDICT_BATCH_SIZE = 64, 128
 
 
 def main() -> None:
-    """Measure, learn or report."""
+    """Measure rates, train, or print the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("rates", "learn", "report"))
-    parser.add_argument("data", nargs="?", help="pcam-small")
+    parser.add_argument("data", nargs="?", help="pcam-small.zip")
     parser.add_argument("--patches", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=10)
@@ -61,20 +61,20 @@ def main() -> None:
 
 
 def kept(what: str) -> dict[str, dict[str, Any]]:
-    """Return what is in the results, by network."""
+    """Return the saved results by network."""
     rows = map(json.loads, RESULTS.read_text().splitlines()) if RESULTS.exists() else ()
     return {row["network"]: row for row in rows if row["what"] == what}
 
 
 def keep(row: dict[str, Any]) -> None:
-    """Add a row to the results."""
+    """Append a row to the results."""
     print(row, flush=True)
     with RESULTS.open("a") as file:
         file.write(json.dumps(row) + "\n")
 
 
 def measure_all(arguments: argparse.Namespace) -> None:
-    """Measure every network in processes of their own, in turn."""
+    """Measure every network in a process of its own, in turn."""
     precisions = ["float32", *(["bfloat16"] if "bf16" in processor_name() else [])]
     found: dict[str, dict[str, list[dict[str, float]]]] = {}
     for _ in range(arguments.rounds):
@@ -97,7 +97,7 @@ def measure_all(arguments: argparse.Namespace) -> None:
 
 
 def measure(name: str, precision: str, patches: int) -> dict[str, float]:
-    """Return parameters, work, and patches/s of training and predicting, the better of two passes."""
+    """Return parameters, GFLOP, and patches/s of training and prediction, the better of two passes."""
     from sentinode.machine import keep_freed_memory
 
     keep_freed_memory()
@@ -127,8 +127,8 @@ def measure(name: str, precision: str, patches: int) -> dict[str, float]:
     with mixed_precision(network, precision):
         for _ in range(3):
             started = time.perf_counter()
-            for first in range(0, len(x), PREDICTING):
-                network.predict_on_batch(x[first : first + PREDICTING])
+            for first in range(0, len(x), PREDICT_BATCH_SIZE):
+                network.predict_on_batch(x[first : first + PREDICT_BATCH_SIZE])
             seconds["predict"].append(time.perf_counter() - started)
     return {**about, **{phase: len(x) / min(each[1:]) for phase, each in seconds.items()}}
 
@@ -158,17 +158,20 @@ def learn_all(arguments: argparse.Namespace) -> None:
 
 
 def report() -> None:
-    """Print both tables."""
+    """Measure and print both tables."""
     rates, learned = kept("rates"), kept("learn")
-    print("| network | parameters | GFLOP a patch | trains, float32 | bfloat16 | predicts, float32 | bfloat16 |")
+    columns = ["train, float32", "train, bfloat16", "predict, float32", "predict, bfloat16"]
+    print(f"| network | parameters | GFLOP per patch | {' | '.join(columns)} |")
     print("|" + "---|" * 7)
     for name, row in rates.items():
         phases = [f"{phase} {precision}" for phase in ("train", "predict") for precision in ("float32", "bfloat16")]
         cells = [f"{row[phase]:.0f}" if phase in row else "" for phase in phases]
         print(f"| {name} | {row['parameters']:,} | {row['gflop']:.3f} | {' | '.join(cells)} |")
-    print(f"\nPatches/s, batch {BATCH_SIZE} ({PREDICTING} in prediction); {next(iter(rates.values()))['when']}\n")
+    print(
+        f"\nPatches/s, batch {BATCH_SIZE} ({PREDICT_BATCH_SIZE} in prediction); {next(iter(rates.values()))['when']}\n"
+    )
     if learned:
-        print("| network | AUC on `valid`, a development set | epochs | minutes | precision |\n|" + "---|" * 5)
+        print("| network | AUC on `valid` | epochs | minutes | precision |\n|" + "---|" * 5)
     for name, row in learned.items():
         auc, minutes = row["val_auc"][-1], row["minutes"]
         print(f"| {name} | {auc:.4f} | {row['epochs']} | {minutes} | {row['precision']} |")

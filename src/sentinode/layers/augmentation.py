@@ -81,7 +81,8 @@ class RandomBrightness(Augmentation):
     """Expose each patch more or less, as another scanner or another white balance does.
 
     All grey levels are multiplied by one number, up to 1.35 or down to 1 / 1.35, and each colour by one of its own, up
-    to 1.05. Without it a network that is at home in one brightness is lost in another; see docs/log.md.
+    to 1.05. Without it a network trained at one brightness fails at
+    another.
 
     Examples
     --------

@@ -19,7 +19,7 @@ class WeightAverage:
 
     The statistics of normalisation layers belong to the weights that they were measured with, so they are measured anew
     for the mean, on training patches as they are: without augmentation, as patches are predicted. (With those of the
-    moving weights the AUC of the flagship was 0.02 lower after 5 of 26 epochs; see docs/log.md.)
+    moving weights the AUC of the flagship was 0.02 lower after 5 of 26 epochs.)
 
     Parameters
     ----------
