@@ -7,8 +7,6 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-import numpy as np
-
 from sentinode.errors import DataError
 
 T = TypeVar("T")
@@ -46,7 +44,7 @@ def to_json(value: Any) -> Any:
     """
     if value is None or isinstance(value, (str, bool)):
         return value
-    if isinstance(value, (np.generic, np.ndarray)):
+    if _of_numpy(type(value)):
         return to_json(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         if math.isnan(value):
@@ -133,7 +131,7 @@ def _convert(hint: Any, value: Any) -> Any:
         return _convert_union(arguments, value)
     if is_dataclass(hint):
         return from_json(hint, value)  # type: ignore[arg-type]
-    if hint is np.ndarray or origin is np.ndarray:
+    if _of_numpy(hint) or _of_numpy(origin):
         return _array(arguments, value)
     if origin is tuple:
         each = arguments[:1] * len(value) if arguments[1:] == (...,) else arguments
@@ -161,7 +159,13 @@ def _convert_union(kinds: tuple[Any, ...], value: Any) -> Any:
     raise errors[-1] if errors else TypeError("None is the only value")
 
 
+def _of_numpy(kind: Any) -> bool:
+    return getattr(kind, "__module__", "") == "numpy"  # The command line starts without importing NumPy.
+
+
 def _array(arguments: tuple[Any, ...], value: Any) -> Any:
+    import numpy as np
+
     kinds = get_args(arguments[1]) if len(arguments) > 1 else ()
     found = np.array(value, dtype=kinds[0] if kinds and isinstance(kinds[0], type) else None)
     if found.dtype.kind in "OU":

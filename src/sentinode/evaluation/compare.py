@@ -65,13 +65,12 @@ def compare(
     Examples
     --------
     >>> import tempfile
-    >>> from sentinode import TrainConfig, build_model, open_patches, train
+    >>> from sentinode import open_patches
     >>> patches = open_patches("pcam-mini")
     >>> few = patches.select(range(0, len(patches), 20))
-    >>> run = train(build_model("cnn"), few, TrainConfig(epochs=1), out=tempfile.mkdtemp())
-    >>> found = compare([run, "d4net-m"], few, out=tempfile.mkdtemp())
-    >>> [model.name for model in found.models][1], len(found.pairs)
-    ('d4net-m', 1)
+    >>> found = compare(["first=d4net-m", "second=d4net-m"], few, out=tempfile.mkdtemp())
+    >>> [model.name for model in found.models], len(found.pairs)
+    (['first', 'second'], 1)
     """
     if len(models) < 2:
         raise ConfigError(f"a comparison needs at least two models, each after a --model; got {len(models)}")

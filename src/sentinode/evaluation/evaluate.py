@@ -94,11 +94,10 @@ def evaluate(
     Examples
     --------
     >>> import tempfile
-    >>> from sentinode import TrainConfig, build_model, open_patches, train
+    >>> from sentinode import load_run, open_patches
     >>> patches = open_patches("pcam-mini")
     >>> few = patches.select(range(0, len(patches), 20))
-    >>> run = train(build_model("cnn"), few, TrainConfig(epochs=1), out=tempfile.mkdtemp())
-    >>> evaluate(run, few).split
+    >>> evaluate(load_run("d4net-m"), few, out=tempfile.mkdtemp()).split
     'test'
     """
     home = Path(out) if out else run.results_folder

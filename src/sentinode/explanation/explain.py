@@ -108,13 +108,14 @@ def explain(
     Examples
     --------
     >>> import tempfile
-    >>> from sentinode import TrainConfig, build_model, open_patches, train
+    >>> from sentinode import load_run, open_patches
     >>> patches = open_patches("pcam-mini")
     >>> few = patches.select(range(0, len(patches), 20))
-    >>> run = train(build_model("cnn"), few, TrainConfig(epochs=1), out=tempfile.mkdtemp())
-    >>> found = explain(run, few, ids=few.split("test").table["id"][:1].tolist(), methods=["grad-cam"])
-    >>> len(found.table), found.folder.name
-    (1, 'explanations')
+    >>> run = load_run("d4net-m")
+    >>> first = few.split("test").table["id"][:1].tolist()
+    >>> found = explain(run, few, ids=first, methods=["grad-cam"], out=tempfile.mkdtemp())
+    >>> len(found.table)
+    1
     """
     model, patches = run.model, patches.cached(cache)
     check_methods(methods)

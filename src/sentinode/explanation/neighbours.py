@@ -64,11 +64,10 @@ def nearest_training_patches(
 
     Examples
     --------
-    >>> import tempfile
-    >>> from sentinode import TrainConfig, build_model, open_patches, train
+    >>> from sentinode import load_run, open_patches
     >>> few = open_patches("pcam-mini").cached()
     >>> few = few.select(range(0, len(few), 20))
-    >>> run = train(build_model("cnn"), few, TrainConfig(epochs=1), out=tempfile.mkdtemp())
+    >>> run = load_run("d4net-m")
     >>> found = nearest_training_patches(run, few, few.split("test").select([0]), 3)
     >>> found.among, len(found.table), bool(found.table["distance"].is_monotonic_increasing)
     (54, 3, True)

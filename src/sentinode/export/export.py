@@ -86,11 +86,8 @@ def export_run(run: Any, out: str | Path, kind: str = "keras", *, spacing_um_px:
     Examples
     --------
     >>> import tempfile
-    >>> from sentinode import TrainConfig, build_model, open_patches, train
-    >>> patches = open_patches("pcam-mini")
-    >>> few = patches.select(range(0, len(patches), 20))
-    >>> run = train(build_model("mlp"), few, TrainConfig(epochs=1), out=tempfile.mkdtemp())
-    >>> export_run(run, run.path / "mlp.keras").difference < 1e-4
+    >>> from sentinode import load_run
+    >>> export_run(load_run("d4net-m"), tempfile.mkdtemp() + "/d4net-m.keras").difference < 1e-4
     True
     """
     chosen, out = find_format(kind), Path(out)

@@ -62,11 +62,11 @@ def write_report(
 
     Examples
     --------
-    >>> import tempfile
-    >>> from sentinode import TrainConfig, build_model, open_patches, train
+    >>> import shutil, tempfile
+    >>> from sentinode import load_run, open_patches
     >>> patches = open_patches("pcam-mini")
     >>> few = patches.select(range(0, len(patches), 20))
-    >>> run = train(build_model("cnn"), few, TrainConfig(epochs=1), out=tempfile.mkdtemp())
+    >>> run = load_run(shutil.copytree(load_run("d4net-m").path, tempfile.mkdtemp() + "/run"))
     >>> [path.name for path in write_report(run, few)]
     ['report.html']
     """

@@ -41,15 +41,11 @@ class Ensemble:
 
     Examples
     --------
-    >>> import tempfile
-    >>> from sentinode import TrainConfig, build_model, open_patches, predict, train
+    >>> from sentinode import load_run, open_patches, predict
     >>> patches = open_patches("pcam-mini")
     >>> few = patches.select(range(0, len(patches), 40))
-    >>> runs = [
-    ...     train(build_model("cnn", seed=seed), few, TrainConfig(epochs=1, seed=seed), out=tempfile.mkdtemp())
-    ...     for seed in (1, 2)
-    ... ]
-    >>> len(predict(Ensemble(tuple(runs)), few.split("test")))
+    >>> run = load_run("d4net-m")
+    >>> len(predict(Ensemble((run, run)), few.split("test")))
     10
     """
 

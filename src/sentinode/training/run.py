@@ -199,14 +199,9 @@ class Run:
 
         Examples
         --------
-        >>> import tempfile
-        >>> from sentinode import TrainConfig, build_model, open_patches, train
-        >>> patches = open_patches("pcam-mini")
-        >>> few = patches.select(range(0, len(patches), 20))
-        >>> first = train(build_model("cnn"), few, TrainConfig(epochs=1), out=tempfile.mkdtemp())
-        >>> second = train(first.starting_model(), few, TrainConfig(epochs=1), out=tempfile.mkdtemp())
-        >>> second.config["model"]["built"]["weights_sha256"] == first.identity["weights_sha256"]
-        True
+        >>> from sentinode import load_run
+        >>> load_run("d4net-m").starting_model().input_shape
+        (None, 96, 96, 3)
         """
         return start_from(self.load_model("best", seed), self.identity["weights_sha256"], self.train_sha1)
 
