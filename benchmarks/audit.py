@@ -36,7 +36,7 @@ from sentinode.machine import keep_freed_memory
 from sentinode.metrics.confident import confident_learning
 from sentinode.metrics.precision_recall import average_precision, precision_recall_curve
 from sentinode.metrics.ranking import roc_curve
-from sentinode.plots.style import BLUE, GREEN, LOOK, ORANGE, PURPLE, Figure, rc_context, save
+from sentinode.plots.style import BLUE, GREEN, ORANGE, PURPLE, new_axes, save_figure, styled
 from sentinode.samples import DEFAULT_MODEL
 from sentinode.training.run import Run
 
@@ -187,22 +187,21 @@ def print_corrupted(run: Run, patches: PatchSet) -> None:
     print(f"\n{CORRUPTED} patches of `valid`, features of {run.path.name}; outliers against the other {len(others):,}.")
 
 
+@styled
 def draw(curves: dict[str, list[tuple[np.ndarray, np.ndarray]]], path: Path) -> None:
     """Draw precision against recall, one line per seed."""
-    with rc_context(LOOK):
-        figure = Figure(figsize=(6.4, 4.6), layout="constrained")
-        axes = figure.add_subplot()
-        for (name, seeds), color, line in zip(
-            curves.items(), (BLUE, ORANGE, GREEN, PURPLE), ("-", "--", "-.", ":"), strict=True
-        ):
-            for number, (recall, precision) in enumerate(seeds):
-                label = name if number == 0 else None
-                axes.plot(recall, precision, color=color, linestyle=line, linewidth=1.4, label=label)
-        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall")
-        axes.set_ylabel("precision")
-        axes.set_title("Detection of flipped labels; one line per seed", fontsize=10.5)
-        axes.legend(loc="upper right", fontsize=9)
-        save(figure, path)
+    axes = new_axes(size=(6.4, 4.6))[0]
+    for (name, seeds), color, line in zip(
+        curves.items(), (BLUE, ORANGE, GREEN, PURPLE), ("-", "--", "-.", ":"), strict=True
+    ):
+        for number, (recall, precision) in enumerate(seeds):
+            label = name if number == 0 else None
+            axes.plot(recall, precision, color=color, linestyle=line, linewidth=1.4, label=label)
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall")
+    axes.set_ylabel("precision")
+    axes.set_title("Detection of flipped labels; one line per seed")
+    axes.legend(loc="upper right")
+    save_figure(axes, path)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import pandas as pd
 from sentinode import TrainConfig, build_model, open_patches, train
 from sentinode.data.patchset import PatchSet
 from sentinode.data.splitting.hold_out import hold_out
+from sentinode.plots.style import BLUE, GREEN, ORANGE, new_axes, save_figure, styled
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "recipe.jsonl"
@@ -142,34 +143,35 @@ def report(results: pd.DataFrame) -> None:
     draw(results)
 
 
+@styled
 def draw(results: pd.DataFrame) -> None:
     """Draw ``docs/images/recipe-curves.png``."""
-    from sentinode.plots import style
-
     FIGURES.mkdir(parents=True, exist_ok=True)
-    with style.rc_context(style.LOOK):
-        figure = style.Figure(figsize=(9.2, 3.8), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        rates = {"0.1": "learning rate: 0.1", "0.01": "the recipe", "0.001": "learning rate: 0.001"}
-        styles = zip(rates.items(), (style.ORANGE, style.BLUE, style.GREEN), ("s", "o", "^"), strict=True)
-        for (rate, variant), color, marker in styles:
-            for number, values in enumerate(results[results["variant"] == variant]["val_loss"].dropna()):
-                label = f"learning rate {rate}" if number == 0 else None
-                left.plot(range(1, len(values) + 1), values, color=color, marker=marker, alpha=0.8, label=label)
-        left.set(xlabel="epoch", ylabel="validation loss", xticks=[1, 2, 3], ylim=(0.4, 0.75))
-        left.set_title("Learning rate: three seeds each", fontsize=10.5)
-        left.legend()
-        ten = results[results["variant"] == "epochs: 10"]
-        for name, color, label in (
-            ("loss", style.BLUE, "training"),
-            ("val_loss", style.ORANGE, "validation"),
-        ):
-            for number, values in enumerate(ten[name]):
-                right.plot(range(1, 11), values, color=color, alpha=0.8, label=label if number == 0 else None)
-        right.set(xlabel="epoch", ylabel="loss", xticks=range(1, 11))
-        right.set_title("Ten epochs: three seeds", fontsize=10.5)
-        right.legend()
-        style.save(figure, FIGURES / "recipe-curves.png")
+    left, right = new_axes(1, 2, (4.6, 3.8))
+    rates = {"0.1": "learning rate: 0.1", "0.01": "the recipe", "0.001": "learning rate: 0.001"}
+    styles = zip(rates.items(), (ORANGE, BLUE, GREEN), ("s", "o", "^"), strict=True)
+    for (rate, variant), color, marker in styles:
+        for number, values in enumerate(results[results["variant"] == variant]["val_loss"].dropna()):
+            label = f"learning rate {rate}" if number == 0 else None
+            left.plot(
+                range(1, len(values) + 1), values, color=color, linestyle="-", marker=marker, alpha=0.8, label=label
+            )
+    left.set(xlabel="epoch", ylabel="validation loss", xticks=[1, 2, 3], ylim=(0.4, 0.75))
+    left.set_title("Learning rate: three seeds each", fontsize=10.5)
+    left.legend()
+    ten = results[results["variant"] == "epochs: 10"]
+    for name, color, title in (
+        ("loss", BLUE, "training"),
+        ("val_loss", ORANGE, "validation"),
+    ):
+        for number, values in enumerate(ten[name]):
+            right.plot(
+                range(1, 11), values, color=color, linestyle="-", alpha=0.8, label=title if number == 0 else None
+            )
+    right.set(xlabel="epoch", ylabel="loss", xticks=range(1, 11))
+    right.set_title("Ten epochs: three seeds", fontsize=10.5)
+    right.legend()
+    save_figure([left, right], FIGURES / "recipe-curves.png")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 from sentinode import open_patches
 from sentinode.cli.main import main as sentinode
 from sentinode.data.quality.inspection import examples
-from sentinode.plots.sheet import draw_sheet
+from sentinode.plots import draw_contact_sheet, save_figure
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 
@@ -26,7 +26,7 @@ def main() -> None:
         shutil.copy(run / "curves.png", IMAGES / "demo-curves.png")
     patches = open_patches("pcam-mini", split="train")
     groups = [(name, name, patches.read(rows)) for name, _, rows in examples(patches, each=9)]
-    draw_sheet(groups, IMAGES / "sheet.png", columns=9)
+    save_figure(draw_contact_sheet(groups, columns=9), IMAGES / "sheet.png")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,49 @@
-"""Every figure is a readable png of a sensible size, and the same numbers give the same bytes."""
+"""Every figure can be saved in every format, is the same each time, and follows its numbers."""
 
-from pathlib import Path
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
-from sentinode.plots.examples import draw_examples
-from sentinode.plots.learning import draw_learning_curves
-from sentinode.plots.roc import draw_confusion, draw_roc
-from sentinode.plots.sheet import draw_sheet
+from sentinode.errors import ConfigError
+from sentinode.metrics.calibration_error import reliability_curve
+from sentinode.metrics.decision import decision_curve
+from sentinode.metrics.interval import Interval
+from sentinode.metrics.operating import OperatingPoint
+from sentinode.metrics.precision_recall import precision_recall_curve
+from sentinode.metrics.ranking import roc_curve
+from sentinode.metrics.selective import risk_coverage
+from sentinode.metrics.subgroups import subgroups
+from sentinode.plots import (
+    draw_attributions,
+    draw_contact_sheet,
+    draw_first_layer,
+    draw_neighbors,
+    draw_predictions,
+    plot_comparison,
+    plot_confusion_matrix,
+    plot_deletion_curves,
+    plot_evaluation,
+    plot_forest,
+    plot_learning_curves,
+    plot_robustness,
+    plot_roc,
+    plot_subgroups,
+    plot_trials,
+    save_figure,
+)
+from sentinode.plots.style import figure_of
 from sentinode.plots.terminal import draw_curves
 
-CURVE = (np.array([0, 0.1, 0.4, 1]), np.array([0, 0.6, 0.9, 1]), 0.84)
+RNG = np.random.default_rng(0)
+LABELS = RNG.integers(0, 2, 80)
+SCORES = np.clip(0.3 * LABELS + RNG.uniform(0, 0.7, 80), 0, 1)
+ROC = roc_curve(LABELS, SCORES)
+LIMITS = Interval(0.8, 0.75, 0.85, "by hand", 100)
+POINT = OperatingPoint(0.4, 12, 30, 1200, 5)
 HISTORY = pd.DataFrame(
     {
         "epoch": [1, 2, 3],
@@ -21,89 +51,166 @@ HISTORY = pd.DataFrame(
         "val_loss": [0.65, 0.58, 0.61],
         "accuracy": [0.5, 0.6, 0.7],
         "val_accuracy": [0.5, 0.7, 0.65],
+        "val_auc": [0.5, 0.6, 0.65],
     }
 )
-PATCHES = np.random.default_rng(0).integers(0, 256, (5, 96, 96, 3), dtype=np.uint8)
-SHEET = [("normal: 5 of 9", "normal", PATCHES), ("tumour: 2 of 2", "tumour", PATCHES[:2])]
+TRIALS = pd.DataFrame(
+    {"trial": [0, 1], "rate": [1e-4, 1.0], "schedule": ["cosine", None], "valid_auc": [0.8, 0.7], "sd": [0.01, None]}
+)
+PATCHES = RNG.integers(0, 256, (3, 96, 96, 3), dtype=np.uint8)
 
-DRAWINGS = {
-    "one ROC curve": lambda path: draw_roc({"model": CURVE}, path),
-    "many ROC curves": lambda path: draw_roc(
-        {f"curve {number}": CURVE for number in range(6)},
-        path,
-        [("threshold 0.5", 0.1, 0.6)],
-        title="valid, 20 patches",
+
+def evaluation():
+    return plot_evaluation(
+        precision_recall_curve(LABELS, SCORES),
+        reliability_curve(LABELS, SCORES),
+        risk_coverage(LABELS, SCORES),
+        decision_curve(LABELS, SCORES),
+        title="valid",
+    )
+
+
+def comparison(models=3, seeds=2):
+    names = [f"a model with a long name, number {number}" for number in range(models)]
+    return plot_comparison(
+        {name: [ROC] * seeds for name in names},
+        dict.fromkeys(names, LIMITS),
+        dict.fromkeys(names, (0.2, 0.7)),
+        dict.fromkeys(pairwise(names), (LIMITS, 0.2)),
+        title="cost $x_{$ of " + "many/" * 40,
+    )
+
+
+def robustness(perturbations=5, levels=3):
+    points = [(float(level), (LIMITS, LIMITS, LIMITS)) for level in range(levels)]
+    return plot_robustness({f"blur {number}": ("sigma, px", 0.0, points) for number in range(perturbations)})
+
+
+FIGURES = {
+    "ROC": lambda: plot_roc(ROC, name="cost $x_{$", band=(ROC.true_positive_rate - 0.1, ROC.true_positive_rate)),
+    "confusion": lambda: plot_confusion_matrix(POINT, title="valid\nthreshold 0.4"),
+    "evaluation": evaluation,
+    "forest": lambda: plot_forest({"a": LIMITS, "b": None}, reference=0.8),
+    "subgroups": lambda: plot_subgroups(subgroups(LABELS, SCORES, np.arange(80) % 3, 0.5)),
+    "comparison": comparison,
+    "robustness": robustness,
+    "learning": lambda: plot_learning_curves(HISTORY, 2),
+    "one epoch": lambda: plot_learning_curves(HISTORY[:1], 1),
+    "trials": lambda: plot_trials(TRIALS, ["rate", "schedule"]),
+    "deletion": lambda: plot_deletion_curves(
+        np.linspace(0, 1, 5),
+        {way: {"occlusion": np.linspace(1, 0, 5)} for way in ("deletion", "insertion")},
+        dict.fromkeys(("deletion", "insertion"), np.full(5, 0.5)),
     ),
-    "confusion": lambda path: draw_confusion([[1200, 30], [5, 0]], path, title="valid\nthreshold 0.4"),
-    "confusion without tumour": lambda path: draw_confusion([[3, 1], [0, 0]], path),
-    "learning": lambda path: draw_learning_curves(HISTORY, 2, path),
-    "learning, one epoch": lambda path: draw_learning_curves(HISTORY[:1], 1, path),
-    "sheet": lambda path: draw_sheet(SHEET, path, title="a folder", columns=4),
+}
+SHEETS = {
+    "contact sheet": lambda: draw_contact_sheet([("normal: 3", "normal", PATCHES)], title="a folder", columns=2),
+    "predictions": lambda: draw_predictions(PATCHES, np.array([0, 1, 1]), np.array([0.0, 0.5, 1.0])),
+    "attributions": lambda: draw_attributions(PATCHES, [["a", "b"]] * 3, {"occlusion": RNG.normal(size=(3, 96, 96))}),
+    "neighbors": lambda: draw_neighbors(PATCHES, ["a"] * 3, [[(PATCHES[0], "normal 0.1")]] * 3),
+    "first layer": lambda: draw_first_layer(PATCHES, RNG.normal(size=(20, 3, 3, 3)), RNG.normal(size=(3, 20, 94, 94))),
 }
 
 
-@pytest.mark.parametrize("name", DRAWINGS)
-def test_a_figure_is_a_png_that_is_the_same_each_time(name, tmp_path):
-    one, other = tmp_path / "one.png", tmp_path / "deep" / "other.png"
-    DRAWINGS[name](one)
-    DRAWINGS[name](other)
-    assert one.read_bytes() == other.read_bytes()
-    with Image.open(one) as picture:
-        assert picture.format == "PNG"
-        assert all(300 < side < 2500 for side in picture.size)
-        grey = np.asarray(picture.convert("L"))
-    assert grey.max() - grey.min() > 100
-    assert 5_000 < one.stat().st_size < 1_000_000
-    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["one.png"]
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_same_numbers_give_the_same_file(name, tmp_path):
+    for ending in ("png", "svg", "pdf") if name == "ROC" else ("svg",):
+        one, other = tmp_path / f"one.{ending}", tmp_path / "deep" / f"other.{ending}"
+        save_figure(FIGURES[name](), one)
+        save_figure(FIGURES[name](), other)
+        assert one.read_bytes() == other.read_bytes()
+    assert "<svg" in (tmp_path / "one.svg").read_text(encoding="utf-8")
 
 
-def bytes_of(draw, path: Path) -> bytes:
-    draw(path)
-    return path.read_bytes()
+def test_the_ending_gives_the_format(tmp_path):
+    for ending in ("png", "pdf"):
+        save_figure(FIGURES["ROC"](), tmp_path / f"one.{ending}")
+    with Image.open(tmp_path / "one.png") as image:
+        assert all(200 < side < 2500 for side in image.size)
+        assert np.ptp(np.asarray(image.convert("L"))) > 100
+    assert (tmp_path / "one.pdf").read_bytes().startswith(b"%PDF")
 
 
-def test_other_numbers_give_another_picture(tmp_path):
-    file = tmp_path / "it.png"
-    lower = (CURVE[0], CURVE[1] * 0.9, 0.7)
-    assert bytes_of(lambda p: draw_roc({"model": CURVE}, p), file) != bytes_of(
-        lambda p: draw_roc({"model": lower}, p), file
-    )
-    assert bytes_of(lambda p: draw_confusion([[2, 1], [1, 2]], p), file) != bytes_of(
-        lambda p: draw_confusion([[2, 1], [1, 3]], p), file
-    )
-    assert bytes_of(lambda p: draw_learning_curves(HISTORY, 2, p), file) != bytes_of(
-        lambda p: draw_learning_curves(HISTORY, 3, p), file
-    )
+@pytest.mark.parametrize("name", SHEETS)
+def test_a_sheet_of_patches_is_an_image(name, tmp_path):
+    save_figure(SHEETS[name](), tmp_path / "it.png")
+    with Image.open(tmp_path / "it.png") as image:
+        assert image.mode == "RGB" and np.ptp(np.asarray(image)) > 100
 
 
-def test_a_metric_that_was_measured_gets_a_panel(tmp_path):
-    with_auc = HISTORY.assign(auc=[0.5, 0.6, 0.7], val_auc=[0.5, 0.6, 0.65])
-    widths = []
-    for history in (HISTORY.drop(columns=["accuracy", "val_accuracy"]), HISTORY, with_auc):
-        draw_learning_curves(history, 2, tmp_path / "it.png")
-        with Image.open(tmp_path / "it.png") as picture:
-            widths.append(picture.width)
-    assert widths == [widths[0], 2 * widths[0], 3 * widths[0]]
+@pytest.mark.parametrize("name", ["it.jpeg", "it", "it.png.gif"])
+def test_other_endings_are_refused(name, tmp_path):
+    with pytest.raises(ConfigError, match=r"\.png, \.svg, \.pdf"):
+        save_figure(FIGURES["forest"](), tmp_path / name)
+    with pytest.raises(ConfigError, match=r"\.png, \.pdf"):
+        save_figure(SHEETS["predictions"](), tmp_path / "it.svg")
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_an_auc_measured_on_validation_alone_gets_a_panel(tmp_path):
-    draw_learning_curves(HISTORY, 2, tmp_path / "two.png")
-    draw_learning_curves(HISTORY.assign(val_auc=[0.5, 0.6, 0.65]), 2, tmp_path / "three.png")
-    with Image.open(tmp_path / "two.png") as two, Image.open(tmp_path / "three.png") as three:
-        assert three.width == 1.5 * two.width
+def test_axes_of_the_caller_are_used_and_returned():
+    figure = Figure()
+    ax = figure.subplots()
+    assert plot_roc(ROC, name="one", ax=ax) is plot_roc(ROC, name="two", ax=ax) is ax
+    labels = ax.get_legend_handles_labels()[1]
+    assert [label.split(":")[0] for label in labels] == ["chance", "one", "two"]
+    assert ax.lines[1].get_color() != ax.lines[2].get_color()
 
 
-def test_examples_show_every_patch_and_how_far_its_probability_goes():
-    pixels = np.empty((3, 96, 96, 3), np.uint8)
-    pixels[:] = np.array([(200, 30, 60), (20, 180, 90), (40, 60, 220)])[:, None, None]
-    orange = []
-    for probability in (0.0, 0.5, 1.0):
-        sheet = np.asarray(draw_examples(pixels, np.array([0, 1, 1]), np.array([probability] * 3)))
-        for patch in pixels:
-            # Twice as large, without the frames.
-            assert (sheet == patch[0, 0]).all(axis=2).sum() > 0.95 * 4 * 96 * 96
-        orange.append((sheet == (0xD5, 0x5E, 0x00)).all(axis=2).sum())
+def test_a_roc_curve_shows_its_numbers():
+    points = {"threshold 0.5": (0.1, 0.6)}
+    ax = plot_roc(ROC, name="d4net-m", auc=LIMITS, band=(ROC.true_positive_rate, ROC.true_positive_rate), points=points)
+    assert ax.get_legend_handles_labels()[1] == [
+        "chance",
+        "d4net-m: AUC 0.800 (0.750–0.850)",
+        "95 % band",
+        "threshold 0.5",
+    ]
+    assert np.array_equal(ax.lines[1].get_ydata(), ROC.true_positive_rate)
+    assert ax.lines[2].get_xydata().tolist() == [[0.1, 0.6]]
+
+
+def test_figures_belong_to_pyplot_only_where_it_is_imported(monkeypatch, tmp_path):
+    import sys
+
+    from matplotlib import pyplot
+
+    pyplot.switch_backend("agg")
+    drawn = figure_of(plot_forest({"a": LIMITS}))
+    assert drawn.number in pyplot.get_fignums()
+    save_figure(drawn, tmp_path / "it.png")
+    assert pyplot.get_fignums() == []
+    monkeypatch.delitem(sys.modules, "matplotlib.pyplot")
+    assert not hasattr(figure_of(plot_forest({"a": LIMITS})), "number")
+
+
+def test_sixteen_models_have_sixteen_styles():
+    roc = comparison(models=16, seeds=1)[0]
+    curves = [line for line in roc.lines if "AUC" in str(line.get_label())]
+    assert len({(line.get_color(), line.get_linestyle()) for line in curves}) == 16
+
+
+def test_a_probability_fills_its_bar():
+    orange = [
+        (np.asarray(draw_predictions(PATCHES[:1] // 2, np.array([1]), np.array([p]))) == (0xD5, 0x5E, 0)).all(-1).sum()
+        for p in (0.0, 0.5, 1.0)
+    ]
     assert orange[1] - orange[0] == pytest.approx(orange[2] - orange[1], rel=0.05)
+
+
+def test_patches_of_a_contact_sheet_keep_their_pixels():
+    colors = [(200, 30, 60), (20, 180, 90), (40, 60, 220)]
+    patches = np.full((3, 96, 96, 3), 10, np.uint8)
+    patches[:] = np.array(colors)[:, None, None]
+    sheet = np.asarray(draw_contact_sheet([("normal", "normal", patches)], columns=2)).reshape(-1, 3)
+    for color in colors:
+        assert (sheet == color).all(axis=1).sum() > 0.95 * 96 * 96
+
+
+def test_captions_do_not_reach_the_next_tile():
+    image = np.asarray(draw_neighbors(PATCHES[:1], ["W" * 80], [[(PATCHES[0], "")]]))
+    below = image[-30:]
+    gap = below[:, 12 + 192 : 12 + 192 + 12]
+    assert (below < 128).any() and (gap == 255).all()
 
 
 def test_curves_in_a_terminal_fit_and_stand_where_they_should():
@@ -125,31 +232,3 @@ def test_curves_in_a_terminal_fit_and_stand_where_they_should():
 def test_a_flat_curve_in_a_terminal_lies_in_the_middle(values):
     lines = draw_curves("AUC", {"validation": values}, len(values), 40, 8).plain.splitlines()
     assert ["●" in line for line in lines[1:6]] == [False, False, True, False, False]
-
-
-def test_a_sheet_shows_its_patches_pixel_by_pixel(tmp_path):
-    grey = np.full((3, 96, 96, 3), 10, np.uint8)
-    for number, colour in enumerate([(200, 30, 60), (20, 180, 90), (40, 60, 220)]):
-        grey[number] = colour
-    draw_sheet([("normal: 3", "normal", grey)], tmp_path / "it.png", columns=3)
-    with Image.open(tmp_path / "it.png") as picture:
-        pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
-    for patch in grey:
-        # Without the frames, more than four fifths of each patch are seen unchanged.
-        assert (pixels == patch[0, 0]).all(axis=1).sum() > 0.8 * 96 * 96
-    assert len(pixels) > 3 * 96 * 96
-
-
-def test_a_sheet_grows_with_its_rows(tmp_path):
-    heights = []
-    for count in (4, 5):
-        draw_sheet([("tumour", "tumour", PATCHES[:count])], tmp_path / "it.png", columns=4)
-        with Image.open(tmp_path / "it.png") as picture:
-            heights.append(picture.height)
-    assert heights[1] - heights[0] == pytest.approx(102, abs=1)
-
-
-def test_a_title_may_hold_dollar_signs_and_be_long(tmp_path):
-    line = (np.array([0.0, 1.0]), np.array([0.0, 1.0]), 0.5)
-    draw_roc({"model": line}, tmp_path / "roc.png", title="cost $x_{$ & " + "long/" * 40)
-    assert (tmp_path / "roc.png").stat().st_size > 10_000

@@ -136,13 +136,13 @@ def _end(patches: "PatchSet", shared: "Sequence[Leak]", names: "Names", copies: 
 
 def _draw(patches: "PatchSet", path: Path) -> None:
     from sentinode.data.quality.inspection import examples
-    from sentinode.plots.sheet import draw_sheet
+    from sentinode.plots import draw_contact_sheet, save_figure
 
     groups = [
         (f"{name}: {len(rows)} of {count:,}", name, patches.read(rows))
         for name, count, rows in examples(patches, SHEET_PATCHES)
     ]
-    draw_sheet(groups, path, title=patches.path)
+    save_figure(draw_contact_sheet(groups, title=patches.path), path)
 
 
 def _show(found: "Inspection") -> None:

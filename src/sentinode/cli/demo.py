@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
     start_keras()
     from sentinode.evaluation.evaluate import evaluate
     from sentinode.models.build import build_model
-    from sentinode.plots.roc import draw_roc
+    from sentinode.plots import plot_roc, save_figure
     from sentinode.training.load import load_run
     from sentinode.training.train import train
 
@@ -48,9 +48,8 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"\non the same patches, {shipped.describe()}")
     other = evaluate(shipped, patches, out=trained.path / "evaluations" / DEFAULT_MODEL, cache=arguments.cache)
     show_evaluation(other)
-    curves = {"cnn, trained just now": evaluation.roc, f"{DEFAULT_MODEL}, which ships": other.roc}
-    points = {name: (roc.false_positive_rate, roc.true_positive_rate, roc.auc) for name, roc in curves.items()}
-    draw_roc(points, both, title=evaluation.data)
+    axes = plot_roc(evaluation.roc, name="cnn, trained now", title=evaluation.data)
+    save_figure(plot_roc(other.roc, name=DEFAULT_MODEL, ax=axes), both)
     print_next_steps(
         {
             both: "the ROC curves of both",

@@ -14,7 +14,8 @@ from sentinode.evaluation.comparison import Comparison, Seen
 from sentinode.evaluation.evaluate import choose_split
 from sentinode.evaluation.evaluation import clusters_of
 from sentinode.evaluation.scores import Entry, open_entries, score
-from sentinode.plots.comparison import draw_comparison
+from sentinode.plots.comparison import plot_comparison
+from sentinode.plots.style import save_figure
 from sentinode.storage import whole_file, write_json
 from sentinode.training.run import Run
 from sentinode.version import __version__
@@ -96,17 +97,14 @@ def write_comparison(found: Comparison, folder: Path) -> None:
     """Write the numbers, the table and the picture of a comparison."""
     with whole_file(folder / "compare.csv") as beside:
         found.table().to_csv(beside, index=False, lineterminator="\n")
-    draw_comparison(
-        {
-            model.name: [(curve.false_positive_rate, curve.true_positive_rate) for curve in model.curves]
-            for model in found.models
-        },
-        {model.name: (model.auc, model.auc_sd) for model in found.models},
+    axes = plot_comparison(
+        {model.name: model.curves for model in found.models},
+        {model.name: model.auc for model in found.models},
         {model.name: (1 - model.specificity.estimate, model.sensitivity.estimate) for model in found.models},
         {(pair.auc.first, pair.auc.second): (pair.auc.difference, pair.auc.p_holm) for pair in found.pairs},
-        folder / "compare.png",
         title=f"{found.data}, {found.normal + found.tumour:,} patches",
     )
+    save_figure(axes, folder / "compare.png")
     # Last, since it says that the rest is there.
     write_json(folder / COMPARISON, found.to_json())
 

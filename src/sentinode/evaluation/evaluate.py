@@ -17,9 +17,9 @@ from sentinode.evaluation.stain_groups import stain_groups
 from sentinode.inference.predict import predict
 from sentinode.inference.predictions import Predictions
 from sentinode.metrics.subgroups import Subgroup
-from sentinode.plots.curves import draw_curves
-from sentinode.plots.forest import draw_forest
-from sentinode.plots.roc import draw_confusion, draw_roc
+from sentinode.plots.classification import plot_confusion_matrix, plot_evaluation, plot_roc
+from sentinode.plots.forest import plot_subgroups
+from sentinode.plots.style import save_figure
 from sentinode.storage import read_json, whole_file, write_json
 
 if TYPE_CHECKING:
@@ -253,29 +253,25 @@ def write_evaluation(evaluation: Evaluation, predictions: Predictions, folder: P
     }
     for name, table in tables.items():
         _write_csv(pd.DataFrame(table), folder / name)
-    points = [
-        (
-            "threshold 0.5" if name == "0.5" else f"threshold {point.point.threshold:.3f}, from {name}",
+    points = {
+        f"threshold {point.point.threshold:.3f}" + ("" if name == "0.5" else f" ({name})"): (
             1 - (point.point.specificity or 0),
             point.point.sensitivity or 0,
         )
         for name, point in evaluation.points.items()
-    ]
+    }
+    model = Path(evaluation.made_by["model"]).name
     title = f"{evaluation.data}, {evaluation.normal + evaluation.tumour:,} patches"
-    area = evaluation.ranking["auc"]
-    curves = {"model": (roc.false_positive_rate, roc.true_positive_rate, roc.auc)}
-    interval = f"AUC {area.estimate:.3f}, 95 % interval {area.low:.3f}–{area.high:.3f}"
-    draw_roc(curves, folder / "roc.png", points, title=f"{title}\n{interval}")
-    draw_curves(recall, evaluation.reliability, risk, evaluation.decision, folder / "curves.png", title=title)
+    roc_axes = plot_roc(roc, name=model, auc=evaluation.ranking["auc"], points=points, title=title)
+    save_figure(roc_axes, folder / "roc.png")
+    curves = (recall, evaluation.reliability, risk, evaluation.decision)
+    save_figure(plot_evaluation(*curves, name=model, title=title), folder / "curves.png")
     chosen = evaluation.points["validation"].point
-    matrix = [
-        [chosen.true_negatives, chosen.false_positives],
-        [chosen.false_negatives, chosen.true_positives],
-    ]
-    draw_confusion(matrix, folder / "confusion.png", title=f"{evaluation.data}\nthreshold {chosen.threshold:.3f}")
+    matrix_title = f"{evaluation.data}\nthreshold {chosen.threshold:.3f}"
+    save_figure(plot_confusion_matrix(chosen, title=matrix_title), folder / "confusion.png")
     for column, groups in evaluation.subgroups.items():
         _write_csv(_subgroup_table(groups), folder / f"by-{column}.csv")
-        draw_forest(groups, folder / f"by-{column}.png", title=f"{title}\nby {column}")
+        save_figure(plot_subgroups(groups, title=f"{title}\nby {column}"), folder / f"by-{column}.png")
     # Last, since it says that the rest is there.
     write_json(folder / METRICS, evaluation.to_json())
 

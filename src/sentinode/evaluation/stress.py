@@ -17,7 +17,8 @@ from sentinode.evaluation.evaluate import choose_split, folder_of, warn_of_optim
 from sentinode.evaluation.evaluation import clusters_of
 from sentinode.evaluation.robustness import RobustnessResult, Setting
 from sentinode.inference.predict import predict
-from sentinode.plots.stress import draw_stress
+from sentinode.plots.robustness import plot_robustness
+from sentinode.plots.style import save_figure
 from sentinode.storage import whole_file, write_json
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def write_stress(found: RobustnessResult, folder: Path) -> None:
     """Write the numbers, the table and the picture of a stress test."""
     with whole_file(folder / "stress.csv") as beside:
         found.table().to_csv(beside, index=False, lineterminator="\n")
-    draw_stress(
+    axes = plot_robustness(
         {
             name: (
                 PERTURBATIONS[name].what,
@@ -169,10 +170,10 @@ def write_stress(found: RobustnessResult, folder: Path) -> None:
             )
             for name, curve in found.shifts.items()
         },
-        folder / "stress.png",
         title=f"{found.data}, {found.normal + found.tumour:,} patches: AUC {found.unshifted.auc.estimate:.3f}, "
         f"{found.perturbed.estimate:.3f} over all shifts",
     )
+    save_figure(axes, folder / "stress.png")
     # Last, since it says that the rest is there.
     write_json(folder / STRESS, found.to_json())
 

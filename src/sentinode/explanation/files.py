@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from sentinode.explanation.first_layer import FirstLayer
 from sentinode.explanation.neighbours import Neighbours
 from sentinode.explanation.sanity import SHARES, Trust
-from sentinode.plots.deletion_curves import draw_deletion_curves
-from sentinode.plots.explanations import draw_explanations, draw_neighbours
-from sentinode.plots.first_layer import draw_first_layer
+from sentinode.plots.explanation import plot_deletion_curves
+from sentinode.plots.patches import draw_attributions, draw_first_layer, draw_neighbors
+from sentinode.plots.style import save_figure
 from sentinode.storage import whole_file
 
 EXPLANATIONS, CHECKS = "explanations.png", "explanations.csv"
@@ -54,7 +53,7 @@ def write_explanations(
         for name, label, probability in methods[0][["id", "label", "probability"]].itertuples(index=False)
     ]
     below = zip(captions, *(map(_in_the_centre, its["central_share"]) for its in methods), strict=True)
-    _draw(draw_explanations(pixels, list(below), maps), folder / EXPLANATIONS)
+    save_figure(draw_attributions(pixels, list(below), maps), folder / EXPLANATIONS)
     _write(table, folder / CHECKS)
     hiding = _hiding(trust, methods[0]["id"])
     _write(hiding, folder / HIDING_TABLE)
@@ -63,10 +62,10 @@ def write_explanations(
         (folder / name).unlink(missing_ok=True)
     if first:
         few = slice(AT_FIRST_LAYER)
-        _draw(draw_first_layer(pixels[few], first.kernels, first.responses[few]), folder / FIRST_LAYER)
+        save_figure(draw_first_layer(pixels[few], first.kernels, first.responses[few]), folder / FIRST_LAYER)
     if neighbours:
         near = _captioned(neighbours, methods[0]["id"])
-        _draw(draw_neighbours(pixels, captions, near), folder / NEIGHBOURS)
+        save_figure(draw_neighbors(pixels, captions, near), folder / NEIGHBOURS)
         _write(neighbours.table, folder / NEIGHBOURS_TABLE)
 
 
@@ -103,7 +102,7 @@ def _draw_hiding(table: pd.DataFrame, file: Path) -> None:
         for way in ways
     }
     drawn = {way: means.loc[way]["probability_random_order"].groupby("share").mean().to_numpy() for way in ways}
-    draw_deletion_curves(SHARES, curves, drawn, file)
+    save_figure(plot_deletion_curves(SHARES, curves, drawn), file)
 
 
 def _captioned(found: Neighbours, ids: pd.Series) -> list[list[tuple[np.ndarray, str]]]:
@@ -122,11 +121,6 @@ def _class_of(label: Any) -> str:
 
 def _in_the_centre(share: float) -> str:
     return "nothing for tumour" if np.isnan(share) else f"centre {share:.0%}"
-
-
-def _draw(picture: Image.Image, file: Path) -> None:
-    with whole_file(file) as beside:
-        picture.save(beside, format="png")
 
 
 def _write(table: pd.DataFrame, file: Path) -> None:

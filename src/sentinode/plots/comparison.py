@@ -1,112 +1,109 @@
-"""Several models beside each other."""
+"""Figures of a comparison of models."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from itertools import islice
+from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 
 from sentinode.metrics.interval import Interval
-from sentinode.plots.style import BLUE, GREEN, GREY, INK, LOOK, ORANGE, PURPLE, Figure, rc_context, save, shortened
+from sentinode.metrics.ranking import RocCurve
+from sentinode.plots.classification import plot_roc
+from sentinode.plots.forest import plot_forest
+from sentinode.plots.style import COLOR_OF_16, INK, LINE_OF_16, new_axes, set_suptitle, shorten_start, styled
 
-COLOURS = (BLUE, ORANGE, GREEN, PURPLE)
-LINES = ("-", "--", "-.", ":")
-MARKERS = "oD^vsP*X"
-# Differences of more pairs would be read in the table.
-MOST_PAIRS = 12
-
-Curve = tuple[np.ndarray, np.ndarray]
+# Differences of more pairs are better read in the table.
+MAX_PAIRS = 12
 
 
-def draw_comparison(
-    curves: Mapping[str, Sequence[Curve]],
-    areas: Mapping[str, tuple[Interval, float | None]],
+@styled
+def plot_roc_comparison(
+    curves: Mapping[str, Sequence[RocCurve]],
+    aucs: Mapping[str, Interval],
     points: Mapping[str, tuple[float, float]],
-    differences: Mapping[tuple[str, str], tuple[Interval, float]],
-    path: str | Path,
-    title: str = "",
-) -> None:
-    """Draw all ROC curves, the areas below them, and the differences of these.
+    *,
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot the ROC curves of several models, each with its operating point.
 
     Parameters
     ----------
-    curves
-        By model, for each seed: false positive rate, true positive rate (0–1, equal lengths).
-    areas
-        By model: its area, and the standard deviation over seeds where there are several.
-    points
-        By model: false and true positive rate at its operating point.
-    differences
-        By pair: the first's area minus the second's, and the p-value corrected for the number of pairs. Of more than
-        twelve pairs the first twelve are drawn.
-    path
-        The png to write.
-    title
-        What they were compared on.
+    curves : mapping
+        By model, the curve of each seed.
+    aucs : mapping
+        By model, the area with its confidence interval.
+    points : mapping
+        By model, false and true positive rate at its operating point.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw on; when left out a new figure is created.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes.
     """
-    shown = dict(list(differences.items())[:MOST_PAIRS])
-    with rc_context(LOOK):
-        figure = Figure(figsize=(10.8, max(5.4, 0.42 * (len(areas) + len(shown)) + 2.2)), layout="constrained")
-        rows = figure.add_gridspec(2, 2, width_ratios=(5.2, 5.6), height_ratios=(len(areas) + 1, len(shown) + 1))
-        _draw_curves(figure.add_subplot(rows[:, 0]), curves, areas, points)
-        _draw_areas(figure.add_subplot(rows[0, 1]), areas)
-        _draw_differences(figure.add_subplot(rows[1, 1]), shown)
-        figure.suptitle(shortened(title, 100), x=0.01, ha="left", fontsize=10.5, fontweight="bold")
-        save(figure, path)
-
-
-def _look(number: int) -> tuple[str, str]:
-    """Return a colour and a line for a model: sixteen differ."""
-    return COLOURS[number % 4], LINES[(number + number // 4) % 4]
-
-
-def _draw_curves(
-    axes: Axes,
-    curves: Mapping[str, Sequence[Curve]],
-    areas: Mapping[str, tuple[Interval, float | None]],
-    points: Mapping[str, tuple[float, float]],
-) -> None:
-    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (2, 3)))
+    ax = ax or new_axes(size=(5.0, 5.0))[0]
     for number, (name, seeds) in enumerate(curves.items()):
-        colour, line = _look(number)
-        area, sd = areas[name]
-        label = f"{shortened(name, 24)}: AUC {area.estimate:.3f}" + ("" if sd is None else f" ± {sd:.3f}")
-        for place, (fpr, tpr) in enumerate(seeds):
-            width, alpha = (2.0, 1.0) if len(seeds) == 1 else (1.1, 0.75)
-            said = label if place == 0 else None
-            axes.plot(fpr, tpr, color=colour, linestyle=line, linewidth=width, alpha=alpha, label=said)
-        axes.plot(*points[name], MARKERS[number % 8], color=colour, markersize=8, markeredgecolor="white")
-    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-    axes.set_xlabel("1 − specificity: normal patches called tumour")
-    axes.set_ylabel("sensitivity: tumour patches called tumour")
-    axes.set_title("ROC curves, marked at the operating points", fontsize=10.5)
-    axes.legend(loc="lower right", fontsize=9)
+        color, line = COLOR_OF_16[number % 16], LINE_OF_16[number % 16]
+        for seed, curve in enumerate(seeds):
+            options: dict[str, Any] = {"linewidth": 1.1, "alpha": 0.75} if len(seeds) > 1 else {}
+            if seed:
+                options["label"] = "_other seed"
+            plot_roc(curve, name=name, auc=aucs[name], ax=ax, color=color, linestyle=line, **options)
+        ax.plot(*points[name], "o", color=color, markersize=7, markeredgecolor="white")
+    ax.legend(loc="lower right", fontsize=8)
+    return ax
 
 
-def _draw_areas(axes: Axes, areas: Mapping[str, tuple[Interval, float | None]]) -> None:
-    for number, (area, _) in enumerate(areas.values()):
-        _draw_interval(axes, number, area, _look(number)[0], MARKERS[number % 8])
-    _name_rows(axes, [shortened(name, 24) for name in areas])
-    axes.set_title("area under the curve, 95 %", fontsize=10.5)
+@styled
+def plot_comparison(
+    curves: Mapping[str, Sequence[RocCurve]],
+    aucs: Mapping[str, Interval],
+    points: Mapping[str, tuple[float, float]],
+    differences: Mapping[tuple[str, str], tuple[Interval, float]],
+    *,
+    title: str = "",
+) -> list[Axes]:
+    """Plot the ROC curves of several models, their areas, and the differences of the areas.
+
+    Parameters
+    ----------
+    curves, aucs, points : mapping
+        See `plot_roc_comparison`.
+    differences : mapping
+        By pair of models: the area of the first minus that of the second, and the corrected p-value. Of more than
+        twelve pairs the first twelve are drawn.
+    title : str
+        The title of the figure.
+
+    Returns
+    -------
+    list of matplotlib.axes.Axes
+        ROC curves, areas, differences.
+    """
+    pairs = dict(islice(differences.items(), MAX_PAIRS))
+    height = max(5.2, 0.36 * (len(aucs) + len(pairs)) + 2.2)
+    roc, areas, below, paired = new_axes(2, 2, (5.4, height / 2), height_ratios=(len(aucs) + 1, len(pairs) + 1))
+    grid = roc.get_subplotspec()
+    assert grid is not None
+    below.remove()
+    roc.set_subplotspec(grid.get_gridspec()[:, 0])
+    plot_roc_comparison(curves, aucs, points, ax=roc)
+    roc.set_title("ROC curves and operating points")
+    plot_forest(aucs, colors=COLOR_OF_16, title="AUC, 95 % intervals", ax=areas)
+    named = {pair_label(*pair, p_value): interval for pair, (interval, p_value) in pairs.items()}
+    plot_forest(named, reference=0.0, colors=(INK,), title="difference of AUC, 95 % intervals", ax=paired)
+    set_suptitle([roc], title)
+    return [roc, areas, paired]
 
 
-def _draw_differences(axes: Axes, differences: Mapping[tuple[str, str], tuple[Interval, float]]) -> None:
-    axes.axvline(0, color=GREY, linewidth=1, linestyle="--")
-    names = []
-    for number, ((first, second), (difference, p_value)) in enumerate(differences.items()):
-        _draw_interval(axes, number, difference, INK, "o")
-        said = "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
-        names.append(f"{shortened(first, 16)} − {shortened(second, 16)}\n{said}")
-    _name_rows(axes, names)
-    axes.set_title("differences of the areas, 95 %; p corrected by Holm", fontsize=10.5)
+def pair_label(first: str, second: str, p_value: float) -> str:
+    """Return the name of a pair with its p-value.
 
-
-def _draw_interval(axes: Axes, row: int, interval: Interval, colour: str, marker: str) -> None:
-    axes.plot([interval.low, interval.high], [row, row], color=colour)
-    axes.plot(interval.estimate, row, marker, color=colour, markersize=8, markeredgecolor="white")
-
-
-def _name_rows(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), names, fontsize=9)
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.grid(axis="y", visible=False)
+    Examples
+    --------
+    >>> pair_label("a", "b", 0.0001)
+    'a − b, p < 0.001'
+    """
+    p = "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+    return f"{shorten_start(first, 10)} − {shorten_start(second, 10)}, {p}"

@@ -1,55 +1,141 @@
-"""Forest plot: the figures of each group with their intervals, one below the other."""
+"""Forest plots: estimates with confidence intervals, one below the other."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
 
 from sentinode.metrics.interval import Interval
 from sentinode.metrics.subgroups import Subgroup
-from sentinode.plots.style import BLUE, GREEN, LOOK, ORANGE, Figure, rc_context, save, shortened
+from sentinode.plots.style import (
+    BLUE,
+    DOTTED,
+    GREEN,
+    GREY,
+    ORANGE,
+    new_axes,
+    set_suptitle,
+    set_title,
+    shorten_start,
+    styled,
+)
+
+# Of these three figures, in every plot that shows them together.
+COLOR_AND_MARKER = {"AUC": (BLUE, "o"), "sensitivity": (ORANGE, "s"), "specificity": (GREEN, "D")}
 
 
-def draw_forest(groups: Sequence[Subgroup], path: str | Path, title: str = "") -> None:
-    """Draw AUC, sensitivity and specificity of each group.
+@styled
+def plot_forest(
+    intervals: Mapping[str, Interval | None],
+    *,
+    reference: float | None = None,
+    colors: Sequence[str] = (BLUE,),
+    marker: str = "o",
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot intervals one below the other.
 
     Parameters
     ----------
-    groups
-        From `sentinode.metrics.subgroups`, the first at the top.
-    path
-        The png to write.
-    title
-        What they were measured on.
+    intervals : mapping
+        By name of the row, the first at the top; None leaves the row empty.
+    reference : float, optional
+        A value to compare with, drawn as a vertical line.
+    colors : sequence of str
+        Colors of the rows; repeated where there are more rows.
+    marker : str
+        The marker of the estimates.
+    title : str
+        The title.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw on; when left out a new figure is created.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes.
+
+    Examples
+    --------
+    >>> from sentinode.metrics.interval import Interval
+    >>> ax = plot_forest({"a": Interval(0.9, 0.8, 0.95, "Wilson", 50), "b": None})
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['a', 'b']
     """
-    figures = {
-        "AUC": (BLUE, "o", [group.auc for group in groups]),
-        "sensitivity": (ORANGE, "s", [group.rates.sensitivity for group in groups]),
-        "specificity": (GREEN, "D", [group.rates.specificity for group in groups]),
+    ax = ax or new_axes(size=(5.0, _height(len(intervals))))[0]
+    if reference is not None:
+        ax.axvline(reference, color=GREY, linewidth=1.2, linestyle=DOTTED)
+    for row, interval in enumerate(intervals.values()):
+        if interval is not None:
+            color = colors[row % len(colors)]
+            ax.plot([interval.low, interval.high], [row, row], color=color, linestyle="-", linewidth=1.4)
+            ax.plot(interval.estimate, row, marker, color=color, markersize=6)
+    ax.set_yticks(range(len(intervals)), [shorten_start(name, 40) for name in intervals], fontsize=9)
+    ax.set_ylim(len(intervals) - 0.4, -0.6)
+    ax.margins(x=0.06)
+    ax.locator_params(axis="x", nbins=5)
+    ax.grid(axis="y", visible=False)
+    set_title(ax, title)
+    return ax
+
+
+@styled
+def plot_subgroups(
+    groups: Sequence[Subgroup], *, reference: Mapping[str, float] | None = None, title: str = ""
+) -> list[Axes]:
+    """Plot AUC, sensitivity and specificity of each subgroup side by side.
+
+    Parameters
+    ----------
+    groups : sequence of Subgroup
+        From `sentinode.metrics.subgroups`, the first at the top.
+    reference : mapping, optional
+        The values of all patches together: ``"AUC"``, ``"sensitivity"``, ``"specificity"``.
+    title : str
+        The title of the figure.
+
+    Returns
+    -------
+    list of matplotlib.axes.Axes
+        One for each figure.
+    """
+    axes = new_axes(1, 3, (3.4, _height(len(groups))), sharey=True)
+    for ax, name in zip(axes, COLOR_AND_MARKER, strict=True):
+        plot_subgroup_metric(groups, name, reference=(reference or {}).get(name), ax=ax)
+    set_suptitle(axes, title)
+    return axes
+
+
+def plot_subgroup_metric(
+    groups: Sequence[Subgroup], metric: str, *, reference: float | None = None, ax: Axes | None = None
+) -> Axes:
+    """Plot one metric of each subgroup.
+
+    Parameters
+    ----------
+    groups : sequence of Subgroup
+        From `sentinode.metrics.subgroups`, the first at the top.
+    metric : {"AUC", "sensitivity", "specificity"}
+        The metric.
+    reference : float, optional
+        The value of all patches together.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw on; when left out a new figure is created.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes.
+    """
+    color, marker = COLOR_AND_MARKER[metric]
+    intervals = {
+        f"{shorten_start(group.name, 16)} ({group.normal + group.tumour:,})": group.auc
+        if metric == "AUC"
+        else getattr(group.rates, metric)
+        for group in groups
     }
-    with rc_context(LOOK):
-        figure = Figure(figsize=(9.6, 1.6 + 0.32 * len(groups)), layout="constrained")
-        for axes, (name, (colour, marker, values)) in zip(
-            figure.subplots(1, 3, sharey=True), figures.items(), strict=True
-        ):
-            for row, interval in enumerate(values):
-                if interval is not None:
-                    axes.errorbar(
-                        interval.estimate,
-                        row,
-                        xerr=_lengths(interval),
-                        fmt=marker,
-                        color=colour,
-                        capsize=2,
-                        elinewidth=1,
-                    )
-            axes.set_title(name, fontsize=10.5)
-            axes.set_xlim(right=1.02)
-            axes.grid(axis="y", visible=False)
-        labels = [f"{shortened(group.name, 24)}  ({group.normal + group.tumour:,})" for group in groups]
-        figure.axes[0].set_yticks(range(len(groups)), labels)
-        figure.axes[0].set_ylim(len(groups) - 0.5, -0.5)
-        figure.suptitle("\n".join(shortened(line, 90) for line in title.splitlines()), x=0.01, ha="left", fontsize=11)
-        save(figure, path)
+    return plot_forest(intervals, reference=reference, colors=(color,), marker=marker, title=metric, ax=ax)
 
 
-def _lengths(interval: Interval) -> tuple[list[float], list[float]]:
-    return [interval.estimate - interval.low], [interval.high - interval.estimate]
+def _height(rows: int) -> float:
+    return 0.9 + 0.3 * max(rows, 2)

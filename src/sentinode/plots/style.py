@@ -1,33 +1,56 @@
-"""One look for all figures: colours that differ for every kind of colour vision, and no clutter."""
+"""The style of all figures: colors that differ for every kind of color vision, and little decoration."""
 
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
+from cycler import cycler
 from matplotlib import rc_context
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
+from sentinode.errors import ConfigError
 from sentinode.storage import whole_file
 
-# From the palette of Okabe and Ito (2008).
-BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-GREY = "#6B7280"
-INK = "#1F2937"
+P = ParamSpec("P")
+R = TypeVar("R")
 
-LOOK: Any = {
+# From the palette of Okabe and Ito (2008).
+BLUE, ORANGE, GREEN, PURPLE = COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+GREY, INK, PALE = "#6B7280", "#1F2937", "#E5E7EB"
+# Sixteen combinations of color and line.
+COLOR_OF_16 = [COLORS[number % 4] for number in range(16)]
+LINE_OF_16 = [("-", "--", "-.", ":")[(number + number // 4) % 4] for number in range(16)]
+DOTTED: Any = (0, (2, 3))
+FIGURE_FORMATS = ("png", "svg", "pdf")
+# The same numbers give the same bytes, whenever they are written.
+UNDATED: dict[str, Any] = {
+    "png": {"Software": "sentinode"},
+    "svg": {"Creator": "sentinode", "Date": None},
+    "pdf": {"Creator": "sentinode", "CreationDate": None},
+}
+
+STYLE: Any = {
     "axes.edgecolor": GREY,
     "axes.grid": True,
     "axes.labelcolor": INK,
+    "axes.prop_cycle": cycler(color=COLOR_OF_16) + cycler(linestyle=LINE_OF_16),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlelocation": "left",
-    "axes.titlesize": 12,
+    "axes.titlesize": 10.5,
     "axes.titleweight": "bold",
     "font.size": 10.5,
-    "grid.color": "#E5E7EB",
+    "grid.color": PALE,
+    "legend.fontsize": 9,
     "legend.frameon": False,
     "lines.linewidth": 2,
     "savefig.dpi": 150,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "sentinode",
     "text.color": INK,
     "text.parse_math": False,  # File names may hold dollar signs.
     "xtick.color": GREY,
@@ -35,46 +58,128 @@ LOOK: Any = {
 }
 
 
-def rgb(colour: str) -> tuple[int, ...]:
-    """Return red, green and blue of a colour, 0 to 255.
+def styled(plot: Callable[P, R]) -> Callable[P, R]:
+    """Run a plot function in the style of this package."""
+
+    @wraps(plot)
+    def with_style(*arguments: P.args, **options: P.kwargs) -> R:
+        with rc_context(STYLE):
+            return plot(*arguments, **options)
+
+    return with_style
+
+
+def new_axes(rows: int = 1, columns: int = 1, size: tuple[float, float] = (5.0, 4.0), **options: Any) -> list[Axes]:
+    """Create a figure and return its axes, row by row.
+
+    The figure belongs to pyplot where the program has imported it, so that notebooks and ``plt.show()`` display it.
+
+    Parameters
+    ----------
+    rows, columns : int
+        The number of axes.
+    size : tuple of float
+        Width and height of each in inches.
+    options : Any
+        Passed to `matplotlib.figure.Figure.subplots`.
+
+    Returns
+    -------
+    list of matplotlib.axes.Axes
+        All axes of the figure.
+    """
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    figure = (pyplot.figure if pyplot else Figure)(figsize=(columns * size[0], rows * size[1]), layout="constrained")
+    return list(figure.subplots(rows, columns, squeeze=False, **options).ravel())
+
+
+def save_figure(drawn: Axes | Sequence[Axes] | Figure | Image.Image, path: str | Path) -> None:
+    """Write a figure or a sheet of patches, whole or not at all.
+
+    The same numbers give the same bytes.
+
+    Parameters
+    ----------
+    drawn : Axes, sequence of Axes, Figure or PIL.Image.Image
+        What a function of `sentinode.plots` returned.
+    path : str or Path
+        The file; its ending gives the format: ``.png``, ``.svg`` or ``.pdf`` (a sheet of patches has no ``.svg``).
+
+    Raises
+    ------
+    ConfigError
+        The ending is none of these.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> save_figure(new_axes()[0], tempfile.mkdtemp() + "/empty.svg")
+    """
+    ending = Path(path).suffix.lower().removeprefix(".")
+    formats = [name for name in FIGURE_FORMATS if name != "svg" or not isinstance(drawn, Image.Image)]
+    if ending not in formats:
+        raise ConfigError(f"{path}: the file name must end in {', '.join(f'.{name}' for name in formats)}")
+    with whole_file(path) as beside:
+        if isinstance(drawn, Image.Image):
+            drawn.save(beside, format=ending)
+            return
+        figure = figure_of(drawn)
+        with rc_context(STYLE):
+            figure.savefig(beside, format=ending, metadata=UNDATED[ending])
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close(figure)
+
+
+def figure_of(drawn: Axes | Sequence[Axes] | Figure) -> Figure:
+    """Return the figure of axes.
+
+    Parameters
+    ----------
+    drawn : Axes, sequence of Axes or Figure
+        What a function of `sentinode.plots` returned.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The whole figure.
+    """
+    if isinstance(drawn, Figure):
+        return drawn
+    figure = (drawn if isinstance(drawn, Axes) else drawn[0]).get_figure(root=True)
+    assert figure is not None
+    return figure
+
+
+def set_title(ax: Axes, title: str, width: int = 60) -> None:
+    """Set the title of axes; the beginning of a line that is too long is left out."""
+    if title:
+        ax.set_title("\n".join(shorten_start(line, width) for line in title.splitlines()))
+
+
+def set_suptitle(axes: Sequence[Axes], title: str, width: int = 100) -> None:
+    """Set the title of a whole figure; the beginning of a line that is too long is left out."""
+    if title:
+        text = "\n".join(shorten_start(line, width) for line in title.splitlines())
+        figure_of(axes).suptitle(text, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
+
+
+def rgb(color: str) -> tuple[int, ...]:
+    """Return red, green and blue of a color, 0 to 255.
 
     Examples
     --------
     >>> rgb(ORANGE)
     (213, 94, 0)
     """
-    return tuple(bytes.fromhex(colour[1:]))
+    return tuple(bytes.fromhex(color[1:]))
 
 
-def shortened(text: str, width: int = 52) -> str:
-    """Return the end of a text that is too long for a title.
+def shorten_start(text: str, width: int) -> str:
+    """Return the last characters of a text that is longer than `width`.
 
     Examples
     --------
-    >>> shortened("a/long/path/patches.zip", width=12)
+    >>> shorten_start("a/long/path/patches.zip", width=12)
     '…patches.zip'
     """
     return text if len(text) <= width else "…" + text[1 - width :]
-
-
-def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure as png, whole or not at all, without the date so that the same numbers give the same bytes."""
-    FigureCanvasAgg(figure)
-    with whole_file(path) as beside:
-        figure.savefig(beside, metadata={"Software": "sentinode"})
-
-
-__all__ = [
-    "BLUE",
-    "GREEN",
-    "GREY",
-    "INK",
-    "LOOK",
-    "ORANGE",
-    "PURPLE",
-    "Figure",
-    "rc_context",
-    "rgb",
-    "save",
-    "shortened",
-]

@@ -8,7 +8,7 @@ import numpy as np
 from sentinode.data.types import UInt8Array
 from sentinode.explanation.attributions import attributions
 from sentinode.explanation.sanity import Trust
-from sentinode.plots.explanations import most, tinted
+from sentinode.plots.patches import attribution_overlay, attribution_scale
 from sentinode.progress import progress_bar
 from sentinode.report.formatting import fixed
 from sentinode.report.page import data_uri
@@ -48,8 +48,8 @@ def attribution_overlays(run: "Run", pixels: UInt8Array) -> AttributionOverlays:
             found.append(attributions(run.model, pixels[start : start + AT_ONCE], METHOD))
             advance(len(found[-1]))
     maps = np.concatenate(found)
-    largest = most(maps)
-    images = [data_uri(tinted(patch, its, largest)) for patch, its in zip(pixels, maps, strict=True)]
+    largest = attribution_scale(maps)
+    images = [data_uri(attribution_overlay(patch, its, largest)) for patch, its in zip(pixels, maps, strict=True)]
     return AttributionOverlays(images, _said(Trust.of(run.model, pixels[:CHECKED], METHOD), largest))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from sentinode.data.types import UInt8Array
 from sentinode.evaluation.outcomes import confidence, outcomes
-from sentinode.plots.style import shortened
+from sentinode.plots.style import shorten_start
 from sentinode.report.attribution_overlays import AttributionOverlays
 from sentinode.report.data import Facts
 from sentinode.report.formatting import fixed
@@ -120,5 +120,5 @@ def _figure(facts: Facts, row: int, outcome: str, confidence: float, patch: UInt
         f'<button type="button" class="thumb" aria-label="{escape(f"{name}: {alt}; enlarge")}">'
         f'<img src="{data_uri(patch)}" alt="" width="96" height="96">{layer}</button>'
         f"<figcaption><b>{fixed(float(of['probability']))}</b><span>{words}</span>{warning}"
-        f'<span class="name">{escape(shortened(name, 15))}</span></figcaption></figure>'
+        f'<span class="name">{escape(shorten_start(name, 15))}</span></figcaption></figure>'
     )

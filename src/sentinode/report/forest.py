@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from sentinode.plots.style import shortened
+from sentinode.plots.style import shorten_start
 from sentinode.report import svg
 from sentinode.report.formatting import fixed
 
@@ -84,7 +84,7 @@ def _panel(
         if names:
             name, remark = names[row]
             # No longer than the panel is wide.
-            label = shortened(f"{name}  {remark}".rstrip(), int(width / 7))
+            label = shorten_start(f"{name}  {remark}".rstrip(), int(width / 7))
             parts.append(svg.text(frame.left, float(frame.down(row + 0.36)), label, css="name"))
         if each is None:
             parts.append(svg.text(frame.left, at + 4, "–"))

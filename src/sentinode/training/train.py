@@ -29,7 +29,8 @@ from sentinode.models.build import seeded_initializers
 from sentinode.models.loading import model_from_file
 from sentinode.models.precision import mixed_precision
 from sentinode.models.random_generators import use_own_generators
-from sentinode.plots.learning import draw_learning_curves
+from sentinode.plots.style import save_figure
+from sentinode.plots.training import plot_learning_curves
 from sentinode.progress import progress_bar
 from sentinode.storage import remove_leftovers, whole_file, write_json
 from sentinode.training.callbacks import (
@@ -276,7 +277,7 @@ def _finish(
         best_model.save(beside)
     write_json(folder / OOD, OODDetector.fit(training, validation).to_json())
     history = pd.DataFrame(rows)
-    draw_learning_curves(history, best_epoch(rows), folder / "curves.png")
+    save_figure(plot_learning_curves(history, best_epoch(rows)), folder / "curves.png")
     logits = predict_logits(best_model, validation)
     calibration = fit_calibration(validation.labels, logits)
     about = {"data": validation.path, "patches": len(validation), "fingerprint": validation.fingerprint}

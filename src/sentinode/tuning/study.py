@@ -22,7 +22,8 @@ import pandas as pd
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError, ModelError, RunError, TrainingDiverged, first_line
 from sentinode.models.build import MODELS, build_model
-from sentinode.plots.tuning import draw_trials
+from sentinode.plots.style import save_figure
+from sentinode.plots.training import plot_trials
 from sentinode.samples import PRETRAINED
 from sentinode.storage import whole_file
 from sentinode.training.config import TrainConfig
@@ -301,4 +302,4 @@ def _write(tuning: Tuning) -> None:
         table = tuning.table.map(lambda value: "null" if value is None else value)
         table.to_csv(beside, index=False, lineterminator="\n")
     with contextlib.suppress(RunError):  # Nothing to draw as long as every trial has failed.
-        draw_trials(tuning.table, list(tuning.best), tuning.folder / "trials.png")
+        save_figure(plot_trials(tuning.table, list(tuning.best)), tuning.folder / "trials.png")

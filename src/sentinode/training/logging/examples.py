@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from sentinode.data.patchset import PatchSet
-from sentinode.plots.examples import draw_examples
+from sentinode.plots.patches import draw_predictions
 from sentinode.training.logging.tensorboard import EventWriter
 from sentinode.training.validation import Validation
 
@@ -36,7 +36,7 @@ class Examples(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Draw."""
-        sheet = draw_examples(self._pixels, self._labels, self._validation.probabilities[self._rows])
+        sheet = draw_predictions(self._pixels, self._labels, self._validation.probabilities[self._rows])
         self._board.image("examples", sheet, epoch + 1)
 
 
