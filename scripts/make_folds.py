@@ -54,7 +54,9 @@ def assign_folds(clusters: np.ndarray, labels: np.ndarray) -> np.ndarray:
     counts = np.stack([np.bincount(clusters[labels == label], minlength=CLUSTERS) for label in (0, 1)], axis=1)
     aim, have, fold_of = counts.sum(axis=0) / FOLDS, np.zeros((FOLDS, 2)), np.zeros(CLUSTERS, np.uint8)
     for cluster in np.argsort(-counts.sum(axis=1), kind="stable"):
-        excess = [np.square((have + counts[cluster] * np.eye(FOLDS)[:, [fold]] - aim) / aim).sum() for fold in range(FOLDS)]
+        excess = [
+            np.square((have + counts[cluster] * np.eye(FOLDS)[:, [fold]] - aim) / aim).sum() for fold in range(FOLDS)
+        ]
         fold_of[cluster] = int(np.argmin(excess))
         have[fold_of[cluster]] += counts[cluster]
     return fold_of[clusters]

@@ -13,7 +13,7 @@ import zipfile
 import numpy as np
 
 from sentinode import open_patches
-from sentinode.storage import whole_file
+from sentinode.storage import atomic_file
 
 SEED = 20261124
 # Patches of each class. The sum keeps the zip below 7 MB.
@@ -38,7 +38,7 @@ def main() -> None:
             chosen += [(str(name), f"{part}/{label}/{name.rsplit('/', 1)[-1]}") for name in drawn]
     with (
         zipfile.ZipFile(arguments.source) as source,
-        whole_file(arguments.out) as beside,
+        atomic_file(arguments.out) as beside,
         zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as target,
     ):
         for old, new in sorted(chosen, key=lambda pair: pair[1]):

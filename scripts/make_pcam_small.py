@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from sentinode import PatchSet, open_patches
-from sentinode.storage import whole_file
+from sentinode.storage import atomic_file
 
 ROWS = Path(__file__).with_name("pcam_small_rows.json")
 ROWS_AT_ONCE = 1024
@@ -58,7 +58,7 @@ def expand(ranges: Iterable[str]) -> np.ndarray:
 
 def make_pcam_small(source: Path, out: Path, rows: dict[str, np.ndarray]) -> None:
     """Write the given rows of PatchCamelyon's files as JPEG in class folders of a zip."""
-    with whole_file(out) as unfinished, zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as target:
+    with atomic_file(out) as unfinished, zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as target:
         for split, wanted in rows.items():
             write_split(target, open_patches(source, split=split), split, wanted)
 

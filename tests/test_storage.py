@@ -1,7 +1,8 @@
-"""Files that appear whole or not at all."""
+"""Atomic files and folders, and what is refused as a place to write to."""
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,14 +10,23 @@ from pathlib import Path
 import pytest
 from tests import forms
 
-from sentinode.errors import DataError
-from sentinode.storage import read_json, remove_leftovers, whole_file, write_json, write_text
+from sentinode.errors import DataError, OutputError
+from sentinode.storage import (
+    atomic_file,
+    atomic_folder,
+    check_output_file,
+    check_output_folder,
+    read_json,
+    remove_leftovers,
+    write_json,
+    write_text,
+)
 
 HALF = """
 import sys, time
-from sentinode.storage import whole_file
-with whole_file(sys.argv[1]) as beside:
-    with beside.open("w") as file:
+from sentinode.storage import atomic_file
+with atomic_file(sys.argv[1]) as temporary:
+    with temporary.open("w") as file:
         file.write("new " * 1000)
         file.flush()
         print("half", flush=True)
@@ -35,22 +45,22 @@ def names(folder: Path) -> list[str]:
 
 
 def test_a_finished_file_replaces_the_old_one(note):
-    with whole_file(note) as beside:
-        beside.write_text("new")
+    with atomic_file(note) as temporary:
+        temporary.write_text("new")
         assert note.read_text() == "old"
     assert note.read_text() == "new" and names(note.parent) == ["note.txt"]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_an_exception_leaves_the_old_file_and_no_temporary_one(note, error):
-    with pytest.raises(error), whole_file(note) as beside:
-        beside.write_text("new")
+    with pytest.raises(error), atomic_file(note) as temporary:
+        temporary.write_text("new")
         raise error
     assert note.read_text() == "old" and names(note.parent) == ["note.txt"]
 
 
 def test_an_exception_leaves_nothing_where_nothing_was(tmp_path):
-    with pytest.raises(ValueError), whole_file(tmp_path / "folder" / "note.txt"):
+    with pytest.raises(ValueError), atomic_file(tmp_path / "folder" / "note.txt"):
         raise ValueError
     assert names(tmp_path / "folder") == []
 
@@ -68,9 +78,9 @@ def test_a_killed_process_leaves_the_old_file_whole(note):
 
 def test_the_temporary_file_keeps_the_ending_and_lies_in_the_same_folder(tmp_path):
     for name in ("best.weights.h5", "roc.png", "Übersicht.json", "no_ending"):
-        with whole_file(tmp_path / name) as beside:
-            assert beside.parent == tmp_path and beside.name.endswith("".join(Path(name).suffixes))
-            beside.write_bytes(b"whole")
+        with atomic_file(tmp_path / name) as temporary:
+            assert temporary.parent == tmp_path and temporary.name.endswith("".join(Path(name).suffixes))
+            temporary.write_bytes(b"whole")
         assert (tmp_path / name).read_bytes() == b"whole"
 
 
@@ -114,3 +124,73 @@ def test_half_files_and_half_folders_that_killed_processes_left_are_removed_and_
     (tmp_path / "config.json").touch()
     remove_leftovers(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {".theirs", "config.json"}
+
+
+@pytest.fixture(params=["folder", "device", "pipe", "socket", "link to a device", "standard output", "below a file"])
+def not_a_file(request, tmp_path) -> Path:
+    path = tmp_path / "it"
+    if request.param == "folder":
+        path.mkdir()
+    elif request.param == "device":
+        return Path(os.devnull)
+    elif request.param == "pipe":
+        os.mkfifo(path)
+    elif request.param == "socket":
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(path))
+    elif request.param == "link to a device":
+        path.symlink_to(os.devnull)
+    elif request.param == "standard output":
+        return Path("/dev/stdout")
+    else:
+        path.touch()
+        return path / "file.csv"
+    return path
+
+
+def test_what_is_not_a_regular_file_is_refused_and_left_alone(not_a_file, tmp_path):
+    before = not_a_file.lstat() if not_a_file.exists() else None
+    with pytest.raises(OutputError, match=not_a_file.name):
+        check_output_file(not_a_file)
+    with pytest.raises(OutputError):
+        write_text(not_a_file, "text")
+    assert (not_a_file.lstat() if not_a_file.exists() else None) == before
+    assert not list(tmp_path.glob(".sentinode-*"))
+
+
+@pytest.mark.parametrize("kind", ["file", "device", "pipe"])
+def test_what_is_not_a_folder_is_refused_and_left_alone(tmp_path, kind):
+    path = Path(os.devnull) if kind == "device" else tmp_path / "it"
+    if kind == "file":
+        path.write_text("text")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    with pytest.raises(OutputError, match=f"is a {kind}"):
+        check_output_folder(path)
+    with pytest.raises(OutputError), atomic_folder(path):
+        pass
+    assert path.lstat().st_mode == path.stat().st_mode and not path.is_dir()
+
+
+def test_a_link_to_a_file_or_folder_stays_a_link(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "note.txt")
+    (tmp_path / "other").symlink_to(tmp_path / "folder")
+    write_text(tmp_path / "link", "text")
+    with atomic_folder(tmp_path / "other") as temporary:
+        (temporary / "a").touch()
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "note.txt").read_text() == "text"
+    assert (tmp_path / "other").is_symlink() and names(tmp_path / "folder") == ["a"]
+
+
+def test_links_in_a_circle_are_refused(tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises(OutputError, match="cannot be written"):
+        check_output_file(tmp_path / "a")
+
+
+def test_nothing_is_made_by_checking(tmp_path):
+    assert check_output_file(tmp_path / "new" / "a.csv") == (tmp_path / "new" / "a.csv").resolve()
+    assert check_output_folder(tmp_path / "new" / "run") == (tmp_path / "new" / "run").resolve()
+    assert names(tmp_path) == []

@@ -1,67 +1,78 @@
-"""What can go wrong, as one small tree of exceptions.
+"""Exceptions of the package.
 
-Every message says what is wrong, where, what was found, and how to go on, on one line:
-the command line prints it as it stands.
+Every message is one line that says what is wrong, where, which value was found, and how to go on. The command line
+prints it unchanged.
 """
 
 
 class SentinodeError(Exception):
-    """Anything that Sentinode refuses, with the way out in the message."""
+    """Base class of all errors that Sentinode raises on purpose."""
 
 
 class DataError(SentinodeError):
-    """The data are not what they should be: a broken file, a wrong shape, a missing label."""
+    """Data are unusable: a broken file, a wrong shape, a missing label."""
 
 
 class ConfigError(SentinodeError):
-    """A setting has a value that it cannot have, or two settings contradict each other."""
+    """An argument has an invalid value, or two arguments contradict each other."""
 
 
 class ModelError(SentinodeError):
     """A model cannot be built, loaded or used."""
 
 
-class TrainingStopped(SentinodeError):  # noqa: N818 - it is not an error
-    """A training was asked to stop by a signal; all is saved, and the same call goes on.
+class OutputError(SentinodeError):
+    """Results cannot be written where they were asked for."""
+
+
+class TrainingStopped(SentinodeError):  # noqa: N818 - not an error
+    """A signal stopped a training after it had saved its state; the same call resumes it.
 
     Attributes
     ----------
-    signal_number
+    signal_number : int
         SIGINT or SIGTERM.
     """
 
     def __init__(self, where: str, signal_number: int) -> None:
-        super().__init__(f"{where}; everything is saved, and the same command goes on from there")
+        super().__init__(f"{where}; the state is saved, run the same command again to resume")
         self.signal_number = signal_number
 
 
 class RunError(SentinodeError):
-    """A run directory cannot be written, is not whole, or belongs to other settings."""
+    """A run directory cannot be written, is incomplete, or belongs to other settings."""
 
 
 class TrainingDiverged(RunError):  # noqa: N818 - named like TrainingStopped
-    """A loss is not finite any more: these settings lead nowhere."""
+    """The loss of a training is no longer finite."""
 
 
 class ProcessLost(RunError):  # noqa: N818 - named like TrainingStopped
-    """Another process of a training is gone, and the training with it; the last checkpoint is whole.
+    """Another process of a distributed training has ended, and this one cannot continue without it.
+
+    Parameters
+    ----------
+    process : str
+        The process that raises the error.
+    cause : str, optional
+        How the loss was noticed.
 
     Examples
     --------
     >>> print(ProcessLost("process 1"))
-    process 1: another process was lost; the same command in every process goes on from the last checkpoint
+    process 1: another process was lost; run the same command in every process to resume from the last checkpoint
     """
 
-    def __init__(self, process: str, because: str = "") -> None:
-        reason = f" ({because})" if because else ""
+    def __init__(self, process: str, cause: str = "") -> None:
+        reason = f" ({cause})" if cause else ""
         super().__init__(
             f"{process}: another process was lost{reason}; "
-            "the same command in every process goes on from the last checkpoint"
+            "run the same command in every process to resume from the last checkpoint"
         )
 
 
 def first_line(error: BaseException) -> str:
-    r"""Return the first line of what an exception says, or its kind when it says nothing.
+    r"""Return the first line of an exception's message, or the name of its class when it has none.
 
     Examples
     --------

@@ -1,96 +1,211 @@
-"""Files that appear whole or not at all: write beside, flush to disk, rename."""
+"""Write files and folders atomically: into a temporary one beside the target, flushed to disk, then renamed."""
 
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from sentinode.errors import DataError
+from sentinode.errors import DataError, OutputError
 from sentinode.serialize import from_json, to_json
 
 T = TypeVar("T")
 
-# What a process that is killed while it writes leaves behind can be told by it.
-BESIDE = ".sentinode-"
+# Marks temporary files and folders, so that those of a killed process can be removed later.
+TEMPORARY_PREFIX = ".sentinode-"
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFREG: "a file",
+}
 
 
-@contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success it replaces `path`, on error it goes.
+def check_output_file(path: str | Path) -> Path:
+    """Check that a regular file can be written, before the work that fills it.
 
     Parameters
     ----------
-    path
-        The final path. Its folder is made when missing.
+    path : str or Path
+        The file to write. Symbolic links are resolved first.
+
+    Returns
+    -------
+    Path
+        The path that will be written, with links resolved.
+
+    Raises
+    ------
+    OutputError
+        Something other than a regular file is there, or its folder cannot be made or written.
+
+    Examples
+    --------
+    >>> check_output_file("/dev/null")
+    Traceback (most recent call last):
+        ...
+    sentinode.errors.OutputError: /dev/null: is a device; name a file to write
+    """
+    final, kind = _resolved(path)
+    if kind not in (None, stat.S_IFREG):
+        raise OutputError(f"{path}: is {_KINDS.get(kind, 'not a file')}; name a file to write")
+    _check_parent(path, final.parent)
+    return final
+
+
+def check_output_folder(path: str | Path) -> Path:
+    """Check that a folder can be made or is there and can be written, before the work that fills it.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder to write to. Symbolic links are resolved first.
+
+    Returns
+    -------
+    Path
+        The path that will be written, with links resolved.
+
+    Raises
+    ------
+    OutputError
+        Something other than a folder is there, or it cannot be made or written.
+
+    Examples
+    --------
+    >>> check_output_folder("/dev/null")
+    Traceback (most recent call last):
+        ...
+    sentinode.errors.OutputError: /dev/null: is a device; name a folder to write to
+    """
+    final, kind = _resolved(path)
+    if kind not in (None, stat.S_IFDIR):
+        raise OutputError(f"{path}: is {_KINDS.get(kind, 'not a folder')}; name a folder to write to")
+    _check_parent(path, final)
+    return final
+
+
+def _resolved(path: str | Path) -> tuple[Path, int | None]:
+    # Standard output may be a regular file, which must not be replaced under the shell that opened it.
+    if str(Path(path).absolute()).startswith(("/dev/std", "/dev/fd/", "/proc/")):
+        return Path(path), stat.S_IFCHR
+    try:
+        final = Path(path).resolve()
+        return final, stat.S_IFMT(final.stat().st_mode)
+    except FileNotFoundError:
+        return final, None
+    except NotADirectoryError:
+        return final, None  # A parent is a file; `_check_parent` names it.
+    except (OSError, RuntimeError) as error:  # A circle of links, a name that is too long, a folder without access.
+        raise OutputError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from error
+
+
+def _check_parent(path: str | Path, folder: Path) -> None:
+    nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not nearest.is_dir():
+        raise OutputError(f"{path}: {nearest} is a file, not a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise OutputError(f"{path}: cannot be written; there is no write access to the folder {nearest}")
+
+
+@contextmanager
+def atomic_file(path: str | Path) -> Iterator[Path]:
+    """Write a file atomically.
+
+    The block writes to a temporary path. On success this file replaces `path`; on an error it is removed, and `path`
+    stays as it was.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file to write. Its folder is made when missing. Symbolic links are resolved first.
 
     Yields
     ------
     Path
-        A path with the same ending, to be written by the caller.
+        A temporary path with the same ending and in the same folder.
+
+    Raises
+    ------
+    OutputError
+        `path` is a folder, a device, a pipe or a socket, or its folder cannot be written.
 
     Examples
     --------
     >>> import tempfile, pathlib
     >>> folder = pathlib.Path(tempfile.mkdtemp())
-    >>> with whole_file(folder / "note.txt") as beside:
-    ...     _ = beside.write_text("whole")
-    >>> [p.name for p in folder.iterdir()]
+    >>> with atomic_file(folder / "note.txt") as temporary:
+    ...     _ = temporary.write_text("complete")
+    >>> [path.name for path in folder.iterdir()]
     ['note.txt']
     """
-    final = Path(path)
+    final = check_output_file(path)
     final.parent.mkdir(parents=True, exist_ok=True)
     # The ending stays, since Keras and Matplotlib choose the format by it.
     ending = "".join(final.suffixes[-2:])
-    handle, name = tempfile.mkstemp(prefix=f"{BESIDE}{final.name[:40]}-", suffix=ending, dir=final.parent)
+    handle, name = tempfile.mkstemp(prefix=f"{TEMPORARY_PREFIX}{final.name[:40]}-", suffix=ending, dir=final.parent)
     os.close(handle)
-    beside = Path(name)
+    temporary = Path(name)
     try:
-        yield beside
-        with beside.open("rb+") as file:
+        yield temporary
+        with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        beside.chmod(0o666 & ~_umask())
-        beside.replace(final)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(final)
     except OSError as error:
-        if error.errno is None or error.filename not in (None, str(beside)):
+        if error.errno is None or error.filename not in (None, str(temporary)):
             raise
-        # The user knows nothing of the temporary name, and some libraries have many lines for a full disk.
-        raise OSError(error.errno, os.strerror(error.errno), str(final)) from error
+        # The message names the target, which the user knows; some libraries raise many lines for a full disk.
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def whole_folder(path: str | Path) -> Iterator[Path]:
-    """Give a temporary folder beside `path`; on success it takes its place, on error it goes.
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Write a folder atomically.
+
+    The block fills a temporary folder. On success this folder replaces `path`; on an error it is removed, and `path`
+    stays as it was.
 
     Parameters
     ----------
-    path
-        The final folder. Its parent is made when missing; a folder that is there is replaced.
+    path : str or Path
+        The folder to write. Its parent is made when missing. An existing folder is replaced. Symbolic links are
+        resolved first.
 
     Yields
     ------
     Path
-        An empty folder, to be filled by the caller.
+        An empty temporary folder.
+
+    Raises
+    ------
+    OutputError
+        `path` is not a folder, or cannot be written.
 
     Examples
     --------
     >>> import tempfile, pathlib
     >>> folder = pathlib.Path(tempfile.mkdtemp())
-    >>> with whole_folder(folder / "notes") as beside:
-    ...     _ = (beside / "note.txt").write_text("whole")
-    >>> [p.name for p in folder.iterdir()]
+    >>> with atomic_folder(folder / "notes") as temporary:
+    ...     _ = (temporary / "note.txt").write_text("complete")
+    >>> [path.name for path in folder.iterdir()]
     ['notes']
     """
-    final = Path(path)
+    final = check_output_folder(path)
+    _check_parent(path, final.parent)
     final.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f"{BESIDE}{final.name[:40]}-", dir=final.parent))
+    work = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}{final.name[:40]}-", dir=final.parent))
     new, old = work / "new", work / "old"
-    new.mkdir()  # With the rights that the umask gives, where mkdtemp's own are for this user alone.
+    new.mkdir()  # Its permissions follow the umask; those of mkdtemp's folder are for this user alone.
     try:
         yield new
         for file in new.iterdir():
@@ -106,20 +221,20 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what processes that were killed while they wrote into `folder` left; nobody may be writing there."""
-    for beside in folder.glob(f"{BESIDE}*"):
-        shutil.rmtree(beside) if beside.is_dir() else beside.unlink()
+    """Remove the temporary files that killed processes left in a folder; no process may be writing to it."""
+    for temporary in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink()
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write UTF-8 text with LF line ends, whole or not at all."""
-    with whole_file(path) as beside:
-        # A path may be no text; in json what stands in its place is read back as it was.
-        beside.write_bytes(text.encode("utf-8", "backslashreplace"))
+    """Write UTF-8 text with LF line ends atomically."""
+    with atomic_file(path) as temporary:
+        # A file name may hold bytes that are not UTF-8; JSON reads the escaped form back unchanged.
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write a dataclass or plain values as indented JSON, whole or not at all.
+    """Write a dataclass or plain values as indented JSON, atomically.
 
     Parameters
     ----------

@@ -185,9 +185,9 @@ def test_on_the_other_backends_too_a_killed_training_ends_with_the_same_weights(
 
 WRITER = """
 import os, signal, sys
-from sentinode.storage import whole_file
+from sentinode.storage import atomic_file
 
-with whole_file(sys.argv[1]) as beside:
+with atomic_file(sys.argv[1]) as beside:
     beside.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """

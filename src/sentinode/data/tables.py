@@ -18,7 +18,7 @@ from sentinode.data.patchset import COLUMNS, PatchSet
 from sentinode.data.types import EXPECTED_SHA1
 from sentinode.errors import ConfigError, DataError, first_line
 from sentinode.samples import SAMPLES
-from sentinode.storage import whole_file
+from sentinode.storage import atomic_file
 
 FIRST = ("path", "label", "split", "slide", "patient", "centre", "x", "y")
 TEXTS = ("split", "slide", "patient", "centre")
@@ -59,7 +59,7 @@ def write_patch_table(patches: PatchSet, source: str, out: str | Path, **more: A
     table = patches.table[list(COLUMNS[1:])].assign(path=paths)[list(FIRST)].assign(source=sources, **more)
     if "sha1" in patches.table:
         table["sha1"] = patches.table["sha1"]
-    with whole_file(out) as beside:
+    with atomic_file(out) as beside:
         table.to_csv(beside, index=False, lineterminator="\n", encoding="utf-8")
 
 

@@ -16,7 +16,7 @@ from sentinode.evaluation.evaluation import clusters_of
 from sentinode.evaluation.scores import Entry, open_entries, score
 from sentinode.plots.comparison import plot_comparison
 from sentinode.plots.style import save_figure
-from sentinode.storage import whole_file, write_json
+from sentinode.storage import atomic_file, write_json
 from sentinode.training.run import Run
 from sentinode.version import __version__
 
@@ -95,7 +95,7 @@ def compare(
 
 def write_comparison(found: Comparison, folder: Path) -> None:
     """Write the numbers, the table and the picture of a comparison."""
-    with whole_file(folder / "compare.csv") as beside:
+    with atomic_file(folder / "compare.csv") as beside:
         found.table().to_csv(beside, index=False, lineterminator="\n")
     axes = plot_comparison(
         {model.name: model.curves for model in found.models},

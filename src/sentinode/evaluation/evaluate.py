@@ -20,7 +20,7 @@ from sentinode.metrics.subgroups import Subgroup
 from sentinode.plots.classification import plot_confusion_matrix, plot_evaluation, plot_roc
 from sentinode.plots.forest import plot_subgroups
 from sentinode.plots.style import save_figure
-from sentinode.storage import read_json, whole_file, write_json
+from sentinode.storage import atomic_file, read_json, write_json
 
 if TYPE_CHECKING:
     from sentinode.training.ensemble import Ensemble
@@ -290,5 +290,5 @@ def _subgroup_table(groups: Sequence[Subgroup]) -> pd.DataFrame:
 
 
 def _write_csv(table: pd.DataFrame, path: Path) -> None:
-    with whole_file(path) as beside:
+    with atomic_file(path) as beside:
         table.to_csv(beside, index=False, lineterminator="\n")

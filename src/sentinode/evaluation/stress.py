@@ -19,7 +19,7 @@ from sentinode.evaluation.robustness import RobustnessResult, Setting
 from sentinode.inference.predict import predict
 from sentinode.plots.robustness import plot_robustness
 from sentinode.plots.style import save_figure
-from sentinode.storage import whole_file, write_json
+from sentinode.storage import atomic_file, write_json
 
 if TYPE_CHECKING:
     from sentinode.training.ensemble import Ensemble
@@ -156,7 +156,7 @@ def perturbed(patches: PatchSet, settings: Sequence[Setting]) -> PatchSet:
 
 def write_stress(found: RobustnessResult, folder: Path) -> None:
     """Write the numbers, the table and the picture of a stress test."""
-    with whole_file(folder / "stress.csv") as beside:
+    with atomic_file(folder / "stress.csv") as beside:
         found.table().to_csv(beside, index=False, lineterminator="\n")
     axes = plot_robustness(
         {

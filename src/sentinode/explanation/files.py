@@ -13,7 +13,7 @@ from sentinode.explanation.sanity import SHARES, Trust
 from sentinode.plots.explanation import plot_deletion_curves
 from sentinode.plots.patches import draw_attributions, draw_first_layer, draw_neighbors
 from sentinode.plots.style import save_figure
-from sentinode.storage import whole_file
+from sentinode.storage import atomic_file
 
 EXPLANATIONS, CHECKS = "explanations.png", "explanations.csv"
 HIDING, HIDING_TABLE = "hiding.png", "hiding.csv"
@@ -124,5 +124,5 @@ def _in_the_centre(share: float) -> str:
 
 
 def _write(table: pd.DataFrame, file: Path) -> None:
-    with whole_file(file) as beside:
+    with atomic_file(file) as beside:
         table.to_csv(beside, index=False, lineterminator="\n")

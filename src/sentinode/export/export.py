@@ -18,7 +18,7 @@ from sentinode.errors import ConfigError, DataError, ModelError
 from sentinode.export.formats import Format, find_format
 from sentinode.export.runtimes import call_python, logits_of, runtime
 from sentinode.inference.predict import predict
-from sentinode.storage import read_json, whole_file, whole_folder, write_json
+from sentinode.storage import atomic_file, atomic_folder, read_json, write_json
 from sentinode.version import BACKEND_PACKAGES, __version__, installed
 
 log = logging.getLogger("sentinode")
@@ -111,7 +111,7 @@ def export_run(run: Any, out: str | Path, kind: str = "keras", *, spacing_um_px:
             write_json(made.about, about)
         else:
             write_json(Path(work) / WSINFER_CONFIG, _wsinfer_config(about))
-            with whole_folder(out) as beside:
+            with atomic_folder(out) as beside:
                 for name in chosen.files:
                     shutil.copyfile(Path(work) / name, beside / name)
     return made
@@ -175,7 +175,7 @@ def _make(run: Any, kind: str, chosen: Format, work: Path) -> Path:
 def _place_files(work: Path, out: Path, chosen: Format) -> None:
     """Put each file where it belongs; the first, which refers to the others, last."""
     for name in reversed(chosen.files):
-        with whole_file(out.with_suffix(Path(name).suffix)) as beside:
+        with atomic_file(out.with_suffix(Path(name).suffix)) as beside:
             shutil.copyfile(work / name, beside)
 
 

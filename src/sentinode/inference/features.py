@@ -16,7 +16,7 @@ from sentinode.data.types import UInt8Array
 from sentinode.errors import ConfigError
 from sentinode.inference.logits import check_last_layer
 from sentinode.inference.predictions import made_by_path
-from sentinode.storage import whole_file, write_json
+from sentinode.storage import atomic_file, write_json
 from sentinode.version import __version__
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def write_features(run: Any, patches: PatchSet, out: str | Path) -> dict[str, An
     network = feature_model(_keras_model(run))
     count, width = len(patches), int(network.output_shape[-1])
     sha1: list[str] = []
-    with whole_file(out) as beside, zipfile.ZipFile(beside, "w") as archive:
+    with atomic_file(out) as beside, zipfile.ZipFile(beside, "w") as archive:
         with archive.open("features.npy", "w", force_zip64=True) as file:
             header = {"descr": "<f4", "fortran_order": False, "shape": (count, width)}
             np.lib.format.write_array_header_1_0(file, header)

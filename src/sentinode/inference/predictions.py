@@ -9,7 +9,7 @@ import pandas as pd
 
 from sentinode.errors import DataError
 from sentinode.inference.logits import probability
-from sentinode.storage import whole_file, write_json
+from sentinode.storage import atomic_file, write_json
 from sentinode.version import __version__
 
 COLUMNS = ("id", "label", "probability", "logit", "prediction", "warning")
@@ -112,7 +112,7 @@ class Predictions:
 
 
 def _write(table: pd.DataFrame, path: str | Path, made_by: dict[str, Any]) -> None:
-    with whole_file(path) as beside:
+    with atomic_file(path) as beside:
         table.to_csv(beside, index=False, lineterminator="\n")
     write_json(made_by_path(path), made_by)
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from sentinode.errors import ConfigError
-from sentinode.storage import whole_file
+from sentinode.storage import atomic_file
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -119,7 +119,7 @@ def save_figure(drawn: Axes | Sequence[Axes] | Figure | Image.Image, path: str |
     formats = [name for name in FIGURE_FORMATS if name != "svg" or not isinstance(drawn, Image.Image)]
     if ending not in formats:
         raise ConfigError(f"{path}: the file name must end in {', '.join(f'.{name}' for name in formats)}")
-    with whole_file(path) as beside:
+    with atomic_file(path) as beside:
         if isinstance(drawn, Image.Image):
             drawn.save(beside, format=ending)
             return

@@ -15,7 +15,7 @@ from sentinode.errors import ConfigError, DataError
 from sentinode.report.data_page import and_more, data_findings, data_sections
 from sentinode.report.formatting import plural
 from sentinode.report.page import Findings, Gallery, Part, Section, Table, write_page
-from sentinode.storage import read_json, whole_file, whole_folder, write_json
+from sentinode.storage import atomic_file, atomic_folder, read_json, write_json
 
 AUDIT, PAGE, SUSPECTS = "audit.json", "audit.html", "suspects.csv"
 SHOWN = 36
@@ -60,8 +60,8 @@ def write_audit(found: Audit, folder: str | Path) -> None:
         Something else is there.
     """
     check_place(Path(folder))
-    with whole_folder(folder) as beside:
-        with whole_file(beside / SUSPECTS) as file:
+    with atomic_folder(folder) as beside:
+        with atomic_file(beside / SUSPECTS) as file:
             found.suspects.to_csv(file, index=False, lineterminator="\n", float_format="%.6g")
         write_audit_page(found, beside / PAGE)
         write_json(beside / AUDIT, found.to_json())

@@ -17,7 +17,7 @@ import pandas as pd
 from sentinode.data.batches import Batches
 from sentinode.errors import TrainingDiverged, TrainingStopped
 from sentinode.progress import Advance
-from sentinode.storage import whole_file
+from sentinode.storage import atomic_file
 from sentinode.training.logging.tensorboard import EventWriter
 from sentinode.training.state.checkpoint import Checkpoint, read_variables, write_variables
 from sentinode.training.state.stopping import StopRequest
@@ -135,9 +135,9 @@ class History(keras.callbacks.Callback):
         """Write a row."""
         self.rows.append(row)
         self._to_boards(row)
-        with whole_file(self._folder / "history.csv") as beside:
+        with atomic_file(self._folder / "history.csv") as beside:
             pd.DataFrame(self.rows).to_csv(beside, index=False, lineterminator="\n")
-        with whole_file(self._folder / "history.jsonl") as beside:
+        with atomic_file(self._folder / "history.jsonl") as beside:
             beside.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
 
     def _to_boards(self, row: Row) -> None:
@@ -291,6 +291,6 @@ def past_its_best(rows: list[Row], patience: int) -> bool:
 def save_weights(model: keras.Model, path: Path) -> None:
     """Write a ``.weights.h5`` file, whole or not at all."""
     size = sum(weight.nbytes + 16_384 for weight in model.get_weights())
-    with whole_file(path) as beside:
+    with atomic_file(path) as beside:
         beside.write_bytes(bytes(size))  # No room is found out here: HDF5 would print tracebacks whatever one does.
         model.save_weights(beside)

@@ -32,7 +32,7 @@ from sentinode.models.random_generators import use_own_generators
 from sentinode.plots.style import save_figure
 from sentinode.plots.training import plot_learning_curves
 from sentinode.progress import progress_bar
-from sentinode.storage import remove_leftovers, whole_file, write_json
+from sentinode.storage import atomic_file, remove_leftovers, write_json
 from sentinode.training.callbacks import (
     BestWeights,
     Checkpoints,
@@ -273,7 +273,7 @@ def _finish(
     """Write what follows from the weights; the summary comes last, since it says that the run has ended."""
     run = Run(folder)
     best_model = run.model
-    with whole_file(folder / "model.keras") as beside, without_tensorflow():
+    with atomic_file(folder / "model.keras") as beside, without_tensorflow():
         best_model.save(beside)
     write_json(folder / OOD, OODDetector.fit(training, validation).to_json())
     history = pd.DataFrame(rows)

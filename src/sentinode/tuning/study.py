@@ -25,7 +25,7 @@ from sentinode.models.build import MODELS, build_model
 from sentinode.plots.style import save_figure
 from sentinode.plots.training import plot_trials
 from sentinode.samples import PRETRAINED
-from sentinode.storage import whole_file
+from sentinode.storage import atomic_file
 from sentinode.training.config import TrainConfig
 from sentinode.training.load import load_run
 from sentinode.training.run import Run
@@ -298,7 +298,7 @@ def _kind(name: str, rows: list[dict[str, Any]]) -> type | None:
 
 
 def _write(tuning: Tuning) -> None:
-    with whole_file(tuning.folder / "trials.csv") as beside:
+    with atomic_file(tuning.folder / "trials.csv") as beside:
         table = tuning.table.map(lambda value: "null" if value is None else value)
         table.to_csv(beside, index=False, lineterminator="\n")
     with contextlib.suppress(RunError):  # Nothing to draw as long as every trial has failed.

@@ -15,7 +15,7 @@ from sentinode.data.download.catalogue import RemoteFile
 from sentinode.data.download.http import CHUNK_BYTES, WAY_OUT, Patience, check_url, download, megabytes
 from sentinode.errors import DataError, first_line
 from sentinode.progress import progress_bar
-from sentinode.storage import BESIDE, whole_file
+from sentinode.storage import TEMPORARY_PREFIX, atomic_file
 
 log = logging.getLogger("sentinode")
 
@@ -55,13 +55,13 @@ def fetch(files: Sequence[RemoteFile], url: str, out: str | Path, patience: Pati
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{folder}: no folder can be made there ({error.strerror}); name another with --out") from error
-    lock = FileLock(folder / f"{BESIDE}fetch.lock")
+    lock = FileLock(folder / f"{TEMPORARY_PREFIX}fetch.lock")
     try:
         with lock.acquire(timeout=0):
             missing = [file for file in files if not _is_there(file, folder)]
             _check_room(missing, folder)
             for file in missing:
-                for stale in folder.glob(f"{BESIDE}{file.final_name[:40]}-*"):
+                for stale in folder.glob(f"{TEMPORARY_PREFIX}{file.final_name[:40]}-*"):
                     stale.unlink()  # Of a process that was killed while it unpacked.
                 _fetch_one(file, base, folder, patience or Patience())
             with contextlib.suppress(OSError):
@@ -135,7 +135,7 @@ def _fetch_one(file: RemoteFile, base: str, folder: Path, patience: Patience) ->
 def _unpack(file: RemoteFile, part: Path, final: Path) -> None:
     most = file.unpacked_bytes * 11 // 10 + (1 << 20)
     digest, size = hashlib.md5(usedforsecurity=False), 0
-    with whole_file(final) as beside:
+    with atomic_file(final) as beside:
         with (
             progress_bar(f"unpacking {final.name}", total=megabytes(file.unpacked_bytes), unit="MB") as advance,
             gzip.open(part) as packed,

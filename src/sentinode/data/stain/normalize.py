@@ -19,7 +19,7 @@ from sentinode.data.tables import write_patch_table
 from sentinode.data.types import UInt8Array
 from sentinode.errors import ConfigError
 from sentinode.progress import progress_bar
-from sentinode.storage import whole_file
+from sentinode.storage import atomic_file
 
 METHODS = {"macenko": Macenko, "reinhard": Reinhard}
 TARGET_PATCHES = 64
@@ -99,7 +99,7 @@ def write_normalized(patches: PatchSet, normalizer: Macenko | Reinhard, out: str
     names = [_name(number, original) for number, original in enumerate(originals)]
     sha1, unchanged = [], 0
     with (
-        whole_file(archive) as beside,
+        atomic_file(archive) as beside,
         zipfile.ZipFile(beside, "w") as images,
         progress_bar("normalising", len(patches)) as advance,
     ):

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from sentinode.errors import RunError
-from sentinode.storage import whole_file
+from sentinode.storage import atomic_file
 
 VERSION = 1
 
@@ -52,7 +52,7 @@ class Checkpoint:
         about = {"version": VERSION, "epoch": self.epoch, "batch": self.batch, "duration_s": self.duration_s}
         text = json.dumps({**about, "rows": self.rows})
         try:
-            with whole_file(path) as beside:
+            with atomic_file(path) as beside:
                 np.savez(beside, allow_pickle=False, about=np.array(text), **self.arrays)
         except OSError as error:
             kept = "the last checkpoint is whole" if path.exists() else "nothing is trained yet"

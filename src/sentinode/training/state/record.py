@@ -20,7 +20,7 @@ from sentinode.data.patchset import PatchSet
 from sentinode.errors import RunError
 from sentinode.models.backend import without_tensorflow
 from sentinode.models.build import origin, seen_before
-from sentinode.storage import BESIDE, whole_file, write_json, write_text
+from sentinode.storage import TEMPORARY_PREFIX, atomic_file, write_json, write_text
 from sentinode.training.config import TrainConfig
 from sentinode.training.load import is_run
 from sentinode.training.run import ARCHITECTURE, CHECKPOINT, CONFIG, SPLITS, SUMMARY, TRAIN_SHA1, VALID_SHA1, Run
@@ -153,7 +153,7 @@ def holds_run(folder: Path) -> bool:
 
 
 def _is_left(file: Path) -> bool:
-    return file == lock_path(file.parent) or file.name.startswith(BESIDE)
+    return file == lock_path(file.parent) or file.name.startswith(TEMPORARY_PREFIX)
 
 
 def find_stage(folder: Path, record: Record, config: TrainConfig) -> Stage:
@@ -199,14 +199,14 @@ def write_record(folder: Path, record: Record, training: PatchSet, validation: P
         write_json(folder / CONFIG, {**record.config, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
         write_text(folder / ARCHITECTURE, record.architecture)
         for name, part, more in ((TRAIN_SHA1, training, [record.seen]), (VALID_SHA1, validation, [])):
-            with whole_file(folder / name) as beside:
+            with atomic_file(folder / name) as beside:
                 np.save(beside, np.unique(np.concatenate([sha1_bytes(part.table["sha1"]), *more])))
         if held_out:
             parts = [
                 part.table[["id", "sha1"]].assign(split=name)
                 for name, part in (("train", training), ("valid", validation))
             ]
-            with whole_file(folder / SPLITS) as beside:
+            with atomic_file(folder / SPLITS) as beside:
                 pd.concat(parts).to_csv(beside, index=False, lineterminator="\n")
     except OSError as error:
         raise RunError(f"{folder}: cannot be written ({error.strerror or error}); name another directory") from error
