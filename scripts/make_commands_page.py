@@ -1,4 +1,4 @@
-"""Write ``docs/commands.md`` from the command line's own parser, so that it cannot be wrong.
+"""Write ``docs/commands.md`` from the argument parser of the command line.
 
 python scripts/make_commands_page.py
 """
@@ -6,6 +6,7 @@ python scripts/make_commands_page.py
 import argparse
 import inspect
 import json
+from collections import Counter
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -16,30 +17,53 @@ from sentinode.models.build import MODELS, ModelEntry
 PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
 HEAD = """# Commands
 
-Made by `scripts/make_commands_page.py` from the command line's own parser.
+This page is generated from the argument parser by `scripts/make_commands_page.py`.
 
-DATA is a folder, a zip, a file or `pcam-mini`: see [your data](data.md). A trained model is a run directory, after
-`--model` where there are patches too. What writes files ends by naming those to look at; with `--json` it prints values
-for machines.
+DATA is a folder, a zip, a file or `pcam-mini`: see [your data](data.md). A trained model is a run directory or the name
+of pretrained weights. Commands that write files end by naming them and the next useful command. `--json` prints values for
+other programs.
 
-The exit status is 0 when done; 1 when refused, with one line on the error stream that says why and how to go on; 2 for
-a call that does not parse; 3 when done without some patches, as `--skip-bad` allows; 130 after Ctrl-C and 143 after
-SIGTERM.
+| exit status | meaning |
+|---|---|
+| 0 | done |
+| 1 | refused or failed; one line on standard error gives the reason and the remedy |
+| 2 | the command line is invalid |
+| 3 | done, but some patches were skipped (`--skip-bad`) |
+| 130, 143 | stopped by Ctrl-C or SIGTERM |
 """
+OPTIONS_HEAD = ("| option | description |", "|---|---|")
+# Options of at least so many commands are listed once.
+SHARED_BY = 3
 
 
 def page() -> str:
     """Return the page as text."""
-    parts = [HEAD]
-    for words, parser in _commands(build_parser(), ("sentinode",)):
-        usage = " ".join([*words, *(_usage(action) for action in _positional(parser))])
-        parts += [f"\n## {' '.join(words[1:])}\n", f"    {usage} [options]\n", f"{parser.description}\n"]
-        rows = [action for action in parser._actions if action.help != argparse.SUPPRESS and action.dest != "help"]
-        parts += ["| argument | what it is |", "|---|---|", *(_row(action) for action in rows)]
-        if words[-1] == "train":
-            parts += ["", "Models, and the options that `--option` and `build_model` take:\n"]
-            parts += ["| model | what it is | options |", "|---|---|---|"]
-            parts += [f"| `{name}` | {entry.summary} | {_options(entry)} |" for name, entry in MODELS.items()]
+    commands = {" ".join(words): parser for words, parser in _commands(build_parser(), ())}
+    rows = {name: [_row(action) for action in _visible(parser)] for name, parser in commands.items()}
+    uses = Counter(row for own in rows.values() for row in own)
+    shared = [row for row in uses if uses[row] >= SHARED_BY]
+    # A name with several meanings is explained where it is used.
+    meanings = Counter(_name(row) for row in shared)
+    common = [row for row in shared if meanings[_name(row)] == 1]
+    settings = [row for row in rows["train"] if row in rows["tune"] and row not in common]
+    parts = [HEAD, "| command | what it does |", "|---|---|"]
+    parts += [f"| [`{name}`](#{_anchor(name)}) | {parser.description} |" for name, parser in commands.items()]
+    parts += ["\n## Common options\n", "These options mean the same in every command that has them.\n"]
+    parts += [*OPTIONS_HEAD, *common]
+    for name, parser in commands.items():
+        parts += [f"\n## {name}\n", f"    {_usage(name, parser)}\n", f"{parser.description}\n"]
+        own = [row for row in rows[name] if row not in common and row not in settings]
+        if own:
+            parts += [*OPTIONS_HEAD, *own]
+        if names := ", ".join(f"`{_name(row)}`" for row in rows[name] if row in common):
+            parts.append(f"\n[Common options](#common-options): {names}.")
+        if settings and settings[0] in rows[name]:
+            parts.append("\nAll [training settings](#training-settings) are options as well.")
+    parts += ["\n## Training settings\n", "Options of `train` and `tune`, and fields of `TrainConfig`.\n"]
+    parts += [*OPTIONS_HEAD, *settings]
+    parts += ["\n## Networks\n", "Names for `--model`, and the options that `--option` and `build_model` take.\n"]
+    parts += ["| network | description | options |", "|---|---|---|"]
+    parts += [f"| `{name}` | {entry.summary} | {_options(entry)} |" for name, entry in MODELS.items()]
     return "\n".join(parts) + "\n"
 
 
@@ -60,13 +84,29 @@ def _commands(
             yield from _commands(child, (*words, name))
 
 
-def _positional(parser: argparse.ArgumentParser) -> list[argparse.Action]:
-    return [action for action in parser._actions if not action.option_strings]
+def _visible(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    return [action for action in parser._actions if action.help != argparse.SUPPRESS and action.dest != "help"]
 
 
-def _usage(action: argparse.Action) -> str:
-    shown = {"+": f"{action.metavar} [{action.metavar} …]", "?": f"[{action.metavar}]"}
+def _usage(name: str, parser: argparse.ArgumentParser) -> str:
+    actions = _visible(parser)
+    positional = [_placeholder(action) for action in actions if not action.option_strings]
+    required = [f"{action.option_strings[-1]} {action.metavar}" for action in actions if _is_required_option(action)]
+    optional = ["[options]"] if any(action.option_strings and not action.required for action in actions) else []
+    return " ".join(["sentinode", name, *positional, *required, *optional])
+
+
+def _placeholder(action: argparse.Action) -> str:
+    shown = {
+        "+": f"{action.metavar} [{action.metavar} …]",
+        "*": f"[{action.metavar} …]",
+        "?": f"[{action.metavar}]",
+    }
     return shown.get(str(action.nargs), str(action.metavar))
+
+
+def _is_required_option(action: argparse.Action) -> bool:
+    return bool(action.option_strings) and action.required
 
 
 def _row(action: argparse.Action) -> str:
@@ -75,8 +115,16 @@ def _row(action: argparse.Action) -> str:
         names += f" {{{','.join(map(str, action.choices))}}}"
     elif action.option_strings and action.metavar:
         names += f" {action.metavar}"
-    needed = " (needed)" if action.option_strings and action.required else ""
-    return f"| `{names}`{needed} | {(action.help or '').replace('|', '/')} |"
+    required = "**Required.** " if _is_required_option(action) else ""
+    return f"| `{names}` | {required}{(action.help or '').replace('|', '/')} |"
+
+
+def _name(row: str) -> str:
+    return row.removeprefix("| `").split("`")[0].split(" ")[0]
+
+
+def _anchor(title: str) -> str:
+    return title.replace(" ", "-")
 
 
 if __name__ == "__main__":
