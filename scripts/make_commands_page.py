@@ -20,8 +20,8 @@ HEAD = """# Commands
 This page is generated from the argument parser by `scripts/make_commands_page.py`.
 
 DATA is a folder, a zip, a file or `pcam-mini`: see [your data](data.md). A trained model is a run directory or the name
-of pretrained weights. Commands that write files end by naming them and the next useful command. `--json` prints values for
-other programs.
+of pretrained weights. Commands that write files end by naming them and the next useful command. `--json` prints values
+for other programs.
 
 | exit status | meaning |
 |---|---|

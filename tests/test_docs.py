@@ -1,23 +1,63 @@
+import contextlib
+import io
 import re
 import runpy
+import shlex
 from pathlib import Path
 
 import pytest
 
+import sentinode
+from sentinode.cli.main import build_parser
+
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+CARDS = ROOT.glob("src/sentinode/samples/**/*.md")
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *CARDS])
+# A command in a code block, or in backticks; what follows a comment, a pipe or a redirection is not part of it.
+COMMAND = re.compile(r"^ {4,}(sentinode .*(?:\\\n.*)*)$|`(sentinode [^`\n]*)`", re.MULTILINE)
+PLACEHOLDER = re.compile(r"…|\[options\]|\.\.\.")
 
 
-def test_the_page_of_commands_is_what_the_parser_says():
+def pages(paths):
+    return pytest.mark.parametrize("page", paths, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def commands(text):
+    """Return commands of a page as lists of arguments, each with whether it stands in a code block."""
+    found = ((block or inline, bool(block)) for block, inline in COMMAND.findall(text))
+    lines = ((re.split(r"\s#|\s[|>&]|\s2>", line.replace("\\\n", " "))[0], block) for line, block in found)
+    return [(shlex.split(line)[1:], block) for line, block in lines if not PLACEHOLDER.search(line)]
+
+
+def test_the_commands_page_matches_the_parser():
     made = runpy.run_path(str(ROOT / "scripts" / "make_commands_page.py"))["page"]()
-    assert (ROOT / "docs" / "commands.md").read_text(encoding="utf-8") == made
+    assert (ROOT / "docs" / "commands.md").read_text(encoding="utf-8") == made, "run scripts/make_commands_page.py"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_and_picture_of_a_page_is_there(page):
-    targets = re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
+@pages(PAGES)
+def test_every_link_and_picture_of_a_page_exists(page):
+    targets = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
     local = [target for target in targets if "://" not in target]
     assert [target for target in local if not (page.parent / target).exists()] == []
+
+
+@pages([page for page in PAGES if commands(page.read_text(encoding="utf-8")) and page.name != "commands.md"])
+def test_every_command_of_a_page_parses(page):
+    parser, bad = build_parser(), []
+    for arguments, block in commands(page.read_text(encoding="utf-8")):
+        if not block and "-" not in "".join(arguments):
+            continue  # The name of a command in running text.
+        if "--linear-probe" in arguments:
+            continue  # Not on the command line yet.
+        message = io.StringIO()
+        try:
+            with contextlib.redirect_stderr(message), contextlib.redirect_stdout(io.StringIO()):
+                parser.parse_args(arguments)
+        except SystemExit as end:
+            missing = "the following arguments are required" in message.getvalue()
+            if end.code and (block or not missing):  # Running text may leave them out.
+                bad.append(f"{shlex.join(arguments)}: {message.getvalue().splitlines()[-1]}")
+    assert not bad, "\n".join(bad)
 
 
 def test_the_example_of_the_readme_runs(tmp_path, monkeypatch):
@@ -26,3 +66,14 @@ def test_the_example_of_the_readme_runs(tmp_path, monkeypatch):
     assert len(blocks) == 1
     exec(compile(blocks[0], "README.md", "exec"), {})
     assert (tmp_path / "runs" / "first" / "model.keras").is_file()
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
+def test_every_public_name_has_an_entry_in_the_api_reference():
+    text = "\n".join(page.read_text(encoding="utf-8") for page in ROOT.glob("docs/api/*.md"))
+    listed = re.findall(r"^::: sentinode\.(\w+)$", text, flags=re.MULTILINE)
+    packages = {"metrics", "plots"}
+    assert sorted(set(listed) - packages) == sorted(sentinode.__all__)
