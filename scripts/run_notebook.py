@@ -12,17 +12,17 @@ from nbclient import NotebookClient
 NOTEBOOK = Path(__file__).parents[1] / "docs" / "notebooks" / "first-steps.ipynb"
 
 
-def run_notebook(path: Path) -> nbformat.NotebookNode:
-    """Return the notebook with the outputs of a run in an empty folder; a cell that fails raises."""
+def run_notebook(path: Path, folder: Path) -> nbformat.NotebookNode:
+    """Run a notebook in a folder and return it with its outputs; a failing cell raises."""
     notebook = nbformat.read(path, as_version=4)
-    with tempfile.TemporaryDirectory() as folder:
-        NotebookClient(notebook, timeout=600, resources={"metadata": {"path": folder}}).execute()
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": folder}}).execute()
     for cell in notebook.cells:
-        cell.metadata.pop("execution", None)  # Times of day differ in every run.
-        if cell.cell_type == "code":  # Greetings of libraries are not results.
+        cell.metadata.pop("execution", None)  # Times differ in every run.
+        if cell.cell_type == "code":  # Start-up messages of libraries are not results.
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     return notebook
 
 
 if __name__ == "__main__":
-    nbformat.write(run_notebook(NOTEBOOK), NOTEBOOK)
+    with tempfile.TemporaryDirectory() as folder:
+        nbformat.write(run_notebook(NOTEBOOK, Path(folder)), NOTEBOOK)
