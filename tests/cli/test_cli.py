@@ -176,13 +176,12 @@ def test_the_cache_lists_and_clears_what_was_exported_for_engines(tmp_path):
         folder.mkdir(parents=True)
         (folder / "model.onnx").write_bytes(bytes(2_000_000))
     environment = {"SENTINODE_CACHE": str(tmp_path)}
-    assert f"{tmp_path / 'exports'}: 1 exported for an engine, 2 MB" in succeeded(
-        sentinode("data", "cache", **environment)
-    )
-    listed = json.loads(succeeded(sentinode("data", "cache", "--json", **environment)))
-    assert listed["exports"] == [{"folder": str(export), "size_bytes": 2_000_000}]
+    (export / "entry.json").write_text('{"source": "runs/first"}')
+    assert "1 entry, 2 MB" in succeeded(sentinode("data", "cache", **environment))
+    (listed,) = json.loads(succeeded(sentinode("data", "cache", "--json", **environment)))["entries"]
+    assert (listed["kind"], listed["source"], listed["path"]) == ("exports", "runs/first", str(export))
     cleared = json.loads(succeeded(sentinode("data", "cache", "--clear", "--json", **environment)))
-    assert cleared["freed_bytes"] == 2_000_000
+    assert cleared["freed_bytes"] == listed["size_bytes"] > 2_000_000
     assert (export.exists(), (other / "model.onnx").is_file()) == (False, True)
 
 

@@ -109,10 +109,10 @@ def test_notes_of_every_source_are_kept(few, tmp_path):
 def test_a_source_that_cannot_be_opened_is_named_among_the_others(paths, tmp_path):
     gone, text = tmp_path / "gone", forms.write({"README.txt": b"soon"}, tmp_path / "text")
     forms.refused(lambda: open_sources([*paths, gone]), str(gone), "no such file or folder")
-    forms.refused(lambda: open_sources([text, *paths]), str(text), "no patches recognised")
-    forms.refused(lambda: open_sources([]), "empty list")
+    forms.refused(lambda: open_sources([text, *paths]), str(text), "no patches recognized")
+    forms.refused(lambda: open_sources([]), "list of files is empty")
 
 
 @pytest.mark.parametrize("spell", [str, lambda path: f"{path}/", lambda path: path / ".." / path.name])
 def test_a_source_that_comes_twice_is_refused_however_it_is_spelt(paths, spell):
-    forms.refused(lambda: open_sources([paths[0], paths[1], spell(paths[0])]), "comes twice")
+    forms.refused(lambda: open_sources([paths[0], paths[1], spell(paths[0])]), "given twice")

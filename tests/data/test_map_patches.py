@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinode.data.map_patches import MOST_THREADS, map_patches, ordered_map
+from sentinode.data.map_patches import map_patches
+from sentinode.data.parallel import MAX_THREADS, ordered_map
 from sentinode.machine import processors
 
 
@@ -31,9 +32,9 @@ def test_only_a_few_items_are_begun_ahead():
     results = ordered_map(begun.append, range(1000))
     next(results)
     time.sleep(0.05)
-    assert len(begun) <= min(MOST_THREADS, processors()) + 2
+    assert len(begun) <= min(MAX_THREADS, processors()) + 2
     results.close()
-    assert len(begun) <= min(MOST_THREADS, processors()) + 2
+    assert len(begun) <= min(MAX_THREADS, processors()) + 2
 
 
 def test_the_first_error_in_order_ends_it():
@@ -54,6 +55,6 @@ def test_the_first_error_in_order_ends_it():
 
 def test_every_patch_is_shown_once_in_order(mini):
     few = mini.select(range(0, len(mini), 7))
-    shown = list(map_patches(few, lambda pixels: pixels, "looking", size=50))
+    shown = list(map_patches(few, lambda pixels: pixels, "looking", chunk_size=50))
     assert [len(pixels) for pixels in shown][:-1] == [50] * (len(shown) - 1)
     assert b"".join(pixels.tobytes() for pixels in shown) == few.read().tobytes()

@@ -103,8 +103,8 @@ def test_a_path_that_holds_nothing_is_refused(few, tmp_path):
     text = forms.write({"README.txt": b"soon"}, tmp_path / "text")
     forms.refused(lambda: open_patches(tmp_path / "gone"), str(tmp_path / "gone"), "no such file or folder")
     forms.refused(lambda: open_patches(str(tmp_path / "*.png")), str(tmp_path / "*.png"), "no file matches")
-    forms.refused(lambda: open_patches(text), str(text), "no patches recognised", "1 files", "PCam HDF5")
-    forms.refused(lambda: open_patches(text / "README.txt"), "README.txt", "neither")
+    forms.refused(lambda: open_patches(text), str(text), "no patches recognized", "1 files", "PCam HDF5")
+    forms.refused(lambda: open_patches(text / "README.txt"), "README.txt", "not a folder, zip")
     forms.refused(lambda: open_patches([]), "empty list")
     forms.refused(lambda: open_patches([tmp_path / "gone.png"]), "gone.png", "no such file")
     images = forms.write(forms.images(few)[0], tmp_path / "images")
@@ -118,13 +118,13 @@ def test_a_zip_that_is_none_is_refused(few, tmp_path):
         (tmp_path / name).write_bytes(content)
         forms.refused(lambda name=name: open_patches(tmp_path / name), str(tmp_path / name), "not a readable zip")
     empty = forms.write_zip({}, tmp_path / "empty.zip")
-    forms.refused(lambda: open_patches(empty), str(empty), "no patches recognised", "0 files")
+    forms.refused(lambda: open_patches(empty), str(empty), "no patches recognized", "0 files")
 
 
 def test_a_source_that_comes_twice_is_refused(few, tmp_path):
     files, _ = forms.pcam_hdf5(few)
     folder = forms.write(files, tmp_path / "a")
-    forms.refused(lambda: open_sources([folder, folder]), str(folder), "comes twice")
+    forms.refused(lambda: open_sources([folder, folder]), str(folder), "given twice")
     again = forms.write(files | {f"copy/{forms.PCAM}train_x.h5": files[f"{forms.PCAM}train_x.h5"]}, tmp_path / "b")
     forms.refused(lambda: open_patches(again), f"copy/{forms.PCAM}train_x.h5", "two x files for one split")
 

@@ -76,7 +76,7 @@ def test_a_table_may_name_several_sources(few, tmp_path):
     [
         (",0,train,", ",2,train,", ["row 2", "label is '2'", "0, 1 or nothing"]),
         ("0000.png", "9999.png", ["row 2", "9999.png", "no patch"]),
-        ("0001.png", "0000.png", ["row 3", "came before"]),
+        ("0001.png", "0000.png", ["row 3", "is repeated"]),
     ],
 )
 def test_a_table_that_does_not_fit_is_refused_by_row(few, tmp_path, old, new, words):
@@ -118,7 +118,7 @@ def test_a_table_is_never_written_over_what_it_is_made_of(few, tmp_path):
     own = tmp_path / "own.csv"
     pd.DataFrame({"path": [f"images/{file.name}" for file in (tmp_path / "images").iterdir()]}).to_csv(own)
     before = own.read_bytes()
-    with pytest.raises(ConfigError, match="name another file"):
+    with pytest.raises(ConfigError, match="use another name"):
         write_patch_table(open_patches(own), str(own), own)
     assert own.read_bytes() == before
 
@@ -135,7 +135,7 @@ def test_tables_that_name_tables_are_refused(tmp_path):
     header = "path,source\n"
     (tmp_path / "one.csv").write_text(f"{header}two.csv/a.png,two.csv\n")
     (tmp_path / "two.csv").write_text(f"{header}one.csv/a.png,one.csv\n")
-    forms.refused(lambda: open_patches(tmp_path / "one.csv"), "two.csv", "is a table as well")
+    forms.refused(lambda: open_patches(tmp_path / "one.csv"), "two.csv", "is a patch table as well")
 
 
 def test_patches_that_changed_their_places_are_refused(few, tmp_path):
@@ -144,7 +144,7 @@ def test_patches_that_changed_their_places_are_refused(few, tmp_path):
     write_patch_table(open_patches(tmp_path / "it.npy").cached(), str(tmp_path / "it.npy"), tmp_path / "it.csv")
     assert len(open_patches(tmp_path / "it.csv").cached()) == len(few)
     np.save(tmp_path / "it.npy", np.roll(pixels, 1, axis=0))
-    forms.refused(open_patches(tmp_path / "it.csv").cached, "it.csv", "not those that the table was made of", "anew")
+    forms.refused(open_patches(tmp_path / "it.csv").cached, "it.csv", "differ from those that the table was made from", "anew")
 
 
 def test_a_source_that_is_gone_is_refused(few, tmp_path):

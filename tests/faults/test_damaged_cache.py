@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentinode import open_patches
-from sentinode.data.cache import entry as cache_entry
+from sentinode.data.cache.patches import VERIFIED_PATCHES
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def damage(file, rng):
 def test_pixels_and_fingerprints_stay_those_of_the_source(few, truth, folder, name, seed):
     """Twenty patches: every one of them is compared."""
     few.cached(folder)
-    (entry,) = folder.glob("*/entry.json")
+    (entry,) = folder.glob("patches/*/entry.json")
     damage(entry.parent / name, np.random.default_rng(seed))
     again = few.cached(folder)
     np.testing.assert_array_equal(again.read(), truth)
@@ -50,21 +50,21 @@ def test_pixels_and_fingerprints_stay_those_of_the_source(few, truth, folder, na
 @pytest.mark.parametrize("place", [0, 10, 20, 100])
 def test_a_damaged_header_is_no_traceback(few, truth, tmp_path, place, caplog):
     few.cached(tmp_path)
-    (file,) = tmp_path.glob("*/pixels.npy")
+    (file,) = tmp_path.glob("patches/*/pixels.npy")
     content = bytearray(file.read_bytes())
     content[place] ^= 0xFF
     file.write_bytes(content)
     np.testing.assert_array_equal(few.cached(tmp_path).read(), truth)
-    assert "damaged; the patches are decoded again" in caplog.text
+    assert "damaged cache entry" in caplog.text
 
 
 def test_of_a_large_entry_a_sample_is_compared(mini, tmp_path):
     """A stretch of bad pixels is met by it, wherever it lies."""
     train = open_patches("pcam-mini", split="train")
     train.cached(tmp_path)
-    (file,) = tmp_path.glob("*/pixels.npy")
+    (file,) = tmp_path.glob("patches/*/pixels.npy")
     size = file.stat().st_size
     with file.open("r+b") as handle:
         handle.seek(size // 3)
-        handle.write(bytes(size // cache_entry.COMPARED * 2))
+        handle.write(bytes(size // VERIFIED_PATCHES * 2))
     np.testing.assert_array_equal(train.cached(tmp_path).read(), mini.split("train").read())

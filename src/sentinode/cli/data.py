@@ -1,4 +1,4 @@
-"""Look at patches, divide, join, normalise and fetch them; manage the cache of decoded ones."""
+"""Inspect, split, join, normalize and download patches, and manage the cache."""
 
 import argparse
 import time
@@ -9,9 +9,9 @@ from sentinode.cli.shared import add_cache, add_json, print_json, print_table
 
 
 def add_parser(commands: Any) -> None:
-    """Add the command and its verbs."""
+    """Add the command and its subcommands."""
     parser = commands.add_parser(
-        "data", help="look at patches, divide, join, normalise and fetch them; manage the cache", description=__doc__
+        "data", help="inspect, split, join, normalize and download patches; manage the cache", description=__doc__
     )
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     data_info.add_parser(verbs)
@@ -21,8 +21,8 @@ def add_parser(commands: Any) -> None:
     data_fetch.add_parser(verbs)
     cache = verbs.add_parser(
         "cache",
-        help="list or clear decoded patches",
-        description="List or clear what is kept: decoded patches, and runs that were exported for an engine.",
+        help="list or clear the cache",
+        description="List or clear the cache: decoded patches, and models exported for an inference engine.",
     )
     add_cache(cache)
     cache.add_argument("--list", action="store_true", help="list the entries (the default)")
@@ -32,31 +32,28 @@ def add_parser(commands: Any) -> None:
 
 
 def run_cache(arguments: argparse.Namespace) -> None:
-    """List or clear."""
+    """List or clear the cache."""
     from sentinode.data.cache.store import cache_folder, clear_cache, list_cache
-    from sentinode.export.cached import clear_exports, exports_folder, list_exports
 
     folder = cache_folder(arguments.cache)
     if arguments.clear:
-        # Exports have one place, whatever folder of patches is named.
-        freed = clear_cache(arguments.cache) + (0 if arguments.cache else clear_exports())
+        freed = clear_cache(arguments.cache)
         if arguments.json:
             print_json({"folder": str(folder), "freed_bytes": freed})
         else:
             print(f"{folder}: {freed / 1e6:,.0f} MB freed")
         return
-    entries, exports = list_cache(arguments.cache), [] if arguments.cache else list_exports()
+    entries = list_cache(arguments.cache)
     if arguments.json:
-        exported = [{"folder": str(place), "size_bytes": size_bytes} for place, size_bytes in exports]
-        print_json({"folder": str(folder), "entries": [vars(entry) for entry in entries], "exports": exported})
+        content = [{**vars(entry), "path": str(entry.path)} for entry in entries]
+        print_json({"folder": str(folder), "entries": content})
         return
-    print(f"{folder}: {len(entries)} entries, {sum(entry.size_bytes for entry in entries) / 1e6:,.0f} MB")
+    noun = "entry" if len(entries) == 1 else "entries"
+    print(f"{folder}: {len(entries)} {noun}, {sum(entry.size_bytes for entry in entries) / 1e6:,.0f} MB")
     rows = []
     for entry in entries:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.last_used))
-        rows.append((entry.source, f"{entry.patches:,}", f"{entry.size_bytes / 1e6:,.0f} MB", used))
+        patches = f"{entry.patches:,}" if entry.kind == "patches" else ""
+        rows.append((entry.kind, entry.source, patches, f"{entry.size_bytes / 1e6:,.0f} MB", used))
     if rows:
-        print_table(rows, header=("source", "patches", "size", "last used"))
-    if exports:
-        size = sum(size_bytes for _, size_bytes in exports)
-        print(f"{exports_folder()}: {len(exports)} exported for an engine, {size / 1e6:,.0f} MB")
+        print_table(rows, ("kind", "source", "patches", "size", "last used"), (0, 1))

@@ -1,60 +1,34 @@
-"""Several sets of patches as one."""
+"""Concatenate sets of patches."""
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from sentinode.data.io.files import ListedFiles
-from sentinode.data.io.images import ImageFiles
 from sentinode.data.patchset import PatchSet
-from sentinode.data.types import PATCH_SHAPE, IndexArray, UInt8Array
+from sentinode.data.pixels import ConcatPixels
 from sentinode.errors import DataError
 
 
-@dataclass(frozen=True)
-class ConcatPixels:
-    """The rows of several sets, one set after the other."""
-
-    parts: Sequence[PatchSet]
-
-    def _places(self, rows: IndexArray) -> tuple[np.ndarray, np.ndarray]:
-        ends = np.cumsum([len(part) for part in self.parts])
-        places = np.searchsorted(ends, rows, side="right")
-        return places, rows - (ends - [len(part) for part in self.parts])[places]
-
-    def read(self, rows: IndexArray) -> UInt8Array:
-        """Read each row from its own set."""
-        out = np.empty((len(rows), *PATCH_SHAPE), dtype=np.uint8)
-        places, within = self._places(rows)
-        for place in np.unique(places):
-            here = places == place
-            out[here] = self.parts[place].read(within[here])
-        return out
-
-    def stamps(self, rows: IndexArray) -> list[str]:
-        """Return each row's stamp in its own set."""
-        places, within = self._places(rows)
-        return [
-            self.parts[place].pixels.stamps(self.parts[place].rows[[row]])[0]
-            for place, row in zip(places, within, strict=True)
-        ]
-
-
-def _named(part: PatchSet) -> bool:
-    """Say whether the patches are images that were named one by one: their names are paths already."""
-    return isinstance(part.pixels, ImageFiles) and isinstance(part.pixels.files, ListedFiles)
-
-
 def concat(parts: Sequence[PatchSet]) -> PatchSet:
-    """Return one set of all patches; each id starts with its source, unless its images were named one by one.
+    """Concatenate sets of patches into one.
+
+    Parameters
+    ----------
+    parts : sequence of PatchSet
+        Sets of different sources.
+
+    Returns
+    -------
+    PatchSet
+        All patches, one set after another. Each id is prefixed with the path of its source, unless the images were
+        listed one by one: their ids are paths already.
 
     Raises
     ------
     DataError
-        A source comes twice.
+        Two sets have the same source.
 
     Examples
     --------
@@ -63,22 +37,20 @@ def concat(parts: Sequence[PatchSet]) -> PatchSet:
     >>> concat([mini.split("test"), mini.split("valid")])
     Traceback (most recent call last):
     ...
-    sentinode.errors.DataError: pcam-mini comes twice; name each source once
+    sentinode.errors.DataError: pcam-mini is given twice; give each source once
     """
     paths = [part.path for part in parts]
-    places = [os.path.realpath(path) for path in paths]
-    for path, place in zip(paths, places, strict=True):
-        if places.count(place) > 1:
-            raise DataError(f"{path} comes twice; name each source once")
-    tables = [
-        part.table if _named(part) else part.table.assign(id=f"{part.path}/" + part.table["id"]) for part in parts
-    ]
+    real_paths = [os.path.realpath(path) for path in paths]
+    for path, real_path in zip(paths, real_paths, strict=True):
+        if real_paths.count(real_path) > 1:
+            raise DataError(f"{path} is given twice; give each source once")
+    tables = [part.table if part.listed else part.table.assign(id=f"{part.path}/" + part.table["id"]) for part in parts]
     table = pd.concat(tables, ignore_index=True)
     return PatchSet(
         kind=f"{len(parts)} sources ({', '.join(dict.fromkeys(part.kind for part in parts))})",
         path=", ".join(paths),
         table=table,
-        pixels=ConcatPixels(tuple(parts)),
+        pixels=ConcatPixels([(part.pixels, part.rows) for part in parts]),
         rows=np.arange(len(table)),
         notes=tuple(note for part in parts for note in part.notes),
         skip_bad=any(part.skip_bad for part in parts),

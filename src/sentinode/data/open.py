@@ -1,66 +1,68 @@
-"""One call for any source of patches."""
+"""Open patches of any form."""
 
 import glob
 import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from sentinode.data.concat import concat
 from sentinode.data.io.files import Files, FolderFiles, ListedFiles, is_image
-from sentinode.data.io.images import Resize, check_resize
+from sentinode.data.io.images import check_resize
 from sentinode.data.io.zips import ZipFiles
 from sentinode.data.patchset import PatchSet
 from sentinode.data.sources import SOURCES, images
 from sentinode.data.sources.table import open_table
 from sentinode.data.tables import is_patch_table, open_patch_table
+from sentinode.data.types import ReadOptions
 from sentinode.errors import DataError
 from sentinode.samples import SAMPLES, sample_path
 
-# Files that are a source by themselves.
-ALONE = (".h5", ".h5.gz", ".npy", ".npz", ".csv")
+# Endings of files that are a source by themselves.
+SINGLE_FILE_ENDINGS = (".h5", ".h5.gz", ".npy", ".npz", ".csv")
 
 log = logging.getLogger("sentinode")
 
-Path_ = str | Path
-
 
 def open_patches(
-    path: Path_ | Sequence[Path_],
+    path: str | Path | Sequence[str | Path],
     split: str | None = None,
     *,
     resize: str = "error",
-    table: Path_ | None = None,
+    table: str | Path | None = None,
     skip_bad: bool = False,
 ) -> PatchSet:
-    """Open patches of any form; nothing is decoded yet.
+    """Open patches of any form; pixels are decoded later, when they are read.
 
     Parameters
     ----------
-    path
-        A folder, a zip, an HDF5 file, NumPy's ``.npy`` or ``.npz``, a csv that names images, a table that ``sentinode
-        data split`` or ``data join`` wrote, an image, a glob such as ``"slides/*.png"``, a list of images, or the name
-        of a sample that ships with the package: ``"pcam-mini"``. What it holds is recognised in the order of `SOURCES`.
-    split
+    path : str, Path or sequence of these
+        A folder, a zip, an HDF5 file, a ``.npy`` or ``.npz`` file, a csv that names images, a patch table, an image, a
+        pattern such as ``"slides/*.png"``, a list of images, or the sample ``"pcam-mini"``. The form is recognized; the
+        forms are tried in the order of `sentinode.data.sources.SOURCES`.
+    split : str, optional
         Keep one split only, such as ``"train"``.
-    resize
-        What to do with images that are not 96 × 96 px: ``"error"``, ``"crop"`` (the centre) or ``"resample"``.
-    table
-        A csv that names the images of `path` and says what is known of them, in place of the layout.
-    skip_bad
-        Leave out what cannot be used, now and when pixels are read, and remember it in ``skipped``; when false the
-        first such patch is refused.
+    resize : {"error", "crop", "resample"}, default="error"
+        Treatment of images that are not 96 × 96 px: raise an error, crop the center, or resample.
+    table : str or Path, optional
+        A csv with metadata of the images in `path`; it replaces what their folders say.
+    skip_bad : bool, default=False
+        Leave out patches that cannot be used, now and when pixels are read, and list them in ``skipped``. Otherwise the
+        first such patch is an error.
 
     Returns
     -------
     PatchSet
-        ``print`` it to see what was recognised.
+        The patches; ``print`` shows what was recognized.
 
     Raises
     ------
     DataError
-        Nothing there, nothing recognised, or labels and files that do not belong together.
+        There is nothing at `path`, no form is recognized, or labels and files contradict each other.
+    ConfigError
+        `resize` is not one of its values.
 
     Examples
     --------
@@ -68,50 +70,52 @@ def open_patches(
     >>> open_patches("pcam-mini", split="test")
     <PatchSet pcam-mini: class folders in a zip; ... patches (test ... normal + ... tumour)>
     """
-    fitting = check_resize(resize)
-    patches = _opened(path, fitting, table, skip_bad)
-    for note in patches.notes:
-        log.warning("%s: %s", patches.path, note)
+    options = ReadOptions(resize=check_resize(resize))
+    if isinstance(path, str | Path) and table is None and is_patch_table(path):
+        patches = open_patch_table(path, partial(open_patches, resize=resize, skip_bad=skip_bad))
+    else:
+        files = _files(path)
+        patches = _recognize(files, options) if table is None else open_table(files, table, options)
+        patches = replace(patches, listed=isinstance(files, ListedFiles) and patches.kind.startswith("images"))
+        for note in patches.notes:
+            log.warning("%s: %s", patches.path, note)
     if patches.skipped and not skip_bad:
-        raise DataError(f"{patches.skipped[0].reason}; --skip-bad goes on without")
+        raise DataError(f"{patches.skipped[0].reason}; --skip-bad leaves out what cannot be used")
     if len(patches) == 0:
-        raise DataError(
-            f"{patches.path}: no patches; {patches.skipped[0].reason if patches.skipped else 'it is empty'}"
-        )
-    if fitting != "error":
-        patches = replace(patches, kind=f"{patches.kind} (other sizes: {fitting})")
-    patches = replace(patches, skip_bad=skip_bad)
+        reason = patches.skipped[0].reason if patches.skipped else "it is empty"
+        raise DataError(f"{patches.path}: no patches; {reason}")
+    if options.resize != "error":
+        patches = replace(patches, kind=f"{patches.kind} (other sizes: {options.resize})")
+    patches = replace(patches, skip_bad=skip_bad, options=options)
     return patches if split is None else patches.split(split)
 
 
-def _opened(path: Path_ | Sequence[Path_], resize: Resize, table: Path_ | None, skip_bad: bool) -> PatchSet:
-    if isinstance(path, str | Path) and table is None and is_patch_table(path):
-        return open_patch_table(path, resize, skip_bad)
-    files = _files(path)
-    return _recognise(files, resize) if table is None else open_table(files, table, resize)
-
-
-def _recognise(files: Files, resize: Resize) -> PatchSet:
-    # Of files that were named one by one, the folders above say nothing: they may be called "cancer" for all we know.
+def _recognize(files: Files, options: ReadOptions) -> PatchSet:
+    # The folders of images that were listed one by one say nothing: they may be called "cancer" for another reason.
     listed = isinstance(files, ListedFiles) and is_image(files.names[0])
     for open_source in (images.open_source,) if listed else [opening for _, opening in SOURCES]:
-        patches = open_source(files, resize)
+        patches = open_source(files, options)
         if patches is not None:
             return patches
     known = "; ".join(form for form, _ in SOURCES)
-    raise DataError(f"{files.where}: no patches recognised among {len(files.names):,} files; known forms: {known}")
+    raise DataError(f"{files.where}: no patches recognized among {len(files.names):,} files; known forms: {known}")
 
 
-def open_sources(paths: Sequence[Path_], *, resize: str = "error", skip_bad: bool = False) -> PatchSet:
+def open_sources(paths: Sequence[str | Path], *, resize: str = "error", skip_bad: bool = False) -> PatchSet:
     """Open several sources as one set.
 
     Parameters
     ----------
-    paths
-        What `open_patches` takes, one or more. Images named one by one or by patterns keep their names as ids and
-        stand together; of several other sources each id starts with its source.
+    paths : sequence of str or Path
+        One or more of what `open_patches` takes. Images listed one by one or by patterns keep their paths as ids; ids
+        of several other sources are prefixed with the source.
     resize, skip_bad
         See `open_patches`.
+
+    Returns
+    -------
+    PatchSet
+        The patches of all sources.
 
     Raises
     ------
@@ -122,54 +126,63 @@ def open_sources(paths: Sequence[Path_], *, resize: str = "error", skip_bad: boo
     return parts[0] if len(parts) == 1 else concat(parts)
 
 
-def open_each(paths: Sequence[Path_], *, resize: str = "error", skip_bad: bool = False) -> list[PatchSet]:
-    """Open several sources as a set each; images named one by one or by patterns are one set.
+def open_each(paths: Sequence[str | Path], *, resize: str = "error", skip_bad: bool = False) -> list[PatchSet]:
+    """Open several sources as one set each; images listed one by one or by patterns make one set.
+
+    Parameters
+    ----------
+    paths, resize, skip_bad
+        See `open_sources`.
+
+    Returns
+    -------
+    list of PatchSet
+        One set per source.
 
     Raises
     ------
     DataError
         See `open_patches`.
     """
-    if not paths:
-        return [open_patches(paths, resize=resize, skip_bad=skip_bad)]  # Refused there.
-    listed: list[Path_] = []
+    open_one = partial(open_patches, resize=resize, skip_bad=skip_bad)
+    if len(paths) <= 1:
+        return [open_one(paths[0] if paths else paths)]
+    listed: list[str | Path] = []
     parts: list[PatchSet] = []
-    place = 0  # Of the images that were named one by one.
+    position = 0  # Of the set of listed images.
     for path in paths:
-        place = place if listed else len(parts)
-        if len(paths) > 1 and _is_pattern(path):
-            listed += _matching(path)
+        position = position if listed else len(parts)
+        if _is_pattern(path):
+            listed += _matches(path)
         elif is_image(str(path)) and Path(path).is_file():
             listed.append(path)
         else:
-            parts.append(open_patches(path, resize=resize, skip_bad=skip_bad))
+            parts.append(open_one(path))
     if listed:
-        parts.insert(place, open_patches(listed, resize=resize, skip_bad=skip_bad))
+        parts.insert(position, open_one(listed))
     return parts
 
 
-def _files(path: Path_ | Sequence[Path_]) -> Files:
+def _files(path: str | Path | Sequence[str | Path]) -> Files:
     if not isinstance(path, str | Path):
         return _listed([Path(each) for each in path])
     if str(path) in SAMPLES:
         return ZipFiles(sample_path(str(path)), where=str(path))
-    there = Path(path)
-    if there.is_dir():
-        return FolderFiles(there)
-    if there.is_file():
-        return ZipFiles(there) if there.suffix.lower() == ".zip" else _listed([there])
+    location = Path(path)
+    if location.is_dir():
+        return FolderFiles(location)
+    if location.is_file():
+        return ZipFiles(location) if location.suffix.lower() == ".zip" else _listed([location])
     if _is_pattern(path):
-        return _listed(_matching(path))
-    raise DataError(
-        f"{path}: there is no such file or folder (samples that ship with the package: {', '.join(SAMPLES)})"
-    )
+        return _listed(_matches(path))
+    raise DataError(f"{path}: there is no such file or folder (samples of the package: {', '.join(SAMPLES)})")
 
 
-def _is_pattern(path: Path_) -> bool:
+def _is_pattern(path: str | Path) -> bool:
     return glob.has_magic(str(path)) and not Path(path).exists()
 
 
-def _matching(pattern: Path_) -> list[Path]:
+def _matches(pattern: str | Path) -> list[Path]:
     found = sorted(Path(each) for each in glob.glob(str(pattern), recursive=True))  # noqa: PTH207
     if not found:
         raise DataError(f"{pattern}: no file matches this pattern")
@@ -178,16 +191,16 @@ def _matching(pattern: Path_) -> list[Path]:
 
 def _listed(paths: list[Path]) -> Files:
     if not paths:
-        raise DataError("an empty list of files: there is nothing to open")
+        raise DataError("the list of files is empty; give one file or more")
     seen: set[str] = set()
     for each in paths:
         if os.path.realpath(each) in seen:
-            raise DataError(f"{each} comes twice in the list; name each file once")
+            raise DataError(f"{each} is listed twice; list each file once")
         seen.add(os.path.realpath(each))
         if each.is_dir():
-            raise DataError(f"{each}: a folder among files; name it on its own, or use a pattern of images")
+            raise DataError(f"{each}: a folder in a list of files; give it alone, or use a pattern of images")
         if not each.is_file():
             raise DataError(f"{each}: there is no such file")
-        if not is_image(each.name) and not (len(paths) == 1 and each.name.lower().endswith(ALONE)):
-            raise DataError(f"{each}: neither a folder, a zip, a jpg, png, tif, nor any of {', '.join(ALONE)}")
+        if not is_image(each.name) and not (len(paths) == 1 and each.name.lower().endswith(SINGLE_FILE_ENDINGS)):
+            raise DataError(f"{each}: not a folder, zip, jpg, png, tif, or any of {', '.join(SINGLE_FILE_ENDINGS)}")
     return ListedFiles(paths)

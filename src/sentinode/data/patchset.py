@@ -1,4 +1,4 @@
-"""A set of patches: a table with a row for each, and a reader of their pixels."""
+"""A set of patches: a table with one row per patch, and a reader of the pixels."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sentinode.data.types import CLASS_NAMES, IndexArray, PixelReader, Skipped, UInt8Array
+from sentinode.data.cache.patches import PatchSource, cache_patches
+from sentinode.data.pixels import ConcatPixels
+from sentinode.data.types import (
+    CLASS_NAMES,
+    DEFAULT_OPTIONS,
+    EXPECTED_SHA1,
+    IndexArray,
+    PixelReader,
+    ReadOptions,
+    Skipped,
+    UInt8Array,
+)
 from sentinode.errors import DataError
 
 COLUMNS = ("id", "label", "split", "slide", "patient", "centre", "x", "y")
@@ -19,30 +30,33 @@ COLUMNS = ("id", "label", "split", "slide", "patient", "centre", "x", "y")
 
 @dataclass(frozen=True)
 class PatchSet:
-    """Patches with what is known of each.
+    """A set of patches with their metadata.
 
     Attributes
     ----------
-    kind
-        What the source was recognised as, in words.
-    path
-        The source as it was named.
-    table
-        One row a patch, in the source's order: ``id`` (path or index inside the source), ``label``
-        (``Int8``: 1 tumour, 0 normal, ``<NA>`` unknown), ``split``, ``slide``, ``patient``, ``centre``
-        (texts, missing where unknown), ``x``, ``y`` (position on the slide in level-0 px as the source
-        states it; missing where unknown), and, once cached, ``sha1`` (of the raw RGB bytes, hexadecimal:
-        Kaggle's patch id).
-    pixels
-        Reads the source's rows.
-    rows
-        For each row of `table`, its row in `pixels`.
-    notes
-        Remarks made while opening, one sentence each: what was left out, corrected or doubtful.
-    skip_bad
-        Whether `cached` and `readable` leave out a patch that cannot be read, rather than refuse it.
-    skipped
-        The patches that were left out so far.
+    kind : str
+        Format that the source was recognised as, such as ``"class folders in a zip"``.
+    path : str
+        The source, as it was given.
+    table : DataFrame
+        One row per patch, in the order of the source. Columns: ``id`` (path or row number inside the source),
+        ``label`` (``Int8``: 1 tumour, 0 normal, ``<NA>`` unknown), ``split``, ``slide``, ``patient``, ``centre``
+        (text, missing where unknown), ``x`` and ``y`` (position on the slide in level-0 px, as the source states it)
+        and, once cached, ``sha1`` (of the raw RGB bytes, hexadecimal; it is the patch id that Kaggle uses).
+    pixels : PixelReader
+        Reader of the source.
+    rows : ndarray of int64, shape (n,)
+        Row of `pixels` for each row of `table`.
+    notes : tuple of str
+        Remarks about the source, one sentence each: what was left out, corrected or is doubtful.
+    skip_bad : bool
+        Whether `cached` and `readable` leave out a patch that cannot be read; otherwise it is an error.
+    skipped : tuple of Skipped
+        Patches that were left out so far.
+    options : ReadOptions
+        Options that the source was opened with.
+    listed : bool
+        Whether the patches are image files that were listed one by one, so that ids are paths.
     """
 
     kind: str
@@ -53,6 +67,8 @@ class PatchSet:
     notes: tuple[str, ...] = field(default=())
     skip_bad: bool = False
     skipped: tuple[Skipped, ...] = field(default=())
+    options: ReadOptions = DEFAULT_OPTIONS
+    listed: bool = False
 
     def __len__(self) -> int:
         return len(self.table)
@@ -65,13 +81,13 @@ class PatchSet:
 
         Parameters
         ----------
-        rows
-            Positions in `table`, in any order, or a slice; all patches when left out.
+        rows : sequence of int, ndarray of int or slice, optional
+            Positions in `table`, in any order; all patches by default.
 
         Returns
         -------
-        numpy.ndarray
-            uint8 RGB, shape ``(n, 96, 96, 3)``.
+        ndarray of uint8, shape (n, 96, 96, 3)
+            RGB pixels.
 
         Raises
         ------
@@ -89,7 +105,7 @@ class PatchSet:
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """Labels as integers, shape ``(n,)``: 1 tumour, 0 normal.
+        """Labels as int64, shape ``(n,)``: 1 tumour, 0 normal.
 
         Raises
         ------
@@ -101,13 +117,14 @@ class PatchSet:
             first = self.table["id"][unknown].iloc[0]
             raise DataError(
                 f"{self.path}: {int(unknown.sum()):,} of {len(self):,} patches have no label, the first is {first!r}; "
-                "labels come from folders named 0 and 1, from train_labels.csv, or from a _y.h5 file"
+                "labels come from class folders (0 and 1, normal and tumour), from a csv column label, from Kaggle's "
+                "train_labels.csv, or from y beside the pixels (HDF5, NumPy)"
             )
         return self.table["label"].to_numpy(dtype=np.int64)
 
     @property
     def split_names(self) -> list[str]:
-        """Names of the splits present, in the order train, valid, test, then others."""
+        """Names of the splits, in the order train, valid, test, then others."""
         present = list(dict.fromkeys(self.table["split"].dropna()))
         usual = [name for name in ("train", "valid", "test") if name in present]
         return usual + [name for name in present if name not in usual]
@@ -115,47 +132,112 @@ class PatchSet:
     def split(self, name: str) -> "PatchSet":
         """Return the patches of one split.
 
+        Parameters
+        ----------
+        name : str
+            Name of the split, such as ``"train"``.
+
+        Returns
+        -------
+        PatchSet
+            Its patches.
+
         Raises
         ------
         DataError
-            There is no such split; the message lists those that there are.
+            There is no such split; the message lists the existing ones.
         """
-        chosen = np.flatnonzero((self.table["split"] == name).to_numpy(dtype=bool))
-        if len(chosen) == 0:
-            there = ", ".join(self.split_names) or "none: the source has no splits"
-            raise DataError(f"{self.path}: there is no split {name!r} (splits here: {there}); name one of these")
-        return self.select(chosen)
+        positions = np.flatnonzero((self.table["split"] == name).to_numpy(dtype=bool))
+        if len(positions) == 0:
+            existing = ", ".join(self.split_names) or "none"
+            raise DataError(f"{self.path}: there is no split {name!r} (splits: {existing}); use one of these")
+        return self.select(positions)
 
     def select(self, rows: Sequence[int] | NDArray[np.integer[Any]]) -> "PatchSet":
-        """Return the patches at these positions, in this order."""
+        """Return the patches at these positions, in this order.
+
+        Parameters
+        ----------
+        rows : sequence or ndarray of int, shape (n,)
+            Positions in `table`.
+
+        Returns
+        -------
+        PatchSet
+            The selected patches.
+        """
         positions = np.asarray(rows, dtype=np.int64)
         table = self.table.iloc[positions].reset_index(drop=True)
         return replace(self, table=table, rows=self.rows[positions])
 
     def cached(self, folder: str | Path | None = None) -> "PatchSet":
-        """Decode every patch once into a memory-mapped file, and read from there from now on.
+        """Decode all patches once into a memory-mapped file, and read from it from now on.
+
+        Each split is a cache entry of its own, so that opening all splits and opening one decode nothing twice.
 
         Parameters
         ----------
-        folder
-            Where caches live; the user's cache folder, or ``$SENTINODE_CACHE``, when left out.
+        folder : str or Path, optional
+            Cache folder; ``$SENTINODE_CACHE`` or the cache folder of the user by default.
 
         Returns
         -------
         PatchSet
-            The same patches, with ``sha1`` in the table.
+            The same patches, with the column ``sha1``.
 
         Raises
         ------
         DataError
-            A patch cannot be read (with `skip_bad`: none can), or the disk has no room.
+            A patch cannot be read (with `skip_bad`: none can be read), the disk has too little space, or pixels differ
+            from the SHA-1 values that a table states.
         """
-        from sentinode.data.cache.store import cached
+        if "sha1" in self.table:
+            return self
+        if len(self) == 0:
+            raise DataError(f"{self.path}: no patches to decode")
+        split_numbers, _ = pd.factorize(self.table["split"], use_na_sentinel=False)
+        positions = [np.flatnonzero(split_numbers == number) for number in range(split_numbers.max() + 1)]
+        parts = [
+            cache_patches(PatchSource(self.path, self.kind, self.pixels, self.rows[each], self.skip_bad), folder)
+            for each in positions
+        ]
+        order = np.concatenate(positions)
+        table = self.table.copy()
+        table["sha1"] = pd.Series([sha1 for part in parts for sha1 in part.sha1], index=order, dtype="str")
+        errors = {
+            int(each[row]): error
+            for each, part in zip(positions, parts, strict=True)
+            for row, error in part.errors.items()
+        }
+        pixels = (
+            parts[0].pixels
+            if len(parts) == 1
+            else ConcatPixels([(part.pixels, np.arange(len(part.sha1))) for part in parts])
+        )
+        cached = replace(self, table=table, pixels=pixels, rows=np.argsort(order, kind="stable"))
+        return cached.without(errors)._compare_sha1()
 
-        return cached(self, folder)
+    def _compare_sha1(self) -> "PatchSet":
+        """Compare the SHA-1 values that a table states with those of the pixels, and drop the stated ones."""
+        if EXPECTED_SHA1 not in self.table:
+            return self
+        expected = self.table[EXPECTED_SHA1]
+        wrong = np.flatnonzero(expected.notna() & (expected != "") & (expected != self.table["sha1"]))
+        if len(wrong):
+            raise DataError(
+                f"{self.path}: {len(wrong):,} patches differ from those that the table was made from, the first is "
+                f"{self.table['id'].iloc[wrong[0]]!r}; make the table again, or use the options that it was made with "
+                "(such as --resize)"
+            )
+        return replace(self, table=self.table.drop(columns=EXPECTED_SHA1))
 
     def readable(self) -> "PatchSet":
-        """Return the patches that can be read: all of them, unless `skip_bad` allows to leave some out.
+        """Return the patches that can be read: all of them, unless `skip_bad` is set.
+
+        Returns
+        -------
+        PatchSet
+            Without the patches that cannot be read; they are listed in its `skipped`.
 
         Raises
         ------
@@ -171,38 +253,43 @@ class PatchSet:
         """
         if not self.skip_bad or "sha1" in self.table:
             return self
-        reasons: dict[int, str] = {}
-        for row in range(len(self)):
-            try:
-                self.read([row])
-            except DataError as error:
-                reasons[row] = str(error)
-        return self.without(reasons)
+        source = PatchSource(self.path, self.kind, self.pixels, self.rows, skip_bad=True)
+        return self.without(source.errors_of(list(range(len(self)))))
 
-    def without(self, reasons: Mapping[int, str]) -> "PatchSet":
-        """Return the other patches, and remember why those at these positions were left out.
+    def without(self, errors: Mapping[int, str]) -> "PatchSet":
+        """Return the set without some patches, and add these to `skipped`.
+
+        Parameters
+        ----------
+        errors : mapping of int to str
+            Positions of patches to leave out, with the reasons.
+
+        Returns
+        -------
+        PatchSet
+            The other patches.
 
         Raises
         ------
         DataError
-            No other is there.
+            No patch is left.
         """
-        if not reasons:
+        if not errors:
             return self
-        left = np.setdiff1d(np.arange(len(self)), list(reasons))
+        left = np.setdiff1d(np.arange(len(self)), list(errors))
         if len(left) == 0:
-            raise DataError(
-                f"{self.path}: none of {len(self):,} patches can be read; the first: {next(iter(reasons.values()))}"
-            )
+            first = next(iter(errors.values()))
+            raise DataError(f"{self.path}: none of {len(self):,} patches can be read; the first error: {first}")
         ids = self.table["id"]
-        new = tuple(Skipped(ids.iloc[row], reason) for row, reason in reasons.items())
-        return replace(self.select(left), skipped=(*self.skipped, *new))
+        skipped = tuple(Skipped(ids.iloc[row], reason) for row, reason in errors.items())
+        return replace(self.select(left), skipped=(*self.skipped, *skipped))
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over labels and pixel hashes in order: what a network could learn from.
+        """SHA-256 over labels and pixels, in order.
 
-        The same patches in the same order give the same fingerprint wherever they lie and in whatever format.
+        The same patches with the same labels in the same order have the same fingerprint, whatever their place and
+        format.
 
         Raises
         ------
@@ -216,11 +303,11 @@ class PatchSet:
         return hashlib.sha256(text.encode("ascii")).hexdigest()
 
     def counts(self) -> pd.DataFrame:
-        """Return how many patches each split has of each class.
+        """Count the patches of each split and class.
 
         Returns
         -------
-        pandas.DataFrame
+        DataFrame
             Index: split (``"-"`` where unknown); columns ``normal``, ``tumour``, ``unlabelled``.
         """
         split = self.table["split"].astype("string").fillna("-")
@@ -230,46 +317,58 @@ class PatchSet:
         return counts.reindex(order).rename_axis(index="split", columns=None)
 
     def describe(self) -> str:
-        """Return one line that says what was recognised and how much of it there is."""
+        """Return one line with path, format and counts.
+
+        Returns
+        -------
+        str
+            Such as ``"data: class folders; 40 patches (train 20 normal + 20 tumour)"``.
+        """
         parts = []
         for split, row in self.counts().iterrows():
             classes = " + ".join(f"{row[name]:,} {name}" for name in row.index if row[name])
             parts.append(classes if split == "-" else f"{split} {classes}")
-        return f"{self.path}: {self.kind}; {len(self):,} patches ({'; '.join(parts)})"
+        noun = "patch" if len(self) == 1 else "patches"
+        return f"{self.path}: {self.kind}; {len(self):,} {noun} ({'; '.join(parts)})"
 
 
 def patch_table(
     ids: Sequence[str],
     labels: Sequence[int | None] | NDArray[np.integer[Any]] | None = None,
     split: Sequence[str | None] | str | None = None,
-    **known: Any,
+    **metadata: Any,
 ) -> pd.DataFrame:
-    """Make the table of a `PatchSet`: every column there, unknown values missing.
+    """Make the table of a `PatchSet`, with missing values where something is unknown.
 
     Parameters
     ----------
-    ids
-        One text a patch, each different.
-    labels
-        0, 1 or None for each patch; None for all when left out.
-    split
+    ids : sequence of str
+        Unique identifiers.
+    labels : sequence or ndarray of {0, 1, None}, shape (n,), optional
+        Labels; all unknown by default.
+    split : str or sequence of str, optional
         One name for all patches, or one for each.
-    known
+    **metadata
         Any of ``slide``, ``patient``, ``centre``, ``x``, ``y``: one value for each patch.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `PatchSet.table`.
 
     Examples
     --------
     >>> patch_table(["a.png", "b.png"], [0, None], split="train")["label"].tolist()
     [0, <NA>]
     """
-    # A name that is no text, such as that of a file from an old archive, could not be written into any table.
+    # File names of old archives may hold bytes that are no text and could not be written to any table.
     texts = [text.encode("utf-8", "backslashreplace").decode("utf-8") for text in ids]
     table = pd.DataFrame({"id": pd.Series(texts, dtype="str")})
     table["label"] = pd.array([None] * len(table) if labels is None else list(labels), dtype="Int8")
     for name in ("split", "slide", "patient", "centre"):
-        value: Any = split if name == "split" else known.get(name)
+        value: Any = split if name == "split" else metadata.get(name)
         table[name] = pd.Series(value, index=table.index, dtype="str")
     for name in ("x", "y"):
-        value = known.get(name)
+        value = metadata.get(name)
         table[name] = pd.array([None] * len(table) if value is None else list(value), dtype="Int64")
     return table

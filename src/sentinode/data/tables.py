@@ -1,11 +1,12 @@
-"""Column tables of patches: written by ``data split`` and ``data join``, read by every command as DATA.
+"""Patch tables: csv files written by ``data split`` and ``data join``, and read by every command as DATA.
 
-A table has one row a patch. ``source`` is the folder, zip, HDF5 file or sample that the patch is in, ``path`` the
-patch, by the same source and its id there; both are relative to the table's own folder. Where the source is a folder,
-``path`` is a file that any program can open.
+A patch table has one row per patch. ``source`` is the folder, zip, HDF5 file or sample that holds the patch, and
+``path`` is the source with the id of the patch in it; both are relative to the folder of the table. Where the source
+is a folder, ``path`` is a file that any program can open.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,29 +14,33 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sentinode.data.concat import concat
+from sentinode.data.io.csv import FIRST_ROW, SEPARATORS, read_csv
 from sentinode.data.io.files import is_image
 from sentinode.data.patchset import COLUMNS, PatchSet
 from sentinode.data.types import EXPECTED_SHA1
-from sentinode.errors import ConfigError, DataError, first_line
+from sentinode.errors import ConfigError, DataError
 from sentinode.samples import SAMPLES
 from sentinode.storage import atomic_file
 
-FIRST = ("path", "label", "split", "slide", "patient", "centre", "x", "y")
-TEXTS = ("split", "slide", "patient", "centre")
+METADATA = ("label", "split", "slide", "patient", "centre", "x", "y")
+TEXT_COLUMNS = ("split", "slide", "patient", "centre")
+
+Opener = Callable[[str | list[str]], PatchSet]
 
 
 def write_patch_table(patches: PatchSet, source: str, out: str | Path, **more: Any) -> None:
-    """Write a set as a column table that can be opened as DATA.
+    """Write a set as a patch table.
 
     Parameters
     ----------
-    patches
-        What to write; ids are those of `source`.
-    source
-        A path or a sample, as `open_patches` takes it; its patches have these ids. Of a pattern, the ids are files.
-    out
-        The csv to write, whole or not at all.
-    more
+    patches : PatchSet
+        The patches to write, with the ids that they have in `source`.
+    source : str
+        Path, pattern or sample that the patches were opened from.
+    out : str or Path
+        The csv file.
+    **more
         Further columns, one value for each patch.
 
     Raises
@@ -54,30 +59,30 @@ def write_patch_table(patches: PatchSet, source: str, out: str | Path, **more: A
     400
     """
     if Path(out).resolve() == Path(source).resolve():
-        raise ConfigError(f"{out}: is what the table is made of; name another file to write")
-    paths, sources = _places(patches, source, Path(out).resolve().parent)
-    table = patches.table[list(COLUMNS[1:])].assign(path=paths)[list(FIRST)].assign(source=sources, **more)
+        raise ConfigError(f"{out}: this is the file that the patches come from; use another name for the table")
+    paths, sources = _paths_and_sources(patches, source, Path(out).resolve().parent)
+    table = patches.table[list(COLUMNS[1:])].assign(source=sources, **more)
+    table.insert(0, "path", paths)
     if "sha1" in patches.table:
         table["sha1"] = patches.table["sha1"]
     with atomic_file(out) as beside:
         table.to_csv(beside, index=False, lineterminator="\n", encoding="utf-8")
 
 
-def _places(patches: PatchSet, source: str, folder: Path) -> tuple[list[str], list[str]]:
-    """Return path and source of each patch, relative to a folder; of a table those of what it names itself."""
-    ids, there = patches.table["id"].tolist(), Path(source)
-    if is_patch_table(source):
-        known, base = _read(source), there.resolve().parent
-        rows = pd.Series(range(len(known)), index=open_patch_table(source, skip_bad=True).table["id"])
-        known = known.iloc[rows[ids].to_numpy()]
+def _paths_and_sources(patches: PatchSet, source: str, folder: Path) -> tuple[list[str], list[str]]:
+    """Return path and source of each patch, relative to a folder."""
+    ids, location = patches.table["id"].tolist(), Path(source)
+    if is_patch_table(source):  # Written with the sources that it names itself.
+        known, base = _read(source), location.resolve().parent
+        known = known.set_index(pd.Index(_ids(known, base))).loc[ids]
         paths, sources = (
-            [_relative(_found(each, base), folder) if each else "" for each in known[name]]
+            [_relative(_located(each, base), folder) if each else "" for each in known[name]]
             for name in ("path", "source")
         )
         return paths, sources
-    if there.suffix.lower() == ".csv":  # The user's own, beside the images that it names.
-        return [_relative(str(there.parent / each), folder) for each in ids], [""] * len(ids)
-    if source not in SAMPLES and (not there.exists() or is_image(source)):  # A pattern, or one image.
+    if location.suffix.lower() == ".csv":  # The user's own table, beside the images that it names.
+        return [_relative(str(location.parent / each), folder) for each in ids], [""] * len(ids)
+    if source not in SAMPLES and (not location.exists() or is_image(source)):  # A pattern, or one image.
         return [_relative(each, folder) for each in ids], [""] * len(ids)
     place = _relative(source, folder)
     return [f"{place}/{each}" for each in ids], [place] * len(ids)
@@ -90,94 +95,113 @@ def _relative(path: str, folder: Path) -> str:
 
 
 def is_patch_table(path: str | Path) -> bool:
-    """Say whether a file is a table of this kind: a csv with the columns ``path`` and ``source``."""
+    """Tell whether a file is a patch table: a csv with the columns ``path`` and ``source``.
+
+    Parameters
+    ----------
+    path : str or Path
+        Any path.
+
+    Returns
+    -------
+    bool
+        False also where there is no such file.
+    """
     if Path(path).suffix.lower() != ".csv" or not Path(path).is_file():
         return False
-    header = _header(path)
-    return {"path", "source"} <= set(header.split(_separator(header)))
-
-
-def _header(path: str | Path) -> str:
     with Path(path).open("rb") as file:
-        return file.readline(65536).decode("utf-8-sig", "replace").strip()
+        header = file.readline(65536).decode("utf-8-sig", "replace").strip()
+    return {"path", "source"} <= set(header.split(max(SEPARATORS, key=header.count)))
 
 
-def _separator(header: str) -> str:
-    return ";" if ";" in header and "," not in header else ","  # As some spreadsheets save it.
+def open_patch_table(path: str | Path, open_source: Opener) -> PatchSet:
+    """Open a patch table.
 
+    Parameters
+    ----------
+    path : str or Path
+        The csv file.
+    open_source : callable
+        Opens a source, or a list of image files, as `open_patches` does.
 
-def open_patch_table(path: str | Path, resize: str = "error", skip_bad: bool = False) -> PatchSet:
-    """Open a table of this kind: the patches it names, with what it says of them.
+    Returns
+    -------
+    PatchSet
+        The patches that the table names, with its metadata.
 
     Raises
     ------
     DataError
-        A source is not there or has no such patch, a label is not 0 or 1, a row comes twice.
+        A source or a patch in it is missing, a label is not 0 or 1, or a row is repeated.
     """
-    from sentinode.data.concat import concat
-    from sentinode.data.open import open_patches
-
     table = _read(path)
     folder = Path(path).resolve().parent
-    parts, offsets, where = [], 0, np.full(len(table), -1)
+    ids = pd.Series(_ids(table, folder))
+    parts, offsets, positions = [], 0, np.full(len(table), -1)
+    several = table["source"].nunique() > 1
     for source, rows in table.groupby("source", sort=False).indices.items():
-        wanted = table["path"].iloc[rows]
-        if source:
-            if is_patch_table(place_of := _found(str(source), folder)):
-                raise DataError(f"{path}: its source {source!r} is a table as well; make it anew from {place_of}")
-            part = open_patches(place_of, resize=resize, skip_bad=skip_bad)
-            ids = wanted.str.removeprefix(f"{source}/")
-        else:
-            files = [str(_found(each, folder)) for each in wanted]
-            part, ids = (
-                open_patches(files, resize=resize, skip_bad=skip_bad),
-                pd.Series([Path(each).as_posix() for each in files]),
-            )
-        place = pd.Series(np.arange(len(part)), index=part.table["id"]).reindex(ids.to_numpy()).to_numpy()
-        if np.isnan(place).any():
-            row = int(rows[np.flatnonzero(np.isnan(place))[0]])
+        location = _located(str(source), folder)
+        if source and is_patch_table(location):
+            raise DataError(f"{path}: its source {source!r} is a patch table as well; make the table from {location}")
+        part = open_source(location if source else ids.iloc[rows].tolist())
+        known = pd.Index(f"{location}/" + part.table["id"] if several and source else part.table["id"])
+        found = known.get_indexer(pd.Index(ids.iloc[rows]))
+        if (found < 0).any():
+            row = int(rows[np.flatnonzero(found < 0)[0]])
             raise DataError(
-                f"{path} row {row + 2}: there is no patch {table['path'].iloc[row]!r} in {source or 'the folder'}; "
-                "the table was made for another state of it, make it anew"
+                f"{path} row {row + FIRST_ROW}: there is no patch {table['path'].iloc[row]!r} in "
+                f"{source or 'the folder'}; the source has changed since the table was made, make the table again"
             )
-        where[rows] = place.astype(np.int64) + offsets
+        positions[rows] = found + offsets
         offsets += len(part)
         parts.append(part)
     whole = parts[0] if len(parts) == 1 else concat(parts)
-    chosen = whole.select(where)
-    known = chosen.table.assign(**{name: table[name].to_numpy() for name in FIRST[1:] if name in table})
-    types = {"label": "Int8", **dict.fromkeys(TEXTS, "str"), "x": "Int64", "y": "Int64"}
-    if "sha1" in table:  # Compared when the patches are decoded.
-        known = known.assign(**{EXPECTED_SHA1: table["sha1"].to_numpy()})
-    return replace(chosen, table=known.astype(types), path=str(path), kind=f"a table of {whole.kind}")
+    chosen = whole.select(positions)
+    known_table = chosen.table.assign(**{name: table[name].to_numpy() for name in METADATA if name in table})
+    types = {"label": "Int8", **dict.fromkeys(TEXT_COLUMNS, "str"), "x": "Int64", "y": "Int64"}
+    if "sha1" in table:
+        known_table = known_table.assign(**{EXPECTED_SHA1: table["sha1"].to_numpy()})
+    return replace(
+        chosen, table=known_table.astype(types), path=str(path), kind=f"a patch table of {whole.kind}", listed=False
+    )
 
 
-def _found(path: str, folder: Path) -> str:
+def _located(path: str, folder: Path) -> str:
     return path if path.split("/")[0] in SAMPLES else str(folder / path)
 
 
+def _ids(table: pd.DataFrame, folder: Path) -> list[str]:
+    """Return the id that each row has once the table is opened: that in its source, as `concat` writes it."""
+    several = table["source"].nunique() > 1
+    ids = []
+    for path, source in zip(table["path"], table["source"], strict=True):
+        if not source:
+            ids.append(Path(_located(path, folder)).as_posix())
+        else:
+            inner = path.removeprefix(f"{source}/")
+            ids.append(f"{_located(source, folder)}/{inner}" if several else inner)
+    return ids
+
+
 def _read(path: str | Path) -> pd.DataFrame:
-    try:
-        sep = _separator(_header(path))
-        table = pd.read_csv(path, sep=sep, dtype="str", keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, OSError) as error:
-        raise DataError(f"{path}: not a readable csv ({first_line(error)}); make it anew") from error
+    table = read_csv(path, ["path", "source"])
     if table.empty:
-        raise DataError(f"{path}: a table without rows; there is nothing to open")
-    twice = table.duplicated(["source", "path"])
-    if twice.any():
-        row = int(np.flatnonzero(twice)[0])
-        raise DataError(f"{path} row {row + 2}: {table['path'].iloc[row]!r} came before; keep one of its rows")
-    allowed = {"label": r"[01]?", "x": r"-?\d*", "y": r"-?\d*"}
-    for name, form in allowed.items():
+        raise DataError(f"{path}: the table has no rows; there is nothing to open")
+    repeated = np.flatnonzero(table.duplicated(["source", "path"]))
+    if len(repeated):
+        row = int(repeated[0])
+        raise DataError(f"{path} row {row + FIRST_ROW}: {table['path'].iloc[row]!r} is repeated; keep one of its rows")
+    for name, pattern in {"label": r"[01]?", "x": r"-?\d*", "y": r"-?\d*"}.items():
         if name in table:
-            wrong = ~table[name].str.fullmatch(form)
-            if wrong.any():
-                row = int(np.flatnonzero(wrong)[0])
-                what = "0, 1 or nothing" if name == "label" else "a whole number or nothing"
-                raise DataError(f"{path} row {row + 2}: {name} is {table[name].iloc[row]!r}, where {what} is expected")
+            wrong = np.flatnonzero(~table[name].str.fullmatch(pattern))
+            if len(wrong):
+                row = int(wrong[0])
+                expected = "0, 1 or nothing" if name == "label" else "a whole number or nothing"
+                raise DataError(
+                    f"{path} row {row + FIRST_ROW}: {name} is {table[name].iloc[row]!r}, where {expected} is expected"
+                )
             table[name] = pd.to_numeric(table[name]).astype("Int64")
-    for name in TEXTS:
+    for name in TEXT_COLUMNS:
         if name in table:
             table[name] = table[name].where(table[name] != "")
     return table

@@ -1,7 +1,7 @@
 """Constants and types that the whole data package shares."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,15 @@ CENTER_SIZE_PX = 32
 PATCH_SHAPE = (PATCH_SIZE_PX, PATCH_SIZE_PX, 3)
 PATCH_BYTES = PATCH_SIZE_PX * PATCH_SIZE_PX * 3
 CLASS_NAMES = ("normal", "tumour")
+# Patches that are read together, by loops over a whole set.
+CHUNK_PATCHES = 256
 
 # Column of SHA-1 values that a table states; removed once they have been compared with the pixels.
 EXPECTED_SHA1 = "expected_sha1"
 
 IndexArray = NDArray[np.int64]
 UInt8Array = NDArray[np.uint8]
+Resize = Literal["error", "crop", "resample"]
 
 
 class PixelReader(Protocol):
@@ -66,3 +69,19 @@ class Skipped:
 
     id: str
     reason: str
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """Options that decide how a source is read.
+
+    Attributes
+    ----------
+    resize : {"error", "crop", "resample"}
+        Treatment of images that are not 96 × 96 px.
+    """
+
+    resize: Resize = "error"
+
+
+DEFAULT_OPTIONS = ReadOptions()

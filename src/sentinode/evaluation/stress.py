@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from sentinode.data.concat import ConcatPixels
 from sentinode.data.patchset import PatchSet
+from sentinode.data.pixels import ConcatPixels
 from sentinode.data.stain.perturbations import PERTURBATIONS, Perturbation
 from sentinode.data.types import IndexArray, PixelReader, UInt8Array
 from sentinode.errors import ConfigError
@@ -151,7 +151,12 @@ def perturbed(patches: PatchSet, settings: Sequence[Setting]) -> PatchSet:
         for setting in settings
     )
     table = pd.concat([part.table for part in parts], ignore_index=True)
-    return replace(patches, table=table, pixels=ConcatPixels(parts), rows=np.arange(len(table)))
+    return replace(
+        patches,
+        table=table,
+        pixels=ConcatPixels([(part.pixels, part.rows) for part in parts]),
+        rows=np.arange(len(table)),
+    )
 
 
 def write_stress(found: RobustnessResult, folder: Path) -> None:

@@ -148,7 +148,7 @@ def _in_batches(
     """Give the features of one batch after another, and what `look` finds of its pixels."""
     from sentinode.models.backend import silence_retracing_warning
 
-    shown = map_patches(patches, lambda pixels: (pixels, look(pixels)), "embedding", size=BATCH_SIZE)
+    shown = map_patches(patches, lambda pixels: (pixels, look(pixels)), "embedding", chunk_size=BATCH_SIZE)
     for pixels, found in shown:
         with silence_retracing_warning():
             features = network.predict_on_batch(pixels)

@@ -131,7 +131,7 @@ def _in_batches(
 ) -> tuple[np.ndarray, list[str]]:
     """Return the mean log-odds over networks, and what `look` says of each patch."""
     parts, words = [], []
-    shown = map_patches(patches, lambda pixels: (pixels, look(pixels)), "predicting", size=BATCH_SIZE)
+    shown = map_patches(patches, lambda pixels: (pixels, look(pixels)), "predicting", chunk_size=BATCH_SIZE)
     for pixels, said in shown:
         parts.append(np.mean([logits(pixels) for logits in networks], axis=0))
         words += said

@@ -108,7 +108,7 @@ def test_a_moved_zip_is_the_same_source(few, tmp_path, cache):
 )
 def test_a_damaged_entry_is_built_again(source, cache, part, harm):
     straight = open_patches(source).cached(cache).read()
-    file = cache / list_cache(cache)[0].key / part
+    file = list_cache(cache)[0].path / part
     if harm == "gone":
         file.unlink()
     else:
@@ -125,14 +125,14 @@ def test_the_list_says_what_is_there_the_last_used_first(few, source, tmp_path, 
     for path in (source, other):
         open_patches(path).cached(cache)
     for entry in list_cache(cache):
-        os.utime(cache / entry.key / "entry.json", (1e9, 1e9))
+        os.utime(entry.path / "entry.json", (1e9, 1e9))
     open_patches(source).cached(cache)
     used, unused = list_cache(cache)
     assert (used.source, used.patches) == (str(source), len(few))
     assert (unused.source, unused.patches) == (str(other), 5)
     assert used.last_used > unused.last_used == 1e9
     for entry in (used, unused):
-        assert entry.size_bytes == sum(path.stat().st_size for path in (cache / entry.key).iterdir())
+        assert entry.size_bytes == sum(path.stat().st_size for path in entry.path.iterdir())
         assert entry.size_bytes > entry.patches * 96 * 96 * 3
 
 
@@ -142,17 +142,17 @@ def test_clear_deletes_all_and_says_how_much(few, source, tmp_path, cache):
     open_patches(forms.write(forms.class_folders(few, "jpg")[0], tmp_path / "other")).cached(cache)
     size = sum(entry.size_bytes for entry in list_cache(cache))
     assert clear_cache(cache) == size > 0
-    assert list_cache(cache) == [] and not any(cache.iterdir())
+    assert list_cache(cache) == [] and not any((cache / "patches").iterdir())
     assert np.array_equal(open_patches(source).cached(cache).read(), straight)
 
 
 def test_clear_leaves_what_is_no_entry(source, tmp_path):
     """Whoever names the wrong folder must not lose what is in it."""
-    mine = forms.write({"letter.txt": b"mine", "photos/a.txt": b"mine"}, tmp_path / "mine")
+    mine = forms.write({"letter.txt": b"mine", "photos/a.txt": b"mine"}, tmp_path / "patches" / "mine")
     open_patches(source).cached(tmp_path)
     clear_cache(tmp_path)
     assert list_cache(tmp_path) == []
-    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["mine", "source"]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["patches", "source"]
     assert (mine / "letter.txt").exists() and (mine / "photos" / "a.txt").exists()
 
 
@@ -174,7 +174,7 @@ def test_a_disk_without_room_is_refused_beforehand(source, tmp_path):
     try:
         forms.refused(lambda: open_patches(source).cached(disk), str(disk), "42 decoded patches", "1 MB", "--cache")
         assert list_cache(disk) == []
-        assert not any(path.is_dir() for path in disk.iterdir())
+        assert not any(path.is_dir() for path in disk.glob("patches/*"))
         few = open_patches(source).select(range(5))
         assert np.array_equal(few.cached(disk).read(), few.read())
     finally:

@@ -58,7 +58,7 @@ class Held:
         return (self.path.parent / f"log{number}").read_text()
 
     def parts(self) -> list[Path]:
-        return list(self.cache.glob("*.part/pixels.npy"))
+        return list(self.cache.glob("patches/*.part/pixels.npy"))
 
     def let_go(self) -> None:
         threading.Thread(target=self._pipe.write_bytes, args=[self._content], daemon=True).start()
@@ -98,7 +98,7 @@ def test_two_processes_at_once_build_one_entry_once(held):
     assert ends[0] == ends[1] != ""
     assert (held.log(0) + held.log(1)).count("INFO:sentinode:decoding") == 1
     (entry,) = list_cache(held.cache)
-    pixels = np.load(held.cache / entry.key / "pixels.npy")
+    pixels = np.load(entry.path / "pixels.npy")
     assert [forms.sha1(patch) for patch in pixels] == hashes(held)
     assert held.parts() == []
 
@@ -114,7 +114,7 @@ def test_a_killed_builder_leaves_no_entry_and_the_next_call_succeeds(held):
     cached = open_patches(held.path).cached(held.cache)
     assert [forms.sha1(patch) for patch in cached.read()] == hashes(held)
     (entry,) = list_cache(held.cache)
-    assert f"{entry.key}.part" == left.parent.name, "it was the same entry that the killed process built"
+    assert f"{entry.path.name}.part" == left.parent.name, "it was the same entry that the killed process built"
     assert held.parts() == []
 
 
@@ -135,4 +135,4 @@ def test_clear_deletes_what_a_killed_builder_left(held):
     builder.kill()
     builder.wait(timeout=PATIENCE_S)
     assert clear_cache(held.cache) > 42 * 96 * 96 * 3
-    assert not any(held.cache.iterdir())
+    assert not any((held.cache / "patches").iterdir())

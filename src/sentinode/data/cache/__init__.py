@@ -1,1 +1,1 @@
-"""Cache decoded patches on disk."""
+"""Keep decoded patches and exported models in a cache folder."""

@@ -1,7 +1,7 @@
-"""Compressed streams that are read in any order: unpacked into a temporary file, as far as they are asked for.
+"""Random access to compressed streams: they are unpacked into a temporary file, as far as they are read.
 
-A look at the head of a file, such as for the number of its patches, then costs nothing, and the pixels of a source
-that is in the cache are not unpacked again.
+Reading the head of a file, such as for its number of patches, then costs little, and a source whose patches are in
+the cache is not unpacked again.
 """
 
 import gzip
@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import threading
 import zlib
+from collections.abc import Callable
 from typing import IO, BinaryIO
 
 from sentinode.data.io.files import Files
@@ -19,91 +20,15 @@ CHUNK_BYTES = 1 << 20
 GZIPPED_HDF5 = ".h5.gz"
 
 
-class Unpacked:
-    """The content of a compressed stream as a file of known size.
-
-    Parameters
-    ----------
-    packed
-        The stream, read from its beginning to its end and not sought in.
-    size_bytes
-        How much it has to hold, not more and not less.
-    where
-        What error messages call it.
-    """
-
-    def __init__(self, packed: IO[bytes] | gzip.GzipFile, size_bytes: int, where: str) -> None:
-        self.size_bytes = size_bytes
-        self._packed, self._where = packed, where
-        self._done = 0
-        self._ended = False
-        self._lock = threading.Lock()
-        self._file = tempfile.TemporaryFile(prefix="sentinode-")  # noqa: SIM115 - it goes with this object
-
-    def open(self, whole: bool) -> BinaryIO:
-        """Open for reading in any order; `whole` unpacks and checks everything first.
-
-        Raises
-        ------
-        DataError
-            There is no room for it, or the stream holds more than it should.
-        OSError, EOFError, zlib.error
-            What the stream raises when it is damaged.
-        """
-        if whole:
-            self._check_room()
-            self._unpack(self.size_bytes, to_the_end=True)
-        return io.BufferedReader(_Reader(self), buffer_size=1 << 16)
-
-    def read_at(self, start: int, buffer: memoryview) -> int:
-        """Fill `buffer` from `start` on; return how many bytes there were."""
-        count = max(0, min(len(buffer), self.size_bytes - start))
-        self._unpack(start + count)
-        with self._lock:
-            self._file.seek(start)
-            return self._file.readinto(buffer[:count])
-
-    def _unpack(self, until: int, to_the_end: bool = False) -> None:
-        with self._lock:
-            while self._done < until:
-                # Not a byte more than is said: what a stream may inflate to is anybody's guess.
-                content = self._packed.read(min(CHUNK_BYTES, self.size_bytes - self._done))
-                if not content:
-                    raise EOFError(f"it ends after {self._done:,} of {self.size_bytes:,} bytes")
-                self._write(content)
-            if to_the_end and not self._ended:
-                if self._packed.read(1):
-                    raise DataError(
-                        f"{self._where}: unpacks to more than the {self.size_bytes:,} bytes it says; fetch it again"
-                    )
-                self._ended = True  # A stream compares its checksum when its end is read.
-
-    def _write(self, content: bytes) -> None:
-        try:
-            self._file.seek(self._done)
-            self._file.write(content)
-            self._file.flush()
-        except OSError as error:
-            raise DataError(self._no_room(error.strerror or str(error))) from error
-        self._done += len(content)
-
-    def _check_room(self) -> None:
-        free = shutil.disk_usage(tempfile.gettempdir()).free
-        if self.size_bytes - self._done > free:
-            raise DataError(self._no_room(f"{self.size_bytes / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free"))
-
-    def _no_room(self, reason: str) -> str:
-        return (
-            f"{self._where}: cannot be unpacked into {tempfile.gettempdir()} ({reason}); free some room there, name "
-            "another folder with $TMPDIR, or unpack the file yourself"
-        )
-
-
-class _Reader(io.RawIOBase):
-    """A place of its own in what is unpacked."""
-
-    def __init__(self, unpacked: Unpacked) -> None:
-        self._unpacked, self._at = unpacked, 0
+class _View(io.RawIOBase):
+    def __init__(
+        self,
+        read_at: Callable[[int, memoryview], int],
+        size_bytes: int,
+        on_close: Callable[[], None] | None = None,
+    ) -> None:
+        self._read_at, self._size_bytes, self._on_close = read_at, size_bytes, on_close
+        self._position = 0
 
     def readable(self) -> bool:
         return True
@@ -112,30 +37,155 @@ class _Reader(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = max(0, (0, self._at, self._unpacked.size_bytes)[whence] + offset)
-        return self._at
+        self._position = max(0, (0, self._position, self._size_bytes)[whence] + offset)
+        return self._position
 
     def tell(self) -> int:
-        return self._at
+        return self._position
 
     def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
-        got = self._unpacked.read_at(self._at, memoryview(buffer).cast("B"))
-        self._at += got
-        return got
+        view = memoryview(buffer).cast("B")
+        count = self._read_at(self._position, view[: max(0, self._size_bytes - self._position)])
+        self._position += count
+        return count
+
+    def close(self) -> None:
+        if self._on_close is not None:
+            self._on_close()
+        super().close()
 
 
-def hdf5_bytes(head: bytes) -> int:
-    """Return how large an HDF5 file says it is; gzip itself knows sizes up to 4 GB alone.
+def file_view(
+    read_at: Callable[[int, memoryview], int], size_bytes: int, on_close: Callable[[], None] | None = None
+) -> BinaryIO:
+    """Return a read-only file whose bytes come from a function.
 
     Parameters
     ----------
-    head
-        Its first 64 bytes or more: the superblock, see "HDF5 File Format Specification", section II.A.
+    read_at : callable
+        ``read_at(start, buffer)`` fills a memoryview from byte `start` on and returns the number of bytes.
+    size_bytes : int
+        Size of the file.
+    on_close : callable, optional
+        Called when the file is closed.
+
+    Returns
+    -------
+    file object
+        The file, with random access.
+    """
+    return io.BufferedReader(_View(read_at, size_bytes, on_close), buffer_size=1 << 16)
+
+
+class Unpacked:
+    """The content of a compressed stream, as a file of known size.
+
+    Parameters
+    ----------
+    packed : file object
+        The stream, which is read once from its beginning to its end.
+    size_bytes : int
+        Size of the unpacked content; any other size is an error.
+    where : str
+        Name of the stream in messages.
+    """
+
+    def __init__(self, packed: IO[bytes] | gzip.GzipFile, size_bytes: int, where: str) -> None:
+        self.size_bytes = size_bytes
+        self._packed, self._where = packed, where
+        self._unpacked_bytes = 0
+        self._is_verified = False
+        self._lock = threading.Lock()
+        self._file = tempfile.TemporaryFile(prefix="sentinode-")  # noqa: SIM115 - deleted with this object
+
+    def open(self, whole: bool) -> BinaryIO:
+        """Open for random access.
+
+        Parameters
+        ----------
+        whole : bool
+            Unpack and verify everything first.
+
+        Returns
+        -------
+        file object
+            The unpacked content.
+
+        Raises
+        ------
+        DataError
+            The disk has too little space, or the stream unpacks to more than it should.
+        OSError, EOFError, zlib.error
+            The stream is damaged.
+        """
+        if whole:
+            self._check_space()
+            self._unpack(self.size_bytes, verify=True)
+        return file_view(self._read_at, self.size_bytes)
+
+    def _read_at(self, start: int, buffer: memoryview) -> int:
+        self._unpack(start + len(buffer))
+        with self._lock:
+            self._file.seek(start)
+            return self._file.readinto(buffer)
+
+    def _unpack(self, until: int, verify: bool = False) -> None:
+        with self._lock:
+            while self._unpacked_bytes < until:
+                # No more than stated: a small stream may inflate to any size.
+                content = self._packed.read(min(CHUNK_BYTES, self.size_bytes - self._unpacked_bytes))
+                if not content:
+                    raise EOFError(f"it ends after {self._unpacked_bytes:,} of {self.size_bytes:,} bytes")
+                self._write(content)
+            if verify and not self._is_verified:
+                if self._packed.read(1):  # The stream verifies its checksum when its end is read.
+                    raise DataError(
+                        f"{self._where}: unpacks to more than the stated {self.size_bytes:,} bytes; fetch it again"
+                    )
+                self._is_verified = True
+
+    def _write(self, content: bytes) -> None:
+        try:
+            self._file.seek(self._unpacked_bytes)
+            self._file.write(content)
+            self._file.flush()
+        except OSError as error:
+            raise DataError(self._no_space(error.strerror or str(error))) from error
+        self._unpacked_bytes += len(content)
+
+    def _check_space(self) -> None:
+        free = shutil.disk_usage(tempfile.gettempdir()).free
+        if self.size_bytes - self._unpacked_bytes > free:
+            raise DataError(self._no_space(f"{self.size_bytes / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free"))
+
+    def _no_space(self, reason: str) -> str:
+        return (
+            f"{self._where}: cannot be unpacked into {tempfile.gettempdir()} ({reason}); free some space there, set "
+            "$TMPDIR to another folder, or unpack the file yourself"
+        )
+
+
+def hdf5_bytes(head: bytes) -> int:
+    """Return the size that an HDF5 file states in its superblock; gzip itself records sizes below 4 GB only.
+
+    Parameters
+    ----------
+    head : bytes
+        First 64 bytes or more of the file.
+
+    Returns
+    -------
+    int
+        Size of the file in bytes.
 
     Raises
     ------
     ValueError
-        They are not the head of an HDF5 file.
+        The bytes are not the head of an HDF5 file.
+
+    References
+    ----------
+    "HDF5 File Format Specification", section II.A.
 
     Examples
     --------
@@ -148,17 +198,17 @@ def hdf5_bytes(head: bytes) -> int:
     version = head[8] if head[:8] == b"\x89HDF\r\n\x1a\n" and len(head) >= 64 else None
     place = {0: 40, 1: 44, 2: 28, 3: 28}.get(version)  # type: ignore[arg-type]
     if place is None or head[9 if version in (2, 3) else 13] != 8:
-        raise ValueError("what is in it is not HDF5")
+        raise ValueError("the content is not HDF5")
     return int.from_bytes(head[place : place + 8], "little")
 
 
-class Gunzipped:
-    """Files of which those that end in ``.h5.gz`` are seen without the ``.gz``.
+class GunzippedFiles:
+    """Files in which every ``.h5.gz`` appears as the unpacked ``.h5``.
 
     Parameters
     ----------
-    files
-        What is wrapped. Where a file is there both ways, the plain one is taken.
+    files : Files
+        The files. Where one exists in both forms, the unpacked one is used.
     """
 
     def __init__(self, files: Files) -> None:
@@ -167,57 +217,57 @@ class Gunzipped:
         names = set(files.names)
         zipped = [name for name in files.names if name.lower().endswith(GZIPPED_HDF5)]
         self._zipped = {name[: -len(".gz")]: name for name in zipped if name[: -len(".gz")] not in names}
-        self.format_evaluation = f"{', still gzipped' if self._zipped else ''}{files.format_evaluation}"
+        self.container = f"{', gzipped' if self._zipped else ''}{files.container}"
         self._lock = threading.Lock()
         self._unpacked: dict[str, Unpacked] = {}
 
     @property
     def names(self) -> list[str]:
-        """Names of all files, those that were gzipped without their last ending."""
+        """Names of all files, without ``.gz`` where a file is gzipped."""
         given = {zipped: plain for plain, zipped in self._zipped.items()}
         return [given.get(name, name) for name in self._files.names]
 
-    def _name(self, name: str) -> str:
+    def _stored_name(self, name: str) -> str:
         # A file beside a listed one is not among the names.
         if name in self._zipped or self._files.has(name):
             return self._zipped.get(name, name)
         return f"{name}.gz" if name.lower().endswith(".h5") and self._files.has(f"{name}.gz") else name
 
     def has(self, name: str) -> bool:
-        """Say whether there is a file of this name, gzipped or not."""
-        return self._files.has(self._name(name))
+        """Tell whether there is a file of this name, gzipped or not."""
+        return self._files.has(self._stored_name(name))
 
     def locate(self, name: str) -> str:
-        """Return what error messages call the file."""
-        return self._files.locate(self._name(name))
+        """Return the place of the file as it is stored."""
+        return self._files.locate(self._stored_name(name))
 
     def read(self, name: str) -> bytes:
-        """Return a file's bytes; those of ``.h5.gz`` are never asked for whole."""
+        """Return the content of a file that is not gzipped."""
         return self._files.read(name)
 
     def open(self, name: str) -> BinaryIO:
-        """Open a file for reading in any order, unpacked and checked."""
+        """Open a file for random access, unpacked and verified."""
         return self._open(name, whole=True)
 
     def peek(self, name: str) -> BinaryIO:
-        """Open a file for a look at its head."""
+        """Open a file to read its head."""
         return self._open(name, whole=False)
 
     def stamp(self, name: str) -> str:
-        """Return the packed file's stamp."""
-        return self._files.stamp(self._name(name))
+        """Return the stamp of the file as it is stored."""
+        return self._files.stamp(self._stored_name(name))
 
     def _open(self, name: str, whole: bool) -> BinaryIO:
-        packed = self._name(name)
-        if packed == name:
+        stored = self._stored_name(name)
+        if stored == name:
             return self._files.open(name) if whole else self._files.peek(name)
         try:
             with self._lock:
                 if name not in self._unpacked:
-                    with gzip.GzipFile(fileobj=self._files.peek(packed)) as head:
+                    with gzip.GzipFile(fileobj=self._files.peek(stored)) as head:
                         size_bytes = hdf5_bytes(head.read(64))
-                    stream = gzip.GzipFile(fileobj=self._files.open(packed))
-                    self._unpacked[name] = Unpacked(stream, size_bytes, self._files.locate(packed))
+                    stream = gzip.GzipFile(fileobj=self._files.open(stored))
+                    self._unpacked[name] = Unpacked(stream, size_bytes, self._files.locate(stored))
             return self._unpacked[name].open(whole)
         except (OSError, EOFError, ValueError, zlib.error) as error:
-            raise DataError(f"{self._files.locate(packed)}: cannot be unpacked ({error}); fetch it again") from error
+            raise DataError(f"{self._files.locate(stored)}: cannot be unpacked ({error}); fetch it again") from error

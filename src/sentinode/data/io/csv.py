@@ -1,51 +1,50 @@
-"""Tables of patches as csv: read as text, since a label is a label and an id no number."""
+"""Read csv files as text, since an id is not a number."""
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 
-from sentinode.data.io.files import Files
 from sentinode.errors import DataError, first_line
 
 SEPARATORS = ",;\t"
-# Row 1 is the header, as an editor counts.
+# Number of the first data row, as an editor counts: row 1 is the header.
 FIRST_ROW = 2
 
 
-def read_table(files: Files, name: str, needed: Sequence[str]) -> pd.DataFrame:
-    r"""Read a csv as it stands, every field a text without spaces around it.
+def read_csv(source: str | Path | bytes, columns: Sequence[str] = (), where: str | None = None) -> pd.DataFrame:
+    r"""Read a csv file with every field as text, without surrounding spaces.
 
     Parameters
     ----------
-    files, name
-        Where it is.
-    needed
-        Columns that have to be there.
+    source : str, Path or bytes
+        The file, or its content. UTF-8, with or without a byte-order mark; fields separated by commas, semicolons or
+        tabs.
+    columns : sequence of str
+        Columns that must exist.
+    where : str, optional
+        Name of the file in error messages; `source` by default.
 
     Returns
     -------
-    pandas.DataFrame
-        Row `n` of it is row ``n + 2`` of an editor; an empty line is a row of empty fields.
+    DataFrame
+        Row `i` is row ``i + 2`` in an editor; an empty line is a row of empty fields.
 
     Raises
     ------
     DataError
-        Not text in UTF-8, fields that do not fit the header, or a column missing.
+        The file cannot be read, is not UTF-8, has rows longer than the header, or lacks a column.
 
     Examples
     --------
-    >>> from sentinode.data.io.files import ListedFiles
-    >>> import tempfile, pathlib
-    >>> file = pathlib.Path(tempfile.mkdtemp()) / "patches.csv"
-    >>> _ = file.write_text("path;label\na.png; 1\n")
-    >>> read_table(ListedFiles([file]), file.as_posix(), ["path"]).to_dict("records")
+    >>> read_csv(b"path;label\na.png; 1\n", ["path"], "patches.csv").to_dict("records")
     [{'path': 'a.png', 'label': '1'}]
     """
-    where = files.locate(name)
-    content = files.read(name)
-    header = content.split(b"\n", 1)[0].decode("utf-8", "replace")
+    where = where or str(source)
     try:
+        content = source if isinstance(source, bytes) else Path(source).read_bytes()
+        header = content.split(b"\n", 1)[0].decode("utf-8", "replace")
         table = pd.read_csv(
             io.BytesIO(content),
             sep=max(SEPARATORS, key=header.count),
@@ -54,15 +53,15 @@ def read_table(files: Files, name: str, needed: Sequence[str]) -> pd.DataFrame:
             encoding="utf-8-sig",
             skip_blank_lines=False,
         )
-    except (ValueError, OverflowError) as error:
-        raise DataError(f"{where}: not a readable csv ({first_line(error)}); fetch or save it again") from error
+    except (ValueError, OverflowError, OSError) as error:
+        raise DataError(f"{where}: not a readable csv file ({first_line(error)}); fetch or save it again") from error
     if not isinstance(table.index, pd.RangeIndex):
         raise DataError(f"{where}: its rows have more fields than its header; give every column a name")
     table.columns = [str(column).strip() for column in table.columns]
-    missing = [column for column in needed if column not in table]
+    missing = [column for column in columns if column not in table]
     if missing:
         raise DataError(
-            f"{where}: no column {', '.join(missing)} (there are: {', '.join(table.columns)}); "
-            f"{' and '.join(needed)} are expected"
+            f"{where}: no column {', '.join(missing)} (columns: {', '.join(table.columns)}); "
+            f"{' and '.join(columns)} must exist"
         )
     return table.fillna("").apply(lambda column: column.str.strip())

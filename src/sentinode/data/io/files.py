@@ -1,4 +1,4 @@
-"""Named files of a source, whether they lie in a folder or in a list; `zips` has those inside a zip."""
+"""Access the files of a source: in a folder or listed one by one."""
 
 import os
 import stat
@@ -10,18 +10,18 @@ from typing import BinaryIO, Protocol
 from sentinode.errors import DataError
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
-# Images and tables are read into memory; the csv of a million patches has a tenth of this.
+# Images and tables are read into memory whole; the csv of a million patches has a tenth of this.
 MAX_WHOLE_BYTES = 1 << 28
 _JUNK_FOLDERS = {"__MACOSX", ".git", ".ipynb_checkpoints", "@eaDir"}
 
 
 def is_image(name: str) -> bool:
-    """Say whether a file name ends like a patch image: jpg, png or tif."""
+    """Tell whether a file name has the ending of a patch image."""
     return name.lower().endswith(IMAGE_ENDINGS)
 
 
 def is_junk(name: str) -> bool:
-    """Say whether a name is that of a file which an operating system or a tool left there."""
+    """Tell whether an operating system or a tool left this file."""
     # macOS writes ._NAME beside every NAME of a zip; it ends in .tif and is not an image.
     parts = PurePosixPath(name).parts
     return not parts or parts[-1].startswith(".") or any(part in _JUNK_FOLDERS for part in parts)
@@ -33,47 +33,61 @@ def check_whole(size_bytes: int, where: str) -> int:
     Raises
     ------
     DataError
-        It is more.
+        The file is larger than an image or a table can be.
     """
     if size_bytes > MAX_WHOLE_BYTES:
-        raise DataError(f"{where}: {size_bytes / 1e6:,.0f} MB, which no patch and no table of patches has; take it out")
+        raise DataError(f"{where}: {size_bytes / 1e6:,.0f} MB is too large for a patch or a table; remove the file")
     return size_bytes
 
 
 class Files(Protocol):
-    """Where a source's files are: each has a name relative to the source, with forward slashes."""
+    """The files of a source. Names are relative to the source, with forward slashes.
+
+    Attributes
+    ----------
+    where : str
+        The source, in messages.
+    container : str
+        What holds the files, to be appended to the name of a format: ``""`` or such as ``" in a zip"``.
+    """
 
     where: str
-    format_evaluation: str
+    container: str
 
     @property
     def names(self) -> list[str]:
-        """Names of all files, sorted, without the junk that operating systems leave."""
+        """Sorted names of all files, without the junk of operating systems."""
 
     def has(self, name: str) -> bool:
-        """Say whether there is a file of this name."""
+        """Tell whether there is a file of this name."""
 
     def locate(self, name: str) -> str:
-        """Return what error messages call the file."""
+        """Return the place of a file, for messages."""
 
     def read(self, name: str) -> bytes:
-        """Return a file's bytes, checked where there is a checksum."""
+        """Return the content of a file; a checksum is verified where there is one."""
 
     def open(self, name: str) -> BinaryIO:
-        """Open a file for reading in any order, checked where there is a checksum."""
+        """Open a file for random access; a checksum is verified where there is one."""
 
     def peek(self, name: str) -> BinaryIO:
-        """Open a file for a look at its head: nothing is checked, and no more is unpacked than is read."""
+        """Open a file to read its head; nothing is verified, and no more is unpacked than is read."""
 
     def stamp(self, name: str) -> str:
-        """Return a text that changes whenever the file's content may have changed."""
+        """Return a text that changes whenever the content of the file may have changed."""
 
 
 class FolderFiles:
-    """The files below a folder."""
+    """The files below a folder.
 
-    format_evaluation = ""
-    # One that lies about in a folder would be waited for without end.
+    Parameters
+    ----------
+    folder : str or Path
+        The folder.
+    """
+
+    container = ""
+    # A pipe inside a folder would be waited for without end.
     takes_pipes = False
 
     def __init__(self, folder: str | Path) -> None:
@@ -82,7 +96,7 @@ class FolderFiles:
 
     @cached_property
     def names(self) -> list[str]:
-        """Names relative to the folder, sorted; links are followed, each folder once."""
+        """Sorted names relative to the folder; links are followed, each folder once."""
         found: list[str] = []
         seen: set[str] = set()
         for here, folders, files in os.walk(self._folder, followlinks=True):
@@ -96,19 +110,25 @@ class FolderFiles:
         return sorted(name for name in found if not is_junk(name))
 
     def path(self, name: str) -> Path:
-        """Return where the file lies."""
+        """Return the path of a file."""
         return self._folder / name
 
     def has(self, name: str) -> bool:
-        """Say whether there is a file of this name."""
+        """Tell whether there is a file of this name."""
         return self.path(name).is_file()
 
     def locate(self, name: str) -> str:
-        """Return the file's path."""
+        """Return the path of a file."""
         return str(self.path(name))
 
     def read(self, name: str) -> bytes:
-        """Return a file's bytes; a `DataError` when it cannot be read."""
+        """Return the content of a file.
+
+        Raises
+        ------
+        DataError
+            The file cannot be read or is too large.
+        """
         with self.open(name) as file:
             try:
                 state = os.fstat(file.fileno())
@@ -118,21 +138,27 @@ class FolderFiles:
                 raise DataError(f"{self.path(name)}: cannot be read ({error.strerror})") from error
 
     def open(self, name: str) -> BinaryIO:
-        """Open a file for reading in any order."""
+        """Open a file for random access.
+
+        Raises
+        ------
+        DataError
+            The file cannot be read.
+        """
         path = self.path(name)
         if not self.takes_pipes and path.exists() and not path.is_file():
-            raise DataError(f"{path}: a pipe, a device or a folder, where a file is expected; take it out")
+            raise DataError(f"{path}: a folder, pipe or device, where a file is expected; remove it")
         try:
             return path.open("rb")
         except OSError as error:
-            raise DataError(f"{self.path(name)}: cannot be read ({error.strerror})") from error
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
 
     def peek(self, name: str) -> BinaryIO:
-        """Open a file as `open` does: there is no checksum."""
+        """Open a file, as `open` does: there is no checksum."""
         return self.open(name)
 
     def stamp(self, name: str) -> str:
-        """Return absolute path, size and time of change; who reads the file will find out that it is gone."""
+        """Return absolute path, size and modification time; a missing file is reported when it is read."""
         try:
             state = self.path(name).stat()
         except OSError as error:
@@ -148,7 +174,13 @@ class FolderFiles:
 
 
 class ListedFiles(FolderFiles):
-    """Files named one by one; each keeps its name as it was given."""
+    """Files that were listed one by one; each keeps the name that it was given.
+
+    Parameters
+    ----------
+    paths : sequence of str or Path
+        The files.
+    """
 
     takes_pipes = True
 
@@ -159,11 +191,11 @@ class ListedFiles(FolderFiles):
 
     @cached_property
     def names(self) -> list[str]:
-        """The names in the order given."""
+        """The names, in the order given."""
         return list(self._paths)
 
     def path(self, name: str) -> Path:
-        """Return where the file lies; a file beside a listed one is found as well."""
+        """Return the path of a listed file, or of a file beside one."""
         return self._paths.get(name, Path(name))
 
     def _absolute(self, name: str) -> str:

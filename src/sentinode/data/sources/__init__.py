@@ -1,4 +1,4 @@
-"""One module a form in which patches are met, all alike: ``open_source(files, resize) -> PatchSet | None``.
+"""One module a form in which patches are met, all alike: ``open_source(files, options) -> PatchSet | None``.
 
 ``None`` says "not mine". They are tried in the order of `SOURCES`, the most particular first, so that a folder
 that could be read in two ways is always read in the same one. A new form is a new module and a line here.
@@ -7,11 +7,11 @@ that could be read in two ways is always read in the same one. A new form is a n
 from collections.abc import Callable
 
 from sentinode.data.io.files import Files
-from sentinode.data.io.images import Resize
 from sentinode.data.patchset import PatchSet
 from sentinode.data.sources import arrays, class_folders, images, kaggle, pcam_hdf5, table, wilds
+from sentinode.data.types import ReadOptions
 
-Source = Callable[[Files, Resize], PatchSet | None]
+Source = Callable[[Files, ReadOptions], PatchSet | None]
 
 SOURCES: tuple[tuple[str, Source], ...] = (
     (pcam_hdf5.FORM, pcam_hdf5.open_source),

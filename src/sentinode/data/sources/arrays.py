@@ -15,11 +15,10 @@ import numpy as np
 import pandas as pd
 
 from sentinode.data.io.files import Files
-from sentinode.data.io.images import Resize
 from sentinode.data.io.zips import ZipFiles
 from sentinode.data.labels import SPLIT_ORDER, SPLITS, binary_labels
 from sentinode.data.patchset import PatchSet, patch_table
-from sentinode.data.types import PATCH_BYTES, PATCH_SHAPE, IndexArray, UInt8Array
+from sentinode.data.types import PATCH_BYTES, PATCH_SHAPE, IndexArray, ReadOptions, UInt8Array
 from sentinode.errors import DataError, first_line
 
 FORM = "NumPy: x_train.npy with y_train.npy, or .npz with both"
@@ -57,7 +56,7 @@ class _Array:
         return next((SPLITS[word.lower()] for word in self.group if word.lower() in SPLITS), None)
 
 
-def open_source(files: Files, resize: Resize) -> PatchSet | None:
+def open_source(files: Files, options: ReadOptions) -> PatchSet | None:
     """Open all arrays of pixels with the labels beside them; None when there is none.
 
     Patches are 96 × 96 by definition of the form, so `resize` has nothing to do.
@@ -67,7 +66,7 @@ def open_source(files: Files, resize: Resize) -> PatchSet | None:
     DataError
         Wrong shape or dtype, pixels and labels of different lengths, labels other than 0 and 1, a broken file.
     """
-    del resize
+    del options
     arrays = list(_arrays(files))
     pixels = [array for array in arrays if array.what == "x"]
     if not pixels and len(arrays) == 1 == len(files.names):
@@ -93,7 +92,7 @@ def open_source(files: Files, resize: Resize) -> PatchSet | None:
         names = ", ".join(array.name for array in pixels)
         raise DataError(f"{files.where}: two arrays of pixels for one split ({names}); keep one")
     return PatchSet(
-        kind=f"NumPy arrays{files.format_evaluation}",
+        kind=f"NumPy arrays{files.container}",
         path=files.where,
         table=table,
         pixels=ArrayPixels(tuple(pixels), tuple(len(part) for part in tables)),
@@ -136,7 +135,7 @@ def _arrays(files: Files) -> Iterator[_Array]:
             yield _array(files, name, name)
         elif name.lower().endswith(".npz"):
             packed = ZipFiles(name, files.locate(name), partial(files.open, name))
-            above = name[: -len(".npz")] if len(files.names) > 1 or files.format_evaluation else ""
+            above = name[: -len(".npz")] if len(files.names) > 1 or files.container else ""
             for inner in packed.names:
                 if inner.lower().endswith(".npy"):
                     yield _array(packed, inner, f"{above}/{inner}")

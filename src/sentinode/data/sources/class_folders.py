@@ -7,16 +7,16 @@ have no split. Images right under ``test`` are patches without labels.
 import numpy as np
 
 from sentinode.data.io.files import Files, is_image
-from sentinode.data.io.images import ImageFiles, Resize
+from sentinode.data.io.images import ImageFiles
 from sentinode.data.labels import CLASSES, SPLITS
 from sentinode.data.patchset import PatchSet, patch_table
-from sentinode.data.types import Skipped
+from sentinode.data.types import ReadOptions, Skipped
 from sentinode.errors import DataError
 
 FORM = "class folders: {train,valid,test}/{0,1}/*.jpg|png|tif"
 
 
-def open_source(files: Files, resize: Resize) -> PatchSet | None:
+def open_source(files: Files, options: ReadOptions) -> PatchSet | None:
     """Open class folders; None when no folder is named like a class.
 
     Left out, and to be refused by who asks for all: what lies in a folder of another name where a class is expected,
@@ -35,10 +35,10 @@ def open_source(files: Files, resize: Resize) -> PatchSet | None:
             skipped.append(Skipped(name, str(error)))
     labels, splits = zip(*known.values(), strict=True)
     return PatchSet(
-        kind=f"class folders{files.format_evaluation}",
+        kind=f"class folders{files.container}",
         path=files.where,
         table=patch_table(list(known), labels, split=splits),
-        pixels=ImageFiles(files, list(known), resize),
+        pixels=ImageFiles(files, list(known), options),
         rows=np.arange(len(known)),
         skipped=tuple(skipped),
     )

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from sentinode.data.io.csv import FIRST_ROW, read_table
+from sentinode.data.io.csv import FIRST_ROW, read_csv
 from sentinode.data.io.files import Files, is_image
-from sentinode.data.io.images import ImageFiles, Resize
+from sentinode.data.io.images import ImageFiles
 from sentinode.data.patchset import PatchSet, patch_table
-from sentinode.data.types import Skipped
+from sentinode.data.types import ReadOptions, Skipped
 
 FORM = "Kaggle's layout: train/*.tif, train_labels.csv, test/*.tif"
 
@@ -16,7 +16,7 @@ LABELS = "train_labels.csv"
 ODD_IDS = ("9369c7278ec8bcc6c880d99194de09fc2bd4efbe", "dd6dfed324f9fcb6f93f46f32fc800f2ec196be2")
 
 
-def open_source(files: Files, resize: Resize) -> PatchSet | None:
+def open_source(files: Files, options: ReadOptions) -> PatchSet | None:
     """Open Kaggle's layout; None when there is no ``train_labels.csv`` beside a ``train`` folder.
 
     Left out, and to be refused by who asks for all: labels other than 0 and 1, an id that comes twice, a named file
@@ -36,14 +36,14 @@ def open_source(files: Files, resize: Resize) -> PatchSet | None:
     test = [name for name in files.names if is_image(name) and name.startswith(f"{base}test/")]
     names = list(train) + test
     return PatchSet(
-        kind=f"Kaggle's histopathologic-cancer-detection{files.format_evaluation}",
+        kind=f"Kaggle's histopathologic-cancer-detection{files.container}",
         path=files.where,
         table=patch_table(
             names,
             [*train.values(), *[None] * len(test)],
             split=["train"] * len(train) + ["test"] * len(test),
         ),
-        pixels=ImageFiles(files, names, resize),
+        pixels=ImageFiles(files, names, options),
         rows=np.arange(len(names)),
         notes=tuple(notes),
         skipped=tuple(skipped),
@@ -62,7 +62,7 @@ def _base(files: Files) -> str | None:
 def _read_labels(files: Files, name: str, skipped: list[Skipped]) -> dict[str, tuple[int, int]]:
     """Return label and csv row of every id."""
     where = files.locate(name)
-    table = read_table(files, name, ["id", "label"])
+    table = read_csv(files.read(name), ["id", "label"], where)
     labels: dict[str, tuple[int, int]] = {}
     for row, (patch, label) in enumerate(zip(table["id"], table["label"], strict=True), FIRST_ROW):
         if not patch and not label:

@@ -16,13 +16,12 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from sentinode.data.io.compression import Gunzipped
-from sentinode.data.io.csv import FIRST_ROW, read_table
+from sentinode.data.io.compression import GunzippedFiles
+from sentinode.data.io.csv import FIRST_ROW, read_csv
 from sentinode.data.io.files import Files
-from sentinode.data.io.images import Resize
 from sentinode.data.labels import SPLIT_ORDER, binary_labels
 from sentinode.data.patchset import PatchSet, patch_table
-from sentinode.data.types import PATCH_BYTES, PATCH_SHAPE, IndexArray, UInt8Array
+from sentinode.data.types import PATCH_BYTES, PATCH_SHAPE, IndexArray, ReadOptions, UInt8Array
 from sentinode.errors import DataError, first_line
 
 FORM = "PCam HDF5: camelyonpatch_level_2_split_{train,valid,test}_{x,y}.h5, also .h5.gz"
@@ -34,7 +33,7 @@ _X_FILE = re.compile(r"(?:.*/)?(?:(?:[^/]*_)?(train|valid|test)_|[^/]*_)?x\.h5$"
 _TRAINING_SLIDE = re.compile(r"camelyon16_train_(normal|tumor)_(\d+)$")
 
 
-def open_source(files: Files, resize: Resize) -> PatchSet | None:
+def open_source(files: Files, options: ReadOptions) -> PatchSet | None:
     """Open all ``x`` files with what lies beside them; None when there is none.
 
     Patches are 96 × 96 by definition of the format, so `resize` has nothing to do.
@@ -44,8 +43,8 @@ def open_source(files: Files, resize: Resize) -> PatchSet | None:
     DataError
         Wrong shape or dtype, x and y of different lengths, labels other than 0 and 1, a broken file.
     """
-    del resize
-    files = Gunzipped(files)
+    del options
+    files = GunzippedFiles(files)
     x_files = [(name, (match[1] or "").lower() or None) for name in files.names if (match := _X_FILE.match(name))]
     if not x_files:
         return None
@@ -62,7 +61,7 @@ def open_source(files: Files, resize: Resize) -> PatchSet | None:
         raise DataError(f"{files.where}: two x files for one split ({names}); keep one, or name the file itself")
     lengths = [len(part) for part in tables]
     return PatchSet(
-        kind=f"PCam HDF5{files.format_evaluation}",
+        kind=f"PCam HDF5{files.container}",
         path=files.where,
         table=table,
         pixels=Hdf5Pixels(files, tuple(name for name, _ in x_files), tuple(lengths)),
@@ -172,7 +171,7 @@ def _meta(
     if name is None:
         return {}, []
     where = files.locate(name)
-    meta = read_table(files, name, ["coord_x", "coord_y", "wsi"])
+    meta = read_csv(files.read(name), ["coord_x", "coord_y", "wsi"], where)
     if len(meta) != count:
         raise DataError(f"{where}: {len(meta):,} rows for {count:,} patches; the two files do not belong together")
     notes = []

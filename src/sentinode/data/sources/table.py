@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from sentinode.data.io.csv import FIRST_ROW, read_table
+from sentinode.data.io.csv import FIRST_ROW, read_csv
 from sentinode.data.io.files import Files, ListedFiles
-from sentinode.data.io.images import ImageFiles, Resize
+from sentinode.data.io.images import ImageFiles
 from sentinode.data.labels import CLASSES, SPLITS
 from sentinode.data.patchset import PatchSet, patch_table
-from sentinode.data.types import Skipped
+from sentinode.data.types import ReadOptions, Skipped
 
 FORM = "a table of images: csv with path, label, split, slide, patient, centre, x, y"
 
@@ -24,7 +24,7 @@ NUMBERS = ("x", "y")
 KNOWN = ("path", "label", "split", *TEXTS, *NUMBERS)
 
 
-def open_source(files: Files, resize: Resize) -> PatchSet | None:
+def open_source(files: Files, options: ReadOptions) -> PatchSet | None:
     """Open a csv that was named itself; None for anything else.
 
     Raises
@@ -36,10 +36,10 @@ def open_source(files: Files, resize: Resize) -> PatchSet | None:
         return None
     name = files.names[0]
     folder = name.rpartition("/")[0]
-    return _open(files, f"{folder}/" if folder else "", files, name, resize)
+    return _open(files, f"{folder}/" if folder else "", files, name, options)
 
 
-def open_table(files: Files, table: str | Path, resize: Resize) -> PatchSet:
+def open_table(files: Files, table: str | Path, options: ReadOptions) -> PatchSet:
     """Open the images of `files` that the csv at `table` names.
 
     Raises
@@ -48,12 +48,12 @@ def open_table(files: Files, table: str | Path, resize: Resize) -> PatchSet:
         See `open_source`.
     """
     listed = ListedFiles([table])
-    return _open(files, "", listed, listed.names[0], resize)
+    return _open(files, "", listed, listed.names[0], options)
 
 
-def _open(files: Files, base: str, beside: Files, name: str, resize: Resize) -> PatchSet:
-    table = read_table(beside, name, ["path"]).rename(columns={"center": "centre"})
+def _open(files: Files, base: str, beside: Files, name: str, options: ReadOptions) -> PatchSet:
     where = beside.locate(name)
+    table = read_csv(beside.read(name), ["path"], where).rename(columns={"center": "centre"})
     values: dict[str, list[Any]] = {column: [] for column in KNOWN}
     skipped: list[Skipped] = []
     seen: set[str] = set()
@@ -78,10 +78,10 @@ def _open(files: Files, base: str, beside: Files, name: str, resize: Resize) -> 
     unused = [column for column in table.columns if column not in KNOWN and not column.startswith("Unnamed")]
     paths, labels, split = values.pop("path"), values.pop("label"), values.pop("split")
     return PatchSet(
-        kind=f"a table of images{files.format_evaluation}",
+        kind=f"a table of images{files.container}",
         path=where if files is beside else f"{files.where} with {where}",
         table=patch_table(paths, labels, split=split, **values),
-        pixels=ImageFiles(files, [_place(base, path) for path in paths], resize),
+        pixels=ImageFiles(files, [_place(base, path) for path in paths], options),
         rows=np.arange(len(paths)),
         notes=(f"columns that say nothing here: {', '.join(unused)}",) if unused else (),
         skipped=tuple(skipped),

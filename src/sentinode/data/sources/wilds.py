@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sentinode.data.io.csv import FIRST_ROW, read_table
+from sentinode.data.io.csv import FIRST_ROW, read_csv
 from sentinode.data.io.files import Files, is_image
-from sentinode.data.io.images import ImageFiles, Resize
+from sentinode.data.io.images import ImageFiles
 from sentinode.data.patchset import PatchSet, patch_table
-from sentinode.data.types import Skipped
+from sentinode.data.types import ReadOptions, Skipped
 
 FORM = "Camelyon17-WILDS: metadata.csv, patches/patient_*_node_*/*.png"
 
@@ -28,7 +28,7 @@ CENTRE_OFFSET_PX = 32
 DOWNSAMPLE = 4
 
 
-def open_source(files: Files, resize: Resize) -> PatchSet | None:
+def open_source(files: Files, options: ReadOptions) -> PatchSet | None:
     """Open the layout; None when there is no ``metadata.csv`` beside ``patches/patient_…``.
 
     The patches are RGBA and their fourth channel is left out, as in WILDS' own reader.
@@ -41,7 +41,7 @@ def open_source(files: Files, resize: Resize) -> PatchSet | None:
     base = _base(files)
     if base is None:
         return None
-    metadata = read_table(files, base + METADATA, COLUMNS)
+    metadata = read_csv(files.read(base + METADATA), COLUMNS, files.locate(base + METADATA))
     there = {name for name in files.names if is_image(name) and name.startswith(f"{base}patches/")}
     rows, skipped = _rows(files, base, metadata, there)
     names = [row["id"] for row in rows]
@@ -51,10 +51,10 @@ def open_source(files: Files, resize: Resize) -> PatchSet | None:
     ]
     columns = {name: [row[name] for row in rows] for name in ("label", "split", "slide", "patient", "centre", "x", "y")}
     return PatchSet(
-        kind=f"Camelyon17-WILDS{files.format_evaluation}",
+        kind=f"Camelyon17-WILDS{files.container}",
         path=files.where,
         table=patch_table(names, columns.pop("label"), **columns),
-        pixels=ImageFiles(files, names, resize, opaque=True),
+        pixels=ImageFiles(files, names, options, ignore_alpha=True),
         rows=np.arange(len(names)),
         skipped=tuple(skipped),
     )
