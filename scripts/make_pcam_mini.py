@@ -1,8 +1,9 @@
-"""Cut ``pcam-mini``, the sample that ships inside the package, from a zip of real PatchCamelyon patches.
+"""Make ``pcam-mini``, the sample inside the package, from a zip of real PatchCamelyon patches.
 
-The source has class folders ``{train,valid}/{0,1}/patchNNNNNNN.jpg``, where the number is the row in PCam's own HDF5
-split. Training patches are drawn from its ``train``; validation and test patches, disjoint, from its ``valid``. Of
-exact copies one at most is taken. Files are copied byte for byte; the same source gives the same zip.
+The source has class folders ``{train,valid}/{0,1}/patchNNNNNNN.jpg``, where the number is the row in PatchCamelyon's
+HDF5 split; ``scripts/make_pcam_small.py`` makes such a zip. Training patches are drawn from its ``train``; validation
+and test patches, disjoint, from its ``valid``. No patch has a duplicate in the sample. Files are copied byte for byte,
+and the same source gives the same zip.
 
     python scripts/make_pcam_mini.py pcam-small.zip src/sentinode/samples/pcam-mini.zip
 """
@@ -16,12 +17,12 @@ from sentinode import open_patches
 from sentinode.storage import atomic_file
 
 SEED = 20261124
-# Patches of each class. The sum keeps the zip below 7 MB.
+# Split of the sample: split of the source, and patches per class; the zip stays below 7 MB.
 PARTS = {"train": ("train", 540), "valid": ("valid", 90), "test": ("valid", 200)}
 
 
 def main() -> None:
-    """Draw, copy, and say what came out."""
+    """Draw patches, copy their files and describe the sample."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source")
     parser.add_argument("out")
@@ -38,8 +39,8 @@ def main() -> None:
             chosen += [(str(name), f"{part}/{label}/{name.rsplit('/', 1)[-1]}") for name in drawn]
     with (
         zipfile.ZipFile(arguments.source) as source,
-        atomic_file(arguments.out) as beside,
-        zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as target,
+        atomic_file(arguments.out) as unfinished,
+        zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as target,
     ):
         for old, new in sorted(chosen, key=lambda pair: pair[1]):
             target.writestr(zipfile.ZipInfo(new, date_time=(2018, 6, 8, 0, 0, 0)), source.read(old))
