@@ -105,7 +105,7 @@ def test_a_path_that_holds_nothing_is_refused(few, tmp_path):
     forms.refused(lambda: open_patches(str(tmp_path / "*.png")), str(tmp_path / "*.png"), "no file matches")
     forms.refused(lambda: open_patches(text), str(text), "no patches recognized", "1 files", "PCam HDF5")
     forms.refused(lambda: open_patches(text / "README.txt"), "README.txt", "not a folder, zip")
-    forms.refused(lambda: open_patches([]), "empty list")
+    forms.refused(lambda: open_patches([]), "list of files is empty")
     forms.refused(lambda: open_patches([tmp_path / "gone.png"]), "gone.png", "no such file")
     images = forms.write(forms.images(few)[0], tmp_path / "images")
     forms.refused(lambda: open_patches(images).select([]).cached(tmp_path), str(images), "no patches")

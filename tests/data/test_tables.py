@@ -144,7 +144,12 @@ def test_patches_that_changed_their_places_are_refused(few, tmp_path):
     write_patch_table(open_patches(tmp_path / "it.npy").cached(), str(tmp_path / "it.npy"), tmp_path / "it.csv")
     assert len(open_patches(tmp_path / "it.csv").cached()) == len(few)
     np.save(tmp_path / "it.npy", np.roll(pixels, 1, axis=0))
-    forms.refused(open_patches(tmp_path / "it.csv").cached, "it.csv", "differ from those that the table was made from", "anew")
+    forms.refused(
+        open_patches(tmp_path / "it.csv").cached,
+        "it.csv",
+        "differ from those that the table was made from",
+        "make the table again",
+    )
 
 
 def test_a_source_that_is_gone_is_refused(few, tmp_path):
