@@ -53,7 +53,7 @@ def imported_by(*arguments, wanted: str) -> set[str]:
 
 def files_named(output: str) -> list[Path]:
     """Return the files that a command ends by naming."""
-    shown = output.split("\nlook at\n")[1].split("\nthen\n")[0]
+    shown = output.split("\nfiles:\n")[1].split("\nnext:\n")[0]
     return [Path(line.strip().split("  ")[0]) for line in shown.splitlines()]
 
 
@@ -95,11 +95,32 @@ def test_the_script_is_installed_beside_python():
     assert done.stdout == f"sentinode {__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["train"], ["train", "x", "--model", "cnn", "--epochs", "a"]])
-def test_a_call_that_does_not_parse_exits_with_2(arguments):
+@pytest.mark.parametrize("arguments", [["nonsense"], ["train"], ["train", "x", "--model", "cnn", "--epochs", "a"]])
+def test_an_invalid_command_line_exits_with_2(arguments):
     done = sentinode(*arguments)
     assert done.returncode == 2
     assert done.stderr.startswith("usage: sentinode")
+
+
+@pytest.mark.parametrize("command", ["", "data"])
+def test_without_a_command_the_help_is_printed(command):
+    assert succeeded(sentinode(*command.split())) == succeeded(sentinode(*command.split(), "--help"))
+
+
+@pytest.mark.parametrize(
+    ("line", "nearest"),
+    [
+        ("trian", "train"),
+        ("data inof", "info"),
+        ("models --jsn", "--json"),
+        ("train x --model cnn --out y --epocs=3", "--epochs"),
+        ("train x --model cnn --out y --schedule cosin", "cosine"),
+    ],
+)
+def test_a_misspelled_name_gets_a_suggestion(line, nearest):
+    done = sentinode(*line.split())
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith(f"; did you mean {nearest}?")
 
 
 def test_what_needs_no_network_does_not_import_one():

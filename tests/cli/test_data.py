@@ -145,7 +145,7 @@ def test_split_and_join_list_what_they_left_out(few, pcam, tmp_path):
         out = tmp_path / f"{words[0]}.csv"
         done = data(words[0], folder, *words[1:], "--out", out, "--skip-bad")
         assert done.returncode == 3, done.stderr
-        assert "left out: 1" in done.stdout and "junk.png" in done.stdout
+        assert "skipped: 1" in done.stdout and "junk.png" in done.stdout
         said = json.loads(data(words[0], folder, *words[1:], "--out", out, "--skip-bad", "--json").stdout)
         assert [each["id"] for each in said["skipped"]] == ["train/0/junk.png"]
 

@@ -24,7 +24,7 @@ def source(mini, tmp_path_factory) -> Path:
 def done_but(done: Done, *left_out: str) -> str:
     assert done.returncode == 3, done.stderr
     assert "Traceback" not in done.stderr
-    said = done.stdout.split("\nleft out: ")[1].splitlines()
+    said = done.stdout.split("\nskipped: ")[1].splitlines()
     assert said[0] == str(len(left_out)) and len(said) == len(left_out) + 2
     assert all(f"{name}/1/" in line and "unreadable" in line for name, line in zip(left_out, said[2:], strict=True))
     return done.stdout

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 from sentinode.cli.shared import (
     add_data,
     add_json,
-    add_run,
+    add_model,
+    command_line,
     open_data,
+    output_folder,
     print_json,
     print_next_steps,
     print_table,
@@ -28,12 +30,14 @@ def add_parser(commands: Any) -> None:
         "audit", help="labels that are probably wrong, unusual patches; a page", description=__doc__
     )
     add_data(parser)
-    add_run(parser, "whose features are used, best one that was trained on other patches: ")
+    add_model(parser, "whose features are used, best one that was trained on other patches: ")
     parser.add_argument(
         "--split", action="append", metavar="NAME", help="split to look at; may be given several times (default: all)"
     )
     parser.add_argument("--folds", type=int, default=5, metavar="N", help="parts for cross-validation (default: 5)")
-    parser.add_argument("--out", metavar="DIR", help="where to write (default: RUN/evaluations/audit-SPLIT)")
+    parser.add_argument(
+        "--out", type=output_folder, metavar="DIR", help="where to write (default: RUN/evaluations/audit-SPLIT)"
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -70,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
             folder / SUSPECTS: "one row a patch, the least probable label first",
             folder / AUDIT: "all numbers",
         },
-        f"sentinode evaluate {arguments.data} --model {arguments.model}",
+        command_line("evaluate", arguments.data, "--model", arguments.model),
     )
     return report_skipped(skipped)
 
@@ -90,7 +94,7 @@ def show_audit(found: "Audit") -> None:
             (str(row.id), str(row.split), ("normal", "tumour")[int(str(row.label))], f"{float(str(row.p_tumour)):.3f}")
             for row in first.itertuples()
         ]
-        print_table(rows, header=("id", "split", "label", "P(tumour)"), words=(0, 1, 2))
+        print_table(rows, header=("id", "split", "label", "P(tumour)"), text_columns=(0, 1, 2))
     kinds = ", ".join(f"{kind} {many:,}" for kind, many in found.unusual().items() if many) or "none"
     print(f"unusual: {int((table['unusual'] != '').sum()):,} ({kinds})")
     print(

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from sentinode.cli.shared import (
     add_data,
     add_json,
+    command_line,
     open_data,
+    output_folder,
     print_json,
     print_next_steps,
     print_table,
@@ -43,6 +45,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--out",
+        type=output_folder,
         required=True,
         metavar="DIR",
         help="the folder to write compare.html, .json, .csv and .png to",
@@ -91,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
             folder / "compare.csv": "one row a model",
             folder / "compare.json": "all numbers",
         },
-        f"sentinode stress {arguments.data} --model RUN --quick",
+        command_line("stress", arguments.data, "--model", "RUN", "--quick"),
     )
     return report_skipped(skipped)
 

@@ -13,7 +13,8 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "data", help="inspect, split, join, normalize and download patches; manage the cache", description=__doc__
     )
-    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    parser.set_defaults(run=lambda arguments: parser.print_help())
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND")
     data_info.add_parser(verbs)
     data_split.add_parser(verbs)
     data_join.add_parser(verbs)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.shared import add_json, print_json, print_next_steps
+from sentinode.cli.shared import add_json, command_line, output_folder, print_json, print_next_steps
 
 
 def add_parser(verbs: Any) -> None:
@@ -13,7 +13,13 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "name", metavar="NAME", choices=("pcam",), help="the data set: pcam (PatchCamelyon, 8 GB unpacked to 9)"
     )
-    parser.add_argument("--out", required=True, metavar="DIR", help="the folder for the files; it is DATA afterwards")
+    parser.add_argument(
+        "--out",
+        type=output_folder,
+        required=True,
+        metavar="DIR",
+        help="the folder for the files; it is DATA afterwards",
+    )
     parser.add_argument(
         "--split",
         action="append",
@@ -43,5 +49,5 @@ def run(arguments: argparse.Namespace) -> None:
         return
     print_next_steps(
         {path: f"{path.stat().st_size / 1e6:,.1f} MB, verified" for path in paths},
-        f"sentinode data info {Path(arguments.out)}",
+        command_line("data", "info", Path(arguments.out)),
     )

@@ -12,6 +12,8 @@ from sentinode.cli.shared import (
     add_resize,
     add_skip_bad,
     add_table,
+    command_line,
+    output_file,
     print_json,
     print_next_steps,
     print_table,
@@ -40,9 +42,10 @@ def add_parser(verbs: Any) -> None:
     add_cache(parser)
     add_resize(parser)
     add_skip_bad(parser)
-    parser.add_argument("--sheet", metavar="PNG", help="draw patches of every class into a picture")
+    parser.add_argument("--sheet", type=output_file, metavar="PNG", help="draw patches of every class into a picture")
     parser.add_argument(
         "--page",
+        type=output_file,
         metavar="HTML",
         help="also look for blur, pen marks, clipping and near copies, and write a page of it all",
     )
@@ -108,7 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
     if any(files) and not arguments.json:
         print_next_steps(
             {Path(name): what for name, what in files.items() if name},
-            f"sentinode train {arguments.data[0]} --model cnn --out runs/first",
+            command_line("train", arguments.data[0], "--model", "cnn", "--out", "runs/first"),
         )
     _end(patches, shared, names, found.shared_across, quality.divided if quality else 0)
     return report_skipped(skipped, quiet=arguments.json)

@@ -8,7 +8,9 @@ from typing import Any
 from sentinode.cli.shared import (
     add_data,
     add_json,
+    command_line,
     open_data,
+    output_file,
     print_json,
     print_next_steps,
     print_table,
@@ -39,7 +41,11 @@ def add_parser(verbs: Any) -> None:
         help="a folder of PCam's HDF5 files with their meta csv, its _x.h5 files, or a table with slides",
     )
     parser.add_argument(
-        "--out", required=True, metavar="CSV", help="the table to write; every command reads it as DATA"
+        "--out",
+        type=output_file,
+        required=True,
+        metavar="CSV",
+        help="the table to write; every command reads it as DATA",
     )
     add_json(parser)
     parser.set_defaults(run=run)
@@ -87,11 +93,13 @@ def run(arguments: argparse.Namespace) -> int:
         )
         return report_skipped(skipped, quiet=True)
     print(f"reference {reference.describe()}")
-    print_table([(name, f"{count:,}", WORDS[name]) for name, count in found.counts.items()], words=(0, 2))
+    print_table([(name, f"{count:,}", WORDS[name]) for name, count in found.counts.items()], text_columns=(0, 2))
     print(f"{slides:,} of {len(patches):,} patches have a slide now, {table['slide'].nunique():,} slides in all")
     if found.differing_labels:
         print(red(f"{found.differing_labels:,} joined patches have another label in the reference"))
-    print_next_steps({out: "the patches with what is known of them"}, f"sentinode data split {out} --out splits.csv")
+    print_next_steps(
+        {out: "the patches with what is known of them"}, command_line("data", "split", out, "--out", "splits.csv")
+    )
     return report_skipped(skipped)
 
 

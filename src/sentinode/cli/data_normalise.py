@@ -3,7 +3,16 @@
 import argparse
 from typing import Any
 
-from sentinode.cli.shared import add_data, add_json, open_data, print_json, print_next_steps, report_skipped
+from sentinode.cli.shared import (
+    add_data,
+    add_json,
+    command_line,
+    open_data,
+    output_file,
+    print_json,
+    print_next_steps,
+    report_skipped,
+)
 
 
 def add_parser(verbs: Any) -> None:
@@ -12,6 +21,7 @@ def add_parser(verbs: Any) -> None:
     add_data(parser)
     parser.add_argument(
         "--out",
+        type=output_file,
         required=True,
         metavar="CSV",
         help="the table to write, beside a zip of the patches; every command reads it as DATA",
@@ -53,6 +63,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{unchanged:,} came out as they were: too little tissue, a single colour, or that stain already")
     print_next_steps(
         {out: "the patches with what is known of them", images: "their images"},
-        f"sentinode predict {out} --out predictions.csv",
+        command_line("predict", out, "--out", "predictions.csv"),
     )
     return report_skipped(skipped)

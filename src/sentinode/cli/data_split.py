@@ -7,7 +7,9 @@ from typing import Any
 from sentinode.cli.shared import (
     add_data,
     add_json,
+    command_line,
     open_data,
+    output_file,
     print_json,
     print_next_steps,
     print_table,
@@ -24,7 +26,11 @@ def add_parser(verbs: Any) -> None:
     parser = verbs.add_parser("split", help="train, valid and test, or folds, that do not leak", description=__doc__)
     add_data(parser)
     parser.add_argument(
-        "--out", required=True, metavar="CSV", help="the table to write; every command reads it as DATA"
+        "--out",
+        type=output_file,
+        required=True,
+        metavar="CSV",
+        help="the table to write; every command reads it as DATA",
     )
     parser.add_argument("--split", metavar="NAME", help="split_patches this split only, and leave the others out")
     parser.add_argument("--valid", type=float, metavar="SHARE", help="of the validation part (default: 0.1)")
@@ -92,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
     _warn(division)
     print_next_steps(
         {path: what for path, (_, what) in tables.items()},
-        f"sentinode train {next(iter(tables))} --model cnn --out runs/first",
+        command_line("train", next(iter(tables)), "--model", "cnn", "--out", "runs/first"),
     )
     return report_skipped(skipped)
 

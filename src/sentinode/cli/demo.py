@@ -1,10 +1,11 @@
 """Train the classic network on the sample patches, and draw its ROC curve beside that of the weights that ship."""
 
 import argparse
+import shlex
 from typing import Any
 
 from sentinode.cli.evaluate import show_evaluation
-from sentinode.cli.shared import add_cache, print_next_steps, start_keras
+from sentinode.cli.shared import add_cache, command_line, output_folder, print_next_steps, start_keras
 from sentinode.cli.train import show_run
 from sentinode.samples import DEFAULT_MODEL
 
@@ -16,6 +17,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--out",
+        type=output_folder,
         metavar="RUN",
         default="runs/demo",
         help="the run directory (default: runs/demo)",
@@ -57,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
             folder / "predictions.csv": "what the network says of every test patch",
             trained.path / "config.json": "how all this was made",
         },
-        f"sentinode report {trained.path}",
-        f"tensorboard --logdir {trained.path / 'tensorboard'}",
-        "sentinode data info pcam-mini --sheet sheet.png",
+        command_line("report", trained.path),
+        shlex.join(["tensorboard", "--logdir", str(trained.path / "tensorboard")]),
+        command_line("data", "info", "pcam-mini", "--sheet", "sheet.png"),
     )

@@ -5,7 +5,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.shared import add_json, add_resize, add_run, print_json, print_next_steps, start_keras
+from sentinode.cli.shared import (
+    add_json,
+    add_model,
+    add_resize,
+    command_line,
+    output_file,
+    print_json,
+    print_next_steps,
+    start_keras,
+)
 from sentinode.errors import ConfigError
 
 
@@ -15,9 +24,13 @@ def add_parser(commands: Any) -> None:
         "embed", help="write what a network makes of patches before its last layer", description=__doc__
     )
     parser.add_argument("source", nargs="+", metavar="SOURCE", help="an image, a folder, a glob, a PCam _x.h5 or a zip")
-    add_run(parser)
+    add_model(parser)
     parser.add_argument(
-        "--out", required=True, metavar="NPZ", help="the file to write: features, id, label, split, slide, sha1"
+        "--out",
+        type=output_file,
+        required=True,
+        metavar="NPZ",
+        help="the file to write: features, id, label, split, slide, sha1",
     )
     parser.add_argument("--split", metavar="NAME", help="embed one split of the source only")
     add_resize(parser)
@@ -57,5 +70,5 @@ def run(arguments: argparse.Namespace) -> None:
     )
     print_next_steps(
         {out: "features, id, label, split, slide, sha1: numpy.load reads it", made_by_path(out): "what made it"},
-        f"sentinode train DATA --model {arguments.model} --frozen --out runs/head",
+        command_line("train", "DATA", "--model", arguments.model, "--frozen", "--out", "runs/head"),
     )

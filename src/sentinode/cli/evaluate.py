@@ -6,10 +6,12 @@ from typing import Any
 from sentinode.cli.shared import (
     add_data,
     add_json,
+    add_models,
     add_precision,
-    add_runs,
     add_tta,
+    command_line,
     open_data,
+    output_folder,
     print_json,
     print_next_steps,
     print_table,
@@ -23,12 +25,15 @@ def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser("evaluate", help="measure a trained model, with intervals", description=__doc__)
     add_data(parser)
-    add_runs(parser)
+    add_models(parser)
     parser.add_argument(
         "--split", metavar="NAME", help="split to measure on (default: test if it has labels, else valid)"
     )
     parser.add_argument(
-        "--out", metavar="DIR", help="where to write (default: RUN/evaluations/SPLIT; several runs need one named)"
+        "--out",
+        type=output_folder,
+        metavar="DIR",
+        help="where to write (default: RUN/evaluations/SPLIT; several runs need one named)",
     )
     parser.add_argument(
         "--point",
@@ -98,8 +103,10 @@ def run(arguments: argparse.Namespace) -> int:
             folder / "metrics.json": "all numbers",
             folder / "predictions.csv": "every patch",
         },
-        *([f"sentinode report {models[0]} {arguments.data} --split {evaluation.split}"] if can_report else []),
-        f"sentinode predict IMAGES {' '.join(f'--model {run}' for run in models)} --out predictions.csv",
+        *([command_line("report", models[0], arguments.data, "--split", evaluation.split)] if can_report else []),
+        command_line(
+            "predict", "IMAGES", *(word for run in models for word in ("--model", run)), "--out", "predictions.csv"
+        ),
     )
     return report_skipped(skipped)
 

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 from sentinode.cli.shared import (
     add_data,
     add_json,
-    add_run,
+    add_model,
+    command_line,
     open_data,
+    output_folder,
     print_json,
     print_next_steps,
     print_table,
@@ -25,7 +27,7 @@ def add_parser(commands: Any) -> None:
         "explain", help="where a run finds its evidence, and whether to believe it", description=__doc__
     )
     add_data(parser)
-    add_run(parser)
+    add_model(parser)
     parser.add_argument(
         "--split", metavar="NAME", help="split to look into (default: test if it has labels, else valid)"
     )
@@ -45,7 +47,7 @@ def add_parser(commands: Any) -> None:
         help="grad-cam, grad-cam++, integrated-gradients or occlusion; may be given several times (default: all that "
         "the network allows)",
     )
-    parser.add_argument("--out", metavar="DIR", help="where to write (default: RUN/explanations)")
+    parser.add_argument("--out", type=output_folder, metavar="DIR", help="where to write (default: RUN/explanations)")
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -86,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     }
     print_next_steps(
         {found.folder / name: what for name, what in files.items() if (found.folder / name).is_file()},
-        f"sentinode report {arguments.model} {arguments.data}",
+        command_line("report", arguments.model, arguments.data),
     )
     return report_skipped(found.skipped)
 

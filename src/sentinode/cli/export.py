@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from sentinode.cli.shared import add_json, add_run, print_json, print_next_steps, start_keras
+from sentinode.cli.shared import add_json, add_model, print_json, print_next_steps, start_keras
 from sentinode.export.formats import FORMATS, find_format
 
 
@@ -12,7 +12,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "export", help="write a trained network for ONNX Runtime, OpenVINO, WSInfer, QuPath", description=__doc__
     )
-    add_run(parser)
+    add_model(parser)
     parser.add_argument("--format", required=True, choices=tuple(FORMATS), help="see docs/export.md for each")
     parser.add_argument(
         "--out", required=True, metavar="PATH", help="the .keras, .onnx or .xml file, or the folder for wsinfer"

@@ -1,12 +1,15 @@
-"""``sentinode``: parse, run one command, and turn every refusal into one line."""
+"""The command ``sentinode``: parse the command line, run one command, print an error as one line."""
 
 import argparse
+import difflib
 import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, NoReturn
 
 from sentinode.cli import (
     audit,
@@ -49,15 +52,42 @@ COMMANDS = (
 )
 
 
+class Parser(argparse.ArgumentParser):
+    """An argument parser that prints help when a command is missing and suggests the nearest name for a wrong one."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the message with a suggestion, and exit with status 2."""
+        wrong = re.match(r"argument (?:COMMAND|\S*): invalid choice: '(.*)' \(choose from (.*)\)", message)
+        if wrong:
+            message += _suggestion([wrong[1]], wrong[2].replace("'", "").split(", "))
+        super().error(message)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; report unknown options here, where the options of the command are known."""
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            options = [option for action in self._actions for option in action.option_strings]
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{_suggestion(unknown, options)}")
+        return parsed, unknown
+
+
+def _suggestion(wrong: Sequence[str], known: Sequence[str]) -> str:
+    for word in wrong:
+        if nearest := difflib.get_close_matches(word.partition("=")[0], known, n=1):
+            return f"; did you mean {nearest[0]}?"
+    return ""
+
+
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands; nothing heavy is imported for it."""
-    parser = argparse.ArgumentParser(
+    """Return the parser of all commands, without importing what the commands need."""
+    parser = Parser(
         prog="sentinode",
-        description="Finds breast-cancer metastases in patches of lymph nodes. Start with: sentinode demo",
+        description="Detect breast-cancer metastases in lymph-node patches. Start with: sentinode demo",
         epilog="Research use only: not a medical device.",
     )
     parser.add_argument("--version", action="version", version=f"sentinode {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    parser.set_defaults(run=lambda arguments: parser.print_help())
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for command in COMMANDS:
         command.add_parser(commands)
     return parser
@@ -80,14 +110,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises
     ------
     SystemExit
-        The command line does not parse (status 2), or asks for help (status 0).
+        The command line is invalid (status 2) or asks for help (status 0).
     """
-    parsed = build_parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):  # A file name that the terminal cannot show must not end the command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     with messages_on_stderr():
         try:
+            parsed = build_parser().parse_args(arguments)
             return int(parsed.run(parsed) or 0)
         except TrainingStopped as stopped:
             print(stopped, file=sys.stderr)

@@ -38,5 +38,5 @@ def run(arguments: argparse.Namespace) -> None:
         )
         for each in found
     ]
-    print_table(rows, header=("model", "parameters", "GFLOP a patch", "what it is"), words=(0, 3))
+    print_table(rows, header=("model", "parameters", "GFLOP a patch", "what it is"), text_columns=(0, 3))
     print("GFLOP: multiplications and additions of convolutions and dense layers, forward")

@@ -6,11 +6,12 @@ from typing import Any
 
 from sentinode.cli.shared import (
     add_json,
+    add_models,
     add_precision,
     add_resize,
-    add_runs,
     add_skip_bad,
     add_tta,
+    output_file,
     print_json,
     print_next_steps,
     report_skipped,
@@ -32,9 +33,13 @@ def add_parser(commands: Any) -> None:
         metavar="SOURCE",
         help="an image, a folder, a glob, a zip, a PCam _x.h5, .npy, .npz, or a csv that names images",
     )
-    add_runs(parser)
+    add_models(parser)
     parser.add_argument(
-        "--out", required=True, metavar="CSV", help="the table to write: id, probability, logit, prediction, warning"
+        "--out",
+        type=output_file,
+        required=True,
+        metavar="CSV",
+        help="the table to write: id, probability, logit, prediction, warning",
     )
     parser.add_argument("--split", metavar="NAME", help="predict one split of the source only")
     parser.add_argument(

@@ -10,6 +10,7 @@ from sentinode.cli.shared import (
     add_resize,
     add_skip_bad,
     add_table,
+    command_line,
     open_data,
     print_next_steps,
     report_skipped,
@@ -61,6 +62,6 @@ def run(arguments: argparse.Namespace) -> int:
     words = {".html": "the report; open it in a browser", ".md": "the model card; README.md on Hugging Face"}
     print_next_steps(
         {file: words[file.suffix] for file in written},
-        f"sentinode stress {arguments.data} --model {arguments.model}",
+        command_line("stress", arguments.data, "--model", arguments.model),
     )
     return report_skipped([vars(each) for each in patches.skipped])

@@ -1,9 +1,10 @@
-"""Arguments and prints that several commands have in common."""
+"""Options and output that several commands share."""
 
 import argparse
 import contextlib
 import json
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -14,18 +15,23 @@ from sentinode.errors import SentinodeError, first_line
 from sentinode.inference.engines import PRECISIONS
 from sentinode.machine import keep_freed_memory
 from sentinode.samples import DEFAULT_MODEL, PRETRAINED
+from sentinode.storage import check_output_file, check_output_folder
 
 if TYPE_CHECKING:
     from sentinode.data.patchset import PatchSet
 
-DATA_HELP = "folder, zip, PCam _x.h5, .npy, .npz, a csv that names images, or pcam-mini, the sample that ships with it"
-SHOWN_SKIPPED = 20
-# What scripts can tell by: it is done, but not with everything.
-SOME_SKIPPED = 3
+DATA_HELP = "a folder, zip, PCam _x.h5, .npy, .npz, a csv that lists images, or pcam-mini, the sample in the package"
+# Exit status of a command that succeeded without some patches.
+SKIPPED_STATUS = 3
+_SKIPPED_SHOWN = 20
+_MODEL_HELP = f"a run directory, or pretrained weights ({', '.join(PRETRAINED)}; default: {DEFAULT_MODEL})"
+
+
+# Options
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
-    """Add DATA and where it is cached."""
+    """Add DATA and the options that say how to read it."""
     parser.add_argument("data", metavar="DATA", help=DATA_HELP)
     add_table(parser)
     add_cache(parser)
@@ -34,25 +40,25 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def add_table(parser: argparse.ArgumentParser) -> None:
-    """Add what is known of the patches."""
+    """Add ``--table``: labels and metadata of the images."""
     parser.add_argument(
         "--table",
         metavar="CSV",
-        help="what is known of the images in DATA: path (inside DATA), label, split, slide, patient, centre, x, y",
+        help="metadata of the images in DATA; columns: path (inside DATA), label, split, slide, patient, centre, x, y",
     )
 
 
 def add_cache(parser: argparse.ArgumentParser) -> None:
-    """Add the cache folder."""
+    """Add ``--cache``: the folder of decoded patches."""
     parser.add_argument(
         "--cache",
         metavar="DIR",
-        help="where decoded patches are kept (default: $SENTINODE_CACHE, else the user's cache folder)",
+        help="folder for decoded patches (default: $SENTINODE_CACHE, else the user's cache folder)",
     )
 
 
 def add_resize(parser: argparse.ArgumentParser) -> None:
-    """Add what to do with patches of another size."""
+    """Add ``--resize``: what to do with images of another size."""
     parser.add_argument(
         "--resize",
         choices=("error", "crop", "resample"),
@@ -62,67 +68,88 @@ def add_resize(parser: argparse.ArgumentParser) -> None:
 
 
 def add_skip_bad(parser: argparse.ArgumentParser) -> None:
-    """Add what to do with what cannot be used."""
+    """Add ``--skip-bad``: continue without unusable files."""
     parser.add_argument(
         "--skip-bad",
         action="store_true",
-        help="go on without files and rows that cannot be used, list them at the end, and exit with "
-        f"{SOME_SKIPPED} if there were any (default: refuse the first)",
+        help="skip files and rows that cannot be used, list them at the end, and exit with status "
+        f"{SKIPPED_STATUS} if there were any (default: stop at the first)",
     )
 
 
-def add_run(parser: argparse.ArgumentParser, what: str = "") -> None:
-    """Add one trained model, and what it is for."""
-    parser.add_argument(
-        "--model",
-        default=DEFAULT_MODEL,
-        metavar="RUN",
-        help=f"{what}a run directory, or one that ships ({', '.join(PRETRAINED)}; default: {DEFAULT_MODEL})",
-    )
+def add_model(parser: argparse.ArgumentParser, purpose: str = "") -> None:
+    """Add ``--model``: one trained model."""
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="RUN", help=f"{purpose}{_MODEL_HELP}")
 
 
-def add_runs(parser: argparse.ArgumentParser) -> None:
-    """Add the trained model, or several of them."""
+def add_models(parser: argparse.ArgumentParser) -> None:
+    """Add ``--model``: a trained model, or several as an ensemble."""
     parser.add_argument(
         "--model",
         action="append",
         metavar="RUN",
-        help=f"a run directory, or one that ships ({', '.join(PRETRAINED)}; default: {DEFAULT_MODEL}); given several "
-        "times, an ensemble, for the work of all together: the mean of the runs' calibrated log-odds, and of their "
-        "thresholds on the logit scale",
+        help=f"{_MODEL_HELP}; give it several times for an ensemble, which averages the calibrated log-odds of its "
+        "runs, and their thresholds on the logit scale",
     )
 
 
 def add_tta(parser: argparse.ArgumentParser) -> None:
-    """Add test-time augmentation."""
+    """Add ``--tta``: test-time augmentation."""
     parser.add_argument(
         "--tta",
         choices=("none", "d4"),
         default="none",
-        help="test-time augmentation; d4: the mean of the log-odds over a patch's eight orientations, for eight times "
-        "the work; networks that are symmetric by construction gain nothing and are run once; calibration and "
-        "threshold stay those chosen without it (default: none)",
+        help="test-time augmentation; d4 averages the log-odds over the eight orientations of a patch, at eight times "
+        "the cost; networks that are symmetric by construction run once; calibration and threshold stay as fitted "
+        "without it (default: none)",
     )
 
 
 def add_precision(parser: argparse.ArgumentParser) -> None:
-    """Add the precision that is predicted in."""
+    """Add ``--precision``: the number format of the arithmetic."""
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
         default="float32",
-        help="of the arithmetic; bfloat16 is faster where the processor has it, for a small loss of accuracy; not with "
-        "onnxruntime; calibration and threshold stay those chosen in float32 (default: float32)",
+        help="arithmetic; bfloat16 is faster on processors that support it and slightly less accurate; not with "
+        "--engine onnxruntime; calibration and threshold stay as fitted in float32 (default: float32)",
     )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """Add machine-readable output."""
-    parser.add_argument("--json", action="store_true", help="print json on the output stream")
+    """Add ``--json``: machine-readable output."""
+    parser.add_argument("--json", action="store_true", help="print the results as JSON on standard output")
+
+
+def output_file(text: str) -> str:
+    """Check an option that names a file to write; for ``type=`` of `add_argument`.
+
+    Raises
+    ------
+    OutputError
+        No file can be written there.
+    """
+    check_output_file(text)
+    return text
+
+
+def output_folder(text: str) -> str:
+    """Check an option that names a folder to write to; for ``type=`` of `add_argument`.
+
+    Raises
+    ------
+    OutputError
+        No folder can be written there.
+    """
+    check_output_folder(text)
+    return text
+
+
+# Steps of a command
 
 
 def open_data(arguments: argparse.Namespace, quiet: bool = False) -> "PatchSet":
-    """Open DATA as the options of `add_data` say; say what was recognised."""
+    """Open DATA with the options of `add_data`, and print what was recognized unless `quiet`."""
     from sentinode.data.open import open_patches
 
     patches = open_patches(arguments.data, resize=arguments.resize, table=arguments.table, skip_bad=arguments.skip_bad)
@@ -131,20 +158,10 @@ def open_data(arguments: argparse.Namespace, quiet: bool = False) -> "PatchSet":
     return patches
 
 
-def report_skipped(skipped: Sequence[Mapping[str, str]], quiet: bool = False) -> int:
-    """List the patches that were left out; return the exit status that follows."""
-    if skipped and not quiet:
-        more = len(skipped) - SHOWN_SKIPPED
-        print(f"\nleft out: {len(skipped):,}" + (f", of which {SHOWN_SKIPPED} are shown" if more > 0 else ""))
-        print_table([(each["id"], each["reason"]) for each in skipped[:SHOWN_SKIPPED]], ("id", "reason"), (0, 1))
-    return SOME_SKIPPED if skipped else 0
-
-
 def start_keras() -> None:
-    """Import Keras and its backend before anything needs them.
+    """Import Keras and its backend without the messages that TensorFlow's libraries print meanwhile.
 
-    TensorFlow's libraries greet on the error stream before they read their log level, so that stream goes to a file
-    meanwhile.
+    They print to standard error before they read their log level, so the file descriptor is redirected.
 
     Raises
     ------
@@ -154,49 +171,81 @@ def start_keras() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     keep_freed_memory()
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as said, contextlib.ExitStack() as stack:
+    with tempfile.TemporaryFile() as messages, contextlib.ExitStack() as stack:
         stderr = os.dup(2)
         stack.callback(os.close, stderr)
         stack.callback(os.dup2, stderr, 2)
-        os.dup2(said.fileno(), 2)
+        os.dup2(messages.fileno(), 2)
         try:
             import keras  # noqa: F401
-        except Exception as error:  # A broken backend raises whatever it likes.
+        except Exception as error:  # A broken backend may raise anything.
             backend = os.environ.get("KERAS_BACKEND", "the default backend")
             raise SentinodeError(
-                f"Keras cannot start {backend} ({first_line(error)}); sentinode doctor says what is missing"
+                f"Keras cannot start {backend} ({first_line(error)}); run `sentinode doctor` to see what is missing"
             ) from error
 
 
+# Output
+
+
 def print_json(content: Any) -> None:
-    """Print indented json."""
+    """Print indented JSON."""
     print(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def print_table(
-    rows: Sequence[tuple[str, ...]], header: tuple[str, ...] | None = None, words: Sequence[int] = (0,)
+    rows: Sequence[tuple[str, ...]], header: tuple[str, ...] | None = None, text_columns: Sequence[int] = (0,)
 ) -> None:
-    """Print rows in columns; those of words to the left, numbers to the right."""
-    everything = [header, *rows] if header else rows
-    widths = [max(len(row[column]) for row in everything) for column in range(len(everything[0]))]
-    for row in everything:
+    """Print rows in columns, `text_columns` aligned left and the others right."""
+    lines = [header, *rows] if header else rows
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    for line in lines:
         cells = [
-            cell.ljust(width) if column in words else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.ljust(width) if column in text_columns else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ]
         print("  " + "  ".join(cells).rstrip())
 
 
-def red(text: str) -> str:
-    """Return a text that a terminal shows in red; elsewhere, and where NO_COLOR is set, as it is."""
-    return f"\033[31m{text}\033[0m" if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else text
+def report_skipped(skipped: Sequence[Mapping[str, str]], quiet: bool = False) -> int:
+    """Print the patches that `--skip-bad` left out, unless `quiet`, and return the exit status."""
+    if skipped and not quiet:
+        more = len(skipped) > _SKIPPED_SHOWN
+        print(f"\nskipped: {len(skipped):,}" + (f" (the first {_SKIPPED_SHOWN} are shown)" if more else ""))
+        shown = [(each["id"], each["reason"]) for each in skipped[:_SKIPPED_SHOWN]]
+        print_table(shown, header=("id", "reason"), text_columns=(0, 1))
+    return SKIPPED_STATUS if skipped else 0
 
 
-def print_next_steps(files: dict[Path, str], *then: str) -> None:
-    """End a command: name the files to look at and the next commands that make sense."""
-    print("\nlook at")
+def command_line(*words: object) -> str:
+    """Return a command of the package, quoted so that it can be pasted into a shell.
+
+    Examples
+    --------
+    >>> command_line("evaluate", "my data", "--model", "runs/first")
+    "sentinode evaluate 'my data' --model runs/first"
+    """
+    return shlex.join(["sentinode", *map(str, words)])
+
+
+def print_next_steps(files: Mapping[Path, str], *commands: str) -> None:
+    """Print the files that a command wrote and the commands that are useful next.
+
+    Parameters
+    ----------
+    files : mapping of Path to str
+        What each file holds.
+    *commands : str
+        See `command_line`.
+    """
+    print("\nfiles:")
     width = max(len(str(file)) for file in files)
-    for file, what in files.items():
-        print(f"  {str(file).ljust(width)}  {what}")
-    if then:
-        print("then", *then, sep="\n  ")
+    for file, content in files.items():
+        print(f"  {str(file).ljust(width)}  {content}")
+    if commands:
+        print("next:", *commands, sep="\n  ")
+
+
+def red(text: str) -> str:
+    """Return text that a terminal shows in red; unchanged elsewhere, and where NO_COLOR is set."""
+    return f"\033[31m{text}\033[0m" if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else text

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 from sentinode.cli.shared import (
     add_data,
     add_json,
-    add_runs,
+    add_models,
+    command_line,
     open_data,
+    output_folder,
     print_json,
     print_next_steps,
     print_table,
@@ -27,12 +29,13 @@ def add_parser(commands: Any) -> None:
         "stress", help="AUC and operating point under other stains, scanners, programs", description=__doc__
     )
     add_data(parser)
-    add_runs(parser)
+    add_models(parser)
     parser.add_argument(
         "--split", metavar="NAME", help="split to measure on (default: test if it has labels, else valid)"
     )
     parser.add_argument(
         "--out",
+        type=output_folder,
         metavar="DIR",
         help="where to write (default: RUN/evaluations/stress-SPLIT; several runs need one named)",
     )
@@ -61,14 +64,14 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(found.to_json())
         return report_skipped(skipped, quiet=True)
     show_stress(found)
-    whole = " ".join(["sentinode stress", arguments.data, *(f"--model {run}" for run in models)])
+    whole = command_line("stress", arguments.data, *(word for run in models for word in ("--model", run)))
     print_next_steps(
         {
             found.folder / "stress.png": "AUC, sensitivity and specificity by level",
             found.folder / "stress.csv": "one row a shift and level",
             found.folder / "stress.json": "all numbers",
         },
-        whole if arguments.quick else f"sentinode evaluate {arguments.data} --model {models[0]}",
+        whole if arguments.quick else command_line("evaluate", arguments.data, "--model", models[0]),
     )
     return report_skipped(skipped)
 

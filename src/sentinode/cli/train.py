@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import json
 import os
+import shlex
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 from sentinode.cli.shared import (
     add_data,
     add_json,
+    command_line,
     open_data,
+    output_folder,
     print_json,
     print_next_steps,
     report_skipped,
@@ -37,7 +40,7 @@ def add_parser(commands: Any) -> None:
         metavar="NAME",
         help=f"{models}; or a trained run to start from, in a folder or shipped",
     )
-    parser.add_argument("--out", required=True, metavar="RUN", help="the run directory to make")
+    parser.add_argument("--out", type=output_folder, required=True, metavar="RUN", help="the run directory to make")
     parser.add_argument(
         "--option",
         action="append",
@@ -170,8 +173,8 @@ def run(arguments: argparse.Namespace) -> int:
             trained.path / "curves.png": "loss, accuracy and AUC by epoch",
             trained.path / "config.json": "all settings, versions, data",
         },
-        f"sentinode evaluate {arguments.data} --model {trained.path}",
-        f"tensorboard --logdir {trained.path / 'tensorboard'}",
+        command_line("evaluate", arguments.data, "--model", trained.path),
+        shlex.join(["tensorboard", "--logdir", str(trained.path / "tensorboard")]),
     )
     return report_skipped(skipped)
 

@@ -8,6 +8,7 @@ from sentinode.cli.shared import (
     add_data,
     add_json,
     open_data,
+    output_folder,
     print_json,
     print_next_steps,
     report_skipped,
@@ -28,7 +29,13 @@ def add_parser(commands: Any) -> None:
         metavar="NAME",
         help=f"the network ({', '.join(MODELS)}), or a trained run to start every trial from, in a folder or shipped",
     )
-    parser.add_argument("--out", required=True, metavar="DIR", help="the folder of the study; given again, it goes on")
+    parser.add_argument(
+        "--out",
+        type=output_folder,
+        required=True,
+        metavar="DIR",
+        help="the folder of the study; given again, it goes on",
+    )
     parser.add_argument(
         "--search",
         action="append",
