@@ -28,7 +28,7 @@ from sentinode import PatchSet, TrainConfig, build_model, embed, load_run, open_
 from sentinode.auditing.out_of_fold import predict_out_of_fold
 from sentinode.data.quality.checks import has_pen, is_clipped, is_out_of_focus
 from sentinode.data.quality.inspection import is_near_blank
-from sentinode.data.splitting.split import folds
+from sentinode.data.splitting.split import split_folds
 from sentinode.inference.features import feature_model
 from sentinode.inference.logits import probability, tumour_logit
 from sentinode.inference.ood import OUTLIER_FRACTION, Gaussian
@@ -106,7 +106,7 @@ def measured(run: Run, patches: PatchSet, flips: Marks, seed: int, work: Path) -
     with np.load(kept) as file:
         features, itself = file["features"], probability(file["logits"])
     labels = patches.labels
-    fold = folds(patches, 5, seed).patches.table["split"].to_numpy()
+    fold = split_folds(patches, 5, seed).patches.table["split"].to_numpy()
     tumour = predict_out_of_fold(features, labels, fold, ~patches.table["sha1"].duplicated(), seed).probability
     suspect = confident_learning(labels, tumour).suspect
     ranking, plain = (np.where(labels == 1, 1 - p, p) for p in (tumour, itself))

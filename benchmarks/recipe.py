@@ -13,7 +13,6 @@ so the figures are optimistic: compare them, do not quote them. Every finished t
 import argparse
 import json
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ import pandas as pd
 
 from sentinode import TrainConfig, build_model, open_patches, train
 from sentinode.data.patchset import PatchSet
-from sentinode.data.splitting.hold_out import hold_out
+from sentinode.data.splitting.split import split_patches
 from sentinode.plots.style import BLUE, GREEN, ORANGE, new_axes, save_figure, styled
 
 HERE = Path(__file__).parent
@@ -76,9 +75,7 @@ def main() -> None:
 
 def four_fifths(patches: PatchSet) -> PatchSet:
     """Return the patches split into four fifths ``train`` and one fifth ``valid``."""
-    _, measured = hold_out(patches, fraction=0.2, seed=0)
-    split = np.where(patches.table["id"].isin(measured.table["id"]), "valid", "train")
-    return replace(patches, table=patches.table.assign(split=pd.Series(split, dtype="str")))
+    return split_patches(patches, {"train": 0.8, "valid": 0.2}, seed=0).patches
 
 
 def measure(fold: PatchSet, variant: dict, seed: int) -> dict:

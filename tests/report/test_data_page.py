@@ -12,10 +12,10 @@ from PIL import Image
 from tests import forms
 
 from sentinode import PatchSet, open_patches
-from sentinode.data.duplicates.identity import check_names
+from sentinode.data.duplicates.hashes import compare_hashes
 from sentinode.data.quality.checks import judge
 from sentinode.data.quality.inspection import inspect_patches
-from sentinode.data.splitting.groups import leaks
+from sentinode.data.splitting.groups import find_leaks
 from sentinode.report.data_page import write_data_page
 
 VOID = {"meta", "img", "br", "link"}
@@ -58,7 +58,7 @@ def planted(mini, tmp_path_factory) -> PatchSet:
 
 
 def page(patches: PatchSet, path) -> str:
-    found = (inspect_patches(patches), judge(patches), leaks(patches), check_names(patches))
+    found = (inspect_patches(patches), judge(patches), find_leaks(patches), compare_hashes(patches))
     write_data_page(path, patches, *found)
     return path.read_text(encoding="utf-8")
 

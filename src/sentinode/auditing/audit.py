@@ -13,7 +13,7 @@ from sentinode.auditing.out_of_fold import predict_out_of_fold
 from sentinode.data.map_patches import map_patches
 from sentinode.data.patchset import PatchSet
 from sentinode.data.quality.checks import FLAGS, Quality, judge
-from sentinode.data.splitting.split import folds as divided
+from sentinode.data.splitting.split import split_folds
 from sentinode.errors import DataError
 from sentinode.inference.features import embed
 from sentinode.inference.ood import WARNINGS
@@ -148,7 +148,7 @@ def audit(
     if without == len(chosen):
         raise DataError(f"{patches.path}: no patch has a label; sentinode predict warns of unusual patches without")
     chosen = chosen.select(np.flatnonzero(chosen.table["label"].notna()))
-    division = divided(chosen, folds, seed)
+    division = split_folds(chosen, folds, seed)
     seen = run.trained_on(chosen.table["sha1"])
     if seen.any():
         log.warning(
@@ -177,7 +177,7 @@ def audit(
     made_by |= {"splits": chosen.split_names, "without_label": without, "trained_on": int(seen.sum())}
     made_by |= {"skipped": [vars(each) for each in chosen.skipped]} if chosen.skipped else {}
     auc = roc_curve(labels, found.probability).auc
-    return Audit(chosen, table, confidence, auc, (folds, division.by), quality, {**made_by, **run.identity})
+    return Audit(chosen, table, confidence, auc, (folds, division.grouped_by), quality, {**made_by, **run.identity})
 
 
 def _chosen(patches: PatchSet, splits: Sequence[str]) -> PatchSet:

@@ -1,24 +1,24 @@
-"""Inspect, split, join, normalize and download patches, and manage the cache."""
+"""Inspect, split, match, normalize and download patches, and manage the cache."""
 
 import argparse
 import time
 from typing import Any
 
-from sentinode.cli import data_fetch, data_info, data_join, data_normalise, data_split
+from sentinode.cli import data_fetch, data_info, data_match, data_normalize, data_split
 from sentinode.cli.shared import add_cache, add_json, print_json, print_table
 
 
 def add_parser(commands: Any) -> None:
     """Add the command and its subcommands."""
     parser = commands.add_parser(
-        "data", help="inspect, split, join, normalize and download patches; manage the cache", description=__doc__
+        "data", help="inspect, split, match, normalize and download patches; manage the cache", description=__doc__
     )
     parser.set_defaults(run=lambda arguments: parser.print_help())
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND")
     data_info.add_parser(verbs)
     data_split.add_parser(verbs)
-    data_join.add_parser(verbs)
-    data_normalise.add_parser(verbs)
+    data_match.add_parser(verbs)
+    data_normalize.add_parser(verbs)
     data_fetch.add_parser(verbs)
     cache = verbs.add_parser(
         "cache",

@@ -23,7 +23,7 @@ from sentinode.cli.shared import (
 from sentinode.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from sentinode.data.duplicates.identity import Names
+    from sentinode.data.duplicates.hashes import HashCheck
     from sentinode.data.patchset import PatchSet
     from sentinode.data.quality.checks import Quality
     from sentinode.data.quality.inspection import Inspection
@@ -56,10 +56,11 @@ def add_parser(verbs: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Inspect, show what was found, and end with an error where splits leak or files are not what they are named."""
     from sentinode.data.concat import concat
-    from sentinode.data.duplicates.identity import check_names, copies_between
+    from sentinode.data.duplicates.hashes import compare_hashes
+    from sentinode.data.duplicates.overlap import count_shared_patches
     from sentinode.data.open import open_each, open_patches
     from sentinode.data.quality.inspection import inspect_patches
-    from sentinode.data.splitting.groups import leaks
+    from sentinode.data.splitting.groups import find_leaks
 
     for option, ending in (("sheet", ".png"), ("page", ".html")):
         name = getattr(arguments, option)
@@ -78,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(part.describe())
     parts = [part.cached(arguments.cache) for part in parts]
     patches = parts[0] if len(parts) == 1 else concat(parts)
-    found, shared, names = inspect_patches(patches), leaks(patches), check_names(patches)
+    found, shared, names = inspect_patches(patches), find_leaks(patches), compare_hashes(patches)
     quality = None
     if arguments.page:
         from sentinode.data.quality.checks import judge
@@ -86,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         quality = judge(patches)
         write_data_page(arguments.page, patches, found, quality, shared, names)
-    between = copies_between(parts)
+    between = count_shared_patches(parts)
     skipped = [vars(each) for each in patches.skipped]
     if arguments.json:
         content: dict[str, Any] = {
@@ -117,12 +118,12 @@ def run(arguments: argparse.Namespace) -> int:
     return report_skipped(skipped, quiet=arguments.json)
 
 
-def _end(patches: "PatchSet", shared: "Sequence[Leak]", names: "Names", copies: int, near_copies: int) -> None:
+def _end(patches: "PatchSet", shared: "Sequence[Leak]", names: "HashCheck", copies: int, near_copies: int) -> None:
     """Refuse what nobody should train on, now that all is shown."""
     if shared:
         first = shared[0]
         raise DataError(
-            f"{patches.path}: splits share {len(shared):,} slides or patients, the first is {first.what} {first.name}; "
+            f"{patches.path}: splits share {len(shared):,} slides or patients, the first is {first.column} {first.name}; "
             "sentinode data split makes splits that share none"
         )
     if copies or near_copies:
@@ -130,10 +131,10 @@ def _end(patches: "PatchSet", shared: "Sequence[Leak]", names: "Names", copies: 
             f"{patches.path}: {copies:,} patches are in more than one split, and {near_copies:,} pairs of near copies "
             "are divided; sentinode data split keeps copies together"
         )
-    if names.altered:
+    if names.mismatched:
         raise DataError(
-            f"{patches.path}: {len(names.altered):,} files do not hold the pixels that they are named by, the first is "
-            f"{names.altered[0]}; fetch them again"
+            f"{patches.path}: {len(names.mismatched):,} files do not hold the pixels that they are named by, the first is "
+            f"{names.mismatched[0]}; fetch them again"
         )
 
 
@@ -173,26 +174,30 @@ def _first(names: Sequence[str], count: int = 5) -> str:
     return f" ({', '.join(names[:count])}{', …' if len(names) > count else ''})" if names else ""
 
 
-def _show_identity(names: "Names", between: Any) -> None:
+def _show_identity(names: "HashCheck", between: Any) -> None:
     if names.verified:
         print(f"files named by the SHA-1 of their pixels: {names.verified:,} verified")
-    if names.lossy:
-        print(f"JPEG files named by pixels before the compression, which cannot be verified: {names.lossy:,}")
-    if names.altered:
+    if names.unverifiable:
+        print(f"JPEG files named by pixels before the compression, which cannot be verified: {names.unverifiable:,}")
+    if names.mismatched:
         print(
-            red(f"files that do not hold the pixels they are named by: {len(names.altered):,}{_first(names.altered)}")
+            red(
+                f"files that do not hold the pixels they are named by: {len(names.mismatched):,}{_first(names.mismatched)}"
+            )
         )
     for row in between.itertuples():
-        labels = f", {row.other_labels:,} of them with another label" if row.other_labels else ""
-        print(f"different patches in both {row.first} and {row.second}: {row.patches:,}{labels}")
-        if row.alike:
-            print(f"and {row.alike:,} of the first that are alike one there but for compression, a turn or a mirror")
+        labels = f", {row.different_label:,} of them with another label" if row.different_label else ""
+        print(f"different patches in both {row.first} and {row.second}: {row.identical:,}{labels}")
+        if row.near_duplicates:
+            print(
+                f"and {row.near_duplicates:,} of the first that are alike one there but for compression, a turn or a mirror"
+            )
 
 
 def _show_leaks(shared: "Sequence[Leak]") -> None:
     for leak in shared[:10]:
         where = ", ".join(f"{split} {count:,}" for split, count in leak.patches.items())
-        print(red(f"ERROR: {leak.what} {leak.name} is in more than one split: {where}"))
+        print(red(f"ERROR: {leak.column} {leak.name} is in more than one split: {where}"))
     if len(shared) > 10:
         print(red(f"… and {len(shared) - 10:,} more"))
 

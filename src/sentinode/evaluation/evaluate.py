@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from sentinode.data.duplicates.identity import check_unaltered
+from sentinode.data.duplicates.hashes import require_matching_hashes
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError, DataError
 from sentinode.evaluation.evaluation import Evaluation
@@ -109,7 +109,7 @@ def evaluate(
     _check_prevalences(prevalences)
     name, chosen = choose_split(run, patches, split, cache)
     _ = chosen.labels
-    chosen = check_unaltered(chosen.cached(cache))
+    chosen = require_matching_hashes(chosen.cached(cache))
     groups = {column: _groups(chosen, column) for column in by or group_columns(chosen)}
     where = f"{patches.path}, split {name}" if name != "all" else patches.path
     warn_of_optimistic_bias(run, chosen, where)

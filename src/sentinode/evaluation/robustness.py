@@ -207,7 +207,7 @@ class RobustnessResult:
             "unshifted": {name: value for name, value in self.unshifted.to_json().items() if name != "level"},
             "shifts": {
                 name: {
-                    "what": PERTURBATIONS[name].what,
+                    "what": PERTURBATIONS[name].axis_label,
                     "neutral": PERTURBATIONS[name].neutral,
                     "mean_auc": curve.mean.to_json(),
                     "levels": [point.to_json() for point in curve.points],

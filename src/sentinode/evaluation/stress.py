@@ -43,7 +43,7 @@ class PerturbedPixels:
 
     def stamps(self, rows: IndexArray) -> list[str]:
         """Return what changes when the pixels may have: the stamps below, the shift and its level."""
-        return [f"{stamp} {self.shift.what} {self.level:g}" for stamp in self.pixels.stamps(rows)]
+        return [f"{stamp} {self.shift.axis_label} {self.level:g}" for stamp in self.pixels.stamps(rows)]
 
 
 def stress(
@@ -166,7 +166,7 @@ def write_stress(found: RobustnessResult, folder: Path) -> None:
     axes = plot_robustness(
         {
             name: (
-                PERTURBATIONS[name].what,
+                PERTURBATIONS[name].axis_label,
                 PERTURBATIONS[name].neutral,
                 [
                     (each.level, (each.auc, each.sensitivity, each.specificity))

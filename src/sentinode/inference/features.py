@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sentinode.data.duplicates.sha1 import sha1_of_each
+from sentinode.data.duplicates.hashes import pixel_sha1
 from sentinode.data.map_patches import map_patches
 from sentinode.data.patchset import PatchSet
 from sentinode.data.types import UInt8Array
@@ -111,7 +111,7 @@ def write_features(run: Any, patches: PatchSet, out: str | Path) -> dict[str, An
         with archive.open("features.npy", "w", force_zip64=True) as file:
             header = {"descr": "<f4", "fortran_order": False, "shape": (count, width)}
             np.lib.format.write_array_header_1_0(file, header)
-            for part, hashed in _in_batches(network, patches, sha1_of_each):
+            for part, hashed in _in_batches(network, patches, pixel_sha1):
                 file.write(np.ascontiguousarray(part, dtype="<f4").tobytes())
                 sha1 += hashed
         for name, column in _columns(patches.table, sha1).items():

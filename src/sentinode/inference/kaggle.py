@@ -5,7 +5,7 @@ from itertools import chain
 import numpy as np
 import pandas as pd
 
-from sentinode.data.duplicates.sha1 import sha1_of_each
+from sentinode.data.duplicates.hashes import pixel_sha1
 from sentinode.data.io.files import is_image
 from sentinode.data.map_patches import map_patches
 from sentinode.data.patchset import PatchSet
@@ -48,7 +48,7 @@ def kaggle_ids(patches: PatchSet) -> list[str]:
     if all(map(is_image, ids)):
         names = [name.rsplit("/", 1)[-1].rsplit(".", 1)[0] for name in ids]
     else:
-        names = list(chain.from_iterable(map_patches(patches, sha1_of_each, "hashing")))
+        names = list(chain.from_iterable(map_patches(patches, pixel_sha1, "hashing")))
     twice = pd.Series(names).duplicated()
     if twice.any():
         name = names[int(twice.argmax())]

@@ -12,10 +12,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from sentinode.data.stain.normalizers import STAINS
+from sentinode.data.stain.optical_density import STAIN_MATRIX, UNMIXING_MATRIX
 from sentinode.layers.d4 import ORDER
-
-UNMIXED = np.linalg.inv(STAINS)
 
 
 class Augmentation(keras.layers.Layer):
@@ -70,10 +68,10 @@ class RandomStain(Augmentation):
         shape = ops.shape(pixels)
         # 256 levels between 1/256 and 1, so that black has a density; products of fixed matrices are cheap, one a
         # patch would cost as much as a network's convolution.
-        density = ops.matmul(ops.reshape(-ops.log((pixels + 1) / 256), (-1, 3)), UNMIXED)
+        density = ops.matmul(ops.reshape(-ops.log((pixels + 1) / 256), (-1, 3)), UNMIXING_MATRIX)
         density = ops.reshape(density, (shape[0], -1, 3))
         density = density * (1 + 0.15 * self.draw(shape[0], 1, 3)) + 0.05 * self.draw(shape[0], 1, 3)
-        mixed = ops.matmul(ops.reshape(density, (-1, 3)), STAINS)
+        mixed = ops.matmul(ops.reshape(density, (-1, 3)), STAIN_MATRIX)
         return ops.reshape(256 * ops.exp(-mixed) - 1, shape)
 
 

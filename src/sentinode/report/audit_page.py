@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from sentinode.auditing.audit import FEATURES, UNUSUAL, Audit
-from sentinode.data.duplicates.identity import check_names
+from sentinode.data.duplicates.hashes import compare_hashes
 from sentinode.data.quality.inspection import inspect_patches
-from sentinode.data.splitting.groups import leaks
+from sentinode.data.splitting.groups import find_leaks
 from sentinode.errors import ConfigError, DataError
 from sentinode.report.data_page import and_more, data_findings, data_sections
 from sentinode.report.formatting import plural
@@ -70,8 +70,8 @@ def write_audit(found: Audit, folder: str | Path) -> None:
 def write_audit_page(found: Audit, path: str | Path) -> None:
     """Write the page alone, whole or not at all."""
     patches, quality = found.patches, found.quality
-    looked, shared = inspect_patches(patches), leaks(patches)
-    told = [each for each in data_findings(looked, quality, shared, check_names(patches)) if each[0] != "good"]
+    looked, shared = inspect_patches(patches), find_leaks(patches)
+    told = [each for each in data_findings(looked, quality, shared, compare_hashes(patches)) if each[0] != "good"]
     write_page(
         path,
         f"Audit: {patches.path}",

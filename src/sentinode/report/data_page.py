@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sentinode.data.duplicates.identity import Names
+from sentinode.data.duplicates.hashes import HashCheck
 from sentinode.data.patchset import PatchSet
 from sentinode.data.quality.checks import FLAGS, Quality
 from sentinode.data.quality.inspection import Inspection
@@ -34,7 +34,7 @@ WHY = {
 
 
 def write_data_page(
-    path: str | Path, patches: PatchSet, looked: Inspection, quality: Quality, leaks: Sequence[Leak], names: Names
+    path: str | Path, patches: PatchSet, looked: Inspection, quality: Quality, leaks: Sequence[Leak], names: HashCheck
 ) -> None:
     """Write the page, whole or not at all.
 
@@ -70,13 +70,15 @@ def data_sections(patches: PatchSet, looked: Inspection, quality: Quality, leaks
     ]
 
 
-def data_findings(looked: Inspection, quality: Quality, leaks: Sequence[Leak], names: Names) -> list[tuple[str, str]]:
+def data_findings(
+    looked: Inspection, quality: Quality, leaks: Sequence[Leak], names: HashCheck
+) -> list[tuple[str, str]]:
     """Return what is wrong with patches, or odd, in a sentence each, as `findings` takes them."""
-    slides, patients = (sum(leak.what == what for leak in leaks) for what in ("slide", "patient"))
+    slides, patients = (sum(leak.column == what for leak in leaks) for what in ("slide", "patient"))
     told = [
         ("bad", slides, "slide", "with patches in more than one split: results on them will flatter"),
         ("bad", patients, "patient", "with patches in more than one split: results on them will flatter"),
-        ("bad", len(names.altered), "file", "without the pixels of its name: damaged or altered"),
+        ("bad", len(names.mismatched), "file", "without the pixels of its name: damaged or altered"),
         ("bad", looked.shared_across, "patch", "in more than one split, pixel by pixel"),
         ("bad", quality.divided, "pair", "of near copies divided between splits"),
         ("warn", looked.contradicting, "patch", "with both labels"),
@@ -106,7 +108,7 @@ def _counts(looked: Inspection) -> Table:
 
 def _leaks(leaks: Sequence[Leak]) -> list[Part]:
     rows = [
-        [leak.name, leak.what, ", ".join(f"{split} {count:,}" for split, count in leak.patches.items())]
+        [leak.name, leak.column, ", ".join(f"{split} {count:,}" for split, count in leak.patches.items())]
         for leak in leaks[:SHOWN_GROUPS]
     ]
     return [Table(["name", "what", "patches of each split"], rows, "leaks"), *and_more(len(leaks), SHOWN_GROUPS)]

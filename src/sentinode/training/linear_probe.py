@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sentinode.data.duplicates.sha1 import sha1_bytes
+from sentinode.data.duplicates.hashes import sha1_bytes
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import DataError
 from sentinode.inference.features import embed

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sentinode.data.duplicates.sha1 import sha1_bytes
+from sentinode.data.duplicates.hashes import sha1_bytes
 from sentinode.errors import RunError, SentinodeError, first_line
 from sentinode.inference.ood import OODDetector
 from sentinode.inference.predictions import Predictions

@@ -1,15 +1,17 @@
-"""Which patches a training learns from, and which it is validated on."""
+"""Select the training and the validation patches."""
 
 import logging
 from pathlib import Path
 
 import numpy as np
 
-from sentinode.data.duplicates.identity import check_unaltered
+from sentinode.data.duplicates.hashes import require_matching_hashes
 from sentinode.data.patchset import PatchSet
-from sentinode.data.splitting.hold_out import hold_out
+from sentinode.data.splitting.split import split_patches
 from sentinode.errors import DataError
 from sentinode.training.config import TrainConfig
+
+VALIDATION_FRACTION = 0.1
 
 log = logging.getLogger("sentinode")
 
@@ -17,39 +19,62 @@ log = logging.getLogger("sentinode")
 def training_and_validation(
     patches: PatchSet, config: TrainConfig, cache: str | Path | None
 ) -> tuple[PatchSet, PatchSet, bool]:
-    """Return training and validation patches, decoded; say whether the second had to be held out from the first.
+    """Select and cache the training and the validation patches.
 
-    With ``config.deduplicate`` one of the exact copies of a training patch is left.
+    Without a validation split, a tenth of the training patches becomes the validation split; see `split_patches`.
+    With ``config.deduplicate``, one training patch is kept of each set of exact duplicates.
+
+    Parameters
+    ----------
+    patches : PatchSet
+        Labelled patches.
+    config : TrainConfig
+        Uses `train_split`, `valid_split`, `deduplicate` and `seed`.
+    cache : str or Path, optional
+        Cache folder; see `PatchSet.cached`.
+
+    Returns
+    -------
+    training, validation : PatchSet
+        Cached patches.
+    held_out : bool
+        Whether the validation patches were split off from the training patches.
 
     Raises
     ------
     DataError
-        A label or a whole class is missing, a patch cannot be read, or is not the one that it is named by.
+        A label or a class is missing, a patch cannot be read, or a file does not match the hash in its name.
     """
-    training, validation, made = _divided(patches, config, cache)
+    training, validation, held_out = _select(patches, config, cache)
     if config.deduplicate:
-        once = np.flatnonzero(~training.table["sha1"].duplicated())
-        _warn_of_contradictions(training)
-        if copies := len(training) - len(once):
-            log.info("%s of %s training patches are copies of others: left out", f"{copies:,}", f"{len(training):,}")
-            training = training.select(once)
-            _check_classes(training)
-    return training, validation, made
+        unique = np.flatnonzero(~training.table["sha1"].duplicated())
+        _warn_of_label_conflicts(training)
+        if copies := len(training) - len(unique):
+            log.info("left out %s of %s training patches: exact duplicates", f"{copies:,}", f"{len(training):,}")
+            training = training.select(unique)
+            _require_both_classes(training)
+    return training, validation, held_out
 
 
-def _divided(patches: PatchSet, config: TrainConfig, cache: str | Path | None) -> tuple[PatchSet, PatchSet, bool]:
+def _select(patches: PatchSet, config: TrainConfig, cache: str | Path | None) -> tuple[PatchSet, PatchSet, bool]:
     names = patches.split_names
     training = patches.split(config.train_split) if names or config.train_split != "train" else patches
-    _check_classes(training)
+    _require_both_classes(training)
     if config.valid_split in names or config.valid_split != "valid":
         validation = patches.split(config.valid_split)
-        _check_classes(validation)
-        training, validation = (check_unaltered(part.cached(cache)) for part in (training, validation))
-        _warn_of_shared(training, validation)
+        _require_both_classes(validation)
+        training, validation = (require_matching_hashes(part.cached(cache)) for part in (training, validation))
+        _warn_of_leaks(training, validation)
         return training, validation, False
-    training, validation = hold_out(check_unaltered(training.cached(cache)), seed=config.seed)
+    training = require_matching_hashes(training.cached(cache))
+    fractions = {"train": 1 - VALIDATION_FRACTION, "valid": VALIDATION_FRACTION}
+    try:
+        split = split_patches(training, fractions, config.seed).patches
+    except DataError as error:
+        raise DataError(f"no validation split, and none can be made: {error}; or name a split with --valid") from error
+    training, validation = split.split("train"), split.split("valid")
     log.info(
-        "%s has no split %r: %s of its training patches, a tenth, are held out for validation",
+        "%s has no split %r: %s of its training patches (10 %%) become the validation split",
         patches.path,
         config.valid_split,
         f"{len(validation):,}",
@@ -57,37 +82,36 @@ def _divided(patches: PatchSet, config: TrainConfig, cache: str | Path | None) -
     return training, validation, True
 
 
-def _warn_of_contradictions(training: PatchSet) -> None:
-    """Say when copies of a patch have two labels: which of them is left is chance."""
+def _warn_of_label_conflicts(training: PatchSet) -> None:
     labels = training.table.groupby("sha1")["label"].nunique()
-    if contradictory := int((labels > 1).sum()):
+    if conflicts := int((labels > 1).sum()):
         log.warning(
-            "%s: %s training patches have copies of another label; the label of the first counts",
+            "%s: %s training patches have exact duplicates with the other label; the first label is used",
             training.path,
-            f"{contradictory:,}",
+            f"{conflicts:,}",
         )
 
 
-def _warn_of_shared(training: PatchSet, validation: PatchSet) -> None:
-    """Say when figures on the validation patches will flatter: they are of tissue that is trained on."""
-    for what in ("patient", "slide"):
-        shared = set(training.table[what].dropna()) & set(validation.table[what].dropna())
+def _warn_of_leaks(training: PatchSet, validation: PatchSet) -> None:
+    for column in ("patient", "slide"):
+        shared = set(training.table[column].dropna()) & set(validation.table[column].dropna())
         if shared:
             log.warning(
-                "%s: %s %ss are in training and validation, such as %s; figures flatter (sentinode data split)",
+                "%s: %s %s in both the training and the validation split, such as %s: validation results are biased "
+                "upwards; make new splits with sentinode data split",
                 training.path,
                 f"{len(shared):,}",
-                what,
+                f"{column} is" if len(shared) == 1 else f"{column}s are",
                 min(shared),
             )
 
 
-def _check_classes(patches: PatchSet) -> None:
-    """Refuse missing labels and a missing class before the minutes of decoding and training."""
+def _require_both_classes(patches: PatchSet) -> None:
+    """Refuse a missing label or class before patches are decoded."""
     present = set(patches.labels.tolist())
     if len(present) < 2:
-        split = patches.split_names[0] if patches.split_names else "data"
+        split = f"split {patches.split_names[0]!r}" if patches.split_names else "the data"
         raise DataError(
             f"{patches.path}: all {len(patches):,} patches of {split} have label {present.pop()}; "
-            "both classes are needed"
+            "training needs both classes"
         )

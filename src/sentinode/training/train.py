@@ -84,7 +84,7 @@ def train(
         ``Dense(2, "softmax")``. It is trained in place and holds the final weights afterwards.
     patches
         A set with the splits that `config` names. Without its validation split, a tenth of the training patches is
-        held out for it; see `hold_out`.
+        held out for it; see `split_patches`.
     config
         The settings; the classic recipe when left out.
     out

@@ -1,4 +1,4 @@
-"""The same patch, compressed, turned or mirrored, is found among others; nothing else is."""
+"""Near duplicates: recompressed, rotated and mirrored patches are found, and nothing else."""
 
 from dataclasses import replace
 
@@ -10,8 +10,8 @@ from tests import forms
 
 from sentinode import PatchSet, open_patches
 from sentinode.data.duplicates.near_duplicates import (
-    ALIKE,
-    NEAR,
+    MAX_DISTANCE,
+    MIN_SIMILARITY,
     describe_pixels,
     near_duplicates_between,
     near_duplicates_within,
@@ -24,7 +24,7 @@ def few(mini) -> PatchSet:
     return mini.select(range(0, len(mini), 20))
 
 
-def turned(pixels: np.ndarray, view: int) -> np.ndarray:
+def rotated(pixels: np.ndarray, view: int) -> np.ndarray:
     square = np.rot90(pixels, view % 4, axes=(-3, -2))
     return np.ascontiguousarray(square.swapaxes(-3, -2) if view >= 4 else square)
 
@@ -39,36 +39,36 @@ def opened(pixels: np.ndarray, path) -> PatchSet:
 
 @settings(max_examples=40, deadline=None)
 @given(row=st.integers(0, 82), view=st.integers(0, 7))
-def test_neither_a_turn_nor_a_mirror_changes_the_description(few, row, view):
+def test_rotation_and_mirroring_do_not_change_descriptors(few, row, view):
     pixels = few.read([row])
-    assert np.allclose(describe_pixels(pixels), describe_pixels(turned(pixels, view)), atol=0.01)
-    assert similarity(pixels, turned(pixels, view))[0] > 0.999
+    assert np.allclose(describe_pixels(pixels), describe_pixels(rotated(pixels, view)), atol=0.01)
+    assert similarity(pixels, rotated(pixels, view))[0] > 0.999
 
 
 @settings(max_examples=40, deadline=None)
 @given(first=st.integers(0, 82), second=st.integers(0, 82))
-def test_likeness_is_symmetric_and_at_most_1(few, first, second):
+def test_similarity_is_symmetric_and_at_most_1(few, first, second):
     a, b = few.read([first]), few.read([second])
     assert similarity(a, b)[0] == pytest.approx(similarity(b, a)[0], abs=1e-4)
     assert similarity(a, b)[0] < 1.0001
 
 
-def test_compression_stays_within_the_limits(few):
+def test_jpeg_compression_stays_within_the_limits(few):
     pixels = few.read()
     again = compressed(pixels)
-    assert np.linalg.norm(describe_pixels(pixels) - describe_pixels(again), axis=1).max() < NEAR
-    assert similarity(pixels, again).min() > ALIKE
+    assert np.linalg.norm(describe_pixels(pixels) - describe_pixels(again), axis=1).max() < MAX_DISTANCE
+    assert similarity(pixels, again).min() > MIN_SIMILARITY
 
 
-def test_patches_without_detail_are_like_nothing():
+def test_patches_without_detail_are_similar_to_none():
     glass = np.full((2, 96, 96, 3), 240, np.uint8)
     assert similarity(glass, glass).tolist() == [0, 0]
     assert similarity(glass[:0], glass[:0]).tolist() == []
 
 
-def test_compressed_and_turned_copies_are_found_and_nothing_else(few, tmp_path):
+def test_compressed_and_rotated_patches_are_found_and_nothing_else(few, tmp_path):
     pixels = few.read()[:40]
-    planted = np.concatenate([compressed(pixels[:5]), [turned(pixels[5 + view], view) for view in range(1, 8)]])
+    planted = np.concatenate([compressed(pixels[:5]), [rotated(pixels[5 + view], view) for view in range(1, 8)]])
     found = near_duplicates_between(opened(planted, tmp_path / "planted"), few)
     assert found["first"].tolist() == list(range(12))
     assert found["second"].tolist() == [*range(5), *range(6, 13)]
@@ -77,15 +77,15 @@ def test_compressed_and_turned_copies_are_found_and_nothing_else(few, tmp_path):
     assert pairs == sorted(zip([*range(5), *range(6, 13)], range(40, 52), strict=True))
 
 
-def test_real_patches_that_differ_are_no_pairs(mini):
+def test_different_real_patches_are_no_pairs(mini):
     assert len(near_duplicates_within(mini)) == 0
 
 
-def test_of_exact_copies_one_is_compared(few):
+def test_exact_duplicates_are_not_reported(few):
     twice = few.select([0, 0, 1])
     again = replace(twice, table=twice.table.assign(id=["a", "b", "c"]))
     assert len(near_duplicates_within(again)) == 0
 
 
-def test_sets_of_nothing_and_of_one_patch_have_no_pairs(few):
+def test_empty_sets_and_single_patches_have_no_pairs(few):
     assert len(near_duplicates_within(few.select([0]))) == len(near_duplicates_between(few.select([]), few)) == 0

@@ -39,13 +39,13 @@ def unmeasurable() -> dict[str, np.ndarray]:
 
 
 @BOTH
-def test_the_target_itself_stays_as_it_is(kind):
+def test_the_target_does_not_change(kind):
     patch = two_stains(0, 1.0)[None]
     assert np.abs(kind().fit(patch).transform(patch).astype(int) - patch).max() <= 1
 
 
 @BOTH
-def test_patches_of_one_tissue_look_alike_after_it(kind):
+def test_patches_of_one_tissue_get_the_same_stain(kind):
     """The same tissue stained twice as strongly, and a target that is another tissue."""
     weak, strong, target = two_stains(1, 0.6), two_stains(1, 1.2), two_stains(2, 0.9)
     before = np.abs(weak.astype(int) - strong).mean()
@@ -54,14 +54,14 @@ def test_patches_of_one_tissue_look_alike_after_it(kind):
     assert np.abs(one.mean((0, 1)) - target.mean((0, 1))).max() < 8
 
 
-def test_macenko_finds_the_stains_that_a_patch_was_made_of():
+def test_macenko_finds_the_mixed_stain_colors():
     colours, strength = Macenko()._measured(two_stains(3, 1.0).reshape(-1, 3))
     truth = np.stack([HAEMATOXYLIN / np.linalg.norm(HAEMATOXYLIN), EOSIN / np.linalg.norm(EOSIN)], axis=1)
     assert np.degrees(np.arccos((colours * truth).sum(axis=0))).max() < 4
     assert strength.min() > 0.5
 
 
-def test_reinhard_reaches_means_and_deviations(mini):
+def test_reinhard_matches_means_and_deviations(mini):
     from sentinode.data.stain.normalizers import _to_lab
 
     target, patches = mini.read([3]), mini.read(range(40, 60))
@@ -75,13 +75,13 @@ def test_reinhard_reaches_means_and_deviations(mini):
 
 @BOTH
 @pytest.mark.parametrize("name", unmeasurable())
-def test_what_cannot_be_measured_comes_back_unchanged(kind, name, mini):
+def test_patches_that_cannot_be_measured_are_unchanged(kind, name, mini):
     patch = unmeasurable()[name]
     with warnings.catch_warnings(action="error"):
         assert np.array_equal(kind().fit(mini.read(range(10))).transform(patch[None])[0], patch)
 
 
-def test_the_signs_of_eigenvectors_do_not_matter(mini, monkeypatch):
+def test_the_signs_of_eigenvectors_have_no_effect(mini, monkeypatch):
     """Of a patch whose amounts vary most against each other, so that an angle may lie on either side of 180°."""
     share = np.random.default_rng(0).uniform(0, 1, (96 * 96, 1))
     patch = mixed(np.hstack([0.4 + share, 1.4 - share]), HAEMATOXYLIN, EOSIN)[None]
@@ -93,7 +93,7 @@ def test_the_signs_of_eigenvectors_do_not_matter(mini, monkeypatch):
         assert np.abs(normalizer.transform(patch).astype(int) - made).max() <= 1
 
 
-def test_stains_that_are_nowhere_strong_are_left_alone(mini):
+def test_faint_stains_are_unchanged(mini):
     """A hundredth of the patch is tissue, so that 99 of 100 pixels hold less than any of it."""
     patch = np.full((96 * 96, 3), 240, np.uint8)
     patch[:95] = two_stains(0, 1.0).reshape(-1, 3)[two_stains(0, 1.0).reshape(-1, 3).max(axis=1) < 200][:95]
@@ -102,7 +102,7 @@ def test_stains_that_are_nowhere_strong_are_left_alone(mini):
 
 
 @pytest.mark.parametrize("colour", [HAEMATOXYLIN, EOSIN])
-def test_one_stain_alone_is_not_taken_for_two(colour, mini):
+def test_a_single_stain_is_unchanged(colour, mini):
     patch = mixed(np.random.default_rng(0).gamma(3.0, 0.3, (96 * 96, 1)), colour)
     assert np.array_equal(Macenko().fit(mini.read(range(10))).transform(patch[None])[0], patch)
 
@@ -110,7 +110,7 @@ def test_one_stain_alone_is_not_taken_for_two(colour, mini):
 @BOTH
 @given(seed=st.integers(0, 10_000), low=st.integers(0, 255), high=st.integers(0, 255))
 @settings(deadline=None, max_examples=25)
-def test_any_pixels_give_pixels(kind, seed, low, high, mini):
+def test_any_pixels_give_valid_pixels(kind, seed, low, high, mini):
     low, high = min(low, high), max(low, high)
     patch = np.random.default_rng(seed).integers(low, high, (1, 16, 16, 3), dtype=np.uint8, endpoint=True)
     normalizer = kind().fit(mini.read(range(4)))
@@ -122,7 +122,7 @@ def test_any_pixels_give_pixels(kind, seed, low, high, mini):
 
 
 @BOTH
-def test_a_patch_is_normalised_by_itself(kind, mini):
+def test_each_patch_is_normalized_on_its_own(kind, mini):
     normalizer = kind().fit(mini.read(range(20)))
     together = normalizer.transform(mini.read(range(30, 36)))
     alone = [normalizer.transform(mini.read([row]))[0] for row in range(30, 36)]
@@ -131,20 +131,22 @@ def test_a_patch_is_normalised_by_itself(kind, mini):
 
 
 @BOTH
-def test_a_target_without_stain_and_what_is_not_patches_are_refused(kind):
-    with pytest.raises(DataError, match=f"the target of {kind.__name__} has too little tissue or a single colour"):
+def test_a_target_without_stain_and_arrays_that_are_no_patches_are_refused(kind):
+    with pytest.raises(DataError, match=f"the target of {kind.__name__} has too little tissue or one color only"):
         kind().fit(np.full((96, 96, 3), 255, np.uint8))
     with pytest.raises(DataError, match="call fit"):
         kind().transform(np.zeros((1, 96, 96, 3), np.uint8))
     with pytest.raises(DataError, match=r"got float64 \(1, 96, 96, 3\)"):
         kind().fit(np.zeros((1, 96, 96, 3)))
-    with pytest.raises(DataError, match=r"patches must be a uint8 array \(n, h, w, 3\); got uint8 \(96, 96, 3\)"):
+    with pytest.raises(
+        DataError, match=r"patches must be a uint8 array of shape \(n, h, w, 3\); got uint8 \(96, 96, 3\)"
+    ):
         kind().fit(two_stains(0, 1.0)).transform(two_stains(0, 1.0))
 
 
 @pytest.mark.slow
 @BOTH
-def test_torchstain_says_the_same(kind, mini):
+def test_results_equal_torchstain(kind, mini):
     pytest.importorskip("torchstain")
     from torchstain.numpy.normalizers import NumpyMacenkoNormalizer, NumpyReinhardNormalizer
 

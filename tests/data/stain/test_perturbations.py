@@ -1,4 +1,4 @@
-"""Graded changes of patches."""
+"""Perturbations of patches."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sentinode import open_patches
 from sentinode.data.stain.perturbations import PERTURBATIONS
 
-ALL = [(name, level) for name, shift in PERTURBATIONS.items() for level in shift.levels]
+ALL = [(name, level) for name, perturbation in PERTURBATIONS.items() for level in perturbation.levels]
 
 
 @pytest.fixture(scope="module")
@@ -18,13 +18,13 @@ def few():
 
 @pytest.mark.parametrize("name", PERTURBATIONS)
 def test_levels_rise_and_one_is_neutral(name):
-    shift = PERTURBATIONS[name]
-    assert list(shift.levels) == sorted(set(shift.levels))
-    assert shift.neutral in shift.levels
+    perturbation = PERTURBATIONS[name]
+    assert list(perturbation.levels) == sorted(set(perturbation.levels))
+    assert perturbation.neutral in perturbation.levels
 
 
 @pytest.mark.parametrize(("name", "level"), ALL)
-def test_every_level_gives_patches_again(few, name, level):
+def test_every_level_gives_valid_patches(few, name, level):
     before = few.copy()
     changed = PERTURBATIONS[name](few, level)
     assert changed.shape == few.shape and changed.dtype == np.uint8
@@ -35,29 +35,31 @@ def test_every_level_gives_patches_again(few, name, level):
 # Turned or moved far enough, a patch may look like itself again.
 @pytest.mark.parametrize("name", [name for name in PERTURBATIONS if name not in ("rotation", "displacement")])
 def test_further_from_neutral_changes_more(few, name):
-    shift = PERTURBATIONS[name]
+    perturbation = PERTURBATIONS[name]
     few = PERTURBATIONS["displacement"](few, 3.0)  # They are JPEG themselves; a grid of blocks elsewhere hides that.
-    change = [np.abs(shift(few, level).astype(float) - few).mean() for level in shift.levels]
-    middle = shift.levels.index(shift.neutral)
+    change = [np.abs(perturbation(few, level).astype(float) - few).mean() for level in perturbation.levels]
+    middle = perturbation.levels.index(perturbation.neutral)
     assert change[: middle + 1] == sorted(change[: middle + 1], reverse=True)
     assert change[middle:] == sorted(change[middle:])
 
 
-def test_each_patch_is_changed_by_itself(few):
-    for shift in PERTURBATIONS.values():
-        together = shift(few, shift.levels[0])
-        assert all((shift(few[i : i + 1], shift.levels[0]) == together[i : i + 1]).all() for i in range(len(few)))
+def test_each_patch_is_perturbed_on_its_own(few):
+    for perturbation in PERTURBATIONS.values():
+        together = perturbation(few, perturbation.levels[0])
+        assert all(
+            (perturbation(few[i : i + 1], perturbation.levels[0]) == together[i : i + 1]).all() for i in range(len(few))
+        )
 
 
 @settings(max_examples=25, deadline=None)
 @given(level=st.integers(0, 255), factor=st.floats(0.5, 1.5))
-def test_a_stain_of_one_colour_follows_the_law_of_absorption(level, factor):
+def test_stain_strength_follows_the_beer_lambert_law(level, factor):
     patch = np.full((1, 4, 4, 3), level, np.uint8)
     expected = np.clip(256 * ((level + 1) / 256) ** factor - 1, 0, 255)
-    assert np.abs(PERTURBATIONS["stain strength"].change(patch, factor) - expected).max() <= 0.51
+    assert np.abs(PERTURBATIONS["stain strength"].function(patch, factor) - expected).max() <= 0.51
 
 
-def test_magnified_tissue_stays_in_the_middle():
+def test_magnified_tissue_stays_centered():
     patch = np.zeros((1, 96, 96, 3), np.uint8)
     patch[:, 38:58, 38:58] = 255
     for factor in (0.8, 1.2):
@@ -67,11 +69,11 @@ def test_magnified_tissue_stays_in_the_middle():
         assert abs(len(np.unique(rows)) - 20 * factor) <= 1
 
 
-def test_displaced_tissue_is_found_further_on(few):
+def test_displaced_tissue_is_shifted(few):
     assert (PERTURBATIONS["displacement"](few, 6)[:, 6:, 6:] == few[:, :-6, :-6]).all()
 
 
-def test_four_quarter_turns_are_none(few):
+def test_four_quarter_rotations_are_the_identity(few):
     turned = few
     for _ in range(4):
         turned = PERTURBATIONS["rotation"](turned, 90)

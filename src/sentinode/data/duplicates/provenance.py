@@ -1,74 +1,72 @@
-"""Where patches come from: slide and position, given back from a reference that knows them.
+"""Match patches with a reference set that knows their slides and positions (provenance matching).
 
-Patches are joined by content. One that has the pixels of a reference patch is joined by their hash; one that was
-compressed or turned since is joined by its likeness, where there is no second choice on either side. Whatever has a
-second choice is said to be ambiguous: it gets what all choices agree on, and nothing more.
+Patches with the pixels of a reference patch are matched by their SHA-1. Patches that were recompressed, rotated or
+mirrored are matched as near duplicates if each side has one candidate only. A patch with several candidates is
+ambiguous: it gets the values that all candidates agree on.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from sentinode.data.duplicates.near_duplicates import near_duplicates_between, similarity
 from sentinode.data.patchset import PatchSet
+from sentinode.data.types import IndexArray
 from sentinode.errors import DataError
 
-KNOWN = ("slide", "patient", "centre", "x", "y")
-MATCHES = ("hash", "likeness", "number", "ambiguous", "none")
-# Numbers in file names are believed when they agree with so many joined patches, and with nearly all.
-WITNESSES, AGREEING = 20, 0.99
-# A patch of glass has no details to compare: of it, grey levels must be no further apart than JPEG moves them.
-SAME_LEVELS = 12.0
-
-Ints = NDArray[np.int64]
+PROVENANCE_COLUMNS = ("slide", "patient", "centre", "x", "y")
+MATCHES = ("sha1", "near_duplicate", "row_number", "ambiguous", "none")
+# Row numbers in file names are used if so many matches by pixels confirm them, and nearly all of these agree.
+MIN_CONFIRMATIONS, MIN_AGREEMENT = 20, 0.99
+# Patches of glass have no detail to compare: their grey levels must not differ by more than JPEG changes them.
+MAX_LEVEL_DIFFERENCE = 12.0
 
 
 @dataclass(frozen=True)
 class ProvenanceMatch:
-    """What `match_provenance` found.
+    """Result of provenance matching.
 
     Attributes
     ----------
-    table
-        One row a patch, in the order of the set: ``slide``, ``patient``, ``centre``, ``x``, ``y`` as far as they are
-        known, ``match`` (``hash``, ``likeness``, ``number``, ``ambiguous`` or ``none``) and ``reference`` (the id of
-        the patch there; missing where it is ambiguous).
-    differing_labels
-        How many joined patches have another label in the reference.
+    table : DataFrame
+        One row per patch, in the order of the set: ``slide``, ``patient``, ``centre``, ``x``, ``y`` where known;
+        ``match``, one of `MATCHES`; ``reference``, the id of the reference patch, missing for ambiguous matches.
+    different_labels : int
+        Number of matched patches whose label differs in the reference.
     """
 
-    table: pd.DataFrame
-    differing_labels: int
+    table: pd.DataFrame = field(metadata={"json": False})
+    different_labels: int
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many patches were matched in each way; those that never happened are left out."""
+        """Number of patches of each kind of match that occurs."""
         return {name: int(n) for name in MATCHES if (n := (self.table["match"] == name).sum())}
 
 
 def match_provenance(patches: PatchSet, reference: PatchSet) -> ProvenanceMatch:
-    """Give patches back their slide and position from a reference that has the same patches.
+    """Find slide, patient, centre and position of patches in a reference set.
+
+    Different patches are matched one to one: no reference patch is used for two of them.
 
     Parameters
     ----------
-    patches
-        A cached set, such as Kaggle's or a course's.
-    reference
-        A cached set with slides: PCam's HDF5 files with their meta csv, or a column table.
+    patches : PatchSet
+        A cached set without slides, such as Kaggle's.
+    reference : PatchSet
+        A cached set with slides: PCam's HDF5 files with their meta csv, or a patch table.
 
     Returns
     -------
-    Origins
-        Distinct patches are paired one to one: no two of them have one partner in the reference, and none has two.
+    ProvenanceMatch
 
     Raises
     ------
     DataError
-        The reference knows no slide, patient, centre or position.
+        The reference has no slide, patient, centre or position.
 
     Examples
     --------
@@ -77,123 +75,123 @@ def match_provenance(patches: PatchSet, reference: PatchSet) -> ProvenanceMatch:
     >>> match_provenance(patches, patches)
     Traceback (most recent call last):
     ...
-    sentinode.errors.DataError: pcam-mini: knows no slide, patient, centre or position; name PCam's HDF5 files with ...
+    sentinode.errors.DataError: pcam-mini: the reference has no slides, patients, centres or positions; use ...
     """
-    if not reference.table[list(KNOWN)].notna().any(axis=None):
+    if not reference.table[list(PROVENANCE_COLUMNS)].notna().any(axis=None):
         raise DataError(
-            f"{reference.path}: knows no slide, patient, centre or position; name PCam's HDF5 files with their meta "
-            "csv beside them, or a table that has such columns"
+            f"{reference.path}: the reference has no slides, patients, centres or positions; use PCam's HDF5 files "
+            "with their meta csv in the same folder, or a patch table with these columns"
         )
-    ours, theirs = _Contents.of(patches), _Contents.of(reference)
-    exact = theirs.place_of.reindex(ours.place_of.index).fillna(-1).to_numpy(dtype=np.int64)
-    partner, match = exact.copy(), np.where(exact >= 0, "hash", "none").astype(object)
+    ours, theirs = _UniquePatches.of(patches), _UniquePatches.of(reference)
+    exact = theirs.number_of.reindex(ours.number_of.index).fillna(-1).to_numpy(dtype=np.int64)
+    partner, match = exact.copy(), np.where(exact >= 0, "sha1", "none").astype(object)
     rest = np.flatnonzero(exact < 0)
-    pairs = near_duplicates_between(patches.select(ours.first[rest]), reference.select(theirs.first))
+    pairs = near_duplicates_between(patches.select(ours.first_row[rest]), reference.select(theirs.first_row))
     pairs = pairs.assign(first=rest[pairs["first"].to_numpy(dtype=np.int64)])
-    claims = np.bincount(np.concatenate([exact[exact >= 0], pairs["second"]]), minlength=len(theirs.first))
-    choices = np.bincount(pairs["first"], minlength=len(ours.first))
-    sure = (choices[pairs["first"]] == 1) & (claims[pairs["second"]] == 1)
-    partner[pairs["first"][sure]], match[pairs["first"][sure]] = pairs["second"][sure], "likeness"
-    doubtful = pairs[~sure]
-    match[doubtful["first"].unique()] = "ambiguous"
-    known = theirs.agreed.iloc[partner].set_axis(ours.place_of.index)
+    claims = np.bincount(np.concatenate([exact[exact >= 0], pairs["second"]]), minlength=len(theirs.first_row))
+    candidates = np.bincount(pairs["first"], minlength=len(ours.first_row))
+    is_single = (candidates[pairs["first"]] == 1) & (claims[pairs["second"]] == 1)
+    single, ambiguous = pairs[is_single], pairs[~is_single]
+    partner[single["first"]], match[single["first"]] = single["second"], "near_duplicate"
+    match[ambiguous["first"].unique()] = "ambiguous"
+    known = theirs.agreed.iloc[partner].set_axis(ours.number_of.index)
     known[partner < 0] = pd.NA
-    for place, choice in doubtful.groupby("first")["second"]:
-        known.iloc[place] = _agreed(theirs.agreed.iloc[choice.to_numpy()])
-    rows = np.where(partner >= 0, theirs.first[partner], -1)
-    table = known.iloc[ours.content].reset_index(drop=True)
-    table["match"], row_of = match[ours.content], rows[ours.content]
-    numbered = _by_number(patches, reference, row_of, table)
+    for number, choice in ambiguous.groupby("first")["second"]:
+        known.iloc[number] = _common_values(theirs.agreed.iloc[choice.to_numpy()])
+    rows = np.where(partner >= 0, theirs.first_row[partner], -1)
+    table = known.iloc[ours.number].reset_index(drop=True)
+    table["match"], row_of = match[ours.number], rows[ours.number]
+    numbered = _match_row_numbers(patches, reference, row_of, table)
     row_of = np.where(numbered >= 0, numbered, row_of)
-    table.loc[numbered >= 0, "match"] = "number"
-    for name in KNOWN:
+    table.loc[numbered >= 0, "match"] = "row_number"
+    for name in PROVENANCE_COLUMNS:
         table.loc[numbered >= 0, name] = reference.table[name].iloc[numbered[numbered >= 0]].to_numpy()
     table["reference"] = reference.table["id"].iloc[row_of].where(row_of >= 0).to_numpy()
-    return ProvenanceMatch(_typed(table), _differing(patches, reference, row_of))
+    texts = ("slide", "patient", "centre", "match", "reference")
+    table = table.astype({**dict.fromkeys(texts, "str"), "x": "Int64", "y": "Int64"})
+    return ProvenanceMatch(table, _different_labels(patches, reference, row_of))
 
 
 @dataclass(frozen=True)
-class _Contents:
-    """The different patches of a set: copies are one content."""
+class _UniquePatches:
+    """The patches of a set without exact duplicates."""
 
-    content: Ints  # For each row, the number of its content.
-    first: Ints  # For each content, its first row.
-    place_of: pd.Series  # Hash to content.
-    agreed: pd.DataFrame  # For each content, what all of its copies agree on.
+    number: IndexArray  # For each row, the number of its unique patch.
+    first_row: IndexArray  # For each unique patch, its first row.
+    number_of: pd.Series  # SHA-1 to number.
+    agreed: pd.DataFrame  # For each unique patch, the provenance that all of its duplicates agree on.
 
     @staticmethod
-    def of(patches: PatchSet) -> "_Contents":
-        _ = patches.fingerprint  # Says what to do when the set is not cached.
-        content, hashes = pd.factorize(patches.table["sha1"])
-        first = np.flatnonzero(~patches.table.duplicated("sha1").to_numpy())
-        known = patches.table[list(KNOWN)]
-        agreed = known.iloc[first].reset_index(drop=True)
-        for name in KNOWN:
-            groups = known[name].groupby(content)
-            # A copy of which nothing is known agrees with nobody.
-            certain = (groups.nunique() == 1) & (groups.count() == groups.size())
-            agreed[name] = agreed[name].where(certain.to_numpy())
-        return _Contents(content.astype(np.int64), first, pd.Series(np.arange(len(first)), index=hashes), agreed)
+    def of(patches: PatchSet) -> "_UniquePatches":
+        _ = patches.fingerprint  # Raises for a set that is not cached.
+        number, hashes = pd.factorize(patches.table["sha1"])
+        first_row = np.flatnonzero(~patches.table.duplicated("sha1").to_numpy())
+        known = patches.table[list(PROVENANCE_COLUMNS)]
+        agreed = known.iloc[first_row].reset_index(drop=True)
+        for name in PROVENANCE_COLUMNS:
+            groups = known[name].groupby(number)
+            # A missing value agrees with no other.
+            agrees = (groups.nunique() == 1) & (groups.count() == groups.size())
+            agreed[name] = agreed[name].where(agrees.to_numpy())
+        return _UniquePatches(
+            number.astype(np.int64), first_row, pd.Series(np.arange(len(first_row)), index=hashes), agreed
+        )
 
 
-def _agreed(rows: pd.DataFrame) -> list[Any]:
+def _common_values(rows: pd.DataFrame) -> list[Any]:
     return [column.iloc[0] if column.notna().all() and column.nunique() == 1 else pd.NA for _, column in rows.items()]
 
 
-def _by_number(patches: PatchSet, reference: PatchSet, row_of: Ints, table: pd.DataFrame) -> Ints:
-    """Return reference rows for patches that are still doubtful, from the numbers in their file names; -1 for others.
+def _match_row_numbers(patches: PatchSet, reference: PatchSet, row_of: IndexArray, table: pd.DataFrame) -> IndexArray:
+    """Match unclear patches by the row numbers in their file names; return reference rows, -1 where there is none.
 
-    Some sets, ``patch0001234.jpg``, are numbered by PCam's rows. That is believed only when it agrees with nearly all
-    patches that their pixels alone have joined, and only where the numbered patch has the same grey levels.
+    Some data sets number their files, such as ``patch0001234.jpg``, by PCam's rows. These numbers are used only if
+    they agree with nearly all matches by pixels, and if the patch with that number has the same grey levels.
     """
-    there = _numbers(reference)
+    rows_of_numbers = _rows_of_numbers(reference)
     named = np.full(len(patches), -1)
     for row, (name, split) in enumerate(zip(patches.table["id"], patches.table["split"], strict=True)):
         digits = re.search(r"(\d+)\.[^./]*$", str(name))
         if digits:
             number = str(int(digits[1]))
-            named[row] = there.get(f"{split}/{number}", there.get(number, -1))
+            named[row] = rows_of_numbers.get(f"{split}/{number}", rows_of_numbers.get(number, -1))
     hashes = reference.table["sha1"].to_numpy()
-    witnesses = (row_of >= 0) & (named >= 0)
-    agree = hashes[row_of[witnesses]] == hashes[named[witnesses]]
-    if witnesses.sum() < WITNESSES or agree.mean() < AGREEING:
-        return np.full(len(patches), -1)
-    taken = set(hashes[row_of[row_of >= 0]])
-    open_ = np.flatnonzero((named >= 0) & (table["match"].isin(["ambiguous", "none"]).to_numpy()))
-    # Copies are joined already; their numbers say which one each is, where that matters.
-    unclear = table[["x", "y", "slide"]].isna().any(axis=1).to_numpy()
-    copies = np.flatnonzero(witnesses & unclear & (hashes[row_of] == hashes[named]))
-    out = np.full(len(patches), -1)
-    out[copies] = named[copies]
-    for row in open_.tolist():
-        if hashes[named[row]] not in taken and _same_levels(patches, reference, row, int(named[row])):
-            out[row] = named[row]
-            taken.add(hashes[named[row]])  # It has its one partner now.
-    return out
+    confirmed = (row_of >= 0) & (named >= 0)
+    agrees = hashes[row_of[confirmed]] == hashes[named[confirmed]]
+    result = np.full(len(patches), -1)
+    if confirmed.sum() < MIN_CONFIRMATIONS or agrees.mean() < MIN_AGREEMENT:
+        return result
+    # For exact duplicates in the reference, the number says which one it is.
+    incomplete = table[["x", "y", "slide"]].isna().any(axis=1).to_numpy()
+    duplicates = np.flatnonzero(confirmed & incomplete & (hashes[row_of] == hashes[named]))
+    result[duplicates] = named[duplicates]
+    used = set(hashes[row_of[row_of >= 0]])
+    unclear = np.flatnonzero((named >= 0) & (table["match"].isin(["ambiguous", "none"]).to_numpy()))
+    for row in unclear.tolist():
+        if hashes[named[row]] not in used and _same_grey_levels(patches, reference, row, int(named[row])):
+            result[row] = named[row]
+            used.add(hashes[named[row]])
+    return result
 
 
-def _numbers(reference: PatchSet) -> dict[str, int]:
-    """Return rows of a reference by their number within its split, or alone; -1 where two have the same."""
+def _rows_of_numbers(reference: PatchSet) -> dict[str, int]:
+    """Map row numbers, with and without their split, to rows of the reference; ambiguous ones to -1."""
     rows: dict[str, int] = {}
     for row, (name, split) in enumerate(zip(reference.table["id"], reference.table["split"], strict=True)):
-        number = str(name).rsplit("/", 1)[-1]  # What stands before it is the split, or one of several sources.
+        number = str(name).rsplit("/", 1)[-1]  # The part before it is the split, or one of several sources.
         for key in {number, f"{split}/{number}"}:
             rows[key] = -1 if key in rows else row
     return rows
 
 
-def _same_levels(patches: PatchSet, reference: PatchSet, row: int, other: int) -> bool:
+def _same_grey_levels(patches: PatchSet, reference: PatchSet, row: int, other: int) -> bool:
     ours, theirs = patches.read([row]), reference.read([other])
-    apart = np.sqrt(np.mean(np.square(ours.astype(np.float32) - theirs)))
-    return bool(apart <= SAME_LEVELS and (ours.std() < SAME_LEVELS or similarity(ours, theirs)[0] > 0.5))
+    difference = np.sqrt(np.mean(np.square(ours.astype(np.float32) - theirs)))
+    has_detail = ours.std() >= MAX_LEVEL_DIFFERENCE
+    return bool(difference <= MAX_LEVEL_DIFFERENCE and (not has_detail or similarity(ours, theirs)[0] > 0.5))
 
 
-def _differing(patches: PatchSet, reference: PatchSet, row_of: Ints) -> int:
+def _different_labels(patches: PatchSet, reference: PatchSet, row_of: IndexArray) -> int:
     ours = patches.table["label"].to_numpy(dtype=float, na_value=np.nan)
     theirs = reference.table["label"].to_numpy(dtype=float, na_value=np.nan)[row_of]
     return int(((row_of >= 0) & (np.abs(ours - theirs) == 1)).sum())
-
-
-def _typed(table: pd.DataFrame) -> pd.DataFrame:
-    texts = ("slide", "patient", "centre", "match", "reference")
-    return table.astype({**dict.fromkeys(texts, "str"), "x": "Int64", "y": "Int64"})

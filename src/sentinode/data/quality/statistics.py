@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sentinode.data.map_patches import map_patches
 from sentinode.data.patchset import PatchSet
-from sentinode.data.stain.normalizers import optical_density
+from sentinode.data.stain.optical_density import DENSITY_OF_LEVEL
 from sentinode.data.types import UInt8Array
 
 Floats = NDArray[np.floating[Any]]
@@ -21,9 +21,6 @@ MIN_TISSUE_FRACTION = 0.1
 BRIGHTEST_FRACTION = 0.005
 # A pixel is overexposed when all three channels reach this grey level.
 OVEREXPOSED_LEVEL = 254
-
-# Optical density of each grey level; black gets the density of 1/256 of the light.
-_DENSITY = optical_density(np.arange(256, dtype=np.uint8), light=256).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ class PatchStatistics:
         >>> statistics.tissue_fraction.tolist(), [round(float(value), 2) for value in statistics.stain[0]]
         ([1.0], [0.33, 0.33, -0.07])
         """
-        density = _DENSITY.take(pixels)
+        density = DENSITY_OF_LEVEL.take(pixels)
         grey = (density[..., 0] + density[..., 1] + density[..., 2]) / 3  # Several times as fast as `mean` over three.
         flat = grey.reshape(len(grey), -1)
         tissue_fraction = np.count_nonzero(flat > TISSUE_DENSITY, axis=1) / flat.shape[1]

@@ -1,4 +1,4 @@
-"""Train, valid and test, or k folds, that share no slide, no patient and no copy of a patch."""
+"""Split patches into train, valid and test sets or into folds, without leaks between them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,7 +8,8 @@ import pandas as pd
 
 from sentinode.data.duplicates.near_duplicates import near_duplicates_within
 from sentinode.data.patchset import PatchSet
-from sentinode.data.splitting.groups import Ints, connected_groups
+from sentinode.data.splitting.groups import connected_groups
+from sentinode.data.types import IndexArray
 from sentinode.errors import ConfigError, DataError
 
 UNLABELLED = "unlabelled"
@@ -16,50 +17,71 @@ UNLABELLED = "unlabelled"
 
 @dataclass(frozen=True)
 class Split:
-    """Patches with a part for each, and how they were kept together.
+    """Patches with their new splits, and the groups that were kept together.
 
     Attributes
     ----------
-    patches
-        The set; its ``split`` is the part. Patches without a label are ``unlabelled``.
-    groups
-        int64, for each patch the number of the group that it was kept together with.
-    by
-        What the groups were made of, such as ``("slide", "copies")``.
-    unknown
-        How many labelled patches have neither slide nor patient.
-    alike
-        How many pairs of near copies were found.
+    patches : PatchSet
+        The patches; their column ``split`` holds the new splits, ``"unlabelled"`` for patches without a label.
+    groups : ndarray of int64, shape (n,)
+        Group of each patch. A group is never divided.
+    grouped_by : tuple of str
+        What connects the patches of a group, such as ``("slide", "duplicates")``.
+    ungrouped : int
+        Number of labelled patches whose slide and patient are both unknown.
+    near_duplicates : int
+        Number of pairs of near duplicates.
     """
 
     patches: PatchSet
-    groups: Ints
-    by: tuple[str, ...]
-    unknown: int
-    alike: int
+    groups: IndexArray
+    grouped_by: tuple[str, ...]
+    ungrouped: int
+    near_duplicates: int
+
+    def fold(self, number: int) -> PatchSet:
+        """Return the patches with one fold as ``valid`` and the others as ``train``.
+
+        Parameters
+        ----------
+        number : int
+            Number of the fold, from 1.
+
+        Returns
+        -------
+        PatchSet
+        """
+        split = self.patches.table["split"]
+        names = split.where(split == UNLABELLED, split.eq(str(number)).map({True: "valid", False: "train"}))
+        return replace(self.patches, table=self.patches.table.assign(split=names.astype("str")))
 
 
-def split_patches(patches: PatchSet, parts: Mapping[str, float], seed: int = 0) -> Split:
-    """Divide labelled patches into parts of given sizes, groups whole and classes in proportion.
+def split_patches(patches: PatchSet, fractions: Mapping[str, float], seed: int = 0) -> Split:
+    """Split labelled patches by group, with the classes of each split in proportion.
 
-    Patches of one patient, of one slide, exact copies and near copies (compressed, turned or mirrored since) stay
-    together, as far as each is known. The largest groups are placed first, each where most of its classes is missing.
+    Patches of one patient, patches of one slide, exact duplicates and near duplicates (recompressed, rotated or
+    mirrored) form groups that are never divided. Large groups are assigned first, each to the split that lacks most
+    of the group's classes. The result depends on `patches`, `fractions` and `seed` only.
 
     Parameters
     ----------
-    patches
-        A cached set. Splits that it has already are replaced.
-    parts
-        Name and share of each part; the shares add up to 1.
-    seed
-        The draw is a pure function of this and of the patches.
+    patches : PatchSet
+        A cached set. Its present splits are ignored.
+    fractions : mapping of str to float
+        Name and fraction of each split; the fractions sum to 1.
+    seed : int, default=0
+        Seed of the random order of the groups.
+
+    Returns
+    -------
+    Split
 
     Raises
     ------
     ConfigError
-        The shares do not add up to 1, or one is not above 0; a seed below 0.
+        The fractions are not positive or do not sum to 1; `seed` is negative.
     DataError
-        The groups are too few or too large for each part to have both classes.
+        There are too few groups for every split to contain both classes.
 
     Examples
     --------
@@ -68,104 +90,122 @@ def split_patches(patches: PatchSet, parts: Mapping[str, float], seed: int = 0) 
     >>> split_patches(patches, {"train": 0.75, "valid": 0.25}).patches.counts().loc["valid"].tolist()
     [50, 50, 0]
     """
-    shares = np.array(list(parts.values()), dtype=float)
+    shares = np.array(list(fractions.values()), dtype=float)
     if not len(shares) or not (shares > 0).all() or not abs(shares.sum() - 1) <= 1e-9:
-        raise ConfigError(f"the parts {dict(parts)} must each be above 0 and add up to 1")
+        raise ConfigError(f"the fractions {dict(fractions)} must be above 0 and sum to 1")
     if seed < 0:
-        raise ConfigError(f"a seed is a whole number, 0 or more; got {seed}")
-    alike = near_duplicates_within(patches)
+        raise ConfigError(f"seed must be 0 or more; got {seed}")
+    pairs = near_duplicates_within(patches)
     columns = [name for name in ("patient", "slide") if patches.table[name].notna().any()]
-    groups = connected_groups(patches, [*columns, "sha1"], alike)
+    groups = connected_groups(patches, [*columns, "sha1"], pairs)
     labels = patches.table["label"].to_numpy(dtype=float, na_value=-1).astype(np.int64)
-    sizes = np.zeros((groups.max() + 1, 2), dtype=np.int64)
     has_label = labels >= 0
+    sizes = np.zeros((groups.max() + 1, 2), dtype=np.int64)  # Patches of each class in each group.
     np.add.at(sizes, (groups[has_label], labels[has_label]), 1)
-    part_of = _place(sizes, shares, np.random.default_rng(seed))
-    chosen = np.array(list(parts), dtype=object)[part_of[groups]]
-    chosen[~has_label] = UNLABELLED
-    divided = replace(patches, table=patches.table.assign(split=pd.Series(chosen, dtype="str")))
-    _check(divided, parts, groups, sizes)
+    split_of = _assign(sizes, shares, np.random.default_rng(seed))
+    missing = np.argwhere(_counts(split_of, sizes, len(shares)) == 0)
+    if len(missing):
+        name, label = list(fractions)[missing[0, 0]], missing[0, 1]
+        raise DataError(
+            f"{patches.path}: no patches of label {label} are left for split {name!r}. {len(shares)} splits need "
+            f"{len(shares)} groups with label {label}, and there are {(sizes[:, label] > 0).sum():,} (a group is a "
+            f"patient, a slide or a set of duplicates; the largest has {sizes.sum(axis=1).max():,} of "
+            f"{has_label.sum():,} patches); ask for fewer splits or add patches"
+        )
+    names = np.array(list(fractions), dtype=object)[split_of[groups]]
+    names[~has_label] = UNLABELLED
     known = patches.table[["slide", "patient"]].notna().any(axis=1).to_numpy()
-    return Split(divided, groups, (*columns, "copies"), int((~known & has_label).sum()), len(alike))
+    return Split(
+        patches=replace(patches, table=patches.table.assign(split=pd.Series(names, dtype="str"))),
+        groups=groups,
+        grouped_by=(*columns, "duplicates"),
+        ungrouped=int((~known & has_label).sum()),
+        near_duplicates=len(pairs),
+    )
 
 
-def folds(patches: PatchSet, count: int, seed: int = 0) -> Split:
-    """Divide labelled patches into so many equal parts, ``"1"``, ``"2"``, …, as `split_patches` does.
+def split_folds(patches: PatchSet, count: int, seed: int = 0) -> Split:
+    """Split labelled patches into folds of equal size, named ``"1"``, ``"2"``, …; see `split_patches`.
+
+    Parameters
+    ----------
+    patches : PatchSet
+        A cached set.
+    count : int
+        Number of folds, at least 2.
+    seed : int, default=0
+        Seed of the random order of the groups.
+
+    Returns
+    -------
+    Split
 
     Raises
     ------
     ConfigError
         Fewer than two folds.
     DataError
-        See `split_patches`.
+        There are too few groups for every fold to contain both classes.
     """
     if count < 2:
         raise ConfigError(f"folds must be at least 2; got {count}")
     return split_patches(patches, {str(number): 1 / count for number in range(1, count + 1)}, seed)
 
 
-def fold(division: Split, number: int) -> PatchSet:
-    """Return the set with one fold as ``valid`` and the others as ``train``; fold counted from 1."""
-    split = division.patches.table["split"]
-    taken = split.where(split == UNLABELLED, split.eq(str(number)).map({True: "valid", False: "train"}))
-    return replace(division.patches, table=division.patches.table.assign(split=taken.astype("str")))
-
-
-def _place(sizes: Ints, shares: np.ndarray, rng: np.random.Generator) -> Ints:
-    """Give each group a part: large ones first, each where most of its classes is missing."""
-    totals = np.maximum(sizes.sum(axis=0), 1)
-    missing = shares[:, None] * totals
+def _assign(sizes: IndexArray, shares: np.ndarray, rng: np.random.Generator) -> IndexArray:
+    """Return the split of each group."""
     order = rng.permutation(len(sizes))
     order = order[np.argsort(-sizes[order].sum(axis=1), kind="stable")]
-    part_of = np.zeros(len(sizes), dtype=np.int64)
-    counts = sizes.sum(axis=1)
-    several = order[counts[order] > 1]
-    for group in several:
-        # What lessens the squared distance from the parts' aims most, each class relative to its own size.
-        part = int(np.argmax(missing @ (sizes[group] / totals**2)))
-        part_of[group] = part
-        missing[part] -= sizes[group]
+    split_of = _assign_largest_first(sizes, shares, order, np.full(len(sizes), -1))
+    if (_counts(split_of, sizes, len(shares)) == 0).any():
+        split_of = _assign_largest_first(sizes, shares, order, _smallest_with_both_classes(sizes, shares, order[::-1]))
+    return split_of
+
+
+def _assign_largest_first(sizes: IndexArray, shares: np.ndarray, order: IndexArray, fixed: IndexArray) -> IndexArray:
+    """Assign the groups that `fixed` leaves at -1, in `order`."""
+    totals, counts = np.maximum(sizes.sum(axis=0), 1), sizes.sum(axis=1)
+    missing = shares[:, None] * totals - _counts(fixed, sizes, len(shares))
+    split_of, order = fixed.copy(), order[fixed[order] < 0]
+    for group in order[counts[order] > 1]:
+        # The split for which the squared distance from its target falls most, each class relative to its size.
+        split = int(np.argmax(missing @ (sizes[group] / totals**2)))
+        split_of[group] = split
+        missing[split] -= sizes[group]
     for label in (0, 1):
         singles = order[(counts[order] == 1) & (sizes[order, label] == 1)]
-        part_of[singles] = np.repeat(np.arange(len(shares)), _whole(np.maximum(missing[:, label], 0), len(singles)))
-    _fill_empty(part_of, sizes, order[::-1], len(shares))
-    return part_of
+        numbers = _round_to_sum(np.maximum(missing[:, label], 0), len(singles))
+        split_of[singles] = np.repeat(np.arange(len(shares)), numbers)
+    split_of[split_of < 0] = 0  # Groups without labels.
+    return split_of
 
 
-def _fill_empty(part_of: Ints, sizes: Ints, order: Ints, parts: int) -> None:
-    """Give a part without a class the first group in this order that the part which has it can do without."""
-    counts = np.zeros((parts, 2), dtype=np.int64)
-    np.add.at(counts, part_of, sizes)
-    for part, label in np.argwhere(counts == 0):
-        if counts[part, label]:
-            continue  # A group of both classes has filled it meanwhile.
-        left = counts[part_of[order]] - sizes[order]
-        spare = order[(sizes[order, label] > 0) & (left > 0).all(axis=1)]
-        if len(spare):
-            counts[part_of[spare[0]]] -= sizes[spare[0]]
-            counts[part] += sizes[spare[0]]
-            part_of[spare[0]] = part
+def _smallest_with_both_classes(sizes: IndexArray, shares: np.ndarray, order: IndexArray) -> IndexArray:
+    """Give every split, the smallest one first, the smallest group or pair of groups with both classes.
+
+    This succeeds whenever each class is in at least as many groups as there are splits.
+    """
+    has = sizes[order] > 0
+    mixed = [[group] for group in order[has.all(axis=1)]]
+    pure = (order[has[:, label] & ~has[:, 1 - label]] for label in (0, 1))
+    units = sorted(mixed + [list(pair) for pair in zip(*pure, strict=False)], key=lambda unit: sizes[unit].sum())
+    fixed = np.full(len(sizes), -1)
+    for split, unit in zip(np.argsort(shares, kind="stable"), units, strict=False):
+        fixed[unit] = split
+    return fixed
 
 
-def _whole(aims: np.ndarray, total: int) -> Ints:
-    """Round aims to whole numbers with this sum, the largest remainders up."""
+def _counts(split_of: IndexArray, sizes: IndexArray, splits: int) -> IndexArray:
+    counts = np.zeros((splits, 2), dtype=np.int64)
+    np.add.at(counts, split_of[split_of >= 0], sizes[split_of >= 0])
+    return counts
+
+
+def _round_to_sum(targets: np.ndarray, total: int) -> IndexArray:
+    """Round to whole numbers with this sum, the largest remainders up."""
     if total == 0:
-        return np.zeros(len(aims), dtype=np.int64)
-    aims = aims * (total / aims.sum()) if aims.sum() > 0 else np.full(len(aims), total / len(aims))
-    whole = np.floor(aims).astype(np.int64)
-    whole[np.argsort(whole - aims, kind="stable")[: total - whole.sum()]] += 1
+        return np.zeros(len(targets), dtype=np.int64)
+    targets = targets * (total / targets.sum()) if targets.sum() > 0 else np.full(len(targets), total / len(targets))
+    whole = np.floor(targets).astype(np.int64)
+    whole[np.argsort(whole - targets, kind="stable")[: total - whole.sum()]] += 1
     return whole
-
-
-def _check(divided: PatchSet, parts: Mapping[str, float], groups: Ints, sizes: Ints) -> None:
-    counts = divided.counts().reindex(list(parts), fill_value=0)
-    for name, row in counts.iterrows():
-        for label, kind in enumerate(("normal", "tumour")):
-            if row[kind] == 0:
-                largest = int(sizes.sum(axis=1).max())
-                raise DataError(
-                    f"{divided.path}: no way found to give part {name} patches of label {label} without splitting a "
-                    f"slide, a patient or copies ({(sizes[:, label] > 0).sum()} groups have that label, the largest "
-                    "has "
-                    f"{largest:,} of {len(groups):,} patches); ask for fewer or larger parts, or add patches"
-                )

@@ -1,6 +1,5 @@
-"""Patches written anew with the stain of a target: a zip of images, and a table that every command reads as DATA."""
+"""Write stain-normalized patches: a zip of images, and a table that every command reads."""
 
-import hashlib
 import io
 import re
 import zipfile
@@ -10,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
+from sentinode.data.duplicates.hashes import pixel_sha1
 from sentinode.data.io.files import is_image
 from sentinode.data.io.images import decode_image
 from sentinode.data.open import open_patches
@@ -23,66 +23,64 @@ from sentinode.storage import atomic_file
 
 METHODS = {"macenko": Macenko, "reinhard": Reinhard}
 TARGET_PATCHES = 64
-BATCH = 64
+CHUNK_PATCHES = 64
 
 
-def read_target(like: str | Path, resize: str = "error", skip_bad: bool = False) -> UInt8Array:
-    """Return the pixels whose stain is to be reached.
+def read_target(target: str | Path, resize: str = "error", skip_bad: bool = False) -> UInt8Array:
+    """Read the pixels that define the wanted stain.
 
     Parameters
     ----------
-    like
-        An image of any size up to 4096 px a side; or patches, as `open_patches` takes them, of which 64 are taken,
-        evenly over all of them.
+    target : str or Path
+        An image of up to 4096 px a side, or patches in any form that `open_patches` reads, of which 64 evenly spaced
+        ones are used.
     resize, skip_bad
-        Of patches; see `open_patches`.
+        See `open_patches`.
 
     Returns
     -------
-    numpy.ndarray
-        uint8, ``(h, w, 3)`` or ``(n, 96, 96, 3)``.
+    ndarray of uint8, shape (h, w, 3) or (n, 96, 96, 3)
 
     Raises
     ------
     DataError
-        Nothing is there, or it cannot be read.
+        The target does not exist or cannot be read.
 
     Examples
     --------
     >>> read_target("pcam-mini").shape
     (64, 96, 96, 3)
     """
-    if Path(like).is_file() and is_image(str(like)):
-        return decode_image(Path(like).read_bytes(), str(like))
-    patches = open_patches(like, resize=resize, skip_bad=skip_bad).readable()
+    if Path(target).is_file() and is_image(str(target)):
+        return decode_image(Path(target).read_bytes(), str(target))
+    patches = open_patches(target, resize=resize, skip_bad=skip_bad).readable()
     return patches.read(np.linspace(0, len(patches) - 1, min(TARGET_PATCHES, len(patches))).astype(np.int64))
 
 
 def write_normalized(patches: PatchSet, normalizer: Macenko | Reinhard, out: str | Path) -> int:
-    """Write patches with the stain of a normaliser's target.
+    """Write patches with the stain of a normalizer's target.
 
     Parameters
     ----------
-    patches
-        What to write; labels, splits, slides and positions are kept.
-    normaliser
-        Fitted to its target.
-    out
-        The table to write, a csv. The patches lie beside it as png in a zip of the same name; the column ``original``
-        has the ids that they came from.
+    patches : PatchSet
+        The patches; labels, splits, slides and positions are kept.
+    normalizer : Macenko or Reinhard
+        A fitted normalizer.
+    out : str or Path
+        Table to write, a csv. A zip of the same name holds the patches as PNG; the column ``original`` holds the ids
+        of the original patches.
 
     Returns
     -------
     int
-        How many patches came out as they were: with too little tissue to measure, of a single colour, or with the
-        target's stain already.
+        Number of unchanged patches: too little tissue, one color only, or already the target's stain.
 
     Raises
     ------
     ConfigError
-        `out` is not called ``….csv``, or it or the zip is there already.
+        `out` does not end in ``.csv``, or the csv or the zip exists.
     DataError
-        A patch cannot be read, or the normaliser has no target.
+        A patch cannot be read, or the normalizer is not fitted.
 
     Examples
     --------
@@ -90,29 +88,29 @@ def write_normalized(patches: PatchSet, normalizer: Macenko | Reinhard, out: str
     >>> from sentinode import open_patches
     >>> patches = open_patches("pcam-mini", split="test").select(range(8))
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     unchanged = write_normalized(patches, Macenko().fit(read_target("pcam-mini")), f"{folder}/alike.csv")
-    ...     len(open_patches(f"{folder}/alike.csv"))
+    ...     unchanged = write_normalized(patches, Macenko().fit(read_target("pcam-mini")), f"{folder}/out.csv")
+    ...     len(open_patches(f"{folder}/out.csv"))
     8
     """
-    table, archive = names_to_write(out)
+    table, archive = output_paths(out)
     originals = patches.table["id"].tolist()
-    names = [_name(number, original) for number, original in enumerate(originals)]
-    sha1, unchanged = [], 0
+    names = [_file_name(number, original) for number, original in enumerate(originals)]
+    sha1: list[str] = []
+    unchanged = 0
     with (
-        atomic_file(archive) as beside,
-        zipfile.ZipFile(beside, "w") as images,
-        progress_bar("normalising", len(patches)) as advance,
+        atomic_file(archive) as temporary,
+        zipfile.ZipFile(temporary, "w") as images,
+        progress_bar("normalizing", len(patches)) as advance,
     ):
-        for start in range(0, len(patches), BATCH):
-            rows = range(start, min(start + BATCH, len(patches)))
-            before = patches.read(rows)
+        for start in range(0, len(patches), CHUNK_PATCHES):
+            before = patches.read(slice(start, start + CHUNK_PATCHES))
             after = normalizer.transform(before)
             unchanged += int((before == after).all(axis=(1, 2, 3)).sum())
-            for row, pixels in zip(rows, after, strict=True):
-                # A name without the time of writing: the same patches give the same bytes.
-                images.writestr(zipfile.ZipInfo(names[row]), _png(pixels))
-                sha1.append(hashlib.sha1(pixels.tobytes()).hexdigest())
-            advance(len(rows))
+            for name, pixels in zip(names[start : start + CHUNK_PATCHES], after, strict=True):
+                # Without a modification time, the same patches give the same bytes.
+                images.writestr(zipfile.ZipInfo(name), _png(pixels))
+            sha1 += pixel_sha1(after)
+            advance(len(before))
     written = replace(patches, table=patches.table.assign(id=names, sha1=sha1))
     try:
         write_patch_table(written, str(archive.resolve()), table, original=originals)
@@ -122,26 +120,26 @@ def write_normalized(patches: PatchSet, normalizer: Macenko | Reinhard, out: str
     return unchanged
 
 
-def names_to_write(out: str | Path) -> tuple[Path, Path]:
+def output_paths(out: str | Path) -> tuple[Path, Path]:
     """Return the table and the zip that `write_normalized` writes.
 
     Raises
     ------
     ConfigError
-        `out` is not called ``….csv``, or one of them is there already.
+        `out` does not end in ``.csv``, or the csv or the zip exists.
     """
     table = Path(out)
     if table.suffix.lower() != ".csv":
-        raise ConfigError(f"{out}: a table is written; give the name the ending .csv")
+        raise ConfigError(f"{out}: the output is a table; use a name that ends in .csv")
     archive = table.with_suffix(".zip")
-    for there in (table, archive):
-        if there.exists():  # It may be what the patches are read from, or the user's own images.
-            raise ConfigError(f"{there} is there already; name another table to write, or delete it")
+    for path in (table, archive):
+        if path.exists():  # It may be the source of the patches, or the user's own images.
+            raise ConfigError(f"{path} exists; write to another name, or delete it")
     return table, archive
 
 
-def _name(number: int, original: str) -> str:
-    """Return a name that no other patch has, and in which the original's can be recognised."""
+def _file_name(number: int, original: str) -> str:
+    """Return a unique name in which the original one can be recognized."""
     return f"{number:07d}-{re.sub(r'[^A-Za-z0-9_-]', '_', PurePosixPath(original).stem)[:60]}.png"
 
 

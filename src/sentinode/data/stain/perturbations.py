@@ -1,4 +1,4 @@
-"""What other laboratories, scanners and programs do to a patch, in graded steps, without chance: for stress tests."""
+"""Perturbations of patches in graded levels, for robustness tests: stain, brightness, blur, compression, geometry."""
 
 import io
 from collections.abc import Callable
@@ -8,51 +8,49 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from sentinode.data.stain.normalizers import STAINS
+from sentinode.data.stain.optical_density import DENSITY_OF_LEVEL, STAIN_MATRIX, UNMIXING_MATRIX
 from sentinode.data.types import UInt8Array
-
-_UNMIXED = np.linalg.inv(STAINS)
 
 
 @dataclass(frozen=True)
 class Perturbation:
-    """One way in which patches differ from place to place.
+    """One way in which patches of other laboratories, scanners or programs differ.
 
     Attributes
     ----------
-    what
-        In words, with its unit: the label of an axis.
-    levels
-        In rising order; `neutral` is one of them.
-    neutral
-        The level at which patches are as they were.
-    change
-        uint8 ``(n, side, side, 3)`` and a level in, uint8 of the same shape out.
+    axis_label : str
+        What the levels measure, with the unit.
+    levels : tuple of float
+        Ascending levels; `neutral` is one of them.
+    neutral : float
+        Level at which patches do not change.
+    function : callable
+        Takes uint8 patches ``(n, side, side, 3)`` and a level; returns uint8 patches of the same shape.
     """
 
-    what: str
+    axis_label: str
     levels: tuple[float, ...]
     neutral: float
-    change: Callable[[UInt8Array, float], UInt8Array]
+    function: Callable[[UInt8Array, float], UInt8Array]
 
     def __call__(self, pixels: UInt8Array, level: float) -> UInt8Array:
-        """Change patches; at the neutral level they come back as they are."""
-        return pixels if level == self.neutral else self.change(pixels, level)
+        """Perturb patches at a level."""
+        return pixels if level == self.neutral else self.function(pixels, level)
 
 
 def stain_strength(pixels: UInt8Array, factor: float) -> UInt8Array:
-    """Multiply all optical densities: paler below 1, darker above.
+    """Multiply all optical densities: lighter below 1, darker above.
 
     Examples
     --------
     >>> stain_strength(np.full((1, 2, 2, 3), 63, np.uint8), 0.5)[0, 0, 0].tolist()
     [127, 127, 127]
     """
-    return _of_densities(_densities(pixels) * factor)
+    return _from_densities(DENSITY_OF_LEVEL[pixels] * factor)
 
 
-def stain_balance(pixels: UInt8Array, more: float) -> UInt8Array:
-    """Make haematoxylin stronger by a part and eosin weaker by the same: bluer above 0, redder below.
+def stain_balance(pixels: UInt8Array, change: float) -> UInt8Array:
+    """Strengthen haematoxylin by a fraction and weaken eosin by the same: bluer above 0, redder below.
 
     Examples
     --------
@@ -60,34 +58,34 @@ def stain_balance(pixels: UInt8Array, more: float) -> UInt8Array:
     >>> blue > red
     True
     """
-    stains = _densities(pixels) @ _UNMIXED * np.array([1 + more, 1 - more, 1])
-    return _of_densities(stains @ STAINS)
+    amounts = DENSITY_OF_LEVEL[pixels] @ UNMIXING_MATRIX * np.array([1 + change, 1 - change, 1])
+    return _from_densities(amounts @ STAIN_MATRIX)
 
 
 def brightness(pixels: UInt8Array, factor: float) -> UInt8Array:
-    """Multiply the grey levels, as another exposure does; what would pass 255 is 255.
+    """Multiply the grey levels, as another exposure does, and clip them at 255.
 
     Examples
     --------
     >>> brightness(np.full((1, 2, 2, 3), 200, np.uint8), 1.5)[0, 0, 0].tolist()
     [255, 255, 255]
     """
-    return _whole(pixels.astype(np.float32) * factor)
+    return _to_uint8(pixels.astype(np.float32) * factor)
 
 
 def blur(pixels: UInt8Array, sigma_px: float) -> UInt8Array:
-    """Blur as a lens out of focus does, by a Gaussian.
+    """Blur with a Gaussian, as a lens out of focus does.
 
     Examples
     --------
     >>> blur(np.full((1, 9, 9, 3), 7, np.uint8), 2.0).max()
     np.uint8(7)
     """
-    return _whole(ndimage.gaussian_filter(pixels.astype(np.float32), (0, sigma_px, sigma_px, 0), mode="mirror"))
+    return _to_uint8(ndimage.gaussian_filter(pixels.astype(np.float32), (0, sigma_px, sigma_px, 0), mode="mirror"))
 
 
 def jpeg(pixels: UInt8Array, quality: float) -> UInt8Array:
-    """Compress as JPEG with colour at half the resolution (4:2:0), and read it again.
+    """Compress as JPEG with 4:2:0 chroma subsampling and decompress.
 
     Examples
     --------
@@ -103,16 +101,16 @@ def jpeg(pixels: UInt8Array, quality: float) -> UInt8Array:
 
 
 def resolution(pixels: UInt8Array, factor: float) -> UInt8Array:
-    """Show the tissue larger (above 1) or smaller around the same centre; what is then missing is mirrored.
+    """Magnify (above 1) or reduce around the center; missing borders are mirrored.
 
     Examples
     --------
     >>> resolution(np.full((1, 9, 9, 3), 7, np.uint8), 0.8).min()
     np.uint8(7)
     """
-    centre = (pixels.shape[1] - 1) / 2
-    offset = (0, centre - centre / factor, centre - centre / factor, 0)
-    return _whole(
+    center = (pixels.shape[1] - 1) / 2
+    offset = (0, center - center / factor, center - center / factor, 0)
+    return _to_uint8(
         ndimage.affine_transform(
             pixels.astype(np.float32), (1, 1 / factor, 1 / factor, 1), offset, order=1, mode="mirror"
         )
@@ -120,7 +118,7 @@ def resolution(pixels: UInt8Array, factor: float) -> UInt8Array:
 
 
 def rotation(pixels: UInt8Array, degrees: float) -> UInt8Array:
-    """Turn by a multiple of 90°.
+    """Rotate by a multiple of 90°.
 
     Examples
     --------
@@ -131,7 +129,7 @@ def rotation(pixels: UInt8Array, degrees: float) -> UInt8Array:
 
 
 def displacement(pixels: UInt8Array, px: float) -> UInt8Array:
-    """Move the tissue by whole pixels to the right and down; what is then missing is mirrored.
+    """Shift right and down by whole pixels; missing borders are mirrored.
 
     Examples
     --------
@@ -143,29 +141,26 @@ def displacement(pixels: UInt8Array, px: float) -> UInt8Array:
     return padded[:, : pixels.shape[1], : pixels.shape[2]]
 
 
-def _densities(pixels: UInt8Array) -> np.ndarray:
-    # 256 levels between 1/256 and 1, so that black has a density.
-    return -np.log((pixels.astype(np.float32) + 1) / 256)
+def _from_densities(densities: np.ndarray) -> UInt8Array:
+    return _to_uint8(256 * np.exp(-densities) - 1)
 
 
-def _of_densities(densities: np.ndarray) -> UInt8Array:
-    return _whole(256 * np.exp(-densities) - 1)
-
-
-def _whole(levels: np.ndarray) -> UInt8Array:
+def _to_uint8(levels: np.ndarray) -> UInt8Array:
     return np.clip(np.round(levels), 0, 255).astype(np.uint8)
 
 
 PERTURBATIONS: dict[str, Perturbation] = {
-    "stain strength": Perturbation("stain, times", (0.5, 0.7, 0.85, 1.0, 1.15, 1.3, 1.5), 1.0, stain_strength),
-    "stain balance": Perturbation(
-        "haematoxylin more, eosin less, by a part", (-0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3), 0.0, stain_balance
+    "stain strength": Perturbation(
+        "optical density, factor", (0.5, 0.7, 0.85, 1.0, 1.15, 1.3, 1.5), 1.0, stain_strength
     ),
-    "brightness": Perturbation("grey levels, times", (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3), 1.0, brightness),
-    "blur": Perturbation("σ of a Gaussian, px", (0.0, 0.5, 1.0, 1.5, 2.0), 0.0, blur),
-    # 100 stands for patches as they are, which are not compressed once more.
-    "JPEG": Perturbation("quality", (10.0, 20.0, 30.0, 50.0, 75.0, 90.0, 100.0), 100.0, jpeg),
-    "resolution": Perturbation("magnification, times", (0.8, 0.9, 1.0, 1.1, 1.2), 1.0, resolution),
-    "rotation": Perturbation("degrees", (0.0, 90.0, 180.0, 270.0), 0.0, rotation),
-    "displacement": Perturbation("right and down, px", (0.0, 2.0, 4.0, 6.0, 8.0), 0.0, displacement),
+    "stain balance": Perturbation(
+        "haematoxylin up and eosin down, fraction", (-0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3), 0.0, stain_balance
+    ),
+    "brightness": Perturbation("grey levels, factor", (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3), 1.0, brightness),
+    "blur": Perturbation("Gaussian sigma, px", (0.0, 0.5, 1.0, 1.5, 2.0), 0.0, blur),
+    # Level 100 stands for patches that are not compressed again.
+    "JPEG": Perturbation("JPEG quality", (10.0, 20.0, 30.0, 50.0, 75.0, 90.0, 100.0), 100.0, jpeg),
+    "resolution": Perturbation("magnification, factor", (0.8, 0.9, 1.0, 1.1, 1.2), 1.0, resolution),
+    "rotation": Perturbation("rotation, degrees", (0.0, 90.0, 180.0, 270.0), 0.0, rotation),
+    "displacement": Perturbation("shift right and down, px", (0.0, 2.0, 4.0, 6.0, 8.0), 0.0, displacement),
 }

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from sentinode.data.duplicates.sha1 import sha1_bytes
+from sentinode.data.duplicates.hashes import sha1_bytes
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import RunError
 from sentinode.models.backend import without_tensorflow
