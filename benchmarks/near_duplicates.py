@@ -3,7 +3,7 @@
     python benchmarks/near_duplicates.py kaggle-mini.zip pcam-small.zip
 
 Lossless patches are compressed as JPEG (4:2:0) at several qualities and matched against themselves and many others, as
-`sentinode data join` does. Then they are matched against the others alone, where no pair should be found: each pair is
+`sentinode data match` does. Then they are matched against the others alone, where no pair should be found: each pair is
 printed with the difference that remains after compression, for inspection.
 """
 

@@ -1,7 +1,8 @@
-"""``sentinode data info``, ``split`` and ``join``."""
+"""``sentinode data info``, ``split`` and ``match``."""
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ def test_info_of_splits_that_share_slides_ends_in_an_error(leaking, pcam):
     assert line.startswith("error: ") and "splits share" in line and "sentinode data split" in line
     assert "ERROR" not in succeeded(data("info", pcam))
     found = json.loads(data("info", leaking, "--json").stdout)
-    assert found["shared"][0]["what"] == "slide" and len(found["shared"][0]["patches"]) > 1
+    assert found["shared"][0]["column"] == "slide" and len(found["shared"][0]["patches"]) > 1
 
 
 def test_info_of_copies_in_two_splits_ends_in_an_error(few, tmp_path):
@@ -106,7 +107,9 @@ def test_info_of_several_sets_counts_what_they_have_in_common(few, pcam, tmp_pat
     output = succeeded(data("info", pcam, part))
     assert f"different patches in both {pcam} and {part}: 10" in output
     found = json.loads(data("info", pcam, part, "--json").stdout)
-    assert found["between"] == [{"first": str(pcam), "second": str(part), "patches": 10, "other_labels": 0, "alike": 0}]
+    assert found["between"] == [
+        {"first": str(pcam), "second": str(part), "identical": 10, "different_label": 0, "near_duplicates": 0}
+    ]
 
 
 def test_info_of_several_sets_counts_what_was_compressed_in_between(few, tmp_path):
@@ -128,7 +131,7 @@ def test_info_names_a_file_that_is_not_what_it_is_named(few, tmp_path):
 def test_split_and_its_table_as_data(leaking, tmp_path):
     out = tmp_path / "tables" / "splits.csv"
     output = succeeded(data("split", leaking, "--out", out, "--valid", "0.2", "--test", "0", "--seed", "3"))
-    assert "kept together: slide, copies" in output and "WARNING" not in output
+    assert "grouped by slide, duplicates" in output and "WARNING" not in output
     assert "ERROR" not in succeeded(data("info", out))
     patches = open_patches(out)
     assert (patches.table.groupby("slide")["split"].nunique() == 1).all()
@@ -138,10 +141,10 @@ def test_split_and_its_table_as_data(leaking, tmp_path):
     assert out.read_bytes() == first
 
 
-def test_split_and_join_list_what_they_left_out(few, pcam, tmp_path):
+def test_split_and_match_list_skipped_patches(few, pcam, tmp_path):
     folder = forms.write(forms.class_folders(few.select(range(40)), "png")[0], tmp_path / "patches")
     (folder / "train" / "0" / "junk.png").write_bytes(b"junk")
-    for words in (["split"], ["join", "--with", pcam]):
+    for words in (["split"], ["match", "--reference", pcam]):
         out = tmp_path / f"{words[0]}.csv"
         done = data(words[0], folder, *words[1:], "--out", out, "--skip-bad")
         assert done.returncode == 3, done.stderr
@@ -163,9 +166,9 @@ def test_a_table_of_images_in_a_zip_can_be_split(few, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--seed", "-1"], "a seed is a whole number"),
-        (["--test", "nan"], "must each be above 0"),
-        (["--folds", "3", "--test", "0.2"], "--folds makes equal parts"),
+        (["--seed", "-1"], "seed must be 0 or more"),
+        (["--test", "nan"], "must be above 0"),
+        (["--folds", "3", "--test", "0.2"], "--folds makes folds of equal size"),
     ],
 )
 def test_arguments_of_split_that_mean_nothing_are_refused(tmp_path, words, said):
@@ -176,7 +179,7 @@ def test_arguments_of_split_that_mean_nothing_are_refused(tmp_path, words, said)
 
 def test_split_says_loudly_when_nothing_is_known(tmp_path):
     output = succeeded(data("split", "pcam-mini", "--split", "train", "--out", tmp_path / "splits.csv"))
-    assert "WARNING: slide and patient of 1,080 of 1,080 patches are not known" in output
+    assert "WARNING: slide and patient of 1,080 of 1,080 patches are unknown" in output
     counts = open_patches(tmp_path / "splits.csv").counts()
     assert counts.loc["train", ["normal", "tumour"]].tolist() == [378, 378]
     assert (
@@ -196,14 +199,16 @@ def test_folds_are_tables_of_their_own(tmp_path):
     assert all((table["split"].eq("valid") == table["fold"].eq(number)).all() for number, table in enumerate(tables, 1))
 
 
-def test_join_gives_slides_back_and_its_table_can_be_split(few, pcam, tmp_path):
+def test_match_finds_slides_and_its_table_can_be_split(few, pcam, tmp_path):
     kaggle = forms.write(forms.kaggle(few)[0], tmp_path / "kaggle")
-    out = tmp_path / "joined.csv"
+    out = tmp_path / "matched.csv"
     x_files = sorted(pcam.glob("*_x.h5"))
-    output = succeeded(data("join", kaggle, "--with", *x_files, x_files[0].with_name("any_meta.csv"), "--out", out))
-    assert f"hash  {len(few)}  the same pixels" in output
-    assert f"{len(few)} of {len(few)} patches have a slide now" in output
+    output = succeeded(
+        data("match", kaggle, "--reference", *x_files, x_files[0].with_name("any_meta.csv"), "--out", out)
+    )
+    assert re.search(rf"sha1 +{len(few)}  identical pixels", output)
+    assert f"{len(few)} of {len(few)} patches have a slide" in output
     table = pd.read_csv(out, dtype=str)
-    assert table["slide"].notna().all() and table["match"].eq("hash").all()
+    assert table["slide"].notna().all() and table["match"].eq("sha1").all()
     assert np.array_equal(open_patches(out).read(), open_patches(kaggle).read())
-    assert "kept together: slide, copies" in succeeded(data("split", out, "--out", tmp_path / "splits.csv"))
+    assert "grouped by slide, duplicates" in succeeded(data("split", out, "--out", tmp_path / "splits.csv"))

@@ -1,4 +1,4 @@
-"""Patch tables: csv files written by ``data split`` and ``data join``, and read by every command as DATA.
+"""Patch tables: csv files written by ``data split`` and ``data match``, and read by every command as DATA.
 
 A patch table has one row per patch. ``source`` is the folder, zip, HDF5 file or sample that holds the patch, and
 ``path`` is the source with the id of the patch in it; both are relative to the folder of the table. Where the source

@@ -5,7 +5,7 @@ import pytest
 from tests import forms
 
 from sentinode import open_patches
-from sentinode.data.duplicates.hashes import compare_hashes
+from sentinode.data.duplicates.hashes import compare_hashes, pixel_sha1
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ def test_patches_of_one_tissue_get_the_same_stain(kind):
 
 
 def test_macenko_finds_the_mixed_stain_colors():
-    colours, strength = Macenko()._measured(two_stains(3, 1.0).reshape(-1, 3))
+    colours, strength = Macenko()._measure_pixels(two_stains(3, 1.0).reshape(-1, 3))
     truth = np.stack([HAEMATOXYLIN / np.linalg.norm(HAEMATOXYLIN), EOSIN / np.linalg.norm(EOSIN)], axis=1)
     assert np.degrees(np.arccos((colours * truth).sum(axis=0))).max() < 4
     assert strength.min() > 0.5
