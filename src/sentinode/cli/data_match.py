@@ -42,7 +42,9 @@ def add_parser(verbs: Any) -> None:
         metavar="DATA",
         help="folder with PCam's HDF5 files and meta csv, PCam _x.h5 files, or a table with slides",
     )
-    parser.add_argument("--out", type=output_file, required=True, metavar="CSV", help="table to write; every command accepts it as DATA")
+    parser.add_argument(
+        "--out", type=output_file, required=True, metavar="CSV", help="table to write; every command accepts it as DATA"
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -92,7 +94,9 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"{with_slide:,} of {len(patches):,} patches have a slide; {table['slide'].nunique():,} slides")
     if found.different_labels:
         print(red(f"WARNING: the labels of {found.different_labels:,} matched patches differ in the reference"))
-    print_next_steps({out: "the patches with slides and positions"}, command_line("data", "split", out, "--out", "splits.csv"))
+    print_next_steps(
+        {out: "the patches with slides and positions"}, command_line("data", "split", out, "--out", "splits.csv")
+    )
     return report_skipped(skipped)
 
 

@@ -3,7 +3,16 @@
 import argparse
 from typing import Any
 
-from sentinode.cli.shared import add_data, add_json, command_line, open_data, output_file, print_json, print_next_steps, report_skipped
+from sentinode.cli.shared import (
+    add_data,
+    add_json,
+    command_line,
+    open_data,
+    output_file,
+    print_json,
+    print_next_steps,
+    report_skipped,
+)
 
 
 def add_parser(verbs: Any) -> None:

@@ -31,7 +31,9 @@ def add_parser(verbs: Any) -> None:
     """Add the command."""
     parser = verbs.add_parser("split", help="make splits or folds that share no slide or patient", description=__doc__)
     add_data(parser)
-    parser.add_argument("--out", type=output_file, required=True, metavar="CSV", help="table to write; every command accepts it as DATA")
+    parser.add_argument(
+        "--out", type=output_file, required=True, metavar="CSV", help="table to write; every command accepts it as DATA"
+    )
     parser.add_argument("--split", metavar="NAME", help="use the patches of this split only (default: all)")
     parser.add_argument("--valid", type=float, metavar="FRACTION", help=f"validation fraction (default: {VALID})")
     parser.add_argument("--test", type=float, metavar="FRACTION", help=f"test fraction; 0: no test (default: {TEST})")
