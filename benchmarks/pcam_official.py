@@ -16,7 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from sentinode import load_run, open_patches, predict
-from sentinode.machine import keep_freed_memory, processor_name, processors
+from sentinode.machine import keep_freed_memory, processor_name, processor_count
 from sentinode.metrics.auc import auc
 from sentinode.metrics.calibration_error import calibration_error
 from sentinode.metrics.precision_recall import average_precision
@@ -51,7 +51,7 @@ def main() -> None:
             print(f"| {metric} at {name} | {_cell(getattr(at, metric))} |")
     print(f"| expected calibration error | {calibration_error(labels, probability, groups).estimate:.4f} |")
     print(f"| patches with an OOD warning | {np.mean(table['warning'].fillna('') != ''):.1%} |")
-    print(f"\nClustered by slide; {time.strftime('%Y-%m-%d')}; {processors()} cores, {processor_name()}")
+    print(f"\nClustered by slide; {time.strftime('%Y-%m-%d')}; {processor_count()} cores, {processor_name()}")
 
 
 def _cell(metric: object) -> str:

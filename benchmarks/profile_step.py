@@ -28,7 +28,7 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from sentinode.machine import keep_freed_memory, processor_name, processors
+    from sentinode.machine import keep_freed_memory, processor_name, processor_count
 
     keep_freed_memory()
     import numpy as np
@@ -74,7 +74,7 @@ def main() -> None:
     for name, ms in kinds.most_common():
         if ms >= 0.2:
             print(f"| {ms:.1f} | {name} |")
-    print(f"\n{time.strftime('%Y-%m-%d')}; {processors()} cores, {processor_name()}")
+    print(f"\n{time.strftime('%Y-%m-%d')}; {processor_count()} cores, {processor_name()}")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from sentinode.machine import processor_name, processors
+from sentinode.machine import processor_name, processor_count
 from sentinode.training.state.checkpoint import Checkpoint
 
 FULL = 262_144
@@ -67,7 +67,7 @@ def main() -> None:
     stopped = f"each training stopped after {arguments.seconds} s" if arguments.seconds else "one complete epoch"
     print(
         f"\n{arguments.patches:,} patches; {stopped}; "
-        f"{time.strftime('%Y-%m-%d')}; {processors()} cores, {processor_name()}"
+        f"{time.strftime('%Y-%m-%d')}; {processor_count()} cores, {processor_name()}"
     )
 
 

@@ -24,7 +24,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
-from sentinode.machine import processor_name, processors
+from sentinode.machine import processor_name, processor_count
 
 RESULTS = Path(__file__).parent / "results" / "zoo.jsonl"
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -92,7 +92,7 @@ def measure_all(arguments: argparse.Namespace) -> None:
             for phase in ("train", "predict")
         }
         about = {"parameters": first["parameters"], "gflop": round(first["gflop"], 4)}
-        when = f"{arguments.rounds} rounds; {time.strftime('%Y-%m-%d')}; {processors()} cores, {processor_name()}"
+        when = f"{arguments.rounds} rounds; {time.strftime('%Y-%m-%d')}; {processor_count()} cores, {processor_name()}"
         keep({"what": "rates", "network": name, **about, **medians, "when": when})
 
 

@@ -1,29 +1,16 @@
-"""The doctor: what it reports, and that it fails, with advice, where something is missing."""
+"""``sentinode doctor``: what it reports, and the advice where something is missing."""
 
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
+from tests.commands import sentinode
 
-from sentinode.doctor import BACKENDS, REQUIRED, examine
+from sentinode.doctor import BACKENDS, REQUIRED, diagnose
 from sentinode.version import __version__
 
 MISSING = [name for name in BACKENDS if importlib.util.find_spec(name) is None]
-
-
-def doctor(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "sentinode.cli.main", "doctor", *arguments],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        env={**os.environ, "PYTHONUTF8": "1", **environment},
-        timeout=180,
-    )
 
 
 @pytest.fixture
@@ -34,11 +21,11 @@ def no_keras_settings(monkeypatch, tmp_path):
 
 
 @pytest.mark.skipif("tensorflow" in MISSING, reason="TensorFlow is not installed")
-def test_a_good_installation_is_told_that_all_is_well(no_keras_settings):
-    done = doctor("--json")
+def test_a_working_installation_gets_no_failure(no_keras_settings):
+    done = sentinode("doctor", "--json")
     found = json.loads(done.stdout)
     assert done.returncode == 0
-    assert (found["backend"], found["chosen_by"]) == ("tensorflow", "Keras' default")
+    assert (found["backend"], found["chosen_by"]) == ("tensorflow", "default")
     assert "CPU" in found["devices"]
     assert found["failure"] == ""
     assert found["system"]["sentinode"] == __version__
@@ -49,17 +36,17 @@ def test_a_good_installation_is_told_that_all_is_well(no_keras_settings):
 
 @pytest.mark.skipif(not MISSING, reason="every backend is installed")
 def test_a_backend_that_is_not_installed_fails_with_advice():
-    done = doctor(KERAS_BACKEND=MISSING[0])
+    done = sentinode("doctor", KERAS_BACKEND=MISSING[0])
     assert done.returncode == 1
-    assert f"backend       {MISSING[0]} (KERAS_BACKEND)" in done.stdout
+    assert f"backend       {MISSING[0]} (set by KERAS_BACKEND)" in done.stdout
     assert f"advice: {MISSING[0]} is not installed; pip install 'sentinode[{MISSING[0]}]'" in done.stdout
     assert "failure       " in done.stdout
-    assert "all is well" not in done.stdout
+    assert "no problems found" not in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_a_backend_that_does_not_exist_fails_with_advice():
-    done = doctor("--json", KERAS_BACKEND="nonsense")
+    done = sentinode("doctor", "--json", KERAS_BACKEND="nonsense")
     found = json.loads(done.stdout)
     assert done.returncode == 1
     assert found["failure"]
@@ -70,15 +57,22 @@ def test_a_backend_that_does_not_exist_fails_with_advice():
 def test_the_backend_of_keras_own_settings_is_found(no_keras_settings):
     file = no_keras_settings / "keras.json"
     file.write_text('{"backend": "jax", "floatx": "float32", "epsilon": 1e-07, "image_data_format": "channels_last"}')
-    report = examine()
-    assert (report.backend, report.chosen_by) == ("jax", str(file))
-    assert report.backend_works
-    assert report.devices
-    assert "<- used" in next(line for line in report.to_text().splitlines() if line.startswith("  jax"))
+    diagnosis = diagnose()
+    assert (diagnosis.backend, diagnosis.chosen_by) == ("jax", str(file))
+    assert diagnosis.backend_works
+    assert diagnosis.devices
+    assert "<- used" in next(line for line in diagnosis.to_text().splitlines() if line.startswith("  jax"))
 
 
 def test_optional_packages_and_what_they_are_for_are_named():
-    report = examine()
-    assert set(report.extras) == {"optuna", "onnxruntime", "tf2onnx", "openvino"}
-    text = replace(report, extras=dict.fromkeys(report.extras)).to_text()
-    assert "not installed: pip install 'sentinode[openvino]', for export --format openvino" in text
+    diagnosis = diagnose()
+    assert set(diagnosis.extras) == {"optuna", "onnxruntime", "tf2onnx", "openvino"}
+    text = replace(diagnosis, extras=dict.fromkeys(diagnosis.extras)).to_text()
+    assert "not installed; for export --format openvino" in text
+
+
+def test_a_cache_folder_that_cannot_be_written_is_reported(tmp_path):
+    (tmp_path / "file").touch()
+    done = sentinode("doctor", "--json", SENTINODE_CACHE=str(tmp_path / "file" / "cache"))
+    [advice] = [each for each in json.loads(done.stdout)["advice"] if "cache" in each]
+    assert str(tmp_path / "file") in advice and "SENTINODE_CACHE" in advice

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from sentinode.machine import processors
+from sentinode.machine import processor_count
 
 
 def run(code: str) -> list[float]:
@@ -16,15 +16,15 @@ def run(code: str) -> list[float]:
     return json.loads(done.stdout)
 
 
-@pytest.mark.skipif(processors() < 2, reason="one processor only")
+@pytest.mark.skipif(processor_count() < 2, reason="one processor only")
 def test_a_limit_holds_for_the_process():
-    code = "from sentinode.machine import *; limit_processors(1); print([processors()])"
+    code = "from sentinode.machine import *; limit_processors(1); print([processor_count()])"
     assert run(code) == [1]
 
 
 def test_more_processors_than_there_are_change_nothing():
-    code = "from sentinode.machine import *; limit_processors(10**6); print([processors()])"
-    assert run(code) == [processors()]
+    code = "from sentinode.machine import *; limit_processors(10**6); print([processor_count()])"
+    assert run(code) == [processor_count()]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc is asked")

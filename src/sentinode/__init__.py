@@ -1,6 +1,6 @@
-"""Sentinode finds breast-cancer metastases in 96 × 96 px patches of lymph nodes.
+"""Detect breast-cancer metastases in 96 × 96 px lymph-node patches.
 
-Patches in, a believable verdict out::
+Train a network on the sample data and evaluate it::
 
     from sentinode import TrainConfig, build_model, evaluate, open_patches, train
 
@@ -8,14 +8,14 @@ Patches in, a believable verdict out::
     run = train(build_model("cnn"), patches, TrainConfig(), out="runs/first")
     print(evaluate(run, patches))
 
-The names below are the public ones; everything else may move. They are imported when first used, so that the
-package itself, and all that needs no network, starts at once.
+The names in ``__all__`` and those of `sentinode.metrics` and `sentinode.plots` are public. Each is imported when it is
+first used, so that code without a network starts without Keras.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sentinode.machine import use_onednn as _use_onednn
+from sentinode.machine import enable_onednn as _enable_onednn
 from sentinode.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from sentinode.training.run import Run as Run
     from sentinode.training.train import train as train
 
-_HOME = {
+_MODULES = {
     "Audit": "sentinode.auditing.audit",
     "Comparison": "sentinode.evaluation.comparison",
     "Ensemble": "sentinode.training.ensemble",
@@ -73,14 +73,14 @@ _HOME = {
     "write_report": "sentinode.report.report",
 }
 
-__all__ = sorted(_HOME)
+__all__ = sorted(_MODULES)
 
-_use_onednn()  # TensorFlow reads the setting once, when it is imported.
+_enable_onednn()  # Before TensorFlow is imported, which reads the setting once.
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'sentinode' has no attribute {name!r}")
 
 

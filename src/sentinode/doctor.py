@@ -1,4 +1,4 @@
-"""What this installation has, what it will use, and what is missing for which feature."""
+"""Check an installation: packages, backend, devices, cache folder, and what is missing for which feature."""
 
 import json
 import os
@@ -6,12 +6,15 @@ import platform
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sentinode.data.cache.store import cache_folder
-from sentinode.version import BACKEND_PACKAGES, __version__, installed
+from sentinode.errors import OutputError
+from sentinode.machine import processor_count
+from sentinode.storage import check_output_folder
+from sentinode.version import BACKEND_PACKAGES, __version__, installed_version
 
 REQUIRED = (
     "keras",
@@ -25,13 +28,13 @@ REQUIRED = (
     "tensorboard",
     "rich",
 )
-# What each extra of the package brings, and the commands that need it.
+# The packages of each extra, and the features that need them.
 EXTRAS = {
     "tune": (("optuna",), "sentinode tune"),
     "onnx": (("onnxruntime", "tf2onnx"), "export --format onnx, predict --engine onnxruntime"),
     "openvino": (("openvino",), "export --format openvino, predict --engine openvino"),
 }
-# How to get each backend on the CPU and on an NVIDIA GPU.
+# How to install each backend for the CPU and for an NVIDIA GPU.
 BACKENDS = {
     "tensorflow": (
         "pip install sentinode",
@@ -40,7 +43,7 @@ BACKENDS = {
     "jax": ("pip install 'sentinode[jax]'", "pip install 'jax[cuda12]'"),
     "torch": ("pip install 'sentinode[torch]'", "pip install torch, from the index for your CUDA version"),
 }
-# Runs in a process of its own, so that a broken backend cannot take this one along.
+# Runs in a process of its own, because a broken backend may crash it.
 _PROBE = """
 import json, os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -62,29 +65,29 @@ _PROBE_LIMIT_S = 120
 
 
 @dataclass(frozen=True)
-class Report:
-    """What `examine` found.
+class Diagnosis:
+    """What `diagnose` found.
 
     Attributes
     ----------
-    system
-        Versions of Sentinode, Python and the platform, processors, memory of the cache.
-    packages
+    system : dict
+        Versions of Sentinode, Python and the platform, number of processors, cache folder and its free space.
+    packages : dict of str to str or None
         Version of each required package, or None.
-    extras
-        The same of the packages that optional commands need.
-    backends
-        Version of each backend that Keras can use, or None.
-    backend
-        The one that will be used.
-    chosen_by
-        Why this one.
-    devices
-        What the backend sees, such as ``["CPU"]``; empty when it does not start.
-    failure
-        Why the backend does not start, or an empty text.
-    advice
-        What is missing and how to get it, one sentence each.
+    extras : dict of str to str or None
+        Version of each package that optional features need, or None.
+    backends : dict of str to str or None
+        Version of each backend that Keras supports, or None.
+    backend : str
+        The backend that Keras will use.
+    chosen_by : str
+        The environment variable or file that selects it.
+    devices : list of str
+        Devices that the backend finds, such as ``["CPU"]``; empty when it does not start.
+    failure : str
+        Why the backend does not start, or an empty string.
+    advice : list of str
+        What is wrong and how to correct it, one sentence each.
     """
 
     system: dict[str, Any]
@@ -99,71 +102,73 @@ class Report:
 
     @property
     def backend_works(self) -> bool:
-        """Whether the backend started and computed a sum."""
+        """Whether the backend started and computed a sum correctly."""
         return not self.failure
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the findings as plain values."""
-        return asdict(self)
-
     def to_text(self) -> str:
-        """Return the findings for a terminal."""
+        """Format the diagnosis for a terminal."""
         lines = [f"{name:<12}{value}" for name, value in self.system.items()]
-        lines += ["", "packages"]
-        lines += [f"  {name:<14}{found or 'missing'}" for name, found in self.packages.items()]
-        lines += ["", "optional"]
-        for extra, (names, commands) in EXTRAS.items():
+        lines += ["", "required packages"]
+        lines += [f"  {name:<14}{version or 'missing'}" for name, version in self.packages.items()]
+        lines += ["", "optional packages"]
+        for extra, (names, feature) in EXTRAS.items():
             for name in names:
-                how = f"not installed: pip install 'sentinode[{extra}]', for {commands}"
-                lines.append(f"  {name:<14}{self.extras[name] or how}")
-        lines += ["", f"backend       {self.backend} ({self.chosen_by})"]
-        for name, found in self.backends.items():
-            how = f"not installed: {BACKENDS[name][0]}"
-            lines.append(f"  {name:<14}{found or how}" + ("  <- used" if found and name == self.backend else ""))
-        lines.append(f"devices       {', '.join(self.devices) or '-'}")
+                hint = f"not installed; for {feature}: pip install 'sentinode[{extra}]'"
+                lines.append(f"  {name:<14}{self.extras[name] or hint}")
+        lines += ["", f"backend       {self.backend} (set by {self.chosen_by})"]
+        for name, version in self.backends.items():
+            hint = f"not installed: {BACKENDS[name][0]}"
+            lines.append(f"  {name:<14}{version or hint}" + ("  <- used" if version and name == self.backend else ""))
+        lines.append(f"devices       {', '.join(self.devices) or 'none'}")
         if self.failure:
             lines.append(f"failure       {self.failure}")
-        lines += ["", *(f"advice: {sentence}" for sentence in self.advice)] if self.advice else ["", "all is well"]
+        lines += (
+            ["", *(f"advice: {sentence}" for sentence in self.advice)] if self.advice else ["", "no problems found"]
+        )
         return "\n".join(lines)
 
 
-def examine() -> Report:
-    """Look at packages and at the backend; the backend is started in a process of its own.
+def diagnose() -> Diagnosis:
+    """Check the packages, the cache folder and the backend, which is started in a process of its own.
+
+    Returns
+    -------
+    Diagnosis
 
     Examples
     --------
-    >>> examine().packages["numpy"] is not None
+    >>> diagnose().packages["numpy"] is not None
     True
     """
     backend, chosen_by = _chosen_backend()
-    packages = {name: installed(name) for name in REQUIRED}
-    extras = {name: installed(name) for names, _ in EXTRAS.values() for name in names}
-    backends = {name: installed(*names) for name, names in BACKEND_PACKAGES.items()}
-    found = _probe()
-    devices, failure = found.get("devices", []), found.get("failure", "")
-    if not failure and not found["works"]:
-        failure = "it starts, but does not add up"
+    packages = {name: installed_version(name) for name in REQUIRED}
+    extras = {name: installed_version(name) for names, _ in EXTRAS.values() for name in names}
+    backends = {name: installed_version(*names) for name, names in BACKEND_PACKAGES.items()}
+    probe = _probe()
+    devices, failure = probe.get("devices", []), probe.get("failure", "")
+    if not failure and not probe["works"]:
+        failure = "it starts, but computes a wrong sum"
     folder = cache_folder()
     system = {
         "sentinode": __version__,
         "python": f"{platform.python_version()} ({sys.executable})",
         "platform": platform.platform(),
-        "processors": os.cpu_count(),
-        "cache": f"{folder} ({shutil.disk_usage(_existing(folder)).free / 1e9:,.0f} GB free)",
+        "processors": processor_count(),
+        "cache": f"{folder} ({shutil.disk_usage(_nearest(folder)).free / 1e9:,.0f} GB free)",
     }
-    advice = _advice(packages, backends, backend, devices, failure)
-    return Report(system, packages, extras, backends, backend, chosen_by, devices, failure, advice)
+    advice = [*_cache_advice(folder), *_advice(packages, backends, backend, devices, failure)]
+    return Diagnosis(system, packages, extras, backends, backend, chosen_by, devices, failure, advice)
 
 
 def _chosen_backend() -> tuple[str, str]:
-    """Follow Keras' own order: the environment, its configuration file, TensorFlow."""
+    # The order that Keras follows: the environment, its configuration file, TensorFlow.
     if os.environ.get("KERAS_BACKEND"):
         return os.environ["KERAS_BACKEND"], "KERAS_BACKEND"
     file = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras.json"
     try:
         return str(json.loads(file.read_text(encoding="utf-8"))["backend"]), str(file)
     except (OSError, ValueError, KeyError, TypeError):
-        return "tensorflow", "Keras' default"
+        return "tensorflow", "default"
 
 
 def _probe() -> dict[str, Any]:
@@ -196,7 +201,9 @@ def _advice(
     if backend not in BACKENDS:
         return [*advice, f"Keras has no backend {backend!r}; set KERAS_BACKEND to {', '.join(BACKENDS)}"]
     if backends[backend] is None:
-        advice.append(f"{backend} is not installed; {BACKENDS[backend][0]}, or set KERAS_BACKEND to one that is")
+        advice.append(
+            f"{backend} is not installed; {BACKENDS[backend][0]}, or set KERAS_BACKEND to an installed backend"
+        )
     elif failure:
         advice.append(f"{backend} does not start; reinstall it, or set KERAS_BACKEND to another backend")
     elif backend != "tensorflow" and backends["tensorflow"] and set(devices) == {"CPU"}:
@@ -205,9 +212,17 @@ def _advice(
             "set KERAS_BACKEND=tensorflow (docs/benchmarks.md)"
         )
     if shutil.which("nvidia-smi") and devices and not any("GPU" in name or "CUDA" in name for name in devices):
-        advice.append(f"there is an NVIDIA GPU that {backend} does not see; {BACKENDS[backend][1]} (docs/gpu.md)")
+        advice.append(f"{backend} does not find the NVIDIA GPU of this machine; {BACKENDS[backend][1]} (docs/gpu.md)")
     return advice
 
 
-def _existing(folder: Path) -> Path:
-    return next(place for place in (folder, *folder.parents) if place.exists())
+def _cache_advice(folder: Path) -> list[str]:
+    try:
+        check_output_folder(folder)
+    except OutputError as error:
+        return [f"the cache folder cannot be written: {error}; set SENTINODE_CACHE to another folder"]
+    return []
+
+
+def _nearest(folder: Path) -> Path:
+    return next(parent for parent in (folder, *folder.parents) if parent.exists())

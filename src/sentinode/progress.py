@@ -1,4 +1,4 @@
-"""What a person sees while something takes its time: a bar on a terminal, silence elsewhere."""
+"""Progress bars on standard error."""
 
 import logging
 import sys
@@ -11,23 +11,23 @@ Advance = Callable[..., None]
 
 
 @contextmanager
-def progress_bar(what: str, total: int, unit: str = "patches") -> Iterator[Advance]:
-    """Show a bar with rate and time left on the error stream while the block runs.
+def progress_bar(description: str, total: int, unit: str = "patches") -> Iterator[Advance]:
+    """Show a progress bar with rate and time left while the block runs.
 
-    Nothing is drawn when the error stream is not a terminal, or when the log is told to keep warnings to itself.
+    Nothing is shown when standard error is not a terminal, or when the logger ``sentinode`` is set above WARNING.
 
     Parameters
     ----------
-    what
-        A few words at the left of the bar, such as ``"decoding"``.
-    total
-        How many units there are in all.
-    unit
-        The unit's name in the plural.
+    description : str
+        Text at the left of the bar, such as ``"decoding"``.
+    total : int
+        Number of units in all.
+    unit : str, default="patches"
+        Name of the unit, in the plural.
 
     Yields
     ------
-    Callable
+    callable
         ``advance(n, note="")`` moves the bar by `n` units and replaces the note at its end.
 
     Examples
@@ -41,6 +41,7 @@ def progress_bar(what: str, total: int, unit: str = "patches") -> Iterator[Advan
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
     from rich.text import Text
 
     class Rate(TextColumn):
@@ -48,21 +49,22 @@ def progress_bar(what: str, total: int, unit: str = "patches") -> Iterator[Advan
             speed = task.finished_speed or task.speed
             return Text("" if speed is None else f"{speed:,.0f} {unit}/s")
 
+    class Note(TextColumn):
+        def render(self, task):  # type: ignore[no-untyped-def]
+            return Text(task.fields["note"], no_wrap=True, overflow="ellipsis")
+
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=10),
         MofNCompleteColumn(),
-        Rate(""),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        TextColumn("{task.fields[note]}"),
+        Rate("", table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        Note("", table_column=Column()),  # The only column that a narrow terminal cuts.
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=total, note="")
+        task = bar.add_task(description, total=total, note="")
 
         def advance(count: int = 1, note: str | None = None) -> None:
-            if note is None:
-                bar.update(task, advance=count)
-            else:
-                bar.update(task, advance=count, note=note)
+            bar.update(task, advance=count, **({} if note is None else {"note": note}))  # type: ignore[arg-type]
 
         yield advance

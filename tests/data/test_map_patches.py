@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sentinode.data.map_patches import map_patches
 from sentinode.data.parallel import MAX_THREADS, ordered_map
-from sentinode.machine import processors
+from sentinode.machine import processor_count
 
 
 @given(st.integers(0, 40), st.integers(1, 5))
@@ -21,7 +21,7 @@ def test_results_come_in_the_order_of_the_items_whoever_is_ready_first(count, sl
     assert list(ordered_map(work, range(count))) == list(range(count))
 
 
-@pytest.mark.skipif(processors() < 2, reason="with one processor one item after the other")
+@pytest.mark.skipif(processor_count() < 2, reason="with one processor one item after the other")
 def test_several_items_are_worked_on_at_once():
     both = threading.Barrier(2, timeout=30)
     assert sorted(ordered_map(lambda _: both.wait(), range(2))) == [0, 1]
@@ -32,9 +32,9 @@ def test_only_a_few_items_are_begun_ahead():
     results = ordered_map(begun.append, range(1000))
     next(results)
     time.sleep(0.05)
-    assert len(begun) <= min(MAX_THREADS, processors()) + 2
+    assert len(begun) <= min(MAX_THREADS, processor_count()) + 2
     results.close()
-    assert len(begun) <= min(MAX_THREADS, processors()) + 2
+    assert len(begun) <= min(MAX_THREADS, processor_count()) + 2
 
 
 def test_the_first_error_in_order_ends_it():

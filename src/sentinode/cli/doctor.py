@@ -1,6 +1,7 @@
-"""Say what is installed, which backend and accelerator will be used, what is missing and how to get it."""
+"""Check the installation: packages, backend, devices, cache folder, and what is missing."""
 
 import argparse
+from dataclasses import asdict
 from typing import Any
 
 from sentinode.cli.shared import add_json, print_json
@@ -9,19 +10,19 @@ from sentinode.cli.shared import add_json, print_json
 def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
-        "doctor", help="what is installed, which backend and accelerator will be used", description=__doc__
+        "doctor", help="check the installation: packages, backend, devices, cache", description=__doc__
     )
     add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Examine, and show the findings; fails when the backend does not start."""
-    from sentinode.doctor import examine
+    """Print the diagnosis; return 1 when the backend does not start."""
+    from sentinode.doctor import diagnose
 
-    report = examine()
+    diagnosis = diagnose()
     if arguments.json:
-        print_json(report.to_json())
+        print_json(asdict(diagnosis))
     else:
-        print(report.to_text())
-    return 0 if report.backend_works else 1
+        print(diagnosis.to_text())
+    return 0 if diagnosis.backend_works else 1

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
-from sentinode.machine import processors
+from sentinode.machine import processor_count
 
 # Further threads only wait for the disk or for each other.
 MAX_THREADS = 8
@@ -38,7 +38,7 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item]) -> It
     >>> list(ordered_map(lambda number: number * 2, range(4)))
     [0, 2, 4, 6]
     """
-    threads, items = min(MAX_THREADS, processors()), iter(items)
+    threads, items = min(MAX_THREADS, processor_count()), iter(items)
     with ThreadPoolExecutor(threads) as pool:
         ahead: deque[Future[Result]] = deque(pool.submit(function, item) for item in islice(items, threads + 1))
         try:

@@ -19,7 +19,7 @@ from sentinode.export.formats import Format, find_format
 from sentinode.export.runtimes import call_python, logits_of, runtime
 from sentinode.inference.predict import predict
 from sentinode.storage import atomic_file, atomic_folder, read_json, write_json
-from sentinode.version import BACKEND_PACKAGES, __version__, installed
+from sentinode.version import BACKEND_PACKAGES, __version__, installed_version
 
 log = logging.getLogger("sentinode")
 
@@ -190,7 +190,10 @@ def _about(run: Any, kind: str, chosen: Format, made: Export, spacing_um_px: flo
     compared = {"from": "keras", "in": made.runtime, "is": made.difference, "patches": made.patches}
     identity = {name: value for name, value in run.identity.items() if name != "model"}
     used = ("keras", *BACKEND_PACKAGES.get(chosen.backend or keras.backend.backend(), ()), *chosen.needs)
-    versions = {"python": platform.python_version(), **{name: installed(name) for name in used if installed(name)}}
+    versions = {
+        "python": platform.python_version(),
+        **{name: installed_version(name) for name in used if installed_version(name)},
+    }
     names, outputs = {}, {"probability": "P(tumour), calibrated"}
     if kind != "keras":
         names["name"], outputs["logit"] = "patches", "its log-odds"

@@ -11,7 +11,7 @@ import numpy as np
 from sentinode.data.types import UInt8Array
 from sentinode.errors import ModelError
 from sentinode.inference.engines import open_engine
-from sentinode.version import installed
+from sentinode.version import installed_version
 
 # What WSInfer does with a tile, in a process that has neither Keras nor us.
 _TORCHSCRIPT = """
@@ -53,7 +53,7 @@ RUNTIMES = {"keras": "keras", "onnx": "onnxruntime", "openvino": "openvino", "ws
 
 def runtime(kind: str) -> str:
     """Return name and version of what runs a format."""
-    return f"{RUNTIMES[kind]} {installed(RUNTIMES[kind]) or 'of unknown version'}"
+    return f"{RUNTIMES[kind]} {installed_version(RUNTIMES[kind]) or 'of unknown version'}"
 
 
 def _keras(file: Path) -> Any:

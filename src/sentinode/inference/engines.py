@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentinode.errors import ModelError, SentinodeError, first_line
-from sentinode.machine import processors
+from sentinode.machine import processor_count
 
 # The command line prints the names of the engines without importing NumPy.
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _onnxruntime(file: Path, precision: str) -> Logits:
     ort = optional("onnxruntime", "onnx")
     ort.disable_telemetry_events()  # Builds for Windows have them.
     options = ort.SessionOptions()
-    options.intra_op_num_threads = processors()  # Its own count overlooks what this process may use.
+    options.intra_op_num_threads = processor_count()  # Its own count overlooks what this process may use.
     options.log_severity_level = 3
     session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     (patches,) = session.get_inputs()
@@ -101,7 +101,7 @@ def _openvino(file: Path, precision: str) -> Logits:
     vino = openvino()
     core, wanted = vino.Core(), {"float32": vino.Type.f32, "bfloat16": vino.Type.bf16}[precision]
     # Where the processor has bfloat16, OpenVINO would compute in it unless told otherwise.
-    settings = {"INFERENCE_PRECISION_HINT": wanted, "INFERENCE_NUM_THREADS": processors()}
+    settings = {"INFERENCE_PRECISION_HINT": wanted, "INFERENCE_NUM_THREADS": processor_count()}
     compiled = core.compile_model(core.read_model(str(file)), "CPU", settings)
     used = compiled.get_property("INFERENCE_PRECISION_HINT")
     if used != wanted:

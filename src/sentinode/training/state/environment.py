@@ -6,9 +6,9 @@ import platform
 import keras
 import numpy as np
 
-from sentinode.machine import processor_name, processors
+from sentinode.machine import processor_count, processor_name
 from sentinode.training.distributed import ProcessGroup
-from sentinode.version import BACKEND_PACKAGES, __version__, installed
+from sentinode.version import BACKEND_PACKAGES, __version__, installed_version
 
 # What users set to change how a backend adds up.
 ARITHMETIC = (
@@ -35,12 +35,12 @@ def environment() -> dict[str, str | int]:
         "python": platform.python_version(),
         "keras": keras.__version__,
         "backend": backend,
-        "backend_version": installed(*BACKEND_PACKAGES.get(backend, ())) or "unknown",
+        "backend_version": installed_version(*BACKEND_PACKAGES.get(backend, ())) or "unknown",
         "numpy": np.__version__,
         "platform": platform.platform(),
         "processor": processor_name(),
         "arithmetic": " ".join(f"{name}={os.environ[name]}" for name in ARITHMETIC if os.environ.get(name)),
-        "threads": processors(),
+        "threads": processor_count(),
         "devices": group.devices,
         "processes": group.processes,
     }
