@@ -166,21 +166,7 @@ def measure(line: dict[str, str], arguments: argparse.Namespace) -> dict[str, fl
 
 def engine(run: Any, name: str, precision: str) -> Any:
     """Return a function from pixels to logits."""
-    from sentinode.inference.engines import open_engine
-
-    if name != "keras":
-        return open_engine(name, run.engine_files(name)[0], precision)
-    from sentinode.inference.logits import tumour_logit
-    from sentinode.inference.predict import as_predicted
-    from sentinode.models.precision import mixed_precision
-
-    network = as_predicted(run.model)
-
-    def logits(pixels: Any) -> Any:
-        with mixed_precision(network, precision):
-            return tumour_logit(network.predict_on_batch(pixels))
-
-    return logits
+    return run.predictor(name, precision=precision).compute
 
 
 def spread(values: list[float], form: str) -> str:

@@ -104,7 +104,7 @@ def measure(name: str, precision: str, patches: int) -> dict[str, float]:
     import numpy as np
 
     from sentinode import TrainConfig, build_model
-    from sentinode.inference.predict import as_predicted
+    from sentinode.inference.keras_predictor import inference_network
     from sentinode.models.flops import flops
     from sentinode.models.precision import mixed_precision
     from sentinode.training.recipe.activation_after_pooling import activation_after_pooling
@@ -123,7 +123,7 @@ def measure(name: str, precision: str, patches: int) -> dict[str, float]:
             started = time.perf_counter()
             model.fit(x, y, batch_size=BATCH_SIZE, shuffle=False, verbose=0)
             seconds["train"].append(time.perf_counter() - started)
-    network = as_predicted(model)
+    network = inference_network(model)
     with mixed_precision(network, precision):
         for _ in range(3):
             started = time.perf_counter()

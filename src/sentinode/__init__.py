@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from sentinode.explanation.explain import explain as explain
     from sentinode.export.export import Export as Export
     from sentinode.export.export import export_run as export_run
+    from sentinode.inference.ensemble import Ensemble as Ensemble
     from sentinode.inference.features import embed as embed
     from sentinode.inference.predict import predict as predict
     from sentinode.inference.predictions import Predictions as Predictions
     from sentinode.models.build import build_model as build_model
     from sentinode.report.report import write_report as write_report
     from sentinode.training.config import TrainConfig as TrainConfig
-    from sentinode.training.ensemble import Ensemble as Ensemble
     from sentinode.training.load import load_run as load_run
     from sentinode.training.run import Run as Run
     from sentinode.training.train import train as train
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "Audit": "sentinode.auditing.audit",
     "Comparison": "sentinode.evaluation.comparison",
-    "Ensemble": "sentinode.training.ensemble",
+    "Ensemble": "sentinode.inference.ensemble",
     "Evaluation": "sentinode.evaluation.evaluation",
     "Export": "sentinode.export.export",
     "PatchSet": "sentinode.data.patchset",

@@ -324,7 +324,7 @@ def test_several_runs_and_orientations_speak_of_it(tmp_path, tiny_run, other_run
     assert f"model: the mean of 2 runs, for the work of all together: {tiny_run.path}, {other_run.path}" in output
     assert "eight orientations, for eight times the work" in done.stderr
     made = json.loads((tmp_path / "it.csv.json").read_text())
-    assert made["tta"] == {"asked": "d4", "used": "d4"}
+    assert made["tta"] == {"requested": "d4", "effective": "d4"}
     assert [each["model"] for each in made["ensemble"]] == [str(tiny_run.path), str(other_run.path)]
     refused(sentinode("evaluate", images, *both), "an ensemble has no folder of its own", "--out DIR")
     output = succeeded(sentinode("evaluate", images, *both, "--split", "train", "--out", tmp_path / "both"))

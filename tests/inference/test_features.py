@@ -16,7 +16,6 @@ NETWORKS = {
     "d4net": {"name": "d4net"},
     "cnn": {"name": "cnn", "output": "softmax"},
     "resnet18": {"name": "resnet18", "width": 8},
-    "transfer": {"name": "transfer", "backbone": "MobileNet"},
 }
 
 
@@ -61,7 +60,7 @@ def test_a_write_that_fails_leaves_the_file_that_was_there(tiny_run, mini, tmp_p
 
 
 def test_an_ensemble_and_another_ending_are_refused(tiny_run, other_run, mini, tmp_path):
-    with pytest.raises(ConfigError, match="give one run, not an ensemble"):
+    with pytest.raises(ModelError, match="an ensemble is not a single Keras network"):
         embed(Ensemble((tiny_run, other_run)), mini)
     with pytest.raises(ConfigError, match=r"it\.csv: features are written as \.npz"):
         write_features(tiny_run, mini, tmp_path / "it.csv")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sentinode import evaluate, load_run, predict
-from sentinode.errors import ConfigError, ModelError
+from sentinode.errors import ConfigError
 from sentinode.inference.engines import openvino
 
 
@@ -50,5 +50,5 @@ def test_what_cannot_be_is_refused(tiny_run, mini):
 
 @pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is None, reason="onnxruntime is not installed")
 def test_an_engine_without_bfloat16_is_named(mini):
-    with pytest.raises(ModelError, match="onnxruntime computes in float32 alone"):
+    with pytest.raises(ConfigError, match="onnxruntime computes in float32 only"):
         predict(load_run("d4net-m"), mini.select([0]), engine="onnxruntime", precision="bfloat16")

@@ -25,8 +25,8 @@ def test_it_is_the_mean_of_the_logits_of_all_orientations(tiny_run, few, caplog)
     each = [tumour_logit(network.predict_on_batch(apply_symmetry(few.read(), symmetry))) for symmetry in range(ORDER)]
     assert np.ptp(each, axis=0).max() > 1e-4
     assert found.table["logit"].to_numpy() == pytest.approx(tiny_run.calibration(np.mean(each, axis=0)), abs=1e-5)
-    assert found.made_by["tta"] == {"asked": "d4", "used": "d4"}
-    assert "each patch is predicted in its eight orientations, for eight times the work" in caplog.text
+    assert found.made_by["tta"] == {"requested": "d4", "effective": "d4"}
+    assert "the mean over the eight orientations of each patch" in caplog.text
 
 
 def test_it_does_not_matter_then_how_a_patch_lies(tiny_run, few):
@@ -49,9 +49,9 @@ def test_a_network_that_knows_the_symmetries_is_run_once(name, few, caplog):
         augmented = predict(model, few.select(range(4)), tta="d4")
     plain = predict(model, few.select(range(4)))
     assert np.array_equal(augmented.table["logit"], plain.table["logit"])
-    assert augmented.made_by["tta"] == {"asked": "d4", "used": "none"}
+    assert augmented.made_by["tta"] == {"requested": "d4", "effective": "none"}
     assert "tta" not in plain.made_by
-    assert "tta d4 left out: by construction" in caplog.text
+    assert "tta d4 has no effect" in caplog.text
 
 
 def test_another_word_is_refused(tiny_run, few):
@@ -67,4 +67,4 @@ def test_an_evaluation_with_it_does_not_overwrite_the_one_without(tiny_run, mini
     assert plain.points["validation"].point.threshold == run.threshold
     assert augmented.points["validation"].point.threshold == run.threshold
     made = json.loads((augmented.folder / "metrics.json").read_text())["made_by"]
-    assert made["tta"] == {"asked": "d4", "used": "d4"}
+    assert made["tta"] == {"requested": "d4", "effective": "d4"}

@@ -1,10 +1,11 @@
-"""Write what a network makes of patches before its last layer: the features of each, as a .npz file."""
+"""Write the features (embeddings) of patches: the values that go into the last layer of a network."""
 
 import argparse
 import time
 from pathlib import Path
 from typing import Any
 
+from sentinode.cli.predict import SOURCE_HELP
 from sentinode.cli.shared import (
     add_json,
     add_model,
@@ -20,10 +21,8 @@ from sentinode.errors import ConfigError
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
-    parser = commands.add_parser(
-        "embed", help="write what a network makes of patches before its last layer", description=__doc__
-    )
-    parser.add_argument("source", nargs="+", metavar="SOURCE", help="an image, a folder, a glob, a PCam _x.h5 or a zip")
+    parser = commands.add_parser("embed", help="write the features (embeddings) of patches", description=__doc__)
+    parser.add_argument("source", nargs="+", metavar="SOURCE", help=SOURCE_HELP)
     add_model(parser)
     parser.add_argument(
         "--out",
@@ -32,14 +31,14 @@ def add_parser(commands: Any) -> None:
         metavar="NPZ",
         help="the file to write: features, id, label, split, slide, sha1",
     )
-    parser.add_argument("--split", metavar="NAME", help="embed one split of the source only")
+    parser.add_argument("--split", metavar="NAME", help="embed only this split of the source")
     add_resize(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Embed, and say where the file is."""
+    """Compute the features and write the file."""
     from sentinode.data.open import open_sources
 
     out = Path(arguments.out)
@@ -53,22 +52,22 @@ def run(arguments: argparse.Namespace) -> None:
     start_keras()
     from sentinode.inference.features import write_features
     from sentinode.inference.predictions import made_by_path
-    from sentinode.training.load import load_run
+    from sentinode.training.load import load_predictor
 
-    loaded = load_run(arguments.model)
+    model = load_predictor([arguments.model])
     if not arguments.json:
-        print(f"model: {loaded.describe()}")
+        print(f"model: {model.describe()}")
     started = time.perf_counter()
-    about = write_features(loaded, patches, out)
+    about = write_features(model, patches, out)
     seconds = time.perf_counter() - started
     if arguments.json:
         print_json({"out": str(out), "seconds": round(seconds, 2), **about})
         return
     print(
-        f"{about['features']} features of each of {len(patches):,} patches; {seconds:.1f} s, "
-        f"{len(patches) / seconds:,.0f} patches/s"
+        f"{about['features']} features for each of {len(patches):,} patches in {seconds:.1f} s "
+        f"({len(patches) / seconds:,.0f} patches/s)"
     )
     print_next_steps(
-        {out: "features, id, label, split, slide, sha1: numpy.load reads it", made_by_path(out): "what made it"},
+        {out: "features, id, label, split, slide, sha1; numpy.load reads it", made_by_path(out): "model and data"},
         command_line("train", "DATA", "--model", arguments.model, "--frozen", "--out", "runs/head"),
     )

@@ -69,10 +69,10 @@ def run(arguments: argparse.Namespace) -> int:
     patches = open_data(arguments, quiet=arguments.json)
     start_keras()
     from sentinode.evaluation.evaluate import PREVALENCE, evaluate
-    from sentinode.training.ensemble import load_runs
+    from sentinode.training.load import load_predictor
 
     models = arguments.model or [DEFAULT_MODEL]
-    loaded = load_runs(models)
+    loaded = load_predictor(models)
     evaluation = evaluate(
         loaded,
         patches,

@@ -1,4 +1,4 @@
-"""Write a trained network for other software: Keras, ONNX Runtime, OpenVINO, WSInfer and QuPath."""
+"""Export a trained network to Keras, ONNX Runtime, OpenVINO, WSInfer or QuPath."""
 
 import argparse
 from typing import Any
@@ -10,34 +10,36 @@ from sentinode.export.formats import FORMATS, find_format
 def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
-        "export", help="write a trained network for ONNX Runtime, OpenVINO, WSInfer, QuPath", description=__doc__
+        "export", help="export a network to Keras, ONNX, OpenVINO, WSInfer, QuPath", description=__doc__
     )
     add_model(parser)
-    parser.add_argument("--format", required=True, choices=tuple(FORMATS), help="see docs/export.md for each")
+    parser.add_argument(
+        "--format", required=True, choices=tuple(FORMATS), help="what to write; docs/export.md describes each format"
+    )
     parser.add_argument(
         "--out", required=True, metavar="PATH", help="the .keras, .onnx or .xml file, or the folder for wsinfer"
     )
     parser.add_argument(
-        "--spacing-um-px",
+        "--mpp",
         type=float,
         default=0.972,
         metavar="X",
-        help="size of a pixel of the training patches, in µm (default: 0.972, PatchCamelyon's)",
+        help="pixel size of the training patches in µm (default: 0.972, that of PatchCamelyon)",
     )
     add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Export, and say how far the answers are from Keras'."""
-    from sentinode.training.load import load_run
+    """Export, and print how far the logits are from those of Keras."""
+    from sentinode.training.load import load_predictor
 
-    find_format(arguments.format)  # A missing package is told before Keras has started.
-    loaded = load_run(arguments.model)
+    find_format(arguments.format)  # A missing package is reported before Keras starts.
     start_keras()
+    model = load_predictor([arguments.model])
     from sentinode.export.export import export_run
 
-    made = export_run(loaded, arguments.out, arguments.format, spacing_um_px=arguments.spacing_um_px)
+    made = export_run(model, arguments.out, arguments.format, spacing_um_px=arguments.mpp)
     if arguments.json:
         print_json(
             {
@@ -50,7 +52,8 @@ def run(arguments: argparse.Namespace) -> None:
         )
         return
     print(
-        f"{made.patches} patches in {made.runtime}: logits differ from Keras' by {made.difference:.2g} at most, "
-        "its calibration is inside"
+        f"{made.patches} patches compared: logits of {made.runtime} and Keras differ by {made.difference:.2g} at most"
     )
-    print_next_steps({made.path: "the network", made.about: "what it expects and gives, threshold, what made it"})
+    wanted = "float tiles from 0 to 1" if arguments.format == "wsinfer" else "uint8 patches from 0 to 255, not scaled"
+    print(f"the exported network expects {wanted}")
+    print_next_steps({made.path: "the calibrated network", made.about: "input, outputs, threshold, origin"})

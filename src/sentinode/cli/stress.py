@@ -50,10 +50,10 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Shift, measure, and show the table."""
-    from sentinode.training.ensemble import load_runs
+    from sentinode.training.load import load_predictor
 
     models = arguments.model or [DEFAULT_MODEL]
-    loaded = load_runs(models)
+    loaded = load_predictor(models)
     patches = open_data(arguments, quiet=arguments.json)
     start_keras()
     from sentinode.evaluation.stress import stress

@@ -23,8 +23,7 @@ from sentinode.plots.style import save_figure
 from sentinode.storage import atomic_file, read_json, write_json
 
 if TYPE_CHECKING:
-    from sentinode.training.ensemble import Ensemble
-    from sentinode.training.run import Run
+    from sentinode.inference.predictor import Predictor
 
 METRICS = "metrics.json"
 # On slides a few patches in a hundred hold tumour, where half of PatchCamelyon's do.
@@ -36,7 +35,7 @@ log = logging.getLogger("sentinode")
 
 
 def evaluate(
-    run: "Run | Ensemble",
+    run: "Predictor",
     patches: PatchSet,
     split: str | None = None,
     *,
@@ -131,7 +130,7 @@ def evaluate(
     return evaluation
 
 
-def warn_of_optimistic_bias(run: "Run | Ensemble", patches: PatchSet, where: str) -> None:
+def warn_of_optimistic_bias(run: "Predictor", patches: PatchSet, where: str) -> None:
     """Warn of patches that a run was trained on, or that its threshold was chosen on."""
     trained_on = int(run.trained_on(patches.table["sha1"]).sum())
     if trained_on:
@@ -198,7 +197,7 @@ def folder_of(run: Path, name: str, fingerprint: str, file: str) -> Path:
 
 
 def choose_split(
-    run: "Run | Ensemble", patches: PatchSet, split: str | None, cache: str | Path | None = None
+    run: "Predictor", patches: PatchSet, split: str | None, cache: str | Path | None = None
 ) -> tuple[str, PatchSet]:
     """Return the patches to evaluate on and the name of their split.
 

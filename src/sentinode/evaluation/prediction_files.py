@@ -56,6 +56,11 @@ class PredictionsFile:
         return self.path.name
 
     @property
+    def validation_predictions(self) -> None:
+        """Unknown for predictions from a file."""
+        return None
+
+    @property
     def threshold(self) -> float:
         """The probability from which a patch is called tumour: that of the json beside it if there is one, else 0.5."""
         try:

@@ -22,8 +22,7 @@ from sentinode.plots.style import save_figure
 from sentinode.storage import atomic_file, write_json
 
 if TYPE_CHECKING:
-    from sentinode.training.ensemble import Ensemble
-    from sentinode.training.run import Run
+    from sentinode.inference.predictor import Predictor
 
 STRESS = "stress.json"
 QUICK_PATCHES = 500
@@ -47,7 +46,7 @@ class PerturbedPixels:
 
 
 def stress(
-    run: "Run | Ensemble",
+    run: "Predictor",
     patches: PatchSet,
     split: str | None = None,
     *,

@@ -1,1 +1,1 @@
-"""A run for other software: as a file of standard Keras layers, for ONNX Runtime, OpenVINO, WSInfer and QuPath."""
+"""Export of trained networks to Keras, ONNX Runtime, OpenVINO, WSInfer and QuPath."""

@@ -3,10 +3,10 @@
 import hashlib
 import logging
 from pathlib import Path
-from typing import Any
 
 from sentinode.data.cache.store import build_entry, entry_path, mark_used
 from sentinode.export.formats import FORMATS
+from sentinode.inference.predictor import Predictor
 from sentinode.version import __version__
 
 log = logging.getLogger("sentinode")
@@ -15,13 +15,15 @@ log = logging.getLogger("sentinode")
 FORMAT_OF = {"onnxruntime": "onnx", "openvino": "openvino"}
 
 
-def engine_path(run: Any, engine: str) -> Path:
+def engine_path(run: Predictor, architecture: Path, engine: str) -> Path:
     """Return the path of the file that an inference engine runs, whether it exists or not.
 
     Parameters
     ----------
-    run : Run
+    run : Predictor
         The trained model.
+    architecture : Path
+        The file that describes its architecture.
     engine : {"onnxruntime", "openvino"}
         The engine.
 
@@ -31,27 +33,24 @@ def engine_path(run: Any, engine: str) -> Path:
         A file in the cache. Its folder is named by a hash of weights, architecture, calibration, package version and
         format.
     """
-    architecture = hashlib.sha256((run.path / "model.json").read_bytes()).hexdigest()
-    made_of = (run.identity["weights_sha256"], architecture, run.calibration, __version__, FORMAT_OF[engine])
-    key = hashlib.sha256(repr(made_of).encode("utf-8")).hexdigest()[:32]
+    hashed = hashlib.sha256(architecture.read_bytes()).hexdigest()
+    content = (run.identity["weights_sha256"], hashed, run.calibration, __version__, FORMAT_OF[engine])
+    key = hashlib.sha256(repr(content).encode("utf-8")).hexdigest()[:32]
     return entry_path("exports", key) / FORMATS[FORMAT_OF[engine]].files[0]
 
 
-def is_exported(run: Any, engine: str) -> bool:
-    """Tell whether the file that an inference engine runs exists; parameters as for `engine_path`."""
-    path = engine_path(run, engine)
+def is_exported(path: Path) -> bool:
+    """Tell whether an exported file exists and is complete."""
     return path.is_file() and Path(f"{path}.json").is_file()  # The json is written last.
 
 
-def engine_file(run: Any, engine: str) -> Path:
+def engine_file(run: Predictor, architecture: Path, engine: str) -> Path:
     """Return the file that an inference engine runs; export the run first if it does not exist.
 
     Parameters
     ----------
-    run : Run
-        The trained model.
-    engine : {"onnxruntime", "openvino"}
-        The engine.
+    run, architecture, engine
+        See `engine_path`.
 
     Returns
     -------
@@ -65,15 +64,15 @@ def engine_file(run: Any, engine: str) -> Path:
     DataError
         The cache cannot be written.
     """
-    path = engine_path(run, engine)
-    if not is_exported(run, engine):
+    path = engine_path(run, architecture, engine)
+    if not is_exported(path):
         from sentinode.export.export import export_run
 
         def fill(folder: Path) -> dict[str, str]:
-            log.info("exporting %s for %s, once: %s", run.path, engine, path)
+            log.info("exporting %s for %s (once): %s", run.name, engine, path)
             export_run(run, folder / path.name, FORMAT_OF[engine])
-            return {"source": str(run.path), "format": FORMAT_OF[engine]}
+            return {"source": str(run.identity["model"]), "format": FORMAT_OF[engine]}
 
-        build_entry(path.parent, fill, lambda: is_exported(run, engine))
+        build_entry(path.parent, fill, lambda: is_exported(path))
     mark_used(path.parent)
     return path

@@ -1,4 +1,4 @@
-"""The step that depends on a backend, in a process of its own: ``conversion.py FORMAT NETWORK OUT``."""
+"""Conversion on one Keras backend, run in a process of its own: ``conversion.py FORMAT NETWORK OUT``."""
 
 import sys
 import warnings
@@ -17,17 +17,17 @@ from sentinode.models.loading import CUSTOM_LAYERS
 
 
 def convert(name: str, network: Path, out: Path) -> None:
-    """Write the network of a ``.keras`` file in another format.
+    """Convert a ``.keras`` file to another format.
 
     Parameters
     ----------
-    name
-        ``"onnx"`` or ``"openvino"``, on TensorFlow: uint8 ``patches`` ``(n, 96, 96, 3)`` in; ``probability`` and
-        ``logit`` of tumour out, float32 ``(n, 1)``. ``"wsinfer"``, on PyTorch: float ``(n, 3, 96, 96)`` from 0 to 1 in;
-        float32 ``(n, 2)`` out, whose softmax is P(normal) and P(tumour).
-    network
-        From `exported_network`.
-    out
+    name : {"onnx", "openvino", "wsinfer"}
+        ``"onnx"`` and ``"openvino"`` need TensorFlow: uint8 ``patches`` ``(n, 96, 96, 3)`` in; ``probability`` and
+        ``logit`` of tumour out, float32 ``(n, 1)``. ``"wsinfer"`` needs PyTorch: float tiles ``(n, 3, 96, 96)`` from 0
+        to 1 in; float32 ``(n, 2)`` out, whose softmax is P(normal) and P(tumour).
+    network : Path
+        A file of `exported_network`.
+    out : Path
         The file to write.
     """
     for module in CUSTOM_LAYERS:
@@ -48,7 +48,7 @@ def convert(name: str, network: Path, out: Path) -> None:
 def _write_torchscript(logits: keras.Model, out: Path) -> None:
     torch: Any = import_module("torch")
     tiles = keras.Input((3, PATCH_SIZE_PX, PATCH_SIZE_PX), dtype="float32", name="tiles")
-    # ToTensor has divided the grey levels by 255; rounded, they are exactly what they were.
+    # ToTensor divided the gray levels by 255; rounding restores them exactly.
     pixels = ops.cast(ops.round(ops.transpose(tiles * 255.0, (0, 2, 3, 1))), "uint8")
     logit = logits(pixels)
     both = keras.Model(tiles, ops.concatenate([ops.zeros_like(logit), logit], axis=1)).eval()
@@ -59,10 +59,9 @@ def _write_torchscript(logits: keras.Model, out: Path) -> None:
 
 
 def _follow_the_tiles(torch: Any, traced: Any) -> None:
-    """Let a traced network compute where its tiles are.
+    """Make a traced network compute on the device of its input.
 
-    Keras names the device of everything that it touches, so a trace would fetch all to this process' device for ever,
-    also from a GPU.
+    Keras names a device in every operation, and a trace would copy all tensors to it, also from a GPU.
     """
     graph = traced.graph
     torch._C._jit_pass_inline(graph)

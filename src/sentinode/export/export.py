@@ -1,4 +1,4 @@
-"""From a run to one file, or one folder, that other software can use."""
+"""Export a trained network to a file or folder for other software."""
 
 import logging
 import os
@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,15 +17,18 @@ from sentinode.data.types import CLASS_NAMES, PATCH_SHAPE, PATCH_SIZE_PX
 from sentinode.errors import ConfigError, DataError, ModelError
 from sentinode.export.formats import Format, find_format
 from sentinode.export.runtimes import call_python, logits_of, runtime
-from sentinode.inference.predict import predict
+from sentinode.inference.predictor import Predictor, as_predictor
 from sentinode.storage import atomic_file, atomic_folder, read_json, write_json
 from sentinode.version import BACKEND_PACKAGES, __version__, installed_version
 
+if TYPE_CHECKING:
+    import keras
+
 log = logging.getLogger("sentinode")
 
-# Of PatchCamelyon: 0.243 µm/px at the scanner, four times reduced. A fourteenth of it is at 0.905.
+# PatchCamelyon: 0.243 µm/px at the scanner, reduced four times. One fourteenth of it is at 0.905.
 SPACING_UM_PX = 0.972
-# Larger than the rounding of any runtime, smaller than what a wrong weight would do.
+# Of logits: above the rounding errors of all runtimes, below the effect of a wrong weight.
 TOLERANCE = 1e-3
 SAMPLE_PATCHES = 16
 WSINFER_CONFIG = "config.json"
@@ -33,20 +36,20 @@ WSINFER_CONFIG = "config.json"
 
 @dataclass(frozen=True)
 class Export:
-    """What `export_run` made.
+    """An exported network.
 
     Attributes
     ----------
-    path
+    path : Path
         The network, or for wsinfer its folder.
-    about
-        The json that says what the network expects, what it gives, and what made it.
-    runtime
-        What the exported network was run in, with its version.
-    patches
-        How many patches it was compared on.
-    difference
-        The largest difference of a logit from Keras'.
+    about : Path
+        The json that describes input, outputs and origin.
+    runtime : str
+        The software that ran the exported network for the comparison, with its version.
+    patches : int
+        The number of patches compared.
+    difference : float
+        The largest difference of a logit from the logit of Keras.
     """
 
     path: Path
@@ -56,53 +59,54 @@ class Export:
     difference: float
 
 
-def export_run(run: Any, out: str | Path, kind: str = "keras", *, spacing_um_px: float = SPACING_UM_PX) -> Export:
-    """Write a run's best network, calibrated, for other software, and compare its answers with Keras'.
+def export_run(
+    run: "Predictor | keras.Model", out: str | Path, kind: str = "keras", *, spacing_um_px: float = SPACING_UM_PX
+) -> Export:
+    """Write the calibrated network of a run for other software, and compare its logits with those of Keras.
 
     Parameters
     ----------
-    run
-        From `train` or `load_run`.
-    out
-        The file to write, with the ending of its format, or for ``"wsinfer"`` the folder. What was exported there
-        before in the same format is replaced.
-    kind
-        ``"keras"``, ``"onnx"``, ``"openvino"`` or ``"wsinfer"``, which QuPath takes as well.
-    spacing_um_px
-        The size of a pixel of the patches that the run was trained on, in µm.
+    run : Run or keras.Model
+        From `train` or `load_run`; a Keras model takes uint8 patches.
+    out : str or Path
+        The file to write, with the ending of its format, or for ``"wsinfer"`` the folder. An earlier export of the same
+        format is replaced.
+    kind : {"keras", "onnx", "openvino", "wsinfer"}
+        ``"wsinfer"`` is for QuPath too.
+    spacing_um_px : float
+        The pixel size of the training patches in µm.
 
     Returns
     -------
     Export
-        Where it is, and how far its logits are from Keras'.
 
     Raises
     ------
     ConfigError
-        No such format, or `out` has another ending or something else in its place.
+        The format is unknown, `out` has another ending, or something else is in its place.
     ModelError
-        A package is missing, the conversion failed, or the answers differ; nothing is left behind then.
+        A package is missing, the conversion failed, or the logits differ by more than 0.001. Nothing is written then.
 
     Examples
     --------
     >>> import tempfile
     >>> from sentinode import load_run
-    >>> export_run(load_run("d4net-m"), tempfile.mkdtemp() + "/d4net-m.keras").difference < 1e-4
+    >>> export_run(load_run("d4net-m"), Path(tempfile.mkdtemp()) / "d4net-m.keras").difference < 1e-4
     True
     """
-    chosen, out = find_format(kind), Path(out)
+    chosen, out, run = find_format(kind), Path(out), as_predictor(run)
     _check_place(out, kind, chosen)
     if not 0 < spacing_um_px < float("inf"):
         raise ConfigError(f"spacing_um_px must be a number above 0; got {spacing_um_px}")
     sample = _sample()
-    said = predict(run, sample).table["logit"].to_numpy()
+    expected = run.predictor().logits(sample)
     with tempfile.TemporaryDirectory(prefix="sentinode-") as work:
         network = _make(run, kind, chosen, Path(work))
-        difference = float(np.max(np.abs(logits_of(kind, network, sample.read()) - said)))
+        difference = float(np.max(np.abs(logits_of(kind, network, sample.read()) - expected)))
         if not difference <= TOLERANCE:
             raise ModelError(
-                f"{out}: not written, since {runtime(kind)} gives logits that differ from Keras' by {difference:.2g}, "
-                f"where {TOLERANCE} is allowed; another version of it may do better"
+                f"{out}: not written, because the logits of {runtime(kind)} differ from those of Keras by "
+                f"{difference:.2g}, where {TOLERANCE} is allowed; try another version of it"
             )
         made = Export(out, _about_path(out, chosen), runtime(kind), len(sample), difference)
         about = _about(run, kind, chosen, made, spacing_um_px)
@@ -120,10 +124,10 @@ def export_run(run: Any, out: str | Path, kind: str = "keras", *, spacing_um_px:
 def _check_place(out: Path, kind: str, chosen: Format) -> None:
     if chosen.ending:
         if out.suffix != chosen.ending or out.is_dir():
-            raise ConfigError(f"{out}: {kind} is a file that ends in {chosen.ending}; name such a file to write")
+            raise ConfigError(f"{out}: format {kind} is a file that ends in {chosen.ending}; name such a file")
         return
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not _is_wsinfer_export(out)):
-        raise ConfigError(f"{out}: {kind} is a folder, and something else is there; name another one to write")
+        raise ConfigError(f"{out}: format {kind} is a folder, and something else is in its place; name another")
 
 
 def _is_wsinfer_export(folder: Path) -> bool:
@@ -139,8 +143,8 @@ def _sample() -> PatchSet:
     return patches.select(np.linspace(0, len(patches) - 1, SAMPLE_PATCHES).astype(int))
 
 
-def _make(run: Any, kind: str, chosen: Format, work: Path) -> Path:
-    """Make the network's own file, or files, in a folder, and return the first."""
+def _make(run: Predictor, kind: str, chosen: Format, work: Path) -> Path:
+    """Write the files of the network into a folder, and return the first."""
     from sentinode.export.network import exported_network
     from sentinode.models.backend import without_tensorflow
 
@@ -152,12 +156,12 @@ def _make(run: Any, kind: str, chosen: Format, work: Path) -> Path:
         if foreign and kind == "keras":
             names = ", ".join(sorted(foreign))
             raise ModelError(
-                f"{run.model.name} has layers that Keras alone does not know ({names}): no file of it would "
-                "load without Sentinode; the other formats hold what the layers compute"
+                f"{run.model.name} has custom layers ({names}), which Keras cannot load without Sentinode; "
+                "export it to another format"
             )
         exported.save(keras_file)
     if chosen.backend is not None:
-        log.info("converting to %s with Keras on %s, in a process of its own", kind, chosen.backend)
+        log.info("converting to %s with Keras on %s in a separate process", kind, chosen.backend)
         environment = {
             **os.environ,
             "KERAS_BACKEND": chosen.backend,
@@ -166,14 +170,14 @@ def _make(run: Any, kind: str, chosen: Format, work: Path) -> Path:
         }
         call_python(
             *("-m", "sentinode.export.conversion", kind, str(keras_file), str(network)),
-            what=f"{run.path}: the conversion to {kind} with Keras on {chosen.backend}",
+            what=f"{run.name}: the conversion to {kind} with Keras on {chosen.backend}",
             environment=environment,
         )
     return network
 
 
 def _place_files(work: Path, out: Path, chosen: Format) -> None:
-    """Put each file where it belongs; the first, which refers to the others, last."""
+    """Move the files to their place; the first, which refers to the others, comes last."""
     for name in reversed(chosen.files):
         with atomic_file(out.with_suffix(Path(name).suffix)) as beside:
             shutil.copyfile(work / name, beside)
@@ -183,42 +187,43 @@ def _about_path(out: Path, chosen: Format) -> Path:
     return Path(f"{out}.json") if chosen.ending else out / WSINFER_CONFIG
 
 
-def _about(run: Any, kind: str, chosen: Format, made: Export, spacing_um_px: float) -> dict[str, Any]:
-    """Return what a reader of the network alone could not know."""
+def _about(run: Predictor, kind: str, chosen: Format, made: Export, spacing_um_px: float) -> dict[str, Any]:
+    """Describe what the network file itself does not."""
     import keras
 
-    compared = {"from": "keras", "in": made.runtime, "is": made.difference, "patches": made.patches}
+    compared = {"runtime": made.runtime, "largest_logit_difference": made.difference, "patches": made.patches}
     identity = {name: value for name, value in run.identity.items() if name != "model"}
     used = ("keras", *BACKEND_PACKAGES.get(chosen.backend or keras.backend.backend(), ()), *chosen.needs)
     versions = {
         "python": platform.python_version(),
         **{name: installed_version(name) for name in used if installed_version(name)},
     }
-    names, outputs = {}, {"probability": "P(tumour), calibrated"}
+    name, outputs = {}, {"probability": "calibrated probability of tumour"}
     if kind != "keras":
-        names["name"], outputs["logit"] = "patches", "its log-odds"
+        name["name"], outputs["logit"] = "patches", "logit of that probability"
     return {
         "format": kind,
         "input": {
-            **names,
+            **name,
             "shape": [None, *PATCH_SHAPE],
             "dtype": "uint8",
-            "colours": "RGB",
+            "value_range": [0, 255],
+            "channels": "RGB",
             "spacing_um_px": spacing_um_px,
         },
         "outputs": outputs,
         "class_names": list(CLASS_NAMES),
-        "network": run.config["model"],
-        "run": run.path.resolve().name,
+        "network": run.architecture,
+        "run": Path(run.identity["model"]).resolve().name,
         **identity,
-        "largest_logit_difference": compared,
+        "compared_with_keras": compared,
         "sentinode": __version__,
         "versions": versions,
     }
 
 
 def _wsinfer_config(about: dict[str, Any]) -> dict[str, Any]:
-    """Return the configuration that WSInfer and QuPath read; more keys at its top are allowed, none below."""
+    """Return the configuration for WSInfer and QuPath, which allow additional keys at the top level only."""
     ours = {name: value for name, value in about.items() if name not in ("input", "outputs", "class_names")}
     return {
         "spec_version": "1.0",
@@ -227,7 +232,7 @@ def _wsinfer_config(about: dict[str, Any]) -> dict[str, Any]:
         "patch_size_pixels": PATCH_SIZE_PX,
         "spacing_um_px": about["input"]["spacing_um_px"],
         "class_names": about["class_names"],
-        # QuPath takes one number alone as a size.
+        # QuPath accepts only a single number as size.
         "transform": [{"name": "Resize", "arguments": {"size": PATCH_SIZE_PX}}, {"name": "ToTensor"}],
         "sentinode": ours,
     }

@@ -1,4 +1,4 @@
-"""The formats that a run can be exported to; the command line prints this table without importing Keras."""
+"""The export formats; the command line lists them without importing Keras."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,44 +9,47 @@ from sentinode.errors import ConfigError, ModelError
 
 @dataclass(frozen=True)
 class Format:
-    """One format.
+    """One export format.
 
     Attributes
     ----------
-    ending
-        Of the file to write; empty for a folder.
-    files
-        The names of all files when the first is called ``model`` with its ending.
-    backend
-        The backend of Keras that it is made on, in a process of its own; None: made in this process, on any.
-    needs
-        The module that makes it or runs it, and the extra that brings it.
+    ending : str
+        The ending of the file to write; empty for a folder.
+    files : tuple of str
+        The names of all files if the first is called ``model`` with its ending.
+    backend : str or None
+        The Keras backend that converts the network, in a process of its own; None: any backend, in this process.
+    needs : mapping
+        Modules that convert or run the format, each with the extra that installs it.
+    runtime : str
+        The package that runs the format.
     """
 
     ending: str
     files: tuple[str, ...]
     backend: str | None
     needs: Mapping[str, str]
+    runtime: str
 
 
 # TensorFlow comes with the package, and its graphs convert to fewer nodes than PyTorch's.
 FORMATS: Mapping[str, Format] = {
-    "keras": Format(".keras", ("model.keras",), None, {}),
-    "onnx": Format(".onnx", ("model.onnx",), "tensorflow", {"tf2onnx": "onnx", "onnxruntime": "onnx"}),
-    "openvino": Format(".xml", ("model.xml", "model.bin"), "tensorflow", {"openvino": "openvino"}),
-    "wsinfer": Format("", ("torchscript_model.pt", "config.json"), "torch", {"torch": "torch"}),
+    "keras": Format(".keras", ("model.keras",), None, {}, "keras"),
+    "onnx": Format(".onnx", ("model.onnx",), "tensorflow", {"tf2onnx": "onnx", "onnxruntime": "onnx"}, "onnxruntime"),
+    "openvino": Format(".xml", ("model.xml", "model.bin"), "tensorflow", {"openvino": "openvino"}, "openvino"),
+    "wsinfer": Format("", ("torchscript_model.pt", "config.json"), "torch", {"torch": "torch"}, "torch"),
 }
 
 
 def find_format(name: str) -> Format:
-    """Return a format by name, when all that it needs is installed.
+    """Return a format by name, if the packages that it needs are installed.
 
     Raises
     ------
     ConfigError
-        There is no such format.
+        The format is unknown.
     ModelError
-        A package is missing; the message names the extra that brings it.
+        A package is missing; the message names the extra that installs it.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The network that is exported: standard Keras layers wherever possible, its calibration inside."""
+"""The network to export: standard Keras layers, with the calibration in its weights."""
 
 import keras
 import numpy as np
@@ -12,20 +12,20 @@ from sentinode.models.plain import plain_network
 
 
 def exported_network(model: keras.Model, calibration: Calibration | None = None) -> keras.Model:
-    """Return a network that gives a run's calibrated probability and needs none of our layers.
+    """Build the network that computes calibrated probabilities with standard Keras layers.
 
     Parameters
     ----------
-    model
+    model : keras.Model
         Ends in ``Dense(1, "sigmoid")`` or ``Dense(2, "softmax")``.
-    calibration
-        Of the run; it goes into the weights of the last layer.
+    calibration : Calibration, optional
+        Folded into the weights of the last layer.
 
     Returns
     -------
     keras.Model
-        uint8 ``(n, 96, 96, 3)`` in, P(tumour) out: float32, ``(n, 1)``. The d4net family is written out as ordinary
-        convolutions. Layers of ours in another network stay: such a network needs Sentinode to be loaded in Keras.
+        uint8 patches ``(n, 96, 96, 3)`` in, P(tumour) out: float32 of shape ``(n, 1)``. Networks of the d4net family
+        become plain convolutions. Custom layers of other networks stay; Keras needs Sentinode to load them.
 
     Raises
     ------
@@ -57,16 +57,16 @@ def exported_network(model: keras.Model, calibration: Calibration | None = None)
 
 
 def _with_standard_preprocessing(model: keras.Model) -> keras.Model:
-    """Write what a backbone expects of its pixels as layers of Keras' own.
+    """Replace a backbone's preprocessing by standard layers.
 
-    All of Keras' preprocessings are affine in the three colours of a pixel, so four pixels say what they do.
+    All preprocessings of keras.applications are affine in the colors of a pixel, so four pixels determine them.
     """
     ours = [layer for layer in model.layers if isinstance(layer, BackbonePreprocessing)]
     if not ours:
         return model
     standard = {
         layer.name: keras.Sequential(
-            [layers.Rescaling(1 / 255), layers.Conv2D(3, 1, kernel_initializer="zeros", name="colours")],
+            [layers.Rescaling(1 / 255), layers.Conv2D(3, 1, kernel_initializer="zeros", name="colors")],
             name=layer.name,
         )
         for layer in ours
@@ -82,5 +82,5 @@ def _with_standard_preprocessing(model: keras.Model) -> keras.Model:
     for layer in ours:
         grey_levels = np.concatenate([np.zeros((1, 3)), 255 * np.eye(3)])[:, None, None].astype("float32")
         scaled = keras.ops.convert_to_numpy(layer(grey_levels))[:, 0, 0]
-        standard[layer.name].get_layer("colours").set_weights([(scaled[1:] - scaled[0])[None, None], scaled[0]])
+        standard[layer.name].get_layer("colors").set_weights([(scaled[1:] - scaled[0])[None, None], scaled[0]])
     return changed

@@ -1,4 +1,4 @@
-"""Exported files as the software that they are for sees them, to compare their answers with Keras'."""
+"""Runs exported files in the software that they are made for, to compare their logits with those of Keras."""
 
 import subprocess
 import sys
@@ -10,10 +10,11 @@ import numpy as np
 
 from sentinode.data.types import UInt8Array
 from sentinode.errors import ModelError
+from sentinode.export.formats import FORMATS
 from sentinode.inference.engines import open_engine
 from sentinode.version import installed_version
 
-# What WSInfer does with a tile, in a process that has neither Keras nor us.
+# What WSInfer does with a tile, in a process without Keras and Sentinode.
 _TORCHSCRIPT = """
 import sys
 import numpy as np
@@ -28,32 +29,34 @@ np.save(sys.argv[3], (logits[:, 1] - logits[:, 0]).numpy())
 
 
 def logits_of(kind: str, file: Path, pixels: UInt8Array) -> np.ndarray:
-    """Return the log-odds of tumour that an exported file gives: float64, shape ``(n,)``.
+    """Compute the logits of tumour with an exported file.
 
-    The first patch goes in alone and the others together, since a batch must be of any size.
+    The first patch is a batch of its own, since the file must accept any batch size.
 
     Parameters
     ----------
-    kind
+    kind : str
         The name of the format.
-    file
-        The network itself, such as ``model.onnx``.
-    pixels
-        At least two patches.
+    file : Path
+        The network, such as ``model.onnx``.
+    pixels : ndarray of shape (n, 96, 96, 3)
+        uint8, at least two patches.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        float64.
     """
     if kind == "wsinfer":
         return _torchscript(file, pixels)
-    engine = _keras(file) if kind == "keras" else open_engine(RUNTIMES[kind], file)
+    engine = _keras(file) if kind == "keras" else open_engine(FORMATS[kind].runtime, file)
     return np.concatenate([engine(pixels[:1]), engine(pixels[1:])])
 
 
-# What runs each format, by the name of its package.
-RUNTIMES = {"keras": "keras", "onnx": "onnxruntime", "openvino": "openvino", "wsinfer": "torch"}
-
-
 def runtime(kind: str) -> str:
-    """Return name and version of what runs a format."""
-    return f"{RUNTIMES[kind]} {installed_version(RUNTIMES[kind]) or 'of unknown version'}"
+    """Return name and version of the package that runs a format."""
+    package = FORMATS[kind].runtime
+    return f"{package} {installed_version(package) or 'of unknown version'}"
 
 
 def _keras(file: Path) -> Any:
@@ -81,7 +84,7 @@ def call_python(*arguments: str, what: str, environment: dict[str, str] | None =
     Raises
     ------
     ModelError
-        It failed; the message has the last line that it said.
+        It failed; the message ends with the last line of its error stream.
     """
     done = subprocess.run(
         [sys.executable, *arguments],
@@ -93,5 +96,5 @@ def call_python(*arguments: str, what: str, environment: dict[str, str] | None =
         check=False,
     )
     if done.returncode:
-        said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        raise ModelError(f"{what} failed ({said[-1] if said else f'exit status {done.returncode}'})")
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        raise ModelError(f"{what} failed ({lines[-1] if lines else f'exit status {done.returncode}'})")

@@ -1,4 +1,4 @@
-"""Engines that run exported networks: a file and pixels in, log-odds out, without Keras."""
+"""The engines that compute predictions: Keras, and the runtimes that work without it."""
 
 import sys
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentinode.errors import ModelError, SentinodeError, first_line
+from sentinode.errors import ConfigError, ModelError, SentinodeError, first_line
 from sentinode.machine import processor_count
 
 # The command line prints the names of the engines without importing NumPy.
@@ -18,8 +18,30 @@ if TYPE_CHECKING:
 
 ENGINES = ("keras", "onnxruntime", "openvino")
 PRECISIONS = ("float32", "bfloat16")
+TTA = ("none", "d4")
 
 Logits = Callable[["UInt8Array"], "np.ndarray"]
+
+
+def check_options(engine: str, tta: str, precision: str) -> None:
+    """Refuse an unknown engine, test-time augmentation or precision, and combinations that no engine computes.
+
+    Raises
+    ------
+    ConfigError
+        Names the option, its value and the allowed values.
+    """
+    for option, value, allowed in (
+        ("engine", engine, ENGINES),
+        ("tta", tta, TTA),
+        ("precision", precision, PRECISIONS),
+    ):
+        if value not in allowed:
+            raise ConfigError(f"{option} must be one of {', '.join(allowed)}; got {value!r}")
+    if engine != "keras" and tta != "none":
+        raise ConfigError(f"engine {engine} predicts each patch in one orientation; use engine keras with tta {tta}")
+    if engine == "onnxruntime" and precision != "float32":
+        raise ConfigError(f"engine onnxruntime computes in float32 only; use keras or openvino for {precision}")
 
 
 def open_engine(name: str, file: Path, precision: str = "float32") -> Logits:
@@ -27,17 +49,17 @@ def open_engine(name: str, file: Path, precision: str = "float32") -> Logits:
 
     Parameters
     ----------
-    name
-        ``"onnxruntime"`` or ``"openvino"``; both compute on the CPU.
-    file
-        What `export_run` wrote: ``.onnx``, or ``.xml`` with its ``.bin`` beside.
-    precision
-        ``"float32"``, or, for OpenVINO on a processor that has it, ``"bfloat16"``.
+    name : {"onnxruntime", "openvino"}
+        Both compute on the CPU.
+    file : Path
+        Written by `export_run`: ``.onnx``, or ``.xml`` with its ``.bin`` beside it.
+    precision : {"float32", "bfloat16"}
+        ``"bfloat16"`` needs OpenVINO and a processor that supports it.
 
     Returns
     -------
-    Callable
-        uint8 ``(n, 96, 96, 3)`` in, the log-odds of tumour out: float64, shape ``(n,)``.
+    callable
+        uint8 patches ``(n, 96, 96, 3)`` in, logits of tumour out: float64 of shape ``(n,)``.
 
     Raises
     ------
@@ -49,19 +71,19 @@ def open_engine(name: str, file: Path, precision: str = "float32") -> Logits:
         return open_file(file, precision)
     except SentinodeError:
         raise
-    except Exception as error:  # Each engine raises kinds of its own for a broken file.
+    except Exception as error:  # Each engine raises errors of its own for a broken file.
         raise ModelError(
-            f"{file}: {name} cannot load it ({first_line(error)}); delete it and export the run again"
+            f"{file}: {name} cannot load it ({first_line(error)}); delete the file and export the run again"
         ) from error
 
 
 def optional(module: str, extra: str) -> Any:
-    """Import a package that comes with one of the extras.
+    """Import a package that one of the extras installs.
 
     Raises
     ------
     ModelError
-        It is not there; the message names the extra.
+        It is not installed; the message names the extra.
 
     Examples
     --------
@@ -78,21 +100,25 @@ def optional(module: str, extra: str) -> Any:
 
 
 def openvino() -> Any:
-    """Import OpenVINO without its telemetry, which tells its makers of every import unless it cannot be found."""
+    """Import OpenVINO without its telemetry, which reports every import."""
     modules: dict[str, Any] = sys.modules
-    modules.setdefault("openvino_telemetry", None)  # Python's own way to make an import fail.
+    modules.setdefault("openvino_telemetry", None)  # None makes its import fail, which OpenVINO tolerates.
     return optional("openvino", "openvino")
 
 
-def _onnxruntime(file: Path, precision: str) -> Logits:
-    if precision != "float32":
-        raise ModelError(f"engine onnxruntime computes in float32 alone, not in {precision}; take openvino or keras")
+def onnx_session(file: Path | bytes) -> Any:
+    """Open an ONNX file in ONNX Runtime, on the CPUs that this process may use, without telemetry."""
     ort = optional("onnxruntime", "onnx")
     ort.disable_telemetry_events()  # Builds for Windows have them.
     options = ort.SessionOptions()
-    options.intra_op_num_threads = processor_count()  # Its own count overlooks what this process may use.
+    options.intra_op_num_threads = processor_count()  # Its own count ignores the CPU affinity of the process.
     options.log_severity_level = 3
-    session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(file if isinstance(file, bytes) else str(file), options, ["CPUExecutionProvider"])
+
+
+def _onnxruntime(file: Path, precision: str) -> Logits:
+    check_options("onnxruntime", "none", precision)
+    session = onnx_session(file)
     (patches,) = session.get_inputs()
     return lambda pixels: session.run(["logit"], {patches.name: pixels})[0][:, 0].astype("float64")
 
@@ -100,10 +126,10 @@ def _onnxruntime(file: Path, precision: str) -> Logits:
 def _openvino(file: Path, precision: str) -> Logits:
     vino = openvino()
     core, wanted = vino.Core(), {"float32": vino.Type.f32, "bfloat16": vino.Type.bf16}[precision]
-    # Where the processor has bfloat16, OpenVINO would compute in it unless told otherwise.
+    # Where the processor has bfloat16, OpenVINO computes in it unless told otherwise.
     settings = {"INFERENCE_PRECISION_HINT": wanted, "INFERENCE_NUM_THREADS": processor_count()}
     compiled = core.compile_model(core.read_model(str(file)), "CPU", settings)
     used = compiled.get_property("INFERENCE_PRECISION_HINT")
     if used != wanted:
-        raise ModelError(f"engine openvino computes in {used} on this processor, not in {precision}; take float32")
+        raise ModelError(f"engine openvino computes in {used} on this processor, not in {precision}; use float32")
     return lambda pixels: compiled(pixels)["logit"][:, 0].astype("float64")

@@ -1,4 +1,4 @@
-"""What a network makes of patches before its last layer: a row of numbers for each."""
+"""Features (embeddings) of patches: the values that go into the last layer of a network."""
 
 import zipfile
 from collections.abc import Callable, Iterator
@@ -14,41 +14,40 @@ from sentinode.data.map_patches import map_patches
 from sentinode.data.patchset import PatchSet
 from sentinode.data.types import UInt8Array
 from sentinode.errors import ConfigError
+from sentinode.inference.inputs import Patches, as_patches
 from sentinode.inference.logits import check_last_layer
 from sentinode.inference.predictions import made_by_path
+from sentinode.inference.predictor import BATCH_SIZE, Predictor, as_predictor
 from sentinode.storage import atomic_file, write_json
 from sentinode.version import __version__
 
 if TYPE_CHECKING:
     import keras
 
-# Fixed, as when patches are predicted: another size may change the last bits.
-BATCH_SIZE = 128
-
 Found = TypeVar("Found")
 
 
-def embed(model: Any, patches: PatchSet) -> NDArray[np.float32]:
-    """Return the features of every patch: what goes into the network's last layer.
+def embed(model: "Predictor | keras.Model", x: Patches) -> NDArray[np.float32]:
+    """Compute the features of every patch.
 
     Parameters
     ----------
-    model
-        A `Run`, or a `keras.Model` that ends in ``Dense(1, "sigmoid")`` or ``Dense(2, "softmax")``.
-    patches
-        Cached or not.
+    model : Run or keras.Model
+        Ends in ``Dense(1, "sigmoid")`` or ``Dense(2, "softmax")``; not an ensemble.
+    x : PatchSet, ndarray, image, bytes, path, or a list of these
+        See `predict`.
 
     Returns
     -------
-    numpy.ndarray
-        float32, shape ``(n, features)``, in the order of `patches`. `write_features` does without so much memory.
+    ndarray of shape (n, k)
+        float32, in the order of the patches. `write_features` needs less memory.
 
     Raises
     ------
     DataError
         A patch cannot be read.
     ModelError
-        The last layer is another one.
+        The model is not a single Keras network, or has another last layer.
 
     Examples
     --------
@@ -56,40 +55,36 @@ def embed(model: Any, patches: PatchSet) -> NDArray[np.float32]:
     >>> embed(load_run("d4net-m"), open_patches("pcam-mini", split="test").select(range(4))).shape
     (4, 24)
     """
-    network = feature_model(_keras_model(model))
-    features = np.empty((len(patches), network.output_shape[-1]), dtype=np.float32)
-    first = 0
-    for part, _ in _in_batches(network, patches, len):
-        features[first : first + len(part)] = part
-        first += len(part)
-    return features
+    network = feature_model(as_predictor(model).model)
+    return np.concatenate([part for part, _ in _in_batches(network, as_patches(x), len)])
 
 
-def write_features(run: Any, patches: PatchSet, out: str | Path) -> dict[str, Any]:
-    """Write the features of every patch into a ``.npz`` file, and what made it into a json beside it.
+def write_features(run: Predictor, patches: PatchSet, out: str | Path) -> dict[str, Any]:
+    """Write the features of every patch to an ``.npz`` file, and a json that records their origin.
 
-    Features go to the disk batch by batch, so memory holds none but those of one.
+    Features are written batch by batch, so memory does not grow with the number of patches.
 
     Parameters
     ----------
-    run
-        A `Run`.
-    patches
-        Cached or not.
-    out
-        The file to write. `numpy.load` reads from it: ``features`` (float32, ``(n, k)``), ``id``, ``label`` (int8, -1
-        where unknown), ``split`` and ``slide`` (empty where unknown), and ``sha1`` of the pixels, by which copies of a
-        patch are found.
+    run : Predictor
+        A single Keras network, such as a `Run`.
+    patches : PatchSet
+    out : str or Path
+        The file to write. `numpy.load` reads it: ``features`` (float32 of shape ``(n, k)``), ``id``, ``label`` (int8,
+        -1 if unknown), ``split`` and ``slide`` (empty if unknown), and ``sha1`` of the pixels, which identifies copies
+        of a patch.
 
     Returns
     -------
     dict
-        What the json says.
+        The content of the json.
 
     Raises
     ------
     ConfigError
-        Another ending than ``.npz``.
+        `out` does not end in ``.npz``.
+    ModelError
+        The model is not a single Keras network, or has another last layer.
 
     Examples
     --------
@@ -104,7 +99,7 @@ def write_features(run: Any, patches: PatchSet, out: str | Path) -> dict[str, An
     out = Path(out)
     if out.suffix != ".npz":
         raise ConfigError(f"{out}: features are written as .npz; give the file that ending")
-    network = feature_model(_keras_model(run))
+    network = feature_model(run.model)
     count, width = len(patches), int(network.output_shape[-1])
     sha1: list[str] = []
     with atomic_file(out) as beside, zipfile.ZipFile(beside, "w") as archive:
@@ -123,40 +118,34 @@ def write_features(run: Any, patches: PatchSet, out: str | Path) -> dict[str, An
 
 
 def feature_model(model: "keras.Model") -> "keras.Model":
-    """Return a model that ends before the last layer of `model`, with the same layers.
+    """Return the model without its last layer; the other layers are shared.
 
     Raises
     ------
     ModelError
         The last layer is not ``Dense(1, "sigmoid")`` or ``Dense(2, "softmax")``.
     """
-    import keras  # The engines' module is imported without it.
+    import keras
 
     check_last_layer(model)
     return keras.Model(model.inputs[0], model.layers[-1].input)
 
 
-def _keras_model(model: Any) -> "keras.Model":
-    if hasattr(model, "runs") and len(model.runs) > 1:
-        raise ConfigError("features are those of one network; give one run, not an ensemble")
-    return model.model if hasattr(model, "identity") else model
-
-
 def _in_batches(
-    network: "keras.Model", patches: PatchSet, look: Callable[[UInt8Array], Found]
+    network: "keras.Model", patches: PatchSet, work: Callable[[UInt8Array], Found]
 ) -> Iterator[tuple[NDArray[np.float32], Found]]:
-    """Give the features of one batch after another, and what `look` finds of its pixels."""
+    """Yield the features of each batch, and what `work` makes of its pixels."""
     from sentinode.models.backend import silence_retracing_warning
 
-    shown = map_patches(patches, lambda pixels: (pixels, look(pixels)), "embedding", chunk_size=BATCH_SIZE)
-    for pixels, found in shown:
+    batches = map_patches(patches, lambda pixels: (pixels, work(pixels)), "embedding", chunk_size=BATCH_SIZE)
+    for pixels, found in batches:
         with silence_retracing_warning():
             features = network.predict_on_batch(pixels)
         yield np.asarray(features, dtype=np.float32), found
 
 
 def _columns(table: pd.DataFrame, sha1: list[str]) -> dict[str, np.ndarray]:
-    """Return what is known of each patch, as arrays that can be read without pickle."""
+    """Return the columns as arrays that can be read without pickle."""
     texts = {name: table[name].fillna("").to_numpy(dtype=np.str_) for name in ("id", "split", "slide")}
     labels = table["label"].fillna(-1).to_numpy(dtype=np.int8)
     return {**texts, "label": labels, "sha1": np.array(sha1, dtype=np.str_)}

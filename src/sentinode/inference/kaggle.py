@@ -1,4 +1,4 @@
-"""Patches and ids as Kaggle's competition has them."""
+"""Submissions for the Kaggle competition histopathologic-cancer-detection."""
 
 from itertools import chain
 
@@ -12,13 +12,15 @@ from sentinode.data.patchset import PatchSet
 from sentinode.errors import DataError
 
 
-def submitted(patches: PatchSet) -> PatchSet:
-    """Return what a submission is made of: where there is a split ``test``, it and what has no split; else everything.
+def submission_patches(patches: PatchSet) -> PatchSet:
+    """Return the patches that belong in a submission.
+
+    With a split ``test``: it, and the patches without a split. Otherwise all patches.
 
     Examples
     --------
     >>> from sentinode import open_patches
-    >>> len(submitted(open_patches("pcam-mini")))
+    >>> len(submission_patches(open_patches("pcam-mini")))
     400
     """
     if "test" not in patches.split_names:
@@ -28,10 +30,10 @@ def submitted(patches: PatchSet) -> PatchSet:
 
 
 def kaggle_ids(patches: PatchSet) -> list[str]:
-    """Return Kaggle's id of every patch.
+    """Return the Kaggle id of every patch.
 
-    Image files bear it as their name. Rows of an HDF5 file have no name, but a Kaggle id is the SHA-1 of the patch's
-    raw RGB bytes, so it follows from the pixels.
+    It is the name of an image file without its ending. Rows of an HDF5 file have no name; their id is the SHA-1 of the
+    raw RGB bytes, as in the competition.
 
     Raises
     ------
@@ -49,8 +51,8 @@ def kaggle_ids(patches: PatchSet) -> list[str]:
         names = [name.rsplit("/", 1)[-1].rsplit(".", 1)[0] for name in ids]
     else:
         names = list(chain.from_iterable(map_patches(patches, pixel_sha1, "hashing")))
-    twice = pd.Series(names).duplicated()
-    if twice.any():
-        name = names[int(twice.argmax())]
-        raise DataError(f"{patches.path}: two patches would have Kaggle's id {name!r}; predict each set on its own")
+    repeated = pd.Series(names).duplicated()
+    if repeated.any():
+        name = names[int(repeated.argmax())]
+        raise DataError(f"{patches.path}: two patches have the Kaggle id {name!r}; predict each set on its own")
     return names

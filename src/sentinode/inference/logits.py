@@ -1,4 +1,4 @@
-"""The logit of any of our classifiers, before sigmoid or softmax flattens it."""
+"""Logits of a classifier: its output before the sigmoid or softmax."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,23 +7,23 @@ from scipy.special import expit
 
 from sentinode.errors import ModelError
 
-# Engines other than Keras need the numbers of this module alone, so Keras is imported where it is used.
+# Engines other than Keras need the arithmetic of this module only, so Keras is imported where it is used.
 if TYPE_CHECKING:
     import keras
 
 
 def logit_model(model: "keras.Model") -> "keras.Model":
-    """Return a model with the same weights that ends before the sigmoid or softmax.
+    """Build a model with the same weights that ends before the sigmoid or softmax.
 
     Parameters
     ----------
-    model
+    model : keras.Model
         Ends in ``Dense(1, "sigmoid")`` or ``Dense(2, "softmax")``.
 
     Returns
     -------
     keras.Model
-        The same input; float ``(n, 1)`` or ``(n, 2)`` out. The weights are copies.
+        The same input; float logits ``(n, 1)`` or ``(n, 2)`` out. The last layer is a copy, the others are shared.
 
     Raises
     ------
@@ -34,8 +34,8 @@ def logit_model(model: "keras.Model") -> "keras.Model":
 
     check_last_layer(model)
     last = model.layers[-1]
-    # The name differs, since a functional model refuses two layers of one name.
-    # It begins with zeros: random weights would differ between the processes of one training, which Keras refuses.
+    # A functional model refuses two layers of one name.
+    # Random initial weights would differ between the processes of a distributed training, which Keras refuses.
     name, zeros = f"{last.name}_logit", keras.initializers.Zeros()
     linear = keras.layers.Dense(last.units, None, last.use_bias, zeros, dtype="float32", name=name)
     logits = keras.Model(model.inputs[0], linear(last.input))
@@ -49,7 +49,7 @@ def check_last_layer(model: "keras.Model") -> None:
     Raises
     ------
     ModelError
-        Names what it ends in.
+        Names the last layer.
     """
     import keras
 
@@ -63,17 +63,17 @@ def check_last_layer(model: "keras.Model") -> None:
 
 
 def tumour_logit(outputs: np.ndarray) -> np.ndarray:
-    """Return the log-odds of tumour from a logit model's outputs.
+    """Convert the outputs of a logit model to the logit of tumour.
 
     Parameters
     ----------
-    outputs
-        ``(n, 1)``, or ``(n, 2)`` with normal first: then it is the difference of the two.
+    outputs : ndarray of shape (n, 1) or (n, 2)
+        Of two columns, normal comes first; the logit is their difference.
 
     Returns
     -------
-    numpy.ndarray
-        float64, shape ``(n,)``.
+    ndarray of shape (n,)
+        float64.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def tumour_logit(outputs: np.ndarray) -> np.ndarray:
 
 
 def probability(logit: Any) -> np.ndarray:
-    """Return P(tumour) in float64 from log-odds.
+    """Convert logits to probabilities, in float64.
 
     Examples
     --------

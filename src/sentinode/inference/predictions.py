@@ -1,6 +1,7 @@
-"""Predictions as a table that knows what made it."""
+"""Predictions: a table, and a record of what made it."""
 
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,16 @@ COLUMNS = ("id", "label", "probability", "logit", "prediction", "warning")
 
 @dataclass(frozen=True)
 class Predictions:
-    """One row a patch.
+    """One row for each patch.
 
     Attributes
     ----------
-    table
-        ``id``, ``label`` (``Int8``, where known), ``probability`` and ``logit`` (float64); of a run also ``prediction`` (1
-        from its threshold on) and ``warning`` (what is unusual about a patch, or nothing); ``slide``, ``patient`` and
-        ``centre`` where known. In the order of the data.
-    made_by
-        What made it: the model, its weights, the data.
+    table : pandas.DataFrame
+        ``id``, ``label`` (``Int8``, missing if unknown), ``probability`` and ``logit`` of tumour (float64),
+        ``prediction`` (1 from the threshold on), ``warning`` (how the patch differs from the training patches; empty if
+        it does not), and ``slide``, ``patient`` and ``centre`` where known. In the order of the patches.
+    made_by : dict
+        The model, its weights and threshold, and the data.
     """
 
     table: pd.DataFrame
@@ -34,16 +35,16 @@ class Predictions:
 
     @classmethod
     def from_logits(cls, patches: pd.DataFrame, logits: np.ndarray, made_by: dict[str, Any]) -> "Predictions":
-        """Put logits beside the patches that they belong to.
+        """Combine logits with the table of their patches.
 
         Parameters
         ----------
-        patches
+        patches : pandas.DataFrame
             The table of a `PatchSet`.
-        logits
-            float64, shape ``(n,)``.
-        made_by
-            What made them; with a ``threshold``, patches are called by it.
+        logits : ndarray of shape (n,)
+            float64.
+        made_by : dict
+            If it has a ``threshold``, the table gets a column ``prediction``.
 
         Raises
         ------
@@ -53,7 +54,8 @@ class Predictions:
         wrong = np.flatnonzero(~np.isfinite(logits))
         if len(wrong):
             raise DataError(
-                f"the model gives {logits[wrong[0]]} for {patches['id'].iloc[wrong[0]]!r}; were its weights trained?"
+                f"the model's logit for patch {patches['id'].iloc[wrong[0]]!r} is {logits[wrong[0]]}; "
+                "its weights or its input scaling are wrong"
             )
         known = [name for name in ("slide", "patient", "centre") if patches[name].notna().any()]
         table = patches[["id", "label"]].assign(probability=probability(logits), logit=logits)
@@ -66,14 +68,38 @@ class Predictions:
 
     @property
     def labels(self) -> np.ndarray:
-        """Labels as integers, shape ``(n,)``."""
+        """Labels as integers of shape ``(n,)``."""
         return self.table["label"].to_numpy(dtype=np.int64)
 
-    def write(self, path: str | Path) -> None:
-        """Write the table as csv, and what made it as json beside it.
+    def __repr__(self) -> str:
+        return f"<Predictions: {self.describe()}>"
 
-        Columns: ``id``, ``label`` (left out when no patch has one), ``probability``, ``logit``; of a run also ``prediction``
-        and ``warning``. Numbers have the fewest digits that read back the same.
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(self.describe())}</p>{self.table.to_html(max_rows=10, index=False, border=0)}"
+
+    def describe(self) -> str:
+        """Return one line: the model, and how many patches are predicted to be tumour or get a warning."""
+        count = len(self)
+        parts = [f"{count:,} {'patch' if count == 1 else 'patches'}"]
+        if "prediction" in self.table:
+            tumour, threshold = int(self.table["prediction"].sum()), self.made_by.get("threshold")
+            parts.append(f"{tumour:,} predicted tumour" + (f" (threshold {threshold:.3f})" if threshold else ""))
+        if "warning" in self.table:
+            parts.append(f"{int((self.table['warning'] != '').sum()):,} with a warning")
+        if "model" in self.made_by:
+            parts.append(f"model {self.made_by['model']}")
+        return ", ".join(parts)
+
+    def write(self, path: str | Path) -> None:
+        """Write the table as csv, and ``made_by`` as json beside it.
+
+        The columns are ``id``, ``label`` (if any is known), ``probability``, ``logit``, and, where there are,
+        ``prediction`` and ``warning``. Numbers have the fewest digits that read back exactly.
+
+        Parameters
+        ----------
+        path : str or Path
+            The csv file.
         """
         columns = [name for name in COLUMNS if name in self.table]
         if self.table["label"].isna().all():
@@ -81,17 +107,17 @@ class Predictions:
         _write(self.table[columns], path, self.made_by)
 
     def write_kaggle(self, path: str | Path, kaggle_ids: list[str]) -> None:
-        """Write a submission for Kaggle's competition: ``id``, and the probability as ``label``."""
+        """Write a Kaggle submission: the columns ``id`` and, holding the probability, ``label``."""
         _write(pd.DataFrame({"id": kaggle_ids, "label": self.table["probability"]}), path, self.made_by)
 
     @classmethod
     def read(cls, path: str | Path) -> "Predictions":
-        """Read a csv that `write` wrote.
+        """Read a csv file that `write` wrote.
 
         Raises
         ------
         DataError
-            Not there, or not such a csv.
+            It cannot be read, or a column is missing.
         """
         try:
             table = pd.read_csv(
@@ -100,10 +126,10 @@ class Predictions:
             for name in {"probability", "logit"} & set(table.columns):
                 table[name] = table[name].map(float)  # Python reads every digit; pandas' parser may miss the last.
         except (OSError, ValueError) as error:
-            raise DataError(f"{path}: not a readable predictions csv ({error})") from error
+            raise DataError(f"{path}: cannot be read as predictions ({error}); name a predictions.csv") from error
         missing = {"id", "probability", "logit"} - set(table.columns)
         if missing:
-            raise DataError(f"{path}: no column {', '.join(sorted(missing))}; is it a predictions.csv?")
+            raise DataError(f"{path}: column {', '.join(sorted(missing))} is missing; name a predictions.csv")
         if "label" not in table:
             table["label"] = pd.array([None] * len(table), dtype="Int8")
         if "warning" in table:
@@ -118,7 +144,7 @@ def _write(table: pd.DataFrame, path: str | Path, made_by: dict[str, Any]) -> No
 
 
 def made_by_path(path: str | Path) -> Path:
-    """Return the file beside a csv of predictions that says what made it.
+    """Return the json file beside a table that records what made it.
 
     Examples
     --------

@@ -1,8 +1,10 @@
 """Open a run directory, or a run that ships with the package."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sentinode.errors import RunError
+from sentinode.inference.ensemble import Ensemble
 from sentinode.samples import PRETRAINED, pretrained_digest, pretrained_path
 from sentinode.training.run import ARCHITECTURE, CONFIG, SUMMARY, TRAIN_SHA1, VALID_SHA1, WEIGHTS, Run
 
@@ -68,3 +70,22 @@ def _shipped(name: str) -> Run:
     if digest != PRETRAINED[name]:
         raise RunError(f"{name}: its files in {run.path} are not those of the package; install it again")
     return run
+
+
+def load_predictor(paths: Sequence[str | Path]) -> Run | Ensemble:
+    """Open one trained model, or several as an ensemble.
+
+    Parameters
+    ----------
+    paths : sequence of str or Path
+        Each as for `load_run`.
+
+    Raises
+    ------
+    RunError
+        One of them is not a run that has ended.
+    ConfigError
+        Two of them have the same weights.
+    """
+    runs = tuple(load_run(path) for path in paths)
+    return runs[0] if len(runs) == 1 else Ensemble(runs)

@@ -13,8 +13,10 @@ import pandas as pd
 
 from sentinode.data.duplicates.hashes import sha1_bytes
 from sentinode.errors import RunError, SentinodeError, first_line
+from sentinode.inference.engines import check_options, open_engine
 from sentinode.inference.ood import OODDetector
 from sentinode.inference.predictions import Predictions
+from sentinode.inference.predictor import Predictor, Session
 from sentinode.metrics.calibration import Calibration
 from sentinode.metrics.conformal import ConformalSets
 from sentinode.models.build import start_from
@@ -34,7 +36,7 @@ WEIGHTS = {"best": "best.weights.h5", "final": "final.weights.h5"}
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Predictor):
     """A training that has ended.
 
     Attributes
@@ -114,6 +116,11 @@ class Run:
         """Fraction of the validation patches that get an out-of-distribution warning."""
         return self.ood.validation_warning_rate
 
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """What ``config.json`` records of the network."""
+        return dict(self.config["model"])
+
     def warnings(self, pixels: np.ndarray) -> list[str]:
         """Describe for each patch, uint8 ``(n, 96, 96, 3)``, how it differs from the training patches."""
         return self.ood.warnings(pixels)
@@ -177,11 +184,6 @@ class Run:
         """The network with its best weights."""
         return self.load_model("best")
 
-    @property
-    def networks(self) -> "list[tuple[keras.Model, Calibration]]":
-        """What predicts: the network, and the calibration of its log-odds."""
-        return [(self.model, self.calibration)]
-
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What predictions remember of the run."""
@@ -234,16 +236,46 @@ class Run:
             raise RunError(f"{file}: not readable as weights of {ARCHITECTURE} beside it ({reason})") from error
         return model
 
-    @property
-    def runs(self) -> "tuple[Run, ...]":
-        """Itself: an ensemble has several."""
-        return (self,)
+    def predictor(self, engine: str = "keras", *, tta: str = "none", precision: str = "float32") -> Session:
+        """Load the network into an engine and keep it there, so that one patch takes milliseconds.
 
-    def engine_files(self, engine: str) -> list[Path]:
-        """Return the file that an engine of `predict` runs; it is made in the user's cache when it is not there."""
+        Parameters
+        ----------
+        engine, tta, precision : str
+            See `predict`. For an engine other than Keras the run is exported once, into the cache of the user.
+
+        Returns
+        -------
+        Session
+            The same one for the same options.
+        """
+        options = (engine, tta, precision)
+        if options not in self._sessions:
+            check_options(*options)
+            self._sessions[options] = self._open(*options)
+        return self._sessions[options]
+
+    @cached_property
+    def _sessions(self) -> dict[tuple[str, str, str], Session]:
+        return {}
+
+    def _open(self, engine: str, tta: str, precision: str) -> Session:
+        if engine == "keras":
+            from sentinode.inference.keras_predictor import keras_session
+
+            return keras_session(self, tta, precision)
         from sentinode.export.cached import engine_file
 
-        return [engine_file(self, engine)]
+        settings = {"engine": engine} | ({} if precision == "float32" else {"precision": precision})
+        return Session(
+            self, open_engine(engine, engine_file(self, self.path / ARCHITECTURE, engine), precision), settings
+        )
+
+    def needs_keras(self, engine: str) -> bool:
+        """Tell whether `predictor` imports Keras: for its own engine, or to export the run for another."""
+        from sentinode.export.cached import engine_path, is_exported
+
+        return engine == "keras" or not is_exported(engine_path(self, self.path / ARCHITECTURE, engine))
 
     def held_out(self) -> set[str]:
         """Return the SHA-1s of the patches that the training itself held out for validation, if it did."""
@@ -264,7 +296,7 @@ class Run:
         return np.isin(sha1_bytes(sha1), self.train_sha1)
 
     def validated_on(self, sha1: pd.Series) -> np.ndarray:
-        """Say for each of these patches, by SHA-1 of its pixels, whether what `chosen` names was chosen on it."""
+        """Say for each of these patches, by SHA-1 of its pixels, whether `validation_choices` were made on it."""
         return np.isin(sha1_bytes(sha1), self._sha1(VALID_SHA1))
 
     @property

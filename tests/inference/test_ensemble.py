@@ -9,7 +9,7 @@ from scipy.special import logit
 
 from sentinode import Ensemble, evaluate, load_run, predict
 from sentinode.errors import ConfigError, RunError
-from sentinode.training.ensemble import load_runs
+from sentinode.training.load import load_predictor
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +34,10 @@ def few(mini):
 
 
 def test_the_log_odds_are_the_mean_of_the_calibrated_ones(both, few):
-    each = [predict(run, few).table["logit"].to_numpy() for run in both.runs]
+    each = [predict(run, few).table["logit"].to_numpy() for run in both.members]
     assert np.abs(each[0] - each[1]).max() > 1e-3
     assert predict(both, few).table["logit"].to_numpy() == pytest.approx(np.mean(each, axis=0), abs=1e-12)
-    raw = predict(both.runs[1].model, few).table["logit"].to_numpy()
+    raw = predict(both.members[1].model, few).table["logit"].to_numpy()
     assert each[1] == pytest.approx(raw / 0.5 + 0.25, abs=1e-12)
 
 
@@ -57,7 +57,7 @@ def test_thresholds_without_log_odds_give_a_number(one, other):
     class Given:
         def __init__(self, threshold):
             self.threshold, self.path = threshold, object()
-            self.identity = {"weights_sha256": threshold}
+            self.identity = {"weights_sha256": threshold, "model": "it"}
 
     assert 0 < Ensemble((Given(one), Given(other))).threshold < 1
 
@@ -67,7 +67,7 @@ def test_predictions_remember_every_run(both, few, tiny_run, warm_run):
     assert made["ensemble"] == [tiny_run.identity, warm_run.identity]
     assert (made["threshold"], made["threshold_rule"]) == (
         both.threshold,
-        "mean of the runs' thresholds on the logit scale",
+        "mean of the members' thresholds on the logit scale",
     )
 
 
@@ -107,14 +107,14 @@ def test_what_was_held_out_is_known_only_if_all_held_out_the_same(tiny_run, warm
 def test_the_same_weights_twice_are_refused(tiny_run, tmp_path):
     copy = shutil.copytree(tiny_run.path, tmp_path / "copy")
     with pytest.raises(ConfigError, match=f"{copy} and {tiny_run.path} have the same weights"):
-        load_runs([tiny_run.path, copy])
+        load_predictor([tiny_run.path, copy])
     with pytest.raises(ConfigError, match="have the same weights"):
-        load_runs([tiny_run.path, tiny_run.path])
-    with pytest.raises(ConfigError, match="at least one run; got none"):
+        load_predictor([tiny_run.path, tiny_run.path])
+    with pytest.raises(ConfigError, match="at least one model; got none"):
         Ensemble(())
 
 
 def test_one_path_is_a_run_and_a_wrong_one_is_named(tiny_run, tmp_path):
-    assert load_runs([tiny_run.path]).path == tiny_run.path
+    assert load_predictor([tiny_run.path]).path == tiny_run.path
     with pytest.raises(RunError, match="no-run: there is no such run directory"):
-        load_runs([tiny_run.path, tmp_path / "no-run"])
+        load_predictor([tiny_run.path, tmp_path / "no-run"])

@@ -1,0 +1,123 @@
+"""Several predictors as one."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import logit
+
+from sentinode.data.types import UInt8Array
+from sentinode.errors import ConfigError
+from sentinode.inference.logits import probability
+from sentinode.inference.ood import WARNINGS
+from sentinode.inference.predictor import Predictor, Session
+
+# A threshold of exactly 0 or 1 has no finite logit and counts as this near to it.
+NEAREST = 1e-12
+
+
+@dataclass(frozen=True)
+class Ensemble(Predictor):
+    """The mean of the calibrated logits of several predictors.
+
+    Attributes
+    ----------
+    members : tuple of Predictor
+        At least one, each with weights of its own.
+
+    Raises
+    ------
+    ConfigError
+        There is no member, or two have the same weights and would count twice.
+
+    Examples
+    --------
+    >>> from sentinode import load_run
+    >>> run = load_run("d4net-m")
+    >>> abs(Ensemble((run,)).threshold - run.threshold) < 1e-9
+    True
+    """
+
+    members: tuple[Predictor, ...]
+
+    def __post_init__(self) -> None:
+        if not self.members:
+            raise ConfigError("an ensemble needs at least one model; got none")
+        first: dict[str, Predictor] = {}
+        for member in self.members:
+            other = first.setdefault(member.identity["weights_sha256"], member)
+            if other is not member:
+                models = f"{member.identity['model']} and {other.identity['model']}"
+                raise ConfigError(f"{models} have the same weights; name each model of an ensemble once")
+
+    @property
+    def name(self) -> str:  # noqa: D102
+        return "an ensemble"
+
+    @property
+    def threshold(self) -> float:
+        """The mean of the members' thresholds on the logit scale; not chosen on any patches of its own."""
+        thresholds = np.clip([member.threshold for member in self.members], NEAREST, 1 - NEAREST)
+        return float(probability(logit(thresholds).mean()))
+
+    @property
+    def identity(self) -> dict[str, Any]:  # noqa: D102
+        return {
+            "ensemble": [member.identity for member in self.members],
+            "threshold": self.threshold,
+            "threshold_rule": "mean of the members' thresholds on the logit scale",
+        }
+
+    def describe(self) -> str:  # noqa: D102
+        models = ", ".join(str(member.identity["model"]) for member in self.members)
+        return f"ensemble of {len(self.members)} models (mean of their calibrated logits): {models}; research use only"
+
+    def predictor(self, engine: str = "keras", *, tta: str = "none", precision: str = "float32") -> Session:  # noqa: D102
+        sessions = [member.predictor(engine, tta=tta, precision=precision) for member in self.members]
+        settings = dict(sessions[0].settings)
+        if "tta" in settings:  # In effect if it is for any member.
+            effective = {session.settings["tta"]["effective"] for session in sessions}
+            settings["tta"] = {"requested": tta, "effective": tta if tta in effective else "none"}
+        return Session(self, _mean_of([session.compute for session in sessions]), settings)
+
+    def needs_keras(self, engine: str) -> bool:  # noqa: D102
+        return any(member.needs_keras(engine) for member in self.members)
+
+    @property
+    def validation_warning_rate(self) -> float:
+        """The largest rate of any member; together they warn more often."""
+        return max(member.validation_warning_rate for member in self.members)
+
+    def warnings(self, pixels: UInt8Array) -> list[str] | None:
+        """Combine the warnings of the members."""
+        known = [each for member in self.members if (each := member.warnings(pixels)) is not None]
+        if not known:
+            return None
+        return [
+            ", ".join(name for name in WARNINGS if any(name in each for each in patch))
+            for patch in zip(*known, strict=True)
+        ]
+
+    def trained_on(self, sha1: pd.Series) -> NDArray[np.bool_]:
+        """Tell for each patch whether any member was trained on it."""
+        return np.any([member.trained_on(sha1) for member in self.members], axis=0)
+
+    def validated_on(self, sha1: pd.Series) -> NDArray[np.bool_]:
+        """Tell for each patch whether anything of a member was chosen on it."""
+        return np.any([member.validated_on(sha1) for member in self.members], axis=0)
+
+    @property
+    def validation_choices(self) -> str:  # noqa: D102
+        return max((member.validation_choices for member in self.members), key=len)
+
+    def held_out(self) -> set[str]:
+        """Return the SHA-1 of the held-out patches if all members held out the same."""
+        first, *others = (member.held_out() for member in self.members)
+        return first if all(other == first for other in others) else set()
+
+
+def _mean_of(parts: Sequence[Callable[[UInt8Array], np.ndarray]]) -> Callable[[UInt8Array], np.ndarray]:
+    return lambda pixels: np.mean([compute(pixels) for compute in parts], axis=0)

@@ -1,0 +1,235 @@
+"""What every trained classifier offers: logits for patches, a threshold, an identity, what is known of its training."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sentinode.errors import ConfigError, ModelError
+from sentinode.inference.inputs import Patches, as_patches, decode_in_memory
+from sentinode.inference.logits import probability
+from sentinode.inference.predictions import Predictions
+from sentinode.metrics.calibration import Calibration
+from sentinode.metrics.conformal import ConformalSets
+
+# Other engines than Keras work without it.
+if TYPE_CHECKING:
+    import keras
+
+    from sentinode.data.patchset import PatchSet
+    from sentinode.data.types import UInt8Array
+
+Floats = NDArray[np.float64]
+
+# Another batch size may change the last bits of a logit.
+BATCH_SIZE = 128
+
+
+class Predictor(Protocol):
+    """A classifier of patches: a `Run`, an `Ensemble`, a Keras model, or a model file of another origin.
+
+    A class that implements it subclasses it and provides `name`, `threshold`, `identity`, `describe` and `predictor`.
+    The other members describe the training; by default nothing is known of it.
+    """
+
+    @property
+    def name(self) -> str:
+        """A short name for messages and titles."""
+        ...
+
+    @property
+    def threshold(self) -> float:
+        """The probability from which a patch is predicted to be tumour."""
+        ...
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What predictions record of the model: name or path, hash of the weights, calibration, threshold."""
+        ...
+
+    def describe(self) -> str:
+        """Describe the model in one line."""
+        ...
+
+    def predictor(self, engine: str = "keras", *, tta: str = "none", precision: str = "float32") -> "Session":
+        """Load the network into an engine and keep it there.
+
+        Parameters
+        ----------
+        engine, tta, precision : str
+            See `predict`.
+
+        Returns
+        -------
+        Session
+            Predicts without loading anything again.
+        """
+        ...
+
+    @property
+    def model(self) -> "keras.Model":
+        """The Keras network, uncalibrated."""
+        raise ModelError(f"{self.name} is not a single Keras network, which this needs; give a run or a Keras model")
+
+    @property
+    def calibration(self) -> Calibration:
+        """What turns logits of `model` into calibrated ones."""
+        return Calibration()
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """The name of the network's architecture, and what else is known of it."""
+        return {"name": self.name}
+
+    @property
+    def results_folder(self) -> Path | None:
+        """The folder that commands write results to by default; None if there is none."""
+        return None
+
+    @property
+    def conformal(self) -> ConformalSets | None:
+        """Prediction sets fitted on validation patches; None if there are none."""
+        return None
+
+    @property
+    def validation_predictions(self) -> Predictions | None:
+        """Predictions for the model's own validation patches; None if they were not kept."""
+        return None
+
+    @property
+    def validation_choices(self) -> str:
+        """What was chosen on the validation patches, such as ``"threshold and best epoch"``."""
+        return "nothing"
+
+    @property
+    def validation_warning_rate(self) -> float:
+        """The fraction of the validation patches that get an out-of-distribution warning."""
+        return 0.0
+
+    def needs_keras(self, engine: str) -> bool:
+        """Tell whether `predictor` imports Keras for this engine."""
+        return engine == "keras"
+
+    def warnings(self, pixels: "UInt8Array") -> list[str] | None:
+        """Describe how each patch differs from the training patches; None if nothing is known of these."""
+        del pixels
+        return None
+
+    def trained_on(self, sha1: pd.Series) -> NDArray[np.bool_]:
+        """Tell for the SHA-1 of each patch whether the model was trained on it."""
+        return np.zeros(len(sha1), dtype=bool)
+
+    def validated_on(self, sha1: pd.Series) -> NDArray[np.bool_]:
+        """Tell for the SHA-1 of each patch whether `validation_choices` were made on it."""
+        return np.zeros(len(sha1), dtype=bool)
+
+    def held_out(self) -> set[str]:
+        """Return the SHA-1 of the patches that the training itself set aside for validation."""
+        return set()
+
+
+@dataclass(frozen=True)
+class Session:
+    """A network that stays loaded in its engine, so that one patch takes milliseconds.
+
+    Attributes
+    ----------
+    source : Predictor
+        What was loaded.
+    compute : callable
+        uint8 patches ``(n, 96, 96, 3)`` in, calibrated logits out: float64 of shape ``(n,)``.
+    settings : mapping
+        Engine, precision and test-time augmentation, where they are not the default; recorded with predictions.
+
+    Examples
+    --------
+    >>> from sentinode import load_run, open_patches
+    >>> session = load_run("d4net-m").predictor()
+    >>> patch = open_patches("pcam-mini", split="test").read([0])[0]
+    >>> session.probabilities(patch).round(3).tolist() == session.probabilities([patch]).round(3).tolist()
+    True
+    """
+
+    source: Predictor
+    compute: "Callable[[UInt8Array], Floats]"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def logits(self, x: Patches) -> Floats:
+        """Return the calibrated logit of tumour for each patch.
+
+        Parameters
+        ----------
+        x : PatchSet, ndarray, image, bytes, path, or a list of these
+            See `predict`.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+        """
+        pixels = decode_in_memory(x)
+        if pixels is None or len(pixels) > BATCH_SIZE:
+            return self._run(as_patches(x))[0]
+        return self.compute(pixels)
+
+    def probabilities(self, x: Patches) -> Floats:
+        """Return the calibrated probability of tumour for each patch; see `logits`."""
+        return probability(self.logits(x))
+
+    def predict(self, x: Patches, made_by: Mapping[str, Any] | None = None) -> Predictions:
+        """Predict every patch; see `sentinode.predict`."""
+        patches = as_patches(x).readable()
+        about: dict[str, Any] = {"data": patches.path, "patches": len(patches), **self.source.identity}
+        if patches.skipped:
+            about["skipped"] = [vars(each) for each in patches.skipped]
+        logits, warnings = self._run(patches)
+        predictions = Predictions.from_logits(patches.table, logits, {**about, **self.settings, **(made_by or {})})
+        if warnings is not None:
+            predictions.table["warning"] = warnings
+        return predictions
+
+    def _run(self, patches: "PatchSet") -> tuple[Floats, list[str] | None]:
+        """Return logits and warnings, batch by batch, so that memory does not grow with the number of patches."""
+        from sentinode.data.map_patches import map_patches
+
+        if len(patches) <= BATCH_SIZE:  # Threads and a progress bar would take longer than the network.
+            pixels = patches.read()
+            return self.compute(pixels), self.source.warnings(pixels)
+        logits: list[Floats] = []
+        warnings: list[str] | None = []
+        with_warnings = map_patches(
+            patches, lambda pixels: (pixels, self.source.warnings(pixels)), "predicting", chunk_size=BATCH_SIZE
+        )
+        for pixels, warned in with_warnings:
+            logits.append(self.compute(pixels))
+            warnings = None if warned is None or warnings is None else [*warnings, *warned]
+        return np.concatenate(logits), warnings
+
+
+def as_predictor(model: "Predictor | keras.Model") -> Predictor:
+    """Return a predictor as it is, and a Keras model wrapped into one.
+
+    Raises
+    ------
+    ConfigError
+        `model` is neither.
+
+    Examples
+    --------
+    >>> as_predictor("d4net-m")
+    Traceback (most recent call last):
+    sentinode.errors.ConfigError: model must be a Run, an Ensemble or a keras.Model; got str: load_run("d4net-m") ...
+    """
+    loaded = sys.modules.get("keras")  # Without it there can be no Keras model.
+    if loaded is not None and isinstance(model, loaded.Model):
+        from sentinode.inference.keras_predictor import KerasPredictor
+
+        return KerasPredictor(model)
+    if not callable(getattr(model, "predictor", None)):
+        hint = f': load_run("{model}") opens a run' if isinstance(model, str | Path) else ""
+        raise ConfigError(f"model must be a Run, an Ensemble or a keras.Model; got {type(model).__name__}{hint}")
+    return model
