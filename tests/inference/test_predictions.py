@@ -206,5 +206,5 @@ def test_two_patches_with_one_kaggle_id_are_refused(mini, tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         Image.fromarray(mini.read([0])[0]).save(tmp_path / folder / "1.png")
-    with pytest.raises(DataError, match="two patches would have Kaggle's id '1'"):
+    with pytest.raises(DataError, match="two patches have the Kaggle id '1'"):
         kaggle_ids(open_patches(tmp_path))

@@ -259,7 +259,7 @@ def write_evaluation(evaluation: Evaluation, predictions: Predictions, folder: P
         )
         for name, point in evaluation.points.items()
     }
-    model = Path(evaluation.made_by["model"]).name
+    model = Path(evaluation.made_by.get("model", "ensemble")).name
     title = f"{evaluation.data}, {evaluation.normal + evaluation.tumour:,} patches"
     roc_axes = plot_roc(roc, name=model, auc=evaluation.ranking["auc"], points=points, title=title)
     save_figure(roc_axes, folder / "roc.png")
