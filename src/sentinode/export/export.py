@@ -17,7 +17,8 @@ from sentinode.data.types import CLASS_NAMES, PATCH_SHAPE, PATCH_SIZE_PX
 from sentinode.errors import ConfigError, DataError, ModelError
 from sentinode.export.formats import Format, find_format
 from sentinode.export.runtimes import call_python, logits_of, runtime
-from sentinode.inference.predictor import Predictor, as_predictor
+from sentinode.inference.predict import as_predictor
+from sentinode.inference.predictor import Predictor
 from sentinode.storage import atomic_file, atomic_folder, read_json, write_json
 from sentinode.version import BACKEND_PACKAGES, __version__, installed_version
 

@@ -16,8 +16,9 @@ from sentinode.data.types import UInt8Array
 from sentinode.errors import ConfigError
 from sentinode.inference.inputs import Patches, as_patches
 from sentinode.inference.logits import check_last_layer
+from sentinode.inference.predict import as_predictor
 from sentinode.inference.predictions import made_by_path
-from sentinode.inference.predictor import BATCH_SIZE, Predictor, as_predictor
+from sentinode.inference.predictor import BATCH_SIZE, Predictor
 from sentinode.storage import atomic_file, write_json
 from sentinode.version import __version__
 

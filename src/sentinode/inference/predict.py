@@ -1,15 +1,18 @@
 """Predict patches with any predictor."""
 
 import logging
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sentinode.errors import ConfigError
 from sentinode.inference.engines import check_options
 from sentinode.inference.inputs import Patches
 from sentinode.inference.predictions import Predictions
-from sentinode.inference.predictor import Predictor, Session, as_predictor
+from sentinode.inference.predictor import Predictor, Session
 
 # Engines other than Keras work without it.
 if TYPE_CHECKING:
@@ -109,3 +112,28 @@ def predict_logits(model: "keras.Model", patches: "PatchSet") -> np.ndarray:
     (4,)
     """
     return as_predictor(model).predictor().logits(patches)
+
+
+def as_predictor(model: "Predictor | keras.Model") -> Predictor:
+    """Return a predictor as it is, and a Keras model wrapped into one.
+
+    Raises
+    ------
+    ConfigError
+        `model` is neither.
+
+    Examples
+    --------
+    >>> as_predictor("d4net-m")
+    Traceback (most recent call last):
+    sentinode.errors.ConfigError: model must be a Run, an Ensemble or a keras.Model; got str: load_run("d4net-m") ...
+    """
+    loaded = sys.modules.get("keras")  # Without it there can be no Keras model.
+    if loaded is not None and isinstance(model, loaded.Model):
+        from sentinode.inference.keras_predictor import KerasPredictor
+
+        return KerasPredictor(model)
+    if not callable(getattr(model, "predictor", None)):
+        hint = f': load_run("{model}") opens a run' if isinstance(model, str | Path) else ""
+        raise ConfigError(f"model must be a Run, an Ensemble or a keras.Model; got {type(model).__name__}{hint}")
+    return model

@@ -1,6 +1,5 @@
 """What every trained classifier offers: logits for patches, a threshold, an identity, what is known of its training."""
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sentinode.errors import ConfigError, ModelError
+from sentinode.errors import ModelError
 from sentinode.inference.inputs import Patches, as_patches, decode_in_memory
 from sentinode.inference.logits import probability
 from sentinode.inference.predictions import Predictions
@@ -208,28 +207,3 @@ class Session:
             logits.append(self.compute(pixels))
             warnings = None if warned is None or warnings is None else [*warnings, *warned]
         return np.concatenate(logits), warnings
-
-
-def as_predictor(model: "Predictor | keras.Model") -> Predictor:
-    """Return a predictor as it is, and a Keras model wrapped into one.
-
-    Raises
-    ------
-    ConfigError
-        `model` is neither.
-
-    Examples
-    --------
-    >>> as_predictor("d4net-m")
-    Traceback (most recent call last):
-    sentinode.errors.ConfigError: model must be a Run, an Ensemble or a keras.Model; got str: load_run("d4net-m") ...
-    """
-    loaded = sys.modules.get("keras")  # Without it there can be no Keras model.
-    if loaded is not None and isinstance(model, loaded.Model):
-        from sentinode.inference.keras_predictor import KerasPredictor
-
-        return KerasPredictor(model)
-    if not callable(getattr(model, "predictor", None)):
-        hint = f': load_run("{model}") opens a run' if isinstance(model, str | Path) else ""
-        raise ConfigError(f"model must be a Run, an Ensemble or a keras.Model; got {type(model).__name__}{hint}")
-    return model
