@@ -24,6 +24,7 @@ from sentinode.data.types import (
     UInt8Array,
 )
 from sentinode.errors import DataError
+from sentinode.notebook import summary_html
 
 COLUMNS = ("id", "label", "split", "slide", "patient", "centre", "x", "y")
 
@@ -75,6 +76,12 @@ class PatchSet:
 
     def __repr__(self) -> str:
         return f"<PatchSet {self.describe()}>"
+
+    def _repr_html_(self) -> str:
+        facts = {"source": self.path, "format": self.kind, "patches": f"{len(self):,}"}
+        if self.skipped:
+            facts["skipped"] = f"{len(self.skipped):,}"
+        return summary_html("PatchSet", facts, self.counts())
 
     def read(self, rows: Sequence[int] | NDArray[np.integer[Any]] | slice | None = None) -> UInt8Array:
         """Read pixels.

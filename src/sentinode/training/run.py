@@ -20,6 +20,7 @@ from sentinode.inference.predictor import Predictor, Session
 from sentinode.metrics.calibration import Calibration
 from sentinode.metrics.conformal import ConformalSets
 from sentinode.models.build import start_from
+from sentinode.notebook import summary_html
 from sentinode.samples import pretrained_path
 from sentinode.storage import read_json
 from sentinode.training.config import TrainConfig
@@ -153,6 +154,17 @@ class Run(Predictor):
             f"{where}: {parameters:,} trainable parameters, {counts['train']:,} training patches, "
             f"threshold and calibration from {counts['valid']:,} others; research use only{good_for}"
         )
+
+    def _repr_html_(self) -> str:
+        model, data, summary = self.config["model"], self.config["data"], self.summary
+        facts = {
+            "folder": self.path,
+            "network": f"{model['name']}, {model['trainable_parameters']:,} trainable parameters",
+            "best epoch": f"{summary['best_epoch']} of {summary.get('epochs', len(self.history))}",
+            "threshold": f"{self.threshold:.4f}",
+        }
+        counts = pd.DataFrame({part: data[part] for part in ("train", "valid")}).T[["normal", "tumour"]]
+        return summary_html(f"Run {self.name} (research use only)", facts, counts)
 
     @cached_property
     def ood(self) -> OODDetector:
