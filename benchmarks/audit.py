@@ -26,8 +26,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from sentinode import PatchSet, TrainConfig, build_model, embed, load_run, open_patches, train
 from sentinode.auditing.out_of_fold import predict_out_of_fold
-from sentinode.data.quality.checks import has_pen, is_clipped, is_out_of_focus
-from sentinode.data.quality.inspection import is_near_blank
+from sentinode.data.quality.checks import check_pixels
 from sentinode.data.splitting.split import split_folds
 from sentinode.inference.features import feature_model
 from sentinode.inference.logits import probability, tumour_logit
@@ -181,7 +180,7 @@ def print_corrupted(run: Run, patches: PatchSet) -> None:
         changed = change(pixels.copy())
         warned = np.array([bool(warning) for warning in run.warnings(changed)])
         far = distribution.squared_distance(np.asarray(network.predict(changed, verbose=0))) > limit
-        flagged = is_near_blank(changed) | is_out_of_focus(changed) | has_pen(changed) | is_clipped(changed)
+        flagged = check_pixels(changed).any(axis=1).to_numpy()
         marks = (warned, far, flagged, warned | far | flagged)
         print(f"| {name} | {' | '.join(f'{each.mean():.0%}' for each in marks)} |")
     print(f"\n{CORRUPTED} patches of `valid`, features of {run.path.name}; outliers against the other {len(others):,}.")

@@ -16,7 +16,7 @@ import pandas as pd
 
 from sentinode import PatchSet, open_patches
 from sentinode.data.duplicates.provenance import match_provenance
-from sentinode.data.quality.checks import judge
+from sentinode.data.quality.inspection import inspect_patches
 from sentinode.data.splitting.split import split_patches
 
 
@@ -77,7 +77,7 @@ def main() -> None:
         "provenance matching by near duplicates": lambda: match_provenance(
             replace(unknown, table=unknown.table.assign(sha1="f" + unknown.table["sha1"].str[1:])), patches
         ),
-        "quality checks": lambda: judge(patches),
+        "quality checks": lambda: inspect_patches(patches, quality=True),
     }
     print(f"{len(patches):,} patches\n\n| job | seconds | anonymous memory afterwards, MB |\n|---|---|---|")
     for name, job in jobs.items():

@@ -10,8 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from sentinode import open_patches
-from sentinode.data.quality.checks import has_pen, is_clipped, is_out_of_focus
-from sentinode.data.quality.inspection import is_near_blank
+from sentinode.data.quality.checks import CHECKS, check_pixels
 
 
 def _image(change: Callable[[Image.Image], Image.Image]) -> Callable[[np.ndarray], np.ndarray]:
@@ -62,15 +61,12 @@ def main() -> None:
         patches = open_patches(source).cached()
         pixels = patches.read(slice(None, None, arguments.every))
         print(f"\n{source}: {len(pixels):,} patches\n")
-        print("| change | near-blank | out of focus | ink, dye or black edge | clipped |")
+        print(f"| change | {' | '.join(CHECKS.values())} |")
         print("|---|---|---|---|---|")
         for name, change in CHANGES.items():
             counts = np.zeros(4)
             for start in range(0, len(pixels), 512):
-                changed = change(pixels[start : start + 512])
-                blank = is_near_blank(changed)
-                flags = (blank, is_out_of_focus(changed) & ~blank, has_pen(changed), is_clipped(changed))
-                counts += [flag.sum() for flag in flags]
+                counts += check_pixels(change(pixels[start : start + 512])).sum().to_numpy()
             print(f"| {name} | " + " | ".join(f"{share:.2%}" for share in counts / len(pixels)) + " |")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sentinode import open_patches
 from sentinode.cli.main import main as sentinode
-from sentinode.data.quality.inspection import examples
+from sentinode.data.quality.inspection import spaced_examples
 from sentinode.plots import draw_contact_sheet, save_figure
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
@@ -25,7 +25,7 @@ def main() -> None:
         shutil.copy(run / "roc.png", IMAGES / "demo-roc.png")
         shutil.copy(run / "curves.png", IMAGES / "demo-curves.png")
     patches = open_patches("pcam-mini", split="train")
-    groups = [(name, name, patches.read(rows)) for name, _, rows in examples(patches, each=9)]
+    groups = [(name, name, patches.read(rows)) for name, _, rows in spaced_examples(patches, 9)]
     save_figure(draw_contact_sheet(groups, columns=9), IMAGES / "sheet.png")
 
 

@@ -1,4 +1,4 @@
-"""Audits: what is found of what was planted, that no label speaks for itself, and files that are whole."""
+"""Audits: planted errors are found, no label affects its own prediction, files are written whole."""
 
 import json
 from dataclasses import replace
@@ -47,22 +47,22 @@ def found(test_patches, flips) -> Audit:
 
 
 def test_flipped_labels_are_found(found, flips):
-    suspect = found.table["label_suspect"].to_numpy()
+    suspect = found.table["label_issue"].to_numpy()
     assert suspect[flips].mean() > 0.6 and flips[suspect].mean() > 0.4
-    first = found.suspects.index[:FLIPPED]
+    first = found.issues.index[:FLIPPED]
     assert flips[first].mean() > 0.5
-    doubted = found.doubted()
+    doubted = found.label_issue_counts()
     assert doubted["normal"] + doubted["tumour"] == suspect.sum()
 
 
-def test_suspects_come_with_the_least_probable_label_first(found):
-    doubtful = found.suspects[found.suspects["label_suspect"]]
-    assert doubtful["p_given"].is_monotonic_increasing
-    assert (found.suspects["label_suspect"] | (found.suspects["unusual"] != "")).all()
-    assert found.suspects["label_suspect"].is_monotonic_decreasing
+def test_issues_come_with_the_least_probable_label_first(found):
+    doubtful = found.issues[found.issues["label_issue"]]
+    assert doubtful["p_label"].is_monotonic_increasing
+    assert (found.issues["label_issue"] | (found.issues["outlier"] != "")).all()
+    assert found.issues["label_issue"].is_monotonic_decreasing
 
 
-def test_no_label_takes_part_in_the_answer_about_itself():
+def test_no_label_affects_its_own_prediction():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(200, 4))
     labels, fold = (features[:, 0] + rng.normal(size=200) > 0).astype(int), np.arange(200) % 4
@@ -73,7 +73,7 @@ def test_no_label_takes_part_in_the_answer_about_itself():
     assert (before[fold != 2] != after[fold != 2]).all()
 
 
-def test_few_usual_patches_are_far_whatever_the_number_of_features():
+def test_few_patches_are_outliers_for_any_number_of_features():
     rng = np.random.default_rng(0)
     for width in (2, 24, 200):
         features = rng.normal(size=(1000, width)) * rng.uniform(0.1, 10, width)
@@ -104,14 +104,16 @@ def audited(planted) -> Audit:
     return audit(load_run("d4net-m"), planted)
 
 
-def test_copies_with_another_label_are_doubtful_both(audited):
-    both = audited.table[audited.table["copy_disagrees"]]
-    assert len(both) == 2 and both["label_suspect"].all() and set(both["label"]) == {0, 1}
+def test_duplicates_with_different_labels_are_both_issues(audited):
+    both = audited.table[audited.table["duplicate_conflict"]]
+    assert len(both) == 2 and both["label_issue"].all() and set(both["label"]) == {0, 1}
 
 
-def test_what_lies_far_by_features_is_listed_with_its_other_faults(audited):
+def test_outliers_are_listed_with_their_failed_quality_checks(audited):
     pen = audited.table[audited.table["id"].str.endswith("ink.png")].iloc[0]
-    assert "features" in pen["unusual"] and pen["distance"] > 1 and pen["quality"] == "with ink, dye or a black edge"
+    assert (
+        "features" in pen["outlier"] and pen["distance"] > 1 and pen["quality"] == "with pen marks, dye or black areas"
+    )
 
 
 def test_patches_without_a_label_are_left_out(audited, planted):
@@ -119,14 +121,14 @@ def test_patches_without_a_label_are_left_out(audited, planted):
     assert audited.made_by["without_label"] == 1
 
 
-def test_a_run_that_knows_the_labels_is_warned_of(tiny_run, mini, caplog):
+def test_a_run_trained_on_the_patches_gives_a_warning(tiny_run, mini, caplog):
     few = mini.select(range(0, len(mini), 20))
     seen = audit(tiny_run, few, ["train"], folds=2)
-    assert f"{seen.made_by['trained_on']} of these patches were trained on" in caplog.text
+    assert f"was trained on {seen.made_by['trained_on']} of these patches" in caplog.text
     assert seen.table["trained_on"].all()
 
 
-def test_what_cannot_be_audited_is_refused(tiny_run, mini):
+def test_missing_splits_labels_and_folds_are_refused(tiny_run, mini):
     with pytest.raises(DataError, match="no split 'best'"):
         audit(tiny_run, mini, ["test", "best"])
     with pytest.raises(DataError, match="no patch has a label"):
@@ -138,7 +140,7 @@ def test_what_cannot_be_audited_is_refused(tiny_run, mini):
 def test_all_files_are_written_or_none(audited, tmp_path):
     folder = tmp_path / "audit"
     write_audit(audited, folder)
-    assert sorted(file.name for file in folder.iterdir()) == ["audit.html", "audit.json", "suspects.csv"]
+    assert sorted(file.name for file in folder.iterdir()) == ["audit.html", "audit.json", "issues.csv"]
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     damaged = replace(audited, patches=replace(audited.patches, rows=audited.patches.rows + 10**9))
     with pytest.raises(IndexError):
@@ -149,25 +151,25 @@ def test_all_files_are_written_or_none(audited, tmp_path):
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
 
-def test_the_csv_holds_every_suspect(audited, tmp_path):
+def test_the_csv_holds_every_issue(audited, tmp_path):
     write_audit(audited, tmp_path / "audit")
-    rows = pd.read_csv(tmp_path / "audit" / "suspects.csv")
-    assert rows["id"].tolist() == audited.suspects["id"].tolist()
-    np.testing.assert_allclose(rows["p_given"], audited.suspects["p_given"], rtol=1e-5)
+    rows = pd.read_csv(tmp_path / "audit" / "issues.csv")
+    assert rows["id"].tolist() == audited.issues["id"].tolist()
+    np.testing.assert_allclose(rows["p_label"], audited.issues["p_label"], rtol=1e-5)
     content = json.loads((tmp_path / "audit" / "audit.json").read_text(encoding="utf-8"))
-    assert sum(content["suspect_labels"][name] for name in ("normal", "tumour")) == rows["label_suspect"].sum()
+    assert sum(content["label_issues"][name] for name in ("normal", "tumour")) == rows["label_issue"].sum()
 
 
-def test_a_folder_with_something_else_is_left_alone(audited, tmp_path):
+def test_a_folder_with_other_content_is_refused(audited, tmp_path):
     (tmp_path / "thesis.txt").write_text("years")
-    with pytest.raises(ConfigError, match="something else is there"):
+    with pytest.raises(ConfigError, match="is not an audit"):
         write_audit(audited, tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_the_command_names_what_it_found_and_wrote(tmp_path):
+def test_the_command_prints_counts_and_files(tmp_path):
     out = tmp_path / "it"
     said = succeeded(sentinode("audit", "pcam-mini", "--split", "test", "--out", out))
-    assert "doubtful labels: " in said and "AUC of the probabilities, 5 folds that keep copies together" in said
-    assert all(str(out / name) in said for name in ("audit.html", "suspects.csv", "audit.json"))
-    refused(sentinode("audit", "pcam-mini", "--out", tmp_path), str(tmp_path), "something else is there")
+    assert "label issues: " in said and "(5 folds, grouped by duplicates)" in said
+    assert all(str(out / name) in said for name in ("audit.html", "issues.csv", "audit.json"))
+    refused(sentinode("audit", "pcam-mini", "--out", tmp_path), str(tmp_path), "is not an audit")

@@ -41,7 +41,7 @@ def leaking(few, tmp_path_factory) -> Path:
     return forms.write(forms.pcam_hdf5(few)[0], tmp_path_factory.mktemp("data") / "leaking")
 
 
-def test_info_of_splits_that_share_slides_ends_in_an_error(leaking, pcam):
+def test_info_refuses_splits_that_share_slides(leaking, pcam):
     done = data("info", leaking)
     assert done.returncode == 1
     assert "ERROR: slide camelyon16_train_" in done.stdout and RED not in done.stdout
@@ -49,25 +49,25 @@ def test_info_of_splits_that_share_slides_ends_in_an_error(leaking, pcam):
     assert line.startswith("error: ") and "splits share" in line and "sentinode data split" in line
     assert "ERROR" not in succeeded(data("info", pcam))
     found = json.loads(data("info", leaking, "--json").stdout)
-    assert found["shared"][0]["column"] == "slide" and len(found["shared"][0]["patches"]) > 1
+    assert found["leaks"][0]["column"] == "slide" and len(found["leaks"][0]["patches"]) > 1
 
 
-def test_info_of_copies_in_two_splits_ends_in_an_error(few, tmp_path):
+def test_info_refuses_splits_that_share_duplicates(few, tmp_path):
     files, _ = forms.class_folders(few, "png")
     name = min(name for name in files if name.startswith("train/0/"))
     files["valid/0/copy.png"] = files[name]
     folder = forms.write(files, tmp_path / "copied")
     done = data("info", folder)
-    assert done.returncode == 1 and "1 patches are in more than one split" in done.stderr.splitlines()[-1]
+    assert done.returncode == 1 and "splits share duplicates (1 exact, 0 near)" in done.stderr.splitlines()[-1]
     files["valid/0/copy.png"] = forms.encode(np.rot90(forms.decode(files[name])), "png")
     folder = forms.write(files, tmp_path / "turned")
     done = data("info", folder, "--page", tmp_path / "page.html")
-    assert "ERROR: 1 of these pairs are divided between splits" in done.stdout
-    assert done.returncode == 1 and "1 pairs of near copies" in done.stderr.splitlines()[-1]
-    assert "pair of near copies divided between splits" in (tmp_path / "page.html").read_text()
+    assert "ERROR: pairs of near duplicates across splits: 1" in done.stdout
+    assert done.returncode == 1 and "splits share duplicates (0 exact, 1 near)" in done.stderr.splitlines()[-1]
+    assert "1 pair of near duplicates in different splits" in (tmp_path / "page.html").read_text()
 
 
-def test_slides_that_wilds_shares_on_purpose_are_no_leak(few, tmp_path):
+def test_slides_that_wilds_shares_by_design_are_no_leak(few, tmp_path):
     files, _ = forms.wilds(few)
     folder = forms.write(files, tmp_path / "wilds")
     assert "id_val" in open_patches(folder).split_names
@@ -102,23 +102,23 @@ def test_info_writes_a_page(leaking, tmp_path):
     assert str(tmp_path / "page.html") in done.stdout
 
 
-def test_info_of_several_sets_counts_what_they_have_in_common(few, pcam, tmp_path):
+def test_info_of_several_sets_counts_identical_patches(few, pcam, tmp_path):
     part = forms.write(forms.class_folders(few.select(range(10)), "png")[0], tmp_path / "part")
     output = succeeded(data("info", pcam, part))
-    assert f"different patches in both {pcam} and {part}: 10" in output
+    assert f"patches in both {pcam} and {part}: 10 identical, 0 near duplicates" in output
     found = json.loads(data("info", pcam, part, "--json").stdout)
-    assert found["between"] == [
+    assert found["shared_patches"] == [
         {"first": str(pcam), "second": str(part), "identical": 10, "different_label": 0, "near_duplicates": 0}
     ]
 
 
-def test_info_of_several_sets_counts_what_was_compressed_in_between(few, tmp_path):
+def test_info_of_several_sets_counts_near_duplicates(few, tmp_path):
     kept, packed = (forms.write(forms.class_folders(few, each)[0], tmp_path / each) for each in ("png", "jpg"))
     done = succeeded(data("info", kept, packed))
-    assert f"and {len(few)} of the first that are alike one there" in done
+    assert f"0 identical, {len(few)} near duplicates" in done
 
 
-def test_info_names_a_file_that_is_not_what_it_is_named(few, tmp_path):
+def test_info_refuses_a_file_that_does_not_match_its_hash(few, tmp_path):
     files, _ = forms.kaggle(few.select(range(6)))
     name = min(name for name in files if name.endswith(".tif"))
     files[name] = forms.encode(255 - forms.decode(files[name]), "tif")
@@ -128,7 +128,7 @@ def test_info_names_a_file_that_is_not_what_it_is_named(few, tmp_path):
     assert name in done.stderr.splitlines()[-1]
 
 
-def test_split_and_its_table_as_data(leaking, tmp_path):
+def test_the_table_of_split_is_data(leaking, tmp_path):
     out = tmp_path / "tables" / "splits.csv"
     output = succeeded(data("split", leaking, "--out", out, "--valid", "0.2", "--test", "0", "--seed", "3"))
     assert "grouped by slide, duplicates" in output and "WARNING" not in output
@@ -171,13 +171,13 @@ def test_a_table_of_images_in_a_zip_can_be_split(few, tmp_path):
         (["--folds", "3", "--test", "0.2"], "--folds makes folds of equal size"),
     ],
 )
-def test_arguments_of_split_that_mean_nothing_are_refused(tmp_path, words, said):
+def test_invalid_arguments_of_split_are_refused(tmp_path, words, said):
     done = data("split", "pcam-mini", "--out", tmp_path / "splits.csv", *words)
     assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
 
 
-def test_split_says_loudly_when_nothing_is_known(tmp_path):
+def test_split_warns_about_unknown_slides(tmp_path):
     output = succeeded(data("split", "pcam-mini", "--split", "train", "--out", tmp_path / "splits.csv"))
     assert "WARNING: slide and patient of 1,080 of 1,080 patches are unknown" in output
     counts = open_patches(tmp_path / "splits.csv").counts()

@@ -35,8 +35,8 @@ def test_pcam_small_has_its_23_000_patches(pcam):
 
 
 def test_pcam_small_has_its_known_copies_and_shares_none(pcam, found):
-    assert found.surplus_within == {"train": 829, "valid": 93}
-    assert found.shared_across == 0 and found.contradicting == 0
+    assert found.duplicates_within_splits == {"train": 829, "valid": 93}
+    assert found.duplicates_across_splits == 0 and found.label_conflicts == 0
     assert (found.duplicates["label"] == 1).all()
     for split, copied, different in [("train", 607, 19_171), ("valid", 80, 2_907)]:
         copies = found.duplicates[found.duplicates["split"] == split]
@@ -47,7 +47,7 @@ def test_pcam_small_has_its_known_copies_and_shares_none(pcam, found):
 
 def test_pcam_small_looks_like_stained_tissue(found):
     for split in ("train", "valid"):
-        red, green, blue = found.statistics.loc[split, ["mean_red", "mean_green", "mean_blue"]]
+        red, green, blue = found.grey_levels.loc[split, ["mean_red", "mean_green", "mean_blue"]]
         assert green < min(red, blue) and 100 < green < 230
     assert len(found.near_blank) < 0.01 * 23_000
 

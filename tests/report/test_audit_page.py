@@ -1,4 +1,4 @@
-"""The page of an audit: one file that needs nothing else, with the doubtful patches first."""
+"""The page of an audit: one file that needs nothing else, with the issues patches first."""
 
 import re
 
@@ -28,15 +28,15 @@ def test_the_page_needs_nothing_but_itself(text):
     assert "http://" not in text and "https://" not in text
 
 
-def test_every_doubtful_label_is_shown_with_what_the_network_says(found, text):
-    doubtful = found.suspects[found.suspects["label_suspect"]]
-    assert 0 < len(doubtful) <= SHOWN
+def test_every_label_issue_is_shown_with_its_probability(found, text):
+    issues = found.issues[found.issues["label_issue"]]
+    assert 0 < len(issues) <= SHOWN
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", text)
-    for row in doubtful.itertuples():
+    for row in issues.itertuples():
         assert any(caption.startswith(f"{row.id}: tumour ") for caption in captions)
 
 
 def test_the_quality_of_the_set_stands_below(text):
     headings = re.findall(r"<h2>(.*?)</h2>", text)
-    assert headings.index("How labels and features were judged") < headings.index("What there is")
-    assert "How it was judged" in headings
+    assert headings.index("How labels and features are judged") < headings.index("Splits and classes")
+    assert "How the checks work" in headings

@@ -12,10 +12,7 @@ from PIL import Image
 from tests import forms
 
 from sentinode import PatchSet, open_patches
-from sentinode.data.duplicates.hashes import compare_hashes
-from sentinode.data.quality.checks import judge
 from sentinode.data.quality.inspection import inspect_patches
-from sentinode.data.splitting.groups import find_leaks
 from sentinode.report.data_page import write_data_page
 
 VOID = {"meta", "img", "br", "link"}
@@ -58,8 +55,7 @@ def planted(mini, tmp_path_factory) -> PatchSet:
 
 
 def page(patches: PatchSet, path) -> str:
-    found = (inspect_patches(patches), judge(patches), find_leaks(patches), compare_hashes(patches))
-    write_data_page(path, patches, *found)
+    write_data_page(path, patches, inspect_patches(patches, quality=True))
     return path.read_text(encoding="utf-8")
 
 
@@ -79,23 +75,23 @@ def test_pictures_are_those_of_the_patches(planted, tmp_path):
     assert shown.shape == (96, 96, 3) and np.abs(shown.astype(int) - 240).max() < 4
 
 
-def test_findings_are_told_and_names_are_escaped(planted, tmp_path):
+def test_findings_are_listed_and_ids_are_escaped(planted, tmp_path):
     text = page(planted, tmp_path / "it.html")
-    assert "2 pairs alike but for compression" in text
-    assert "2 pairs of near copies divided between splits" in text
+    assert "2 pairs of near duplicates (recompressed" in text
+    assert "2 pairs of near duplicates in different splits" in text
     assert "&lt;b&gt;blank &amp; co" in text and "<b>blank" not in text
 
 
-def test_shared_slides_are_the_first_thing_said(planted, tmp_path):
+def test_leaking_slides_are_the_first_finding(planted, tmp_path):
     table = planted.table.assign(slide="camelyon16_train_normal_001")
     text = page(replace(planted, table=table), tmp_path / "it.html")
     first = re.search(r'<li class="(\w+)"><b>\w+</b><span>(.*?)</span>', text)
     assert first[1] == "bad" and first[2].startswith("1 slide with patches in more than one split")
 
 
-def test_a_set_without_faults_is_told_to_be_fine(mini, tmp_path):
+def test_a_set_without_problems_says_so(mini, tmp_path):
     text = page(mini.select(range(0, len(mini), 20)), tmp_path / "it.html")
-    assert "Nothing of what is looked for was found." in text
+    assert "No problems found." in text
 
 
 def test_the_same_patches_give_the_same_bytes(planted, tmp_path):

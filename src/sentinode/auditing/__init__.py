@@ -1,1 +1,1 @@
-"""What a trained network sees in a set of patches that is wrong with the set: labels, and unusual patches."""
+"""Audit a set of patches with a trained network: probable label errors and outliers."""

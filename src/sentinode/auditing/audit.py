@@ -1,18 +1,17 @@
-"""Labels that are probably wrong, and unusual patches: what only a network can see of a set of patches."""
+"""Find probable label errors and outliers with the features of a trained network."""
 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from sentinode.auditing.out_of_fold import predict_out_of_fold
-from sentinode.data.map_patches import map_patches
 from sentinode.data.patchset import PatchSet
-from sentinode.data.quality.checks import FLAGS, Quality, judge
+from sentinode.data.quality.checks import CHECKS
+from sentinode.data.quality.inspection import Inspection, Quality, inspect_patches, quality_json
 from sentinode.data.splitting.split import split_folds
 from sentinode.errors import DataError
 from sentinode.inference.features import embed
@@ -24,9 +23,9 @@ from sentinode.version import __version__
 if TYPE_CHECKING:
     from sentinode.training.run import Run
 
-# What can be unusual: the features, among the patches of the set; all else, beside those of the run's training.
+# Outliers by features, compared with the other folds; the other kinds are compared with the run's training patches.
 FEATURES = "features"
-UNUSUAL = (*WARNINGS, FEATURES)
+OUTLIER_KINDS = (*WARNINGS, FEATURES)
 FOLDS = 5
 
 log = logging.getLogger("sentinode")
@@ -34,65 +33,74 @@ log = logging.getLogger("sentinode")
 
 @dataclass(frozen=True)
 class Audit:
-    """What `audit` found.
+    """Result of `audit`.
 
     Attributes
     ----------
-    patches
-        The cached patches that were looked at: those that have a label.
-    table
-        One row a patch, in their order: ``id``, ``label``, ``split``, ``slide``, ``sha1``; ``p_tumour`` and
-        ``p_given``, the probabilities of tumour and of the label, by the other folds; ``label_suspect`` and
-        ``copy_disagrees`` (bool); ``distance`` of the features, above 1 where they are unusual; ``unusual``, in what,
-        of `UNUSUAL`; ``quality``, of `sentinode.data.quality.checks.FLAGS` (both empty where nothing is odd); and
-        ``trained_on`` (bool).
-    confidence
-        From the labels and the probabilities.
-    auc
-        Of the probabilities, against the labels as given: how far the network is to be believed.
-    folds
-        How many there were, and what was kept together in them.
-    quality
-        What needs no network.
-    made_by
-        Run, data, versions.
+    patches : PatchSet
+        The audited patches: the cached ones with a label.
+    table : DataFrame
+        One row per patch, in the order of `patches`: ``id``, ``label``, ``split``, ``slide``, ``sha1``; ``p_tumour``
+        and ``p_label``, the out-of-fold probabilities of tumour and of the given label; ``label_issue`` and
+        ``duplicate_conflict`` (bool); ``distance``, the outlier distance of the features, above 1 for outliers;
+        ``outlier``, a list of `OUTLIER_KINDS`; ``quality``, a list of failed quality checks; ``trained_on`` (bool).
+    confidence : Confidence
+        Confident learning from the labels and the out-of-fold probabilities.
+    auc : float
+        AUC of the out-of-fold probabilities against the given labels.
+    folds : int
+        Number of folds.
+    grouped_by : tuple of str
+        What was kept together in the folds.
+    inspection : Inspection
+        The checks that need no network, with `Inspection.quality`.
+    made_by : dict
+        The run, the data and the version.
     """
 
     patches: PatchSet
     table: pd.DataFrame
     confidence: Confidence
     auc: float
-    folds: tuple[int, tuple[str, ...]]
-    quality: Quality
+    folds: int
+    grouped_by: tuple[str, ...]
+    inspection: Inspection
     made_by: dict[str, Any]
 
     @property
-    def suspects(self) -> pd.DataFrame:
-        """The rows of `table` with a doubtful label, the least probable label first, then the unusual ones."""
-        found = self.table[self.table["label_suspect"] | (self.table["unusual"] != "")]
-        return found.sort_values(["label_suspect", "p_given"], ascending=[False, True], kind="stable")
+    def quality(self) -> Quality:
+        """The quality checks."""
+        assert self.inspection.quality is not None
+        return self.inspection.quality
 
-    def unusual(self) -> dict[str, int]:
-        """Return how many patches are unusual in each way of `UNUSUAL`."""
-        said = self.table["unusual"].str.split(", ")
-        return {kind: int(said.map(lambda kinds, kind=kind: kind in kinds).sum()) for kind in UNUSUAL}
+    @property
+    def issues(self) -> pd.DataFrame:
+        """The rows of `table` with a label issue, least probable label first, then the outliers."""
+        found = self.table[self.table["label_issue"] | (self.table["outlier"] != "")]
+        return found.sort_values(["label_issue", "p_label"], ascending=[False, True], kind="stable")
 
-    def doubted(self) -> dict[str, int]:
-        """Return how many labels of each class are doubtful, and how many by a copy alone or as well."""
-        wrong = self.table[self.table["label_suspect"]]
-        counts = {name: int((wrong["label"] == label).sum()) for label, name in enumerate(("normal", "tumour"))}
-        return {**counts, "copies_disagree": int(wrong["copy_disagrees"].sum())}
+    def outlier_counts(self) -> dict[str, int]:
+        """Return the number of outliers of each kind."""
+        kinds = self.table["outlier"].str.split(", ")
+        return {kind: int(kinds.map(lambda found, kind=kind: kind in found).sum()) for kind in OUTLIER_KINDS}
+
+    def label_issue_counts(self) -> dict[str, int]:
+        """Return the number of label issues of each class, and of those with a conflicting duplicate."""
+        found = self.table[self.table["label_issue"]]
+        counts = {name: int((found["label"] == label).sum()) for label, name in enumerate(("normal", "tumour"))}
+        return {**counts, "duplicate_conflicts": int(found["duplicate_conflict"].sum())}
 
     def to_json(self) -> dict[str, Any]:
-        """Return the findings as plain values."""
+        """Return the results as plain values."""
         return {
             "patches": len(self.table),
-            "suspect_labels": self.doubted(),
-            "unusual": self.unusual(),
+            "label_issues": self.label_issue_counts(),
+            "outliers": self.outlier_counts(),
             "confident_learning": self.confidence.to_json(),
             "auc": round(self.auc, 6),
-            "folds": {"count": self.folds[0], "kept_together": list(self.folds[1])},
-            "quality": self.quality.to_json(),
+            "folds": self.folds,
+            "grouped_by": list(self.grouped_by),
+            "quality": quality_json(self.quality),
             "made_by": self.made_by,
         }
 
@@ -106,35 +114,38 @@ def audit(
     cache: str | None = None,
     seed: int = 0,
 ) -> Audit:
-    """Look for labels that are probably wrong, and for unusual patches.
+    """Find probable label errors and outliers among labelled patches.
 
-    What the run's network makes of a patch before its last layer stays as it is; a last layer is fitted on all folds
-    but one and asked about that one, so that no label takes part in the answer about itself. Patients, slides and
-    copies are kept together in folds. Labels are then judged by `confident_learning`; a label is doubtful as well
-    where a copy of the patch, exact or near, bears the other one. Unusual is what the run's warnings say, and what lies
-    far from the features of the other folds.
+    A logistic regression on the network's features is fitted to all folds but one and predicts that one, so that no
+    label affects its own prediction. Patients, slides and duplicates stay together in the folds. A label is an issue if
+    `confident_learning` finds it, or if an exact or near duplicate has the other label. Outliers are patches with an
+    out-of-distribution warning of the run, and patches far from the features of the other folds.
 
     Parameters
     ----------
-    run
-        From `train` or `load_run`. One that was trained on these very patches knows some wrong labels by heart.
-    patches
+    run : Run
+        From `train` or `load_run`. A run that was trained on the same patches may have memorized wrong labels.
+    patches : PatchSet
         Patches without a label are left out.
-    splits
-        Those to look at together; all when left out.
-    folds
-        At least 2.
-    cache
-        Where decoded patches are kept; see `PatchSet.cached`.
-    seed
-        Draws the folds.
+    splits : sequence of str, optional
+        Splits to audit together; all by default.
+    folds : int, default=5
+        Number of folds, at least 2.
+    cache : str, optional
+        Cache folder; see `PatchSet.cached`.
+    seed : int, default=0
+        Seed of the folds.
+
+    Returns
+    -------
+    Audit
 
     Raises
     ------
     DataError
-        No such split, no labels, or too few groups for so many folds with both classes.
+        A split does not exist, no patch has a label, or there are too few groups for the folds.
     ConfigError
-        Fewer than two folds; an ensemble.
+        Fewer than two folds, or an ensemble instead of a run.
 
     Examples
     --------
@@ -143,61 +154,73 @@ def audit(
     >>> len(found.table), found.auc > 0.9
     (400, True)
     """
-    chosen = _chosen(patches, splits).cached(cache)
-    without = int(chosen.table["label"].isna().sum())
-    if without == len(chosen):
-        raise DataError(f"{patches.path}: no patch has a label; sentinode predict warns of unusual patches without")
+    chosen = _select_splits(patches, splits).cached(cache)
+    without_label = int(chosen.table["label"].isna().sum())
+    if without_label == len(chosen):
+        raise DataError(
+            f"{patches.path}: no patch has a label, so that there is nothing to audit; for warnings about unlabelled "
+            "patches use sentinode predict"
+        )
     chosen = chosen.select(np.flatnonzero(chosen.table["label"].notna()))
-    division = split_folds(chosen, folds, seed)
-    seen = run.trained_on(chosen.table["sha1"])
-    if seen.any():
+    split = split_folds(chosen, folds, seed)
+    trained_on = run.trained_on(chosen.table["sha1"])
+    if trained_on.any():
         log.warning(
-            "%s: %s of these patches were trained on; wrong labels that the network knows by heart are missed",
+            "%s: the network was trained on %s of these patches; label errors that it memorized are missed",
             chosen.path,
-            f"{int(seen.sum()):,}",
+            f"{int(trained_on.sum()):,}",
         )
     labels, features = chosen.labels, embed(run, chosen)
-    distinct = ~chosen.table["sha1"].duplicated().to_numpy()
-    found = predict_out_of_fold(features, labels, division.patches.table["split"].to_numpy(), distinct, seed)
+    unique = ~chosen.table["sha1"].duplicated().to_numpy()
+    found = predict_out_of_fold(features, labels, split.patches.table["split"].to_numpy(), unique, seed)
     confidence = confident_learning(labels, found.probability)
-    quality = judge(chosen)
-    contradicted = _contradicted(chosen, quality.alike)
-    warned = pd.Series(list(chain.from_iterable(map_patches(chosen, run.warnings, "looking"))))
+    inspection = inspect_patches(chosen, quality=True)
+    assert inspection.quality is not None
+    quality = inspection.quality
+    conflict = _duplicate_conflicts(chosen, quality.near_duplicates)
+    warnings = pd.Series(run.ood.warnings_for(quality.statistics))
     table = chosen.table[["id", "label", "split", "slide", "sha1"]].assign(
         p_tumour=found.probability,
-        p_given=np.where(labels == 1, found.probability, 1 - found.probability),
-        label_suspect=confidence.suspect | contradicted,
-        copy_disagrees=contradicted,
+        p_label=np.where(labels == 1, found.probability, 1 - found.probability),
+        label_issue=confidence.suspect | conflict,
+        duplicate_conflict=conflict,
         distance=found.distance,
-        unusual=_joined([warned, pd.Series(np.where(found.distance > 1, FEATURES, ""))]),
-        quality=_joined([quality.flags[name].map({True: words, False: ""}) for name, words in FLAGS.items()]),
-        trained_on=seen,
+        outlier=_join_texts([warnings, pd.Series(np.where(found.distance > 1, FEATURES, ""))]),
+        quality=_join_texts([quality.checks[name].map({True: text, False: ""}) for name, text in CHECKS.items()]),
+        trained_on=trained_on,
     )
     made_by: dict[str, Any] = {"sentinode": __version__, "data": chosen.path, "fingerprint": chosen.fingerprint}
-    made_by |= {"splits": chosen.split_names, "without_label": without, "trained_on": int(seen.sum())}
+    made_by |= {"splits": chosen.split_names, "without_label": without_label, "trained_on": int(trained_on.sum())}
     made_by |= {"skipped": [vars(each) for each in chosen.skipped]} if chosen.skipped else {}
-    auc = roc_curve(labels, found.probability).auc
-    return Audit(chosen, table, confidence, auc, (folds, division.grouped_by), quality, {**made_by, **run.identity})
+    return Audit(
+        patches=chosen,
+        table=table,
+        confidence=confidence,
+        auc=roc_curve(labels, found.probability).auc,
+        folds=folds,
+        grouped_by=split.grouped_by,
+        inspection=inspection,
+        made_by={**made_by, **run.identity},
+    )
 
 
-def _chosen(patches: PatchSet, splits: Sequence[str]) -> PatchSet:
+def _select_splits(patches: PatchSet, splits: Sequence[str]) -> PatchSet:
     for name in splits:
-        patches.split(name)  # Says which there are.
+        patches.split(name)  # Raises for a split that does not exist.
     if not splits:
         return patches
     return patches.select(np.flatnonzero(patches.table["split"].isin(list(splits))))
 
 
-def _contradicted(patches: PatchSet, alike: pd.DataFrame) -> np.ndarray:
-    """Say which patches have an exact or near copy with the other label."""
+def _duplicate_conflicts(patches: PatchSet, pairs: pd.DataFrame) -> np.ndarray:
+    """Find patches with an exact or near duplicate that has the other label."""
     labels = patches.labels
-    exact = pd.Series(labels).groupby(patches.table["sha1"].to_numpy()).transform("nunique").to_numpy() > 1
-    first, second = alike["first"].to_numpy(), alike["second"].to_numpy()
-    other = labels[first] != labels[second]
-    exact[first[other]] = exact[second[other]] = True
-    return exact
+    conflict = pd.Series(labels).groupby(patches.table["sha1"].to_numpy()).transform("nunique").to_numpy() > 1
+    first, second = pairs["first"].to_numpy(), pairs["second"].to_numpy()
+    differs = labels[first] != labels[second]
+    conflict[first[differs]] = conflict[second[differs]] = True
+    return conflict
 
 
-def _joined(columns: Sequence[pd.Series]) -> list[str]:
-    """Return the texts of each row that are not empty, with commas between."""
+def _join_texts(columns: Sequence[pd.Series]) -> list[str]:
     return [", ".join(text for text in row if text) for row in zip(*columns, strict=True)]

@@ -1,4 +1,4 @@
-"""What is said of each patch by those of the other folds alone."""
+"""Out-of-fold predictions and outlier distances from the features of a network."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,15 +17,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """What `predict_out_of_fold` found.
+    """Result of `predict_out_of_fold`.
 
     Attributes
     ----------
-    probability
-        Of tumour, float64, shape ``(n,)``, by a last layer that was fitted on the other folds.
-    distance
-        From the middle of the other folds' features, float64, shape ``(n,)``, 1 where 99.5 % of theirs are below
-        (Mahalanobis, not squared).
+    probability : ndarray of float64, shape (n,)
+        Probability of tumour from a logistic regression that was fitted to the other folds.
+    distance : ndarray of float64, shape (n,)
+        Mahalanobis distance from the features of the other folds, divided by the distance that 0.5 % of those exceed.
     """
 
     probability: Floats
@@ -33,27 +32,31 @@ class OutOfFold:
 
 
 def predict_out_of_fold(
-    features: ArrayLike, labels: ArrayLike, fold: ArrayLike, distinct: ArrayLike, seed: int = 0
+    features: ArrayLike, labels: ArrayLike, fold: ArrayLike, unique: ArrayLike, seed: int = 0
 ) -> OutOfFold:
-    """Fit a last layer and a cloud of usual features on all folds but one, and ask them about that one, fold by fold.
+    """Predict the patches of each fold from the features and labels of the other folds.
 
     Parameters
     ----------
-    features
-        Shape ``(n, k)``.
-    labels
-        0 or 1, shape ``(n,)``.
-    fold
-        The name of each patch's fold, shape ``(n,)``, two or more different ones.
-    distinct
-        bool, shape ``(n,)``: what is fitted on; false for all copies of a patch but one.
-    seed
-        Draws the folds within which the penalty of each layer is chosen.
+    features : array-like of shape (n, k)
+        Features of a network, such as from `embed`.
+    labels : array-like of shape (n,)
+        0 normal, 1 tumour.
+    fold : array-like of shape (n,)
+        Fold of each patch; at least two different folds.
+    unique : array-like of bool, shape (n,)
+        Patches to fit; false for all but one of each set of exact duplicates.
+    seed : int, default=0
+        Seed of the folds by which the penalty of each logistic regression is chosen.
+
+    Returns
+    -------
+    OutOfFold
 
     Raises
     ------
     DataError
-        Without one fold, fewer than two patches of a class are left.
+        The other folds of some fold contain fewer than two patches of a class.
 
     Examples
     --------
@@ -64,22 +67,22 @@ def predict_out_of_fold(
     True
     """
     values, truth = np.asarray(features, dtype=np.float64), np.asarray(labels, dtype=np.int64)
-    one, folds = np.asarray(distinct, dtype=bool), np.asarray(fold)
+    fitted, folds = np.asarray(unique, dtype=bool), np.asarray(fold)
     probability, squared = np.empty(len(values)), np.empty(len(values))
-    for here, others in _each(folds, one, "fitting"):
+    for here, others in _each_fold(folds, fitted, "fitting"):
         weights, bias, _ = fit_linear_head(values[others], truth[others], seed)
         probability[here] = expit(values[here] @ weights + bias)
         squared[here] = Gaussian.fit(values[others]).squared_distance(values[here])
-    limit = np.empty(len(values))
-    # By distances that were themselves measured from outside: a cloud lies closer to what it was fitted on.
-    for here, others in _each(folds, one, "limits"):
-        limit[here] = np.quantile(squared[others], 1 - OUTLIER_FRACTION)
-    return OutOfFold(probability, np.sqrt(squared / np.maximum(limit, 1e-12)))
+    threshold = np.empty(len(values))
+    # The thresholds are quantiles of out-of-fold distances: distances of fitted values are smaller.
+    for here, others in _each_fold(folds, fitted, "thresholds"):
+        threshold[here] = np.quantile(squared[others], 1 - OUTLIER_FRACTION)
+    return OutOfFold(probability, np.sqrt(squared / np.maximum(threshold, 1e-12)))
 
 
-def _each(folds: np.ndarray, distinct: Bools, what: str) -> Iterator[tuple[Bools, Bools]]:
+def _each_fold(folds: np.ndarray, fitted: Bools, description: str) -> Iterator[tuple[Bools, Bools]]:
     names = np.unique(folds)
-    with progress_bar(what, total=len(names), unit="folds") as advance:
+    with progress_bar(description, total=len(names), unit="folds") as advance:
         for name in names:
-            yield folds == name, (folds != name) & distinct
+            yield folds == name, (folds != name) & fitted
             advance()

@@ -1,4 +1,4 @@
-"""Find labels that are probably wrong, and unusual patches, by what a network makes of them."""
+"""Find probable label errors and outliers with the features of a trained network."""
 
 import argparse
 from pathlib import Path
@@ -27,23 +27,23 @@ SHOWN = 10
 def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
-        "audit", help="labels that are probably wrong, unusual patches; a page", description=__doc__
+        "audit", help="find probable label errors and outliers; write a page", description=__doc__
     )
     add_data(parser)
-    add_model(parser, "whose features are used, best one that was trained on other patches: ")
+    add_model(parser, "model whose features are used, best one that was trained on other patches: ")
     parser.add_argument(
-        "--split", action="append", metavar="NAME", help="split to look at; may be given several times (default: all)"
+        "--split", action="append", metavar="NAME", help="split to audit; can be repeated (default: all)"
     )
-    parser.add_argument("--folds", type=int, default=5, metavar="N", help="parts for cross-validation (default: 5)")
+    parser.add_argument("--folds", type=int, default=5, metavar="K", help="number of folds (default: 5)")
     parser.add_argument(
-        "--out", type=output_folder, metavar="DIR", help="where to write (default: RUN/evaluations/audit-SPLIT)"
+        "--out", type=output_folder, metavar="DIR", help="output folder (default: RUN/evaluations/audit-SPLIT)"
     )
     add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Audit, write, and show the first of what was found."""
+    """Audit, write the results, and print a summary."""
     from sentinode.training.load import load_run
 
     loaded = load_run(arguments.model)
@@ -53,10 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
     start_keras()
     from sentinode.auditing.audit import audit
     from sentinode.evaluation.evaluate import folder_of
-    from sentinode.report.audit_page import AUDIT, PAGE, SUSPECTS, check_place, write_audit
+    from sentinode.report.audit_page import AUDIT, ISSUES, PAGE, check_audit_folder, write_audit
 
     if arguments.out:
-        check_place(Path(arguments.out))  # Before the minutes of embedding.
+        check_audit_folder(Path(arguments.out))  # Before minutes of computation.
     splits = arguments.split or []
     found = audit(loaded, patches, splits, folds=arguments.folds, cache=arguments.cache)
     name = f"audit-{'-'.join(splits) or 'all'}"
@@ -67,11 +67,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"out": str(folder), **found.to_json()})
         return report_skipped(skipped, quiet=True)
-    show_audit(found)
+    print_audit(found)
     print_next_steps(
         {
-            folder / PAGE: "doubtful labels and unusual patches as pictures, and the quality of the set",
-            folder / SUSPECTS: "one row a patch, the least probable label first",
+            folder / PAGE: "label issues, outliers and image quality, with pictures",
+            folder / ISSUES: "one row per label issue or outlier, least probable label first",
             folder / AUDIT: "all numbers",
         },
         command_line("evaluate", arguments.data, "--model", arguments.model),
@@ -79,25 +79,24 @@ def run(arguments: argparse.Namespace) -> int:
     return report_skipped(skipped)
 
 
-def show_audit(found: "Audit") -> None:
-    """Print how many there are of each kind, and the labels that are doubted most."""
-    doubted, table = found.doubted(), found.table
-    count = doubted["normal"] + doubted["tumour"]
+def print_audit(found: "Audit") -> None:
+    """Print the counts, and the labels that are least probable."""
+    labels, table = found.label_issue_counts(), found.table
+    count = labels["normal"] + labels["tumour"]
     print(
-        f"doubtful labels: {count:,} of {len(table):,} ({doubted['normal']:,} normal that look like tumour, "
-        f"{doubted['tumour']:,} tumour that look normal; {doubted['copies_disagree']:,} have a copy with the other "
-        "label)"
+        f"label issues: {count:,} of {len(table):,} patches ({labels['normal']:,} labelled normal, "
+        f"{labels['tumour']:,} labelled tumour; {labels['duplicate_conflicts']:,} with a duplicate of the other label)"
     )
     if count:
-        first = found.suspects.head(min(SHOWN, count))
+        first = found.issues.head(min(SHOWN, count))
         rows = [
             (str(row.id), str(row.split), ("normal", "tumour")[int(str(row.label))], f"{float(str(row.p_tumour)):.3f}")
             for row in first.itertuples()
         ]
         print_table(rows, header=("id", "split", "label", "P(tumour)"), text_columns=(0, 1, 2))
-    kinds = ", ".join(f"{kind} {many:,}" for kind, many in found.unusual().items() if many) or "none"
-    print(f"unusual: {int((table['unusual'] != '').sum()):,} ({kinds})")
+    kinds = ", ".join(f"{kind} {many:,}" for kind, many in found.outlier_counts().items() if many) or "none"
+    print(f"outliers: {int((table['outlier'] != '').sum()):,} ({kinds})")
     print(
-        f"AUC of the probabilities, {found.folds[0]} folds that keep {', '.join(found.folds[1])} together: "
-        f"{found.auc:.3f} against the labels as they are"
+        f"out-of-fold AUC against the given labels: {found.auc:.3f} ({found.folds} folds, grouped by "
+        f"{', '.join(found.grouped_by)})"
     )

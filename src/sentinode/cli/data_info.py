@@ -1,4 +1,7 @@
-"""Look at patches before you train on them."""
+"""Inspect patches before training: counts, grey levels, duplicates, leaks between splits, damaged files.
+
+Ends with exit status 1 if splits share slides, patients or duplicates, or if files do not match the hash in their name.
+"""
 
 import argparse
 from collections.abc import Sequence
@@ -23,52 +26,49 @@ from sentinode.cli.shared import (
 from sentinode.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from sentinode.data.duplicates.hashes import HashCheck
     from sentinode.data.patchset import PatchSet
-    from sentinode.data.quality.checks import Quality
-    from sentinode.data.quality.inspection import Inspection
-    from sentinode.data.splitting.groups import Leak
+    from sentinode.data.quality.inspection import Inspection, Quality
 
 SHEET_PATCHES = 36
+SHOWN_LEAKS = 10
+SHOWN_IDS = 5
 
 
 def add_parser(verbs: Any) -> None:
     """Add the command."""
-    parser = verbs.add_parser(
-        "info", help="what it is, counts, copies, shared slides, blanks; a page of its quality", description=__doc__
+    parser = verbs.add_parser("info", help="counts, duplicates, leaks and image quality", description=__doc__)
+    parser.add_argument(
+        "data", nargs="+", metavar="DATA", help=f"{DATA_HELP}; for several, shared patches are counted too"
     )
-    parser.add_argument("data", nargs="+", metavar="DATA", help=f"{DATA_HELP}; of several, common patches are counted")
     add_table(parser)
     add_cache(parser)
     add_resize(parser)
     add_skip_bad(parser)
-    parser.add_argument("--sheet", type=output_file, metavar="PNG", help="draw patches of every class into a picture")
+    parser.add_argument("--sheet", type=output_file, metavar="PNG", help="write a contact sheet of each class")
     parser.add_argument(
         "--page",
         type=output_file,
         metavar="HTML",
-        help="also look for blur, pen marks, clipping and near copies, and write a page of it all",
+        help="also check blur, pen marks and clipping, search for near duplicates, and write a page of all results",
     )
     add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Inspect, show what was found, and end with an error where splits leak or files are not what they are named."""
+    """Inspect, print the results, and end with an error if the data must not be used for training."""
     from sentinode.data.concat import concat
-    from sentinode.data.duplicates.hashes import compare_hashes
     from sentinode.data.duplicates.overlap import count_shared_patches
     from sentinode.data.open import open_each, open_patches
     from sentinode.data.quality.inspection import inspect_patches
-    from sentinode.data.splitting.groups import find_leaks
 
-    for option, ending in (("sheet", ".png"), ("page", ".html")):
+    for option, suffix in (("sheet", ".png"), ("page", ".html")):
         name = getattr(arguments, option)
-        if name and Path(name).suffix.lower() != ending:
-            raise ConfigError(f"--{option} {name}: a {ending[1:]} is written; give the name the ending {ending}")
+        if name and Path(name).suffix.lower() != suffix:
+            raise ConfigError(f"--{option} {name}: use a name that ends in {suffix}")
     how = {"resize": arguments.resize, "skip_bad": arguments.skip_bad}
     if arguments.table and len(arguments.data) > 1:
-        raise ConfigError("--table is of one DATA; look at the others by themselves")
+        raise ConfigError("--table describes one DATA only; inspect the others separately")
     parts = (
         [open_patches(arguments.data[0], table=arguments.table, **how)]
         if arguments.table
@@ -79,135 +79,114 @@ def run(arguments: argparse.Namespace) -> int:
             print(part.describe())
     parts = [part.cached(arguments.cache) for part in parts]
     patches = parts[0] if len(parts) == 1 else concat(parts)
-    found, shared, names = inspect_patches(patches), find_leaks(patches), compare_hashes(patches)
-    quality = None
+    inspection = inspect_patches(patches, quality=bool(arguments.page))
     if arguments.page:
-        from sentinode.data.quality.checks import judge
         from sentinode.report.data_page import write_data_page
 
-        quality = judge(patches)
-        write_data_page(arguments.page, patches, found, quality, shared, names)
-    between = count_shared_patches(parts)
+        write_data_page(arguments.page, patches, inspection)
+    shared = count_shared_patches(parts)
     skipped = [vars(each) for each in patches.skipped]
     if arguments.json:
-        content: dict[str, Any] = {
-            "path": patches.path,
-            "kind": patches.kind,
-            "notes": patches.notes,
-            "skipped": skipped,
-        }
-        content |= found.to_json()
-        content |= {"shared": [vars(leak) for leak in shared], "names": vars(names)}
-        content |= {"between": between.to_dict(orient="records")} if len(parts) > 1 else {}
-        print_json(content | ({"quality": quality.to_json()} if quality else {}))
+        source = {"path": patches.path, "kind": patches.kind, "notes": patches.notes, "skipped": skipped}
+        between = {"shared_patches": shared.to_dict(orient="records")} if len(parts) > 1 else {}
+        print_json({**source, **inspection.to_json(), **between})
     else:
-        _show(found)
-        _show_identity(names, between)
-        _show_leaks(shared)
-        if quality:
-            _show_quality(quality)
+        _print_inspection(inspection, shared)
     if arguments.sheet:
-        _draw(patches, Path(arguments.sheet))
-    files = {arguments.sheet: "patches of every class", arguments.page: "what was found, with pictures"}
+        _draw_sheet(patches, Path(arguments.sheet))
+    files = {arguments.sheet: "example patches of each class", arguments.page: "all results, with pictures"}
     if any(files) and not arguments.json:
         print_next_steps(
-            {Path(name): what for name, what in files.items() if name},
+            {Path(name): text for name, text in files.items() if name},
             command_line("train", arguments.data[0], "--model", "cnn", "--out", "runs/first"),
         )
-    _end(patches, shared, names, found.shared_across, quality.divided if quality else 0)
+    _refuse_unusable(patches, inspection)
     return report_skipped(skipped, quiet=arguments.json)
 
 
-def _end(patches: "PatchSet", shared: "Sequence[Leak]", names: "HashCheck", copies: int, near_copies: int) -> None:
-    """Refuse what nobody should train on, now that all is shown."""
-    if shared:
-        first = shared[0]
+def _refuse_unusable(patches: "PatchSet", inspection: "Inspection") -> None:
+    from sentinode.data.duplicates.hashes import mismatch
+
+    if leaks := inspection.leaks:
         raise DataError(
-            f"{patches.path}: splits share {len(shared):,} slides or patients, the first is {first.column} {first.name}; "
-            "sentinode data split makes splits that share none"
+            f"{patches.path}: splits share {len(leaks):,} slides or patients, first {leaks[0].column} {leaks[0].name}; "
+            "make splits that share none with sentinode data split"
         )
-    if copies or near_copies:
+    exact, near = inspection.duplicates_across_splits, inspection.quality and inspection.quality.pairs_across_splits
+    if exact or near:
         raise DataError(
-            f"{patches.path}: {copies:,} patches are in more than one split, and {near_copies:,} pairs of near copies "
-            "are divided; sentinode data split keeps copies together"
+            f"{patches.path}: splits share duplicates ({exact:,} exact, {near or 0:,} near); make splits that keep "
+            "them together with sentinode data split"
         )
-    if names.mismatched:
-        raise DataError(
-            f"{patches.path}: {len(names.mismatched):,} files do not hold the pixels that they are named by, the first is "
-            f"{names.mismatched[0]}; fetch them again"
-        )
+    if inspection.hashes.mismatched:
+        raise DataError(f"{patches.path}: {mismatch(inspection.hashes.mismatched)}")
 
 
-def _draw(patches: "PatchSet", path: Path) -> None:
-    from sentinode.data.quality.inspection import examples
+def _draw_sheet(patches: "PatchSet", path: Path) -> None:
+    from sentinode.data.quality.inspection import spaced_examples
     from sentinode.plots import draw_contact_sheet, save_figure
 
     groups = [
-        (f"{name}: {len(rows)} of {count:,}", name, patches.read(rows))
-        for name, count, rows in examples(patches, SHEET_PATCHES)
+        (f"{name}: {len(rows)} of {total:,}", name, patches.read(rows))
+        for name, total, rows in spaced_examples(patches, SHEET_PATCHES)
     ]
     save_figure(draw_contact_sheet(groups, title=patches.path), path)
 
 
-def _show(found: "Inspection") -> None:
-    counts = found.counts
+def _print_inspection(inspection: "Inspection", shared: Any) -> None:
+    counts = inspection.counts
     print_table(
         [(str(split), *(f"{n:,}" for n in row)) for split, row in zip(counts.index, counts.to_numpy(), strict=True)],
         header=("split", *counts.columns),
     )
     print("grey levels, mean ± standard deviation")
     rows = []
-    for split, row in found.statistics.iterrows():
+    for split, row in inspection.grey_levels.iterrows():
         cells = (f"{row[f'mean_{c}']:.1f} ± {row[f'sd_{c}']:.1f}" for c in ("red", "green", "blue"))
         rows.append((str(split), *cells))
     print_table(rows, header=("split", "red", "green", "blue"))
-    within = ", ".join(f"{split} {n:,}" for split, n in found.surplus_within.items()) or "none"
-    print(f"exact copies of another patch within a split: {within}")
-    across = f"patches that are in more than one split: {found.shared_across:,}"
-    print(red(f"{across} – the splits leak") if found.shared_across else across)
-    if found.contradicting:
-        print(f"patches with both labels: {found.contradicting:,}")
-    print(f"near-blank patches: {len(found.near_blank):,}" + _first(found.near_blank))
-
-
-def _first(names: Sequence[str], count: int = 5) -> str:
-    return f" ({', '.join(names[:count])}{', …' if len(names) > count else ''})" if names else ""
-
-
-def _show_identity(names: "HashCheck", between: Any) -> None:
-    if names.verified:
-        print(f"files named by the SHA-1 of their pixels: {names.verified:,} verified")
-    if names.unverifiable:
-        print(f"JPEG files named by pixels before the compression, which cannot be verified: {names.unverifiable:,}")
-    if names.mismatched:
-        print(
-            red(
-                f"files that do not hold the pixels they are named by: {len(names.mismatched):,}{_first(names.mismatched)}"
-            )
-        )
-    for row in between.itertuples():
-        labels = f", {row.different_label:,} of them with another label" if row.different_label else ""
-        print(f"different patches in both {row.first} and {row.second}: {row.identical:,}{labels}")
-        if row.near_duplicates:
-            print(
-                f"and {row.near_duplicates:,} of the first that are alike one there but for compression, a turn or a mirror"
-            )
-
-
-def _show_leaks(shared: "Sequence[Leak]") -> None:
-    for leak in shared[:10]:
+    within = ", ".join(f"{split} {n:,}" for split, n in inspection.duplicates_within_splits.items()) or "none"
+    print(f"exact duplicates within splits: {within}")
+    across = inspection.duplicates_across_splits
+    _print_error_if(across, f"exact duplicates across splits: {across:,}")
+    if inspection.label_conflicts:
+        print(f"patches with both labels: {inspection.label_conflicts:,}")
+    print(f"near-blank patches: {len(inspection.near_blank):,}{_first(inspection.near_blank)}")
+    if inspection.quality:
+        _print_quality(inspection.quality)
+    hashes = inspection.hashes
+    if hashes.verified:
+        print(f"files whose name is the SHA-1 of the pixels: {hashes.verified:,} verified")
+    if hashes.unverifiable:
+        print(f"JPEG files named by the SHA-1 of other pixels, which cannot be verified: {hashes.unverifiable:,}")
+    if hashes.mismatched:
+        count = len(hashes.mismatched)
+        _print_error_if(count, f"files that do not match the SHA-1 in their name: {count:,}{_first(hashes.mismatched)}")
+    for row in shared.itertuples():
+        labels = f" ({row.different_label:,} with different labels)" if row.different_label else ""
+        print(f"patches in both {row.first} and {row.second}: {row.identical:,} identical{labels}, ", end="")
+        print(f"{row.near_duplicates:,} near duplicates")
+    for leak in inspection.leaks[:SHOWN_LEAKS]:
         where = ", ".join(f"{split} {count:,}" for split, count in leak.patches.items())
-        print(red(f"ERROR: {leak.column} {leak.name} is in more than one split: {where}"))
-    if len(shared) > 10:
-        print(red(f"… and {len(shared) - 10:,} more"))
+        _print_error_if(1, f"{leak.column} {leak.name} is in more than one split: {where}")
+    if len(inspection.leaks) > SHOWN_LEAKS:
+        print(red(f"… and {len(inspection.leaks) - SHOWN_LEAKS:,} more"))
 
 
-def _show_quality(quality: "Quality") -> None:
-    from sentinode.data.quality.checks import FLAGS
+def _print_quality(quality: "Quality") -> None:
+    from sentinode.data.quality.checks import CHECKS
 
-    for name, words in FLAGS.items():
+    for name, text in CHECKS.items():
         if name != "near_blank":
-            print(f"{words}: {int(quality.flags[name].sum()):,}")
-    print(f"pairs alike but for compression, a turn or a mirror: {len(quality.alike):,}")
-    if quality.divided:
-        print(red(f"ERROR: {quality.divided:,} of these pairs are divided between splits"))
+            print(f"patches {text}: {int(quality.checks[name].sum()):,}")
+    print(f"pairs of near duplicates: {len(quality.near_duplicates):,}")
+    across = quality.pairs_across_splits
+    _print_error_if(across, f"pairs of near duplicates across splits: {across:,}")
+
+
+def _print_error_if(condition: int, text: str) -> None:
+    print(red(f"ERROR: {text}") if condition else text)
+
+
+def _first(ids: Sequence[str]) -> str:
+    return f" ({', '.join(ids[:SHOWN_IDS])}{', …' if len(ids) > SHOWN_IDS else ''})" if ids else ""
