@@ -16,7 +16,7 @@ import numpy as np
 
 from sentinode import load_run, open_patches
 from sentinode.explanation.attributions import METHODS
-from sentinode.explanation.sanity import SHUFFLES, Trust
+from sentinode.explanation.sanity import RANDOMIZATIONS, SanityChecks
 from sentinode.inference.predict import predict
 from sentinode.machine import keep_freed_memory
 
@@ -51,18 +51,18 @@ def main() -> None:
         pixels = valid.read(np.sort(np.random.default_rng(0).choice(rows, arguments.patches, replace=False)))
         for method in METHODS:
             began = time.monotonic()
-            checks = [Trust.of(run.model, pixels, method, seed).figures for seed in range(arguments.seeds)]
+            checks = [SanityChecks.measure(run.model, pixels, method, seed).values for seed in range(arguments.seeds)]
             took = (time.monotonic() - began) / arguments.seeds
             figures = {name: np.array([each[name] for each in checks]) for name in checks[0]}
             # A patch without attribution has none with every seed.
             empty = int(np.isnan(figures["deletion_gain"]).all(axis=0).sum())
             cells = [_cell(each) for each in figures.values()]
-            by_seed = np.nanmean(figures["randomised"], axis=1)
+            by_seed = np.nanmean(figures["randomization_correlation"], axis=1)
             cells.append(f"{by_seed.min():.2f}–{by_seed.max():.2f}")
             name = run.config["model"]["name"]
             print(f"| {name} | {method} | {' | '.join(cells)} | {empty} | {took:.0f} |", flush=True)
     print(
-        f"\n{arguments.patches} true-positive patches, {arguments.seeds} seeds, {SHUFFLES} randomized "
+        f"\n{arguments.patches} true-positive patches, {arguments.seeds} seeds, {RANDOMIZATIONS} randomized "
         "networks each; mean ± sd over patches; a uniform map has 0.111 in the center"
     )
     print(f"{time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores, {platform.machine()}")

@@ -21,7 +21,7 @@ from sentinode.data.patchset import PatchSet
 from sentinode.errors import TrainingStopped
 from sentinode.explanation.attributions import attributions
 from sentinode.explanation.gradients import gradient_of
-from sentinode.explanation.model_split import at_last_map, at_pixels
+from sentinode.explanation.model_split import split_after_first_layer, split_at_last_feature_map
 from sentinode.inference.logits import logit_model
 from sentinode.layers.d4 import ORDER, apply_symmetry
 from sentinode.models.build import seeded_initializers
@@ -181,7 +181,7 @@ def slopes(folder: Path, pixels: np.ndarray) -> dict[str, np.ndarray]:
     model.load_weights(folder / "cnn-sigmoid.weights.h5")
     found = {}
     for name, network in {"cnn": model, "d4net-m": load_run("d4net-m").model}.items():
-        for halves in (at_pixels(network), at_last_map(network)):
+        for halves in (split_after_first_layer(network), split_at_last_feature_map(network)):
             values = keras.ops.convert_to_numpy(halves.before(pixels, training=False))
             found[f"{name}-{values.shape[1]}"] = gradient_of(halves.after)(values)
         found[f"{name}-grad-cam++"] = attributions(network, pixels, "grad-cam++")

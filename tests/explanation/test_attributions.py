@@ -1,4 +1,4 @@
-"""How much each pixel speaks for tumour."""
+"""Attribution maps."""
 
 import numpy as np
 import pytest
@@ -7,28 +7,25 @@ from hypothesis import strategies as st
 
 from sentinode import build_model, load_run, open_patches
 from sentinode.errors import ConfigError, ModelError
-from sentinode.explanation.attributions import METHODS, attributions, mean_colour
-from sentinode.explanation.model_split import at_last_map, at_pixels
+from sentinode.explanation.attributions import METHODS, attributions, mean_color
+from sentinode.explanation.model_split import split_after_first_layer, split_at_last_feature_map
 from sentinode.inference.logits import logit_model, tumour_logit
 from sentinode.layers.d4 import ORDER, apply_symmetry
 
 
 @pytest.fixture(scope="module")
 def pixels() -> np.ndarray:
-    """Real patches."""
     return open_patches("pcam-mini", split="test").read([0, 210])
 
 
 @pytest.fixture(scope="module")
 def flagship():
-    """The weights that ship."""
     return load_run("d4net-m").model
 
 
 @settings(max_examples=4)
 @given(symmetry=st.integers(1, ORDER - 1), method=st.sampled_from(sorted(METHODS)))
-def test_of_a_symmetric_network_they_turn_with_the_patch(symmetry: int, method: str) -> None:
-    """Whatever way it is turned or mirrored."""
+def test_maps_of_a_symmetric_network_follow_the_orientation_of_the_patch(symmetry: int, method: str):
     model = load_run("d4net-m").model
     patch = open_patches("pcam-mini", split="test").read([210])
     straight = attributions(model, patch, method)
@@ -40,30 +37,23 @@ def test_of_a_symmetric_network_they_turn_with_the_patch(symmetry: int, method: 
 
 
 @pytest.mark.parametrize("output", ["sigmoid", "softmax"])
-def test_integrated_gradients_sum_up_to_the_difference_of_the_log_odds(pixels, output: str) -> None:
-    """Between the patch and its mean colour."""
+def test_integrated_gradients_sum_to_the_difference_of_the_logits(pixels, output: str):
     model = build_model("cnn", seed=1, output=output)
     network = logit_model(model)
-    ends = [
-        tumour_logit(network.predict_on_batch(each)) for each in (pixels, np.ascontiguousarray(mean_colour(pixels)))
-    ]
+    ends = [tumour_logit(network.predict_on_batch(each)) for each in (pixels, np.ascontiguousarray(mean_color(pixels)))]
     found = attributions(model, pixels, "integrated-gradients").sum(axis=(1, 2))
     np.testing.assert_allclose(found, ends[0] - ends[1], atol=0.01)
 
 
-def test_integrated_gradients_of_the_flagship_sum_up_too(flagship) -> None:
-    """To a tenth of a unit of log-odds, where differences are between 0.1 and 9."""
+def test_integrated_gradients_of_d4net_sum_to_the_difference_of_the_logits(flagship):
     pixels = open_patches("pcam-mini", split="test").read(range(0, 400, 50))
     network = logit_model(flagship)
-    ends = [
-        tumour_logit(network.predict_on_batch(each)) for each in (pixels, np.ascontiguousarray(mean_colour(pixels)))
-    ]
+    ends = [tumour_logit(network.predict_on_batch(each)) for each in (pixels, np.ascontiguousarray(mean_color(pixels)))]
     found = attributions(flagship, pixels, "integrated-gradients").sum(axis=(1, 2))
     np.testing.assert_allclose(found, ends[0] - ends[1], atol=0.1)
 
 
-def test_what_no_layer_reads_gets_nothing(pixels) -> None:
-    """The centre alone is read by this network."""
+def test_what_no_layer_reads_gets_nothing(pixels):
     import keras
 
     inputs = keras.Input((96, 96, 3), dtype="uint8")
@@ -89,11 +79,10 @@ def test_what_no_layer_reads_gets_nothing(pixels) -> None:
         ("transfer", {"backbone": "MobileNet"}),
     ],
 )
-def test_every_network_with_maps_has_every_method(pixels, name: str, options: dict) -> None:
-    """Both halves of it give what the whole gives."""
+def test_every_network_with_a_feature_map_supports_every_method(pixels, name: str, options: dict):
     model = build_model(name, seed=0, **options)
     whole = np.asarray(logit_model(model)(pixels, training=False))
-    for halves in (at_pixels(model), at_last_map(model)):
+    for halves in (split_after_first_layer(model), split_at_last_feature_map(model)):
         np.testing.assert_allclose(np.asarray(halves.after(halves.before(pixels))), whole, rtol=1e-3, atol=1e-4)
     for method in ("grad-cam", "grad-cam++"):
         found = attributions(model, pixels, method)
@@ -102,15 +91,13 @@ def test_every_network_with_maps_has_every_method(pixels, name: str, options: di
         assert np.isfinite(found).all()
 
 
-def test_a_network_without_maps_says_what_it_can(pixels) -> None:
-    """Grad-CAM is refused, integrated gradients are not."""
+def test_a_network_without_a_feature_map_refuses_grad_cam_only(pixels):
     model = build_model("mlp", seed=0)
     with pytest.raises(ModelError, match="integrated-gradients and occlusion"):
         attributions(model, pixels, "grad-cam")
     assert np.isfinite(attributions(model, pixels, "integrated-gradients")).all()
 
 
-def test_another_name_is_refused(pixels) -> None:
-    """With those that there are."""
+def test_an_unknown_method_is_refused(pixels):
     with pytest.raises(ConfigError, match="occlusion"):
         attributions(build_model("cnn"), pixels, "saliency")

@@ -1,98 +1,87 @@
-"""Patches explained, from the API and from the command line."""
+"""Explanations from Python and from the command line."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 from scipy.special import logit
+from tests.commands import sentinode, succeeded
 
-from sentinode import TrainConfig, build_model, open_patches, predict, train
+from sentinode import explain, open_patches, predict
 from sentinode.errors import DataError
-from sentinode.explanation.explain import explain
 
 
 @pytest.fixture(scope="module")
-def few():
-    """Some real patches."""
-    patches = open_patches("pcam-mini")
-    return patches.select(range(0, len(patches), 10))
+def few(mini):
+    return mini.select(range(0, len(mini), 10))
 
 
 @pytest.fixture(scope="module")
-def run(few, tmp_path_factory):
-    """A short training."""
-    return train(build_model("cnn"), few, TrainConfig(epochs=1), out=tmp_path_factory.mktemp("runs") / "run")
+def one(few):
+    return few.split("test").table["id"].iloc[0]
 
 
-def test_the_surest_mistakes_and_the_least_sure_calls_are_chosen(run, few) -> None:
-    """Without a wish: mistakes of both kinds first, no patch twice."""
-    found = explain(run, few, methods=["grad-cam"])
+def test_the_most_confident_errors_and_the_least_confident_predictions_are_chosen(tiny_run, few):
+    found = explain(tiny_run, few, methods=["grad-cam"])
     test = few.split("test")
-    predicted = predict(run, test).table
-    tumour, called = test.labels == 1, predicted["probability"] >= run.threshold
-    away = (predicted["logit"] - logit(run.threshold)).abs().sort_values(ascending=False)
-    surest = [
-        name for kind in (tumour & ~called, ~tumour & called) for name in predicted["id"].loc[away[kind].index[:2]]
-    ]
-    assert len(surest) > 0
-    assert found.table["id"].tolist()[: len(surest)] == surest
-    assert found.table["id"].is_unique
-    assert len(found.table) == 8
-    assert found.folder == run.path / "explanations"
-    with Image.open(found.folder / "explanations.png") as picture:
-        assert picture.width > 400
-    written = pd.read_csv(found.folder / "explanations.csv")
-    np.testing.assert_allclose(written["central_share"], found.table["central_share"].astype(float))
+    table = predict(tiny_run, test).table
+    label, predicted = test.labels == 1, table["probability"] >= tiny_run.threshold
+    margin = (table["logit"] - logit(tiny_run.threshold)).abs().sort_values(ascending=False)
+    errors = [name for kind in (label & ~predicted, ~label & predicted) for name in table["id"][margin[kind].index[:2]]]
+    assert len(errors) > 0
+    assert found.table["id"].tolist()[: len(errors)] == errors
+    assert found.table["id"].nunique() == len(found.table) == 8
 
 
-def test_patches_without_labels_are_explained_too(run, few, tmp_path) -> None:
-    """The least sure calls of all of them."""
+def test_nothing_is_written_without_a_folder(tiny_run, few, one, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = explain(tiny_run, few, ids=[one], methods=["grad-cam"])
+    assert list(tmp_path.iterdir()) == []
+    assert not (tiny_run.path / "explanations").exists()
+    assert repr(found) == "<Explanations of 1 patch by grad-cam>"
+    html = found._repr_html_()
+    assert "data:image/png;base64," in html
+    assert "central_share" in html
+
+
+def test_unlabeled_patches_are_explained(tiny_run, few, tmp_path):
     for row, patch in enumerate(few.split("test").read(range(9))):
         Image.fromarray(patch).save(tmp_path / f"{row}.png")
-    found = explain(run, open_patches(tmp_path), methods=["grad-cam"], out=tmp_path / "out")
+    found = explain(tiny_run, open_patches(tmp_path), methods=["grad-cam"])
     assert len(found.table) == 8
     assert found.table["label"].isna().all()
 
 
-def test_an_unknown_patch_is_named(run, few) -> None:
-    """With an id as it should look."""
-    with pytest.raises(DataError, match=r"there is no patch 'nowhere\.png'"):
-        explain(run, few, ids=["nowhere.png"])
+def test_an_unknown_id_is_refused(tiny_run, few):
+    with pytest.raises(DataError, match=r"'nowhere\.png'"):
+        explain(tiny_run, few, ids=["nowhere.png"])
 
 
-def test_the_command_line_prints_what_the_csv_holds(run, few, tmp_path) -> None:
-    """As json; nothing is written but its pictures and tables."""
-    name = few.split("test").table["id"].iloc[0]
-    words = ["explain", "pcam-mini", "--model", str(run.path), "--patch", name, "--method", "occlusion"]
-    said = subprocess.run(
-        [sys.executable, "-m", "sentinode.cli.main", *words, "--out", str(tmp_path / "out"), "--json"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    answer = json.loads(said.stdout)
+def test_the_command_writes_its_files_and_prints_the_table_as_json(tiny_run, few, one, tmp_path):
+    words = ["explain", "pcam-mini", "--model", tiny_run.path, "--patch", one, "--method", "occlusion"]
+    answer = json.loads(succeeded(sentinode(*words, "--out", tmp_path / "out", "--json")))
     (row,) = answer["explanations"]
     (written,) = pd.read_csv(tmp_path / "out" / "explanations.csv").to_dict("records")
-    assert row["id"] == written["id"] == name
+    assert row["id"] == written["id"] == one
     assert row["deletion_gain"] == pytest.approx(written["deletion_gain"])
     assert {file.name for file in (tmp_path / "out").iterdir()} == {
-        *("explanations.csv", "explanations.png", "hiding.csv", "hiding.png"),
-        *("first_layer.png", "neighbours.csv", "neighbours.png"),
+        *("explanations.csv", "explanations.png", "deletion_curves.csv", "deletion_curves.png"),
+        *("first_layer.png", "neighbors.csv", "neighbors.png"),
     }
-    near = pd.read_csv(tmp_path / "out" / "neighbours.csv")
-    assert near["neighbour"].tolist() == [each["neighbour"] for each in answer["neighbours"]]
-    assert set(near["neighbour"]) <= set(few.split("train").table["id"])
+    near = pd.read_csv(tmp_path / "out" / "neighbors.csv")
+    assert near["neighbor"].tolist() == [each["neighbor"] for each in answer["neighbors"]]
+    assert set(near["neighbor"]) <= set(few.split("train").table["id"])
+    curves = pd.read_csv(tmp_path / "out" / "deletion_curves.csv")
+    assert curves.groupby("curve").size().to_dict() == {"deletion": 25, "insertion": 25}
 
 
-def test_what_an_earlier_call_left_does_not_stay(run, few, tmp_path) -> None:
-    """Without training patches among those that are given there are no neighbours."""
-    explain(run, few, methods=["occlusion"], ids=few.split("test").table["id"][:1].tolist(), out=tmp_path)
-    assert (tmp_path / "neighbours.png").is_file()
-    test = few.split("test")
-    found = explain(run, test, methods=["occlusion"], ids=test.table["id"][:1].tolist(), out=tmp_path)
-    assert found.neighbours is None
-    assert not list(tmp_path.glob("neighbours*"))
+def test_files_of_an_earlier_call_are_deleted(tiny_run, few, one, tmp_path):
+    found = explain(tiny_run, few, methods=["occlusion"], ids=[one], out=tmp_path)
+    assert (tmp_path / "neighbors.png").is_file()
+    without = explain(tiny_run, few.split("test"), methods=["grad-cam"], ids=[one])
+    assert without.neighbors is None
+    without.write(tmp_path)
+    assert not list(tmp_path.glob("neighbors*"))
+    np.testing.assert_array_equal(found.pixels, without.pixels)

@@ -1,4 +1,4 @@
-"""The first layer's kernels and responses, of networks of every build."""
+"""Kernels and responses of the first layer."""
 
 import numpy as np
 import pytest
@@ -14,8 +14,7 @@ def noise(count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, 96, 96, 3), dtype=np.uint8)
 
 
-def test_an_edge_kernel_finds_the_edge() -> None:
-    """And nothing else: responses are those of a plain correlation."""
+def test_an_edge_kernel_responds_at_the_edge():
     model = build_model("cnn")
     layer = model.get_layer("conv_1")
     kernel, bias = layer.get_weights()
@@ -30,8 +29,7 @@ def test_an_edge_kernel_finds_the_edge() -> None:
 
 
 @pytest.mark.parametrize("name", ["cnn", "d4net", "transfer", "resnet18", "p4m-densenet"])
-def test_every_network_shows_kernels_on_three_colours(name) -> None:
-    """Each with a response a patch."""
+def test_every_network_has_kernels_with_three_channels(name):
     found = first_layer(build_model(name), noise(2))
     assert found.kernels.shape[-1] == 3
     assert found.responses.shape[:2] == (2, len(found.kernels))
@@ -39,8 +37,7 @@ def test_every_network_shows_kernels_on_three_colours(name) -> None:
     assert np.ptp(found.responses) > 0
 
 
-def test_kernels_of_the_flagship_are_those_that_make_its_responses() -> None:
-    """Kernels shown once, of the orientation that the responses belong to."""
+def test_kernels_of_d4net_reproduce_its_responses():
     model, pixels = build_model("d4net"), noise(1)
     found = first_layer(model, pixels)
     scaled = pixels[0] * (4 / 255) - 2.8
@@ -49,14 +46,12 @@ def test_kernels_of_the_flagship_are_those_that_make_its_responses() -> None:
         np.testing.assert_allclose(response, expected, atol=1e-3)
 
 
-def test_a_network_that_looks_at_all_pixels_at_once_has_no_kernels() -> None:
-    """It says so."""
+def test_a_network_without_convolution_is_refused():
     with pytest.raises(ModelError, match="no convolution"):
         first_layer(build_model("mlp"), noise(1))
 
 
-def test_turned_tissue_is_not_the_same_to_one_kernel() -> None:
-    """A single orientation is shown: the eight together are what does not change."""
+def test_the_response_of_one_kernel_depends_on_orientation():
     model, pixels = build_model("d4net"), noise(1)
     responses, turned = (first_layer(model, each).responses for each in (pixels, apply_symmetry(pixels, 1)))
     assert np.abs(responses - turned).max() > 0.1

@@ -1,6 +1,7 @@
-"""Show where in patches a run finds its evidence, and check whether that can be believed."""
+"""Compute attribution maps of patches, and check how far they can be trusted."""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentinode.cli.shared import (
@@ -20,94 +21,94 @@ from sentinode.cli.shared import (
 if TYPE_CHECKING:
     import pandas as pd
 
+FILES = {
+    "explanations.png": "each patch with its attribution overlays: orange raises P(tumour), blue lowers it",
+    "explanations.csv": "the checks, one row per patch and method",
+    "deletion_curves.png": "deletion and insertion curves",
+    "neighbors.png": "each patch with the nearest training patches in feature space",
+    "first_layer.png": "kernels of the first layer, and their responses",
+}
+
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
-    parser = commands.add_parser(
-        "explain", help="where a run finds its evidence, and whether to believe it", description=__doc__
-    )
+    parser = commands.add_parser("explain", help="attribution maps of patches, with checks", description=__doc__)
     add_data(parser)
     add_model(parser)
     parser.add_argument(
-        "--split", metavar="NAME", help="split to look into (default: test if it has labels, else valid)"
+        "--split", metavar="NAME", help="split to explain patches of (default: test if it has labels, else valid)"
     )
     parser.add_argument(
         "--patch",
         action="append",
         default=[],
         metavar="ID",
-        help="a patch to explain, by its id in predictions.csv; may be given several times (default: four of the "
-        "surest mistakes, of both kinds, and four of the least sure calls)",
+        help="a patch to explain, by its id in predictions.csv; may be repeated (default: eight, the most confident "
+        "errors and the least confident predictions)",
     )
     parser.add_argument(
         "--method",
         action="append",
         default=[],
         metavar="NAME",
-        help="grad-cam, grad-cam++, integrated-gradients or occlusion; may be given several times (default: all that "
-        "the network allows)",
+        help="grad-cam, grad-cam++, integrated-gradients or occlusion; may be repeated (default: all that the network "
+        "allows)",
     )
-    parser.add_argument("--out", type=output_folder, metavar="DIR", help="where to write (default: RUN/explanations)")
+    parser.add_argument(
+        "--out", type=output_folder, metavar="DIR", help="the folder to write to (default: RUN/explanations)"
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Explain, and show the checks."""
-    from sentinode.training.load import load_run
+    """Explain, write figures and tables, and print the checks."""
+    from sentinode.training.load import load_predictor
 
-    loaded = load_run(arguments.model)
     patches = open_data(arguments, quiet=arguments.json)
     start_keras()
+    model = load_predictor([arguments.model])
     from sentinode.explanation.explain import explain
-    from sentinode.explanation.files import CHECKS, EXPLANATIONS, FIRST_LAYER, HIDING, NEIGHBOURS
 
+    folder = Path(arguments.out or (model.results_folder or Path.cwd()) / "explanations")
     found = explain(
-        loaded,
+        model,
         patches,
         arguments.split,
         ids=arguments.patch,
         methods=arguments.method,
-        out=arguments.out,
+        out=folder,
         cache=arguments.cache,
     )
     if arguments.json:
-        # A figure that is not defined is null.
+        # Undefined values become null.
         rows = found.table.astype(object).where(found.table.notna(), None).to_dict("records")
-        near = {} if found.neighbours is None else {"neighbours": found.neighbours.table.to_dict("records")}
+        near = {} if found.neighbors is None else {"neighbors": found.neighbors.table.to_dict("records")}
         skipped = {"skipped": found.skipped} if found.skipped else {}
-        print_json({"folder": str(found.folder), "explanations": rows, **near, **skipped})
+        print_json({"folder": str(folder), "explanations": rows, **near, **skipped})
         return report_skipped(found.skipped, quiet=True)
-    show_checks(found.table)
-    files = {
-        EXPLANATIONS: "each patch beside its explanations: orange for tumour, blue against",
-        CHECKS: "the checks, one row a patch and method",
-        HIDING: "deletion and insertion curves, which the checks sum up",
-        NEIGHBOURS: "each patch beside the training patches that the network finds most like it",
-        FIRST_LAYER: "the kernels of the first layer, and where they respond",
-    }
+    print_checks(found.table, found.summary())
     print_next_steps(
-        {found.folder / name: what for name, what in files.items() if (found.folder / name).is_file()},
+        {folder / name: description for name, description in FILES.items() if (folder / name).is_file()},
         command_line("report", arguments.model, arguments.data),
     )
     return report_skipped(found.skipped)
 
 
-def show_checks(table: "pd.DataFrame") -> None:
-    """Print the mean of each check by method, and how to read it."""
-    print(f"{table['id'].nunique()} patches; means over them")
-    names = ["central_share", "deletion_gain", "insertion_gain", "randomised"]
-    means = table.groupby("method", sort=False)[names].mean()
+def print_checks(table: "pd.DataFrame", means: "pd.DataFrame") -> None:
+    """Print the mean of each check by method, and what it means."""
+    count = table["id"].nunique()
+    print(f"checks of the attribution maps of {count} {'patch' if count == 1 else 'patches'}, means")
     print_table(
         [
-            (str(name), *(f"{value:.3f}" for value in row))
-            for name, row in zip(means.index, means.to_numpy(), strict=True)
+            (str(method), *("–" if value != value else f"{value:.3f}" for value in row))
+            for method, row in zip(means.index, means.to_numpy(), strict=True)
         ],
-        ("method", "in the centre", "deletion", "insertion", "weights shuffled"),
+        ("method", "central share", "deletion", "insertion", "randomized"),
     )
-    print("in the centre: of what speaks for tumour; evenly spread 0.111")
-    print("deletion, insertion: against squares in random order; above 0 it finds what the network needs")
-    print("weights shuffled: likeness to explanations of networks that have learned nothing; the less the better")
-    silent = table.loc[table["deletion_gain"].isna()].groupby("method", sort=False)["id"].count()
-    for name, count in silent.items():
-        print(f"{name} says nothing of {count} of them; its figures are of the others")
+    print("central share: positive attribution in the central 32 × 32 px; 0.111 for a uniform map")
+    print("deletion, insertion: change of P(tumour) compared with a random order; above 0, the map finds what matters")
+    print("randomized: correlation with the maps of networks with randomized weights; low is good")
+    constant = table.loc[table["deletion_gain"].isna()].groupby("method", sort=False)["id"].count()
+    for method, count in constant.items():
+        print(f"{method}: the maps of {count} patches are constant and were left out of the means")

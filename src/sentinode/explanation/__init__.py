@@ -1,1 +1,1 @@
-"""Where in a patch a network finds its evidence, and whether such a picture can be believed."""
+"""Attribution maps of a network, and checks of how far they can be trusted."""

@@ -1,4 +1,4 @@
-"""How much each pixel speaks for tumour, by four methods."""
+"""Attribution maps: how much each pixel contributes to the logit of tumour."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -8,43 +8,47 @@ import numpy as np
 from sentinode.data.types import PATCH_SHAPE
 from sentinode.errors import ConfigError
 from sentinode.explanation.gradients import gradient_of
-from sentinode.explanation.model_split import Halves, at_last_map, at_pixels
+from sentinode.explanation.model_split import SplitModel, split_after_first_layer, split_at_last_feature_map
 from sentinode.inference.logits import logit_model, tumour_logit
 
 SIDE = PATCH_SHAPE[0]
-# Of the way from the patch's mean colour to the patch.
+# Of integrated gradients.
 STEPS = 64
-# Of the square that is hidden, in px.
-HIDDEN_PX, HIDDEN_STEP_PX = 16, 8
+# Of occlusion.
+SQUARE_PX, STRIDE_PX = 16, 8
 
 
 def attributions(model: keras.Model, pixels: np.ndarray, method: str = "grad-cam") -> np.ndarray:
-    """Say of each pixel how much it speaks for tumour.
+    """Compute an attribution map for each patch.
 
     Parameters
     ----------
-    model
-        Any of ours, trained: it ends in ``Dense(1, "sigmoid")`` or ``Dense(2, "softmax")``.
-    pixels
-        uint8, ``(n, 96, 96, 3)``.
-    method
-        ``"grad-cam"`` (Selvaraju et al. 2017) and ``"grad-cam++"`` (Chattopadhay et al. 2018): at the last map of
-        features, as coarse as that, never negative. ``"integrated-gradients"`` (Sundararajan et al. 2017): summed over
-        the way from the patch's mean colour; negative where a pixel speaks for normal. ``"occlusion"`` (Zeiler & Fergus
-        2014): what the log-odds lose where a square of 16 px is hidden by the mean colour.
+    model : keras.Model
+        Ends in ``Dense(1, "sigmoid")`` or ``Dense(2, "softmax")``.
+    pixels : ndarray of shape (n, 96, 96, 3)
+        uint8 patches.
+    method : {"grad-cam", "grad-cam++", "integrated-gradients", "occlusion"}
+        ``"grad-cam"`` and ``"grad-cam++"`` use the last feature map; they are as coarse as it is, and never negative.
+        ``"integrated-gradients"`` integrates the gradient along the line from the patch's mean color to the patch;
+        negative where a pixel lowers the logit. ``"occlusion"`` is the drop of the logit when a square of 16 px is
+        replaced by the mean color.
 
     Returns
     -------
-    numpy.ndarray
-        float32, ``(n, 96, 96)``. Integrated gradients sum up to the difference of the log-odds of the patch and of its
-        mean colour.
+    ndarray of shape (n, 96, 96)
+        float32. Integrated gradients of a patch sum to the difference between its logit and that of its mean color.
 
     Raises
     ------
     ConfigError
-        No such method.
+        The method is unknown.
     ModelError
-        Grad-CAM asks for maps of features, and the network has none.
+        Grad-CAM needs a feature map, and the network has none.
+
+    References
+    ----------
+    Grad-CAM: Selvaraju et al., ICCV 2017. Grad-CAM++: Chattopadhay et al., WACV 2018. Integrated gradients:
+    Sundararajan et al., ICML 2017. Occlusion: Zeiler and Fergus, ECCV 2014.
 
     Examples
     --------
@@ -57,78 +61,79 @@ def attributions(model: keras.Model, pixels: np.ndarray, method: str = "grad-cam
 
 
 def check_methods(methods: Iterable[str]) -> None:
-    """Raise a ConfigError where one of these methods is not there."""
+    """Raise a `ConfigError` if a method is unknown."""
     unknown = [method for method in methods if method not in METHODS]
     if unknown:
         raise ConfigError(f"method must be one of {', '.join(METHODS)}; got {', '.join(unknown)}")
 
 
-def mean_colour(pixels: np.ndarray) -> np.ndarray:
-    """Return patches of one colour each, the mean of theirs: what a network is shown where nothing shall be seen.
+def mean_color(pixels: np.ndarray) -> np.ndarray:
+    """Return patches filled with the mean color of each patch: the baseline that stands for missing pixels.
 
     Examples
     --------
-    >>> mean_colour(np.arange(6, dtype=np.uint8).reshape(1, 1, 2, 3))[0, 0].tolist()
+    >>> mean_color(np.arange(6, dtype=np.uint8).reshape(1, 1, 2, 3))[0, 0].tolist()
     [[2, 2, 4], [2, 2, 4]]
     """
-    colour = np.rint(pixels.mean(axis=(1, 2), keepdims=True)).astype(np.uint8)
-    return np.broadcast_to(colour, pixels.shape)
+    color = np.rint(pixels.mean(axis=(1, 2), keepdims=True)).astype(np.uint8)
+    return np.broadcast_to(color, pixels.shape)
 
 
-def _maps(model: keras.Model, pixels: np.ndarray) -> tuple[Halves, np.ndarray, np.ndarray]:
-    halves = at_last_map(model)
-    maps = keras.ops.convert_to_numpy(halves.before(pixels, training=False)).astype(np.float32)
-    return halves, maps, gradient_of(halves.after)(maps)
+def _last_map(model: keras.Model, pixels: np.ndarray) -> tuple[SplitModel, np.ndarray, np.ndarray]:
+    """Return the model split at its last feature map, the values of that map, and the gradient of the logit."""
+    split = split_at_last_feature_map(model)
+    values = keras.ops.convert_to_numpy(split.before(pixels, training=False)).astype(np.float32)
+    return split, values, gradient_of(split.after)(values)
 
 
 def _grad_cam(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
-    halves, maps, slopes = _maps(model, pixels)
-    return _spread(halves, maps, slopes.mean(axis=(1, 2)))
+    split, values, gradient = _last_map(model, pixels)
+    return _upsample(split, values, gradient.mean(axis=(1, 2)))
 
 
 def _grad_cam_plus_plus(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
-    halves, maps, slopes = _maps(model, pixels)
-    below = 2 * slopes**2 + maps.sum(axis=(1, 2), keepdims=True) * slopes**3
-    share = np.divide(slopes**2, below, out=np.zeros_like(slopes), where=below != 0)
-    return _spread(halves, maps, (share * np.maximum(slopes, 0)).sum(axis=(1, 2)))
+    split, values, gradient = _last_map(model, pixels)
+    denominator = 2 * gradient**2 + values.sum(axis=(1, 2), keepdims=True) * gradient**3
+    alpha = np.divide(gradient**2, denominator, out=np.zeros_like(gradient), where=denominator != 0)
+    return _upsample(split, values, (alpha * np.maximum(gradient, 0)).sum(axis=(1, 2)))
 
 
-def _spread(halves: Halves, maps: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Weigh the channels, and draw the map over the patch: each value where it looks, evenly in between.
+def _upsample(split: SplitModel, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weight the channels, and interpolate the map linearly between the centers of its receptive fields.
 
-    Beyond the outermost centres it fades to nothing where they see nothing more.
+    Beyond the outermost centers it falls to 0 at the border of the receptive field.
     """
-    weighed = np.maximum(np.einsum("nrck,nk->nrc", maps, weights), 0)
-    centres, beyond = halves.centres_px, halves.field_px / 2
-    knots = [centres[0] - beyond, *centres, centres[-1] + beyond]
-    ones = np.eye(len(knots))[1:-1]
-    spread = np.column_stack([np.interp(np.arange(SIDE), knots, one) for one in ones])
-    return np.einsum("ir,nrc,jc->nij", spread, weighed, spread)
+    weighted = np.maximum(np.einsum("nrck,nk->nrc", values, weights), 0)
+    centers, beyond = split.centers_px, split.field_px / 2
+    knots = [centers[0] - beyond, *centers, centers[-1] + beyond]
+    units = np.eye(len(knots))[1:-1]
+    basis = np.column_stack([np.interp(np.arange(SIDE), knots, unit) for unit in units])
+    return np.einsum("ir,nrc,jc->nij", basis, weighted, basis)
 
 
 def _integrated_gradients(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
-    halves = at_pixels(model)
-    there, start = (
-        keras.ops.convert_to_numpy(halves.before(part, training=False)).astype(np.float32)
-        for part in (pixels, mean_colour(pixels))
+    split = split_after_first_layer(model)
+    end, start = (
+        keras.ops.convert_to_numpy(split.before(part, training=False)).astype(np.float32)
+        for part in (pixels, mean_color(pixels))
     )
-    way, gradient = there - start, gradient_of(halves.after)
-    slopes = sum(gradient(start + way * ((step + 0.5) / STEPS)) for step in range(STEPS)) / STEPS
-    return (way * slopes).sum(axis=-1)
+    path, gradient = end - start, gradient_of(split.after)
+    mean = sum(gradient(start + path * ((step + 0.5) / STEPS)) for step in range(STEPS)) / STEPS
+    return (path * mean).sum(axis=-1)
 
 
 def _occlusion(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
-    network, hidden = logit_model(model), mean_colour(pixels)
+    network, baseline = logit_model(model), mean_color(pixels)
     whole = tumour_logit(network.predict_on_batch(pixels))
-    lost, looked = np.zeros(pixels.shape[:3]), np.zeros(pixels.shape[1:3])
-    for top in range(0, SIDE - HIDDEN_PX + 1, HIDDEN_STEP_PX):
-        for left in range(0, SIDE - HIDDEN_PX + 1, HIDDEN_STEP_PX):
-            square = (slice(top, top + HIDDEN_PX), slice(left, left + HIDDEN_PX))
-            covered = pixels.copy()
-            covered[:, *square] = hidden[:, *square]
-            lost[:, *square] += (whole - tumour_logit(network.predict_on_batch(covered)))[:, None, None]
-            looked[square] += 1
-    return lost / looked
+    drop, covered = np.zeros(pixels.shape[:3]), np.zeros(pixels.shape[1:3])
+    for top in range(0, SIDE - SQUARE_PX + 1, STRIDE_PX):
+        for left in range(0, SIDE - SQUARE_PX + 1, STRIDE_PX):
+            square = (slice(top, top + SQUARE_PX), slice(left, left + SQUARE_PX))
+            occluded = pixels.copy()
+            occluded[:, *square] = baseline[:, *square]
+            drop[:, *square] += (whole - tumour_logit(network.predict_on_batch(occluded)))[:, None, None]
+            covered[square] += 1
+    return drop / covered
 
 
 METHODS: Mapping[str, Callable[[keras.Model, np.ndarray], np.ndarray]] = {

@@ -1,10 +1,9 @@
-"""Explain what a run says of some patches: pictures, and figures that say how far to believe them."""
+"""Explain the predictions of a run for some patches."""
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,54 +11,29 @@ import pandas as pd
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import DataError, ModelError
 from sentinode.evaluation.evaluate import choose_split
-from sentinode.evaluation.outcomes import confidence, outcomes
+from sentinode.evaluation.outcomes import confidence
 from sentinode.explanation.attributions import METHODS, attributions, check_methods
-from sentinode.explanation.files import write_explanations
+from sentinode.explanation.explanations import Explanations
 from sentinode.explanation.first_layer import FirstLayer, first_layer
-from sentinode.explanation.model_split import at_last_map
-from sentinode.explanation.neighbours import Neighbours, nearest_training_patches
-from sentinode.explanation.sanity import Trust
-from sentinode.inference.predict import predict
+from sentinode.explanation.model_split import split_at_last_feature_map
+from sentinode.explanation.neighbors import nearest_training_patches
+from sentinode.explanation.sanity import SanityChecks
+from sentinode.inference.predict import as_predictor, predict
 from sentinode.progress import progress_bar
 
 if TYPE_CHECKING:
-    from sentinode.training.run import Run
+    import keras
+
+    from sentinode.inference.predictor import Predictor
 
 log = logging.getLogger("sentinode")
 
-# Patches that are chosen where none is named.
+# Patches chosen if none is named.
 CHOSEN = 8
 
 
-@dataclass(frozen=True)
-class Explanations:
-    """What was found.
-
-    Attributes
-    ----------
-    folder
-        Where ``explanations.png`` and ``hiding.png`` lie with tables of the same names; ``first_layer.png`` and
-        ``neighbours.png`` with ``neighbours.csv`` beside them where there is something to show.
-    table
-        One row a patch and method: ``id``, ``label``, ``probability``, ``method`` and the figures of `Trust`.
-    skipped
-        The patches that could not be read, each with its reason, where `open_patches` was told to skip them.
-    maps
-        By method, float32 ``(n, 96, 96)``: how much each pixel speaks for tumour.
-    neighbours
-        The training patches that the network finds most like them; None where the run was trained on none of the
-        patches.
-    """
-
-    folder: Path
-    table: pd.DataFrame
-    skipped: list[dict[str, str]]
-    maps: dict[str, np.ndarray]
-    neighbours: Neighbours | None
-
-
 def explain(
-    run: "Run",
+    run: "Predictor | keras.Model",
     patches: PatchSet,
     split: str | None = None,
     *,
@@ -69,81 +43,82 @@ def explain(
     cache: str | Path | None = None,
     seed: int = 0,
 ) -> Explanations:
-    """Say where a run finds its evidence, and check whether that can be believed.
+    """Compute attribution maps of some patches, and check how far they can be trusted.
 
     Parameters
     ----------
-    run
-        From `train` or `load_run`.
-    patches
-        Labelled or not.
-    split
-        As for `evaluate`; without labels all patches when left out.
-    ids
-        Of the patches to explain. When left out the two surest misses and the two surest false alarms, where labels are
-        known, and the least sure calls: eight in all.
-    methods
-        Of `attributions`; when left out all that the network allows.
-    out
-        The folder to write to; when left out ``RUN/explanations``.
-    cache
-        Where decoded patches are kept; see `PatchSet.cached`.
-    seed
-        Of the checks' random orders.
+    run : Run or keras.Model
+        From `train` or `load_run`; not an ensemble.
+    patches : PatchSet
+        Labeled or not. If it has training patches of the run, the nearest ones are found for each explained patch.
+    split : str, optional
+        The split to explain patches of, as for `evaluate`; by default all patches if none has a label.
+    ids : sequence of str, optional
+        The patches to explain. By default eight: the two most confident false negatives and false positives if labels
+        are known, and the least confident predictions.
+    methods : sequence of str, optional
+        Methods of `attributions`; by default all that the network allows.
+    out : str or Path, optional
+        The folder to write figures and tables to; by default nothing is written.
+    cache : str or Path, optional
+        The folder of decoded patches; see `PatchSet.cached`.
+    seed : int
+        Seed of the checks.
 
     Returns
     -------
     Explanations
-        All of it was written to its folder as well.
 
     Raises
     ------
     ConfigError
-        No such method.
+        A method is unknown.
     DataError
-        No such patch or split.
+        There is no such patch or split.
     ModelError
-        A method that was asked for needs maps of features, and the network has none.
+        The model is not a single Keras network, or a method needs a feature map and the network has none.
 
     Examples
     --------
-    >>> import tempfile
     >>> from sentinode import load_run, open_patches
-    >>> patches = open_patches("pcam-mini")
-    >>> few = patches.select(range(0, len(patches), 20))
-    >>> run = load_run("d4net-m")
-    >>> first = few.split("test").table["id"][:1].tolist()
-    >>> found = explain(run, few, ids=first, methods=["grad-cam"], out=tempfile.mkdtemp())
-    >>> len(found.table)
-    1
+    >>> patches = open_patches("pcam-mini", split="test").select(range(0, 400, 40))
+    >>> explain(load_run("d4net-m"), patches, ids=patches.table["id"][:1].tolist(), methods=["grad-cam"])
+    <Explanations of 1 patch by grad-cam>
     """
+    run = as_predictor(run)
     model, patches = run.model, patches.cached(cache)
     check_methods(methods)
-    wanted = list(methods) or _possible(model)
-    labelled = bool(patches.table["label"].notna().any())
-    chosen = choose_split(run, patches, split, cache)[1] if labelled or split else patches
-    chosen = _named(chosen, ids) if ids else chosen
-    said = predict(run, chosen).table
-    rows = np.arange(len(chosen)) if ids else _telling(chosen, said, run.threshold)
+    methods = list(methods) or _available_methods(model)
+    labeled = bool(patches.table["label"].notna().any())
+    chosen = choose_split(run, patches, split, cache)[1] if labeled or split else patches
+    chosen = _select_ids(chosen, ids) if ids else chosen
+    predictions = predict(run, chosen).table
+    rows = np.arange(len(chosen)) if ids else _informative_rows(chosen, predictions, run.threshold)
     shown = chosen.select(rows)
     pixels = shown.read()
-    maps, trust = {}, {}
-    with progress_bar("explaining", total=len(wanted), unit="methods") as advance:
-        for method in wanted:
+    maps, checks = {}, {}
+    with progress_bar("explaining", total=len(methods), unit="methods") as advance:
+        for method in methods:
             maps[method] = attributions(model, pixels, method)
-            trust[method] = Trust.of(model, pixels, method, seed)
+            checks[method] = SanityChecks.measure(model, pixels, method, seed)
             advance(1)
-    neighbours = nearest_training_patches(run, patches, shown, seed=seed)
-    about = shown.table[["id", "label"]].assign(probability=said["probability"].to_numpy()[rows])
-    table = pd.concat(
-        [about.assign(method=method, **each.figures) for method, each in trust.items()], ignore_index=True
+    about = shown.table[["id", "label"]].assign(probability=predictions["probability"].to_numpy()[rows])
+    tables = [about.assign(method=method, **each.values) for method, each in checks.items()]
+    explanations = Explanations(
+        pd.concat(tables, ignore_index=True),
+        pixels,
+        maps,
+        checks,
+        _first_layer(model, pixels),
+        nearest_training_patches(run, patches, shown, seed=seed),
+        [vars(each) for each in chosen.skipped],
     )
-    folder = Path(out) if out else run.results_folder / "explanations"
-    write_explanations(folder, pixels, table, maps, trust, _first_layer(model, pixels), neighbours)
-    return Explanations(folder, table, [vars(each) for each in chosen.skipped], maps, neighbours)
+    if out is not None:
+        explanations.write(out)
+    return explanations
 
 
-def _first_layer(model: Any, pixels: np.ndarray) -> FirstLayer | None:
+def _first_layer(model: "keras.Model", pixels: np.ndarray) -> FirstLayer | None:
     try:
         return first_layer(model, pixels)
     except ModelError as error:
@@ -151,32 +126,34 @@ def _first_layer(model: Any, pixels: np.ndarray) -> FirstLayer | None:
         return None
 
 
-def _possible(model: Any) -> list[str]:
-    """Return the methods that need no maps of features, and the others where there are some."""
+def _available_methods(model: "keras.Model") -> list[str]:
     try:
-        at_last_map(model)
+        split_at_last_feature_map(model)
     except ModelError as error:
         log.warning("%s", error)
         return [method for method in METHODS if not method.startswith("grad-cam")]
     return list(METHODS)
 
 
-def _named(patches: PatchSet, ids: Sequence[str]) -> PatchSet:
-    places = {name: row for row, name in enumerate(patches.table["id"])}
-    missing = [name for name in ids if name not in places]
+def _select_ids(patches: PatchSet, ids: Sequence[str]) -> PatchSet:
+    rows = {name: row for row, name in enumerate(patches.table["id"])}
+    missing = [name for name in ids if name not in rows]
     if missing:
         raise DataError(
-            f"{patches.path}: there is no patch {missing[0]!r} among the {len(patches):,} looked at; ids are as in "
-            f"predictions.csv, such as {patches.table['id'].iloc[0]!r}; --split names another split"
+            f"{patches.path}: no patch has the id {missing[0]!r} among these {len(patches):,}; ids are as in "
+            f"predictions.csv, such as {patches.table['id'].iloc[0]!r}; --split chooses another split"
         )
-    return patches.select([places[name] for name in dict.fromkeys(ids)])
+    return patches.select([rows[name] for name in dict.fromkeys(ids)])
 
 
-def _telling(patches: PatchSet, said: pd.DataFrame, threshold: float) -> np.ndarray:
-    """Return the rows of the surest mistakes of both kinds, then of the least sure calls."""
-    sure = confidence(said["logit"].to_numpy(), threshold)
-    order, mistakes = np.argsort(sure, kind="stable"), np.empty(0, dtype=np.int64)
+def _informative_rows(patches: PatchSet, predictions: pd.DataFrame, threshold: float) -> np.ndarray:
+    """Return the most confident false negatives and false positives, then the least confident predictions."""
+    margin = confidence(predictions["logit"].to_numpy(), threshold)
+    ascending, errors = np.argsort(margin, kind="stable"), np.empty(0, dtype=np.int64)
     if patches.table["label"].notna().all():
-        became = outcomes(patches.labels, said["probability"].to_numpy(), threshold)[order[::-1]]
-        mistakes = np.concatenate([order[::-1][became == kind][: CHOSEN // 4] for kind in ("missed", "alarm")])
-    return np.concatenate([mistakes, order[~np.isin(order, mistakes)][: CHOSEN - len(mistakes)]])
+        descending = ascending[::-1]
+        label = patches.labels[descending]
+        predicted = predictions["probability"].to_numpy()[descending] >= threshold
+        kinds = [(label == 1) & ~predicted, (label == 0) & predicted]
+        errors = np.concatenate([descending[kind][: CHOSEN // 4] for kind in kinds])
+    return np.concatenate([errors, ascending[~np.isin(ascending, errors)][: CHOSEN - len(errors)]])

@@ -1,25 +1,24 @@
-"""What a network sees first: the kernels that it moves over the pixels, and what they find in patches."""
+"""Kernels of a network's first convolution, and their responses."""
 
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
-from sentinode.explanation.model_split import to_first_convolution
+from sentinode.explanation.model_split import split_at_first_convolution
 from sentinode.layers.d4 import D4Conv
 
 
 @dataclass(frozen=True)
 class FirstLayer:
-    """Kernels and responses.
+    """Kernels and responses of the first convolution.
 
     Attributes
     ----------
-    kernels
-        float32, ``(filters, side, side, 3)``: weights by row, column and colour. Of a layer that is symmetric by
-        construction each kernel once, not in its eight orientations.
-    responses
-        float32, ``(n, filters, rows, columns)``: what the layer gives for each patch.
+    kernels : ndarray of shape (filters, side, side, 3)
+        float32. Of a symmetric layer each kernel appears in one of its eight orientations.
+    responses : ndarray of shape (n, filters, rows, columns)
+        float32: the output of the layer for each patch.
     """
 
     kernels: np.ndarray
@@ -27,19 +26,23 @@ class FirstLayer:
 
 
 def first_layer(model: keras.Model, pixels: np.ndarray) -> FirstLayer:
-    """Return the kernels of a network's first convolution, and what they find.
+    """Return the kernels of a network's first convolution, and their responses to patches.
 
     Parameters
     ----------
-    model
-        Any of ours.
-    pixels
-        uint8, ``(n, 96, 96, 3)``.
+    model : keras.Model
+        A network of Sentinode.
+    pixels : ndarray of shape (n, 96, 96, 3)
+        uint8 patches.
+
+    Returns
+    -------
+    FirstLayer
 
     Raises
     ------
     ModelError
-        The network has no convolution over the pixels.
+        The network has no convolution on the pixels.
 
     Examples
     --------
@@ -48,7 +51,7 @@ def first_layer(model: keras.Model, pixels: np.ndarray) -> FirstLayer:
     >>> found.kernels.shape, found.responses.shape
     ((4, 4, 4, 3), (2, 4, 47, 47))
     """
-    network, layer = to_first_convolution(model)
+    network, layer = split_at_first_convolution(model)
     kernel = layer.whole_kernel() if isinstance(layer, D4Conv) else layer.kernel
     kernels = np.transpose(keras.ops.convert_to_numpy(kernel), (3, 0, 1, 2))[: layer.filters]
     responses = np.transpose(keras.ops.convert_to_numpy(network(pixels, training=False)), (0, 3, 1, 2))

@@ -1,4 +1,4 @@
-"""The one place where a gradient is asked of a backend: `keras.ops` has none."""
+"""Gradients on each Keras backend, since `keras.ops` has none."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -12,19 +12,19 @@ from sentinode.models.backend import silence_retracing_warning
 
 
 def gradient_of(network: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function that says how the log-odds of tumour change with each value that goes into a network.
+    """Return a function that computes the gradient of the logit of tumour with respect to a network's input.
 
-    It is compiled where the backend can: on a CPU a step takes less than half the time then.
+    It is compiled on TensorFlow and JAX, which on a CPU more than halves its time.
 
     Parameters
     ----------
-    network
+    network : keras.Model
         float32 ``(n, …)`` in; logits ``(n, 1)`` or ``(n, 2)`` out.
 
     Returns
     -------
-    Callable
-        From values, float32 ``(n, …)``, to gradients of the same shape, float32.
+    callable
+        float32 values ``(n, …)`` in, float32 gradients of the same shape out.
 
     Examples
     --------
@@ -32,18 +32,18 @@ def gradient_of(network: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     >>> gradient_of(network)(np.array([[3.0, 4.0]], np.float32)).tolist()
     [[1.0, 1.0]]
     """
-    ask = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[keras.backend.backend()](network)
+    backend_gradient = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[keras.backend.backend()](network)
 
     def gradient(values: np.ndarray) -> np.ndarray:
         with silence_retracing_warning():
-            found = ask(ops.convert_to_tensor(values))
-        return np.asarray(ops.convert_to_numpy(found), dtype=np.float32)
+            result = backend_gradient(ops.convert_to_tensor(values))
+        return np.asarray(ops.convert_to_numpy(result), dtype=np.float32)
 
     return gradient
 
 
-def _log_odds(network: keras.Model, values: Any) -> Any:
-    """Return their sum: a patch's own are the only ones that its values change."""
+def _sum_of_logits(network: keras.Model, values: Any) -> Any:
+    # The input of a patch affects its own logit only, so the gradient of the sum holds the gradient of each.
     logits = network(values, training=False)
     return ops.sum(logits[:, -1] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0])
 
@@ -51,23 +51,23 @@ def _log_odds(network: keras.Model, values: Any) -> Any:
 def _tensorflow(network: keras.Model) -> Any:
     tf = import_module("tensorflow")
 
-    def ask(values: Any) -> Any:
+    def gradient(values: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(values)
-            found = _log_odds(network, values)
-        return tape.gradient(found, values)
+            total = _sum_of_logits(network, values)
+        return tape.gradient(total, values)
 
-    return tf.function(ask)
+    return tf.function(gradient)
 
 
 def _jax(network: keras.Model) -> Any:
     jax = import_module("jax")
-    return jax.jit(jax.grad(lambda values: _log_odds(network, values)))
+    return jax.jit(jax.grad(lambda values: _sum_of_logits(network, values)))
 
 
 def _torch(network: keras.Model) -> Any:
-    def ask(values: Any) -> Any:
+    def gradient(values: Any) -> Any:
         leaf = values.detach().requires_grad_(True)
-        return import_module("torch").autograd.grad(_log_odds(network, leaf), leaf)[0]
+        return import_module("torch").autograd.grad(_sum_of_logits(network, leaf), leaf)[0]
 
-    return ask
+    return gradient

@@ -1,4 +1,4 @@
-"""A network in two parts: from the pixels to the values of one layer, and from there to the logits."""
+"""Split a network at one layer: from the pixels to its values, and from there to the logits."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,52 +13,52 @@ from sentinode.layers.d4 import D4Conv
 
 
 @dataclass(frozen=True)
-class Halves:
-    """Both parts.
+class SplitModel:
+    """A network in two parts.
 
     Attributes
     ----------
-    before
-        uint8 patches ``(n, 96, 96, 3)`` in, the layer's values out.
-    after
+    before : keras.Model
+        uint8 patches ``(n, 96, 96, 3)`` in, the values of the layer out.
+    after : keras.Model
         These values in, logits ``(n, 1)`` or ``(n, 2)`` out.
-    centres_px
-        Of a map's rows, which are those of its columns: where in the patch each looks, in px from its border.
-    field_px
-        How many px of the patch, along each axis, a value of the map depends on.
+    centers_px : ndarray of shape (rows,)
+        The centers of the receptive fields of the map's rows in px; the same for its columns.
+    field_px : int
+        The side of a receptive field in px.
     """
 
     before: keras.Model
     after: keras.Model
-    centres_px: np.ndarray
+    centers_px: np.ndarray
     field_px: int
 
 
-def at_pixels(model: keras.Model) -> Halves:
-    """Split behind the first layer, which brings pixels to the network's own scale.
+def split_after_first_layer(model: keras.Model) -> SplitModel:
+    """Split after the first layer, which scales the pixels.
 
     Examples
     --------
     >>> from sentinode import build_model
-    >>> at_pixels(build_model("cnn")).after.input_shape
+    >>> split_after_first_layer(build_model("cnn")).after.input_shape
     (None, 96, 96, 3)
     """
     return _split(model, 1)
 
 
-def at_last_map(model: keras.Model) -> Halves:
-    """Split behind the last layer that still has rows and columns.
+def split_at_last_feature_map(model: keras.Model) -> SplitModel:
+    """Split after the last layer whose output has rows and columns.
 
     Raises
     ------
     ModelError
-        The network looks at all pixels at once.
+        The network has no feature map.
 
     Examples
     --------
     >>> from sentinode import build_model
-    >>> halves = at_last_map(build_model("d4net"))
-    >>> halves.before.output_shape, halves.centres_px.tolist(), halves.field_px
+    >>> split = split_at_last_feature_map(build_model("d4net"))
+    >>> split.before.output_shape, split.centers_px.tolist(), split.field_px
     ((None, 4, 4, 128), [35.5, 43.5, 51.5, 59.5], 72)
     """
     layers = _layers(model)
@@ -66,24 +66,23 @@ def at_last_map(model: keras.Model) -> Halves:
     last = maps[-1]
     if last == 0 or layers[last].output.shape[1] < 2:
         raise ModelError(
-            f"model {model.name!r} has no maps of features, where Grad-CAM looks; integrated-gradients and occlusion "
-            "need none"
+            f"model {model.name!r} has no feature map, which Grad-CAM needs; use integrated-gradients or occlusion"
         )
     return _split(model, last + 1)
 
 
-def to_first_convolution(model: keras.Model) -> tuple[keras.Model, Any]:
-    """Return the network from the pixels to what its first convolution gives, and that layer.
+def split_at_first_convolution(model: keras.Model) -> tuple[keras.Model, Any]:
+    """Return the network from the pixels to the output of its first convolution, and that layer.
 
     Raises
     ------
     ModelError
-        No layer moves a kernel over the pixels.
+        The network has no convolution on the pixels.
 
     Examples
     --------
     >>> from sentinode import build_model
-    >>> network, layer = to_first_convolution(build_model("cnn"))
+    >>> network, layer = split_at_first_convolution(build_model("cnn"))
     >>> network.output_shape, layer.name
     ((None, 96, 96, 32), 'conv_1')
     """
@@ -95,7 +94,7 @@ def to_first_convolution(model: keras.Model) -> tuple[keras.Model, Any]:
             pixels = keras.Input(PATCH_SHAPE, dtype="uint8")
             seen = keras.Model(layer.inputs[0], within.output)(_split(model, count - 1).before(pixels))
             return keras.Model(pixels, seen), within
-    raise ModelError(f"model {model.name!r} has no convolution whose kernels could be shown")
+    raise ModelError(f"model {model.name!r} has no convolution on the pixels, whose kernels could be shown")
 
 
 def _is_convolution(layer: Any) -> bool:
@@ -106,13 +105,12 @@ def _layers(model: keras.Model) -> list[Any]:
     return [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
 
 
-def _split(model: keras.Model, count: int) -> Halves:
-    """Split behind so many layers."""
+def _split(model: keras.Model, count: int) -> SplitModel:
     layers, logits = _layers(model), logit_model(model)
     last = layers[count - 1]
-    # A network within a network has an output of its own beside that which the next layer is given.
+    # A nested network has an output tensor of its own besides the one that the next layer takes.
     values = layers[count].input if isinstance(last, keras.Model) else last.output
-    if isinstance(model, keras.Sequential):  # Its layers may stand in several graphs, so they are joined anew.
+    if isinstance(model, keras.Sequential):  # Its layers may belong to several graphs, so the graph is built anew.
         values = between = keras.Input(values.shape[1:])
         for layer in [*layers[count:-1], logits.layers[-1]]:
             between = layer(between)
@@ -123,13 +121,13 @@ def _split(model: keras.Model, count: int) -> Halves:
         before = keras.Model(pixels, seen)
     else:
         before, after = keras.Model(model.inputs[0], values), keras.Model(values, logits.outputs[0])
-    return Halves(before, after, *_looks_at(layers[:count], int(values.shape[1])))
+    return SplitModel(before, after, *_receptive_fields(layers[:count], int(values.shape[1])))
 
 
-def _looks_at(layers: list[Any], count: int) -> tuple[np.ndarray, int]:
-    """Follow kernels and strides through a chain of layers: where each row of the map looks, and how far.
+def _receptive_fields(layers: list[Any], count: int) -> tuple[np.ndarray, int]:
+    """Return centers and side of the receptive fields of a map with `count` rows, from kernels and strides.
 
-    Where a layer is a network itself, the patch is shared out evenly.
+    If a layer is a network itself, the centers are spread evenly over the patch.
     """
     side = PATCH_SHAPE[0]
     if any(isinstance(layer, keras.Model) for layer in layers):

@@ -7,7 +7,7 @@ import numpy as np
 
 from sentinode.data.types import UInt8Array
 from sentinode.explanation.attributions import attributions
-from sentinode.explanation.sanity import Trust
+from sentinode.explanation.sanity import SanityChecks
 from sentinode.plots.patches import attribution_overlay, attribution_scale
 from sentinode.progress import progress_bar
 from sentinode.report.formatting import fixed
@@ -50,17 +50,17 @@ def attribution_overlays(run: "Run", pixels: UInt8Array) -> AttributionOverlays:
     maps = np.concatenate(found)
     largest = attribution_scale(maps)
     images = [data_uri(attribution_overlay(patch, its, largest)) for patch, its in zip(pixels, maps, strict=True)]
-    return AttributionOverlays(images, _said(Trust.of(run.model, pixels[:CHECKED], METHOD), largest))
+    return AttributionOverlays(images, _said(SanityChecks.measure(run.model, pixels[:CHECKED], METHOD), largest))
 
 
-def _said(trust: Trust, largest: float) -> str:
-    gain, similarity = _mean(trust.deletion_gain), _mean(trust.randomised)
+def _said(trust: SanityChecks, largest: float) -> str:
+    gain, similarity = _mean(trust.deletion_gain), _mean(trust.randomization_correlation)
     return (
-        "By occlusion: what the log-odds of tumour lose where a square of 16 px is hidden. Orange speaks for tumour, "
-        f"blue against; the densest is {fixed(largest, 2)} or more, in all patches alike. Checked on "
-        f"{len(trust.randomised)} of them: to hide what speaks most for tumour first, and not just anything, lowers "
-        f"P(tumour) by {fixed(gain)} on the way; the similarity to networks with shuffled weights is "
-        f"{fixed(similarity, 2)}, where 0 is none. No proof: See docs/explaining.md."
+        "Attribution by occlusion: the drop of the logit of tumour if a square of 16 px is replaced by the mean color. "
+        f"Orange raises the logit, blue lowers it; full color stands for {fixed(largest, 2)} or more in all patches. "
+        f"Checked on {len(trust.randomization_correlation)} of them: deleting the squares in order of attribution "
+        f"lowers P(tumour) by {fixed(gain)} more than a random order; the rank correlation with the maps of networks "
+        f"with randomized weights is {fixed(similarity, 2)} (0 is best). See docs/explaining.md."
     )
 
 
