@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from tests.commands import refused, sentinode, sentinode_process, succeeded
+from tests.commands import command, refused, sentinode, sentinode_process, succeeded
 
 from sentinode import load_run
 from sentinode.cli.main import COMMANDS
@@ -100,6 +101,23 @@ def test_an_invalid_command_line_exits_with_2(arguments):
     done = sentinode(*arguments)
     assert done.returncode == 2
     assert done.stderr.startswith("usage: sentinode")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no such pipe")
+def test_results_are_complete_when_nobody_reads_the_summary(tmp_path):
+    split = command("data", "split", "pcam-mini", "--split", "valid", "--out", tmp_path / "splits.csv")
+    process = subprocess.Popen(
+        split,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    process.stdout.readline()
+    process.stdout.close()
+    errors, status = process.stderr.read(), process.wait()
+    assert status == 0 and "rror" not in errors, errors
+    assert len(pd.read_csv(tmp_path / "splits.csv")) == 180
 
 
 @pytest.mark.parametrize("command", ["", "data"])
@@ -206,6 +224,7 @@ def test_the_cache_lists_and_clears_what_was_exported_for_engines(tmp_path):
     assert (export.exists(), (other / "model.onnx").is_file()) == (False, True)
 
 
+@pytest.mark.slow
 def test_the_demo_ends_by_naming_files_that_are_there(tmp_path):
     done = sentinode("demo", "--out", tmp_path / "demo")
     output = succeeded(done)

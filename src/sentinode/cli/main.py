@@ -8,8 +8,8 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, NoReturn
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import Any, NoReturn, TextIO
 
 from sentinode.cli import (
     audit,
@@ -115,24 +115,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # A file name that the terminal cannot show must not end the command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    with messages_on_stderr():
+    output, errors = UnreadStream(sys.stdout), UnreadStream(sys.stderr)
+    with redirect_stdout(output), redirect_stderr(errors), messages_on_stderr():
+        status = _run(arguments)
+        output.flush()
+    return status
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        parsed = build_parser().parse_args(arguments)
+        return int(parsed.run(parsed) or 0)
+    except TrainingStopped as stopped:
+        print(stopped, file=sys.stderr)
+        return 128 + stopped.signal_number
+    except SentinodeError as error:
+        print(f"error: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 1
+
+
+class UnreadStream:
+    """A text stream that drops what is written after its reader has closed the pipe.
+
+    A command writes all its results even when nobody reads its summary, as in ``sentinode predict … | head -1``.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write text, or drop it."""
         try:
-            parsed = build_parser().parse_args(arguments)
-            return int(parsed.run(parsed) or 0)
-        except TrainingStopped as stopped:
-            print(stopped, file=sys.stderr)
-            return 128 + stopped.signal_number
-        except SentinodeError as error:
-            print(f"error: {error}", file=sys.stderr)
+            return self._stream.write(text)
         except BrokenPipeError:
-            # The reader, such as head, has closed the pipe: neither this process nor its exit can write to it.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except OSError as error:
-            print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            return 130
-        return 1
+            self._drop()
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream, or drop what it holds."""
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._drop()
+
+    def _drop(self) -> None:
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - The interpreter flushes the stream again at exit.
+            os.dup2(nowhere.fileno(), self._stream.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 @contextmanager
