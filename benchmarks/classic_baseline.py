@@ -23,7 +23,7 @@ import time
 import zipfile
 from pathlib import Path
 
-from sentinode.machine import processor_name, processor_count
+from sentinode.machine import processor_count, processor_name
 
 DECODING = "Sentinode, including decoding"
 WITH_ONEDNN = "Keras baseline, oneDNN enabled"
@@ -97,7 +97,8 @@ def main() -> None:
             error = statistics.stdev(differences[method]) / len(values) ** 0.5
             print(f"; AUC {statistics.mean(differences[method]):+.3f}, standard error {error:.3f}", end="")
     print()
-    print(f"\n{time.strftime('%Y-%m-%d')}; {processor_count()} cores, {processor_name()}; {arguments.pairs} rounds in turn")
+    machine = f"{processor_count()} cores, {processor_name()}"
+    print(f"\n{time.strftime('%Y-%m-%d')}; {machine}; {arguments.pairs} rounds in turn")
 
 
 def methods(images: Path, work: Path, seed: int) -> list[tuple[str, list[str]]]:

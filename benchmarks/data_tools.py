@@ -2,7 +2,7 @@
 
     python benchmarks/data_tools.py pcam-small.zip --patches 262144
 
-Patches are created in memory, the left half of one real patch beside the right half of another, so that none is a
+Patches are created in memory, the left half of one real patch joined to the right half of another, so that none is a
 duplicate and nothing is written to disk.
 """
 

@@ -74,10 +74,10 @@ def main() -> None:
     print(f"\nQuality 75, against the {len(others):,} others alone: {len(pairs)} pairs\n")
     print("| patch | match | correlation | RMS difference, grey levels |")
     print("|---|---|---|---|")
-    for first, second, alike in pairs.itertuples(index=False):
+    for first, second, correlation in pairs.itertuples(index=False):
         difference = sought.read([first])[0].astype(float) - others.read([second])[0]
         names = f"{patches.table['id'][first]} | {others.table['id'][second]}"
-        print(f"| {names} | {alike:.3f} | {np.sqrt(np.square(difference).mean()):.2f} |")
+        print(f"| {names} | {correlation:.3f} | {np.sqrt(np.square(difference).mean()):.2f} |")
 
 
 if __name__ == "__main__":

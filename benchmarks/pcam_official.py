@@ -16,7 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from sentinode import load_run, open_patches, predict
-from sentinode.machine import keep_freed_memory, processor_name, processor_count
+from sentinode.machine import keep_freed_memory, processor_count, processor_name
 from sentinode.metrics.auc import auc
 from sentinode.metrics.calibration_error import calibration_error
 from sentinode.metrics.precision_recall import average_precision
@@ -37,7 +37,7 @@ def main() -> None:
     if slides.isna().any():
         raise SystemExit(
             f"{arguments.data}: {slides.isna().sum():,} patches have no slide; intervals need "
-            f"camelyonpatch_level_2_split_{arguments.split}_meta.csv beside the HDF5 files"
+            f"camelyonpatch_level_2_split_{arguments.split}_meta.csv next to the HDF5 files"
         )
     table = predict(run, patches).table
     labels, probability, groups = patches.labels, table["probability"].to_numpy(), slides.to_numpy()

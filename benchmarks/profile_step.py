@@ -28,7 +28,7 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from sentinode.machine import keep_freed_memory, processor_name, processor_count
+    from sentinode.machine import keep_freed_memory, processor_count, processor_name
 
     keep_freed_memory()
     import numpy as np

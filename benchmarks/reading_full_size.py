@@ -102,7 +102,7 @@ def make(data: str, place: Path, form: str, count: int) -> None:
         return np.stack([np.rot90(patch, rng.integers(4))[:: rng.choice((1, -1))] for patch in part])
 
     if form == "h5":
-        with atomic_file(place / "train_x.h5") as beside, h5py.File(beside, "w") as file:
+        with atomic_file(place / "train_x.h5") as unfinished, h5py.File(unfinished, "w") as file:
             x = file.create_dataset("x", (count, 96, 96, 3), np.uint8, chunks=(16, 96, 96, 3))
             for start in range(0, count, ROWS_AT_ONCE):
                 x[start : start + ROWS_AT_ONCE] = drawn(start)

@@ -20,7 +20,7 @@ from sklearn.metrics import roc_auc_score
 
 from sentinode import TrainConfig, build_model, open_patches, train
 from sentinode.data.patchset import PatchSet
-from sentinode.machine import keep_freed_memory, processor_name, processor_count
+from sentinode.machine import keep_freed_memory, processor_count, processor_name
 from sentinode.training.recipe.compile import compile_model
 
 
@@ -67,8 +67,8 @@ def main() -> None:
         error = statistics.stdev(difference) / len(difference) ** 0.5
         print(f"\n{name}: {difference.mean():+.4f}, standard error {error:.4f}")
     print(
-        f"\n{len(some):,} training patches; {time.strftime('%Y-%m-%d')}; {processor_count()} cores, {processor_name()}; "
-        f"{keras.backend.backend()}"
+        f"\n{len(some):,} training patches; {time.strftime('%Y-%m-%d')}; {processor_count()} cores, "
+        f"{processor_name()}; {keras.backend.backend()}"
     )
 
 

@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from sentinode.machine import processor_name, processor_count
+from sentinode.machine import processor_count, processor_name
 from sentinode.training.state.checkpoint import Checkpoint
 
 FULL = 262_144
@@ -116,9 +116,9 @@ def make_files(data: str, work: Path, count: int) -> None:
     patches = open_patches(data, split="train").cached()
     pixels, labels, rng = patches.read(), patches.labels, np.random.default_rng(0)
     for split, size in (("valid", 1024), ("train", count)):
-        beside = work / "x.part"
+        unfinished = work / "x.part"
         rows = rng.integers(0, len(pixels), size)
-        with h5py.File(beside, "w") as file:
+        with h5py.File(unfinished, "w") as file:
             x = file.create_dataset("x", (size, 96, 96, 3), np.uint8, chunks=(16, 96, 96, 3))
             for start in range(0, size, 1024):
                 part = pixels[rows[start : start + 1024]]
@@ -126,7 +126,7 @@ def make_files(data: str, work: Path, count: int) -> None:
                 x[start : start + len(part)] = np.stack(turned)
         with h5py.File(work / NAME.format(split, "y"), "w") as file:
             file["y"] = labels[rows].astype(np.uint8).reshape(-1, 1, 1, 1)
-        beside.replace(work / NAME.format(split, "x"))
+        unfinished.replace(work / NAME.format(split, "x"))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
-from sentinode.machine import processor_name, processor_count
+from sentinode.machine import processor_count, processor_name
 
 RESULTS = Path(__file__).parent / "results" / "zoo.jsonl"
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -1,12 +1,12 @@
 """Group the training patches by stain and brightness, and divide whole groups into four folds.
 
-The slides of the training patches are not known, so patches of one slide may lie on both sides of a random split and make
-its figures too good. Clusters of similar stain and brightness stand in for slides: each is held out as a whole.
+The slides of the training patches are unknown, so patches of one slide may be on both sides of a random split, which
+makes its figures optimistic. Clusters of similar stain and brightness replace slides: each is held out as a whole.
 
     python scripts/make_folds.py pcam-small.zip pcam-extra.zip pcam-more.zip --out scripts/folds.npz
 
-The file holds, for every training patch, its cluster and its fold, in the order of the patches' ids, and a SHA-256 of these
-ids. `read_folds` returns them as a table.
+The file contains the cluster and the fold of every training patch, in the order of the patches' ids, and a SHA-256 of
+these ids. `read_folds` returns them as a table.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Draw the pictures of the README with the demo that it names.
+"""Make the pictures of the README: the demo's curves and a sheet of patches.
 
 python scripts/make_pictures.py
 """
@@ -16,7 +16,7 @@ IMAGES = Path(__file__).parents[1] / "docs" / "images"
 
 
 def main() -> None:
-    """Run the demo and keep its pictures; draw some patches."""
+    """Run the demo and copy its figures; draw a sheet of patches."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "demo"

@@ -1,15 +1,15 @@
-"""Make a run that ships with the package.
+"""Train and publish pretrained weights in the package.
 
     python scripts/make_pretrained.py d4net-m pcam-small.zip pcam-extra.zip --work DIR
 
-Trains on `train` of all sources and validates on `valid` of the first; stopped with Ctrl-C, the same command goes on.
-First a training from nothing, then some from its weights with random light besides, each with its own seed. What
-ships is the mean of the weights of all of them (a model soup: Wortsman et al. 2022, https://arxiv.org/abs/2203.05482):
-none knows other slides as well as their mean, and those that saw random light bring what the first has not learned.
-Of every training the weights after the last epoch: none was chosen by its validation patches.
+Trains on `train` of all sources and validates on `valid` of the first. The same command resumes after Ctrl-C. The first
+training starts from random weights; the others fine-tune its weights with brightness augmentation, each with its own
+seed. The published weights are the average of all of them (a model soup: Wortsman et al. 2022,
+https://arxiv.org/abs/2203.05482), because the average is better on other slides than each member. Of every training the
+weights after the last epoch are used, so none was selected by its validation patches.
 
-What a run needs to be used goes to `src/sentinode/samples/NAME`, and one SHA-256 of all its files is printed: it
-belongs into `sentinode.samples.PRETRAINED`.
+The files of the run are written to `src/sentinode/samples/NAME`, and their SHA-256 is printed: copy it to
+`sentinode.samples.PRETRAINED`.
 """
 
 import argparse

@@ -1,6 +1,6 @@
-"""Draw the picture of a report for the README: that of the weights that ship, wide and on a phone.
+"""Make the picture of a report for the README: that of the pretrained weights, on a wide screen and on a phone.
 
-python scripts/make_report_picture.py ../shared/data/pcam-small.zip
+python scripts/make_report_picture.py pcam-small.zip
 """
 
 import io
