@@ -95,7 +95,7 @@ def check_output_folder(path: str | Path) -> Path:
 def _resolved(path: str | Path) -> tuple[Path, int | None]:
     # Standard output may be a regular file, which must not be replaced under the shell that opened it.
     if str(Path(path).absolute()).startswith(("/dev/std", "/dev/fd/", "/proc/")):
-        return Path(path), stat.S_IFCHR
+        raise OutputError(f"{path}: is an open file of the process; name a file (`sentinode predict --out -` prints)")
     try:
         final = Path(path).resolve()
         return final, stat.S_IFMT(final.stat().st_mode)

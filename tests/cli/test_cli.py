@@ -120,6 +120,44 @@ def test_results_are_complete_when_nobody_reads_the_summary(tmp_path):
     assert len(pd.read_csv(tmp_path / "splits.csv")) == 180
 
 
+def test_predictions_go_to_standard_output_and_text_to_standard_error(tmp_path, tiny_run, images):
+    predict = ("predict", images / "test", "--model", tiny_run.path)
+    done = sentinode(*predict, "--out", "-")
+    succeeded(sentinode(*predict, "--out", tmp_path / "it.csv"))
+    assert succeeded(done) == (tmp_path / "it.csv").read_text()
+    assert "10 patches" in done.stderr and "files:" not in done.stderr
+    refused(sentinode(*predict, "--out", "-", "--json"), "--json", "standard output")
+    refused(sentinode(*predict, "--out", "/dev/stdout"), "/dev/stdout", "--out -")
+    refused(sentinode("data", "split", "pcam-mini", "--out", "-"), "standard output")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "predict x --out {}",
+        "embed x --out {}",
+        "data split x --out {}",
+        "train x --model cnn --out {}/a",
+        "evaluate x --out {}",
+        "tune x --model cnn --search seed=1,2 --out {}",
+        "compare x --out {}",
+        "stress x --out {}",
+        "explain x --out {}",
+        "audit x --out {}",
+        "demo --out {}",
+        "data fetch pcam --out {}",
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(line):
+    refused(sentinode(*line.format(os.devnull).split()), os.devnull)
+
+
+def test_commands_draw_without_a_display(tmp_path):
+    sheet = ("data", "info", "pcam-mini", "--sheet", tmp_path / "sheet.png")
+    succeeded(sentinode_process(*sheet, MPLBACKEND="module://of.a.notebook"))
+    assert (tmp_path / "sheet.png").is_file()
+
+
 @pytest.mark.parametrize("command", ["", "data"])
 def test_without_a_command_the_help_is_printed(command):
     assert succeeded(sentinode(*command.split())) == succeeded(sentinode(*command.split(), "--help"))

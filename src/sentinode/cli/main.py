@@ -115,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # A file name that the terminal cannot show must not end the command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    os.environ["MPLBACKEND"] = "agg"  # A notebook's shell hands down its own, which fails outside of it.
     output, errors = UnreadStream(sys.stdout), UnreadStream(sys.stderr)
     with redirect_stdout(output), redirect_stderr(errors), messages_on_stderr():
         status = _run(arguments)

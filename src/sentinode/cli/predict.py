@@ -11,12 +11,14 @@ from sentinode.cli.shared import (
     add_resize,
     add_skip_bad,
     add_tta,
-    output_file,
+    file_or_stdout,
+    output_file_or_stdout,
     print_json,
     print_next_steps,
     report_skipped,
     start_keras,
 )
+from sentinode.errors import ConfigError
 from sentinode.inference.engines import ENGINES
 from sentinode.samples import DEFAULT_MODEL
 
@@ -32,10 +34,10 @@ def add_parser(commands: Any) -> None:
     add_models(parser)
     parser.add_argument(
         "--out",
-        type=output_file,
+        type=output_file_or_stdout,
         required=True,
         metavar="CSV",
-        help="the table to write: id, label (if known), probability, logit, prediction, warning",
+        help="the table to write (-: standard output): id, label (if known), probability, logit, prediction, warning",
     )
     parser.add_argument("--split", metavar="NAME", help="predict only this split of the source")
     parser.add_argument(
@@ -60,10 +62,16 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Predict, write the table, and print a summary."""
+    if arguments.out == "-" and arguments.json:
+        raise ConfigError("--out - and --json both use standard output; name a file")
+    with file_or_stdout(arguments.out) as out:
+        return _predict(arguments, out)
+
+
+def _predict(arguments: argparse.Namespace, out: Path) -> int:
     from sentinode.data.open import open_sources
     from sentinode.inference.kaggle import kaggle_ids, submission_patches
 
-    out = Path(arguments.out)
     patches = open_sources(arguments.source, resize=arguments.resize, skip_bad=arguments.skip_bad)
     if arguments.split is not None:
         patches = patches.split(arguments.split)
@@ -104,5 +112,6 @@ def run(arguments: argparse.Namespace) -> int:
             f"{warnings.sum():,} of {len(table):,} patches are out of distribution ({kinds}): their predictions are "
             f"less reliable; {100 * model.validation_warning_rate:.1f} % of the validation patches get such a warning"
         )
-    print_next_steps({out: "one row per patch", made_by_path(out): "model, data and settings"})
+    if arguments.out != "-":
+        print_next_steps({out: "one row per patch", made_by_path(out): "model, data and settings"})
     return report_skipped(skipped)

@@ -7,11 +7,11 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentinode.errors import SentinodeError, first_line
+from sentinode.errors import OutputError, SentinodeError, first_line
 from sentinode.inference.engines import PRECISIONS
 from sentinode.machine import keep_freed_memory
 from sentinode.samples import DEFAULT_MODEL, PRETRAINED
@@ -129,8 +129,21 @@ def output_file(text: str) -> str:
     OutputError
         No file can be written there.
     """
+    if text == "-":
+        raise OutputError("-: this command cannot write to standard output; name a file")
     check_output_file(text)
     return text
+
+
+def output_file_or_stdout(text: str) -> str:
+    """Check an option that names a file to write, or ``-`` for standard output.
+
+    Raises
+    ------
+    OutputError
+        No file can be written there.
+    """
+    return text if text == "-" else output_file(text)
 
 
 def output_folder(text: str) -> str:
@@ -186,6 +199,34 @@ def start_keras() -> None:
 
 
 # Output
+
+
+@contextlib.contextmanager
+def file_or_stdout(name: str) -> Iterator[Path]:
+    """Yield the path of an output file; for ``-`` print what is written to it on standard output.
+
+    In that case everything else that the block prints goes to standard error.
+
+    Parameters
+    ----------
+    name : str
+        See `output_file_or_stdout`.
+
+    Yields
+    ------
+    Path
+        The path, or that of a temporary file.
+    """
+    if name != "-":
+        yield Path(name)
+        return
+    output = sys.stdout
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
+        file = Path(folder) / "output.csv"
+        yield file
+        output.flush()
+        with contextlib.suppress(BrokenPipeError):
+            output.buffer.write(file.read_bytes())
 
 
 def print_json(content: Any) -> None:
