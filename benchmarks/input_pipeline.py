@@ -18,9 +18,9 @@ import keras
 import numpy as np
 
 from sentinode import PatchSet, TrainConfig, build_model, open_patches, train
+from sentinode.keras_compat import activation_after_pooling
 from sentinode.machine import keep_freed_memory
 from sentinode.models.precision import mixed_precision
-from sentinode.training.recipe.activation_after_pooling import activation_after_pooling
 from sentinode.training.recipe.compile import compile_model
 
 BATCH_SIZE = TrainConfig().batch_size

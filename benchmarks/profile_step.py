@@ -36,10 +36,9 @@ def main() -> None:
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     from sentinode import TrainConfig, build_model
+    from sentinode.keras_compat import activation_after_pooling, fused_batch_normalization
     from sentinode.models.precision import mixed_precision
-    from sentinode.training.recipe.activation_after_pooling import activation_after_pooling
     from sentinode.training.recipe.compile import compile_model
-    from sentinode.training.recipe.fused_batch_normalization import fused_batch_normalization
 
     x = np.random.default_rng(0).integers(0, 256, (STEPS * BATCH_SIZE, 96, 96, 3), dtype=np.uint8)
     y = np.zeros((len(x), 1), np.float32)

@@ -127,10 +127,9 @@ def measure(line: dict[str, Any], arguments: argparse.Namespace) -> dict[str, fl
     import numpy as np
 
     from sentinode import build_model
+    from sentinode.keras_compat import activation_after_pooling, fused_batch_normalization
     from sentinode.models.flops import flops
     from sentinode.models.precision import mixed_precision
-    from sentinode.training.recipe.activation_after_pooling import activation_after_pooling
-    from sentinode.training.recipe.fused_batch_normalization import fused_batch_normalization
 
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (arguments.patches, 96, 96, 3), dtype=np.uint8)

@@ -105,11 +105,10 @@ def measure(name: str, precision: str, patches: int) -> dict[str, float]:
 
     from sentinode import TrainConfig, build_model
     from sentinode.inference.keras_predictor import inference_network
+    from sentinode.keras_compat import activation_after_pooling, fused_batch_normalization
     from sentinode.models.flops import flops
     from sentinode.models.precision import mixed_precision
-    from sentinode.training.recipe.activation_after_pooling import activation_after_pooling
     from sentinode.training.recipe.compile import compile_model
-    from sentinode.training.recipe.fused_batch_normalization import fused_batch_normalization
 
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (patches, 96, 96, 3), dtype=np.uint8)

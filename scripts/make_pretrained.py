@@ -1,22 +1,19 @@
-"""Train and publish pretrained weights in the package.
+"""Train pretrained weights.
 
     python scripts/make_pretrained.py d4net-m pcam-small.zip pcam-extra.zip --work DIR
 
-Trains on `train` of all sources and validates on `valid` of the first. The same command resumes after Ctrl-C. The first
-training starts from random weights; the others fine-tune its weights with brightness augmentation, each with its own
-seed. The published weights are the average of all of them (a model soup: Wortsman et al. 2022,
-https://arxiv.org/abs/2203.05482), because the average is better on other slides than each member. Of every training the
-weights after the last epoch are used, so none was selected by its validation patches.
+Trains on `train` of all sources and validates on `valid` of the first; run the same command again to resume. The first
+training starts from random weights, the others from its final weights, with random brightness as well and each with its
+own seed. The result is the mean of the final weights of all trainings (model soup: Wortsman et al. 2022,
+https://arxiv.org/abs/2203.05482). Final weights were not selected on the validation patches.
 
-The files of the run are written to `src/sentinode/samples/NAME`, and their SHA-256 is printed: copy it to
-`sentinode.samples.PRETRAINED`.
+Writes the files to `src/sentinode/samples/NAME` and prints the SHA-256 for `sentinode.samples.PRETRAINED`.
 """
 
 import argparse
 import json
 import os
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +31,12 @@ from sentinode.metrics.conformal import fit_conformal
 from sentinode.metrics.operating import youden_threshold
 from sentinode.metrics.ranking import roc_curve
 from sentinode.samples import pretrained_digest, pretrained_path
+from sentinode.serialize import to_json
 from sentinode.storage import write_json
 from sentinode.training.run import ARCHITECTURE, CONFIG, OOD, SUMMARY, TRAIN_SHA1, VALID_SHA1, WEIGHTS, Run
 
-# What differs from the flagship's recipe. The first training was made with AdamW, before the recipe had Muon, all of
-# them before it left copies of a patch out, and the others on a processor without bfloat16.
+# Differences from the flagship recipe. The first training preceded Muon, and all of them preceded deduplication. The
+# later ones ran on a processor without bfloat16.
 FIRST: dict[str, dict[str, Any]] = {
     "d4net-m": {
         "epochs": 26,
@@ -50,24 +48,24 @@ FIRST: dict[str, dict[str, Any]] = {
         "deduplicate": False,
     },
 }
-LIGHT: dict[str, Any] = {
+BRIGHTNESS: dict[str, Any] = {
     "warmup_epochs": 0.5,
     "learning_rate": 0.01,
     "precision": "float32",
     "deduplicate": False,
     "augment": ("affine", "blur", "stain", "brightness"),
 }
-TUNINGS: dict[str, list[dict[str, Any]]] = {
+FINE_TUNINGS: dict[str, list[dict[str, Any]]] = {
     "d4net-m": [
-        {**LIGHT, "seed": 0, "epochs": 6},
-        {**LIGHT, "seed": 1, "epochs": 3},
-        {**LIGHT, "seed": 2, "epochs": 3},
+        {**BRIGHTNESS, "seed": 0, "epochs": 6},
+        {**BRIGHTNESS, "seed": 1, "epochs": 3},
+        {**BRIGHTNESS, "seed": 2, "epochs": 3},
     ],
 }
 
 
 def main() -> None:
-    """Train, and put the result into the package."""
+    """Train, and write the result into the package."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=FIRST)
     parser.add_argument("data", nargs="+", type=Path)
@@ -79,7 +77,7 @@ def main() -> None:
     network = build_model("d4net", size=arguments.name[-1])
     train(network, patches, TrainConfig.recipe("flagship", **FIRST[arguments.name]), out=first)
     runs = [load_run(first)]
-    for number, settings in enumerate(TUNINGS[arguments.name], 1):
+    for number, settings in enumerate(FINE_TUNINGS[arguments.name], 1):
         folder = arguments.work / f"tuning-{number}"
         start = runs[0].load_model("final")
         runs.append(train(start, patches, TrainConfig.recipe("flagship", **settings), out=folder))
@@ -87,7 +85,7 @@ def main() -> None:
 
 
 def publish(runs: list[Run], name: str, data: list[Path]) -> None:
-    """Write what a run needs to be used, with the mean of the weights of all, calibrated and with a threshold."""
+    """Write the mean of the final weights with calibration and threshold into the package."""
     folder, first = pretrained_path(name), runs[0]
     model = first.load_model("final")
     weights = [run.load_model("final").get_weights() for run in runs]
@@ -102,16 +100,16 @@ def publish(runs: list[Run], name: str, data: list[Path]) -> None:
     model.save_weights(folder / WEIGHTS["best"])
     config = json.loads((first.path / CONFIG).read_text())
     config["data"]["path"] = " + ".join(path.name for path in data)
-    config["averaged_with"] = [run.config["settings"] for run in runs[1:]]
+    config["soup"] = [run.config["settings"] for run in runs[1:]]
     write_json(folder / CONFIG, config)
     summary = {
         "best_epoch": len(first.history),
         "epochs": len(first.history),
         "duration_s": sum(run.summary["duration_s"] for run in runs),
-        "calibration": asdict(calibration),
+        "calibration": to_json(calibration),
         "valid_auc": roc_curve(validation.labels, logits).auc,
         "threshold": youden_threshold(validation.labels, probabilities),
-        "conformal": fit_conformal(validation.labels, probabilities).to_json(),
+        "conformal": to_json(fit_conformal(validation.labels, probabilities)),
         "threshold_rule": first.summary["threshold_rule"],
         "ended": runs[-1].summary["ended"],
     }

@@ -1,4 +1,4 @@
-"""Trainings in processes of their own, on JAX; several of them may train together."""
+"""Trainings on JAX in processes of their own; several of them may train together."""
 
 import json
 import os
@@ -14,19 +14,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-# 155 training patches in batches of 16: the last one has 11, which neither 2 nor 4 divides; nor can 41 be shared.
+# 144 training patches are nine batches of 16, which 2 and 4 devices divide; 26 validation patches leave a rest of 10.
 TRAINER = """
 import json, os, sys
 import keras
+import numpy as np
 from sentinode import SentinodeError, TrainConfig, open_patches, train
 from sentinode.errors import RunError
 from sentinode.models.build import seeded_initializers
 from sentinode.training.recipe import precision
-from sentinode.training.callbacks import Checkpoints
+from sentinode.training.state.checkpoint import Checkpoints
 from sentinode.training.distributed import data_parallel
 
 trainings, chosen, strike = json.loads(sys.argv[1])
-if strike:  # This process sends itself a signal when a callback was called so many times.
+if strike:  # This process sends itself a signal at the given call of a callback.
     method, calls, number = strike
     original, left = getattr(Checkpoints, method), iter(range(calls - 1, -1, -1))
 
@@ -37,11 +38,13 @@ if strike:  # This process sends itself a signal when a callback was called so m
 
     setattr(Checkpoints, method, striking)
 
-precision.FASTER, precision.HOPELESS = float("inf"), 0.0  # The trial is made, and float32 is used.
+precision.MIN_SPEEDUP, precision.HOPELESS_SPEEDUP = float("inf"), 0.0  # The trial runs, and float32 is used.
 patches = open_patches("pcam-mini")
-few = patches.select(range(0, len(patches), 7))
+rows = np.arange(0, len(patches), 7)
+split = patches.table["split"].to_numpy()[rows]
+few = patches.select(np.concatenate([rows[split == "train"][:144], rows[split == "valid"]]))
 config = TrainConfig(
-    epochs=2, batch_size=16, optimizer="adam", learning_rate=0.001, class_weight="1,3", precision=chosen,
+    epochs=2, batch_size=16, optimizer="adam", learning_rate=0.001, class_weight={0: 1, 1: 3}, precision=chosen,
     metrics=("accuracy", "auc"), checkpoint_minutes=0, seed=3,
 )
 
@@ -72,7 +75,7 @@ except SentinodeError as error:
 
 
 def environments(processes: int) -> list[dict[str, str]]:
-    """Return the environment of each process of those that train together."""
+    """Return the environment of each process of a group that trains together."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     job = {"KERAS_DISTRIBUTION_JOB_ADDRESSES": address, "KERAS_DISTRIBUTION_NUM_PROCESSES": str(processes)}
@@ -88,14 +91,14 @@ class Job:
     Parameters
     ----------
     trainings
-        By what `data_parallel` is given: run directories, of which all but the last may be refused.
+        Run directories by the argument of `data_parallel`; all but the last may be refused.
     processes, virtual
-        How many; each has its CPU split into `virtual` devices.
+        Number of processes, and of simulated devices of each.
     precision
         The setting.
     strikes
-        By the number of a process: a callback of `Checkpoints`, and the signal that its process gets after so many
-        calls of it.
+        By the index of a process: a method of `Checkpoints`, the number of the call, and the signal that the process
+        sends itself then.
     """
 
     def __init__(
@@ -120,21 +123,21 @@ class Job:
         ]
 
     def end(self, within_s: float = 300) -> list[tuple[int, str]]:
-        """Wait for all; return status and error stream of each."""
+        """Wait for all processes; return the status and the error stream of each."""
         until = time.monotonic() + within_s
         try:
-            said = [member.communicate(timeout=max(until - time.monotonic(), 0.1))[1] for member in self.members]
+            errors = [member.communicate(timeout=max(until - time.monotonic(), 0.1))[1] for member in self.members]
         finally:
             for member in self.members:
                 member.kill()
-        return [(member.returncode, text) for member, text in zip(self.members, said, strict=True)]
+        return [(member.returncode, text) for member, text in zip(self.members, errors, strict=True)]
 
 
 def assert_same_training(run: Any, other: Any) -> None:
-    """Compare history, weights and the figures on validation patches; they may differ by rounding."""
+    """Check that two trainings agree in history, weights and validation figures up to rounding."""
     clocks = ["train_s", "patches_per_s"]
     pd.testing.assert_frame_equal(run.history.drop(columns=clocks), other.history.drop(columns=clocks), rtol=1e-4)
     for name in ("best", "final"):
-        for here, there in zip(run.load_model(name).get_weights(), other.load_model(name).get_weights(), strict=True):
-            np.testing.assert_allclose(here, there, rtol=1e-3, atol=1e-5)
+        for one, two in zip(run.load_model(name).get_weights(), other.load_model(name).get_weights(), strict=True):
+            np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-5)
     assert run.summary["valid_auc"] == pytest.approx(other.summary["valid_auc"], rel=1e-3)

@@ -39,8 +39,10 @@ if TYPE_CHECKING:
     from sentinode.inference.predict import predict as predict
     from sentinode.inference.predictions import Predictions as Predictions
     from sentinode.models.build import build_model as build_model
+    from sentinode.models.plain import plain_network as plain_network
     from sentinode.report.report import write_report as write_report
     from sentinode.training.config import TrainConfig as TrainConfig
+    from sentinode.training.linear_probe import fit_linear_probe as fit_linear_probe
     from sentinode.training.load import load_run as load_run
     from sentinode.training.run import Run as Run
     from sentinode.training.train import train as train
@@ -65,8 +67,10 @@ _MODULES = {
     "evaluate": "sentinode.evaluation.evaluate",
     "explain": "sentinode.explanation.explain",
     "export_run": "sentinode.export.export",
+    "fit_linear_probe": "sentinode.training.linear_probe",
     "load_run": "sentinode.training.load",
     "open_patches": "sentinode.data.open",
+    "plain_network": "sentinode.models.plain",
     "predict": "sentinode.inference.predict",
     "stress": "sentinode.evaluation.stress",
     "train": "sentinode.training.train",

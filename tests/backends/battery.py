@@ -1,7 +1,7 @@
-"""What every backend has to do, in a process of its own: ``KERAS_BACKEND=jax python battery.py FOLDER``.
+"""The battery of one backend, in a process of its own: ``KERAS_BACKEND=jax python battery.py FOLDER``.
 
-It says "made" when its own runs lie in ``FOLDER/jax``, waits for a line, then reads the runs of all backends.
-``test_backends.py`` compares what comes out.
+Prints "made" when its runs are in ``FOLDER/jax``, waits for a line, then reads the runs of all backends.
+``test_backends.py`` compares the results.
 """
 
 import json
@@ -31,7 +31,7 @@ from sentinode.samples import PRETRAINED
 from sentinode.training.config import AUGMENTATIONS
 from sentinode.training.state.checkpoint import Checkpoint
 
-# Dropout is left out where steps are compared: each backend draws masks of its own.
+# Without dropout, whose masks differ between backends.
 NETWORKS: dict[str, dict[str, Any]] = {
     "cnn-sigmoid": {"name": "cnn"},
     "cnn-softmax": {"name": "cnn", "output": "softmax"},
@@ -44,12 +44,11 @@ INTERRUPTIONS = ("within an epoch", "while validating", "after an epoch")
 
 
 def built(network: str) -> keras.Model:
-    """Build a network of the table."""
     return build_model(seed=1, **NETWORKS[network])
 
 
 def random_network() -> keras.Model:
-    """Build a network that is random in every way that Keras has: weights, augmentation, dropout; moments besides."""
+    """Build a network with random weights, augmentation, dropout and batch normalization."""
     layers = keras.layers
     with seeded_initializers(3):
         return keras.Sequential(
@@ -68,7 +67,7 @@ def random_network() -> keras.Model:
 
 
 def save_start(network: str, pixels: np.ndarray, folder: Path) -> None:
-    """Write the weights that all backends start from; normalisations hold the moments of these pixels."""
+    """Write the weights that all backends start from, with the batch statistics of these pixels."""
     model = built(network)
     for layer in model.get_layer("backbone").layers if "transfer" in network else []:
         layer.trainable, layer.momentum = True, 0.0
@@ -87,7 +86,7 @@ def few_patches() -> tuple[PatchSet, PatchSet]:
 
 @dataclass
 class Interrupting:
-    """Pixels that end the training which reads them: by SIGTERM, or as a drive that is gone."""
+    """Pixels that interrupt the training that reads them, by SIGTERM or by an error of the drive."""
 
     patches: PatchSet
     when: str
@@ -100,7 +99,7 @@ class Interrupting:
         validation = self.patches.rows[self.patches.table["split"] == "valid"]
         of_validation = bool(np.isin(rows, validation).any())
         self.train_reads += not of_validation
-        # Before that, one batch may be read to make metrics with, and then the examples for TensorBoard.
+        # Earlier reads are for the metrics and for the examples in TensorBoard.
         validating = of_validation and self.train_reads > 1
         if self.when == "after an epoch" and self.validated and not of_validation:
             raise OSError("the drive is gone")
@@ -113,7 +112,7 @@ class Interrupting:
 
 
 def one_step(patches: PatchSet, folder: Path, mine: Path) -> None:
-    """Train every network for one step, from the weights in `folder`; keep those it was built with."""
+    """Train every network for one step from the weights in `folder`; save its initial weights as well."""
     for network in NETWORKS:
         model, again = built(network), built(network)
         np.savez(mine / f"{network}-built.npz", *model.get_weights())
@@ -124,7 +123,7 @@ def one_step(patches: PatchSet, folder: Path, mine: Path) -> None:
 
 
 def dropout_twice() -> list[list[float]]:
-    """Return what the dropout of two networks of one seed lets through."""
+    """Return the masks of the dropout of two networks with the same seed."""
     ones = np.ones((1, 64), np.float32)
     models = [build_model("transfer", backbone="MobileNet", seed=2) for _ in range(2)]
     through = [model.get_layer("dropout")(ones, training=True) for model in models]
@@ -132,7 +131,7 @@ def dropout_twice() -> list[list[float]]:
 
 
 def interrupted(patches: PatchSet, mine: Path) -> list[tuple[int, int]]:
-    """Train without interruption, then with three; return epoch and step of the checkpoints of the latter."""
+    """Train without interruption, then with three; return epoch and step of the checkpoints."""
     random: dict[str, Any] = {"augment": AUGMENTATIONS, "ema": 0.5}
     config = TrainConfig(epochs=3, batch_size=4, optimizer="muon", metrics=("accuracy", "auc"), seed=3, **random)
     train(random_network(), patches, config, out=mine / "whole")
@@ -147,8 +146,8 @@ def interrupted(patches: PatchSet, mine: Path) -> list[tuple[int, int]]:
     return places
 
 
-def flagships() -> dict[str, keras.Model]:
-    """Return d4net in every size, its statistics no longer those of a fresh network, and the weights that ship."""
+def d4nets() -> dict[str, keras.Model]:
+    """Return d4net in every size, with changed batch statistics, and the pretrained weights."""
     pixels = few_patches()[0].read()
     built = {f"d4net-{size}, not trained": build_model("d4net", size=size, seed=1) for size in WIDTHS}
     for model in built.values():
@@ -158,9 +157,9 @@ def flagships() -> dict[str, keras.Model]:
 
 
 def symmetry_and_scan(model: keras.Model, pixels: np.ndarray) -> dict[str, float]:
-    """Return how far logits of turned patches and of a scanned region lie from those of the patches, at most.
+    """Return the largest differences of the logits of transformed patches and of a scanned region.
 
-    A region of 3 × 4 patches; the scan is asked at every third position of its 8 px grid.
+    The region has 3 × 4 patches; every third position of the 8 px grid is compared.
     """
     network = logit_model(model)
     said = network.predict_on_batch(pixels)
@@ -176,7 +175,7 @@ def symmetry_and_scan(model: keras.Model, pixels: np.ndarray) -> dict[str, float
 
 
 def slopes(folder: Path, pixels: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the gradients that explanations are made of, at both places where a network is split, and a whole one."""
+    """Return the gradients at both places where explanations split a network, and a whole attribution."""
     model = built("cnn-sigmoid")
     model.load_weights(folder / "cnn-sigmoid.weights.h5")
     found = {}
@@ -189,14 +188,13 @@ def slopes(folder: Path, pixels: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def main(folder: Path) -> None:
-    """Do all of it."""
     mine = folder / keras.backend.backend()
     mine.mkdir()
     patches, to_predict = few_patches()
     one_step(patches, folder, mine)
     facts: dict[str, Any] = {"dropout": dropout_twice(), "interrupted_at": interrupted(patches, mine)}
     pixels = to_predict.read()
-    facts["flagships"] = {name: symmetry_and_scan(model, pixels) for name, model in flagships().items()}
+    facts["d4nets"] = {name: symmetry_and_scan(model, pixels) for name, model in d4nets().items()}
     np.savez(mine / "slopes.npz", **slopes(folder, pixels[:4]))
     print("made", flush=True)
     sys.stdin.readline()

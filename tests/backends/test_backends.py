@@ -1,7 +1,6 @@
-"""TensorFlow, JAX and PyTorch go through one battery, each in a process of its own; here it is compared.
+"""TensorFlow, JAX and PyTorch run one battery, each in a process of its own; the results are compared here.
 
-Not the same on all backends, and not asked for: the initial weights of a seed and the masks of dropout and
-augmentation, since each backend has random generators of its own.
+Initial weights of a seed and the masks of dropout and augmentation differ: each backend has its own random generators.
 """
 
 import json
@@ -26,9 +25,8 @@ OTHERS = [
     for name in ("jax", "torch")
 ]
 ALL = ["tensorflow", *OTHERS]
-# How far the changes of a variable may lie apart, as a part of the largest one in it. Twenty-seven normalisations make
-# more of a rounding than four layers do, and processors differ: 0.055 was seen on one without AVX-512. A wrong step
-# lies apart by its whole length.
+# Largest difference between the changes of a variable, relative to the largest change. Rounding errors grow in 27
+# normalization layers, and processors differ: 0.055 was observed without AVX-512. A wrong step differs by its length.
 NETWORKS = {
     "cnn-sigmoid": 0.0005,
     "cnn-softmax": 0.0005,
@@ -49,13 +47,13 @@ for network in battery.NETWORKS:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
-    """Everything that the battery leaves, one folder a backend; the runs of each were read by all."""
+    """The results of the battery, one folder per backend; each backend read the runs of all."""
     folder = tmp_path_factory.mktemp("backends")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(BATTERY.parent), *sys.path])}
     subprocess.run([sys.executable, "-c", START, str(folder)], check=True, env=environment, capture_output=True)
     children: dict[str, subprocess.Popen[str]] = {}
     try:
-        for backend in BACKENDS:  # One after the other: their threads would wait for each other's.
+        for backend in BACKENDS:  # One after the other, since they share the processors.
             children[backend] = subprocess.Popen(
                 [sys.executable, str(BATTERY), str(folder)],
                 stdin=subprocess.PIPE,
@@ -113,13 +111,12 @@ def test_a_seed_fixes_weights_and_dropout(made, backend):
 @pytest.mark.parametrize("backend", OTHERS)
 def test_the_same_variables_in_the_same_order(made, backend, network):
     assert len(layout(made / "tensorflow" / network)) >= 4
-    # The state of a random generator is no weight, and JAX has a dtype of its own for it; it is in no weight file.
     assert layout(made / backend / network) == layout(made / "tensorflow" / network)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("backend", OTHERS)
-def test_one_step_from_the_same_weights_changes_them_alike(made, backend, network):
+def test_one_step_from_the_same_weights_changes_them_equally(made, backend, network):
     one, two = made / "tensorflow" / network, made / backend / network
     for loss in ("loss", "val_loss"):
         assert history(two)[loss].tolist() == pytest.approx(history(one)[loss].tolist(), rel=2e-5)
@@ -139,7 +136,7 @@ def test_one_step_from_the_same_weights_changes_them_alike(made, backend, networ
 @pytest.mark.parametrize("maker", ALL)
 def test_a_run_gives_the_same_logits_on_every_backend(made, maker, reader, network):
     at_home, abroad = (np.load(made / where / f"logits-{maker}-{network}.npy") for where in (maker, reader))
-    # A hundredth of what tells patches apart, and never more than rounding through a whole network.
+    # A hundredth of the spread between patches, and never more than the rounding of a whole network.
     spread = np.ptp(at_home)
     assert spread > 5e-4
     assert abroad == pytest.approx(at_home, rel=0, abs=min(1e-4, spread / 100))
@@ -150,7 +147,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(made, backend):
     whole, interrupted = made / backend / "whole", made / backend / "interrupted"
     within, validating, after = facts(made, backend)["interrupted_at"]
     assert within[0] == 0 and 1 <= within[1] <= 3
-    assert validating == [0, 5]  # The last step is done again, and the validation after it.
+    assert validating == [0, 5]  # The last step and the validation after it are repeated.
     assert after == [1, 0]
     for name in ("best.weights.h5", "final.weights.h5"):
         assert (interrupted / name).read_bytes() == (whole / name).read_bytes()
@@ -164,8 +161,8 @@ def test_tensorflow_is_never_imported_on_another_backend(made, backend):
 
 
 @pytest.mark.parametrize("backend", ALL)
-def test_the_flagship_is_symmetric_and_scans_a_region_as_it_reads_patches(made, backend):
-    found = facts(made, backend)["flagships"]
+def test_d4net_is_invariant_and_scans_a_region_as_it_predicts_patches(made, backend):
+    found = facts(made, backend)["d4nets"]
     assert len(found) >= 4
     for name, largest in found.items():
         assert largest["spread"] > 1e-3, name
@@ -184,8 +181,8 @@ def test_gradients_are_those_of_every_backend(made, backend):
 
 
 @pytest.mark.skipif("torch" not in BACKENDS, reason="torch is not installed")
-def test_fused_normalisations_hold_on_pytorch_too():
-    tests = Path(__file__).parents[1] / "training" / "test_fused_batch_normalization.py"
+def test_faster_layers_and_muon_hold_on_pytorch():
+    tests = Path(__file__).parents[1] / "test_keras_compat.py"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)]
     done = subprocess.run(command, env={**os.environ, "KERAS_BACKEND": "torch"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]

@@ -300,7 +300,7 @@ def test_train_starts_from_a_run_and_says_so(tmp_path, tiny_run):
     done = sentinode(*train, "--learning-rate", "1e-9")
     assert done.returncode == 0, done.stderr
     run = load_run(tmp_path / "run")
-    assert run.config["model"]["built"]["weights_sha256"] == tiny_run.identity["weights_sha256"]
+    assert run.provenance.starting_weights.weights_sha256 == tiny_run.identity["weights_sha256"]
     for before, after in zip(tiny_run.model.get_weights(), run.model.get_weights(), strict=True):
         assert np.allclose(before, after, atol=1e-6)  # At this rate nothing is learned.
     refused = sentinode(*train, "--option", "kernel_size=5")

@@ -42,7 +42,11 @@ def test_a_finished_run_is_drawn_once(tiny_run):
     done = watch(tiny_run.path)
     assert (done.returncode, done.stderr) == (0, "")
     row = tiny_run.history.iloc[-1]
-    for words in ("ended after 1 of 1 epochs", f"○ training {row['loss']:.3f}", f"● validation {row['val_loss']:.3f}"):
+    for words in (
+        "finished after 1 of 1 epochs",
+        f"○ training {row['loss']:.3f}",
+        f"● validation {row['val_loss']:.3f}",
+    ):
         assert words in done.stdout
     assert f"AUC   ● validation {row['val_auc']:.3f}" in done.stdout
     assert "\x1b" not in done.stdout
@@ -52,16 +56,16 @@ def test_a_finished_run_is_drawn_once(tiny_run):
 def test_a_stopped_run_says_how_to_go_on(begun):
     output = watch(begun).stdout
     assert "stopped after 2 of 6 epochs" in output
-    assert "the same sentinode train command goes on" in output
-    assert "best: validation loss 0.620 in epoch 2" in output
-    assert "last: validation accuracy 0.7, learning rate 0.005" in output
+    assert "run the same sentinode train command to resume" in output
+    assert "best epoch: 2, validation loss 0.620" in output
+    assert "last epoch: validation accuracy 0.7, learning rate 0.005" in output
 
 
 def test_the_lock_that_a_killed_training_left_does_not_count(begun):
     lock_path(begun).touch()
     assert "stopped after" in watch(begun).stdout
     with FileLock(lock_path(begun)):
-        assert "epoch 3 of 6 is being trained" in watch(begun).stdout
+        assert "training epoch 3 of 6" in watch(begun).stdout
 
 
 def test_a_terminal_of_few_characters_gets_few(begun):
@@ -78,7 +82,7 @@ def test_without_an_epoch_it_says_so(begun, rows):
         write(begun, rows)
     done = watch(begun)
     assert done.returncode == 0
-    assert "no epoch yet" in done.stdout
+    assert "no epoch finished yet" in done.stdout
 
 
 @pytest.mark.parametrize("line", ["{", "3", "null", '{"epoch": 3}', '{"epoch": 3, "loss": "low", "val_loss": 1}'])
@@ -136,8 +140,8 @@ def test_a_real_training_is_followed_to_its_end(tmp_path):
     finally:
         training.wait(timeout=120)
     text = output.decode()
-    assert " of 4 is being trained" in text
-    assert "ended after 4 of 4 epochs" in text
+    assert "training epoch " in text
+    assert "finished after 4 of 4 epochs" in text
     assert "\x1b[1m" in text
 
 

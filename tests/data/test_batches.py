@@ -9,7 +9,7 @@ from tests import forms
 
 from sentinode import PatchSet, build_model
 from sentinode.data.batches import Batches, epoch_order
-from sentinode.training.callbacks import EpochOrder
+from sentinode.training.fit import EpochOrder
 
 SEEDS = st.integers(0, 2**32)
 
@@ -45,14 +45,14 @@ def test_the_order_is_the_same_on_every_machine():
 def test_without_a_seed_the_order_is_that_of_the_source(few):
     batches = Batches(few, batch_size=8)
     for epoch in range(2):
-        batches.go_to(epoch)
+        batches.set_epoch(epoch)
         assert seen(batches) == few.table["sha1"].tolist()
 
 
 def test_each_epoch_shows_every_patch_once_in_its_own_order(few):
     batches = Batches(few, batch_size=8, seed=7)
     for epoch in range(3):
-        batches.go_to(epoch)
+        batches.set_epoch(epoch)
         assert seen(batches) == few.table["sha1"][epoch_order(len(few), 7, epoch)].tolist()
 
 

@@ -1,4 +1,4 @@
-"""Really killed and really stopped trainings: each goes on, and ends with the weights of an undisturbed one."""
+"""Trainings that are really killed or stopped end with the same weights, bit by bit, as undisturbed ones."""
 
 import os
 import random
@@ -10,8 +10,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-
-pytestmark = pytest.mark.slow
 
 KILLS, KILLS_IN_WRITES = 20, 6
 # Dropout and augmentation have generators of their own, whose states Keras' weight files leave out.
@@ -38,8 +36,8 @@ train(model, few, config, out=sys.argv[1])
 print("done", flush=True)
 """
 
-# The name of what a checkpoint is written to before it takes its place.
-HALF = ".sentinode-checkpoint.npz-*"
+# Temporary files to which checkpoints are written before they replace the last one.
+TEMPORARY = ".sentinode-checkpoint.npz-*"
 
 
 class Trainer:
@@ -68,23 +66,20 @@ class Trainer:
         self._child.send_signal(number)
 
     def after(self, seconds: float, number: signal.Signals) -> bool:
-        """Send a signal so long after the start; say whether the training ended before."""
+        """Send a signal after some seconds; return whether the training ended before."""
         try:
             self._child.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             self._child.send_signal(number)
-        _, self.said = self._child.communicate(timeout=120)
+        _, self.errors = self._child.communicate(timeout=120)
         return self._child.returncode == 0
 
     def killed_in_write(self, out: Path, number: int) -> bool:
-        """Kill while the checkpoint of this number, counted from 1, is written; say whether the training ended before.
-
-        What is written lies beside the checkpoint under a name of its own until it is whole.
-        """
-        before = set(out.glob(HALF))  # What an earlier kill left.
+        """Kill while the checkpoint of this number (from 1) is written; return whether training ended before."""
+        before = set(out.glob(TEMPORARY))  # What an earlier kill left.
         seen: set[Path] = set()
         while self._child.poll() is None:
-            seen |= set(out.glob(HALF)) - before
+            seen |= set(out.glob(TEMPORARY)) - before
             if len(seen) >= number:
                 self._child.kill()
                 break
@@ -92,9 +87,9 @@ class Trainer:
         return self._child.returncode == 0
 
     def to_the_end(self) -> float:
-        """Wait; return the seconds it took."""
-        _, said = self._child.communicate(timeout=300)
-        assert self._child.returncode == 0, said
+        """Wait; return the duration in seconds."""
+        _, errors = self._child.communicate(timeout=300)
+        assert self._child.returncode == 0, errors
         return time.monotonic() - self._ready
 
 
@@ -105,13 +100,28 @@ def weights(run: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> tuple[Path, float]:
     out = tmp_path_factory.mktemp("undisturbed") / "run"
+    return out, Trainer(out).to_the_end()
+
+
+def test_a_killed_and_stopped_training_ends_with_the_same_weights(undisturbed, tmp_path):
+    out = tmp_path / "run"
+    Trainer(out).begun(out).after(0.3 * undisturbed[1], signal.SIGKILL)
+    stopped = Trainer(out).begun(out)
+    assert not stopped.after(0, signal.SIGTERM)
+    assert "the state is saved, run the same command again to resume" in stopped.errors
+    assert (out / "checkpoint.npz").is_file()
     Trainer(out).to_the_end()
-    again = tmp_path_factory.mktemp("again") / "run"
-    duration_s = Trainer(again).to_the_end()
-    assert weights(out) == weights(again)
-    return out, duration_s
+    assert weights(out) == weights(undisturbed[0])
+    assert not (out / "checkpoint.npz").exists()
 
 
+@pytest.mark.slow
+def test_two_undisturbed_trainings_end_with_the_same_weights(undisturbed, tmp_path):
+    Trainer(tmp_path / "run").to_the_end()
+    assert weights(tmp_path / "run") == weights(undisturbed[0])
+
+
+@pytest.mark.slow
 def test_a_training_killed_at_any_moment_ends_with_the_same_weights(undisturbed, tmp_path):
     reference, duration_s = undisturbed
     rng = random.Random(20261124)
@@ -130,41 +140,41 @@ def test_a_training_killed_at_any_moment_ends_with_the_same_weights(undisturbed,
     assert runs >= 3
 
 
+@pytest.mark.slow
 def test_a_training_killed_while_it_writes_checkpoints_ends_with_the_same_weights(undisturbed, tmp_path):
     out, rng, hits = tmp_path / "run", random.Random(20261126), 0
     for _ in range(KILLS_IN_WRITES):
         assert not Trainer(out).killed_in_write(out, rng.randint(1, 4))
-        hits += any(out.glob(HALF))
-    # A write takes so short that a kill may come right behind it; most do not.
+        hits += any(out.glob(TEMPORARY))
+    # A write is so short that a kill may come right after it; most do not.
     assert hits >= KILLS_IN_WRITES / 2
     Trainer(out).to_the_end()
     assert weights(out) == weights(undisturbed[0])
     assert not list(out.glob(".*"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_saves_everything_and_the_same_call_goes_on(undisturbed, tmp_path, number):
+@pytest.mark.slow
+def test_an_interrupt_saves_the_state(undisturbed, tmp_path):
     out = tmp_path / "run"
-    stopped = Trainer(out).begun(out)
-    assert not stopped.after(0.2, number)
-    assert "everything is saved, and the same command goes on" in stopped.said
+    assert not Trainer(out).begun(out).after(0.2, signal.SIGINT)
     assert (out / "checkpoint.npz").is_file()
     Trainer(out).to_the_end()
     assert weights(out) == weights(undisturbed[0])
-    assert not (out / "checkpoint.npz").exists()
 
 
+@pytest.mark.slow
 def test_a_second_process_is_kept_out_of_a_run_directory(tmp_path):
     out = tmp_path / "run"
     first = Trainer(out).begun(out)
     first.send(signal.SIGSTOP)
     second = Trainer(out)
     assert not second.after(60, signal.SIGKILL)
-    assert "another process trains there" in second.said
+    assert "another process trains there" in second.errors
     first.send(signal.SIGCONT)
     first.to_the_end()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backend",
     [
@@ -172,7 +182,7 @@ def test_a_second_process_is_kept_out_of_a_run_directory(tmp_path):
         for name in ("jax", "torch")
     ],
 )
-def test_on_the_other_backends_too_a_killed_training_ends_with_the_same_weights(tmp_path, backend):
+def test_on_other_backends_a_killed_training_ends_with_the_same_weights(tmp_path, backend):
     undisturbed, out = tmp_path / "undisturbed", tmp_path / "run"
     duration_s = Trainer(undisturbed, backend).to_the_end()
     rng = random.Random(20261125)
@@ -187,13 +197,14 @@ WRITER = """
 import os, signal, sys
 from sentinode.storage import atomic_file
 
-with atomic_file(sys.argv[1]) as beside:
-    beside.write_text("half")
+with atomic_file(sys.argv[1]) as temporary:
+    temporary.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_what_a_killed_write_leaves_is_gone_after_the_next_training(tmp_path):
+@pytest.mark.slow
+def test_temporary_files_of_a_killed_process_are_deleted_by_the_next_training(tmp_path):
     out = tmp_path / "run"
     for name in ("config.json", "checkpoint.npz"):
         killed = subprocess.run([sys.executable, "-c", WRITER, str(out / name)], check=False)

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
+from sentinode.keras_compat import batch_normalization
 from sentinode.layers.d4 import ORDER, SYMMETRIES, D4Concatenate, D4Conv, D4Norm, D4Pool, apply_symmetry, kernel_table
-from sentinode.layers.fused import normalise
 
 SYMMETRY = st.integers(0, ORDER - 1)
 
@@ -104,17 +104,17 @@ def test_maps_are_put_together_block_by_block(symmetry, one, other):
     assert np.array_equal(turned, blocks_moved(both, symmetry))
 
 
-def test_the_whole_kernel_is_that_of_an_ordinary_convolution():
+def test_the_full_kernel_is_that_of_an_ordinary_convolution():
     layer = D4Conv(3, 3, use_bias=True)
     x = images(0, 7, 2 * ORDER)
     outputs = as_array(layer(x))
     plain = keras.layers.Conv2D(3 * ORDER, 3)
     plain.build(x.shape)
-    plain.set_weights([as_array(layer.whole_kernel()), as_array(layer.whole_bias())])
+    plain.set_weights([as_array(layer.full_kernel()), as_array(layer.full_bias())])
     np.testing.assert_allclose(as_array(plain(x)), outputs, atol=1e-5)
 
 
-def test_every_free_weight_stands_eight_times_in_the_whole_kernel():
+def test_every_free_weight_stands_eight_times_in_the_full_kernel():
     rows, counts = np.unique(kernel_table(3, ORDER), return_counts=True)
     assert len(rows) == 9 * ORDER
     assert set(counts) == {ORDER}
@@ -144,7 +144,7 @@ def test_layers_are_rebuilt_from_their_config(layer):
 def test_fused_normalisation_is_that_of_keras(dtype):
     x = ops.cast(images(0, 5, 16, count=8) * 3 + 1, dtype)
     scale, offset = np.linspace(0.5, 2, 16, dtype=np.float32), np.linspace(-1, 1, 16, dtype=np.float32)
-    y, mean, variance = normalise(x, ops.convert_to_tensor(scale), ops.convert_to_tensor(offset), 1e-3)
+    y, mean, variance = batch_normalization(x, ops.convert_to_tensor(scale), ops.convert_to_tensor(offset), 1e-3)
     exact = as_array(ops.cast(x, "float32"))
     np.testing.assert_allclose(as_array(mean), exact.mean((0, 1, 2)), atol=1e-4)
     np.testing.assert_allclose(as_array(variance), exact.var((0, 1, 2)), rtol=1e-3)

@@ -1,4 +1,4 @@
-"""What the networks are, and what all of them have in common."""
+"""The architectures, and one battery for all of them."""
 
 import os
 import random
@@ -19,6 +19,7 @@ from sentinode.errors import ModelError
 from sentinode.inference.logits import logit_model, probability, tumour_logit
 from sentinode.layers.preprocessing import BackbonePreprocessing
 from sentinode.models.build import MODELS
+from sentinode.models.efficientnet_lite import VARIANTS
 from sentinode.models.loading import model_from_file
 from sentinode.models.transfer import backbone_names
 
@@ -95,7 +96,7 @@ def test_the_cnn_scales_and_computes_as_done_by_hand():
     assert model.predict_on_batch(PIXELS) == pytest.approx(by_hand, abs=1e-5)
 
 
-def test_the_cnn_is_the_network_of_the_course():
+def test_the_cnn_is_the_classic_network():
     model = built("cnn", "sigmoid")
     kinds = "Rescaling Conv2D MaxPooling2D Conv2D MaxPooling2D Flatten Dense Dense"
     assert isinstance(model, keras.Sequential)
@@ -138,7 +139,7 @@ def test_a_backbone_sees_pixels_as_keras_prepares_them(backbone):
     assert trainable_count(model) == trainable_count(body) + features.shape[1] + 1
 
 
-@pytest.mark.parametrize("name", backbone_names())
+@pytest.mark.parametrize("name", [name for name in backbone_names() if name not in VARIANTS])
 def test_every_backbone_has_its_own_preprocessing(name):
     module = getattr(keras.applications, name).__module__.rsplit(".", 1)[-1]
     expected = import_module(f"keras.applications.{module}").preprocess_input(PIXELS.astype(np.float32))
@@ -183,7 +184,7 @@ def test_fine_tuning_starts_at_the_layer_that_is_named():
         ("transfer", {"backbone": "NoNet"}, ["NoNet", "MobileNetV2"]),
         ("transfer", {"backbone": "mobilenet_v2"}, ["mobilenet_v2", "MobileNetV2"]),
         ("transfer", {"trainable": "no_layer"}, ["no_layer", "frozen"]),
-        ("transfer", {"weights": "missing.weights.h5"}, ["missing.weights.h5", "no such file"]),
+        ("transfer", {"weights": "missing.weights.h5"}, ["missing.weights.h5", "file not found"]),
     ],
 )
 def test_what_cannot_be_built_is_refused_in_one_line(name, options, words):
@@ -192,6 +193,19 @@ def test_what_cannot_be_built_is_refused_in_one_line(name, options, words):
     message = str(refused.value)
     assert "\n" not in message
     assert all(word in message for word in words), message
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_networks_are_channels_last_whatever_keras_json_sets(name):
+    keras.config.set_image_data_format("channels_first")
+    try:
+        model = build_model(name)
+        assert keras.config.image_data_format() == "channels_first"
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    assert model.output_shape == built(name, "sigmoid").output_shape
+    assert "channels_first" not in model.to_json()
+    assert model.count_params() == built(name, "sigmoid").count_params()
 
 
 def test_weights_of_another_backbone_are_refused(tmp_path):
@@ -217,4 +231,4 @@ def test_imagenet_weights_without_a_network_name_the_way_out(tmp_path):
     # Keras itself announces the download on the first line.
     message = done.stdout.strip().splitlines()[-1]
     assert message.startswith("the ImageNet weights of MobileNetV2 could not be downloaded")
-    assert "give the file's path as weights" in message
+    assert "pass the path as weights" in message

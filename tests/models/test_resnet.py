@@ -9,7 +9,7 @@ from sentinode import build_model
 def test_it_has_the_layers_and_parameters_of_the_paper():
     model = build_model("resnet18")
     convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
-    main = [layer for layer in convolutions if not layer.name.endswith("_beside")]
+    main = [layer for layer in convolutions if not layer.name.endswith("_shortcut")]
     dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
     assert len(main) + len(dense) == 18
     assert [layer.filters for layer in main] == [64] * 5 + [128] * 4 + [256] * 4 + [512] * 4

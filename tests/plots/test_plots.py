@@ -8,6 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from sentinode.cli.curves import draw_curves
 from sentinode.errors import ConfigError
 from sentinode.metrics.calibration_error import reliability_curve
 from sentinode.metrics.decision import decision_curve
@@ -36,7 +37,6 @@ from sentinode.plots import (
     save_figure,
 )
 from sentinode.plots.style import figure_of
-from sentinode.plots.terminal import draw_curves
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 2, 80)

@@ -18,7 +18,7 @@ def test_the_command_of_the_training_has_its_settings_and_options(mini, tmp_path
         "schedule": "cosine",
         "metrics": ("auc",),
     }
-    config = TrainConfig(**settings, warmup_epochs=0.5, class_weight="1,3", seed=3)
+    config = TrainConfig(**settings, warmup_epochs=0.5, class_weight={0: 1, 1: 3}, seed=3)
     model = build_model("mlp", dense_units=2, output="softmax", seed=3)
     run = train(model, few, config, out=tmp_path / "a run")
     told = dict(commands(gather(run, few)))

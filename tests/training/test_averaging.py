@@ -29,7 +29,7 @@ def test_the_mean_is_that_of_the_weights_after_every_step(learner, mini):
         learner.train_on_batch(*batches[index])
         now = [np.array(weight) for weight in learner.get_weights()]
         means = now if means is None else [0.5 * mean + 0.5 * new for mean, new in zip(means, now, strict=True)]
-    WeightAverage(learner, learner, list).put_in()
+    WeightAverage(learner, learner, list).load()
     by_name = dict(zip([weight.path for weight in learner.weights], means, strict=True))
     for weight in learner.trainable_variables:
         np.testing.assert_allclose(weight.numpy(), by_name[weight.path], atol=1e-6)
@@ -42,13 +42,13 @@ def test_no_more_than_a_tenth_of_a_training_is_remembered(steps, kept):
     assert model.optimizer.ema_momentum == pytest.approx(kept)
 
 
-def test_what_is_taken_out_leaves_everything_as_it_was(learner, mini):
+def test_restoring_leaves_everything_as_it_was(learner, mini):
     learner.train_on_batch(*Batches(mini, 16, seed=0)[0])
     before = arrays(learner)
     mean = WeightAverage(learner, learner, lambda: [mini.read(range(16))])
-    mean.put_in()
+    mean.load()
     assert any(not np.array_equal(one, two) for one, two in zip(before, arrays(learner), strict=True))
-    mean.take_out()
+    mean.restore()
     for one, two in zip(before, arrays(learner), strict=True):
         assert np.array_equal(one, two)
 
@@ -58,8 +58,8 @@ def test_without_a_mean_nothing_is_changed(mini):
     compile_model(model, TrainConfig(), steps_per_epoch=1)
     before = arrays(model)
     mean = WeightAverage(model, model, lambda: pytest.fail("nothing is to be measured"))
-    mean.put_in()
-    mean.take_out()
+    mean.load()
+    mean.restore()
     assert all(np.array_equal(one, two) for one, two in zip(before, arrays(model), strict=True))
 
 

@@ -5,7 +5,7 @@ from sentinode import TrainConfig, build_model
 from sentinode.data.batches import Batches, epoch_order
 from sentinode.errors import RunError
 from sentinode.training.recipe.compile import compile_model
-from sentinode.training.state.checkpoint import Checkpoint, fresh, read_variables, write_variables
+from sentinode.training.state.checkpoint import Checkpoint, initial_checkpoint, read_variables, write_variables
 
 
 def compiled(name: str = "cnn", optimizer: str = "sgd", seed: int = 0, **options):
@@ -23,7 +23,7 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path):
     assert np.array_equal(after.arrays["model_0"], before.arrays["model_0"])
 
 
-def test_the_state_of_another_process_goes_into_a_fresh_model_by_position(mini, tmp_path):
+def test_the_state_of_another_process_goes_into_a_initial_checkpoint_model_by_position(mini, tmp_path):
     trained = compiled(optimizer="adam", seed=1)
     trained.train_on_batch(*Batches(mini, 8)[0])
     Checkpoint(arrays=read_variables(trained)).save(tmp_path / "it.npz")
@@ -38,7 +38,7 @@ def test_the_state_of_another_process_goes_into_a_fresh_model_by_position(mini, 
 
 
 def test_generators_of_dropout_are_part_of_the_state():
-    with_dropout = fresh(compiled("transfer"))
+    with_dropout = initial_checkpoint(compiled("transfer"))
     assert any(array.shape == (2,) and array.dtype.kind in "iu" for array in with_dropout.arrays.values())
 
 
@@ -49,8 +49,8 @@ def test_the_checkpoint_of_another_model_is_refused_and_changes_nothing(other, t
     model = compiled()
     model.optimizer.build(model.trainable_variables)
     before = read_variables(model)
-    with pytest.raises(RunError, match="belongs to another model: start anew"):
-        write_variables(model, fresh(compiled(**other)).arrays, tmp_path / "it.npz", metrics=False)
+    with pytest.raises(RunError, match="belongs to another model"):
+        write_variables(model, initial_checkpoint(compiled(**other)).arrays, tmp_path / "it.npz", metrics=False)
     for name, array in read_variables(model).items():
         assert np.array_equal(array, before[name])
 
@@ -58,7 +58,7 @@ def test_the_checkpoint_of_another_model_is_refused_and_changes_nothing(other, t
 @pytest.mark.parametrize("damage", ["cut", "empty", "text"])
 def test_a_broken_checkpoint_is_refused_in_one_line(tmp_path, damage):
     path = tmp_path / "it.npz"
-    fresh(compiled()).save(path)
+    initial_checkpoint(compiled()).save(path)
     content = path.read_bytes()
     path.write_bytes({"cut": content[: len(content) // 2], "empty": b"", "text": b"not a checkpoint"}[damage])
     with pytest.raises(RunError, match="not a readable checkpoint") as refusal:

@@ -27,7 +27,7 @@ def test_a_training_that_goes_on_with_other_threads_says_so(tiny_run, mini, tmp_
     with pytest.raises(RunError, match="not a readable checkpoint"):
         train(build_model("cnn"), few, TrainConfig(epochs=1), out=tmp_path / "run")
     assert "now 'TF_NUM_INTRAOP_THREADS=1" in caplog.text
-    assert "the last bits may differ" in caplog.text
+    assert "the result may differ in the last bits" in caplog.text
 
 
 def test_a_training_that_was_begun_on_another_backend_says_which_one_goes_on(tiny_run, mini, tmp_path):
@@ -41,6 +41,6 @@ def test_a_training_that_was_begun_on_another_backend_says_which_one_goes_on(tin
     config["environment"]["backend"] = other
     (out / CONFIG).write_text(json.dumps(config))
     few = mini.select(range(0, len(mini), 20))
-    with pytest.raises(RunError, match=f"begun on {other}.*KERAS_BACKEND={other} goes on"):
+    with pytest.raises(RunError, match=f"begun on {other}.*KERAS_BACKEND={other}"):
         train(build_model("cnn"), few, TrainConfig(epochs=1), out=out)
     assert (out / CHECKPOINT).read_bytes() == b"begun"

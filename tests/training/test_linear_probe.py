@@ -1,17 +1,16 @@
-"""The last layer alone, fitted on frozen features: an ordinary run, whose other layers are as they were."""
+"""A linear probe is an ordinary run whose last layer alone was fitted."""
 
 import numpy as np
-import pandas as pd
 import pytest
+from tests.commands import refused, sentinode, succeeded
 
-from sentinode import TrainConfig, build_model, evaluate, export_run, load_run, open_patches, predict, train
-from sentinode.errors import ConfigError, DataError
-from sentinode.training.linear_probe import fit_linear_head
+from sentinode import TrainConfig, build_model, load_run, predict, train
+from sentinode.errors import DataError, RunError
+from sentinode.training.command import train_command
+from sentinode.training.linear_probe import fit_linear_head, fit_linear_probe
 from sentinode.training.state.progress import read_progress
 
-FROZEN = TrainConfig(frozen=True)
 NETWORKS = {
-    "d4net": {"name": "d4net"},
     "cnn": {"name": "cnn", "output": "softmax"},
     "resnet18": {"name": "resnet18", "width": 8},
     "transfer": {"name": "transfer", "backbone": "MobileNet"},
@@ -20,64 +19,82 @@ NETWORKS = {
 
 @pytest.fixture(scope="module")
 def few(mini):
-    return mini.select(range(0, len(mini), 10))
+    return mini.select(range(0, len(mini), 20))
+
+
+@pytest.fixture(scope="module")
+def probe(few, tmp_path_factory):
+    """A probe on the features of the pretrained weights; tests do not write into it."""
+    return fit_linear_probe(load_run("d4net-m"), few, out=tmp_path_factory.mktemp("probe") / "run")
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_only_the_last_layer_is_another_and_it_fits(name, few, tmp_path):
+def test_only_the_last_layer_changes(name, few, tmp_path):
     model = build_model(**NETWORKS[name])
     before = model.get_weights()
-    run = train(model, few, FROZEN, out=tmp_path / "run")
+    run = fit_linear_probe(model, few, out=tmp_path / "run")
     last = len(model.layers[-1].get_weights())
     for old, new in zip(before[:-last], load_run(run.path).model.get_weights()[:-last], strict=True):
         np.testing.assert_array_equal(old, new)
-    assert run.history["loss"][0] < np.log(2)  # That of knowing nothing.
+    assert run.history["loss"][0] < np.log(2)  # The loss of a constant prediction.
     assert run.history["val_auc"][0] == pytest.approx(run.summary["valid_auc"])
-    said = predict(run.model, few.split("valid"))
-    assert ((said.table["probability"] > 0.5) == said.labels).mean() == pytest.approx(run.history["val_accuracy"][0])
 
 
-def test_it_is_a_run_like_any_other(few, tmp_path):
-    run = train(load_run("d4net-m").starting_model(), few, FROZEN, out=tmp_path / "run")
-    assert run.settings == FROZEN
-    assert run.config["model"]["built"]["weights_sha256"] == load_run("d4net-m").identity["weights_sha256"]
-    predictions = predict(run, few.split("test"))
-    assert {"prediction", "warning"} <= set(predictions.table.columns)
-    assert evaluate(run, few, out=tmp_path / "it").auc > 0.85
-    assert export_run(run, tmp_path / "it.keras").difference < 1e-4
-    assert (read_progress(run.path).epochs, read_progress(run.path).state) == (1, "ended")
-    assert (run.path / "curves.png").stat().st_size > 0
-    again = train(load_run("d4net-m").starting_model(), few, FROZEN, out=tmp_path / "again")
-    assert (again.path / "best.weights.h5").read_bytes() == (run.path / "best.weights.h5").read_bytes()
-    pd.testing.assert_frame_equal(*(each.history.drop(columns=["train_s", "patches_per_s"]) for each in (run, again)))
+def test_a_probe_is_a_run_like_any_other(probe, few):
+    assert {"prediction", "warning"} <= set(predict(probe, few.split("test")).table.columns)
+    assert (read_progress(probe.path).epochs, read_progress(probe.path).state) == (1, "finished")
+    assert (probe.path / "curves.png").stat().st_size > 0
 
 
-def test_a_run_knows_what_the_weights_it_started_from_have_seen(few, tmp_path, caplog):
-    first = train(build_model("cnn"), few, TrainConfig(epochs=1), out=tmp_path / "first")
-    others = open_patches("pcam-mini").cached().select(range(7, 1660, 20))
-    second = train(first.starting_model(), others, FROZEN, out=tmp_path / "second")
-    training = few.split("train")
-    assert second.trained_on(training.table["sha1"]).all()
-    assert second.trained_on(others.split("train").table["sha1"]).all()
-    assert not second.trained_on(few.split("test").table["sha1"]).any()
-    evaluate(second, few, "train", out=tmp_path / "it")
-    assert f"{len(training)} of these patches were trained on" in caplog.text
-    assert "have trained the other layers already" not in caplog.text
-    train(first.starting_model(), few, FROZEN, out=tmp_path / "third")
-    assert f"{len(training)} of these patches have trained the other layers already" in caplog.text
+def test_a_probe_states_its_provenance(probe):
+    pretrained = load_run("d4net-m")
+    assert probe.method == "linear probe"
+    assert probe.config["model"]["trainable_parameters"] == 25
+    assert probe.config["model"]["parameters"] == pretrained.model.count_params()
+    assert probe.provenance.starting_weights == pretrained.provenance
+    first, second = probe.provenance.sentences()
+    assert "last layer was fitted on 54 patches" in first and "d4net-m" in first
+    assert "mean of 4 trainings" in second and "24,000 patches" in second
 
 
-def test_copies_of_a_patch_count_once(few, tmp_path):
+def test_the_command_of_a_probe_makes_it_again(probe, tmp_path):
+    command = train_command(probe, "DATA", str(tmp_path))
+    assert command[:6] == ["sentinode", "train", "DATA", "--model", "d4net-m", "--linear-probe"]
+    assert "--deduplicate" not in command
+
+
+def test_a_finished_probe_is_returned_and_other_settings_are_refused(probe, few):
+    before = (probe.path / "best.weights.h5").stat().st_mtime_ns
+    assert fit_linear_probe(load_run("d4net-m"), few, out=probe.path).path == probe.path
+    assert (probe.path / "best.weights.h5").stat().st_mtime_ns == before
+    with pytest.raises(RunError, match="seed 0, now 1"):
+        fit_linear_probe(load_run("d4net-m"), few, out=probe.path, seed=1)
+    with pytest.raises(RunError, match="its method"):
+        train(load_run("d4net-m").starting_model(), few, out=probe.path)
+
+
+def test_patches_of_the_starting_weights_count_as_trained_on(tiny_run, mini, few, tmp_path, caplog):
+    others = mini.select(range(7, 1660, 20))
+    run = fit_linear_probe(tiny_run, others, out=tmp_path / "others")
+    assert "used to train the other layers" not in caplog.text
+    for patches in (few, others):
+        assert run.trained_on(patches.split("train").table["sha1"]).all()
+    assert not run.trained_on(few.split("test").table["sha1"]).any()
+    fit_linear_probe(tiny_run, few, out=tmp_path / "same")
+    assert "54 of the 54 training patches were used to train the other layers" in caplog.text
+
+
+def test_identical_patches_count_once(few, tmp_path):
     twice = few.select([*range(len(few)), *range(0, len(few), 3)])
     runs = [
-        train(build_model("cnn"), patches, FROZEN, out=tmp_path / name)
+        fit_linear_probe(build_model("mlp", dense_units=8), patches, out=tmp_path / name)
         for name, patches in (("twice", twice), ("once", few))
     ]
     for one, other in zip(*(run.model.get_weights() for run in runs), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_the_head_is_the_logistic_regression_that_made_the_labels():
+def test_logistic_regression_recovers_its_coefficients():
     rng = np.random.default_rng(1)
     features = rng.normal(size=(20_000, 3)) * [1, 10, 0.1] + [0, 5, -1]
     truth = features @ [2.0, 0.1, -5.0] - 6
@@ -90,11 +107,26 @@ def test_the_head_is_the_logistic_regression_that_made_the_labels():
     assert np.abs(weights).max() < 0.3
 
 
-def test_settings_that_would_change_nothing_are_refused():
-    with pytest.raises(ConfigError, match="where epochs, augment would change nothing; leave it out"):
-        TrainConfig(frozen=True, epochs=5, augment=("stain",))
-
-
 def test_too_few_patches_are_refused():
-    with pytest.raises(DataError, match="two different patches of each class; of one there are 1"):
+    with pytest.raises(DataError, match="two different patches of each class; one class has 1"):
         fit_linear_head(np.eye(3), [0, 0, 1])
+
+
+def test_the_command_fits_a_probe(tmp_path):
+    out = tmp_path / "probe"
+    printed = succeeded(
+        sentinode("train", "pcam-mini", "--model", "mlp", "--linear-probe", "--seed", "3", "--out", out)
+    )
+    assert "last layer fitted" in printed
+    assert (load_run(out).method, load_run(out).settings.seed) == ("linear probe", 3)
+
+
+def test_options_without_an_effect_on_a_probe_are_refused(tmp_path):
+    command = ("train", "pcam-mini", "--model", "d4net-m", "--linear-probe", "--out", tmp_path / "run")
+    refused(sentinode(*command, "--epochs", "5", "--augment", "stain"), "--augment, --epochs", "--linear-probe")
+    refused(sentinode(*command, "--teacher", "d4net-m"), "--teacher")
+    assert not (tmp_path / "run").exists()
+
+
+def test_settings_of_a_probe_are_its_splits_and_its_seed(probe):
+    assert probe.settings == TrainConfig(deduplicate=True)

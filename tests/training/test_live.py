@@ -21,7 +21,7 @@ from sentinode.data.batches import Batches
 from sentinode.errors import TrainingStopped
 from sentinode.training.logging.examples import choose_examples
 from sentinode.training.recipe.compile import compile_model
-from sentinode.training.train import Checkpoints
+from sentinode.training.state.checkpoint import Checkpoints
 from sentinode.training.validation import Validation
 
 SMALL = {"first_filters": 4, "second_filters": 4, "dense_units": 8}

@@ -10,7 +10,7 @@ import pytest
 from sentinode import TrainConfig, build_model, load_run, train
 from sentinode.errors import RunError, TrainingStopped
 from sentinode.models.precision import mixed_precision
-from sentinode.training import train as train_module
+from sentinode.training import fit as fit_module
 from sentinode.training.recipe import precision
 from sentinode.training.recipe.precision import choose_precision
 
@@ -77,12 +77,12 @@ def test_auto_leaves_the_network_as_it_was(few):
 
 
 def test_a_trial_ends_where_bfloat16_takes_far_too_long(few, monkeypatch, caplog):
-    monkeypatch.setattr(precision, "HOPELESS", float("inf"))
+    monkeypatch.setattr(precision, "HOPELESS_SPEEDUP", float("inf"))
     with caplog.at_level(logging.INFO, logger="sentinode"):
         chosen = choose_precision(build_model("cnn"), few, few, TrainConfig(precision="auto"))
     assert (chosen["used"], chosen["steps"]) == ("float32", 2)
     assert chosen["valid_loss"] == {"float32": None, "bfloat16": None}
-    assert "float32 is used" in caplog.text
+    assert "precision auto: float32" in caplog.text
 
 
 def test_what_auto_has_decided_is_kept_and_not_measured_again(few, tmp_path, caplog):
@@ -92,7 +92,7 @@ def test_what_auto_has_decided_is_kept_and_not_measured_again(few, tmp_path, cap
 
     config = TrainConfig(epochs=1, precision="auto")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train_module, "ProgressBar", lambda *_: StopAtOnce())
+        patch.setattr(fit_module, "ProgressBar", lambda *_: StopAtOnce())
         with pytest.raises(TrainingStopped):
             train(build_model("cnn"), few, config, out=tmp_path / "run")
     file = tmp_path / "run" / "config.json"

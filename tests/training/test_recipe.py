@@ -7,8 +7,8 @@ import pytest
 from sentinode import TrainConfig, build_model, train
 from sentinode.data.batches import epoch_order
 from sentinode.errors import ModelError
+from sentinode.keras_compat import Muon
 from sentinode.training.recipe.compile import compile_model
-from sentinode.training.recipe.muon import Muon
 
 STEPS = 10
 SGD = {
@@ -43,7 +43,7 @@ def loss_of(model: keras.Model, truth: list, given: list) -> float:
 
 
 @pytest.mark.parametrize(("output", "loss"), [("sigmoid", "binary"), ("softmax", "categorical")])
-def test_the_defaults_are_the_recipe_of_the_course(output, loss):
+def test_the_defaults_are_the_classic_recipe(output, loss):
     model = build_model("cnn", output=output)
     compile_model(model, TrainConfig(), steps_per_epoch=STEPS)
     told = model.get_compile_config()
@@ -92,10 +92,10 @@ def test_training_ends_with_the_weights_that_keras_alone_ends_with(mini, tmp_pat
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-def test_the_other_defaults_are_those_of_the_course():
+def test_the_other_defaults_are_those_of_the_classic_recipe():
     settings = TrainConfig().to_json()
     chosen = ("epochs", "batch_size", "learning_rate", "momentum", "nesterov", "schedule", "class_weight")
-    assert [settings[name] for name in chosen] == [3, 32, 0.01, 0.95, False, "constant", "none"]
+    assert [settings[name] for name in chosen] == [3, 32, 0.01, 0.95, False, "constant", None]
     assert (settings["early_stopping"], settings["label_smoothing"], settings["weight_decay"]) == (0, 0, 0)
 
 
@@ -235,7 +235,7 @@ def test_metrics_are_those_that_were_asked_for():
 
 def test_classes_weigh_what_was_asked():
     assert TrainConfig().class_weights((30, 10)) is None
-    assert TrainConfig(class_weight="1,3").class_weights((30, 10)) == {0: 1, 1: 3}
+    assert TrainConfig(class_weight={0: 1, 1: 3}).class_weights((30, 10)) == {0: 1, 1: 3}
     balanced = TrainConfig(class_weight="balanced").class_weights((30, 10))
     assert balanced[0] * 30 == pytest.approx(balanced[1] * 10)
     assert balanced[0] * 30 + balanced[1] * 10 == pytest.approx(40)
@@ -244,5 +244,5 @@ def test_classes_weigh_what_was_asked():
 @pytest.mark.parametrize("units", [3, 10])
 def test_a_model_with_another_output_is_refused(units):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units)], name="wide")
-    with pytest.raises(ModelError, match=rf"'wide' gives \(None, {units}\)"):
+    with pytest.raises(ModelError, match=rf"'wide' has the output shape \(None, {units}\)"):
         compile_model(model, TrainConfig(), steps_per_epoch=STEPS)

@@ -15,8 +15,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from sentinode import SentinodeError, TrainConfig, build_model, load_run, predict, train
 from sentinode.errors import DataError, ModelError, RunError
+from sentinode.training.state.folder import locked
 from sentinode.training.state.progress import lock_path
-from sentinode.training.state.record import only_process
 
 JSONS = {"config.json", "model.json", "summary.json", "valid_predictions.csv.json"}
 WEIGHTS = {"best.weights.h5", "final.weights.h5", "model.keras"}
@@ -65,7 +65,12 @@ def test_a_run_knows_how_it_was_made(tiny_run, few):
     config = tiny_run.config
     assert tiny_run.settings == TrainConfig(epochs=1)
     built = {"name": "cnn", "seed": 0, "options": {**OPTIONS, "output": "sigmoid"}}
-    assert config["model"] == {"name": "cnn", "trainable_parameters": 166_977, "built": built}
+    assert config["model"] == {
+        "name": "cnn",
+        "parameters": 166_977,
+        "trainable_parameters": 166_977,
+        "built": built,
+    }
     for part in ("train", "valid"):
         patches = few.split(part)
         about = config["data"][part]
@@ -88,7 +93,7 @@ def test_training_a_finished_run_again_changes_nothing(few, copied, caplog):
         run = train(build_model("cnn"), few, TrainConfig(epochs=1), out=copied)
     assert state(copied) == before
     assert run.path == copied
-    assert "finished; nothing to do" in caplog.text
+    assert "already finished" in caplog.text
 
 
 def test_a_finished_run_refuses_other_settings_models_and_data(few, copied):
@@ -98,8 +103,8 @@ def test_a_finished_run_refuses_other_settings_models_and_data(few, copied):
     without = few.select(np.flatnonzero(few.table["id"] != first))
     others = [
         (build_model("cnn"), few, TrainConfig(epochs=2, momentum=0.5), ["epochs 1, now 2", "momentum 0.95, now 0.5"]),
-        (build_model("cnn", dense_units=8), few, same, ["the model (cnn, now cnn, or its options)"]),
-        (build_model("mlp", dense_units=2), few, same, ["the model (cnn, now mlp"]),
+        (build_model("cnn", dense_units=8), few, same, ["the model or its options (cnn, now cnn)"]),
+        (build_model("mlp", dense_units=2), few, same, ["the model or its options (cnn, now mlp"]),
         (build_model("cnn"), without, same, ["the train patches"]),
     ]
     for model, patches, config, words in others:
@@ -124,7 +129,7 @@ def test_a_directory_of_something_else_is_refused_and_kept(few, tmp_path, file):
 
 def test_an_empty_directory_is_taken_and_an_unfinished_run_is_made_anew(few, copied):
     (copied / "summary.json").unlink()
-    with pytest.raises(RunError, match="has not ended"):
+    with pytest.raises(RunError, match="is not finished"):
         load_run(copied)
     assert train(build_model("cnn"), few, TrainConfig(epochs=1), out=copied).summary["epochs"] == 1
     empty = copied / "empty"
@@ -166,7 +171,7 @@ def test_a_damaged_run_cannot_be_trained_again(copied, few, name, content):
 
 def test_weights_of_another_network_are_refused(copied):
     build_model("cnn", dense_units=8).save_weights(copied / "best.weights.h5")
-    with pytest.raises(RunError, match=r"best\.weights\.h5: not readable as weights") as refused:
+    with pytest.raises(RunError, match=r"best\.weights\.h5: cannot be loaded") as refused:
         _ = load_run(copied).model
     assert "\n" not in str(refused.value)
 
@@ -220,7 +225,7 @@ def test_a_training_that_diverges_ends_in_one_line(few, tmp_path, epochs):
     with pytest.raises(RunError, match="lower the learning rate") as refused:
         train(build_model("cnn"), few, TrainConfig(learning_rate=1e6, epochs=epochs), out=tmp_path / "run")
     assert "\n" not in str(refused.value)
-    with pytest.raises(RunError, match="has not ended"):
+    with pytest.raises(RunError, match="is not finished"):
         load_run(tmp_path / "run")
 
 
@@ -228,7 +233,7 @@ def test_a_source_without_validation_gets_a_split_that_is_written_down(mini, tmp
     patches = mini.split("train").select(range(0, 1080, 9))
     with caplog.at_level(logging.INFO, logger="sentinode"):
         run = train(build_model("mlp", dense_units=1), patches, TrainConfig(epochs=1), out=tmp_path / "run")
-    assert "12 of its training patches, a tenth, are held out for validation" in caplog.text
+    assert "12 of its training patches (10 %) become the validation split" in caplog.text
     table = pd.read_csv(run.path / "splits.csv")
     assert sorted(table["id"]) == sorted(patches.table["id"])
     assert not table["id"].duplicated().any()
@@ -258,7 +263,7 @@ def test_a_split_of_one_class_is_refused_before_anything_is_trained(few, tmp_pat
     tumour = few.table["label"] == 1
     for split in ("train", "valid"):
         rows = np.flatnonzero(tumour | (few.table["split"] != split))
-        with pytest.raises(DataError, match=f"patches of {split} have label 1; both classes are needed"):
+        with pytest.raises(DataError, match=f"patches of split '{split}' have label 1; training needs both classes"):
             train(build_model("cnn"), few.select(rows), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -269,7 +274,7 @@ def test_a_validation_split_that_was_named_and_is_not_there_is_refused(few, tmp_
 
 
 def test_a_model_that_was_built_otherwise_is_refused_on_a_finished_run(few, tiny_run):
-    with pytest.raises(RunError, match=r"how the model was built .*'seed': 0.*'seed': 5"):
+    with pytest.raises(RunError, match=r"the model .*'seed': 0.*'seed': 5"):
         train(build_model("cnn", seed=5), few, TrainConfig(epochs=1), out=tiny_run.path)
 
 
@@ -284,20 +289,20 @@ def test_a_directory_has_one_lock_by_whatever_path_it_is_reached(tmp_path, monke
     (tmp_path / "run").mkdir()
     (tmp_path / "link").symlink_to("run")
     monkeypatch.chdir(tmp_path / "run")
-    with only_process(tmp_path / "run"):
+    with locked(tmp_path / "run"):
         for path in (Path(), tmp_path / "link", tmp_path / "run", Path("../link")):
             assert lock_path(path).samefile(tmp_path / "run" / ".lock")
-            with pytest.raises(RunError, match="another process trains there"), only_process(path):
+            with pytest.raises(RunError, match="another process trains there"), locked(path):
                 pytest.fail("a second lock was given")
 
 
 def test_a_lock_leaves_nothing_where_nothing_came_of_it(few, tmp_path):
-    with only_process(tmp_path / "new" / "run"):
+    with locked(tmp_path / "new" / "run"):
         assert [file.name for file in (tmp_path / "new" / "run").iterdir()] == [".lock"]
     assert not (tmp_path / "new" / "run").exists()
     theirs = tmp_path / "theirs"
     theirs.mkdir()
-    with only_process(theirs):
+    with locked(theirs):
         pass
     assert theirs.exists()  # With the rights and the owner that somebody gave it.
     (theirs / "file").touch()

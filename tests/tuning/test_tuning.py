@@ -37,21 +37,21 @@ def test_a_range_is_read_as_it_is_written(low, factor, log):
 
 
 def test_a_range_of_whole_numbers_stays_whole_where_the_setting_is_one():
-    assert parse_dimension("batch_size=16..64").whole
-    assert not parse_dimension("label_smoothing=0..0.5").whole
-    assert parse_dimension("option.dense_units=16..64").whole
+    assert parse_dimension("batch_size=16..64").integer
+    assert not parse_dimension("label_smoothing=0..0.5").integer
+    assert parse_dimension("option.dense_units=16..64").integer
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("learning_rate", "NAME=A,B,C or NAME=LOW..HIGH is expected"),
-        ("colour=1,2", "there is no setting 'colour'"),
-        ("seed=1,2", "not one to search"),
-        ("momentum=0.5,0.5", "names a value twice"),
+        ("learning_rate", "expected NAME=A,B,C or NAME=LOW..HIGH"),
+        ("colour=1,2", "unknown setting 'colour'"),
+        ("seed=1,2", "cannot be searched"),
+        ("momentum=0.5,0.5", "lists a value twice"),
         ("momentum=0.5,1.5", "momentum must be below 1"),
-        ("momentum=0.9..0.5", "the first smaller"),
-        ("learning_rate=0..1:log", "above 0 with :log"),
+        ("momentum=0.9..0.5", "LOW below HIGH"),
+        ("learning_rate=0..1:log", "LOW above 0 with :log"),
         ("optimizer=sgd,fast", "optimizer must be one of"),
         ("optimizer=0..1", "two numbers"),
         ("augment=stain,colour", "augment must be one of"),
@@ -122,20 +122,20 @@ def test_a_finished_study_is_not_done_again(tuning, few):
 
 
 def test_another_search_in_the_same_folder_is_refused(tuning, few):
-    with pytest.raises(RunError, match="has another settings; name another folder"):
+    with pytest.raises(RunError, match="has another settings; choose another folder"):
         tune("cnn", few, SPACE, TrainConfig(epochs=2), out=tuning.folder, seeds=2)
     with pytest.raises(RunError, match="has another space"):
         tune("cnn", few, SPACE[:1], TrainConfig(epochs=1), out=tuning.folder, seeds=2)
 
 
 def test_a_range_without_a_number_of_trials_is_refused(few, tmp_path):
-    with pytest.raises(ConfigError, match="say how many --trials"):
+    with pytest.raises(ConfigError, match="number of --trials"):
         tune("cnn", few, [Range("momentum", 0.1, 0.9)], out=tmp_path / "it")
     assert not (tmp_path / "it").exists()
 
 
 def test_draws_lie_in_their_range_and_a_seed_fixes_them(few, tmp_path):
-    space = [Range("learning_rate", 1e-4, 1e-1, log=True), Range("batch_size", 4, 16, whole=True)]
+    space = [Range("learning_rate", 1e-4, 1e-1, log=True), Range("batch_size", 4, 16, integer=True)]
     tables = [tune("cnn", few, space, TrainConfig(epochs=1), out=tmp_path / name, trials=2).table for name in "ab"]
     assert tables[0].equals(tables[1])
     assert tables[0]["learning_rate"].between(1e-4, 1e-1).all()
@@ -181,7 +181,7 @@ def test_trials_that_run_on_another_machine_are_told_of(few, tmp_path, caplog):
     with pytest.raises(RunError, match="no trial has ended yet"):
         tune("mlp", few, space, config, out=tmp_path / "one", trials=1, storage=storage)
     tune("mlp", few, space, config, out=tmp_path / "two", trials=2, storage=storage)
-    assert "trials that run elsewhere: 1; the same call again" in caplog.text
+    assert "1 trial is still running elsewhere" in caplog.text
     tune("mlp", few, space, config, out=tmp_path / "one", trials=2, storage=storage)
     assert (tmp_path / "one" / "trials.csv").read_bytes() == (tmp_path / "two" / "trials.csv").read_bytes()
 
@@ -231,9 +231,9 @@ def test_every_trial_may_start_from_a_trained_run(few, tiny_run, tmp_path):
     space = [Values("momentum", (0.5, 0.9))]
     tuning = tune(str(tiny_run.path), few, space, TrainConfig(epochs=1), out=tmp_path / "it")
     for folder in tuning.folder.glob("*/seed-0"):
-        assert Run(folder).config["model"]["built"]["weights_sha256"] == tiny_run.identity["weights_sha256"]
+        assert Run(folder).provenance.starting_weights.weights_sha256 == tiny_run.identity["weights_sha256"]
     assert len(tuning.table) == 2
-    with pytest.raises(ConfigError, match="whose network is what it is"):
+    with pytest.raises(ConfigError, match="fixed network"):
         tune(str(tiny_run.path), few, [Values("option.dense_units", (4, 8))], out=tmp_path / "other")
     with pytest.raises(ModelError, match="cnm"):
         tune("cnm", few, space, out=tmp_path / "other")
@@ -270,6 +270,6 @@ def test_a_killed_study_goes_on_within_its_training(tmp_path):
     (begun,) = out.glob("*/seed-0")
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    assert f"{begun}: going on in epoch" in done.stderr
+    assert f"{begun}: resuming in epoch" in done.stderr
     assert len(list(out.glob("*/seed-0"))) == 2
     assert "sentinode train pcam-mini --model cnn --out runs/tuned --momentum 0." in done.stdout

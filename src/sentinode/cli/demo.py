@@ -1,4 +1,4 @@
-"""Train the classic network on the sample patches, and draw its ROC curve beside that of the weights that ship."""
+"""Train the classic baseline on the sample patches and compare it with the pretrained weights."""
 
 import argparse
 import shlex
@@ -13,21 +13,21 @@ from sentinode.samples import DEFAULT_MODEL
 def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
-        "demo", help="train and evaluate the classic network on the sample patches", description=__doc__
+        "demo", help="train and evaluate the classic baseline on the sample patches", description=__doc__
     )
     parser.add_argument(
         "--out",
         type=output_folder,
         metavar="RUN",
         default="runs/demo",
-        help="the run directory (default: runs/demo)",
+        help="run directory to write (default: runs/demo)",
     )
     add_cache(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run the whole way once."""
+    """Train, evaluate and compare."""
     from sentinode.data.open import open_patches
 
     patches = open_patches("pcam-mini")
@@ -39,25 +39,25 @@ def run(arguments: argparse.Namespace) -> None:
     from sentinode.training.load import load_run
     from sentinode.training.train import train
 
-    print("the classic network (cnn), the classic recipe: SGD 0.01, momentum 0.95, 3 epochs")
+    print("training the classic baseline (cnn): SGD 0.01, momentum 0.95, 3 epochs")
     trained = train(build_model("cnn"), patches, out=arguments.out, cache=arguments.cache)
     show_run(trained)
     print()
     evaluation = evaluate(trained, patches, cache=arguments.cache)
     show_evaluation(evaluation)
     folder, both = evaluation.folder, trained.path / "roc.png"
-    shipped = load_run(DEFAULT_MODEL)
-    print(f"\non the same patches, {shipped.describe()}")
-    other = evaluate(shipped, patches, out=trained.path / "evaluations" / DEFAULT_MODEL, cache=arguments.cache)
+    pretrained = load_run(DEFAULT_MODEL)
+    print(f"\npretrained weights on the same patches: {pretrained.describe()}")
+    other = evaluate(pretrained, patches, out=trained.path / "evaluations" / DEFAULT_MODEL, cache=arguments.cache)
     show_evaluation(other)
     axes = plot_roc(evaluation.roc, name="cnn, trained now", title=evaluation.data)
     save_figure(plot_roc(other.roc, name=DEFAULT_MODEL, ax=axes), both)
     print_next_steps(
         {
-            both: "the ROC curves of both",
+            both: "ROC curves of both",
             trained.path / "curves.png": "loss, accuracy and AUC by epoch",
-            folder / "predictions.csv": "what the network says of every test patch",
-            trained.path / "config.json": "how all this was made",
+            folder / "predictions.csv": "predictions of the test patches",
+            trained.path / "config.json": "settings, versions, data",
         },
         command_line("report", trained.path),
         shlex.join(["tensorboard", "--logdir", str(trained.path / "tensorboard")]),

@@ -69,5 +69,5 @@ def run(arguments: argparse.Namespace) -> None:
     )
     print_next_steps(
         {out: "features, id, label, split, slide, sha1; numpy.load reads it", made_by_path(out): "model and data"},
-        command_line("train", "DATA", "--model", arguments.model, "--frozen", "--out", "runs/head"),
+        command_line("train", "DATA", "--model", arguments.model, "--linear-probe", "--out", "runs/probe"),
     )

@@ -1,42 +1,51 @@
-"""Show all networks: their parameters, their work for a patch, and what they are."""
+"""List networks and pretrained weights with their parameters and floating-point operations."""
 
 import argparse
 from typing import Any
 
 from sentinode.cli.shared import add_json, print_json, print_table, start_keras
 from sentinode.models.build import MODELS
+from sentinode.samples import DEFAULT_MODEL, PRETRAINED
 
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
-    parser = commands.add_parser("models", help="all networks: parameters, GFLOP a patch", description=__doc__)
+    parser = commands.add_parser("models", help="list networks and pretrained weights", description=__doc__)
     add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Build each network, and count."""
+    """Build all networks and print their sizes."""
     start_keras()
     from sentinode.models.build import build_model
     from sentinode.models.flops import flops
+    from sentinode.training.load import load_run
 
-    found = []
+    networks = []
     for name, entry in MODELS.items():
         for options in entry.sizes:
             model = build_model(name, **options)
-            counts = {"parameters": model.count_params(), "gflop_a_patch": flops(model) / 1e9}
-            found.append({"model": name, "options": dict(options), **counts, "summary": entry.summary})
+            size = {"parameters": model.count_params(), "gflop_per_patch": flops(model) / 1e9}
+            networks.append({"model": name, "options": dict(options), **size, "summary": entry.summary})
+    pretrained = []
+    for name in PRETRAINED:
+        loaded = load_run(name)
+        size = {"parameters": loaded.model.count_params(), "gflop_per_patch": flops(loaded.model) / 1e9}
+        summary = f"trained on {loaded.provenance.patches:,} patches; card: {loaded.path / 'README.md'}"
+        pretrained.append({"model": name, **size, "default": name == DEFAULT_MODEL, "summary": summary})
     if arguments.json:
-        print_json({"models": found})
+        print_json({"models": networks, "pretrained": pretrained})
         return
-    rows = [
-        (
-            " ".join([each["model"], *(f"{key}={value}" for key, value in each["options"].items())]),
-            f"{each['parameters']:,}",
-            f"{each['gflop_a_patch']:.3f}",
-            each["summary"],
-        )
-        for each in found
-    ]
-    print_table(rows, header=("model", "parameters", "GFLOP a patch", "what it is"), text_columns=(0, 3))
-    print("GFLOP: multiplications and additions of convolutions and dense layers, forward")
+    header = ("model", "parameters", "GFLOP/patch", "description")
+    print("networks (sentinode train DATA --model NAME)")
+    print_table([_row(network) for network in networks], header=header, text_columns=(0, 3))
+    print("\npretrained weights (--model NAME in every command)")
+    print_table([_row(weights) for weights in pretrained], header=header, text_columns=(0, 3))
+    print("\nGFLOP: multiplications and additions of convolutions and dense layers in a forward pass")
+
+
+def _row(entry: dict[str, Any]) -> tuple[str, ...]:
+    options = [f"{key}={value}" for key, value in entry.get("options", {}).items()]
+    name = " ".join([entry["model"], *options]) + (" (default)" if entry.get("default") else "")
+    return name, f"{entry['parameters']:,}", f"{entry['gflop_per_patch']:.3f}", entry["summary"]

@@ -1,4 +1,4 @@
-"""Train a network on the patches of DATA and leave a run directory."""
+"""Train a network and write a run directory."""
 
 import argparse
 import contextlib
@@ -20,52 +20,62 @@ from sentinode.cli.shared import (
     report_skipped,
     start_keras,
 )
-from sentinode.cli.stand_by import stand_by
 from sentinode.errors import ConfigError, SentinodeError
 from sentinode.machine import limit_processors
 from sentinode.models.build import MODELS
 from sentinode.samples import PRETRAINED
 from sentinode.storage import read_json
-from sentinode.training.config import RECIPES, TrainConfig
+from sentinode.training.config import RECIPES, TrainConfig, parse_class_weight
+
+# Settings that a linear probe has as well.
+PROBE_SETTINGS = {"train_split", "valid_split", "seed"}
 
 
 def add_parser(commands: Any) -> None:
-    """Add the command; its options are the fields of `TrainConfig`."""
+    """Add the command; its settings are the fields of `TrainConfig`."""
     models = "; ".join(f"{name}: {entry.summary}" for name, entry in MODELS.items())
-    parser = commands.add_parser("train", help="train a network and leave a run directory", description=__doc__)
+    parser = commands.add_parser("train", help="train a network", description=__doc__)
     add_data(parser)
     parser.add_argument(
         "--model",
         required=True,
         metavar="NAME",
-        help=f"{models}; or a trained run to start from, in a folder or shipped",
+        help=f"network ({models}), or a run directory or pretrained weights ({', '.join(PRETRAINED)}) to start from",
     )
-    parser.add_argument("--out", type=output_folder, required=True, metavar="RUN", help="the run directory to make")
+    parser.add_argument(
+        "--out", type=output_folder, required=True, metavar="RUN", help="run directory to write, or to resume"
+    )
     parser.add_argument(
         "--option",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="an option of the model, such as output=softmax",
+        help="option of the network, such as output=softmax; may be repeated",
+    )
+    parser.add_argument(
+        "--linear-probe",
+        action="store_true",
+        help="fit only the last layer, by logistic regression on the features of the network; takes seconds",
     )
     parser.add_argument(
         "--teacher",
         action="append",
         default=[],
         metavar="RUN",
-        help="learn what this run says of each patch in place of its label; given several times, their mean",
+        help="knowledge distillation: use the predictions of this run as targets instead of labels; may be repeated, "
+        "for the mean of several runs",
     )
     parser.add_argument(
         "--devices",
         default="1",
         metavar="N",
-        help="share each batch between so many devices, or all of them; JAX only, see docs/devices.md (default: 1)",
+        help="number of devices that share each batch, or all; JAX only, see docs/devices.md (default: 1)",
     )
     parser.add_argument(
         "--threads",
         type=int,
         metavar="N",
-        help="processors to use (default: all; a training that goes on takes as many as it was begun with)",
+        help="processors to use (default: all; a resumed training uses as many as before)",
     )
     add_json(parser)
     add_settings(parser, "settings (the defaults are the classic recipe)")
@@ -73,59 +83,68 @@ def add_parser(commands: Any) -> None:
 
 
 def add_settings(parser: argparse.ArgumentParser, title: str) -> None:
-    """Add a recipe and every setting that may differ from it."""
+    """Add the recipe and one option per setting."""
     group = parser.add_argument_group(title)
+    flagship = ", ".join(f"{name.replace('_', '-')} {_shown(value)}" for name, value in RECIPES["flagship"].items())
     group.add_argument(
         "--recipe",
         choices=RECIPES,
         default="classic",
-        help=f"what the settings are unless given; flagship: {_words(RECIPES['flagship'])} (default: classic)",
+        help=f"defaults of the settings; flagship: {flagship} (default: classic)",
     )
     for setting in fields(TrainConfig):
         _add_setting(group, setting)
 
 
-def config_of(arguments: argparse.Namespace) -> TrainConfig:
-    """Return the settings that were asked for."""
+def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings that were given as options."""
     given = {setting.name for setting in fields(TrainConfig)} & set(vars(arguments))
-    return TrainConfig.recipe(arguments.recipe, **{name: getattr(arguments, name) for name in given})
+    settings = {name: getattr(arguments, name) for name in given}
+    if "class_weight" in settings:
+        settings["class_weight"] = parse_class_weight(settings["class_weight"])
+    return settings
 
 
-def _words(settings: dict[str, Any]) -> str:
-    values = {name: ",".join(value) if isinstance(value, tuple) else f"{value}" for name, value in settings.items()}
-    return ", ".join(f"{name.replace('_', '-')} {value}" for name, value in values.items())
+def config_of(arguments: argparse.Namespace) -> TrainConfig:
+    """Return the settings: those of the recipe, overridden by options."""
+    return TrainConfig.recipe(arguments.recipe, **given_settings(arguments))
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    return (",".join(value) or "none") if isinstance(value, tuple) else f"{value}"
 
 
 def _add_setting(group: Any, setting: Field[Any]) -> None:
-    """Turn one field of `TrainConfig` into one option."""
     flag = setting.metadata.get("flag") or "--" + setting.name.replace("_", "-")
-    # What is not given is not there: the recipe decides.
-    about: dict[str, Any] = {"dest": setting.name, "default": argparse.SUPPRESS}
-    shown = (",".join(setting.default) or "none") if isinstance(setting.default, tuple) else setting.default
-    about["help"] = f"{setting.metadata['help']} (default: {shown})"
+    choices = setting.metadata.get("choices")
+    # An option that is not given is not set, so that the recipe decides.
+    options: dict[str, Any] = {"dest": setting.name, "default": argparse.SUPPRESS}
+    options["help"] = f"{setting.metadata['help']} (default: {_shown(setting.default)})"
     if setting.type is bool:
-        about["action"] = argparse.BooleanOptionalAction
+        options["action"] = argparse.BooleanOptionalAction
     elif isinstance(setting.default, tuple):
-        about |= {"type": lambda text: () if text == "none" else tuple(text.split(",")), "metavar": "A,B"}
-        about["help"] = f"{setting.metadata['help']}: {', '.join(setting.metadata['choices'])} (default: {shown})"
+        options |= {"type": lambda text: () if text == "none" else tuple(text.split(",")), "metavar": "A,B"}
+        options["help"] = f"{setting.metadata['help']}: {', '.join(choices or ())} (default: {_shown(setting.default)})"
+    elif setting.name == "class_weight":
+        options["metavar"] = "W"
     else:
-        about |= {"type": setting.type, "choices": setting.metadata.get("choices")}
-        if not about["choices"]:
-            about["metavar"] = {int: "N", float: "X"}.get(setting.type, "NAME")  # type: ignore[arg-type]
-    group.add_argument(flag, **about)
+        options |= {"type": setting.type, "choices": choices}
+        if not choices:
+            options["metavar"] = {int: "N", float: "X"}.get(setting.type, "NAME")  # type: ignore[arg-type]
+    group.add_argument(flag, **options)
 
 
 def parse_options(pairs: list[str]) -> dict[str, Any]:
-    """Turn ``KEY=VALUE`` into values: numbers and true, false, null as in json, all else as text."""
+    """Parse ``KEY=VALUE`` pairs; numbers, true, false and null are read as JSON, everything else as text."""
     options = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals:
-            raise ConfigError(f"--option {pair}: KEY=VALUE is expected, such as output=softmax")
+            raise ConfigError(f"--option {pair}: expected KEY=VALUE, such as output=softmax")
         if key in ("name", "seed"):
-            raise ConfigError(
-                f"--option {pair}: not an option of a model; --model names it, and --seed its initial weights"
-            )
+            raise ConfigError(f"--option {pair}: not an option of a network; use --{'model' if key == 'name' else key}")
         try:
             options[key] = json.loads(text)
         except ValueError:
@@ -134,23 +153,23 @@ def parse_options(pairs: list[str]) -> dict[str, Any]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train, and say what came out."""
-    first = os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID", "0") == "0"  # The others print nothing but errors.
-    if not first:
-        stand_by(f"process {os.environ['KERAS_DISTRIBUTION_PROCESS_ID']}")
-    config = config_of(arguments)
-    options = parse_options(arguments.option)
+    """Train, and print the results."""
+    # In a training with several processes, only the first one prints.
+    first = os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID", "0") == "0"
+    config, options = config_of(arguments), parse_options(arguments.option)
     is_network = arguments.model in MODELS or not (Path(arguments.model).is_dir() or arguments.model in PRETRAINED)
     if options and not is_network:
-        raise ConfigError(f"--option: {arguments.model} is a trained run, whose network is what it is")
+        raise ConfigError(f"--option: {arguments.model} is a trained run with a fixed network; leave out --option")
+    if arguments.linear_probe:
+        _check_linear_probe(arguments)
     patches = open_data(arguments, quiet=arguments.json or not first)
-    if first and not arguments.json:
-        board = Path(arguments.out) / "tensorboard"
-        print(f"meanwhile, elsewhere: sentinode watch {arguments.out}, or tensorboard --logdir {board}", flush=True)
+    if first and not arguments.json and not arguments.linear_probe:
+        print(f"follow the training with: {command_line('watch', arguments.out)}", flush=True)
     _limit_processors(arguments.threads, Path(arguments.out))
     start_keras()
     from sentinode.models.build import build_model
     from sentinode.training.distributed import data_parallel
+    from sentinode.training.linear_probe import fit_linear_probe
     from sentinode.training.load import load_run
     from sentinode.training.train import train
 
@@ -159,8 +178,14 @@ def run(arguments: argparse.Namespace) -> int:
             model = build_model(arguments.model, seed=config.seed, **options)
         else:
             model = load_run(arguments.model).starting_model(config.seed)
-        teachers = [load_run(teacher) for teacher in arguments.teacher]
-        trained = train(model, patches, config, out=arguments.out, cache=arguments.cache, teachers=teachers)
+        if arguments.linear_probe:
+            splits = {"train_split": config.train_split, "valid_split": config.valid_split}
+            trained = fit_linear_probe(
+                model, patches, out=arguments.out, seed=config.seed, cache=arguments.cache, **splits
+            )
+        else:
+            teachers = [load_run(teacher) for teacher in arguments.teacher]
+            trained = train(model, patches, config, out=arguments.out, cache=arguments.cache, teachers=teachers)
     skipped = trained.config["data"].get("skipped", [])
     if not first:
         return report_skipped(skipped, quiet=True)
@@ -171,7 +196,7 @@ def run(arguments: argparse.Namespace) -> int:
     print_next_steps(
         {
             trained.path / "curves.png": "loss, accuracy and AUC by epoch",
-            trained.path / "config.json": "all settings, versions, data",
+            trained.path / "config.json": "settings, versions, data",
         },
         command_line("evaluate", arguments.data, "--model", trained.path),
         shlex.join(["tensorboard", "--logdir", str(trained.path / "tensorboard")]),
@@ -179,8 +204,18 @@ def run(arguments: argparse.Namespace) -> int:
     return report_skipped(skipped)
 
 
+def _check_linear_probe(arguments: argparse.Namespace) -> None:
+    given = {name.replace("_", "-") for name in given_settings(arguments) if name not in PROBE_SETTINGS}
+    given |= {"recipe"} if arguments.recipe != "classic" else set()
+    given |= {"teacher"} if arguments.teacher else set()
+    given |= {"devices"} if arguments.devices != "1" else set()
+    if given:
+        names = ", ".join(f"--{name}" for name in sorted(given))
+        raise ConfigError(f"{names}: no effect with --linear-probe, which fits a logistic regression; leave it out")
+
+
 def _limit_processors(threads: int | None, out: Path) -> None:
-    """Use the processors that were asked for, or as many as the run at `out` was begun with."""
+    """Use the number of processors that was asked for, or that of the run to resume."""
     if threads is not None and threads < 1:
         raise ConfigError(f"--threads must be at least 1; got {threads}")
     if threads is None:
@@ -191,12 +226,14 @@ def _limit_processors(threads: int | None, out: Path) -> None:
 
 
 def show_run(trained: Any) -> None:
-    """Print the history of a run and its best epoch."""
+    """Print the learning curves of a run and its best epoch."""
+    shown = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_auc", "penalty", "patches_per_s")
     history = trained.history
-    columns = [name for name in history.columns if name not in ("learning_rate", "train_s")]
-    print(history[columns].round(4).to_string(index=False))
+    print(history[[name for name in shown if name in history]].round(4).to_string(index=False))
     summary = trained.summary
+    result = f"best epoch {summary['best_epoch']} of {summary['epochs']}"
+    result = "last layer fitted" if trained.method == "linear probe" else result
     print(
-        f"best epoch {summary['best_epoch']} of {summary['epochs']} in {summary['duration_s']:.1f} s; "
-        f"on its validation patches: AUC {summary['valid_auc']:.3f}, threshold {summary['threshold']:.3f}"
+        f"{result} in {summary['duration_s']:.1f} s; on the validation patches: AUC {summary['valid_auc']:.3f}, "
+        f"threshold {summary['threshold']:.3f}"
     )

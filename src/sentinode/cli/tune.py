@@ -1,4 +1,4 @@
-"""Search for the settings that suit DATA best, by the AUC on its validation patches."""
+"""Search for the settings with the largest AUC on the validation patches."""
 
 import argparse
 import shlex
@@ -17,37 +17,37 @@ from sentinode.cli.shared import (
 from sentinode.cli.train import add_settings, config_of
 from sentinode.errors import ConfigError
 from sentinode.models.build import MODELS
+from sentinode.samples import PRETRAINED
 
 
 def add_parser(commands: Any) -> None:
     """Add the command; settings that are not searched are those of `train`."""
-    parser = commands.add_parser("tune", help="search for the settings that suit the data best", description=__doc__)
+    parser = commands.add_parser("tune", help="search for good settings", description=__doc__)
     add_data(parser)
     parser.add_argument(
         "--model",
         required=True,
         metavar="NAME",
-        help=f"the network ({', '.join(MODELS)}), or a trained run to start every trial from, in a folder or shipped",
+        help=f"network ({', '.join(MODELS)}), or a run directory or pretrained weights ({', '.join(PRETRAINED)}) from "
+        "which every trial starts",
     )
     parser.add_argument(
-        "--out",
-        type=output_folder,
-        required=True,
-        metavar="DIR",
-        help="the folder of the study; given again, it goes on",
+        "--out", type=output_folder, required=True, metavar="DIR", help="folder of the study to write, or to resume"
     )
     parser.add_argument(
         "--search",
         action="append",
         required=True,
         metavar="NAME=…",
-        help="what to search: NAME=A,B,C or NAME=LOW..HIGH, with :log for factors; NAME is a setting below "
-        "(learning_rate) or option.KEY; may be given several times",
+        help="dimension of the search space: NAME=A,B,C or NAME=LOW..HIGH, with :log appended for a logarithmic scale; "
+        "NAME is a setting below such as learning_rate, or option.KEY; may be repeated",
     )
-    parser.add_argument("--trials", type=int, metavar="N", help="how many to do in all (default: every combination)")
-    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="trainings a trial; their mean counts")
+    parser.add_argument("--trials", type=int, metavar="N", help="number of trials (default: all combinations)")
     parser.add_argument(
-        "--storage", metavar="URL", help="a database that several machines share (default: a file in --out)"
+        "--seeds", type=int, default=1, metavar="N", help="trainings per trial, compared by their mean (default: 1)"
+    )
+    parser.add_argument(
+        "--storage", metavar="URL", help="database that several machines share (default: a file in --out)"
     )
     add_json(parser)
     add_settings(parser, "settings that are not searched")
@@ -55,13 +55,13 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Search, and say what was found."""
+    """Search, and print the best trials."""
     config = config_of(arguments)
     from sentinode.tuning.space import parse_dimension, settings_of
 
     space = [parse_dimension(text) for text in arguments.search]
-    if len({each.name for each in space}) < len(space):
-        raise ConfigError("--search names a setting twice")
+    if len({dimension.name for dimension in space}) < len(space):
+        raise ConfigError("--search: a setting is given twice")
     for name in ("trials", "seeds"):
         if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
             raise ConfigError(f"--{name} must be at least 1; got {getattr(arguments, name)}")
@@ -88,18 +88,17 @@ def run(arguments: argparse.Namespace) -> int:
         print_json({"out": str(tuning.folder), "best": best, "trials": trials})
         return report_skipped(skipped, quiet=True)
     print(tuning.table.drop(columns="reason").head(10).round(4).to_string(index=False))
-    failed = int(tuning.table["valid_auc"].isna().sum())
-    if failed:
-        print(f"{failed} failed; trials.csv says why")
-    print("the best was chosen on these validation patches, which flatters it: measure it on others")
-    settings, chosen = settings_of(best, config)
-    words = ["sentinode", "train", arguments.data, "--model", arguments.model, *option_arguments(chosen)]
-    words += ["--out", "runs/tuned", *setting_arguments(settings)]
-    words += ["--table", arguments.table] if arguments.table else []
-    words += ["--resize", arguments.resize] if arguments.resize != "error" else []
-    words += ["--skip-bad"] if arguments.skip_bad else []
+    if failed := int(tuning.table["valid_auc"].isna().sum()):
+        print(f"{failed} {'trial' if failed == 1 else 'trials'} failed; trials.csv contains the reasons")
+    print("the AUC of the best trial is optimistic, since it was selected on these patches: evaluate it on others")
+    settings, options = settings_of(best, config)
+    command = ["sentinode", "train", arguments.data, "--model", arguments.model, *option_arguments(options)]
+    command += ["--out", "runs/tuned", *setting_arguments(settings)]
+    command += ["--table", arguments.table] if arguments.table else []
+    command += ["--resize", arguments.resize] if arguments.resize != "error" else []
+    command += ["--skip-bad"] if arguments.skip_bad else []
     print_next_steps(
-        {tuning.folder / "trials.csv": "every trial", tuning.folder / "trials.png": "AUC by what was searched"},
-        shlex.join(words),
+        {tuning.folder / "trials.csv": "all trials", tuning.folder / "trials.png": "AUC by searched setting"},
+        shlex.join(command),
     )
     return report_skipped(skipped)

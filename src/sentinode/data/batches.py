@@ -1,6 +1,5 @@
 """Batches for Keras: uint8 patches in an order that depends on seed and epoch alone."""
 
-import math
 from dataclasses import dataclass
 
 import keras
@@ -11,21 +10,21 @@ from sentinode.data.types import UInt8Array
 
 
 def epoch_order(count: int, seed: int | None, epoch: int) -> np.ndarray:
-    """Return the order in which an epoch visits patches.
+    """Compute the order in which an epoch visits patches.
 
     Parameters
     ----------
-    count
-        How many patches there are.
-    seed
-        None keeps the source's order.
-    epoch
+    count : int
+        Number of patches.
+    seed : int or None
+        None keeps the order of the data.
+    epoch : int
         Counted from 0.
 
     Returns
     -------
-    numpy.ndarray
-        int64, shape ``(count,)``: a permutation, the same for the same arguments on every machine.
+    ndarray of shape (count,)
+        An int64 permutation, the same for the same arguments on every machine.
 
     Examples
     --------
@@ -41,66 +40,67 @@ def epoch_order(count: int, seed: int | None, epoch: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Share:
-    """Which part of every batch a process takes.
+    """The part of every batch that one process reads.
 
     Attributes
     ----------
-    devices
-        Of all processes together; each takes the same number of rows.
-    processes
-        Each has the same number of devices.
-    process
-        This one, counted from 0.
+    devices : int
+        Devices of all processes together. Each gets the same number of rows.
+    processes : int
+        Number of processes, each with the same number of devices.
+    process : int
+        Index of this process.
     """
 
     devices: int = 1
     processes: int = 1
     process: int = 0
 
-    def copies(self, rows: int) -> int:
-        """Return how often rows have to be repeated until all devices have the same number.
-
-        Examples
-        --------
-        >>> [Share(devices=4).copies(rows) for rows in (8, 6, 5)]
-        [1, 2, 4]
-        """
-        return self.devices // math.gcd(rows, self.devices)
-
     def of(self, rows: np.ndarray) -> np.ndarray:
-        """Return this process' part of a batch: the parts of all processes, one after another, are the batch.
+        """Return the rows of this process; the parts of all processes in order are the padded batch.
+
+        A batch that cannot be divided evenly between the devices is padded with copies of its last row.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n,)
+
+        Returns
+        -------
+        ndarray of shape (m,)
 
         Examples
         --------
         >>> [Share(2, 2, process).of(np.array([7, 8, 9])).tolist() for process in (0, 1)]
-        [[7, 8, 9], [7, 8, 9]]
+        [[7, 8], [9, 9]]
         """
-        everything = np.tile(rows, self.copies(len(rows)))
-        each = len(everything) // self.processes
-        return everything[self.process * each : (self.process + 1) * each]
+        padded = np.append(rows, np.repeat(rows[-1:], -len(rows) % self.devices))
+        size = len(padded) // self.processes
+        return padded[self.process * size : (self.process + 1) * size]
 
 
 class Batches(keras.utils.PyDataset):
-    """Patches (and labels) as Keras takes them.
+    """Batches of patches, with or without labels.
 
     Parameters
     ----------
-    patches
-        Cached for training; any reader will do for one pass.
-    batch_size
-        Patches a batch, of all processes together; the last one may be smaller.
-    outputs
-        What the network has: 1 gives labels of shape ``(b, 1)``, 2 gives one-hot labels of shape ``(b, 2)``,
-        both float32; 0 gives no labels.
-    seed
-        Shuffles; None keeps the source's order.
-    epoch
-        The epoch whose order is taken, counted from 0; `go_to` takes another.
-    skip
-        Leave out so many batches at the beginning of every epoch: a resumed training has seen them.
-    share
-        What this process takes of each batch. A batch that cannot be shared out evenly is repeated: the mean over its
-        rows, and with it the step, stays the same.
+    patches : PatchSet
+        Should be cached when it is read more than once.
+    batch_size : int, default 32
+        Patches per batch, of all processes together. The last batch may be smaller.
+    outputs : {1, 2, 0}
+        Outputs of the network. 1: float32 labels of shape ``(b, 1)``. 2: one-hot labels of shape ``(b, 2)``. 0: no
+        labels.
+    seed : int, optional
+        Seed of the order; without it patches keep the order of the data.
+    epoch : int, default 0
+        Epoch whose order is used; see `set_epoch`.
+    skip : int, default 0
+        Number of batches to leave out at the beginning of the epoch, for a resumed training.
+    share : Share, optional
+        The part of each batch that this process reads.
+    drop_remainder : bool, default False
+        Leave out the last batch when it is incomplete. Otherwise it is padded when several devices share it.
 
     Examples
     --------
@@ -119,6 +119,7 @@ class Batches(keras.utils.PyDataset):
         epoch: int = 0,
         skip: int = 0,
         share: Share | None = None,
+        drop_remainder: bool = False,
     ) -> None:
         super().__init__()
         self._patches = patches
@@ -127,34 +128,44 @@ class Batches(keras.utils.PyDataset):
         self._seed = seed
         self._skip = skip
         self._share = share or Share()
-        self.go_to(epoch)
+        self._count = len(patches) // batch_size if drop_remainder else -(-len(patches) // batch_size)
+        self.set_epoch(epoch)
 
     def __len__(self) -> int:
-        return -(-len(self._patches) // self._batch_size) - self._skip
+        return self._count - self._skip
 
     def __getitem__(self, index: int) -> tuple[UInt8Array, ...]:
-        rows = self._share.of(self._rows(index))
+        first = (self._skip + index) * self._batch_size
+        rows = self._share.of(self._order[first : first + self._batch_size])
         pixels = self._patches.read(rows)
         return (pixels,) if self._labels is None else (pixels, self._labels[rows])
 
-    def copies(self, index: int) -> int:
-        """Return how often the rows of a batch are repeated; 1 for all but a last, smaller one."""
-        return self._share.copies(len(self._rows(index)))
+    def set_epoch(self, epoch: int) -> None:
+        """Use the order of an epoch.
 
-    def go_to(self, epoch: int) -> None:
-        """Take the order of an epoch, counted from 0.
+        Keras calls `on_epoch_begin` of a data set a different number of times on each backend.
 
-        It has to be said: Keras' own `on_epoch_begin` of a data set comes once too often on some backends.
+        Parameters
+        ----------
+        epoch : int
+            Counted from 0.
         """
         self._order = epoch_order(len(self._patches), self._seed, epoch)
 
-    def _rows(self, index: int) -> np.ndarray:
-        first = (self._skip + index) * self._batch_size
-        return self._order[first : first + self._batch_size]
-
 
 def targets(patches: PatchSet, outputs: int) -> np.ndarray:
-    """Return what a network with so many outputs should say: float32, ``(n, 1)``, or one-hot ``(n, 2)``.
+    """Convert labels to the targets of a network.
+
+    Parameters
+    ----------
+    patches : PatchSet
+    outputs : {1, 2}
+        Outputs of the network.
+
+    Returns
+    -------
+    ndarray of shape (n, 1) or (n, 2)
+        float32 labels, one-hot for two outputs.
 
     Examples
     --------

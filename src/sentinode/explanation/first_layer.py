@@ -52,7 +52,7 @@ def first_layer(model: keras.Model, pixels: np.ndarray) -> FirstLayer:
     ((4, 4, 4, 3), (2, 4, 47, 47))
     """
     network, layer = split_at_first_convolution(model)
-    kernel = layer.whole_kernel() if isinstance(layer, D4Conv) else layer.kernel
+    kernel = layer.full_kernel() if isinstance(layer, D4Conv) else layer.kernel
     kernels = np.transpose(keras.ops.convert_to_numpy(kernel), (3, 0, 1, 2))[: layer.filters]
     responses = np.transpose(keras.ops.convert_to_numpy(network(pixels, training=False)), (0, 3, 1, 2))
     return FirstLayer(kernels.astype(np.float32), responses[:, : layer.filters].astype(np.float32))

@@ -147,12 +147,13 @@ def _sample() -> PatchSet:
 def _make(run: Predictor, kind: str, chosen: Format, work: Path) -> Path:
     """Write the files of the network into a folder, and return the first."""
     from sentinode.export.network import exported_network
+    from sentinode.keras_compat import flatten_layers
     from sentinode.models.backend import without_tensorflow
 
     keras_file, network = work / "model.keras", work / chosen.files[0]
     with without_tensorflow():
         exported = exported_network(run.model, run.calibration)
-        kinds = {type(layer) for layer in exported._flatten_layers()}
+        kinds = {type(layer) for layer in flatten_layers(exported)}
         foreign = [each.__name__ for each in kinds if not each.__module__.startswith("keras.")]
         if foreign and kind == "keras":
             names = ", ".join(sorted(foreign))

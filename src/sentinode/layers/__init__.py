@@ -1,1 +1,1 @@
-"""Keras layers of our own, registered so that saved models find them."""
+"""Keras layers: equivariant convolutions, augmentation, preprocessing of backbones."""

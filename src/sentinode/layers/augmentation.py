@@ -1,8 +1,8 @@
-"""Random changes of a patch that leave its label true: stain, light, placement, borders, orientation, focus.
+"""Random augmentation of patches in training: symmetry, affine, blur, stain, brightness, cutout.
 
-They wrap a network in training alone (`augmented`); what is saved, exported and predicted with has none of them. Each
-layer takes and gives float32 ``(n, rows, columns, 3)`` on the scale of grey levels, draws anew for each patch from a
-generator of its own, and does nothing outside training.
+`augmented` wraps a network for training; saved and exported models do not contain these layers. Each layer takes and
+returns float32 pixels of shape (n, rows, columns, 3) from 0 to 255, draws a new change for each patch from its own
+generator, and does nothing outside training.
 """
 
 from collections.abc import Mapping
@@ -17,44 +17,50 @@ from sentinode.layers.d4 import ORDER
 
 
 class Augmentation(keras.layers.Layer):
-    """What the random layers share.
+    """Base class of the augmentation layers.
 
     Parameters
     ----------
-    strength
-        1 is what the layer's own limits say; 0.5 half as far.
-    seed
-        Of the layer's generator; drawn from Python's `random` when left out.
+    strength : float, default 1.0
+        Factor on the limits of the layer.
+    seed : int, optional
+        Seed of the generator of the layer. By default it is drawn from Python's `random`.
+    **kwargs
+        Passed to `keras.layers.Layer`.
     """
 
-    def __init__(self, strength: float = 1.0, seed: int | None = None, **keywords: Any) -> None:
-        super().__init__(dtype="float32", **keywords)
+    def __init__(self, strength: float = 1.0, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(dtype="float32", **kwargs)
         self.strength = strength
         self.generator = keras.random.SeedGenerator(seed)
 
     def call(self, pixels: Any, training: bool = False) -> Any:
-        """Change the patches in training."""
+        """Apply the change in training, and nothing otherwise."""
         return self.change(pixels) if training else pixels
 
     def change(self, pixels: Any) -> Any:
-        """Change the patches."""
+        """Return changed pixels."""
         raise NotImplementedError
 
     def draw(self, *shape: Any) -> Any:
-        """Return numbers evenly spread between −strength and strength."""
+        """Draw uniformly between -strength and strength."""
         return keras.random.uniform(shape, -self.strength, self.strength, seed=self.generator)
 
-    def draw_whole(self, shape: tuple[Any, ...], below: int) -> Any:
-        """Return whole numbers from 0 to ``below - 1``, whatever the strength."""
-        # `randint` draws no int32 on every backend.
+    def draw_integers(self, shape: tuple[Any, ...], below: int) -> Any:
+        """Draw integers from 0 to ``below - 1``, independent of the strength."""
+        # `keras.random.randint` does not support int32 on every backend.
         return ops.cast(keras.random.uniform(shape, 0, below, seed=self.generator), "int32")
 
 
 class RandomStain(Augmentation):
-    """Stain each patch more or less strongly, as another laboratory might.
+    """Vary the strength of the stains.
 
-    The colours are unmixed into haematoxylin, eosin and a rest; each is multiplied by up to 1 ± 0.15 and gets up to
-    ± 0.05 optical density more (Tellez et al. 2018, Whole-slide mitosis detection in H&E breast histology).
+    Separates the optical density into hematoxylin, eosin and a residual, multiplies each by up to 1 ± 0.15 and adds up
+    to ± 0.05.
+
+    References
+    ----------
+    D. Tellez et al. (2018), Whole-slide mitosis detection in H&E breast histology.
 
     Examples
     --------
@@ -64,10 +70,10 @@ class RandomStain(Augmentation):
     """
 
     def change(self, pixels: Any) -> Any:
-        """Unmix, scale, mix."""
+        """Separate, scale and recombine the stains."""
         shape = ops.shape(pixels)
-        # 256 levels between 1/256 and 1, so that black has a density; products of fixed matrices are cheap, one a
-        # patch would cost as much as a network's convolution.
+        # Transmittance from 1/256 to 1, so that black has a finite density. The matrices are the same for all patches:
+        # one product per patch would be as slow as a convolution.
         density = ops.matmul(ops.reshape(-ops.log((pixels + 1) / 256), (-1, 3)), UNMIXING_MATRIX)
         density = ops.reshape(density, (shape[0], -1, 3))
         density = density * (1 + 0.15 * self.draw(shape[0], 1, 3)) + 0.05 * self.draw(shape[0], 1, 3)
@@ -76,11 +82,10 @@ class RandomStain(Augmentation):
 
 
 class RandomBrightness(Augmentation):
-    """Expose each patch more or less, as another scanner or another white balance does.
+    """Vary exposure and white balance.
 
-    All grey levels are multiplied by one number, up to 1.35 or down to 1 / 1.35, and each colour by one of its own, up
-    to 1.05. Without it a network trained at one brightness fails at
-    another.
+    Multiplies all pixels of a patch by a factor of up to 1.35 or down to 1 / 1.35, and each color channel by a further
+    factor of up to 1.05 or down to 1 / 1.05.
 
     Examples
     --------
@@ -90,19 +95,18 @@ class RandomBrightness(Augmentation):
     """
 
     def change(self, pixels: Any) -> Any:
-        """Multiply."""
+        """Multiply by random factors."""
         count = ops.shape(pixels)[0]
         exposure = np.log(1.35) * self.draw(count, 1, 1, 1) + np.log(1.05) * self.draw(count, 1, 1, 3)
         return pixels * ops.exp(exposure)
 
 
 class RandomAffine(Augmentation):
-    """Turn each patch by up to ± 45°, scale it by up to 12 %, shift it by up to 4 px along both axes.
+    """Rotate by up to ± 45°, scale by up to 12 % and shift by up to 4 px along both axes.
 
-    Half of the patches are only shifted, by whole pixels: turning and scaling blur a little, and a network that never
-    sees a sharp patch does not know what to make of one. What is missing is mirrored. The middle moves by 6 px at most,
-    so tumour in the central 32 px stays there or near: a few labels are no longer exact, and the network learns that
-    the border of that square is not sharp.
+    Half of the patches are only shifted, by whole pixels: interpolation blurs, and the network has to see sharp patches
+    as well. Borders are filled by reflection. The center moves by 6 px at most, so tumour in the central 32 px stays
+    near it, and only few labels become inexact.
 
     Examples
     --------
@@ -111,16 +115,16 @@ class RandomAffine(Augmentation):
     """
 
     def change(self, pixels: Any) -> Any:
-        """Look each pixel up at its place before the change."""
-        count, centre = ops.shape(pixels)[0], (pixels.shape[1] - 1) / 2
-        turned = ops.cast(self.draw_whole((count,), 2), "float32")
-        angle, size = np.pi / 4 * self.draw(count) * turned, ops.exp(0.12 * self.draw(count) * turned)
+        """Resample each patch by a random affine transform."""
+        count, center = ops.shape(pixels)[0], (pixels.shape[1] - 1) / 2
+        rotated = ops.cast(self.draw_integers((count,), 2), "float32")
+        angle, size = np.pi / 4 * self.draw(count) * rotated, ops.exp(0.12 * self.draw(count) * rotated)
         shifts = (4 * self.draw(count) for _ in range(2))
-        down, right = (ops.where(turned > 0, shift, ops.round(shift)) for shift in shifts)
+        down, right = (ops.where(rotated > 0, shift, ops.round(shift)) for shift in shifts)
         cos, sin, zero = ops.cos(angle) * size, ops.sin(angle) * size, ops.zeros_like(angle)
         rows = [
-            *(cos, -sin, centre - centre * cos + centre * sin + right),
-            *(sin, cos, centre - centre * sin - centre * cos + down),
+            *(cos, -sin, center - center * cos + center * sin + right),
+            *(sin, cos, center - center * sin - center * cos + down),
             *(zero, zero),
         ]
         return ops.image.affine_transform(
@@ -129,7 +133,7 @@ class RandomAffine(Augmentation):
 
 
 class RandomCutout(Augmentation):
-    """Cover bands at the borders of four patches in ten with the grey of glass, never the central 32 px.
+    """Fill bands at the borders of 40 % of the patches with the gray of glass, never the central 32 px.
 
     Examples
     --------
@@ -139,22 +143,24 @@ class RandomCutout(Augmentation):
     """
 
     def change(self, pixels: Any) -> Any:
-        """Cover."""
+        """Fill random bands."""
         count, side = ops.shape(pixels)[0], pixels.shape[1]
         widest = int((side - 32) / 2 * 0.75 * min(self.strength, 4 / 3))
-        chosen = ops.cast(self.draw_whole((count, 1), 10) < 4, "int32")
-        bands = self.draw_whole((count, 4), widest + 1) * chosen
+        chosen = ops.cast(self.draw_integers((count, 1), 10) < 4, "int32")
+        bands = self.draw_integers((count, 4), widest + 1) * chosen
         place = ops.arange(side)[None]
         rows, columns = (
             ops.logical_and(place >= bands[:, first : first + 1], place < side - bands[:, first + 1 : first + 2])
             for first in (0, 2)
         )
-        seen = ops.cast(ops.logical_and(rows[:, :, None], columns[:, None, :]), "float32")[..., None]
-        return pixels * seen + 230 * (1 - seen)
+        visible = ops.cast(ops.logical_and(rows[:, :, None], columns[:, None, :]), "float32")[..., None]
+        return pixels * visible + 230 * (1 - visible)
 
 
 class RandomSymmetry(Augmentation):
-    """Turn and mirror each patch by one of the eight symmetries of the square: for networks that do not know them.
+    """Rotate or reflect each patch by one of the eight symmetries of the square.
+
+    For networks that are not equivariant by construction.
 
     Examples
     --------
@@ -164,8 +170,8 @@ class RandomSymmetry(Augmentation):
     """
 
     def change(self, pixels: Any) -> Any:
-        """Mirror and turn those whose number says so; the three bits of a number are the group's generators."""
-        number = self.draw_whole((ops.shape(pixels)[0], 1, 1, 1), ORDER)
+        """Apply three generators of the group, each to the patches whose bit is set."""
+        number = self.draw_integers((ops.shape(pixels)[0], 1, 1, 1), ORDER)
         for bit, changed in (
             (1, lambda x: ops.flip(x, axis=1)),
             (2, lambda x: ops.flip(x, axis=2)),
@@ -176,9 +182,9 @@ class RandomSymmetry(Augmentation):
 
 
 class RandomBlur(Augmentation):
-    """Blur half of the patches a little, as JPEG, another scanner or another focus does.
+    """Blur half of the patches slightly.
 
-    A mean of the patch and of its neighbours (weights 1, 2, 1 along both axes), by a share of up to the strength.
+    Mixes the patch with its 3 × 3 binomial blur by a random fraction of up to the strength.
 
     Examples
     --------
@@ -188,14 +194,14 @@ class RandomBlur(Augmentation):
 
     def change(self, pixels: Any) -> Any:
         """Mix with the blurred patch."""
-        share = ops.clip(self.draw(ops.shape(pixels)[0], 1, 1, 1), 0, 1)
+        fraction = ops.clip(self.draw(ops.shape(pixels)[0], 1, 1, 1), 0, 1)
         blurred = pixels
         for axis in (1, 2):
             last = pixels.shape[axis] - 1
             before = ops.take(blurred, [0, *range(last)], axis=axis)
             after = ops.take(blurred, [*range(1, last + 1), last], axis=axis)
             blurred = (before + 2 * blurred + after) / 4
-        return pixels + share * (blurred - pixels)
+        return pixels + fraction * (blurred - pixels)
 
 
 AUGMENTATIONS: Mapping[str, type[Augmentation]] = {
@@ -209,21 +215,21 @@ AUGMENTATIONS: Mapping[str, type[Augmentation]] = {
 
 
 def augmented(model: keras.Model, names: tuple[str, ...], strength: float) -> keras.Model:
-    """Wrap a network for training: its patches are changed at random before it sees them.
+    """Wrap a network with augmentation layers for training.
 
     Parameters
     ----------
-    model
-        uint8 patches in. Its layers and weights are shared, not copied.
-    names
-        Of `AUGMENTATIONS`; applied in their order there. With none, the model itself is returned.
-    strength
-        How far patches are changed.
+    model : keras.Model
+        Takes uint8 patches. Its layers and weights are shared, not copied.
+    names : tuple of str
+        Keys of `AUGMENTATIONS`. They are applied in the order of that mapping.
+    strength : float
+        Factor on the limits of all augmentations.
 
     Returns
     -------
     keras.Model
-        uint8 patches in, what the model gives out.
+        Takes uint8 patches. The model itself when `names` is empty.
 
     Examples
     --------
@@ -244,7 +250,7 @@ def augmented(model: keras.Model, names: tuple[str, ...], strength: float) -> ke
 
 
 class ToFloat(keras.layers.Layer):
-    """Grey levels as float32."""
+    """Convert uint8 pixels to float32."""
 
     def call(self, pixels: Any) -> Any:
         """Cast."""
@@ -252,8 +258,8 @@ class ToFloat(keras.layers.Layer):
 
 
 class ToPixels(keras.layers.Layer):
-    """Whole grey levels again: networks take uint8, and so do the files that they will meet."""
+    """Convert float32 pixels to uint8, the input type of all networks."""
 
     def call(self, pixels: Any) -> Any:
-        """Round, and keep within 0 and 255."""
+        """Round and clip to 0–255."""
         return ops.cast(ops.clip(ops.round(pixels), 0, 255), "uint8")

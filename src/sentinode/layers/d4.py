@@ -1,10 +1,13 @@
-"""Layers that know that tissue has no up: equivariant to the eight symmetries of the square, the group D4.
+"""Layers that are equivariant to the eight rotations and reflections of the square, the group D4.
 
-A feature map has its channels in eight blocks of the same size, one for each symmetry. When the image is turned or
-mirrored, the map is turned or mirrored with it, and its blocks change places; a mean over positions and blocks then
-stays what it was. Kernels of all blocks are one kernel, turned and mirrored, so a layer is an ordinary convolution
-whose kernel is put together anew from its few free weights in every step (Cohen & Welling 2016, Group equivariant
-convolutional networks).
+The channels of a feature map form eight orientation blocks of equal size. Rotating or reflecting the image rotates or
+reflects the feature map and permutes its blocks, so a mean over positions and blocks does not change. All blocks share
+one kernel in its eight orientations: a layer is an ordinary convolution whose kernel is assembled from the shared
+weights.
+
+References
+----------
+T. Cohen and M. Welling (2016), Group equivariant convolutional networks.
 """
 
 import itertools
@@ -14,13 +17,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from sentinode.layers.fused import normalise
+from sentinode.keras_compat import batch_normalization
 
 ORDER = 8
 
 
 def _symmetries() -> list[np.ndarray]:
-    """Return the matrices that act on (row, column): four turns, then the same after a mirror."""
+    """Return matrices that act on (row, column): four rotations, then the same after a reflection."""
     quarter, mirror = np.array([[0, -1], [1, 0]]), np.array([[1, 0], [0, -1]])
     return [
         np.linalg.matrix_power(quarter, turns) @ np.linalg.matrix_power(mirror, mirrored)
@@ -36,7 +39,17 @@ def _number(matrix: np.ndarray) -> int:
 
 
 def apply_symmetry(pixels: np.ndarray, symmetry: int) -> np.ndarray:
-    """Turn and mirror images of shape ``(n, side, side, channels)`` by one of the eight symmetries.
+    """Rotate or reflect square images by one of the eight symmetries.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (n, side, side, channels)
+    symmetry : int
+        0 (identity) to 7. 1 to 3 rotate by multiples of 90°, 4 to 7 reflect first.
+
+    Returns
+    -------
+    ndarray of shape (n, side, side, channels)
 
     Examples
     --------
@@ -49,28 +62,27 @@ def apply_symmetry(pixels: np.ndarray, symmetry: int) -> np.ndarray:
 
 
 def _places(side: int, symmetry: int) -> np.ndarray:
-    """Return from which place of a square each place of the turned square takes its value; both in row-major order."""
-    # Twice the distance from the centre, so that an even side has whole numbers too.
+    """Return for each pixel of the transformed square, in row-major order, the index of its source pixel."""
+    # Twice the distance from the center is an integer for even sides too.
     doubled = np.array(list(itertools.product(range(side), repeat=2))) * 2 - (side - 1)
     rows, columns = ((doubled @ SYMMETRIES[symmetry] + side - 1) // 2).T
     return rows * side + columns
 
 
 def kernel_table(side: int, blocks_in: int) -> np.ndarray:
-    """Return which row of the free weights stands at each place of the whole kernel.
+    """Map each entry of the full kernel to a row of the shared weights.
 
     Parameters
     ----------
-    side
-        Of the kernel, in px.
-    blocks_in
-        1 for a kernel on an image, 8 for one on a feature map.
+    side : int
+        Side of the kernel, in px.
+    blocks_in : int
+        Orientation blocks of the input: 1 for an image, 8 for a feature map.
 
     Returns
     -------
-    numpy.ndarray
-        int32, shape ``(side * side, blocks_in, 8)``: by place, block that comes in, block that goes out. A row number
-        counts the places of the free kernel and, within one, its blocks.
+    ndarray of shape (side * side, blocks_in, 8)
+        int32 row numbers, indexed by position, input block and output block.
 
     Examples
     --------
@@ -79,7 +91,7 @@ def kernel_table(side: int, blocks_in: int) -> np.ndarray:
     """
     table = np.empty((side * side, blocks_in, ORDER), dtype=np.int32)
     for out, matrix in enumerate(SYMMETRIES):
-        # What a block sees is what the first block sees of the image that is turned back.
+        # A block of the output equals the first block for the image transformed by the inverse.
         inverse = matrix.T
         blocks = [_number(inverse @ SYMMETRIES[block]) if blocks_in > 1 else 0 for block in range(blocks_in)]
         table[:, :, out] = _places(side, out)[:, None] * blocks_in + np.array(blocks)
@@ -88,19 +100,21 @@ def kernel_table(side: int, blocks_in: int) -> np.ndarray:
 
 @keras.saving.register_keras_serializable("sentinode")
 class D4Conv(keras.layers.Layer):
-    """A convolution without padding that is equivariant to turns by 90° and mirrors.
+    """Convolution without padding that is equivariant to rotations by 90° and reflections.
 
     Parameters
     ----------
-    filters
-        Channels of each of the eight blocks that go out.
-    kernel_size, strides
-        In px. Where ``(side - kernel_size) / strides`` is not whole, the last rows and columns would be left out, and
-        the symmetry lost: that is refused.
-    lift
-        True for an image; False for a feature map of eight blocks.
-    use_bias
-        One number a filter, shared by the blocks.
+    filters : int
+        Channels of each of the eight output blocks.
+    kernel_size, strides : int
+        In px. ``(side - kernel_size) / strides`` must be an integer; otherwise the last rows and columns would be
+        ignored, which breaks the equivariance.
+    lift : bool, default False
+        True for an image as input, False for a feature map with eight blocks.
+    use_bias : bool, default False
+        Whether to add one bias per filter, shared by the blocks.
+    **kwargs
+        Passed to `keras.layers.Layer`.
 
     Examples
     --------
@@ -122,11 +136,11 @@ class D4Conv(keras.layers.Layer):
         self.lift, self.use_bias = lift, use_bias
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make the free weights."""
+        """Create the shared weights."""
         blocks, side = 1 if self.lift else ORDER, self.kernel_size
-        self._channels = channels_a_block(input_shape[-1], blocks)
+        self._channels = channels_per_block(input_shape[-1], blocks)
         fan_in = side * side * blocks * self._channels
-        # Of He et al. 2015; Keras' own would take this shape's fan for another.
+        # He et al. (2015); Keras' own initializer would derive another fan-in from this shape.
         self.kernel = self.add_weight(
             name="kernel",
             shape=(side * side * blocks, self._channels, self.filters),
@@ -135,8 +149,8 @@ class D4Conv(keras.layers.Layer):
         self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros") if self.use_bias else None
         self._table = kernel_table(side, blocks)
 
-    def whole_kernel(self) -> Any:
-        """Return the kernel of the ordinary convolution that this layer is: ``(side, side, channels, 8 * filters)``."""
+    def full_kernel(self) -> Any:
+        """Return the kernel of the equivalent ordinary convolution: (side, side, channels, 8 * filters)."""
         side = self.kernel_size
         places, blocks, _ = self._table.shape
         kernel = ops.take(ops.cast(self.kernel, self.compute_dtype), self._table.ravel(), axis=0)
@@ -144,17 +158,17 @@ class D4Conv(keras.layers.Layer):
         kernel = ops.transpose(kernel, (0, 1, 3, 2, 4))
         return ops.reshape(kernel, (side, side, blocks * self._channels, ORDER * self.filters))
 
-    def whole_bias(self) -> Any:
-        """Return the bias of that convolution, ``(8 * filters,)``."""
+    def full_bias(self) -> Any:
+        """Return the bias of the equivalent ordinary convolution: (8 * filters,)."""
         return ops.tile(ops.cast(self.bias, self.compute_dtype), (ORDER,))
 
     def call(self, inputs: Any) -> Any:
-        """Convolve."""
-        outputs = ops.conv(inputs, self.whole_kernel(), self.strides, padding="valid", data_format="channels_last")
-        return outputs if self.bias is None else outputs + self.whole_bias()
+        """Convolve images or feature maps of shape (n, rows, columns, channels)."""
+        outputs = ops.conv(inputs, self.full_kernel(), self.strides, padding="valid", data_format="channels_last")
+        return outputs if self.bias is None else outputs + self.full_bias()
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Return the shape that comes out."""
+        """Return the output shape."""
         sides = [None if side is None else self._side(side) for side in input_shape[1:3]]
         return (input_shape[0], *sides, ORDER * self.filters)
 
@@ -162,43 +176,51 @@ class D4Conv(keras.layers.Layer):
         whole, rest = divmod(side - self.kernel_size, self.strides)
         if rest or whole < 0:
             raise ValueError(
-                f"{self.name}: a side of {side} px is not {self.kernel_size} px and a multiple of {self.strides} px"
+                f"{self.name}: a side of {side} px does not fit a kernel of {self.kernel_size} px with a stride of "
+                f"{self.strides} px; side - kernel must be a multiple of the stride"
             )
         return whole + 1
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
+        """Return the constructor arguments."""
         own = ("filters", "kernel_size", "strides", "lift", "use_bias")
         return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 
 
-def channels_a_block(channels: int | None, blocks: int = ORDER) -> int:
-    """Return how many channels each block has.
+def channels_per_block(channels: int | None, blocks: int = ORDER) -> int:
+    """Return the number of channels of each orientation block.
+
+    Parameters
+    ----------
+    channels : int or None
+        Channels of the feature map.
+    blocks : int, default 8
 
     Raises
     ------
     ValueError
-        They cannot be shared out evenly.
+        The number of channels is not a multiple of the number of blocks.
     """
     if not channels or channels % blocks:
-        raise ValueError(f"{channels} channels are not {blocks} blocks of the same size")
+        raise ValueError(f"{channels} channels cannot be divided into {blocks} blocks of equal size")
     return channels // blocks
 
 
 @keras.saving.register_keras_serializable("sentinode")
 class D4Norm(keras.layers.Layer):
-    """Batch normalisation whose scale, offset and running statistics are shared by the eight blocks.
+    """Batch normalization with scale, offset and moving statistics shared by the eight blocks.
 
-    While training, each channel is normalised by its own statistics of the batch, which one fused operation gives; in
-    the mean over batches those of the eight blocks are the same. What is kept for predicting is their mean, so a
-    prediction is exactly symmetric.
+    In training, each channel is normalized by its own batch statistics, which allows a fused operation; in expectation
+    they are equal in all blocks. The moving statistics are means over the blocks, so inference is exactly equivariant.
 
     Parameters
     ----------
-    momentum
-        Part of the running statistics that is kept in every step.
-    epsilon
+    momentum : float, default 0.99
+        Part of the moving statistics that is kept per step.
+    epsilon : float, default 1e-3
         Added to the variance.
+    **kwargs
+        Passed to `keras.layers.Layer`.
     """
 
     def __init__(self, momentum: float = 0.99, epsilon: float = 1e-3, **kwargs: Any) -> None:
@@ -206,8 +228,8 @@ class D4Norm(keras.layers.Layer):
         self.momentum, self.epsilon = momentum, epsilon
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make scale, offset and running statistics; they are never cast to bfloat16."""
-        shape = (channels_a_block(input_shape[-1]),)
+        """Create scale, offset and moving statistics, which always stay float32."""
+        shape = (channels_per_block(input_shape[-1]),)
         self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones", autocast=False)
         self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros", autocast=False)
         fixed: dict[str, Any] = {"shape": shape, "trainable": False, "autocast": False}
@@ -215,30 +237,30 @@ class D4Norm(keras.layers.Layer):
         self.variance = self.add_weight(name="variance", initializer="ones", **fixed)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """Normalise."""
+        """Normalize a feature map of shape (n, rows, columns, channels)."""
         if training and self.trainable:
             scale, offset = (ops.tile(ops.convert_to_tensor(weight), (ORDER,)) for weight in (self.gamma, self.beta))
-            outputs, mean, variance = normalise(inputs, scale, offset, self.epsilon)
-            for kept, new in ((self.mean, mean), (self.variance, variance)):
+            outputs, mean, variance = batch_normalization(inputs, scale, offset, self.epsilon)
+            for moving, new in ((self.mean, mean), (self.variance, variance)):
                 shared = ops.mean(ops.reshape(new, (ORDER, -1)), axis=0)
-                kept.assign(kept * self.momentum + shared * (1 - self.momentum))
+                moving.assign(moving * self.momentum + shared * (1 - self.momentum))
             return outputs
         factor, shift = (ops.cast(ops.tile(each, (ORDER,)), inputs.dtype) for each in self.affine())
         return inputs * factor + shift
 
     def affine(self) -> tuple[Any, Any]:
-        """Return the factor and the shift that predicting applies to each channel of a block."""
+        """Return factor and offset that inference applies to each channel of a block."""
         factor = self.gamma * ops.rsqrt(self.variance + self.epsilon)
         return factor, self.beta - self.mean * factor
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
+        """Return the constructor arguments."""
         return {**super().get_config(), "momentum": self.momentum, "epsilon": self.epsilon}
 
 
 @keras.saving.register_keras_serializable("sentinode")
 class D4Pool(keras.layers.Layer):
-    """The mean over the eight blocks, which no symmetry changes.
+    """Average over the eight orientation blocks, which is invariant to rotations and reflections.
 
     Examples
     --------
@@ -247,19 +269,19 @@ class D4Pool(keras.layers.Layer):
     """
 
     def call(self, inputs: Any) -> Any:
-        """Take the mean; the last axis gets an eighth as long."""
+        """Average; the last axis becomes eight times shorter."""
         shape = ops.shape(inputs)
-        blocks = ops.reshape(inputs, (*shape[:-1], ORDER, channels_a_block(inputs.shape[-1])))
+        blocks = ops.reshape(inputs, (*shape[:-1], ORDER, channels_per_block(inputs.shape[-1])))
         return ops.mean(blocks, axis=-2)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Return the shape that comes out."""
-        return (*input_shape[:-1], channels_a_block(input_shape[-1]))
+        """Return the output shape."""
+        return (*input_shape[:-1], channels_per_block(input_shape[-1]))
 
 
 @keras.saving.register_keras_serializable("sentinode")
 class D4Concatenate(keras.layers.Layer):
-    """Feature maps of the same side as one: its first block is made of their first blocks, and so on.
+    """Concatenate feature maps of equal size block by block.
 
     Examples
     --------
@@ -269,11 +291,11 @@ class D4Concatenate(keras.layers.Layer):
     """
 
     def call(self, inputs: list[Any]) -> Any:
-        """Concatenate block by block."""
+        """Concatenate a list of feature maps."""
         shape = ops.shape(inputs[0])
-        blocks = [ops.reshape(each, (*shape[:-1], ORDER, channels_a_block(each.shape[-1]))) for each in inputs]
+        blocks = [ops.reshape(each, (*shape[:-1], ORDER, channels_per_block(each.shape[-1]))) for each in inputs]
         return ops.reshape(ops.concatenate(blocks, axis=-1), (*shape[:-1], sum(each.shape[-1] for each in inputs)))
 
     def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
-        """Return the shape that comes out."""
-        return (*input_shape[0][:-1], ORDER * sum(channels_a_block(shape[-1]) for shape in input_shape))
+        """Return the output shape."""
+        return (*input_shape[0][:-1], ORDER * sum(channels_per_block(shape[-1]) for shape in input_shape))

@@ -1,4 +1,4 @@
-"""What a `keras.applications` backbone expects of its pixels, as a layer inside the model."""
+"""The pixel preprocessing of `keras.applications` backbones as a layer."""
 
 from importlib import import_module
 from typing import Any
@@ -8,12 +8,14 @@ import keras
 
 @keras.saving.register_keras_serializable("sentinode")
 class BackbonePreprocessing(keras.layers.Layer):
-    """Scale grey levels 0–255 as a backbone was trained to see them.
+    """Apply the `preprocess_input` function of a backbone.
 
     Parameters
     ----------
-    module
-        The backbone's module in `keras.applications`, such as ``"mobilenet_v2"``.
+    module : str
+        Module of the backbone in `keras.applications`, such as ``"mobilenet_v2"``.
+    **kwargs
+        Passed to `keras.layers.Layer`.
 
     Examples
     --------
@@ -23,19 +25,19 @@ class BackbonePreprocessing(keras.layers.Layer):
     1.0
     """
 
-    def __init__(self, module: str, **keywords: Any) -> None:
-        super().__init__(**keywords)
+    def __init__(self, module: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.module = module
         self._preprocess = import_module(f"keras.applications.{module}").preprocess_input
 
     def call(self, pixels: Any) -> Any:
-        """Take uint8 or float ``(n, h, w, 3)``, RGB; give the layer's dtype in the backbone's own scale."""
+        """Scale RGB pixels of shape (n, rows, columns, 3) from 0–255 to the range of the backbone."""
         return self._preprocess(keras.ops.cast(pixels, self.compute_dtype), data_format="channels_last")
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Keep the shape."""
+        """Return the input shape."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """Return what the layer is made from."""
+        """Return the constructor arguments."""
         return {**super().get_config(), "module": self.module}

@@ -1,4 +1,4 @@
-"""Keeps TensorFlow out of a process whose backend is another, and quiet where it is wrong."""
+"""Keep TensorFlow out of processes that use another backend, and silence one misleading warning."""
 
 import logging
 import sys
@@ -11,15 +11,15 @@ import keras
 
 @contextmanager
 def without_tensorflow() -> Iterator[None]:
-    """Hide TensorFlow while Keras writes or reads a model on another backend.
+    """Hide TensorFlow while Keras reads or writes a model on another backend.
 
-    Keras then asks whether TensorFlow is there, for the sake of its tensor shapes, and asks by importing it: seconds
-    and hundreds of megabytes for nothing.
+    Keras imports TensorFlow, where it is installed, only to recognize its tensor shapes. That costs seconds and
+    hundreds of megabytes.
     """
     modules: dict[str, Any] = sys.modules
     hide = keras.backend.backend() != "tensorflow" and "tensorflow" not in modules
     if hide:
-        modules["tensorflow"] = None  # Python's own way to make an import fail.
+        modules["tensorflow"] = None  # Makes an import fail.
     try:
         yield
     finally:
@@ -29,18 +29,29 @@ def without_tensorflow() -> Iterator[None]:
 
 @contextmanager
 def silence_retracing_warning() -> Iterator[None]:
-    """Leave out one warning of TensorFlow's while a model predicts.
+    """Suppress TensorFlow's warning about repeated tracing.
 
-    Keras' predict functions are one function to its count, of whatever model: with the third network that a process
-    predicts with, it warns that tracing again and again is slow, where every network was traced once.
+    TensorFlow counts the predict functions of all models as one function, so it warns once a process predicts with a
+    third model, although each model is traced once.
     """
 
-    def other(record: logging.LogRecord) -> bool:
+    def is_other(record: logging.LogRecord) -> bool:
         return "triggered tf.function retracing" not in record.getMessage()
 
     logger = logging.getLogger("tensorflow")
-    logger.addFilter(other)
+    logger.addFilter(is_other)
     try:
         yield
     finally:
-        logger.removeFilter(other)
+        logger.removeFilter(is_other)
+
+
+@contextmanager
+def channels_last() -> Iterator[None]:
+    """Build layers for images of shape (rows, columns, channels), whatever ``keras.json`` sets."""
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_last")
+    try:
+        yield
+    finally:
+        keras.config.set_image_data_format(before)

@@ -1,4 +1,4 @@
-"""The seed's network: two convolutions, two poolings, two dense layers."""
+"""The classic baseline: two convolutions, two max poolings, two dense layers."""
 
 from typing import Literal
 
@@ -19,25 +19,24 @@ def build_cnn(
     dense_units: int = 64,
     output: Output = "sigmoid",
 ) -> keras.Sequential:
-    """Build the seed's convolutional network.
+    """Build the classic convolutional network.
 
     Parameters
     ----------
-    first_filters, second_filters
+    first_filters, second_filters : int
         Filters of the two convolutions.
-    kernel_size
+    kernel_size : int
         Side of both kernels, in px.
-    pool_size
-        Side and stride of both poolings, in px.
-    dense_units
+    pool_size : int
+        Side and stride of both max poolings, in px.
+    dense_units : int
         Units of the hidden dense layer.
-    output
-        ``"sigmoid"``: one unit, P(tumour). ``"softmax"``: two units, P(normal) and P(tumour).
+    output : {"sigmoid", "softmax"}
+        One unit, P(tumour), or two units, P(normal) and P(tumour).
 
     Returns
     -------
     keras.Sequential
-        uint8 ``(n, 96, 96, 3)`` in; float32 ``(n, 1)`` or ``(n, 2)`` out; 166,977 parameters at the defaults.
 
     Examples
     --------
@@ -61,7 +60,12 @@ def build_cnn(
 
 
 def output_layer(output: Output) -> layers.Dense:
-    """Return the last layer of every classifier here: one sigmoid or two softmax units.
+    """Create the output layer that all networks share.
+
+    Parameters
+    ----------
+    output : {"sigmoid", "softmax"}
+        One unit, P(tumour), or two units, P(normal) and P(tumour).
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The flagship family: networks that are symmetric and fully convolutional by construction."""
+"""D4Net: small networks that are equivariant to rotations and reflections and fully convolutional."""
 
 import keras
 from keras import layers
@@ -7,38 +7,37 @@ from sentinode.data.types import PATCH_SHAPE
 from sentinode.layers.d4 import D4Conv, D4Norm, D4Pool
 from sentinode.models.cnn import Output, output_layer
 
-# Channels of each of the eight blocks, layer by layer.
+# Channels of each of the eight orientation blocks, by layer.
 WIDTHS = {
     "s": (4, 12, 12, 16, 16, 16, 16),
     "m": (6, 16, 20, 24, 24, 24, 24),
     "l": (8, 24, 24, 32, 32, 32, 32),
 }
-# Side and stride of each layer's kernel, in px of its input. Nothing is padded and every stride divides exactly: a
-# value of the last map depends on 72 px of the image, and the mean over its 4 × 4 positions on the 96 px of a patch.
+# Side and stride of the kernel of each layer, in px of its input. There is no padding; all strides divide exactly.
+# The last feature map has a receptive field of 72 px; the mean over its 4 × 4 positions covers the 96 px of a patch.
 KERNELS = ((4, 2), (3, 2), (3, 1), (3, 2), (3, 1), (3, 1), (3, 1))
 
 
 def build_d4net(*, size: str = "s", dropout: float = 0.2, output: Output = "sigmoid") -> keras.Model:
-    """Build a network that gives the same for all eight orientations of a patch.
+    """Build a network whose output is the same for all eight orientations of a patch.
 
     Parameters
     ----------
-    size
-        ``"s"``, ``"m"`` or ``"l"``: how wide it is.
-    dropout
-        The part of the pooled features that is dropped in training.
-    output
-        ``"sigmoid"``: one unit, P(tumour). ``"softmax"``: two units, P(normal) and P(tumour).
+    size : {"s", "m", "l"}
+        Width of the network.
+    dropout : float
+        Fraction of the pooled features that is dropped in training.
+    output : {"sigmoid", "softmax"}
+        One unit, P(tumour), or two units, P(normal) and P(tumour).
 
     Returns
     -------
     keras.Model
-        uint8 ``(n, 96, 96, 3)`` in; float32 ``(n, 1)`` or ``(n, 2)`` out.
 
     Raises
     ------
     ValueError
-        No such size.
+        The size is unknown.
 
     Examples
     --------
@@ -48,7 +47,7 @@ def build_d4net(*, size: str = "s", dropout: float = 0.2, output: Output = "sigm
     if size not in WIDTHS:
         raise ValueError(f"size must be one of {', '.join(WIDTHS)}; got {size!r}")
     patches = keras.Input(PATCH_SHAPE, dtype="uint8", name="patches")
-    # About mean 0 and deviation 1 for H&E, whose background is bright.
+    # H&E pixels then have a mean of about 0 and a standard deviation of about 1.
     x = layers.Rescaling(4 / 255, offset=-2.8, name="scale")(patches)
     for number, (width, (side, stride)) in enumerate(zip(WIDTHS[size], KERNELS, strict=True), start=1):
         x = D4Conv(width, side, stride, lift=number == 1, name=f"conv_{number}")(x)

@@ -1,4 +1,4 @@
-"""The course's fully connected baseline: it sees pixels, but not that they are neighbours."""
+"""A fully connected baseline."""
 
 import keras
 from keras import layers
@@ -12,15 +12,14 @@ def build_mlp(*, dense_units: int = 64, output: Output = "sigmoid") -> keras.Seq
 
     Parameters
     ----------
-    dense_units
+    dense_units : int
         Units of the hidden layer.
-    output
-        ``"sigmoid"``: one unit, P(tumour). ``"softmax"``: two units, P(normal) and P(tumour).
+    output : {"sigmoid", "softmax"}
+        One unit, P(tumour), or two units, P(normal) and P(tumour).
 
     Returns
     -------
     keras.Sequential
-        uint8 ``(n, 96, 96, 3)`` in; float32 ``(n, 1)`` or ``(n, 2)`` out.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""A network of the flagship family as an ordinary convolutional network, with the same weights and the same answers.
+"""Convert D4Net to an ordinary convolutional network with the same outputs.
 
-Turned kernels are written out once, normalisation and scaling of pixels become part of kernels and biases, and what is
-left is convolutions with ReLU and a mean: faster, and known to every other software.
+The kernels are expanded to their eight orientations; normalization and the scaling of pixels are folded into kernels
+and biases. The result has convolutions, ReLU and average pooling only: it is faster and can be exported to any format.
 """
 
 from dataclasses import dataclass
@@ -14,38 +14,40 @@ from keras import layers, ops
 from sentinode.data.types import PATCH_SHAPE
 from sentinode.errors import ModelError
 from sentinode.layers.d4 import ORDER, D4Conv, D4Norm, D4Pool
+from sentinode.models.backend import channels_last
 
 
 @dataclass
 class _Convolution:
-    """One layer to be made: kernel ``(side, side, in, out)``, bias ``(out,)``."""
+    """A convolution: kernel of shape (side, side, in, out), bias of shape (out,)."""
 
     kernel: np.ndarray
     bias: np.ndarray
     strides: int
 
 
+@channels_last()
 def plain_network(model: keras.Model, *, step_px: int | None = None) -> keras.Model:
-    """Write a network of the family out as an ordinary one that gives logits.
+    """Convert D4Net to an ordinary convolutional network that returns logits.
 
     Parameters
     ----------
-    model
-        From ``build_model("d4net")``, trained or not, with one sigmoid or two softmax units.
-    step_px
-        None for a network of patches. A number of pixels for one of whole regions, which gives the logit of every patch
-        that begins at a multiple of it: a multiple of 8, the product of the strides.
+    model : keras.Model
+        Built by ``build_model("d4net")``.
+    step_px : int, optional
+        Without it, the result takes patches. With it, the result takes regions of any size and returns the logits of
+        all patches on a grid with this step: a multiple of 8, the product of the strides.
 
     Returns
     -------
     keras.Model
-        uint8 ``(n, 96, 96, 3)`` in, float32 ``(n, 1)`` or ``(n, 2)`` out; of regions: uint8 ``(n, rows, columns, 3)``
-        in, ``(n, grid rows, grid columns, 1 or 2)`` out.
+        For patches: uint8 of shape ``(n, 96, 96, 3)`` to float32 of shape ``(n, 1)`` or ``(n, 2)``. For regions: uint8
+        of shape ``(n, rows, columns, 3)`` to ``(n, grid rows, grid columns, 1 or 2)``.
 
     Raises
     ------
     ModelError
-        A layer is not of this family, or `step_px` is no multiple of the strides.
+        The model is not a D4Net, or `step_px` is not a multiple of the product of the strides.
 
     Examples
     --------
@@ -56,7 +58,7 @@ def plain_network(model: keras.Model, *, step_px: int | None = None) -> keras.Mo
     >>> plain_network(network, step_px=32)(np.zeros((1, 160, 128, 3), "uint8")).shape
     TensorShape([1, 3, 2, 1])
     """
-    convolutions, kernel, bias = _written_out(model)
+    convolutions, kernel, bias = _fold(model)
     jump, positions = int(np.prod([each.strides for each in convolutions])), PATCH_SHAPE[0]
     for each in convolutions:
         positions = (positions - each.kernel.shape[0]) // each.strides + 1
@@ -83,16 +85,16 @@ def plain_network(model: keras.Model, *, step_px: int | None = None) -> keras.Mo
 _ZEROS: dict[str, Any] = {"kernel_initializer": "zeros", "dtype": "float32"}
 
 
-def _written_out(model: keras.Model) -> tuple[list[_Convolution], np.ndarray, np.ndarray]:
-    """Return the convolutions of a network, and kernel and bias of its last layer."""
+def _fold(model: keras.Model) -> tuple[list[_Convolution], np.ndarray, np.ndarray]:
+    """Return the convolutions, and kernel and bias of the output layer."""
     convolutions: list[_Convolution] = []
     scale, offset, last = 1.0, 0.0, None
     for layer in model.layers[1:]:
         if isinstance(layer, layers.Rescaling) and not convolutions:
             scale, offset = float(layer.scale), float(layer.offset)
         elif isinstance(layer, D4Conv):
-            kernel = _float64(layer.whole_kernel())
-            bias = _float64(layer.whole_bias()) if layer.use_bias else np.zeros(kernel.shape[-1])
+            kernel = _float64(layer.full_kernel())
+            bias = _float64(layer.full_bias()) if layer.use_bias else np.zeros(kernel.shape[-1])
             convolutions.append(_Convolution(kernel, bias, layer.strides))
         elif isinstance(layer, D4Norm):
             factor, shift = (np.tile(_float64(each), ORDER) for each in layer.affine())
@@ -101,9 +103,9 @@ def _written_out(model: keras.Model) -> tuple[list[_Convolution], np.ndarray, np
         elif isinstance(layer, layers.Dense):
             last = layer
         elif not isinstance(layer, (layers.ReLU, layers.GlobalAveragePooling2D, layers.Dropout, D4Pool)):
-            raise ModelError(f"model {model.name!r}: {layer.name} ({type(layer).__name__}) is not of the d4net family")
+            raise ModelError(f"model {model.name!r}: layer {layer.name} ({type(layer).__name__}) is not part of d4net")
     if last is None or not convolutions:
-        raise ModelError(f"model {model.name!r} is not of the d4net family")
+        raise ModelError(f"model {model.name!r} is not a d4net: no convolution or no output layer")
     first = convolutions[0]
     bias = first.bias + first.kernel.sum(axis=(0, 1, 2)) * offset
     convolutions[0] = _Convolution(first.kernel * scale, bias, first.strides)

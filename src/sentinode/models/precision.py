@@ -1,24 +1,26 @@
-"""Arithmetic in bfloat16 while a network is trained or predicts: its weights, and what is saved, stay float32."""
+"""Mixed precision for an existing model."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import keras
 
+from sentinode.keras_compat import flatten_layers
+
 
 @contextmanager
 def mixed_precision(model: keras.Model, precision: str) -> Iterator[None]:
-    """Make the layers of `model` compute in ``"bfloat16"`` inside the block; their weights stay float32.
+    """Compute in bfloat16 while the block runs; weights stay float32.
 
-    The last layer stays float32: a probability has to tell 0.9990 from 0.9995. Layers that have another policy
-    than float32 already keep it.
+    The last layer keeps float32, since bfloat16 cannot distinguish probabilities such as 0.9990 and 0.9995. Layers
+    whose policy is not float32 keep it.
 
     Parameters
     ----------
-    model
-        To be compiled, and compiled again afterwards, since Keras traces layers as they are at the first step.
-    precision
-        ``"bfloat16"`` or ``"float32"``; the latter changes nothing.
+    model : keras.Model
+        Compile it inside the block, and again after it: a compiled model keeps the functions that it was traced with.
+    precision : {"float32", "bfloat16"}
+        ``"float32"`` changes nothing.
 
     Examples
     --------
@@ -30,10 +32,11 @@ def mixed_precision(model: keras.Model, precision: str) -> Iterator[None]:
     >>> model.get_layer("conv_2").compute_dtype
     'float32'
     """
-    layers = [layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, keras.Model)]
-    changed = [layer for layer in layers if layer is not model.layers[-1] and layer.dtype_policy.name == "float32"]
-    if precision != "bfloat16":
-        changed = []
+    changed = [
+        layer
+        for layer in (flatten_layers(model, include_models=False) if precision == "bfloat16" else [])
+        if layer is not model.layers[-1] and layer.dtype_policy.name == "float32"
+    ]
     for layer in changed:
         layer.dtype_policy = "mixed_bfloat16"
     try:

@@ -1,4 +1,4 @@
-"""A residual network with eighteen layers: what most people would try first."""
+"""ResNet-18 for patches."""
 
 from typing import Any
 
@@ -13,22 +13,25 @@ BLOCKS = 2
 
 
 def build_resnet18(*, width: int = 64, output: Output = "sigmoid") -> keras.Model:
-    """Build ResNet-18 (He et al. 2016, Deep residual learning for image recognition) for patches.
+    """Build ResNet-18 with random initial weights.
 
-    A convolution of 7 × 7 px and a max pooling, each with stride 2; four stages of two blocks, from one to the next the
-    width doubled and the sides halved; a mean over the last 3 × 3 positions.
+    A 7 × 7 convolution and a max pooling, each with stride 2; four stages of two residual blocks, each stage with twice
+    the width and half the side of the previous one; global average pooling over the last 3 × 3 positions.
 
     Parameters
     ----------
-    width
+    width : int
         Filters of the first stage.
-    output
-        ``"sigmoid"``: one unit, P(tumour). ``"softmax"``: two units, P(normal) and P(tumour).
+    output : {"sigmoid", "softmax"}
+        One unit, P(tumour), or two units, P(normal) and P(tumour).
 
     Returns
     -------
     keras.Model
-        uint8 ``(n, 96, 96, 3)`` in; float32 ``(n, 1)`` or ``(n, 2)`` out; 11,186,625 parameters at the defaults.
+
+    References
+    ----------
+    K. He et al. (2016), Deep residual learning for image recognition.
 
     Examples
     --------
@@ -36,7 +39,7 @@ def build_resnet18(*, width: int = 64, output: Output = "sigmoid") -> keras.Mode
     177977
     """
     patches = keras.Input(PATCH_SHAPE, dtype="uint8", name="patches")
-    # About mean 0 and deviation 1 for H&E, whose background is bright.
+    # H&E pixels then have a mean of about 0 and a standard deviation of about 1.
     x = layers.Rescaling(4 / 255, offset=-2.8, name="scale")(patches)
     x = _convolution(x, width, 7, 2, "conv_1")
     x = layers.ReLU(name="relu_1")(x)
@@ -50,16 +53,14 @@ def build_resnet18(*, width: int = 64, output: Output = "sigmoid") -> keras.Mode
 
 
 def _block(x: Any, filters: int, strides: int, name: str) -> Any:
-    """Add what two convolutions make of a map to the map itself."""
-    # Where the shapes differ, a convolution of 1 × 1 px takes the map along (the paper's option B).
-    beside = _convolution(x, filters, 1, strides, f"{name}_beside") if strides > 1 else x
+    # Where the shapes differ, the shortcut is a 1 × 1 convolution (option B of the paper).
+    shortcut = _convolution(x, filters, 1, strides, f"{name}_shortcut") if strides > 1 else x
     x = layers.ReLU(name=f"{name}_relu_1")(_convolution(x, filters, 3, strides, f"{name}_conv_1"))
     x = _convolution(x, filters, 3, 1, f"{name}_conv_2")
-    return layers.ReLU(name=f"{name}_relu_2")(layers.Add(name=f"{name}_sum")([beside, x]))
+    return layers.ReLU(name=f"{name}_relu_2")(layers.Add(name=f"{name}_sum")([shortcut, x]))
 
 
 def _convolution(x: Any, filters: int, side: int, strides: int, name: str) -> Any:
-    """Convolve and normalise."""
-    about: dict[str, Any] = {"padding": "same", "use_bias": False, "kernel_initializer": "he_normal"}
-    x = layers.Conv2D(filters, side, strides, name=name, **about)(x)
+    options: dict[str, Any] = {"padding": "same", "use_bias": False, "kernel_initializer": "he_normal"}
+    x = layers.Conv2D(filters, side, strides, name=name, **options)(x)
     return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_norm")(x)

@@ -1,24 +1,28 @@
-"""Which networks know the symmetries of the square by construction."""
+"""Recognize networks that are invariant to rotations and reflections by construction."""
 
 import keras
 from keras import layers
 
 from sentinode.layers.d4 import D4Concatenate, D4Conv, D4Norm, D4Pool
 
-# None of these tells one orientation from another; D4Conv refuses sides that would make it.
-ALWAYS = (
+# Equivariant for all parameters; D4Conv refuses sizes for which it would not be.
+EQUIVARIANT = (
     *(D4Conv, D4Norm, D4Concatenate, D4Pool),
     *(layers.InputLayer, layers.Rescaling, layers.ReLU, layers.Dropout, layers.GlobalAveragePooling2D),
 )
 
 
 def is_symmetric(model: keras.Model) -> bool:
-    """Say whether a network gives the same for all eight orientations of a patch, whatever its weights.
+    """Check whether the output of a network is the same for all eight orientations of a patch, for any weights.
 
     Parameters
     ----------
-    model
-        Any network. One that is built of other layers than those of `d4net` and `p4m-densenet` counts as not symmetric.
+    model : keras.Model
+        Any model. Only architectures made of the layers of `d4net` and `p4m-densenet` are recognized.
+
+    Returns
+    -------
+    bool
 
     Examples
     --------
@@ -27,12 +31,11 @@ def is_symmetric(model: keras.Model) -> bool:
     (True, False)
     """
     kinds = {type(layer) for layer in model.layers}
-    ends = D4Pool in kinds and layers.GlobalAveragePooling2D in kinds
-    return ends and all(_turns(layer) for layer in model.layers)
+    pools = D4Pool in kinds and layers.GlobalAveragePooling2D in kinds
+    return pools and all(_is_equivariant(layer) for layer in model.layers)
 
 
-def _turns(layer: keras.layers.Layer) -> bool:
-    """Say whether a layer's output turns with its input, or has no orientation any more."""
+def _is_equivariant(layer: keras.layers.Layer) -> bool:
     if isinstance(layer, layers.Cropping2D):
         (top, bottom), (left, right) = layer.cropping
         return bool(top == bottom == left == right)
@@ -42,4 +45,4 @@ def _turns(layer: keras.layers.Layer) -> bool:
         return bool(layer.padding == "valid" and side == other and step == other_step and whole)
     if isinstance(layer, layers.Dense):
         return len(layer.input.shape) == 2
-    return isinstance(layer, ALWAYS)
+    return isinstance(layer, EQUIVARIANT)

@@ -1,4 +1,4 @@
-"""Transfer learning: an EfficientNet-Lite or `keras.applications` backbone, pooling, dropout, one output."""
+"""Transfer learning with backbones of `keras.applications` or EfficientNet-Lite."""
 
 import inspect
 from pathlib import Path
@@ -27,29 +27,29 @@ def build_transfer(
 
     Parameters
     ----------
-    backbone
+    backbone : str
         ``"efficientnet-lite0"``, ``-lite1``, ``-lite2``, or the name of a model in `keras.applications`.
-    weights
-        None: random. A path: a ``.weights.h5`` or ``.h5`` file for this backbone without its top. ``"imagenet"``:
-        for EfficientNet-Lite from the packages of the extra ``imagenet``, without a download; for other backbones
-        downloaded by Keras into ``~/.keras/models``, on this request only.
-    trainable
-        ``"frozen"``: only the new layers learn. ``"all"``: everything learns. The name of a backbone layer: it and
-        all layers after it learn. None: ``"all"`` without weights, ``"frozen"`` with them.
-    dropout
-        The part of the pooled features that is dropped in training.
-    output
-        ``"sigmoid"``: one unit, P(tumour). ``"softmax"``: two units, P(normal) and P(tumour).
+    weights : str, optional
+        Path of a ``.weights.h5`` or ``.h5`` file for this backbone without its top, or ``"imagenet"``: for
+        EfficientNet-Lite from the packages of the extra ``imagenet``, without a download; for other backbones Keras
+        downloads them to ``~/.keras/models``. By default the weights are random.
+    trainable : str, optional
+        ``"all"``: all layers are trained. ``"frozen"``: only the new layers are trained. The name of a backbone layer:
+        this layer and all later ones are trained. Default: ``"frozen"`` with weights, ``"all"`` without.
+    dropout : float
+        Fraction of the pooled features that is dropped in training.
+    output : {"sigmoid", "softmax"}
+        One unit, P(tumour), or two units, P(normal) and P(tumour).
 
     Returns
     -------
     keras.Model
-        uint8 ``(n, 96, 96, 3)`` in; float32 ``(n, 1)`` or ``(n, 2)`` out. The backbone's own preprocessing is inside.
+        Includes the preprocessing of the backbone.
 
     Raises
     ------
     ModelError
-        No such backbone or layer; weights that cannot be fetched or do not fit.
+        The backbone or the layer is unknown, or the weights cannot be downloaded or do not fit.
 
     Examples
     --------
@@ -68,14 +68,14 @@ def build_transfer(
 
 
 def backbone_names() -> list[str]:
-    """Return the names that `build_transfer` takes as `backbone`.
+    """List the backbones that `build_transfer` accepts.
 
     Examples
     --------
     >>> "MobileNetV2" in backbone_names()
     True
     """
-    return [*VARIANTS, *(name for name, thing in vars(keras.applications).items() if inspect.isfunction(thing))]
+    return [*VARIANTS, *(name for name, value in vars(keras.applications).items() if inspect.isfunction(value))]
 
 
 def _efficientnet_lite(backbone: str, weights: str | None) -> tuple[keras.layers.Layer, keras.Model]:
@@ -101,7 +101,7 @@ def _keras_application(backbone: str, weights: str | None) -> tuple[keras.layers
 
 def _find(backbone: str) -> tuple[Any, str]:
     if backbone not in backbone_names():
-        raise ModelError(f"there is no backbone {backbone!r}; there are: {', '.join(backbone_names())}")
+        raise ModelError(f"unknown backbone {backbone!r}; available: {', '.join(backbone_names())}")
     make = getattr(keras.applications, backbone)
     return make, make.__module__.rsplit(".", 1)[-1]
 
@@ -110,11 +110,11 @@ def _why_not(backbone: str, weights: str | None, error: Exception) -> str:
     reason = first_line(error)
     if weights == "imagenet":
         return (
-            f"the ImageNet weights of {backbone} could not be downloaded ({reason}); fetch them on a machine with a "
-            "connection (Keras puts them into ~/.keras/models) and give the file's path as weights"
+            f"the ImageNet weights of {backbone} could not be downloaded ({reason}); download them on a "
+            "machine with network access (Keras stores them in ~/.keras/models) and pass the path as weights"
         )
     if weights is not None and not Path(weights).is_file():
-        return f"weights {weights!r}: there is no such file; give a path, imagenet, or leave it out for random weights"
+        return f"weights {weights!r}: file not found; pass a path, imagenet, or nothing for random weights"
     return f"{backbone} cannot be built with weights {weights!r}: {reason}"
 
 
@@ -126,7 +126,7 @@ def _set_trainable(body: keras.Model, trainable: str) -> None:
     if trainable not in names:
         raise ModelError(
             f"the backbone has no layer {trainable!r}; trainable is 'frozen', 'all' or a layer's name, "
-            f"such as {', '.join(names[-3:])} (the last three of {len(names)})"
+            f"such as {', '.join(names[-3:])} (the last 3 of {len(names)})"
         )
     for layer in body.layers[: names.index(trainable)]:
         layer.trainable = False

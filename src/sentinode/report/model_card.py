@@ -45,7 +45,7 @@ def model_card(facts: Facts) -> str:
         "",
         "- **Question**: does the central 32 × 32 px of a 96 × 96 px patch of lymph node, stained with H&E, hold "
         "metastatic tumour?",
-        f"- **Network**: {_plain(model['name'])}, {plural(model['trainable_parameters'], 'trainable parameter')}.",
+        f"- **Network**: {_plain(model['name'])}, {plural(model['parameters'], 'parameter')}.",
         "- **In**: uint8 RGB, 96 × 96 px. **Out**: a probability of tumour, calibrated; a patch is called tumour from "
         f"{fixed(facts.threshold, 4)} on.",
         "",

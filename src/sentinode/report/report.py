@@ -114,7 +114,7 @@ def _about(facts: Facts) -> str:
     model, data, counts = facts.run.config["model"], facts.run.config["data"], facts.metrics["patches"]
     trained = data["train"]["normal"] + data["train"]["tumour"]
     return (
-        f"A network of {model['trainable_parameters']:,} parameters, trained on {trained:,} patches of {data['path']}; "
+        f"A network of {model['parameters']:,} parameters, trained on {trained:,} patches of {data['path']}; "
         f"measured on {counts['normal'] + counts['tumour']:,} patches of {facts.metrics['data']}."
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from sentinode.evaluation.evaluate import PREVALENCE
 from sentinode.report.data import Facts
 from sentinode.report.formatting import fixed, percent
-from sentinode.training.command import option_arguments, setting_arguments
+from sentinode.training.command import train_command
 
 
 def commands(facts: Facts, shown: Callable[[str], str] = str) -> list[tuple[str, str]]:
@@ -28,17 +28,8 @@ def commands(facts: Facts, shown: Callable[[str], str] = str) -> list[tuple[str,
 
 def train(facts: Facts, out: str, shown: Callable[[str], str] = str) -> list[str]:
     """Return the command that trained the run; nothing where one command did not do it."""
-    run = facts.run
-    config = run.config
-    built = config["model"].get("built") or {}
-    if run.pretrained or " + " in config["data"]["path"] or "options" not in built:
-        return []
-    backend = config["environment"]["backend"]
-    words = [] if backend == "tensorflow" else [f"KERAS_BACKEND={backend}"]
-    words += ["sentinode", "train", shown(config["data"]["path"]), "--model", built["name"]]
-    words += [*option_arguments(built["options"]), "--out", out, *setting_arguments(run.settings)]
-    # Another number of processors adds up in another order.
-    return [*words, "--threads", str(config["environment"]["threads"])]
+    start = facts.run.provenance.starting_weights
+    return train_command(facts.run, shown(facts.run.provenance.data), out, shown(start.model) if start else None) or []
 
 
 def limitations(facts: Facts) -> list[str]:
@@ -53,7 +44,7 @@ def limitations(facts: Facts) -> list[str]:
         "A patch is 96 × 96 px, and its label is about the central 32 × 32 px. What a slide looks like around it, and "
         "whether a patient has metastases, is another question.",
         f"The weights are the mean of those of {len(averaged) + 1} trainings; the mean of others is another network."
-        if (averaged := facts.run.config.get("averaged_with"))
+        if (averaged := facts.run.provenance.soup)
         else "The numbers are of this one training; another seed gives another network.",
     ]
     told += warnings(facts)

@@ -55,13 +55,13 @@ def _network(facts: Facts) -> list[tuple[str, str]]:
     network = f"{built.get('name', model['name'])}{f' ({options})' if options else ''}"
     calibration = run.calibration
     rows = [
-        ("Network", f"{network}, {plural(model['trainable_parameters'], 'trainable parameter')}"),
+        ("Network", f"{network}, {plural(model['parameters'], 'parameter')}"),
         ("Weights (SHA-256)", code(run.identity["weights_sha256"])),
     ]
-    if "weights_sha256" in built:
-        rows.append(("Started from weights", code(str(built["weights_sha256"]))))
+    if start := run.provenance.starting_weights:
+        rows.append(("Starting weights (SHA-256)", code(start.weights_sha256)))
     settings = {name: value for name, value in run.settings.to_json().items() if not name.endswith("_split")}
-    averaged = [_differing(settings, other) for other in run.config.get("averaged_with", [])]
+    averaged = [_differing(settings, other) for other in run.provenance.soup]
     versions = f"Sentinode {environment['sentinode']}, Keras {environment['keras']}, "
     versions += f"{environment['backend']} {environment['backend_version']}, Python {environment['python']}"
     return [

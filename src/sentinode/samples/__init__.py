@@ -1,4 +1,4 @@
-"""What ships inside the package, each with its card: real patches, and runs whose weights are ready to use."""
+"""Sample patches and pretrained weights that are part of the package."""
 
 import hashlib
 from collections.abc import Mapping
@@ -6,14 +6,14 @@ from importlib.resources import files
 from pathlib import Path
 
 SAMPLES = ("pcam-mini",)
-# Runs by name, with what `pretrained_digest` gives.
-PRETRAINED: Mapping[str, str] = {"d4net-m": "96d82a610db4c89c66407d28b67b2ef12fb08cb6b935c5180b3802db6efaea91"}
-# The one that is used where no model is named.
+# Pretrained weights by name, with the result of `pretrained_digest`.
+PRETRAINED: Mapping[str, str] = {"d4net-m": "d4229aa00689bad9bd135fadbb51a2c71175a366b96d7573fb666c5b79d8b32c"}
+# Used by commands without --model.
 DEFAULT_MODEL = "d4net-m"
 
 
 def sample_path(name: str) -> Path:
-    """Return where a sample's zip lies.
+    """Return the path of a sample's zip archive.
 
     Examples
     --------
@@ -24,7 +24,7 @@ def sample_path(name: str) -> Path:
 
 
 def pretrained_path(name: str) -> Path:
-    """Return where a run that ships lies.
+    """Return the run directory of pretrained weights.
 
     Examples
     --------
@@ -35,7 +35,7 @@ def pretrained_path(name: str) -> Path:
 
 
 def pretrained_digest(folder: Path) -> str:
-    """Return one SHA-256 of all that a run in a folder is used with: names and content of its files but its card.
+    """Compute one SHA-256 over names and contents of all files of a run directory but its card.
 
     Raises
     ------

@@ -1,36 +1,55 @@
-"""The words of `sentinode train` for settings and options that are known as values."""
+"""Write settings and model options as arguments of ``sentinode train``."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from sentinode.training.config import TrainConfig
+from sentinode.training.run import Run
 
 
 def setting_arguments(config: TrainConfig) -> list[str]:
-    """Return what has to be said for every setting that differs from the classic recipe.
+    """Return the arguments for all settings that differ from the classic recipe.
+
+    Parameters
+    ----------
+    config : TrainConfig
+
+    Returns
+    -------
+    list of str
 
     Examples
     --------
-    >>> setting_arguments(TrainConfig(epochs=5, nesterov=True, augment=("stain", "blur")))
-    ['--epochs', '5', '--nesterov', '--augment', 'stain,blur']
+    >>> setting_arguments(TrainConfig(epochs=5, nesterov=True, augment=("stain", "blur"), class_weight={0: 1, 1: 3}))
+    ['--epochs', '5', '--nesterov', '--augment', 'stain,blur', '--class-weight', '1,3']
     """
-    words, default = [], TrainConfig()
+    arguments, default = [], TrainConfig()
     for setting in fields(TrainConfig):
         value = getattr(config, setting.name)
         if value == getattr(default, setting.name):
             continue
         flag = setting.metadata.get("flag") or "--" + setting.name.replace("_", "-")
         if isinstance(value, bool):
-            words.append(flag if value else flag.replace("--", "--no-", 1))
+            arguments.append(flag if value else flag.replace("--", "--no-", 1))
+        elif isinstance(value, dict):
+            arguments += [flag, ",".join(f"{weight:g}" for weight in value.values())]
         else:
-            words += [flag, (",".join(value) or "none") if isinstance(value, tuple) else str(value)]
-    return words
+            arguments += [flag, (",".join(value) or "none") if isinstance(value, tuple) else str(value)]
+    return arguments
 
 
 def option_arguments(options: Mapping[str, Any]) -> list[str]:
-    """Return what has to be said for options of a network.
+    """Return the arguments for options of a model.
+
+    Parameters
+    ----------
+    options : mapping of str to object
+
+    Returns
+    -------
+    list of str
 
     Examples
     --------
@@ -38,4 +57,42 @@ def option_arguments(options: Mapping[str, Any]) -> list[str]:
     ['--option', 'output=softmax', '--option', 'weights=null']
     """
     texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in options.items()}
-    return [word for name, text in texts.items() for word in ("--option", f"{name}={text}")]
+    return [argument for name, text in texts.items() for argument in ("--option", f"{name}={text}")]
+
+
+def train_command(run: Run, data: str, out: str, model: str | None = None) -> list[str] | None:
+    """Return the command that reproduces a run.
+
+    Parameters
+    ----------
+    run : Run
+    data : str
+        Path of the data, as it should be shown.
+    out : str
+        The run directory, as it should be shown.
+    model : str, optional
+        Path of the starting weights, as it should be shown; by default as recorded.
+
+    Returns
+    -------
+    list of str or None
+        None when no single command reproduces the run: a model soup, data of several sources, or a model from Python.
+    """
+    config, source = run.config, run.provenance
+    built = config["model"].get("built")
+    if source.soup or " + " in source.data or not (built or source.starting_weights):
+        return None
+    backend = config["environment"]["backend"]
+    command = [] if backend == "tensorflow" else [f"KERAS_BACKEND={backend}"]
+    command += ["sentinode", "train", data]
+    if source.starting_weights:
+        command += ["--model", model or source.starting_weights.model]
+    else:
+        command += ["--model", built["name"], *option_arguments(built["options"])]
+    settings = run.settings
+    if run.method == "linear probe":
+        command.append("--linear-probe")
+        settings = replace(settings, deduplicate=False)  # Implied.
+    command += [argument for teacher in source.teachers for argument in ("--teacher", teacher.model)]
+    # The number of threads changes the order of floating-point operations.
+    return [*command, "--out", out, *setting_arguments(settings), "--threads", str(config["environment"]["threads"])]

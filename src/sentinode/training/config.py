@@ -1,25 +1,26 @@
-"""Every setting of a training, its default and its help text: the one place where they are defined.
+"""The settings of a training: names, defaults, allowed values and help texts.
 
-The command line, ``config.json`` and ``docs/commands.md`` derive from it.
+The options of the command line, ``config.json`` and ``docs/commands.md`` are derived from `TrainConfig`.
 """
 
-from dataclasses import Field, asdict, dataclass, field, fields
+import math
+from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 from sentinode.errors import ConfigError
+from sentinode.serialize import to_json
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "nadam", "rmsprop", "muon")
 SCHEDULES = ("constant", "cosine", "linear")
 LOSSES = ("crossentropy", "focal")
 METRICS = ("accuracy", "auc")
-# Of `layers.augmentation`, which needs Keras; this module does without.
+# The keys of `layers.augmentation.AUGMENTATIONS`; this module does not import Keras.
 AUGMENTATIONS = ("symmetry", "affine", "blur", "stain", "brightness", "cutout")
 PRECISIONS = ("float32", "bfloat16", "auto")
-# The settings that count where the last layer alone is fitted.
-FROZEN_TOO = ("train_split", "valid_split", "frozen", "checkpoint_minutes", "seed")
 
+ClassWeight = dict[int, float] | str | None
 
-# What a recipe sets; all else stays at its default.
+# Settings that differ from the defaults.
 RECIPES: dict[str, dict[str, Any]] = {
     "classic": {},
     "flagship": {
@@ -41,18 +42,65 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
-def _setting(default: Any, help: str, **about: Any) -> Any:  # noqa: A002
-    return field(default=default, metadata={"help": help, **about})
+def _setting(default: Any, help: str, **constraints: Any) -> Any:  # noqa: A002
+    return field(default=default, metadata={"help": help, **constraints})
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Settings of a training; the defaults are the classic recipe.
+    """Settings of a training. The defaults are the classic recipe.
+
+    Parameters
+    ----------
+    train_split, valid_split : str
+        Names of the splits to train and to validate on.
+    deduplicate : bool
+        Train on one of several identical patches.
+    epochs : int
+        Passes over the training patches.
+    batch_size : int
+        Patches per step, of all devices together.
+    optimizer : {"sgd", "adam", "adamw", "nadam", "rmsprop", "muon"}
+    learning_rate : float
+        Largest learning rate of the schedule.
+    momentum : float
+        Momentum of sgd, rmsprop and muon.
+    nesterov : bool
+        Nesterov momentum (sgd).
+    weight_decay : float
+        Decoupled weight decay, multiplied by the learning rate. Not applied to biases and normalization parameters.
+    schedule : {"constant", "cosine", "linear"}
+        Learning rate schedule. Cosine and linear decay to zero.
+    warmup_epochs : float
+        Epochs of linear warm-up (cosine and linear).
+    ema : float
+        Momentum of an exponential moving average of the weights, which is validated and saved instead of them; 0 to
+        use the weights themselves. Limited so that the average covers at most a tenth of the training.
+    augment : tuple of {"symmetry", "affine", "blur", "stain", "brightness", "cutout"}
+        Random augmentations.
+    augment_strength : float
+        Factor on the limits of all augmentations.
+    loss : {"crossentropy", "focal"}
+        Binary for a sigmoid output, categorical for a softmax output.
+    label_smoothing : float
+    metrics : tuple of {"accuracy", "auc"}
+        Measured on the training patches.
+    class_weight : dict of int to float, "balanced" or None
+        Weight of each class in the loss, such as ``{0: 1, 1: 3}``. ``"balanced"`` weights each class by the inverse of
+        its frequency.
+    precision : {"float32", "bfloat16", "auto"}
+        Arithmetic of the training. ``"auto"`` runs a short trial; see `choose_precision`.
+    early_stopping : int
+        Stop after this number of epochs without a lower validation loss; 0 to never stop.
+    checkpoint_minutes : float
+        Time between checkpoints within an epoch.
+    seed : int
+        Seed of the order of patches and of augmentation.
 
     Raises
     ------
     ConfigError
-        A value is not one that the setting can have.
+        A value is not allowed, or two settings contradict each other.
 
     Examples
     --------
@@ -60,106 +108,105 @@ class TrainConfig:
     0.95
     """
 
-    train_split: str = _setting("train", "split to learn from", flag="--train")
-    valid_split: str = _setting("valid", "split to choose the best epoch and the threshold on", flag="--valid")
-    deduplicate: bool = _setting(
-        False, "learn from one of each patch's exact copies, so that none weighs more than others"
-    )
+    train_split: str = _setting("train", "split to train on", flag="--train")
+    valid_split: str = _setting("valid", "split that selects the best epoch and the threshold", flag="--valid")
+    deduplicate: bool = _setting(False, "train on one of several identical patches")
     epochs: int = _setting(3, "passes over the training patches", at_least=1)
-    batch_size: int = _setting(32, "patches a step", at_least=1)
-    optimizer: str = _setting("sgd", "how weights follow the gradient", choices=OPTIMIZERS)
-    learning_rate: float = _setting(0.01, "size of a step, at its largest", above=0)
-    momentum: float = _setting(0.95, "part of the last step that is kept (sgd, rmsprop and muon)", at_least=0, below=1)
-    nesterov: bool = _setting(False, "look ahead before the gradient is taken (sgd)")
+    batch_size: int = _setting(32, "patches per step", at_least=1)
+    optimizer: str = _setting("sgd", "optimizer", choices=OPTIMIZERS)
+    learning_rate: float = _setting(0.01, "largest learning rate of the schedule", above=0)
+    momentum: float = _setting(0.95, "momentum of sgd, rmsprop and muon", at_least=0, below=1)
+    nesterov: bool = _setting(False, "Nesterov momentum (sgd)")
     weight_decay: float = _setting(
-        0.0, "part of each weight that is taken off a step, times the rate; biases are left alone", at_least=0
+        0.0, "decoupled weight decay, times the learning rate; not applied to biases", at_least=0
     )
-    schedule: str = _setting("constant", "course of the learning rate; the others end at zero", choices=SCHEDULES)
-    warmup_epochs: float = _setting(0.0, "epochs over which the rate rises from zero (cosine and linear)", at_least=0)
+    schedule: str = _setting("constant", "learning rate schedule; cosine and linear decay to zero", choices=SCHEDULES)
+    warmup_epochs: float = _setting(0.0, "epochs of linear warm-up (cosine and linear)", at_least=0)
     ema: float = _setting(
         0.0,
-        "keep a running mean of the weights, to validate and to save: the part that stays at every step, such as "
-        "0.998, or less, so that a tenth of the training is remembered at most",
+        "momentum of an exponential moving average of the weights, such as 0.998; the average is validated and saved "
+        "in place of the weights, and covers at most a tenth of the training; 0: off",
         at_least=0,
         below=1,
     )
-    augment: tuple[str, ...] = _setting((), "change patches at random in training", choices=AUGMENTATIONS)
-    augment_strength: float = _setting(1.0, "how far they are changed", above=0)
-    loss: str = _setting("crossentropy", "binary for a sigmoid, categorical for a softmax", choices=LOSSES)
-    label_smoothing: float = _setting(0.0, "how far targets are moved towards one half", at_least=0, below=1)
-    metrics: tuple[str, ...] = _setting(("accuracy",), "measured while training", choices=METRICS)
-    class_weight: str = _setting("none", "'none', 'balanced', or two numbers such as 1,3 for normal,tumour")
+    augment: tuple[str, ...] = _setting((), "random augmentation", choices=AUGMENTATIONS)
+    augment_strength: float = _setting(1.0, "factor on the limits of all augmentations", above=0)
+    loss: str = _setting(
+        "crossentropy", "loss; binary for a sigmoid output, categorical for a softmax output", choices=LOSSES
+    )
+    label_smoothing: float = _setting(0.0, "label smoothing", at_least=0, below=1)
+    metrics: tuple[str, ...] = _setting(("accuracy",), "metrics on the training patches", choices=METRICS)
+    class_weight: ClassWeight = _setting(  # noqa: RUF009
+        None, "weight of each class in the loss: none, balanced, or two numbers such as 1,3 for normal,tumour"
+    )
     precision: str = _setting(
         "float32",
-        "of the arithmetic in training; auto measures once whether bfloat16 is faster and harmless",
+        "arithmetic of the training; auto tries bfloat16 for a few steps and uses it when it is faster and the "
+        "validation loss is not higher",
         choices=PRECISIONS,
     )
-    early_stopping: int = _setting(0, "stop after so many epochs without a better validation loss; 0 never", at_least=0)
-    frozen: bool = _setting(
-        False, "fit the last layer alone, by logistic regression on what the network makes of patches: takes seconds"
+    early_stopping: int = _setting(
+        0, "stop after this number of epochs without a lower validation loss; 0: never", at_least=0
     )
     checkpoint_minutes: float = _setting(
-        5.0, "minutes between checkpoints within an epoch; one is made after every epoch", at_least=0, may_change=True
+        5.0, "minutes between checkpoints within an epoch; each epoch ends with one", at_least=0, may_change=True
     )
     seed: int = _setting(
-        0, "fixes the order of patches; on the command line initial weights and dropout as well", at_least=0
+        0, "seed of the order of patches and of augmentation; for the command, of initial weights as well", at_least=0
     )
 
     def __post_init__(self) -> None:
         for name in ("metrics", "augment"):
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "class_weight", _checked_class_weight(self.class_weight))
         for setting in fields(self):
-            _check_type(setting, getattr(self, setting.name))
-            _check_value(setting.name, getattr(self, setting.name), setting.default, setting.metadata)
+            if setting.name != "class_weight":
+                _check_type(setting, getattr(self, setting.name))
+                _check_value(setting.name, getattr(self, setting.name), setting.default, setting.metadata)
         if self.train_split == self.valid_split:
             raise ConfigError(f"train_split and valid_split are both {self.train_split!r}; validate on other patches")
         for name, values in (("metrics", self.metrics), ("augment", self.augment)):
             if len(set(values)) < len(values):
-                raise ConfigError(f"{name} names one twice: {', '.join(values)}")
+                raise ConfigError(f"{name} lists a value twice: {', '.join(values)}")
         if self.warmup_epochs and self.schedule == "constant":
             raise ConfigError("warmup_epochs needs schedule 'cosine' or 'linear'; got 'constant'")
         if self.warmup_epochs >= self.epochs:
             raise ConfigError(f"warmup_epochs must be less than epochs ({self.epochs}); got {self.warmup_epochs:g}")
-        self.class_weights((1, 1))
-        self._check_frozen()
-
-    def _check_frozen(self) -> None:
-        idle = [
-            setting.name
-            for setting in fields(self)
-            if setting.name not in FROZEN_TOO and getattr(self, setting.name) != setting.default
-        ]
-        if self.frozen and idle:
-            raise ConfigError(
-                f"frozen fits the last layer by logistic regression, where {', '.join(idle)} would change nothing; "
-                "leave it out"
-            )
 
     def class_weights(self, counts: tuple[int, int]) -> dict[int, float] | None:
-        """Return the weight of each class for patches of these counts, or None when all weigh the same.
+        """Compute the weight of each class.
+
+        Parameters
+        ----------
+        counts : tuple of int
+            Numbers of normal and tumour patches.
+
+        Returns
+        -------
+        dict of int to float, or None
+            None when all classes have the same weight.
 
         Examples
         --------
         >>> TrainConfig(class_weight="balanced").class_weights((300, 100))
         {0: 0.6666666666666666, 1: 2.0}
         """
-        if self.class_weight == "none":
-            return None
         if self.class_weight == "balanced":
             return {label: sum(counts) / (2 * max(count, 1)) for label, count in enumerate(counts)}
-        try:
-            normal, tumour = (float(part) for part in self.class_weight.split(","))
-        except ValueError:
-            normal = tumour = -1
-        if not (0 < normal < float("inf") and 0 < tumour < float("inf")):
-            raise ConfigError(
-                f"class_weight must be 'none', 'balanced' or two numbers above 0 like 1,3; got {self.class_weight!r}"
-            )
-        return {0: normal, 1: tumour}
+        return self.class_weight if isinstance(self.class_weight, dict) else None
 
-    def differences(self, before: dict[str, Any]) -> list[str]:
-        """Say in words which settings differ from those of an earlier call in a way that changes the result.
+    def differences(self, earlier: dict[str, Any]) -> list[str]:
+        """Describe the settings that differ from those of an earlier training and change its result.
+
+        Parameters
+        ----------
+        earlier : dict
+            Settings in the form of `to_json`.
+
+        Returns
+        -------
+        list of str
 
         Examples
         --------
@@ -167,29 +214,29 @@ class TrainConfig:
         ['epochs 3, now 10']
         """
         now = self.to_json()
-        before = {**TrainConfig().to_json(), **before}  # A setting that came later is off by default.
+        earlier = {**TrainConfig().to_json(), **earlier}  # Settings that were added later have their defaults.
         binding = [setting.name for setting in fields(self) if not setting.metadata.get("may_change")]
-        return [f"{name} {before[name]!r}, now {now[name]!r}" for name in binding if before[name] != now[name]]
+        return [f"{name} {earlier[name]!r}, now {now[name]!r}" for name in binding if earlier[name] != now[name]]
 
     def to_json(self) -> dict[str, Any]:
-        """Return all settings as plain values."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        """Return all settings as JSON values."""
+        return dict(to_json(self))
 
     @classmethod
     def recipe(cls, name: str, **settings: Any) -> "TrainConfig":
-        """Make a config from a recipe, with some settings of your own.
+        """Create settings from a recipe.
 
         Parameters
         ----------
-        name
-            ``"classic"``: the defaults. ``"flagship"``: what `d4net` learns best with; see docs/flagship.md.
-        settings
-            Those that differ from it.
+        name : {"classic", "flagship"}
+            The defaults, or the recipe for `d4net` (docs/flagship.md).
+        **settings
+            Settings that override the recipe.
 
         Raises
         ------
         ConfigError
-            No such recipe, or a value is not allowed.
+            The recipe is unknown, or a value is not allowed.
 
         Examples
         --------
@@ -202,41 +249,81 @@ class TrainConfig:
 
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> "TrainConfig":
-        """Make a config from what `to_json` gave.
+        """Create settings from the result of `to_json`.
 
         Raises
         ------
         ConfigError
-            A setting is not known, or its value is not allowed.
+            A setting is unknown, or its value is not allowed.
         """
         known = {setting.name for setting in fields(cls)}
-        unknown = sorted(set(settings) - known)
-        if unknown:
-            raise ConfigError(f"unknown settings: {', '.join(unknown)}; this version knows {', '.join(sorted(known))}")
+        if unknown := sorted(set(settings) - known):
+            raise ConfigError(f"unknown settings: {', '.join(unknown)}; available: {', '.join(sorted(known))}")
         return cls(**settings)
 
 
+def parse_class_weight(text: str) -> ClassWeight:
+    """Parse the class weight of the command line.
+
+    Parameters
+    ----------
+    text : str
+        ``"none"``, ``"balanced"`` or two numbers such as ``"1,3"``.
+
+    Raises
+    ------
+    ConfigError
+        The text has another form.
+
+    Examples
+    --------
+    >>> parse_class_weight("1,3")
+    {0: 1.0, 1: 3.0}
+    """
+    if text in ("none", "balanced"):
+        return None if text == "none" else text
+    try:
+        normal, tumour = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(
+            f"class_weight must be none, balanced or two numbers above 0 such as 1,3; got {text!r}"
+        ) from None
+    return _checked_class_weight({0: normal, 1: tumour})
+
+
+def _checked_class_weight(value: Any) -> ClassWeight:
+    if value is None or value == "balanced":
+        return value
+    # The keys of a dictionary that was read from JSON are text.
+    weights = {str(label): weight for label, weight in value.items()} if isinstance(value, dict) else {}
+    numbers = all(isinstance(weight, (int, float)) and 0 < weight < math.inf for weight in weights.values())
+    if set(weights) != {"0", "1"} or not numbers:
+        raise ConfigError(
+            f"class_weight must be None, 'balanced' or weights above 0 such as {{0: 1, 1: 3}}; got {value!r}"
+        )
+    return {0: float(weights["0"]), 1: float(weights["1"])}
+
+
 def _check_type(setting: Field[Any], value: Any) -> None:
-    """Refuse values of another type; a whole number will do for a real one, and True is no number."""
     kind = type(setting.default)
     allowed = (int, float) if kind is float else kind
-    words = {int: "a whole number", float: "a number", bool: "True or False", str: "a text", tuple: "several texts"}
+    names = {int: "an integer", float: "a number", bool: "True or False", str: "a text", tuple: "a tuple of texts"}
     texts = all(isinstance(item, str) for item in value) if isinstance(value, tuple) else True
     if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool) or not texts:
-        raise ConfigError(f"{setting.name} must be {words[kind]}; got {value!r}")
+        raise ConfigError(f"{setting.name} must be {names[kind]}; got {value!r}")
 
 
-def _check_value(name: str, value: Any, default: Any, about: Any) -> None:
+def _check_value(name: str, value: Any, default: Any, constraints: Any) -> None:
     values = value if isinstance(value, tuple) else (value,)
-    if "choices" in about and not ((values or not default) and set(values) <= set(about["choices"])):
+    if "choices" in constraints and not ((values or not default) and set(values) <= set(constraints["choices"])):
         got = ", ".join(map(repr, values)) or "nothing"
-        raise ConfigError(f"{name} must be one of {', '.join(about['choices'])}; got {got}")
+        raise ConfigError(f"{name} must be one of {', '.join(constraints['choices'])}; got {got}")
     bounds = {
         "at_least": (lambda v, b: v >= b, "at least"),
         "above": (lambda v, b: v > b, "above"),
         "below": (lambda v, b: v < b, "below"),
     }
     for key, (holds, words) in bounds.items():
-        # A comparison with NaN is false, so NaN is refused as well.
-        if key in about and not (holds(value, about[key]) and value < float("inf")):
-            raise ConfigError(f"{name} must be {words} {about[key]}; got {value}")
+        # Comparisons with NaN are false, so NaN is refused as well.
+        if key in constraints and not (holds(value, constraints[key]) and value < math.inf):
+            raise ConfigError(f"{name} must be {words} {constraints[key]}; got {value}")

@@ -1,7 +1,7 @@
-"""More than one device or machine: Keras' own data parallelism, and what processes have to agree on.
+"""Data-parallel training on several devices or machines.
 
-The one module that names JAX: Keras distributes a training over several processes on that backend alone, and has no
-call of its own with which processes agree, find each other with a time limit, or part.
+Keras trains over several processes on JAX only, so this module names JAX directly: Keras has no API for the processes
+to exchange values, to find each other within a time limit, or to disconnect.
 """
 
 import atexit
@@ -23,26 +23,28 @@ import numpy as np
 from sentinode.data.batches import Share
 from sentinode.errors import ConfigError, ProcessLost, RunError, TrainingStopped, first_line
 
-# Keras' own variables: the same command on every machine, with another PROCESS_ID on each.
+log = logging.getLogger("sentinode")
+
+# Keras' own variables: all processes run the same command, each with its own PROCESS_ID.
 VARIABLES = tuple(f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID"))
-# How long a process may be silent before JAX ends the others, and how long they wait for each other at the start.
-SILENCE_S, START_S = 30, 300
-# Words of JAX' errors when a process is lost; their types differ between its versions and kinds of devices.
+# Seconds without a sign of life after which JAX ends the other processes, and to wait for all at the start.
+HEARTBEAT_TIMEOUT_S, INITIALIZATION_TIMEOUT_S = 30, 300
+# Words in the errors of JAX after a process was lost. Their types differ between versions and kinds of devices.
 LOST = ("gloo", "nccl", "coordination", "connection closed", "connection reset")
 
 
 @dataclass(frozen=True)
 class ProcessGroup(Share):
-    """The devices and processes that train together."""
+    """The devices and processes that train together. With one process, all methods are trivial."""
 
     @classmethod
-    def now(cls) -> "ProcessGroup":
-        """Return those of the distribution that is set; one device of one process where none is.
+    def current(cls) -> "ProcessGroup":
+        """Return the group of the active Keras distribution; one device of one process without a distribution.
 
         Examples
         --------
-        >>> ProcessGroup.now()
-        Crew(devices=1, processes=1, process=0)
+        >>> ProcessGroup.current()
+        ProcessGroup(devices=1, processes=1, process=0)
         """
         distribution = keras.distribution.distribution()
         if distribution is None:
@@ -50,90 +52,104 @@ class ProcessGroup(Share):
         jax = import_module("jax")
         return cls(int(distribution.device_mesh.devices.size), jax.process_count(), jax.process_index())
 
-    def check(self, batch_size: int) -> None:
-        """Refuse a batch that cannot be shared out evenly.
+    def check(self, batch_size: int, patches: int) -> None:
+        """Check that all batches of a training can be divided evenly.
+
+        Parameters
+        ----------
+        batch_size : int
+            Patches per batch, of all devices together.
+        patches : int
+            Number of training patches.
 
         Raises
         ------
         ConfigError
-            It is not a multiple of the number of devices.
+            The batch size is not a multiple of the number of devices, or there are fewer patches than in one batch.
 
         Examples
         --------
-        >>> ProcessGroup(devices=4).check(33)
+        >>> ProcessGroup(devices=4).check(33, patches=1000)
         Traceback (most recent call last):
-        sentinode.errors.ConfigError: batch_size 33 is not divisible by 4 devices; take 32 or 36
+        sentinode.errors.ConfigError: batch_size 33 is not divisible by 4 devices; use 32 or 36
         """
+        if self.devices == 1:
+            return
         if batch_size % self.devices:
             below = batch_size // self.devices * self.devices
-            near = f"{below} or {below + self.devices}" if below else str(self.devices)
-            raise ConfigError(f"batch_size {batch_size} is not divisible by {self.devices} devices; take {near}")
+            nearest = f"{below} or {below + self.devices}" if below else str(self.devices)
+            raise ConfigError(f"batch_size {batch_size} is not divisible by {self.devices} devices; use {nearest}")
+        if patches < batch_size:
+            raise ConfigError(
+                f"{patches} training patches are fewer than one batch of {batch_size}: training on {self.devices} "
+                "devices drops incomplete batches; use a smaller batch_size or one device"
+            )
 
-    def launch_largest(self, number: int) -> Any:
-        """Start to find the largest number that any process gives; all must call it. `int` of the result waits."""
+    def reduce_max(self, number: int) -> Any:
+        """Start to compute the maximum over all processes; `int` of the result waits for it. All must call this."""
         if self.processes == 1:
             return number
         jax, distribution = import_module("jax"), keras.distribution.distribution()
         layout = distribution.get_data_layout((self.devices,)).backend_layout
-        here = np.full(self.devices // self.processes, number, dtype=np.int32)
-        return jax.numpy.max(jax.make_array_from_process_local_data(layout, here))
+        local = np.full(self.devices // self.processes, number, dtype=np.int32)
+        return jax.numpy.max(jax.make_array_from_process_local_data(layout, local))
 
-    def largest(self, number: int) -> int:
-        """Return the largest number that any process gives; all must call it.
+    def max(self, number: int) -> int:
+        """Return the maximum over all processes. All must call this.
 
         Examples
         --------
-        >>> ProcessGroup().largest(3)
+        >>> ProcessGroup().max(3)
         3
         """
-        return int(self.launch_largest(number))
+        return int(self.reduce_max(number))
 
     @contextmanager
     def in_turn(self) -> Iterator[None]:
-        """Run the block in the first process, then in the others; where it fails, it ends all.
+        """Run the block in the first process, then in the others; an error in one ends all.
 
         Raises
         ------
         RunError
-            It failed in another process.
+            The block failed in another process.
         """
         if self.process:
-            self._all_well(True)
+            self._exchange(ok=True)
         try:
             yield
         except BaseException:
-            self._all_well(False)
+            self._exchange(ok=False)
             raise
-        self._all_well(True)
+        self._exchange(ok=True)
         if not self.process:
-            self._all_well(True)
+            self._exchange(ok=True)
 
-    def _all_well(self, well: bool) -> None:
-        if self.largest(not well) and well:
-            raise RunError("another process of this training was refused; its own message says why")
+    def _exchange(self, ok: bool) -> None:
+        if self.max(not ok) and ok:
+            raise RunError("another process of this training failed; see its own message")
 
 
 @contextmanager
 def data_parallel(devices: str | int = "all") -> Iterator[None]:
-    """Share the batches of a training between devices; models have to be built, and trained, inside the block.
+    """Divide the batches of a training between devices. Build and train models inside the block.
 
     Parameters
     ----------
-    devices
-        How many, or ``"all"``. 1 changes nothing.
+    devices : int or "all"
+        Number of devices. 1 changes nothing.
 
     Raises
     ------
     ConfigError
-        The backend is not JAX, there are not so many devices, or Keras' variables for several processes contradict
-        each other.
+        The backend is not JAX, there are not enough devices, or Keras' variables for several processes contradict each
+        other.
     ProcessLost
-        Another process of the training is gone.
+        Another process of the training was lost.
 
     Examples
     --------
     >>> with data_parallel(1):
-    ...     ProcessGroup.now().devices
+    ...     ProcessGroup.current().devices
     1
     """
     job = _job(devices)
@@ -143,22 +159,22 @@ def data_parallel(devices: str | int = "all") -> Iterator[None]:
     backend = keras.backend.backend()
     if backend != "jax":
         raise ConfigError(
-            f"devices {devices}: Keras shares a training between devices on JAX alone, and the backend is {backend}; "
+            f"devices {devices}: training on several devices needs the JAX backend, and the backend is {backend}; "
             "set KERAS_BACKEND=jax"
         )
     if job is None:
-        with _over(_choose(devices)):
+        with _distributed(_choose(devices)):
             yield
         return
     with _connected(*job):
-        _check_even()
-        with _over(keras.distribution.list_devices()), _silent_unless_first():
+        _check_equal_devices()
+        with _distributed(keras.distribution.list_devices()), _silent_unless_first():
             yield
 
 
 @contextmanager
 def undistributed() -> Iterator[None]:
-    """Build models inside the block on this process' first device, as if there were no others."""
+    """Run the block on the first device of this process, without the active distribution."""
     distribution = keras.distribution.distribution()
     keras.distribution.set_distribution(None)
     try:
@@ -168,7 +184,7 @@ def undistributed() -> Iterator[None]:
 
 
 def _job(devices: str | int) -> tuple[str, int, int] | None:
-    """Read address, number of processes and number of this one from the environment."""
+    """Read address, number of processes and index of this process from the environment."""
     given = {name: os.environ[name] for name in VARIABLES if os.environ.get(name)}
     if not given:
         return None
@@ -176,56 +192,56 @@ def _job(devices: str | int) -> tuple[str, int, int] | None:
         address, processes, process = (given[name] for name in VARIABLES)
         job = (address.split(",")[0], int(processes), int(process))
     except (KeyError, ValueError):
-        said = ", ".join(f"{name}={value}" for name, value in given.items())
-        raise ConfigError(f"{said}: an address, a number and a number are needed in {', '.join(VARIABLES)}") from None
+        shown = ", ".join(f"{name}={value}" for name, value in given.items())
+        raise ConfigError(f"{shown}: set all of {', '.join(VARIABLES)}, to an address and two integers") from None
     if not 0 <= job[2] < job[1] or ":" not in job[0]:
         raise ConfigError(
-            f"process {job[2]} of {job[1]} at {job[0]}: processes are counted from 0, the address is HOST:PORT"
+            f"process {job[2]} of {job[1]} at {job[0]}: processes are counted from 0, and the address is HOST:PORT"
         )
     if job[1] == 1:
         return None
     if str(devices) != "all":
-        raise ConfigError(f"{VARIABLES[1]} is {job[1]}, and devices {devices}: several processes need devices all")
+        raise ConfigError(f"{VARIABLES[1]} is {job[1]} and devices is {devices}; several processes need devices all")
     return job
 
 
 def _choose(devices: str | int) -> list[str]:
-    there = keras.distribution.list_devices()
+    available = keras.distribution.list_devices()
     if str(devices) == "all":
-        return there
+        return available
     if not str(devices).isdecimal() or int(devices) < 1:
-        raise ConfigError(f"devices must be a number from 1 on, or all; got {devices!r}")
-    if int(devices) > len(there):
-        virtual = f"XLA_FLAGS=--xla_force_host_platform_device_count={devices}"
+        raise ConfigError(f"devices must be an integer from 1 on, or all; got {devices!r}")
+    if int(devices) > len(available):
+        flags = f"XLA_FLAGS=--xla_force_host_platform_device_count={devices}"
         raise ConfigError(
-            f"devices {devices}: there are {len(there)} ({', '.join(there)}); {virtual} splits a CPU into as many"
+            f"devices {devices}: only {len(available)} available ({', '.join(available)}); {flags} simulates "
+            "several devices on a CPU"
         )
-    return there[: int(devices)]
+    return available[: int(devices)]
 
 
-def _check_even() -> None:
+def _check_equal_devices() -> None:
     jax = import_module("jax")
-    here, everywhere, processes = jax.local_device_count(), jax.device_count(), jax.process_count()
-    if here * processes != everywhere:
+    local, total, processes = jax.local_device_count(), jax.device_count(), jax.process_count()
+    if local * processes != total:
         raise ConfigError(
-            f"{here} of {everywhere} devices are in this one of {processes} processes; each needs the same number: "
-            "CUDA_VISIBLE_DEVICES hides some"
+            f"this process has {local} of {total} devices, and there are {processes} processes; all need the same "
+            "number of devices: hide some with CUDA_VISIBLE_DEVICES"
         )
 
 
 @contextmanager
-def _over(devices: list[str]) -> Iterator[None]:
+def _distributed(devices: list[str]) -> Iterator[None]:
     if len(devices) == 1:
         yield
         return
-    # Batches gives each process its own part; Keras could do that to tf.data alone.
+    # `Batches` gives each process its own part; Keras' sharding works on tf.data only.
     with keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False).scope():
         yield
 
 
 @contextmanager
 def _silent_unless_first() -> Iterator[None]:
-    log = logging.getLogger("sentinode")
     before = log.level
     if import_module("jax").process_index():
         log.setLevel(logging.ERROR)
@@ -237,11 +253,14 @@ def _silent_unless_first() -> Iterator[None]:
 
 @contextmanager
 def _connected(address: str, processes: int, process: int) -> Iterator[None]:
-    """Find the other processes, and part from them; the loss of one becomes an error in one line."""
+    """Connect to the other processes; turn the loss of one into a `ProcessLost`."""
     jax = import_module("jax")
-    with contextlib.suppress(AttributeError):  # Older versions have no such setting.
-        jax.config.update("jax_enable_preemption_service", False)  # It would take SIGTERM away from us.
-    limits = {"heartbeat_timeout_seconds": SILENCE_S, "initialization_timeout": START_S}
+    with contextlib.suppress(AttributeError):  # Older versions lack the setting.
+        jax.config.update("jax_enable_preemption_service", False)  # It would intercept SIGTERM.
+    limits = {
+        "heartbeat_timeout_seconds": HEARTBEAT_TIMEOUT_S,
+        "initialization_timeout": INITIALIZATION_TIMEOUT_S,
+    }
     known = inspect.signature(jax.distributed.initialize).parameters
     try:
         jax.distributed.initialize(
@@ -252,7 +271,8 @@ def _connected(address: str, processes: int, process: int) -> Iterator[None]:
         )
     except RuntimeError as error:
         raise RunError(
-            f"process {process} of {processes} cannot meet the others at {address} ({first_line(error)})"
+            f"process {process} of {processes} cannot connect to {address} ({first_line(error)}); "
+            "start all processes within 5 minutes and check the address"
         ) from error
     try:
         yield
@@ -260,15 +280,15 @@ def _connected(address: str, processes: int, process: int) -> Iterator[None]:
         jax.distributed.shutdown()
         raise
     except BaseException as error:
-        atexit.register(_leave, last=process == 0)
+        atexit.register(_exit, last=process == 0)
         if isinstance(error, (RuntimeError, ValueError)) and any(word in str(error).lower() for word in LOST):
             raise ProcessLost(f"process {process} of {processes}", first_line(error)) from error
         raise
     jax.distributed.shutdown()
 
 
-def _leave(last: bool) -> None:
-    """End the process without waiting for the others; the one that connects them goes last."""
+def _exit(last: bool) -> None:
+    """End this process without waiting for the others; the coordinator ends last."""
     sys.stdout.flush()
     sys.stderr.flush()
     time.sleep(2 if last else 0)

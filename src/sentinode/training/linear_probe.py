@@ -1,4 +1,4 @@
-"""The last layer alone, fitted on what the rest of a network makes of patches: logistic regression, in seconds."""
+"""Linear probe: fit only the last layer of a network, by logistic regression on its features."""
 
 import logging
 import time
@@ -13,14 +13,23 @@ from sentinode.data.duplicates.hashes import sha1_bytes
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import DataError
 from sentinode.inference.features import embed
+from sentinode.inference.logits import check_last_layer
 from sentinode.inference.predict import predict_logits
-from sentinode.models.build import seen_before
+from sentinode.models.build import origin
 from sentinode.models.loading import model_from_file
-from sentinode.training.callbacks import History, Row, save_weights
-from sentinode.training.run import ARCHITECTURE, WEIGHTS
+from sentinode.training.config import TrainConfig
+from sentinode.training.distributed import ProcessGroup
+from sentinode.training.load import load_run
+from sentinode.training.logging.history import History, Row
+from sentinode.training.results import write_results
+from sentinode.training.run import ARCHITECTURE, WEIGHTS, Run
+from sentinode.training.splits import training_and_validation
+from sentinode.training.state.best_weights import save_weights
+from sentinode.training.state.folder import run_folder
+from sentinode.training.state.record import describe, find_stage, write_record
 from sentinode.training.validation import validation_figures
 
-# scikit-learn's C: one over the penalty on the squared weights of features that have deviation 1.
+# Candidates for scikit-learn's C, the inverse strength of the L2 penalty on standardized features.
 INVERSE_PENALTIES = tuple(10.0**power for power in range(-5, 3))
 FOLDS = 5
 
@@ -28,93 +37,142 @@ log = logging.getLogger("sentinode")
 
 
 def fit_linear_probe(
-    model: keras.Model, training: PatchSet, validation: PatchSet, seed: int, folder: Path
-) -> tuple[list[Row], float]:
-    """Give a model another last layer, and write its weights and its history of one row.
+    run: Run | keras.Model,
+    patches: PatchSet,
+    *,
+    out: str | Path,
+    train_split: str = "train",
+    valid_split: str = "valid",
+    seed: int = 0,
+    cache: str | Path | None = None,
+) -> Run:
+    """Fit the last layer of a network by logistic regression; all other layers stay as they are.
+
+    The strength of the L2 penalty is chosen by five-fold cross-validation on the training patches. Identical patches
+    are used once.
 
     Parameters
     ----------
-    model
-        Its other layers stay as they are. It is changed in place.
-    training, validation
-        Cached. Of exact copies one counts, so none is in two folds.
-    seed
-        Draws the folds.
-    folder
-        The run directory, with ``model.json`` in it.
+    run : Run or keras.Model
+        The network. A `keras.Model` is changed in place.
+    patches : PatchSet
+        Data with a training and a validation split; without the latter, a tenth of the training patches is held out.
+    out : str or Path
+        The run directory to write.
+    train_split, valid_split : str
+        Names of the splits.
+    seed : int, default 0
+        Seed of the folds.
+    cache : str or Path, optional
+        Folder for decoded patches; see `PatchSet.cached`.
 
     Returns
     -------
-    tuple
-        The history, and the seconds it took.
+    Run
+        Calibrated and with a threshold like the run of a training. Its history has one row.
 
     Raises
     ------
     DataError
-        Fewer than two different patches of a class.
+        There are fewer than two different patches of a class, or a patch is damaged.
+    RunError
+        `out` holds something else, cannot be written, or is used by another process.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sentinode import load_run, open_patches
+    >>> patches = open_patches("pcam-mini")
+    >>> few = patches.select(range(0, len(patches), 20))
+    >>> probe = fit_linear_probe(load_run("d4net-m"), few, out=tempfile.mkdtemp())
+    >>> probe.config["model"]["trainable_parameters"]
+    25
     """
-    began = time.perf_counter()
-    if known := int(np.isin(sha1_bytes(training.table["sha1"]), seen_before(model)).sum()):
+    model = run.starting_model(seed) if isinstance(run, Run) else run
+    config = TrainConfig(train_split=train_split, valid_split=valid_split, deduplicate=True, seed=seed)
+    check_last_layer(model)
+    training, validation, held_out = training_and_validation(patches, config, cache)
+    record = describe(model, patches, training, validation, held_out, config, method="linear probe")
+    with run_folder(Path(out), ProcessGroup()) as folder:
+        if find_stage(folder, record, config) == "finished":
+            log.info("%s: already finished, nothing to do", folder)
+            return load_run(folder)
+        _warn_of_seen_patches(model, training)
+        write_record(folder, record, training, validation)
+        started = time.perf_counter()
+        row = _fit_last_layer(model, training, validation, seed)
+        twin = model_from_file(folder / ARCHITECTURE)
+        twin.set_weights(model.get_weights())
+        for name in WEIGHTS.values():
+            save_weights(twin, folder / name)
+        history = History(folder, [])
+        history.add(row)
+        history.close()
+        return write_results(folder, training, validation, history.rows, time.perf_counter() - started)
+
+
+def _warn_of_seen_patches(model: keras.Model, training: PatchSet) -> None:
+    source = origin(model)
+    if source is None or source.seen_sha1 is None:
+        return
+    if known := int(np.isin(sha1_bytes(training.table["sha1"]), source.seen_sha1).sum()):
         log.warning(
-            "%s: %s of these patches have trained the other layers already, whose features know their labels: "
-            "a last layer from them looks better than it is",
+            "%s: %s of the %s training patches were used to train the other layers; the features are overfitted to "
+            "them, and the probe will look better than it is",
             training.path,
             f"{known:,}",
+            f"{len(training):,}",
         )
-    once = training.select(np.flatnonzero(~training.table["sha1"].duplicated()))
-    features = embed(model, once)
-    embedded_s = time.perf_counter() - began
+
+
+def _fit_last_layer(model: keras.Model, training: PatchSet, validation: PatchSet, seed: int) -> Row:
+    started = time.perf_counter()
+    features = embed(model, training)
+    embedded_s = time.perf_counter() - started
     last = model.layers[-1]
-    weights, bias, penalty = fit_linear_head(features, once.labels, seed, with_bias=last.use_bias)
-    last.set_weights(_as_layer(weights, bias, last))
-    twin = model_from_file(folder / ARCHITECTURE)
-    twin.set_weights(model.get_weights())
-    for name in ("best", "final"):
-        save_weights(twin, folder / WEIGHTS[name])
-    said = validation_figures(once.labels, features @ weights + bias)
-    logits = predict_logits(model, validation)
-    row = {
+    weights, bias, penalty = fit_linear_head(features, training.labels, seed, with_bias=last.use_bias)
+    last.set_weights(_layer_weights(weights, bias, last))
+    train_logits, valid_logits = features @ weights + bias, predict_logits(model, validation)
+    return {
         "epoch": 1,
-        "loss": _loss(once.labels, features @ weights + bias),
-        "accuracy": said["val_accuracy"],
-        **validation_figures(validation.labels, logits),
-        "val_loss": _loss(validation.labels, logits),
+        "loss": _cross_entropy(training.labels, train_logits),
+        "accuracy": validation_figures(training.labels, train_logits)["val_accuracy"],
+        **validation_figures(validation.labels, valid_logits),
+        "val_loss": _cross_entropy(validation.labels, valid_logits),
         "penalty": penalty,
-        "train_s": round(time.perf_counter() - began, 3),
-        "patches_per_s": round(len(once) / embedded_s, 1),
+        "train_s": round(time.perf_counter() - started, 3),
+        "patches_per_s": round(len(training) / embedded_s, 1),
     }
-    history = History(folder, [], (len(once), len(once)))
-    history.add(row)
-    history.close()
-    return history.rows, time.perf_counter() - began
 
 
 def fit_linear_head(
     features: ArrayLike, labels: ArrayLike, seed: int = 0, *, with_bias: bool = True
 ) -> tuple[NDArray[np.float64], float, float]:
-    """Fit a logistic regression; its penalty is the one with the smallest loss over five folds.
+    """Fit a logistic regression; choose its L2 penalty by cross-validation.
 
     Parameters
     ----------
-    features
-        Shape ``(n, k)``, no patch twice.
-    labels
-        0 or 1, shape ``(n,)``.
-    seed
-        Draws the folds, each with both classes in the same proportion.
-    with_bias
-        Whether the line may leave the origin.
+    features : array-like of shape (n, k)
+        One row per patch, no patch twice.
+    labels : array-like of shape (n,)
+        0 or 1.
+    seed : int, default 0
+        Seed of the folds.
+    with_bias : bool, default True
+        Whether to fit an intercept.
 
     Returns
     -------
-    tuple
-        Weights ``(k,)`` and bias, whose sum with the features is the log-odds of tumour; and the penalty: the number of
-        patches whose loss weighs as much as half of the squared weights of features that have deviation 1.
+    weights : ndarray of shape (k,)
+    bias : float
+        ``features @ weights + bias`` is the log-odds of tumour.
+    penalty : float
+        Strength of the penalty: 1 / C of scikit-learn, for standardized features.
 
     Raises
     ------
     DataError
-        Fewer than two patches of a class.
+        There are fewer than two patches of a class.
 
     Examples
     --------
@@ -124,7 +182,7 @@ def fit_linear_head(
     >>> bool(abs(weights[1:]).max() < weights[0] / 5)
     True
     """
-    from sklearn.linear_model import LogisticRegression  # Slow imports, that other trainings do without.
+    from sklearn.linear_model import LogisticRegression  # Slow to import, and not needed by other trainings.
     from sklearn.model_selection import GridSearchCV, StratifiedKFold
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -133,7 +191,7 @@ def fit_linear_head(
     values, truth = np.asarray(features, dtype=np.float64), np.asarray(labels, dtype=np.int64)
     fewest = int(np.bincount(truth, minlength=2).min())
     if fewest < 2:
-        raise DataError(f"a linear head needs two different patches of each class; of one there are {fewest}")
+        raise DataError(f"a linear probe needs two different patches of each class; one class has {fewest}")
     search = GridSearchCV(
         make_pipeline(
             StandardScaler(with_mean=with_bias), LogisticRegression(fit_intercept=with_bias, max_iter=1000, tol=1e-5)
@@ -142,23 +200,22 @@ def fit_linear_head(
         scoring="neg_log_loss",
         cv=StratifiedKFold(min(FOLDS, fewest), shuffle=True, random_state=seed),
     )
-    # On a busy machine its threads wait for each other: 79 s on 3,000 × 24 features, where one thread takes 1.4 s.
+    # On a busy machine BLAS threads wait for each other: 79 s on 3,000 × 24 features instead of 1.4 s with one thread.
     with threadpool_limits(limits=1):
         search.fit(values, truth)
-    scaler, line = search.best_estimator_[0], search.best_estimator_[1]
-    weights = line.coef_[0] / scaler.scale_
-    bias = float(line.intercept_[0] - weights @ scaler.mean_) if with_bias else 0.0
+    scaler, regression = search.best_estimator_[0], search.best_estimator_[1]
+    weights = regression.coef_[0] / scaler.scale_
+    bias = float(regression.intercept_[0] - weights @ scaler.mean_) if with_bias else 0.0
     return weights, bias, 1 / float(search.best_params_["logisticregression__C"])
 
 
-def _as_layer(weights: np.ndarray, bias: float, last: Any) -> list[np.ndarray]:
-    """Return the weights of a layer of one sigmoid, or of two softmax units, whose difference is what counts."""
+def _layer_weights(weights: np.ndarray, bias: float, last: Any) -> list[np.ndarray]:
+    """Convert a regression to the weights of one sigmoid unit, or of two softmax units with the same difference."""
     kernel, biases = weights[:, None], np.array([bias])
     if last.units == 2:
         kernel, biases = np.concatenate([-kernel, kernel], axis=1) / 2, np.array([-bias, bias]) / 2
     return [kernel, biases] if last.use_bias else [kernel]
 
 
-def _loss(labels: np.ndarray, logits: np.ndarray) -> float:
-    """Return the mean cross-entropy."""
+def _cross_entropy(labels: np.ndarray, logits: np.ndarray) -> float:
     return float(np.logaddexp(0, np.where(labels == 1, -logits, logits)).mean())

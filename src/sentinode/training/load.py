@@ -1,4 +1,4 @@
-"""Open a run directory, or a run that ships with the package."""
+"""Open run directories and pretrained weights."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from sentinode.training.run import ARCHITECTURE, CONFIG, SUMMARY, TRAIN_SHA1, VA
 
 
 def is_run(folder: Path) -> bool:
-    """Say whether a directory is a run, ended or not, by what its ``config.json`` holds."""
+    """Check whether a directory is a run, finished or not."""
     try:
         return bool(Run(folder).config)
     except RunError:
@@ -18,25 +18,24 @@ def is_run(folder: Path) -> bool:
 
 
 def load_run(path: str | Path) -> Run:
-    """Open a run directory, or a run that ships with the package.
+    """Open a run directory or pretrained weights.
 
-    Nothing in it is executed: the architecture is read from ``model.json`` and the weights from an HDF5 file.
+    No code from the directory is executed: the architecture is read from ``model.json``, the weights from HDF5.
 
     Parameters
     ----------
-    path
-        Where it is now; it may have been moved. Or the name of a run that ships, such as ``"d4net-m"``, unless there is
-        a run directory of that name.
+    path : str or Path
+        A run directory, or the name of pretrained weights such as ``"d4net-m"``. A run directory of the same name takes
+        precedence.
 
     Returns
     -------
     Run
-        ``run.model`` is the network with its best weights.
 
     Raises
     ------
     RunError
-        No such directory, not a run, or a run that has not ended.
+        The directory is missing, incomplete, not a run, or a run that is not finished.
 
     Examples
     --------
@@ -44,31 +43,30 @@ def load_run(path: str | Path) -> Run:
     (None, 96, 96, 3)
     """
     folder = Path(path)
-    # A folder of that name without a run in it holds what evaluations of the shipped one have left.
+    # A folder of this name without a run in it holds results of the pretrained weights.
     if str(path) in PRETRAINED and not (folder / CONFIG).is_file():
-        return _shipped(str(path))
+        return _pretrained(str(path))
     if not folder.is_dir():
-        raise RunError(f"{folder}: there is no such run directory; sentinode train DATA --out {folder} makes one")
+        raise RunError(f"{folder}: no such run directory; sentinode train DATA --out {folder} creates one")
     if not (folder / CONFIG).is_file():
-        raise RunError(f"{folder}: not a run directory, there is no {CONFIG} in it")
+        raise RunError(f"{folder}: not a run directory, {CONFIG} is missing")
     if not (folder / SUMMARY).is_file():
-        raise RunError(f"{folder}: this run has not ended; the same sentinode train command ends it")
+        raise RunError(f"{folder}: this run is not finished; run the same sentinode train command to resume it")
     needed = (ARCHITECTURE, TRAIN_SHA1, VALID_SHA1, WEIGHTS["best"])
     missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
-        raise RunError(f"{folder}: the run is not whole, {', '.join(missing)} is missing; copy the whole directory")
+        raise RunError(f"{folder}: the run is incomplete, {', '.join(missing)} missing; copy the whole directory")
     return Run(folder)
 
 
-def _shipped(name: str) -> Run:
-    """Open a run that ships, and check that it is whole and unchanged."""
+def _pretrained(name: str) -> Run:
     run = Run(pretrained_path(name))
     try:
         digest = pretrained_digest(run.path)
     except OSError as error:
-        raise RunError(f"{name}: its files are missing in the package ({error}); install it again") from error
+        raise RunError(f"{name}: files are missing in the package ({error}); reinstall sentinode") from error
     if digest != PRETRAINED[name]:
-        raise RunError(f"{name}: its files in {run.path} are not those of the package; install it again")
+        raise RunError(f"{name}: the files in {run.path} were changed; reinstall sentinode")
     return run
 
 

@@ -1,9 +1,9 @@
-"""A run: the directory that a training leaves, complete in itself and movable."""
+"""A run: the self-contained directory that a training writes."""
 
 import hashlib
 import math
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,18 +12,19 @@ import numpy as np
 import pandas as pd
 
 from sentinode.data.duplicates.hashes import sha1_bytes
-from sentinode.errors import RunError, SentinodeError, first_line
+from sentinode.errors import DataError, RunError, SentinodeError, first_line
 from sentinode.inference.engines import check_options, open_engine
 from sentinode.inference.ood import OODDetector
 from sentinode.inference.predictions import Predictions
 from sentinode.inference.predictor import Predictor, Session
 from sentinode.metrics.calibration import Calibration
 from sentinode.metrics.conformal import ConformalSets
-from sentinode.models.build import start_from
 from sentinode.notebook import summary_html
 from sentinode.samples import pretrained_path
+from sentinode.serialize import from_json, to_json
 from sentinode.storage import read_json
 from sentinode.training.config import TrainConfig
+from sentinode.training.provenance import Method, Provenance
 
 # A run can be read, and predict with another engine, without Keras.
 if TYPE_CHECKING:
@@ -38,11 +39,11 @@ WEIGHTS = {"best": "best.weights.h5", "final": "final.weights.h5"}
 
 @dataclass(frozen=True)
 class Run(Predictor):
-    """A training that has ended.
+    """A finished training.
 
     Attributes
     ----------
-    path
+    path : Path
         The run directory.
     """
 
@@ -50,51 +51,74 @@ class Run(Predictor):
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """What ``config.json`` holds: settings, model, data, environment."""
+        """Content of ``config.json``: method, settings, model, data, starting weights, teachers, environment."""
         return self._read(CONFIG, "settings", "model", "data", "environment")
 
     @cached_property
     def settings(self) -> TrainConfig:
-        """The settings that the model was trained with."""
+        """Settings of the training. A linear probe has only splits, deduplication and seed; others are defaults."""
         return TrainConfig.from_json(self.config["settings"])
 
     @property
+    def method(self) -> Method:
+        """``"training"``, or ``"linear probe"`` if only the last layer was fitted."""
+        return "linear probe" if self.config.get("method") == "linear probe" else "training"
+
+    @property
+    def provenance(self) -> Provenance:
+        """How the weights were made, through starting weights, teachers and model soups."""
+        config = self.config
+        try:
+            return Provenance(
+                model=self.path.name if self.pretrained else str(self.path),
+                weights_sha256=self.identity["weights_sha256"],
+                method=self.method,
+                data=config["data"]["path"],
+                **config["data"]["train"],
+                starting_weights=from_json(Provenance, start) if (start := config.get("starting_weights")) else None,
+                teachers=tuple(from_json(Provenance, teacher) for teacher in config.get("teachers") or []),
+                soup=tuple(config.get("soup") or []),
+            )
+        except (DataError, KeyError, TypeError) as error:
+            raise RunError(
+                f"{self.path / CONFIG}: provenance cannot be read ({error}); is the run complete?"
+            ) from error
+
+    @property
     def precision(self) -> str:
-        """``"float32"`` or ``"bfloat16"``: what the training computed in."""
+        """Precision of the training: ``"float32"`` or ``"bfloat16"``."""
         used = self._read(CONFIG, "precision")["precision"]
         if not isinstance(used, dict) or used.get("used") not in ("float32", "bfloat16"):
-            raise RunError(
-                f"{self.path / CONFIG}: precision is {used!r}, where float32 or bfloat16 is expected as used"
-            )
+            raise RunError(f"{self.path / CONFIG}: precision is {used!r}; expected used: float32 or used: bfloat16")
         return str(used["used"])
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """What ``summary.json`` holds: best epoch, calibration, threshold, duration."""
+        """Content of ``summary.json``: best epoch, calibration, threshold, duration."""
         return self._read(SUMMARY, "best_epoch", "calibration", "threshold")
 
     @property
     def threshold(self) -> float:
-        """The probability from which a patch is called tumour, chosen on validation data."""
+        """Decision threshold on the probability of tumour, chosen on the validation patches."""
         return self._number("threshold")
 
     @property
     def calibration(self) -> Calibration:
-        """What makes of the network's log-odds those that come true, fitted on validation data."""
+        """Calibration of the log-odds, fitted on the validation patches."""
         try:
             calibration = Calibration(**{name: float(value) for name, value in self.summary["calibration"].items()})
         except (AttributeError, TypeError, ValueError) as error:
             raise RunError(
-                f"{self.path / SUMMARY}: calibration is {self.summary['calibration']!r}, "
-                "where temperature and offset are expected"
+                f"{self.path / SUMMARY}: calibration is {self.summary['calibration']!r}; "
+                "expected temperature and offset"
             ) from error
         if not (0 < calibration.temperature < math.inf and abs(calibration.offset) < math.inf):
-            raise RunError(f"{self.path / SUMMARY}: {calibration} is none that could have been fitted")
+            raise RunError(f"{self.path / SUMMARY}: {calibration} is not valid; temperature must be above 0")
         return calibration
 
     @property
     def conformal(self) -> ConformalSets | None:
-        """Prediction sets fitted on validation data; None for a run of an earlier version."""
+        """Conformal prediction sets, fitted on the validation patches; None for a run of an earlier version."""
         try:
             return ConformalSets(**self.summary["conformal"]) if "conformal" in self.summary else None
         except TypeError as error:
@@ -102,7 +126,7 @@ class Run(Predictor):
 
     @property
     def validation_predictions(self) -> Predictions | None:
-        """What it gives its validation patches; None for one that ships."""
+        """Predictions of the validation patches; None for pretrained weights."""
         file = self.path / VALIDATION
         return Predictions.read(file) if file.is_file() else None
 
@@ -119,47 +143,47 @@ class Run(Predictor):
 
     @property
     def architecture(self) -> dict[str, Any]:
-        """What ``config.json`` records of the network."""
+        """Name, parameters and build options of the network, as in ``config.json``."""
         return dict(self.config["model"])
 
     def warnings(self, pixels: np.ndarray) -> list[str]:
-        """Describe for each patch, uint8 ``(n, 96, 96, 3)``, how it differs from the training patches."""
+        """Describe for each patch (uint8, (n, 96, 96, 3)) in what it differs from the training patches."""
         return self.ood.warnings(pixels)
 
     @property
     def name(self) -> str:
-        """That of its folder."""
+        """Name of the run directory."""
         return self.path.name
 
     @property
     def pretrained(self) -> bool:
-        """Whether it is a part of the package; nothing is written into it then."""
+        """Whether the weights are part of the package."""
         return self.path == pretrained_path(self.path.name)
 
     @property
     def results_folder(self) -> Path:
-        """Where evaluations of it go: into it, or beside where one works when it ships."""
+        """Where results are written by default: the run directory; for pretrained weights, ``./NAME``."""
         return Path(self.path.name) if self.pretrained else self.path
 
     def describe(self) -> str:
-        """Return what it is in a line."""
-        parameters = self.config["model"].get("trainable_parameters", 0)
+        """Describe the run in one line."""
+        parameters = self.config["model"].get("parameters", 0)
         parts = {part: self.config["data"].get(part, {}) for part in ("train", "valid")}
         counts = {name: part.get("normal", 0) + part.get("tumour", 0) for name, part in parts.items()}
-        where = f"{self.path.name}, which ships with Sentinode" if self.pretrained else str(self.path)
+        where = f"{self.path.name} (pretrained)" if self.pretrained else str(self.path)
         good_for = (
             f"; for lymph nodes in H&E, about 0.97 µm/px: see {self.path / 'README.md'}" if self.pretrained else ""
         )
         return (
-            f"{where}: {parameters:,} trainable parameters, {counts['train']:,} training patches, "
-            f"threshold and calibration from {counts['valid']:,} others; research use only{good_for}"
+            f"{where}: {parameters:,} parameters, {counts['train']:,} training patches, "
+            f"threshold and calibration from {counts['valid']:,} validation patches; research use only{good_for}"
         )
 
     def _repr_html_(self) -> str:
         model, data, summary = self.config["model"], self.config["data"], self.summary
         facts = {
             "folder": self.path,
-            "network": f"{model['name']}, {model['trainable_parameters']:,} trainable parameters",
+            "network": f"{model['name']}, {model['parameters']:,} parameters",
             "best epoch": f"{summary['best_epoch']} of {summary.get('epochs', len(self.history))}",
             "threshold": f"{self.threshold:.4f}",
         }
@@ -177,39 +201,45 @@ class Run(Predictor):
             ) from error
 
     def fingerprint(self, part: str) -> str:
-        """Return the fingerprint of the run's own ``"train"`` or ``"valid"`` patches."""
+        """Return the fingerprint of the ``"train"`` or ``"valid"`` patches."""
         try:
             return str(self.config["data"][part]["fingerprint"])
         except (KeyError, TypeError) as error:
-            raise RunError(f"{self.path / CONFIG}: the fingerprint of the {part} patches is missing in it") from error
+            raise RunError(f"{self.path / CONFIG}: the fingerprint of the {part} patches is missing") from error
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        """One row an epoch."""
+        """Learning curves, one row per epoch."""
         try:
             return pd.read_csv(self.path / "history.csv")
         except (OSError, ValueError) as error:
-            raise RunError(f"{self.path / 'history.csv'}: cannot be read ({error}); is the run whole?") from error
+            raise RunError(f"{self.path / 'history.csv'}: cannot be read ({error}); is the run complete?") from error
 
     @cached_property
     def model(self) -> "keras.Model":
-        """The network with its best weights."""
+        """The network with the best weights."""
         return self.load_model("best")
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What predictions remember of the run."""
+        """What predictions record of the run: weights, calibration, threshold."""
         weights = hashlib.sha256((self.path / WEIGHTS["best"]).read_bytes()).hexdigest()
-        numbers = {"calibration": asdict(self.calibration), "threshold": self.threshold}
+        numbers = {"calibration": to_json(self.calibration), "threshold": self.threshold}
         return {"model": str(self.path), "weights_sha256": weights, **numbers}
 
     def starting_model(self, seed: int = 0) -> "keras.Model":
-        """Return the network with its best weights as the start of another training, whose record will say so.
+        """Return the network with the best weights as the start of another training (fine-tuning).
+
+        The other training records where its starting weights come from.
 
         Parameters
         ----------
-        seed
-            Of its dropout.
+        seed : int, default 0
+            Seed of dropout.
+
+        Returns
+        -------
+        keras.Model
 
         Examples
         --------
@@ -217,22 +247,30 @@ class Run(Predictor):
         >>> load_run("d4net-m").starting_model().input_shape
         (None, 96, 96, 3)
         """
-        return start_from(self.load_model("best", seed), self.identity["weights_sha256"], self.train_sha1)
+        from sentinode.models.build import Origin, set_origin
+
+        model = self.load_model("best", seed)
+        set_origin(model, Origin(self.config["model"].get("built"), to_json(self.provenance), self.train_sha1))
+        return model
 
     def load_model(self, weights: str = "best", seed: int = 0) -> "keras.Model":
-        """Build the network from ``model.json`` and load weights into it.
+        """Build the network from ``model.json`` and load weights.
 
         Parameters
         ----------
-        weights
-            ``"best"``, of the epoch with the lowest validation loss, or ``"final"``.
-        seed
-            Of its dropout, where it is trained on.
+        weights : {"best", "final"}
+            Weights of the epoch with the lowest validation loss, or of the last epoch.
+        seed : int, default 0
+            Seed of dropout.
+
+        Returns
+        -------
+        keras.Model
 
         Raises
         ------
         RunError
-            The weights are missing, broken, or do not fit.
+            The weights are missing, damaged or do not fit the architecture.
         """
         if weights not in WEIGHTS:
             raise RunError(f"weights must be one of {', '.join(WEIGHTS)}; got {weights!r}")
@@ -241,11 +279,11 @@ class Run(Predictor):
         model = model_from_file(self.path / ARCHITECTURE, seed)
         file = self.path / WEIGHTS[weights]
         try:
-            with warnings.catch_warnings(action="ignore"):  # Keras warns of every layer before it refuses the file.
+            with warnings.catch_warnings(action="ignore"):  # Keras warns of every layer before it raises.
                 model.load_weights(file)
-        except Exception as error:  # h5py and Keras raise a dozen kinds for a broken file.
+        except Exception as error:  # h5py and Keras raise a dozen types for a damaged file.
             reason = first_line(error)
-            raise RunError(f"{file}: not readable as weights of {ARCHITECTURE} beside it ({reason})") from error
+            raise RunError(f"{file}: cannot be loaded into {ARCHITECTURE} ({reason}); is the run complete?") from error
         return model
 
     def predictor(self, engine: str = "keras", *, tta: str = "none", precision: str = "float32") -> Session:
@@ -290,7 +328,7 @@ class Run(Predictor):
         return engine == "keras" or not is_exported(engine_path(self, self.path / ARCHITECTURE, engine))
 
     def held_out(self) -> set[str]:
-        """Return the SHA-1s of the patches that the training itself held out for validation, if it did."""
+        """Return the SHA-1s of the training patches that were held out for validation; empty if there are none."""
         file = self.path / SPLITS
         if not file.is_file():
             return set()
@@ -298,41 +336,48 @@ class Run(Predictor):
             table = pd.read_csv(file, dtype="str")
             return set(table["sha1"][table["split"] == "valid"])
         except (OSError, ValueError, KeyError) as error:
-            raise RunError(f"{file}: cannot be read ({error}); is the run whole?") from error
+            raise RunError(f"{file}: cannot be read ({error}); is the run complete?") from error
 
     def trained_on(self, sha1: pd.Series) -> np.ndarray:
-        """Say for each of these patches, by SHA-1 of its pixels, whether the run was trained on it.
+        """Check which patches the weights were trained on, including those of starting weights and teachers.
 
-        Or the run was that its training started from.
+        Parameters
+        ----------
+        sha1 : Series of shape (n,)
+            SHA-1 of the pixels of each patch.
+
+        Returns
+        -------
+        ndarray of bool of shape (n,)
         """
         return np.isin(sha1_bytes(sha1), self.train_sha1)
 
     def validated_on(self, sha1: pd.Series) -> np.ndarray:
-        """Say for each of these patches, by SHA-1 of its pixels, whether `validation_choices` were made on it."""
+        """Check which patches are validation patches of the run; see `trained_on`."""
         return np.isin(sha1_bytes(sha1), self._sha1(VALID_SHA1))
 
     @property
     def train_sha1(self) -> np.ndarray:
-        """The SHA-1 of every patch that its weights have seen: 20 bytes each, in order."""
+        """Sorted SHA-1s (20 bytes) of all patches that the weights were trained on."""
         return self._sha1(TRAIN_SHA1)
 
     def _sha1(self, name: str) -> np.ndarray:
         try:
             return np.load(self.path / name, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise RunError(f"{self.path / name}: cannot be read ({error}); is the run whole?") from error
+            raise RunError(f"{self.path / name}: cannot be read ({error}); is the run complete?") from error
 
     @property
     def validation_choices(self) -> str:
-        """What was chosen on its validation patches, in words; weights that ship are those of their last epoch."""
-        return "threshold" if self.pretrained else "threshold and best epoch"
+        """What was chosen on the validation patches."""
+        return "threshold" if self.pretrained or self.method == "linear probe" else "threshold and best epoch"
 
     def _read(self, name: str, *needed: str) -> dict[str, Any]:
         try:
             content = read_json(self.path / name)
         except (OSError, SentinodeError) as error:
-            raise RunError(f"{self.path / name}: cannot be read ({error}); is the run whole?") from error
+            raise RunError(f"{self.path / name}: cannot be read ({error}); is the run complete?") from error
         missing = [key for key in needed if not isinstance(content, dict) or key not in content]
         if missing:
-            raise RunError(f"{self.path / name}: {', '.join(missing)} is missing in it; is it a run's {name}?")
+            raise RunError(f"{self.path / name}: {', '.join(missing)} missing; is it the {name} of a run?")
         return dict(content)

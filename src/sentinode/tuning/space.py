@@ -1,12 +1,13 @@
-"""What is searched: settings and options of a network, each with its values or its range."""
+"""The search space of a tuning: settings and model options with their values or ranges."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import Field, dataclass, fields
 from typing import Any
 
 from sentinode.errors import ConfigError
-from sentinode.training.config import TrainConfig
+from sentinode.training.config import TrainConfig, parse_class_weight
 
 OPTION = "option."
 _SETTINGS: dict[str, Field[Any]] = {setting.name: setting for setting in fields(TrainConfig)}
@@ -14,14 +15,14 @@ _SETTINGS: dict[str, Field[Any]] = {setting.name: setting for setting in fields(
 
 @dataclass(frozen=True)
 class Values:
-    """A few values to try.
+    """A setting and the values to try.
 
     Attributes
     ----------
-    name
-        A setting of `TrainConfig`, or ``option.`` and an option of the network.
-    values
-        Numbers, truth values or texts; several texts that belong together are one text, joined by ``+``.
+    name : str
+        A setting of `TrainConfig`, or ``option.`` followed by an option of the model.
+    values : tuple
+        Numbers, booleans or texts. A text such as ``stain+blur`` stands for several values of one setting.
     """
 
     name: str
@@ -30,42 +31,51 @@ class Values:
 
 @dataclass(frozen=True)
 class Range:
-    """A stretch of numbers to draw from.
+    """A setting and the range of numbers to sample from.
 
     Attributes
     ----------
-    name
+    name : str
         As in `Values`.
-    low, high
-        Both may be drawn.
-    log
-        Whether factors are drawn evenly rather than differences.
-    whole
-        Whether only whole numbers are drawn.
+    low, high : float
+        Bounds, both included.
+    log : bool
+        Whether to sample on a logarithmic scale.
+    integer : bool
+        Whether to sample integers only.
     """
 
     name: str
     low: float
     high: float
     log: bool = False
-    whole: bool = False
+    integer: bool = False
 
 
 Dimension = Values | Range
 
 
 def parse_dimension(text: str) -> Dimension:
-    """Read ``NAME=A,B,C`` or ``NAME=LOW..HIGH``, with ``:log`` behind it for factors.
+    """Parse one dimension of the search space.
+
+    Parameters
+    ----------
+    text : str
+        ``NAME=A,B,C`` or ``NAME=LOW..HIGH``; append ``:log`` to a range to sample it on a logarithmic scale.
+
+    Returns
+    -------
+    Values or Range
 
     Raises
     ------
     ConfigError
-        Not of this form, no such setting, or values that the setting cannot have.
+        The text has another form, the setting is unknown, or a value is not allowed.
 
     Examples
     --------
     >>> parse_dimension("learning_rate=0.001..0.1:log")
-    Range(name='learning_rate', low=0.001, high=0.1, log=True, whole=False)
+    Range(name='learning_rate', low=0.001, high=0.1, log=True, integer=False)
     >>> parse_dimension("batch_size=16,32").values
     (16, 32)
     >>> parse_dimension("option.dense_units=32,64").values
@@ -73,44 +83,44 @@ def parse_dimension(text: str) -> Dimension:
     """
     name, equals, given = text.partition("=")
     if not equals or not given:
-        raise ConfigError(f"--search {text}: NAME=A,B,C or NAME=LOW..HIGH is expected")
+        raise ConfigError(f"--search {text}: expected NAME=A,B,C or NAME=LOW..HIGH")
     if name in ("seed", "train_split", "valid_split"):
-        raise ConfigError(f"--search {text}: {name} is not one to search; the result would fit it and nothing else")
+        raise ConfigError(f"--search {text}: {name} cannot be searched; the result would not hold for other data")
     if not name.startswith(OPTION) and name not in _SETTINGS:
-        raise ConfigError(f"--search {text}: there is no setting {name!r}; there are: {', '.join(_SETTINGS)}")
+        raise ConfigError(f"--search {text}: unknown setting {name!r}; available: {', '.join(_SETTINGS)}")
     if ".." in given:
         return _range(text, name, given)
     values = tuple(_value(name, each) for each in given.split(","))
     if len(set(values)) < len(values):
-        raise ConfigError(f"--search {text}: it names a value twice")
+        raise ConfigError(f"--search {text}: lists a value twice")
     for value in values:
         _check(text, name, value)
     return Values(name, values)
 
 
 def _range(text: str, name: str, given: str) -> Range:
-    ends, _, how = given.partition(":")
+    bounds, _, scale = given.partition(":")
     try:
-        low, high = (json.loads(end) for end in ends.split(".."))
-        whole = isinstance(low, int) and isinstance(high, int) and _kind(name) is not float
-        if how not in ("", "log") or not low < high or (how and low <= 0) or _kind(name) not in (None, int, float):
+        low, high = (json.loads(bound) for bound in bounds.split(".."))
+        integer = isinstance(low, int) and isinstance(high, int) and _kind(name) is not float
+        if scale not in ("", "log") or not low < high or (scale and low <= 0) or _kind(name) not in (None, int, float):
             raise ValueError(given)
     except (TypeError, ValueError) as error:
         raise ConfigError(
-            f"--search {text}: LOW..HIGH with two numbers is expected, the first smaller; above 0 with :log"
+            f"--search {text}: expected LOW..HIGH, two numbers with LOW below HIGH, and LOW above 0 with :log"
         ) from error
-    for end in (low, high):
-        _check(text, name, end)
-    return Range(name, low, high, how == "log", whole)
+    for bound in (low, high):
+        _check(text, name, bound)
+    return Range(name, low, high, scale == "log", integer)
 
 
 def _kind(name: str) -> type | None:
-    """Return the type of a setting; None for an option of a network, which may be any."""
+    """Return the type of a setting; None for an option of a model, whose type is not known."""
     return None if name.startswith(OPTION) else type(_SETTINGS[name].default)
 
 
 def _value(name: str, text: str) -> Any:
-    if _kind(name) in (str, tuple):
+    if name == "class_weight" or _kind(name) in (str, tuple):
         return text
     try:
         return json.loads(text)
@@ -119,49 +129,65 @@ def _value(name: str, text: str) -> Any:
 
 
 def _check(text: str, name: str, value: Any) -> None:
-    """Let the settings themselves say what they cannot be."""
     if not name.startswith(OPTION):
         try:
             settings_of({name: value})
         except ConfigError as error:
-            # What depends on another setting can only be told when all are known.
+            # Constraints between settings can be checked only when all of them are chosen.
             if str(error).startswith(f"{name} must"):
                 raise ConfigError(f"--search {text}: {error}") from error
 
 
 def settings_of(chosen: dict[str, Any], base: TrainConfig | None = None) -> tuple[TrainConfig, dict[str, Any]]:
-    """Put chosen values into settings; return these and the options of the network.
+    """Separate the values of a trial into settings and model options.
+
+    Parameters
+    ----------
+    chosen : dict
+        Values by the name of the dimension.
+    base : TrainConfig, optional
+        All other settings.
+
+    Returns
+    -------
+    config : TrainConfig
+    options : dict
+        Options of the model.
 
     Raises
     ------
     ConfigError
-        A value is not one that the setting can have, beside the others.
+        A value is not allowed together with the others.
 
     Examples
     --------
     >>> config, options = settings_of({"momentum": 0.8, "augment": "stain+blur", "option.size": "m"})
     >>> config.momentum, config.augment, options
-    (0.8, ('stain', 'focus'), {'size': 'm'})
+    (0.8, ('stain', 'blur'), {'size': 'm'})
     """
     options = {name.removeprefix(OPTION): value for name, value in chosen.items() if name.startswith(OPTION)}
     settings = {name: value for name, value in chosen.items() if not name.startswith(OPTION)}
     for name, value in settings.items():
         if _kind(name) is tuple:
             settings[name] = () if value == "none" else tuple(str(value).split("+"))
+        elif name == "class_weight":
+            settings[name] = parse_class_weight(str(value).replace("+", ","))
     return TrainConfig.from_json({**(base or TrainConfig()).to_json(), **settings}), options
 
 
 def combinations(space: Sequence[Dimension]) -> int | None:
-    """Return how many combinations there are; None when a range is among them.
+    """Count the combinations of a search space.
+
+    Returns
+    -------
+    int or None
+        None when the space contains a range.
 
     Examples
     --------
     >>> combinations([Values("momentum", (0.8, 0.9)), Values("batch_size", (16, 32, 64))])
     6
     """
-    count = 1
-    for dimension in space:
-        if isinstance(dimension, Range):
-            return None
-        count *= len(dimension.values)
-    return count
+    if any(isinstance(dimension, Range) for dimension in space):
+        return None
+    return math.prod(len(dimension.values) for dimension in space if isinstance(dimension, Values))

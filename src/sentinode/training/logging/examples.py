@@ -1,4 +1,4 @@
-"""A few validation patches in TensorBoard, the same at every epoch, with what the network says of them."""
+"""Example patches with their predictions in TensorBoard."""
 
 from typing import Any
 
@@ -10,38 +10,47 @@ from sentinode.plots.patches import draw_predictions
 from sentinode.training.logging.tensorboard import EventWriter
 from sentinode.training.validation import Validation
 
-EACH_CLASS = 4
+PER_CLASS = 4
 
 
 class Examples(keras.callbacks.Callback):
-    """Writes a picture of example patches and their probabilities after every epoch.
+    """Write an image of the same validation patches and their probabilities after every epoch.
 
     Parameters
     ----------
-    board
-        Where TensorBoard finds it.
-    patches
+    writer : EventWriter
+    patches : PatchSet
         The validation split.
-    validation
-        Comes before this one in the list of callbacks, and knows the probabilities already.
-    seed
-        Of the choice.
+    validation : Validation
+        An earlier callback in the list.
+    seed : int
+        Seed of the selection.
     """
 
-    def __init__(self, board: EventWriter, patches: PatchSet, validation: Validation, seed: int) -> None:
+    def __init__(self, writer: EventWriter, patches: PatchSet, validation: Validation, seed: int) -> None:
         super().__init__()
-        self._board, self._validation = board, validation
+        self._writer, self._validation = writer, validation
         self._rows = choose_examples(patches.labels, seed)
         self._pixels, self._labels = patches.read(self._rows), patches.labels[self._rows]
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Draw."""
+        """Write the image."""
         sheet = draw_predictions(self._pixels, self._labels, self._validation.probabilities[self._rows])
-        self._board.image("examples", sheet, epoch + 1)
+        self._writer.image("examples", sheet, epoch + 1)
 
 
 def choose_examples(labels: np.ndarray, seed: int) -> np.ndarray:
-    """Return the rows of four patches of each class, or of all that there are; the same for the same seed.
+    """Select four patches of each class, or all if there are fewer.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n,)
+    seed : int
+
+    Returns
+    -------
+    ndarray
+        Row numbers in ascending order.
 
     Examples
     --------
@@ -51,4 +60,4 @@ def choose_examples(labels: np.ndarray, seed: int) -> np.ndarray:
     [0, 1, 2]
     """
     order = np.random.default_rng(seed).permutation(len(labels))
-    return np.sort(np.concatenate([order[labels[order] == label][:EACH_CLASS] for label in (0, 1)]))
+    return np.sort(np.concatenate([order[labels[order] == label][:PER_CLASS] for label in (0, 1)]))

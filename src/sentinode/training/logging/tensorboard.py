@@ -1,4 +1,4 @@
-"""TensorBoard event files without TensorFlow: the same file on every backend."""
+"""Write TensorBoard event files without TensorFlow."""
 
 import io
 import time
@@ -12,11 +12,11 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 
 class EventWriter:
-    """Writes scalars and pictures into one event file.
+    """Write scalars and images to one event file.
 
     Parameters
     ----------
-    folder
+    folder : str or Path
         TensorBoard shows each folder as one curve.
 
     Examples
@@ -31,22 +31,22 @@ class EventWriter:
 
     def __init__(self, folder: str | Path) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        # TensorBoard finds files by "tfevents" in their name and reads them in the order of the names.
-        # Not buffered: what a full disk did not take would be tried again, in a traceback, when Python lets it go.
+        # TensorBoard looks for "tfevents" in file names and reads files in the order of their names.
+        # Unbuffered: after an error on a full disk, Python would write the buffer again when it closes the file.
         self._file = (Path(folder) / f"events.out.tfevents.{time.time_ns()}.sentinode").open("wb", buffering=0)
         self._records = RecordWriter(self._file)
         self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
-        """Write one value for each tag at `step`, to be seen at once."""
+        """Write one value per tag."""
         summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
         self._write(Event(wall_time=time.time(), step=step, summary=summary))
 
     def image(self, tag: str, picture: Image, step: int) -> None:
-        """Write one picture at `step`, and flush."""
+        """Write one image."""
         png = io.BytesIO()
-        picture.save(png, "png", compress_level=3)  # A quarter of the time, a twentieth larger.
-        # Three colours, as TensorBoard counts them.
+        picture.save(png, "png", compress_level=3)  # A quarter of the time for 5 % more bytes.
+        # colorspace 3 is RGB.
         image = Summary.Image(
             width=picture.width, height=picture.height, colorspace=3, encoded_image_string=png.getvalue()
         )

@@ -1,16 +1,19 @@
-"""From settings to Keras' own objects: optimiser, schedule, loss, metrics."""
+"""Translate settings to Keras: optimizer, schedule, loss, metrics, faster layers."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 
 from sentinode.errors import ModelError
+from sentinode.keras_compat import Muon, activation_after_pooling, fused_batch_normalization, keep_average_separate
+from sentinode.models.precision import mixed_precision
 from sentinode.training.config import TrainConfig
-from sentinode.training.recipe.muon import Muon
 
-# How much of a training the running mean of the weights remembers, at most: in a shorter one the weights that it began
-# with would be most of it.
-REMEMBERED = 0.1
+# The moving average of the weights covers at most this part of a training. Otherwise the average of a short training
+# would consist mostly of its initial weights.
+EMA_SPAN = 0.1
 
 _LOSSES = {
     "binary_crossentropy": keras.losses.BinaryCrossentropy,
@@ -21,18 +24,18 @@ _LOSSES = {
 
 
 def compile_model(model: keras.Model, config: TrainConfig, steps_per_epoch: int, labels: bool = True) -> None:
-    """Compile `model` in place as `config` says.
+    """Compile a model in place.
 
     Parameters
     ----------
-    model
-        With one sigmoid or two softmax outputs.
-    config
-        The defaults give exactly ``SGD(0.01, momentum=0.95)``, cross-entropy and accuracy.
-    steps_per_epoch
-        Batches an epoch: schedules count steps.
-    labels
-        False where losses that layers add take the place of that to the labels.
+    model : keras.Model
+        With one sigmoid or two softmax units.
+    config : TrainConfig
+        The defaults result in exactly ``SGD(0.01, momentum=0.95)``, cross-entropy and accuracy.
+    steps_per_epoch : int
+        For the schedule of the learning rate.
+    labels : bool, default True
+        False to train on the losses that layers add instead of the loss to the labels.
 
     Examples
     --------
@@ -44,10 +47,9 @@ def compile_model(model: keras.Model, config: TrainConfig, steps_per_epoch: int,
     """
     optimizer = _optimizer(config, steps_per_epoch)
     if config.weight_decay:
-        # Drawing biases and scales of a normalisation towards zero does not make a network simpler.
+        # Biases and normalization parameters do not overfit.
         optimizer.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if len(v.shape) < 2])
-    # The mean of the weights stays beside them, where Keras would put it in their place at the end of every `fit`.
-    optimizer.finalize_variable_values = lambda variables: None
+    keep_average_separate(optimizer)
     model.compile(
         optimizer=optimizer,
         loss=_loss(config, output_count(model)),
@@ -57,16 +59,16 @@ def compile_model(model: keras.Model, config: TrainConfig, steps_per_epoch: int,
 
 
 def output_count(model: keras.Model) -> int:
-    """Return 1 for a sigmoid and 2 for a softmax.
+    """Return the number of output units: 1 for a sigmoid, 2 for a softmax.
 
     Raises
     ------
     ModelError
-        The model has another output.
+        The model has another output shape.
     """
     shape = model.output_shape
     if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] not in (1, 2):
-        raise ModelError(f"model {model.name!r} gives {shape}, where (n, 1) or (n, 2) is expected")
+        raise ModelError(f"model {model.name!r} has the output shape {shape}; expected (None, 1) or (None, 2)")
     return int(shape[1])
 
 
@@ -74,25 +76,24 @@ def _optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.optimizers.Op
     common: dict[str, Any] = {
         "learning_rate": _learning_rate(config, steps_per_epoch),
         "weight_decay": config.weight_decay or None,
-        "name": config.optimizer,  # Keras would number it through the life of the process.
+        "name": config.optimizer,  # Keras' default names contain a counter of the process.
         "use_ema": bool(config.ema),
-        "ema_momentum": _kept_a_step(config, config.epochs * steps_per_epoch) if config.ema else 0.99,
+        "ema_momentum": _ema_momentum(config, config.epochs * steps_per_epoch) if config.ema else 0.99,
     }
     if config.optimizer == "sgd":
         return keras.optimizers.SGD(momentum=config.momentum, nesterov=config.nesterov, **common)
     if config.optimizer == "rmsprop":
         return keras.optimizers.RMSprop(momentum=config.momentum, **common)
     if config.optimizer == "adamw":
-        # AdamW without decay is Adam; Keras' default of 0.004 would be a setting that nobody made.
+        # Overrides Keras' default of 0.004.
         return keras.optimizers.AdamW(**{**common, "weight_decay": config.weight_decay})
     if config.optimizer == "muon":
         return Muon(momentum=config.momentum, **{**common, "weight_decay": config.weight_decay})
     return {"adam": keras.optimizers.Adam, "nadam": keras.optimizers.Nadam}[config.optimizer](**common)
 
 
-def _kept_a_step(config: TrainConfig, steps: int) -> float:
-    """Return the part of the running mean that stays at a step, so that it remembers `REMEMBERED` of all at most."""
-    return max(0.0, min(config.ema, 1 - 1 / (REMEMBERED * steps)))
+def _ema_momentum(config: TrainConfig, steps: int) -> float:
+    return max(0.0, min(config.ema, 1 - 1 / (EMA_SPAN * steps)))
 
 
 def _learning_rate(config: TrainConfig, steps_per_epoch: int) -> Any:
@@ -110,14 +111,14 @@ def _learning_rate(config: TrainConfig, steps_per_epoch: int) -> Any:
 
 
 class WarmupLinear(keras.optimizers.schedules.LearningRateSchedule):
-    """A rate that rises evenly from zero and then falls evenly back to zero.
+    """Linear warm-up from zero, then linear decay to zero.
 
     Parameters
     ----------
-    largest
-        The rate at the top.
-    warmup, steps
-        Steps until the top, and in all.
+    largest : float
+        Learning rate after the warm-up.
+    warmup, steps : int
+        Steps of the warm-up, and in all.
 
     Examples
     --------
@@ -129,18 +130,18 @@ class WarmupLinear(keras.optimizers.schedules.LearningRateSchedule):
         self.largest, self.warmup, self.steps = largest, warmup, steps
 
     def __call__(self, step: Any) -> Any:
-        """Return the rate of a step, counted from 0."""
+        """Return the learning rate of a step, counted from 0."""
         step = keras.ops.cast(step, "float32")
         falling = (self.steps - step) / (self.steps - self.warmup)
         return self.largest * keras.ops.minimum(step / self.warmup, falling) if self.warmup else self.largest * falling
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
+        """Return the constructor arguments."""
         return {"largest": self.largest, "warmup": self.warmup, "steps": self.steps}
 
 
 def logit_loss(config: TrainConfig, outputs: int) -> keras.losses.Loss:
-    """Return the loss that `compile_model` sets, for outputs before the sigmoid or softmax.
+    """Create the loss of `compile_model` for outputs before sigmoid or softmax.
 
     Examples
     --------
@@ -160,3 +161,16 @@ def _loss(config: TrainConfig, outputs: int) -> Any:
     if not config.label_smoothing:
         return name
     return _LOSSES[name](label_smoothing=config.label_smoothing)
+
+
+@contextmanager
+def accelerated(model: keras.Model, precision: str) -> Iterator[None]:
+    """Train a model with faster, equivalent layers, and in bfloat16 if requested, while the block runs.
+
+    Parameters
+    ----------
+    model : keras.Model
+    precision : {"float32", "bfloat16"}
+    """
+    with mixed_precision(model, precision), activation_after_pooling(model), fused_batch_normalization(model):
+        yield

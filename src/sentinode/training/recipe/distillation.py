@@ -1,4 +1,4 @@
-"""Learning from other networks: what they say of a patch takes the place of its label."""
+"""Knowledge distillation: the predictions of teachers replace the labels."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,55 +11,66 @@ from sentinode.models.precision import mixed_precision
 
 
 class Distillation(keras.layers.Layer):
-    """Hands on what a network says, and adds to the loss how far it is from what its teachers say of the same pixels.
+    """Add the cross-entropy between student and teachers on the same pixels to the loss.
 
-    A teacher says more than a label: how sure it is, also of patches that were changed at random (Hinton et al. 2015,
-    Distilling the knowledge in a neural network; Beyer et al. 2022, Knowledge distillation: a good teacher is patient
-    and consistent).
+    Teachers see the same augmented patches as the student.
 
     Parameters
     ----------
-    teachers
-        Networks that take the pixels and give probabilities; the mean of what they say is the target.
+    teachers : sequence of keras.Model
+        Networks from pixels to probabilities. The target is the mean of their predictions.
+    **kwargs
+        Passed to `keras.layers.Layer`.
+
+    References
+    ----------
+    G. Hinton et al. (2015), Distilling the knowledge in a neural network.
+    L. Beyer et al. (2022), Knowledge distillation: A good teacher is patient and consistent.
     """
 
-    def __init__(self, teachers: Sequence[keras.Model], **keywords: Any) -> None:
-        super().__init__(dtype="float32", **keywords)
-        # Where Keras does not look for weights: those of teachers are neither learned nor kept with the network's.
+    def __init__(self, teachers: Sequence[keras.Model], **kwargs: Any) -> None:
+        super().__init__(dtype="float32", **kwargs)
+        # In a closure Keras does not find their weights, which are neither trained nor saved.
         self._teachers = lambda: teachers
 
-    def call(self, pixels: Any, said: Any, training: bool = False) -> Any:
-        """Add the loss in training."""
+    def call(self, pixels: Any, outputs: Any, training: bool = False) -> Any:
+        """Return the outputs of the student; add the loss in training."""
         if training:
-            targets = [tumour(teacher(pixels, training=False)) for teacher in self._teachers()]
+            targets = [tumour_probability(teacher(pixels, training=False)) for teacher in self._teachers()]
             target = ops.stop_gradient(sum(targets) / len(targets))
-            self.add_loss(ops.mean(ops.binary_crossentropy(target, tumour(said))))
-        return said
+            self.add_loss(ops.mean(ops.binary_crossentropy(target, tumour_probability(outputs))))
+        return outputs
 
 
-def tumour(outputs: Any) -> Any:
-    """Return P(tumour), ``(n,)``, of one sigmoid or two softmax units."""
+def tumour_probability(outputs: Any) -> Any:
+    """Return P(tumour), of shape (n,), from the outputs of one sigmoid or two softmax units."""
     return ops.cast(outputs[:, -1], "float32")
 
 
 @contextmanager
-def distilled(network: keras.Model, teachers: Sequence[keras.Model], precision: str) -> Iterator[keras.Model]:
-    """Wrap a network for training: its teachers see what it sees, and their mean is what it learns.
+def distilled(student: keras.Model, teachers: Sequence[keras.Model], precision: str) -> Iterator[keras.Model]:
+    """Wrap a student with its teachers for training.
 
     Parameters
     ----------
-    network
-        uint8 patches in. Its layers and weights are shared, not copied.
-    teachers
-        The same in; they stay as they are. With none, the network itself is given.
-    precision
-        That teachers compute in inside the block.
+    student : keras.Model
+        Takes uint8 patches. Its layers and weights are shared, not copied.
+    teachers : sequence of keras.Model
+        They are not trained.
+    precision : {"float32", "bfloat16"}
+        Precision of the teachers while the block runs.
+
+    Yields
+    ------
+    keras.Model
+        The student itself when there are no teachers.
     """
     if not teachers:
-        yield network
+        yield student
         return
-    with ExitStack() as computing:
+    with ExitStack() as stack:
         for teacher in teachers:
-            computing.enter_context(mixed_precision(teacher, precision))
-        pixels = keras.Input(network.input_shape[1:], dtype="uint8", name="taught_patches")
-        yield keras.Model(pixels, Distillation(teachers, name="teaching")(pixels, network(pixels)), name=network.name)
+            stack.enter_context(mixed_precision(teacher, precision))
+        pixels = keras.Input(student.input_shape[1:], dtype="uint8", name="distillation_patches")
+        outputs = Distillation(teachers, name="distillation")(pixels, student(pixels))
+        yield keras.Model(pixels, outputs, name=student.name)

@@ -1,89 +1,145 @@
-"""The whole state of a training in one file, so that it can go on as if nothing had happened.
+"""The complete state of a training in one file.
 
-Keras' own weight files leave out the states of random generators, and its state tree numbers paths through the life of
-a process; so variables are stored by position, and every count, shape and dtype is checked when they are put back.
+Keras' weight files leave out the states of random generators, and the paths of its state tree contain counters that
+differ between processes. Variables are therefore stored by position; number, shapes and dtypes are checked on loading.
 """
 
 import json
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
-from sentinode.errors import RunError
+from sentinode.errors import RunError, TrainingStopped
 from sentinode.storage import atomic_file
+from sentinode.training.logging.history import History, Row
+from sentinode.training.state.stopping import StopRequest
 
 VERSION = 1
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a training stands.
+    """The state of a training between two steps.
 
     Attributes
     ----------
-    epoch
-        The epoch to go on with, counted from 0.
-    batch
-        How many of its batches are done.
-    rows
-        The history of the epochs before it, one dict each.
-    duration_s
-        Seconds of training so far.
-    arrays
-        Values of all variables, named ``model_0`` …, ``optimizer_0`` …, ``metrics_0`` ….
+    epoch : int
+        Current epoch, counted from 0.
+    batch : int
+        Number of steps of this epoch that are done.
+    rows : list of dict
+        History of the epochs before.
+    duration_s : float
+        Duration of the training so far.
+    arrays : dict of str to ndarray
+        Values of all variables, named ``model_0``, ``optimizer_0``, ``metrics_0`` and so on.
     """
 
     epoch: int = 0
     batch: int = 0
-    rows: list[dict[str, float]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     duration_s: float = 0.0
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
-        """Write the file, whole or not at all.
+        """Write the checkpoint, whole or not at all.
 
         Raises
         ------
         RunError
-            The disk is full, or the folder cannot be written; the last checkpoint stays as it was.
+            The file cannot be written. An earlier checkpoint is kept.
         """
-        about = {"version": VERSION, "epoch": self.epoch, "batch": self.batch, "duration_s": self.duration_s}
-        text = json.dumps({**about, "rows": self.rows})
+        header = {"version": VERSION, "epoch": self.epoch, "batch": self.batch, "duration_s": self.duration_s}
+        text = json.dumps({**header, "rows": self.rows})
         try:
-            with atomic_file(path) as beside:
-                np.savez(beside, allow_pickle=False, about=np.array(text), **self.arrays)
+            with atomic_file(path) as temporary:
+                np.savez(temporary, allow_pickle=False, header=np.array(text), **self.arrays)
         except OSError as error:
-            kept = "the last checkpoint is whole" if path.exists() else "nothing is trained yet"
+            kept = "the last checkpoint is intact" if path.exists() else "there is no checkpoint yet"
             raise RunError(
-                f"{path}: cannot be written ({error.strerror or error}); {kept}: "
-                "make room, or mend the folder's permissions, and give the same command again"
+                f"{path}: cannot be written ({error.strerror or error}); {kept}. Free some space or fix the "
+                "permissions of the folder, then run the same command again"
             ) from error
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":
-        """Read a file that `save` wrote.
+        """Read a checkpoint.
 
         Raises
         ------
         RunError
-            It is broken, or of another version.
+            The file is damaged or has another version.
         """
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
-            about = json.loads(str(arrays.pop("about")))
-            version = about.pop("version")
-        except Exception as error:  # NumPy and zipfile raise a dozen kinds for a broken file.
-            raise RunError(f"{path}: not a readable checkpoint ({error}); delete the run and start anew") from error
+            header = json.loads(str(arrays.pop("header")))
+            version = header.pop("version")
+        except Exception as error:  # NumPy and zipfile raise a dozen types for a damaged file.
+            raise RunError(f"{path}: not a readable checkpoint ({error}); delete the run and start again") from error
         if version != VERSION:
-            raise RunError(f"{path}: checkpoint version {version}, where {VERSION} is expected; start the run anew")
-        return cls(**about, arrays=arrays)
+            raise RunError(f"{path}: checkpoint version {version}, expected {VERSION}; delete the run and start again")
+        return cls(**header, arrays=arrays)
 
 
-def variables_of(model: keras.Model) -> dict[str, keras.Variable]:
-    """Return every variable that a training changes, by position: weights, generators, optimiser, metrics."""
+def initial_checkpoint(model: keras.Model) -> Checkpoint:
+    """Create the checkpoint of a compiled model before its first step."""
+    model.optimizer.build(model.trainable_variables)
+    arrays = {name: value for name, value in read_variables(model).items() if not name.startswith("metrics_")}
+    return Checkpoint(arrays=arrays)
+
+
+def read_variables(model: keras.Model) -> dict[str, np.ndarray]:
+    """Copy all variables of a compiled model; bfloat16, which NumPy's files do not support, as float32."""
+    return {
+        name: np.array(keras.ops.convert_to_numpy(variable), dtype=_stored_dtype(variable))
+        for name, variable in _variables(model).items()
+    }
+
+
+def write_variables(model: keras.Model, arrays: dict[str, np.ndarray], path: Path, metrics: bool) -> None:
+    """Assign the values of a checkpoint to a compiled model.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Its optimizer is built.
+    arrays : dict of str to ndarray
+        The result of `read_variables`.
+    path : Path
+        The checkpoint, for error messages.
+    metrics : bool
+        Whether to assign the state of metrics as well, which exists once training has begun.
+
+    Raises
+    ------
+    RunError
+        The checkpoint belongs to another model or optimizer.
+    """
+    variables = _variables(model)
+    if not metrics:
+        variables = {name: value for name, value in variables.items() if not name.startswith("metrics_")}
+        arrays = {name: value for name, value in arrays.items() if not name.startswith("metrics_")}
+    other = "the checkpoint belongs to another model; delete the run and start again"
+    if unmatched := sorted(set(variables) ^ set(arrays)):
+        raise RunError(f"{path}: {', '.join(unmatched[:3])} is only in the model or only in the file; {other}")
+    for name, variable in variables.items():
+        expected, found = (
+            (tuple(variable.shape), _stored_dtype(variable)),
+            (arrays[name].shape, str(arrays[name].dtype)),
+        )
+        if expected != found:
+            raise RunError(f"{path}: {name} is {found}, expected {expected}; {other}")
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+
+
+def _variables(model: keras.Model) -> dict[str, keras.Variable]:
+    """Return all variables that training changes: weights, generators, optimizer, metrics."""
     groups = {
         "model": model.variables,
         "optimizer": model.optimizer.variables,
@@ -92,56 +148,88 @@ def variables_of(model: keras.Model) -> dict[str, keras.Variable]:
     return {f"{name}_{number}": variable for name, group in groups.items() for number, variable in enumerate(group)}
 
 
-def read_variables(model: keras.Model) -> dict[str, np.ndarray]:
-    """Return copies of all variables of a compiled model; bfloat16, which NumPy's files do not know, as float32."""
-    return {
-        name: np.array(keras.ops.convert_to_numpy(variable), dtype=_stored_as(variable))
-        for name, variable in variables_of(model).items()
-    }
-
-
-def _stored_as(variable: keras.Variable) -> str:
+def _stored_dtype(variable: keras.Variable) -> str:
     return "float32" if variable.dtype == "bfloat16" else str(variable.dtype)
 
 
-def write_variables(model: keras.Model, arrays: dict[str, np.ndarray], path: Path, metrics: bool) -> None:
-    """Put values back into a compiled model.
+class Checkpoints(keras.callbacks.Callback):
+    """Save the state after every epoch, at intervals within an epoch, and when a stop is requested.
 
     Parameters
     ----------
-    model
-        Its optimiser is built.
-    arrays
-        From `read_variables`.
-    path
-        The checkpoint, for the message.
-    metrics
-        Whether to put back metrics as well: they exist once training has begun.
-
-    Raises
-    ------
-    RunError
-        A count, shape or dtype differs: the checkpoint belongs to another model or optimiser.
+    path : Path
+        The checkpoint file.
+    start : Checkpoint
+        The state that this training started from.
+    history : History
+        An earlier callback in the list.
+    request : StopRequest
+    steps : int
+        Steps per epoch.
+    minutes : float
+        Time between checkpoints within an epoch.
     """
-    variables = variables_of(model)
-    if not metrics:
-        variables = {name: value for name, value in variables.items() if not name.startswith("metrics_")}
-        arrays = {name: value for name, value in arrays.items() if not name.startswith("metrics_")}
-    missing = sorted(set(variables) ^ set(arrays))
-    if missing:
-        raise RunError(f"{path}: {', '.join(missing[:3])} is on one side only; it belongs to another model: start anew")
-    for name, variable in variables.items():
-        here, there = (tuple(variable.shape), _stored_as(variable)), (arrays[name].shape, str(arrays[name].dtype))
-        if here != there:
-            raise RunError(
-                f"{path}: {name} is {there}, where {here} is expected; it belongs to another model: start anew"
-            )
-    for name, variable in variables.items():
-        variable.assign(arrays[name])
 
+    def __init__(
+        self, path: Path, start: Checkpoint, history: History, request: StopRequest, steps: int, minutes: float
+    ) -> None:
+        super().__init__()
+        self._path, self._history, self._request, self._steps, self._minutes = path, history, request, steps, minutes
+        self._start, self._skip, self._epoch = start, start.batch, start.epoch
+        self._began = self._saved = time.monotonic()
+        self._before_last_step: Checkpoint | None = None
 
-def fresh(model: keras.Model) -> Checkpoint:
-    """Return the checkpoint of a compiled model before its first step."""
-    model.optimizer.build(model.trainable_variables)
-    arrays = {name: value for name, value in read_variables(model).items() if not name.startswith("metrics_")}
-    return Checkpoint(arrays=arrays)
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Restore the metrics of a resumed epoch, which `fit` has just reset."""
+        self._epoch = epoch
+        if self._skip:
+            write_variables(self.model, self._start.arrays, self._path, metrics=True)
+        self._keep_if_one_step_is_left(done=self._skip)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Save at intervals; stop on request."""
+        done = self._skip + batch + 1
+        if self._request.asked():
+            self._stop(self._state(done))
+        if done < self._steps and time.monotonic() - self._saved >= 60 * self._minutes:
+            self._save(self._state(done))
+        self._keep_if_one_step_is_left(done)
+
+    def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Stop during validation; the last step and the validation will be repeated."""
+        if self._request.asked() and self._before_last_step is not None:
+            self._stop(self._before_last_step)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Save; stop on request."""
+        self._skip, self._epoch, self._before_last_step = 0, epoch + 1, None
+        state = self._state(0)
+        if self._request.asked():
+            self._stop(state)
+        self._save(state)
+
+    @property
+    def duration_s(self) -> float:
+        """Duration of the training, including earlier parts."""
+        return self._start.duration_s + time.monotonic() - self._began
+
+    def _keep_if_one_step_is_left(self, done: int) -> None:
+        # `fit` cannot start with no step left in an epoch, so a stop during validation goes back by one step.
+        if done == self._steps - 1:
+            self._before_last_step = self._state(done)
+
+    def _state(self, done: int) -> Checkpoint:
+        if done == self._steps and self._before_last_step is not None:
+            return self._before_last_step
+        return Checkpoint(self._epoch, done, list(self._history.rows), self.duration_s, read_variables(self.model))
+
+    def _save(self, state: Checkpoint) -> None:
+        state.save(self._path)
+        self._saved = time.monotonic()
+
+    def _stop(self, state: Checkpoint) -> None:
+        self._save(state)
+        at = f"in epoch {state.epoch + 1} after {state.batch} of {self._steps} steps"
+        if state.epoch and not state.batch:
+            at = f"after epoch {state.epoch}"
+        raise TrainingStopped(f"{self._path.parent}: stopped {at}", self._request.asked() or 0)

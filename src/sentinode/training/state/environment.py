@@ -1,4 +1,4 @@
-"""What a result depends on beside its settings: versions, backend, processor."""
+"""Versions, backend and processor: what a result depends on besides its settings."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ from sentinode.machine import processor_count, processor_name
 from sentinode.training.distributed import ProcessGroup
 from sentinode.version import BACKEND_PACKAGES, __version__, installed_version
 
-# What users set to change how a backend adds up.
+# Variables that change the order of floating-point operations.
 ARITHMETIC = (
     "OMP_NUM_THREADS",
     "TF_NUM_INTRAOP_THREADS",
@@ -22,14 +22,18 @@ ARITHMETIC = (
 
 
 def environment() -> dict[str, str | int]:
-    """Return versions, backend, platform, and what this process may use of the machine.
+    """Describe versions, backend, platform and the resources of this process.
+
+    Returns
+    -------
+    dict
 
     Examples
     --------
     >>> environment()["sentinode"] == __version__
     True
     """
-    backend, group = keras.backend.backend(), ProcessGroup.now()
+    backend, group = keras.backend.backend(), ProcessGroup.current()
     return {
         "sentinode": __version__,
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""What another process can see of a training from the files that it leaves; Keras is not imported for it."""
+"""The progress of a training, read from its run directory without importing Keras."""
 
 import json
 from dataclasses import dataclass
@@ -10,54 +10,61 @@ from filelock import FileLock, Timeout
 from sentinode.errors import DataError, RunError
 from sentinode.storage import read_json
 
-NEEDED = ("epoch", "loss", "val_loss")
+REQUIRED = ("epoch", "loss", "val_loss")
+
+State = Literal["training", "stopped", "finished"]
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training has come.
+    """The progress of a training.
 
     Attributes
     ----------
-    state
-        ``"training"`` in some process now, ``"stopped"`` before its end, or ``"ended"``.
-    epochs
-        How many there will be, unless it is stopped early.
-    rows
-        Its history, one dict an epoch.
+    state : {"training", "stopped", "finished"}
+        ``"training"`` while a process holds the lock of the directory.
+    epochs : int
+        Number of epochs, unless training stops early.
+    rows : list of dict
+        History, one dictionary per epoch.
     """
 
-    state: Literal["training", "stopped", "ended"]
+    state: State
     epochs: int
     rows: list[dict[str, float]]
 
 
 def read_progress(folder: Path) -> Progress:
-    """Look at a run directory.
+    """Read the progress of a training.
+
+    Parameters
+    ----------
+    folder : Path
+        A run directory.
 
     Raises
     ------
     RunError
-        It is not one, or a file in it is broken.
+        The directory is not a run, or a file in it is damaged.
     """
     if not folder.is_dir():
-        raise RunError(f"{folder}: there is no such run directory; sentinode train DATA --out {folder} makes one")
+        raise RunError(f"{folder}: no such run directory; sentinode train DATA --out {folder} creates one")
     if not (folder / "config.json").is_file():
-        raise RunError(f"{folder}: not a run directory, there is no config.json in it")
+        raise RunError(f"{folder}: not a run directory, config.json is missing")
     try:
-        settings = read_json(folder / "config.json")["settings"]
-        epochs = 1 if settings.get("frozen") else int(settings["epochs"])
+        config = read_json(folder / "config.json")
+        epochs = int(config["settings"].get("epochs", 1))
     except (OSError, DataError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{folder / 'config.json'}: says nothing of settings and epochs; is it a run's?") from error
+        raise RunError(f"{folder / 'config.json'}: settings or epochs missing; is it the file of a run?") from error
     # The state first: a training that ends in between has written all its rows by then.
     state = _state(folder)
     return Progress(state, epochs, _rows(folder / "history.jsonl"))
 
 
 def lock_path(folder: Path) -> Path:
-    """Return the file that is locked while a process trains in `folder`.
+    """Return the lock file of a run directory.
 
-    It lies inside, so that one directory has one lock, through whatever link or mount it is reached.
+    The lock is inside the directory, so that it is the same through every link and mount.
 
     Examples
     --------
@@ -67,13 +74,13 @@ def lock_path(folder: Path) -> Path:
     return folder / ".lock"
 
 
-def _state(folder: Path) -> Literal["training", "stopped", "ended"]:
+def _state(folder: Path) -> State:
     if (folder / "summary.json").is_file():
-        return "ended"
+        return "finished"
     if not lock_path(folder).exists():
         return "stopped"
     try:
-        # A killed process leaves the file, but not the lock.
+        # A killed process leaves the file, but not the lock on it.
         FileLock(lock_path(folder)).acquire(timeout=0).lock.release()
     except (Timeout, OSError):
         return "training"
@@ -86,15 +93,15 @@ def _rows(file: Path) -> list[dict[str, float]]:
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"{file}: cannot be read ({error}); is the run whole?") from error
+        raise RunError(f"{file}: cannot be read ({error}); is the run complete?") from error
     rows = []
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-            rows.append({name: float(row[name]) for name in {*NEEDED, *row}})
+            rows.append({name: float(row[name]) for name in {*REQUIRED, *row}})
         except (ValueError, TypeError, KeyError) as error:
             raise RunError(
-                f"{file}: line {number} is not an epoch with {', '.join(NEEDED)}; a training writes it anew "
-                "after its next epoch"
+                f"{file}: line {number} is not an epoch with {', '.join(REQUIRED)}; training rewrites the file after "
+                "its next epoch"
             ) from error
     return rows

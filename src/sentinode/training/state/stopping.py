@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request that is met after the current step."""
+"""Ctrl-C and SIGTERM as a request to stop after the current step."""
 
 import signal
 import threading
@@ -11,7 +11,7 @@ from sentinode.training.distributed import ProcessGroup
 
 
 class StopRequest:
-    """Which signal asked to stop, if any."""
+    """The signal that requested a stop, if any."""
 
     signal_number: int | None = None
 
@@ -21,10 +21,15 @@ class StopRequest:
 
 
 @contextmanager
-def stop_requests() -> Iterator[StopRequest]:
-    """Note SIGINT and SIGTERM instead of dying of them; a second one interrupts at once.
+def stop_requests(group: ProcessGroup) -> Iterator[StopRequest]:
+    """Catch SIGINT and SIGTERM; a second signal interrupts at once.
 
-    Outside the main thread signals cannot be caught, and nothing is changed.
+    Outside the main thread, where Python cannot catch signals, nothing changes.
+
+    Parameters
+    ----------
+    group : ProcessGroup
+        A request to one process stops all of them.
     """
     request = StopRequest()
 
@@ -33,38 +38,37 @@ def stop_requests() -> Iterator[StopRequest]:
             raise KeyboardInterrupt
         request.signal_number = number
 
-    if threading.current_thread() is not threading.main_thread():
-        yield request
-        return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    main = threading.current_thread() is threading.main_thread()
+    signals = (signal.SIGINT, signal.SIGTERM) if main else ()
+    before = {number: signal.signal(number, note) for number in signals}
     try:
-        yield request
+        yield SharedStopRequest(request, group) if group.processes > 1 else request
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 class SharedStopRequest(StopRequest):
-    """A stop that is asked of one process, and met by all after the same step.
+    """A stop request to one process that all processes follow after the same step.
 
-    What a process was asked is known to all one step later: nobody waits for an answer while there is a step to do.
+    Each process learns of a request one step later, so that no step waits for the exchange.
 
     Parameters
     ----------
-    request
-        Of this process.
-    crew
-        All of them ask after every step.
+    request : StopRequest
+        The request to this process.
+    group : ProcessGroup
+        All processes call `asked` after every step.
     """
 
     def __init__(self, request: StopRequest, group: ProcessGroup) -> None:
-        self._request, self._crew = request, group
-        self._on_its_way: Any = None
+        self._request, self._group = request, group
+        self._pending: Any = None
 
     def asked(self) -> int | None:
-        """Return the signal; the same in every process."""
+        """Return the signal, the same in all processes."""
         if self.signal_number is None:
-            number = int(self._on_its_way or 0)
-            self._on_its_way = self._crew.launch_largest(self._request.asked() or 0)
+            number = int(self._pending or 0)
+            self._pending = self._group.reduce_max(self._request.asked() or 0)
             self.signal_number = number or None
         return self.signal_number

@@ -1,15 +1,14 @@
-"""Fused normalisations: the same network, the same training."""
+"""Faster layers and Muon: the same network and the same training; written against one range of Keras versions."""
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
-from sentinode import build_model
+from sentinode import TrainConfig, build_model
+from sentinode.keras_compat import Muon, activation_after_pooling, flatten_layers, fused_batch_normalization
 from sentinode.models.precision import mixed_precision
-from sentinode.training.recipe.fused_batch_normalization import fused_batch_normalization
-
-FUSES = keras.backend.backend() != "jax"  # Its compiler does, and layers are left alone.
+from sentinode.training.recipe.compile import compile_model
 
 
 def step(model, x, y):
@@ -19,11 +18,79 @@ def step(model, x, y):
     return float(loss), [after - was for after, was in zip(model.get_weights(), before, strict=True)]
 
 
+def with_biases():
+    model = build_model("cnn", seed=1)
+    for name in ("conv_1", "conv_2"):
+        bias = model.get_layer(name).bias
+        bias.assign(np.linspace(-0.1, 0.1, bias.shape[0]))
+    return model
+
+
+def test_a_step_with_activation_after_pooling_is_the_same(mini):
+    x, y = mini.read(range(16)), mini.labels[:16].astype(np.float32)[:, None]
+    loss, changes = step(with_biases(), x, y)
+    model = with_biases()
+    with activation_after_pooling(model):
+        other_loss, other_changes = step(model, x, y)
+    assert other_loss == pytest.approx(loss, rel=1e-6)
+    for change, other in zip(changes, other_changes, strict=True):
+        assert np.abs(change).max() > 0
+        np.testing.assert_allclose(other, change, rtol=1e-4, atol=1e-7)
+
+
+def test_activation_after_pooling_is_undone(mini):
+    model = build_model("cnn")
+    before, said = model.to_json(), model.predict(mini.read(range(8)), verbose=0)
+    with activation_after_pooling(model):
+        assert model.get_layer("conv_2").activation is keras.activations.linear
+        assert not model.get_layer("conv_2").use_bias
+    assert model.to_json() == before
+    assert "call" not in vars(model.get_layer("pool_1"))
+    model.make_predict_function(force=True)
+    assert np.array_equal(model.predict(mini.read(range(8)), verbose=0), said)
+
+
+def test_other_activations_poolings_and_models_are_left_alone():
+    model = keras.Sequential(
+        [
+            keras.Input((12, 12, 3)),
+            layers.Conv2D(2, 3, activation="tanh"),
+            layers.MaxPooling2D(2),
+            layers.Conv2D(2, 3, activation="relu", name="then_mean"),
+            layers.AveragePooling2D(2),
+        ]
+    )
+    functional = build_model("transfer")
+    with activation_after_pooling(model), activation_after_pooling(functional):
+        assert model.layers[0].activation is keras.activations.tanh
+        assert model.get_layer("then_mean").activation is keras.activations.relu
+        assert not any("call" in vars(layer) for layer in (*model.layers, *functional.layers))
+
+
+def test_layers_that_are_used_twice_or_penalised_are_left_alone(mini):
+    conv, pool = layers.Conv2D(3, 3, activation="relu", padding="same"), layers.MaxPooling2D(2)
+    shared = keras.Sequential([keras.Input((12, 12, 3)), conv, pool, conv, pool])
+    penalised = keras.Sequential(
+        [
+            keras.Input((12, 12, 3)),
+            layers.Conv2D(2, 3, activation="relu", activity_regularizer="l1"),
+            layers.MaxPooling2D(2),
+        ]
+    )
+    for model in (shared, penalised):
+        with activation_after_pooling(model):
+            assert model.layers[0].activation is keras.activations.relu
+            assert not any("call" in vars(layer) for layer in model.layers)
+
+
+FUSES = keras.backend.backend() != "jax"  # Its compiler does, and layers are left alone.
+
+
 def with_offsets(name, **options):
     """A network whose normalisations scale, shift and remember something, as after some training."""
     model = build_model(name, seed=1, **options)
     rng = np.random.default_rng(0)
-    for layer in model._flatten_layers():
+    for layer in flatten_layers(model):
         if isinstance(layer, layers.BatchNormalization):
             for weight in layer.weights:
                 weight.assign(rng.uniform(0.5, 1.5, weight.shape))
@@ -42,7 +109,7 @@ def smooth():
     return model
 
 
-def test_a_step_is_the_same():
+def test_a_step_with_fused_normalization_is_the_same():
     rng = np.random.default_rng(0)
     x, y = rng.normal(1, 2, (16, 24, 24, 3)), rng.integers(0, 2, (16, 1))
     model = smooth()
@@ -66,13 +133,13 @@ def test_loss_and_what_is_kept_of_the_batch_are_the_same_in_real_networks(mini, 
     model, other = with_offsets(name, **options), with_offsets(name, **options)
     loss, _ = step(model, x, y)
     with fused_batch_normalization(other):
-        assert sum("call" in vars(layer) for layer in other._flatten_layers()) >= (18 if FUSES else 0)
+        assert sum("call" in vars(layer) for layer in flatten_layers(other)) >= (18 if FUSES else 0)
         assert step(other, x, y)[0] == pytest.approx(loss, rel=1e-4)
     for one, two in zip(model.non_trainable_variables, other.non_trainable_variables, strict=True):
         np.testing.assert_allclose(two, one, rtol=1e-3, atol=1e-3)
 
 
-def test_in_bfloat16_too(mini):
+def test_fused_normalization_works_in_bfloat16(mini):
     x, y = mini.read(range(16)), mini.labels[:16].astype(np.float32)[:, None]
     found = []
     for precision in ("float32", "bfloat16"):
@@ -84,7 +151,7 @@ def test_in_bfloat16_too(mini):
     assert found[1] == pytest.approx(found[0], rel=0.05)
 
 
-def test_the_model_is_as_before_afterwards(mini):
+def test_fused_normalization_is_undone(mini):
     model = with_offsets("resnet18", width=4)
     before, said = model.to_json(), model.predict(mini.read(range(8)), verbose=0)
     with fused_batch_normalization(model):
@@ -94,7 +161,7 @@ def test_the_model_is_as_before_afterwards(mini):
     assert model.to_json() == before
 
 
-def test_a_frozen_normalisation_keeps_what_it_knows(mini):
+def test_a_frozen_normalization_keeps_its_statistics(mini):
     model = with_offsets("resnet18", width=4)
     norm = model.get_layer("conv_1_norm")
     norm.trainable = False
@@ -148,3 +215,57 @@ def test_whole_numbers_and_one_value_a_channel_are_normalised_as_by_keras(shape)
             np.testing.assert_allclose(keras.ops.convert_to_numpy(norm(inputs, training=True)), expected, atol=1e-3)
         for weight, was in zip(norm.weights, kept, strict=True):
             np.testing.assert_allclose(weight, was, rtol=1e-5)
+
+
+def muon_step(shape, seed=0, rate=0.1, weight_decay=0.0, gradient=None, start=None):
+    """Return what one step takes off a kernel, as float64."""
+    given = np.random.default_rng(seed).normal(size=shape) if gradient is None else gradient
+    kernel = keras.Variable(np.zeros(shape) if start is None else start, dtype="float32")
+    before = keras.ops.convert_to_numpy(kernel).astype(float)
+    Muon(rate, momentum=0.9, weight_decay=weight_decay).apply([keras.ops.convert_to_tensor(given, "float32")], [kernel])
+    return before - keras.ops.convert_to_numpy(kernel).astype(float)
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 8, 12), (72, 4, 16), (40, 8), (8, 40)])
+def test_a_step_has_one_length_in_all_directions(shape):
+    gradient = np.random.default_rng(1).normal(size=shape) * np.geomspace(1, 5, shape[-1])
+    lengths = np.linalg.svd(muon_step(shape, gradient=gradient).reshape(-1, shape[-1]), compute_uv=False)
+    assert lengths.min() > 0.05 and lengths.max() < 0.13  # 0.1, as near as four iterations come.
+
+
+def test_a_step_points_where_the_gradient_does():
+    gradient = np.random.default_rng(2).normal(size=(36, 6))
+    left, _, right = np.linalg.svd(gradient, full_matrices=False)
+    ideal, taken = left @ right, muon_step((36, 6), gradient=gradient)
+    assert np.sum(ideal * taken) / (np.linalg.norm(ideal) * np.linalg.norm(taken)) > 0.97
+
+
+def test_the_size_of_the_gradient_does_not_matter():
+    gradient = np.random.default_rng(3).normal(size=(3, 3, 4, 8))
+    np.testing.assert_allclose(
+        muon_step((3, 3, 4, 8), gradient=gradient), muon_step((3, 3, 4, 8), gradient=1e-3 * gradient), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("shape", [(16,), (64, 1), (64, 2)])
+def test_biases_and_outputs_take_the_steps_of_adam(shape):
+    np.testing.assert_allclose(np.abs(muon_step(shape)), 0.1 * 0.03, rtol=1e-3)
+
+
+def test_decay_takes_off_its_part_times_the_rate():
+    start = np.ones((8, 8))
+    plain = muon_step((8, 8), start=start)
+    np.testing.assert_allclose(muon_step((8, 8), start=start, weight_decay=0.5) - plain, 0.1 * 0.5, rtol=2e-2)
+
+
+@pytest.mark.parametrize("name", ["cnn", "d4net"])
+def test_a_network_learns_with_it(name):
+    keras.utils.set_random_seed(0)
+    model = build_model(name)
+    compile_model(model, TrainConfig(optimizer="muon", learning_rate=0.05, weight_decay=0.1), steps_per_epoch=10)
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 96, 96, 3), dtype=np.uint8)
+    labels = np.arange(16).reshape(-1, 1) % 2
+    pixels[labels[:, 0] == 1] //= 2
+    first = model.evaluate(pixels, labels, verbose=0)[0]
+    model.fit(pixels, labels, epochs=10, verbose=0, shuffle=False)
+    assert model.test_on_batch(pixels, labels)[0] < first / 2 or model.history.history["loss"][-1] < first / 2

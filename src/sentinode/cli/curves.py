@@ -1,4 +1,4 @@
-"""Curves by epoch as text, for a terminal: in colour or without, in Unicode or ASCII."""
+"""Learning curves as text for a terminal, with or without color, in Unicode or ASCII."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -7,10 +7,10 @@ from rich.text import Text
 
 Cells = dict[tuple[int, int], tuple[str, str]]
 AXIS_WIDTH = 9
-# A mark for each curve, one for a point of both, the way between points, and the axes.
-UNICODE = {"training": "○", "validation": "●", "both": "◉", "way": "·", "up": "│", "corner": "└", "along": "─"}
-ASCII = {"training": "o", "validation": "x", "both": "8", "way": ".", "up": "|", "corner": "+", "along": "-"}
-COLOURS = {"training": "dodger_blue2", "validation": "dark_orange3"}
+# A marker for each curve and for points of both, the line between points, and the axes.
+UNICODE = {"training": "○", "validation": "●", "both": "◉", "line": "·", "up": "│", "corner": "└", "along": "─"}
+ASCII = {"training": "o", "validation": "x", "both": "8", "line": ".", "up": "|", "corner": "+", "along": "-"}
+COLORS = {"training": "dodger_blue2", "validation": "dark_orange3"}
 
 
 def draw_curves(
@@ -20,16 +20,20 @@ def draw_curves(
 
     Parameters
     ----------
-    title
-        What is measured.
-    curves
-        ``"training"``, ``"validation"`` or both: one finite value an epoch, from the first on; at least one.
-    epochs
-        How many the axis has.
-    width, height
-        Of the whole, in characters; at least 24 and 5.
-    ascii_only
-        For terminals that know no other characters.
+    title : str
+        Name of the metric.
+    curves : mapping of str to sequence of float
+        ``"training"``, ``"validation"`` or both, with one finite value per epoch.
+    epochs : int
+        Length of the axis.
+    width, height : int
+        Size of the chart in characters, at least 24 and 5.
+    ascii_only : bool
+        Whether to use ASCII characters only.
+
+    Returns
+    -------
+    rich.text.Text
 
     Examples
     --------
@@ -52,15 +56,15 @@ def draw_curves(
             (_place(epoch, epochs - 1, columns), rows - 1 - round((value - low) / (high - low) * (rows - 1)))
             for epoch, value in enumerate(values)
         ]
-        _draw_way(cells, points, signs["way"], COLOURS[name])
+        _draw_line(cells, points, signs["line"], COLORS[name])
         for point in points:
-            others = {signs[other] for other in (*COLOURS, "both") if other != name}
+            others = {signs[other] for other in (*COLORS, "both") if other != name}
             both = cells.get(point, ("", ""))[0] in others
-            cells[point] = (signs["both"], "bold") if both else (signs[name], COLOURS[name])
+            cells[point] = (signs["both"], "bold") if both else (signs[name], COLORS[name])
     text = Text()
     text.append(title, "bold")
     for name, values in curves.items():
-        text.append(f"   {signs[name]} {name} {values[-1]:.3f}", COLOURS[name])
+        text.append(f"   {signs[name]} {name} {values[-1]:.3f}", COLORS[name])
     labels = {0: f"{high:.3f}", rows - 1: f"{low:.3f}"}
     for row in range(rows):
         text.append(f"\n{labels.get(row, ''):>{AXIS_WIDTH}} {signs['up']}")
@@ -75,7 +79,7 @@ def draw_curves(
 def _range(curves: Mapping[str, Sequence[float]]) -> tuple[float, float]:
     values = [value for curve in curves.values() for value in curve]
     low, high = min(values), max(values)
-    # A flat curve lies in the middle of what there is to see.
+    # A constant curve is drawn in the middle.
     return (low, high) if high - low > 1e-9 else (low - 0.001, high + 0.001)
 
 
@@ -83,8 +87,7 @@ def _place(epoch: int, last: int, columns: int) -> int:
     return round(epoch / last * (columns - 1)) if last else 0
 
 
-def _draw_way(cells: Cells, points: Sequence[tuple[int, int]], sign: str, colour: str) -> None:
-    """Mark the columns between points, where nothing is yet."""
+def _draw_line(cells: Cells, points: Sequence[tuple[int, int]], sign: str, color: str) -> None:
     for (x0, y0), (x1, y1) in pairwise(points):
         for x in range(x0 + 1, x1):
-            cells.setdefault((x, y0 + round((x - x0) / (x1 - x0) * (y1 - y0))), (sign, colour))
+            cells.setdefault((x, y0 + round((x - x0) / (x1 - x0) * (y1 - y0))), (sign, color))
