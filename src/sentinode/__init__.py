@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from sentinode.inference.features import embed as embed
     from sentinode.inference.predict import predict as predict
     from sentinode.inference.predictions import Predictions as Predictions
+    from sentinode.inference.predictor import Predictor as Predictor
+    from sentinode.inference.predictor import Session as Session
     from sentinode.models.build import build_model as build_model
     from sentinode.models.plain import plain_network as plain_network
     from sentinode.report.report import write_report as write_report
@@ -55,6 +57,8 @@ _MODULES = {
     "Export": "sentinode.export.export",
     "PatchSet": "sentinode.data.patchset",
     "Predictions": "sentinode.inference.predictions",
+    "Predictor": "sentinode.inference.predictor",
+    "Session": "sentinode.inference.predictor",
     "Run": "sentinode.training.run",
     "SentinodeError": "sentinode.errors",
     "RobustnessResult": "sentinode.evaluation.robustness",

@@ -97,7 +97,7 @@ def _decode(one: Any, where: str) -> UInt8Array:
         return decode_patch(buffer.getvalue(), where)[None]
     array = np.asarray(one)
     if array.dtype != np.uint8 or array.shape[-3:] != PATCH_SHAPE or array.ndim not in (3, 4):
-        hint = "; scale grey levels to 0…255 and round them" if array.dtype.kind == "f" else ""
+        hint = "; scale gray levels to 0…255 and round them" if array.dtype.kind == "f" else ""
         raise DataError(
             f"{where}: {array.dtype} of shape {array.shape}, where uint8 RGB of shape (96, 96, 3) or (n, 96, 96, 3) is "
             f"expected{hint}"
