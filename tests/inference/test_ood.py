@@ -10,6 +10,9 @@ from sentinode import load_run, predict
 from sentinode.errors import RunError
 from sentinode.inference.ood import WARNINGS, OODDetector
 from sentinode.inference.predictions import Predictions
+from sentinode.serialize import from_json, to_json
+
+FLAT = {"center": [0, 0, 0], "inverse_covariance": [1, 0, 0], "threshold": 1}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +66,7 @@ def test_the_order_of_patches_and_batches_does_not_matter(detector, pixels):
 
 
 def test_json_round_trip_keeps_all_warnings(detector, pixels):
-    again = OODDetector.from_json(json.loads(json.dumps(detector.to_json())))
+    again = from_json(OODDetector, json.loads(json.dumps(to_json(detector))))
     assert again.warnings(pixels) == detector.warnings(pixels)
     assert again.validation_warning_rate == detector.validation_warning_rate
 
@@ -85,7 +88,7 @@ def test_predictions_of_a_run_call_and_warn(tiny_run, mini, tmp_path):
         "[]",
         '{"brightness_limits": [1, 1], "stain": 1, "detail": 2}',
         '{"brightness_limits": [1, 1], "stain": {}, "detail": {}, "validation_warning_rate": 0}',
-        '{"brightness_limits": 1, "stain": {}, "detail": {}, "validation_warning_rate": 0}',
+        json.dumps({"brightness_limits": [1, 1], "stain": FLAT, "detail": FLAT, "validation_warning_rate": 0}),
     ],
 )
 def test_a_damaged_file_is_refused(tiny_run, tmp_path, content):

@@ -4,7 +4,6 @@ A network gives a probability for any image. Four groups of pixel statistics sho
 trusted, without a network and with a reason: too little tissue, brightness, stain, focus or scale.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from sentinode.data.patchset import PatchSet
 from sentinode.data.quality.statistics import MIN_TISSUE_FRACTION, PatchStatistics
 from sentinode.data.types import UInt8Array
+from sentinode.errors import DataError
 
 # At most this many patches are measured to fit a detector.
 MAX_PATCHES = 4000
@@ -41,6 +41,10 @@ class Gaussian:
     center: Floats
     inverse_covariance: Floats
     threshold: float
+
+    def __post_init__(self) -> None:
+        if self.inverse_covariance.shape != 2 * self.center.shape:
+            raise DataError(f"the inverse covariance has the shape {self.inverse_covariance.shape}")
 
     @classmethod
     def fit(cls, values: Floats) -> "Gaussian":
@@ -73,17 +77,6 @@ class Gaussian:
         """
         offset = values - self.center
         return np.einsum("ni,ij,nj->n", offset, self.inverse_covariance, offset)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the attributes as plain lists and numbers."""
-        matrix = self.inverse_covariance.tolist()
-        return {"center": self.center.tolist(), "inverse_covariance": matrix, "threshold": self.threshold}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "Gaussian":
-        """Create a distribution from the output of `to_json`."""
-        center, matrix = (np.array(content[name], dtype=float) for name in ("center", "inverse_covariance"))
-        return cls(center, matrix.reshape(len(center), len(center)), float(content["threshold"]))
 
 
 @dataclass(frozen=True)
@@ -163,25 +156,6 @@ class OODDetector:
             ", ".join(name for name, beyond in zip(WARNINGS, patch, strict=True) if beyond)
             for patch in zip(*outside, strict=True)
         ]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the attributes as plain lists and numbers."""
-        distributions = {"stain": self.stain.to_json(), "detail": self.detail.to_json()}
-        rate = {"validation_warning_rate": self.validation_warning_rate}
-        return {"brightness_limits": self.brightness_limits.tolist(), **distributions, **rate}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "OODDetector":
-        """Create a detector from the output of `to_json`.
-
-        Raises
-        ------
-        KeyError, TypeError, ValueError
-            `content` has another structure.
-        """
-        stain, detail = (Gaussian.from_json(content[name]) for name in ("stain", "detail"))
-        limits = np.array(content["brightness_limits"], dtype=float).reshape(2)
-        return cls(limits, stain, detail, float(content["validation_warning_rate"]))
 
 
 def _sample(patches: PatchSet, seed: int) -> PatchSet:

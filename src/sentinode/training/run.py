@@ -194,11 +194,9 @@ class Run(Predictor):
     def ood(self) -> OODDetector:
         """The out-of-distribution detector fitted to the training patches."""
         try:
-            return OODDetector.from_json(self._read(OOD, "brightness_limits", "stain", "detail"))
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunError(
-                f"{self.path / OOD}: not an out-of-distribution detector ({error}); is the run directory complete?"
-            ) from error
+            return read_json(self.path / OOD, OODDetector)
+        except (OSError, DataError) as error:
+            raise RunError(f"{error}; is the run directory complete?") from error
 
     def fingerprint(self, part: str) -> str:
         """Return the fingerprint of the ``"train"`` or ``"valid"`` patches."""
