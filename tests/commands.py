@@ -44,7 +44,7 @@ def sentinode_process(*arguments: Any, timeout_s: float = 180, **environment: st
         command(*arguments),
         capture_output=True,
         text=True,
-        encoding="utf-8",
+        encoding=environment.get("PYTHONIOENCODING", "utf-8"),
         env={**os.environ, "PYTHONUTF8": "1", **environment},
         timeout=timeout_s,
     )
