@@ -152,6 +152,33 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(line):
     refused(sentinode(*line.format(os.devnull).split()), os.devnull)
 
 
+@pytest.mark.parametrize(
+    ("line", "facts"),
+    [
+        ("train nowhere --model cnm --out run", ["--model cnm", "cnn"]),
+        ("train nowhere --model cnn --out run --threads 0", ["--threads", "0"]),
+        ("train nowhere --model cnn --out run --devices x", ["--devices", "x"]),
+        ("train nowhere --model cnn --out run --teacher no-run", ["no-run"]),
+        ("train nowhere --model cnn --out run --metrics f1", ["metrics", "f1"]),
+        ("tune nowhere --model cnm --out study --search seed=1", ["seed=1"]),
+        ("tune nowhere --model cnm --out study --search momentum=0.1,0.2", ["--model cnm"]),
+        ("evaluate nowhere --model no-run", ["no-run"]),
+        ("stress nowhere --model no-run", ["no-run"]),
+        ("explain nowhere --model no-run", ["no-run"]),
+        ("audit nowhere --folds 1", ["--folds", "1"]),
+        ("predict nowhere --model no-run --out it.csv", ["no-run"]),
+        ("predict nowhere --out it.csv --engine onnxruntime --precision bfloat16", ["onnxruntime", "bfloat16"]),
+        ("embed nowhere --model no-run --out it.npz", ["no-run"]),
+        ("data split nowhere --out it.csv --valid 2", ["fractions", "2"]),
+        ("data info nowhere --sheet it.jpg", ["--sheet it.jpg", ".png"]),
+    ],
+)
+def test_options_are_checked_before_the_data(tmp_path, monkeypatch, line, facts):
+    monkeypatch.chdir(tmp_path)
+    refused(sentinode(*line.split()), *facts)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_commands_draw_without_a_display(tmp_path):
     sheet = ("data", "info", "pcam-mini", "--sheet", tmp_path / "sheet.png")
     succeeded(sentinode_process(*sheet, MPLBACKEND="module://of.a.notebook"))
@@ -193,15 +220,15 @@ def test_what_needs_no_network_does_not_import_one():
         ("data info pcam-mini --sheet sheet.jpg", ["--sheet sheet.jpg", ".png"]),
         ("data info pcam-mini --page page.htm", ["--page page.htm", ".html"]),
         ("data split pcam-mini --out splits", ["--out splits", ".csv"]),
-        ("data split pcam-mini --out splits.csv --valid 0.9", ["add up to 1"]),
+        ("data split pcam-mini --out splits.csv --valid 0.9", ["sum to 1"]),
         ("data match pcam-mini --reference pcam-mini --out matched.csv", ["pcam-mini", "no slides"]),
         ("data fetch pcam --out pcam --mirror pcam", ["pcam: not an address", "http://"]),
         ("train nowhere --model cnn --out run", ["nowhere", "no such file"]),
         ("train pcam-mini --model cnn --out run --epochs 0", ["epochs must be at least 1; got 0"]),
         ("train pcam-mini --model cnn --out run --class-weight heavy", ["class_weight", "heavy"]),
         ("train pcam-mini --model cnn --out run --option softmax", ["--option softmax", "KEY=VALUE"]),
-        ("predict nowhere.png --model run --out out.csv", ["nowhere.png"]),
-        ("predict pcam-mini --split none --model run --out out.csv", ["no split 'none'", "train, valid, test"]),
+        ("predict nowhere.png --out out.csv", ["nowhere.png"]),
+        ("predict pcam-mini --split none --out out.csv", ["no split 'none'", "train, valid, test"]),
     ],
 )
 def test_a_refusal_is_one_line(tmp_path, monkeypatch, arguments, words):

@@ -17,6 +17,8 @@ from sentinode.cli.shared import (
     report_skipped,
     start_keras,
 )
+from sentinode.errors import ConfigError
+from sentinode.storage import check_output_folder
 
 if TYPE_CHECKING:
     from sentinode.auditing.audit import Audit
@@ -47,6 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
     from sentinode.training.load import load_run
 
     loaded = load_run(arguments.model)
+    if arguments.folds < 2:
+        raise ConfigError(f"--folds must be at least 2; got {arguments.folds}")
+    check_output_folder(arguments.out or loaded.results_folder)
     patches = open_data(arguments, quiet=arguments.json)
     if not arguments.json:
         print(f"model: {loaded.describe()}")

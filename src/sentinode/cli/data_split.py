@@ -48,7 +48,7 @@ def add_parser(verbs: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Split, write the tables, and report the sizes of the splits."""
     from sentinode.data.duplicates.hashes import require_matching_hashes
-    from sentinode.data.splitting.split import split_folds, split_patches
+    from sentinode.data.splitting.split import check_fractions, split_folds, split_patches
     from sentinode.data.tables import write_patch_table
 
     out = Path(arguments.out)
@@ -56,6 +56,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("--folds makes folds of equal size; leave out --valid and --test, or --folds")
     if out.suffix.lower() != ".csv":
         raise ConfigError(f"--out {out}: the output is a table; use a name that ends in .csv")
+    valid, test = (arguments.valid, VALID)[arguments.valid is None], (arguments.test, TEST)[arguments.test is None]
+    fractions = {"train": 1 - valid - test, "valid": valid} | ({"test": test} if test else {})
+    if arguments.folds is None:
+        check_fractions(fractions)
     opened = open_data(arguments, quiet=arguments.json)
     patches = (opened.split(arguments.split) if arguments.split else opened).cached(arguments.cache)
     require_matching_hashes(patches)
@@ -65,8 +69,6 @@ def run(arguments: argparse.Namespace) -> int:
         for number, path in enumerate(tables, 1):
             write_patch_table(split.fold(number), arguments.data, path, fold=split.patches.table["split"])
     else:
-        valid, test = (arguments.valid, VALID)[arguments.valid is None], (arguments.test, TEST)[arguments.test is None]
-        fractions = {"train": 1 - valid - test, "valid": valid} | ({"test": test} if test else {})
         split = split_patches(patches, fractions, arguments.seed)
         tables = {out: "the split of each patch"}
         write_patch_table(split.patches, arguments.data, out)

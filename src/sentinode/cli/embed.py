@@ -44,6 +44,9 @@ def run(arguments: argparse.Namespace) -> None:
     out = Path(arguments.out)
     if out.suffix != ".npz":
         raise ConfigError(f"--out {out}: features are written as .npz; give the file that ending")
+    from sentinode.training.load import load_predictor
+
+    model = load_predictor([arguments.model])
     patches = open_sources(arguments.source, resize=arguments.resize)
     if arguments.split is not None:
         patches = patches.split(arguments.split)
@@ -52,9 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
     start_keras()
     from sentinode.inference.features import write_features
     from sentinode.inference.predictions import made_by_path
-    from sentinode.training.load import load_predictor
 
-    model = load_predictor([arguments.model])
     if not arguments.json:
         print(f"model: {model.describe()}")
     started = time.perf_counter()

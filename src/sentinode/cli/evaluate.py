@@ -19,6 +19,7 @@ from sentinode.cli.shared import (
     start_keras,
 )
 from sentinode.samples import DEFAULT_MODEL
+from sentinode.storage import check_output_folder
 
 
 def add_parser(commands: Any) -> None:
@@ -66,13 +67,16 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, and show the numbers."""
-    patches = open_data(arguments, quiet=arguments.json)
-    start_keras()
-    from sentinode.evaluation.evaluate import PREVALENCE, evaluate
     from sentinode.training.load import load_predictor
 
     models = arguments.model or [DEFAULT_MODEL]
     loaded = load_predictor(models)
+    if folder := arguments.out or loaded.results_folder:
+        check_output_folder(folder)
+    patches = open_data(arguments, quiet=arguments.json)
+    start_keras()
+    from sentinode.evaluation.evaluate import PREVALENCE, evaluate
+
     evaluation = evaluate(
         loaded,
         patches,

@@ -17,6 +17,7 @@ from sentinode.cli.shared import (
     report_skipped,
     start_keras,
 )
+from sentinode.storage import check_output_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,12 +66,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Explain, write figures and tables, and print the checks."""
     from sentinode.training.load import load_predictor
 
+    model = load_predictor([arguments.model])
+    folder = Path(arguments.out or (model.results_folder or Path.cwd()) / "explanations")
+    check_output_folder(folder)
     patches = open_data(arguments, quiet=arguments.json)
     start_keras()
-    model = load_predictor([arguments.model])
     from sentinode.explanation.explain import explain
 
-    folder = Path(arguments.out or (model.results_folder or Path.cwd()) / "explanations")
     found = explain(
         model,
         patches,

@@ -19,7 +19,7 @@ from sentinode.cli.shared import (
     start_keras,
 )
 from sentinode.errors import ConfigError
-from sentinode.inference.engines import ENGINES
+from sentinode.inference.engines import ENGINES, check_options
 from sentinode.samples import DEFAULT_MODEL
 
 SOURCE_HELP = "an image, a folder, a glob, a zip, a PCam _x.h5, .npy, .npz, or a csv that lists images"
@@ -71,7 +71,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _predict(arguments: argparse.Namespace, out: Path) -> int:
     from sentinode.data.open import open_sources
     from sentinode.inference.kaggle import kaggle_ids, submission_patches
+    from sentinode.training.load import load_predictor
 
+    check_options(arguments.engine, arguments.tta, arguments.precision)
+    model = load_predictor(arguments.model or [DEFAULT_MODEL])
     patches = open_sources(arguments.source, resize=arguments.resize, skip_bad=arguments.skip_bad)
     if arguments.split is not None:
         patches = patches.split(arguments.split)
@@ -81,12 +84,8 @@ def _predict(arguments: argparse.Namespace, out: Path) -> int:
         print(patches.describe())
     from sentinode.inference.predict import predict
     from sentinode.inference.predictions import made_by_path
-    from sentinode.training.load import load_predictor
 
-    if arguments.engine == "keras":
-        start_keras()
-    model = load_predictor(arguments.model or [DEFAULT_MODEL])
-    if arguments.engine != "keras" and model.needs_keras(arguments.engine):
+    if arguments.engine == "keras" or model.needs_keras(arguments.engine):
         start_keras()
     if not arguments.json:
         print(f"model: {model.describe()}")

@@ -17,6 +17,7 @@ from sentinode.cli.shared import (
     start_keras,
 )
 from sentinode.samples import DEFAULT_MODEL
+from sentinode.storage import check_output_folder
 
 if TYPE_CHECKING:
     from sentinode.evaluation.robustness import RobustnessPoint, RobustnessResult
@@ -54,6 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     models = arguments.model or [DEFAULT_MODEL]
     loaded = load_predictor(models)
+    if folder := arguments.out or loaded.results_folder:
+        check_output_folder(folder)
     patches = open_data(arguments, quiet=arguments.json)
     start_keras()
     from sentinode.evaluation.stress import stress

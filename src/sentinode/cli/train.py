@@ -7,7 +7,7 @@ import os
 import shlex
 from dataclasses import Field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sentinode.cli.shared import (
     add_data,
@@ -20,12 +20,15 @@ from sentinode.cli.shared import (
     report_skipped,
     start_keras,
 )
-from sentinode.errors import ConfigError, SentinodeError
+from sentinode.errors import ConfigError, ModelError, SentinodeError
 from sentinode.machine import limit_processors
 from sentinode.models.build import MODELS
 from sentinode.samples import PRETRAINED
 from sentinode.storage import read_json
 from sentinode.training.config import RECIPES, TrainConfig, parse_class_weight
+
+if TYPE_CHECKING:
+    from sentinode.training.run import Run
 
 # Settings that a linear probe has as well.
 PROBE_SETTINGS = {"train_split", "valid_split", "seed"}
@@ -160,8 +163,15 @@ def run(arguments: argparse.Namespace) -> int:
     is_network = arguments.model in MODELS or not (Path(arguments.model).is_dir() or arguments.model in PRETRAINED)
     if options and not is_network:
         raise ConfigError(f"--option: {arguments.model} is a trained run with a fixed network; leave out --option")
+    if is_network and arguments.model not in MODELS:
+        raise ModelError(f"--model {arguments.model}: neither a network ({', '.join(MODELS)}) nor a run directory")
     if arguments.linear_probe:
         _check_linear_probe(arguments)
+    if arguments.threads is not None and arguments.threads < 1:
+        raise ConfigError(f"--threads must be at least 1; got {arguments.threads}")
+    if arguments.devices != "all" and not (arguments.devices.isdecimal() and int(arguments.devices)):
+        raise ConfigError(f"--devices must be a number from 1 on, or all; got {arguments.devices}")
+    teachers = _load_teachers(arguments.teacher)
     patches = open_data(arguments, quiet=arguments.json or not first)
     if first and not arguments.json and not arguments.linear_probe:
         print(f"follow the training with: {command_line('watch', arguments.out)}", flush=True)
@@ -184,7 +194,6 @@ def run(arguments: argparse.Namespace) -> int:
                 model, patches, out=arguments.out, seed=config.seed, cache=arguments.cache, **splits
             )
         else:
-            teachers = [load_run(teacher) for teacher in arguments.teacher]
             trained = train(model, patches, config, out=arguments.out, cache=arguments.cache, teachers=teachers)
     skipped = trained.config["data"].get("skipped", [])
     if not first:
@@ -204,6 +213,14 @@ def run(arguments: argparse.Namespace) -> int:
     return report_skipped(skipped)
 
 
+def _load_teachers(names: list[str]) -> "list[Run]":
+    if not names:
+        return []
+    from sentinode.training.load import load_run
+
+    return [load_run(name) for name in names]
+
+
 def _check_linear_probe(arguments: argparse.Namespace) -> None:
     given = {name.replace("_", "-") for name in given_settings(arguments) if name not in PROBE_SETTINGS}
     given |= {"recipe"} if arguments.recipe != "classic" else set()
@@ -216,8 +233,6 @@ def _check_linear_probe(arguments: argparse.Namespace) -> None:
 
 def _limit_processors(threads: int | None, out: Path) -> None:
     """Use the number of processors that was asked for, or that of the run to resume."""
-    if threads is not None and threads < 1:
-        raise ConfigError(f"--threads must be at least 1; got {threads}")
     if threads is None:
         with contextlib.suppress(OSError, SentinodeError, KeyError, TypeError, ValueError):  # There may be no run.
             threads = int(read_json(out / "config.json")["environment"]["threads"])

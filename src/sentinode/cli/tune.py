@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+from pathlib import Path
 from typing import Any
 
 from sentinode.cli.shared import (
@@ -15,7 +16,7 @@ from sentinode.cli.shared import (
     start_keras,
 )
 from sentinode.cli.train import add_settings, config_of
-from sentinode.errors import ConfigError
+from sentinode.errors import ConfigError, ModelError
 from sentinode.models.build import MODELS
 from sentinode.samples import PRETRAINED
 
@@ -65,6 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     for name in ("trials", "seeds"):
         if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
             raise ConfigError(f"--{name} must be at least 1; got {getattr(arguments, name)}")
+    if arguments.model not in MODELS and not (arguments.model in PRETRAINED or Path(arguments.model).is_dir()):
+        raise ModelError(f"--model {arguments.model}: neither a network ({', '.join(MODELS)}) nor a run directory")
     patches = open_data(arguments, quiet=arguments.json)
     start_keras()
     from sentinode.training.command import option_arguments, setting_arguments

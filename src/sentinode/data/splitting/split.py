@@ -56,6 +56,30 @@ class Split:
         return replace(self.patches, table=self.patches.table.assign(split=names.astype("str")))
 
 
+def check_fractions(fractions: Mapping[str, float]) -> np.ndarray:
+    """Check the fractions of a split, and return them as an array.
+
+    Parameters
+    ----------
+    fractions : mapping of str to float
+        Fraction of each split.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+
+    Raises
+    ------
+    ConfigError
+        A fraction is not above 0, or they do not sum to 1.
+    """
+    shares = np.array(list(fractions.values()), dtype=float)
+    if not len(shares) or not (shares > 0).all() or not abs(shares.sum() - 1) <= 1e-9:
+        shown = ", ".join(f"{name} {fraction:g}" for name, fraction in fractions.items())
+        raise ConfigError(f"the fractions must be above 0 and sum to 1; got {shown or 'none'}")
+    return shares
+
+
 def split_patches(patches: PatchSet, fractions: Mapping[str, float], seed: int = 0) -> Split:
     """Split labelled patches by group, with the classes of each split in proportion.
 
@@ -90,9 +114,7 @@ def split_patches(patches: PatchSet, fractions: Mapping[str, float], seed: int =
     >>> split_patches(patches, {"train": 0.75, "valid": 0.25}).patches.counts().loc["valid"].tolist()
     [50, 50, 0]
     """
-    shares = np.array(list(fractions.values()), dtype=float)
-    if not len(shares) or not (shares > 0).all() or not abs(shares.sum() - 1) <= 1e-9:
-        raise ConfigError(f"the fractions {dict(fractions)} must be above 0 and sum to 1")
+    shares = check_fractions(fractions)
     if seed < 0:
         raise ConfigError(f"seed must be 0 or more; got {seed}")
     pairs = near_duplicates_within(patches)
