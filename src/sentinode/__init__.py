@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from sentinode.errors import SentinodeError as SentinodeError
     from sentinode.evaluation.compare import compare as compare
     from sentinode.evaluation.comparison import Comparison as Comparison
+    from sentinode.evaluation.cross_validate import CrossValidation as CrossValidation
+    from sentinode.evaluation.cross_validate import cross_validate as cross_validate
     from sentinode.evaluation.evaluate import evaluate as evaluate
     from sentinode.evaluation.evaluation import Evaluation as Evaluation
     from sentinode.evaluation.robustness import RobustnessResult as RobustnessResult
@@ -53,6 +55,7 @@ _MODULES = {
     "Audit": "sentinode.auditing.audit",
     "Comparison": "sentinode.evaluation.comparison",
     "Ensemble": "sentinode.inference.ensemble",
+    "CrossValidation": "sentinode.evaluation.cross_validate",
     "Evaluation": "sentinode.evaluation.evaluation",
     "Export": "sentinode.export.export",
     "PatchSet": "sentinode.data.patchset",
@@ -68,6 +71,7 @@ _MODULES = {
     "build_model": "sentinode.models.build",
     "embed": "sentinode.inference.features",
     "compare": "sentinode.evaluation.compare",
+    "cross_validate": "sentinode.evaluation.cross_validate",
     "evaluate": "sentinode.evaluation.evaluate",
     "explain": "sentinode.explanation.explain",
     "export_run": "sentinode.export.export",

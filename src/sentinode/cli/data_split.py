@@ -92,12 +92,13 @@ def run(arguments: argparse.Namespace) -> int:
         header=("fold" if arguments.folds else "split", *counts.columns),
     )
     print(f"grouped by {', '.join(split.grouped_by)}: {int(split.groups.max()) + 1:,} groups")
-    _warn_of_missing_slides(split)
+    warn_of_missing_slides(split)
     print_next_steps(tables, command_line("train", next(iter(tables)), "--model", "cnn", "--out", "runs/first"))
     return report_skipped(skipped)
 
 
-def _warn_of_missing_slides(split: "Split") -> None:
+def warn_of_missing_slides(split: "Split") -> None:
+    """Print a warning if the slides of some patches are unknown."""
     if split.ungrouped:
         count = f"{split.ungrouped:,} of {len(split.patches):,} patches"
         print(red(f"WARNING: slide and patient of {count} are unknown, so that splits can share slides:"))

@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TextIO
 from sentinode.cli import (
     audit,
     compare,
+    cross_validate,
     data,
     demo,
     doctor,
@@ -38,6 +39,7 @@ COMMANDS = (
     tune,
     watch,
     evaluate,
+    cross_validate,
     compare,
     stress,
     explain,
