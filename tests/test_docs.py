@@ -47,8 +47,6 @@ def test_every_command_of_a_page_parses(page):
     for arguments, block in commands(page.read_text(encoding="utf-8")):
         if not block and "-" not in "".join(arguments):
             continue  # The name of a command in running text.
-        if "--linear-probe" in arguments:
-            continue  # Not on the command line yet.
         message = io.StringIO()
         try:
             with contextlib.redirect_stderr(message), contextlib.redirect_stdout(io.StringIO()):
