@@ -281,6 +281,7 @@ def test_another_place_or_format_is_refused(small, tmp_path, kind, out, said):
     assert [path.name for path in tmp_path.iterdir()] == ["folder.keras"]
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_no_export_is_left_alone(small, tmp_path):
     needs("torch")
     (tmp_path / "notes.txt").write_text("mine")
@@ -305,6 +306,7 @@ def test_other_answers_are_refused_and_leave_nothing(small, tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_conversion_that_fails_says_so_in_one_line(small, tmp_path, monkeypatch):
     needs("torch")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "modules"))

