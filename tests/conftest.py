@@ -1,6 +1,11 @@
 """Fixtures for all tests: a cache of their own, the sample, trained runs, and extra data from SENTINODE_TEST_DATA."""
 
 import os
+
+if os.environ.get("PYTEST_XDIST_WORKER"):  # As many worker processes as processors: one thread each.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ.setdefault(name, "1")
+
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

@@ -106,6 +106,7 @@ def fill(disk: Path) -> Path:
     return filler
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_ends_a_training_in_one_line_and_it_goes_on_with_room(undisturbed, small_disk):
     out = small_disk / "run"
     training = Training(out, "--checkpoint-minutes", "0").begun()
@@ -117,6 +118,7 @@ def test_a_disk_that_fills_up_ends_a_training_in_one_line_and_it_goes_on_with_ro
     assert weights(out) == undisturbed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("minutes", "file"), [("0", "checkpoint.npz"), ("5", "best.weights.h5")])
 def test_a_limit_on_file_sizes_does_the_same(undisturbed, tmp_path, minutes, file):
     out = tmp_path / "run"
@@ -152,6 +154,7 @@ def test_an_event_file_that_cannot_grow_fails_once_and_by_its_name(tmp_path):
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 @permissions_bind
 def test_a_folder_that_becomes_read_only_ends_a_training_in_one_line_and_it_goes_on(undisturbed, tmp_path):
     out = tmp_path / "run"
