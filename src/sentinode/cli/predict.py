@@ -82,6 +82,7 @@ def _predict(arguments: argparse.Namespace, out: Path) -> int:
         patches = submission_patches(patches)
     if not arguments.json:
         print(patches.describe())
+    from sentinode.data.quality.channel_order import warn_of_exchanged_channels
     from sentinode.inference.predict import predict
     from sentinode.inference.predictions import made_by_path
 
@@ -90,6 +91,7 @@ def _predict(arguments: argparse.Namespace, out: Path) -> int:
     if not arguments.json:
         print(f"model: {model.describe()}")
     patches = patches.readable()
+    warn_of_exchanged_channels(patches)
     predictions = predict(model, patches, tta=arguments.tta, engine=arguments.engine, precision=arguments.precision)
     if arguments.kaggle:
         predictions.write_kaggle(out, kaggle_ids(patches))

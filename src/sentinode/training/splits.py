@@ -7,6 +7,7 @@ import numpy as np
 
 from sentinode.data.duplicates.hashes import require_matching_hashes
 from sentinode.data.patchset import PatchSet
+from sentinode.data.quality.channel_order import warn_of_exchanged_channels
 from sentinode.data.splitting.split import split_patches
 from sentinode.errors import DataError
 from sentinode.training.config import TrainConfig
@@ -46,6 +47,7 @@ def training_and_validation(
         A label or a class is missing, a patch cannot be read, or a file does not match the hash in its name.
     """
     training, validation, held_out = _select(patches, config, cache)
+    warn_of_exchanged_channels(training)
     if config.deduplicate:
         unique = np.flatnonzero(~training.table["sha1"].duplicated())
         _warn_of_label_conflicts(training)

@@ -11,6 +11,7 @@ from sentinode.data.duplicates.hashes import HashCheck, compare_hashes
 from sentinode.data.duplicates.near_duplicates import near_duplicates_within
 from sentinode.data.map_patches import map_patches
 from sentinode.data.patchset import PatchSet
+from sentinode.data.quality.channel_order import warn_of_exchanged_channels
 from sentinode.data.quality.checks import CHECKS, MIN_SATURATION, check_quality, stain_by_group
 from sentinode.data.quality.statistics import ChannelStatistics, QualityStatistics, concatenate
 from sentinode.data.splitting.groups import Leak, find_leaks
@@ -63,6 +64,8 @@ class Inspection:
         Slides and patients with patches in more than one split.
     hashes : HashCheck
         File names that are hashes, compared with the pixels.
+    channels_exchanged : bool
+        Whether red and blue look exchanged; see `warn_of_exchanged_channels`.
     quality : Quality or None
         Image quality, if requested.
     """
@@ -73,6 +76,7 @@ class Inspection:
     near_blank: list[str]
     leaks: list[Leak]
     hashes: HashCheck
+    channels_exchanged: bool
     quality: Quality | None
 
     @property
@@ -104,6 +108,7 @@ class Inspection:
             "near_blank": self.near_blank,
             "leaks": [vars(leak) for leak in self.leaks],
             "file_hashes": vars(self.hashes),
+            "channels_exchanged": self.channels_exchanged,
         }
         return content | ({"quality": quality_json(self.quality)} if self.quality else {})
 
@@ -160,6 +165,7 @@ def inspect_patches(patches: PatchSet, *, quality: bool = False) -> Inspection:
         near_blank=patches.table["id"][channels.saturation < MIN_SATURATION].tolist(),
         leaks=find_leaks(patches),
         hashes=compare_hashes(patches),
+        channels_exchanged=warn_of_exchanged_channels(patches),
         quality=_quality(patches, channels, statistics) if statistics else None,
     )
 
