@@ -145,6 +145,7 @@ def test_predictions_go_to_standard_output_and_text_to_standard_error(tmp_path, 
         "explain x --out {}",
         "audit x --out {}",
         "demo --out {}",
+        "export --format wsinfer --out {}",
         "data fetch pcam --out {}",
     ],
 )

@@ -19,7 +19,7 @@ from sentinode.export.formats import Format, find_format
 from sentinode.export.runtimes import call_python, logits_of, runtime
 from sentinode.inference.predict import as_predictor
 from sentinode.inference.predictor import Predictor
-from sentinode.storage import atomic_file, atomic_folder, read_json, write_json
+from sentinode.storage import atomic_file, atomic_folder, check_output_file, check_output_folder, read_json, write_json
 from sentinode.version import BACKEND_PACKAGES, __version__, installed_version
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ def export_run(
     ------
     ConfigError
         The format is unknown, `out` has another ending, or something else is in its place.
+    OutputError
+        `out` cannot be written.
     ModelError
         A package is missing, the conversion failed, or the logits differ by more than 0.001. Nothing is written then.
 
@@ -126,9 +128,11 @@ def _check_place(out: Path, kind: str, chosen: Format) -> None:
     if chosen.ending:
         if out.suffix != chosen.ending or out.is_dir():
             raise ConfigError(f"{out}: format {kind} is a file that ends in {chosen.ending}; name such a file")
+        check_output_file(out)
         return
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not _is_wsinfer_export(out)):
         raise ConfigError(f"{out}: format {kind} is a folder, and something else is in its place; name another")
+    check_output_folder(out)
 
 
 def _is_wsinfer_export(folder: Path) -> bool:
