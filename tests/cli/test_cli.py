@@ -384,7 +384,7 @@ def test_stress_shows_every_level_and_speaks_json(tmp_path, tiny_run, images):
 
 def test_report_needs_only_a_run_and_ends_by_naming_the_page(tmp_path, tiny_run):
     run = shutil.copytree(tiny_run.path, tmp_path / "run")
-    output = succeeded(sentinode("report", run, "--split", "test", "--model-card"))
+    output = succeeded(sentinode("report", run, "--split", "valid", "--model-card"))
     assert files_named(output) == [run / "report.html", run / "model-card.md"]
     assert all(path.stat().st_size > 1000 for path in files_named(output))
     refused(sentinode("report", "d4net-m"), "pcam-small.zip + pcam-extra.zip, are not here", "report d4net-m DATA")

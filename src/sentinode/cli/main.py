@@ -120,9 +120,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ["MPLBACKEND"] = "agg"  # A notebook's shell hands down its own, which fails outside of it.
     output, errors = UnreadStream(sys.stdout), UnreadStream(sys.stderr)
     with redirect_stdout(output), redirect_stderr(errors), messages_on_stderr():
-        status = _run(arguments)
-        output.flush()
-    return status
+        try:
+            return _run(arguments)
+        finally:
+            output.flush()
 
 
 def _run(arguments: Sequence[str] | None) -> int:
