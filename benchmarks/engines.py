@@ -141,7 +141,7 @@ def measure(line: dict[str, str], arguments: argparse.Namespace) -> dict[str, fl
 
     from sentinode import load_run, open_patches
     from sentinode.machine import keep_freed_memory
-    from sentinode.metrics.ranking import roc_curve
+    from sentinode.metrics import roc_curve
 
     keep_freed_memory()
     patches = open_patches(arguments.data, split="valid").cached()

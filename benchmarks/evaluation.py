@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sentinode.evaluation.evaluate import PREVALENCE, write_evaluation
+from sentinode.evaluation.evaluate import PREVALENCE
 from sentinode.evaluation.evaluation import Evaluation
 from sentinode.inference.predictions import Predictions
-from sentinode.metrics.conformal import ConformalSets
+from sentinode.metrics import ConformalSets
 
 
 def main() -> None:
@@ -41,13 +41,12 @@ def main() -> None:
                 "drawn",
                 "test",
                 {"0.5": 0.5, "validation": 0.4, "sensitivity>=0.95": 0.2},
-                Path(folder),
                 prevalences=(PREVALENCE,),
                 groups={"centre": centre, "slide": predictions.table["slide"]},
                 conformal=ConformalSets(0.05, 0.1, 0.1),
             )
             measured = time.perf_counter()
-            write_evaluation(found, predictions, Path(folder))
+            found.save(Path(folder))
             rows.append((measured - began, time.perf_counter() - measured))
     numbers, files = (sorted(column) for column in zip(*rows, strict=True))
     print(f"| {arguments.patches:,} patches, {arguments.slides} slides | seconds, median (min–max) |\n|---|---|")

@@ -25,7 +25,7 @@ from sentinode import TrainConfig, build_model, embed, load_run, open_patches, t
 from sentinode.data.patchset import PatchSet
 from sentinode.inference.predict import predict_logits
 from sentinode.machine import keep_freed_memory
-from sentinode.metrics.ranking import roc_curve
+from sentinode.metrics import roc_curve
 from sentinode.samples import DEFAULT_MODEL
 from sentinode.training.linear_probe import fit_linear_head
 

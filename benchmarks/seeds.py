@@ -36,7 +36,7 @@ def main() -> None:
             out = Path(folder) / str(seed)
             run = train(build_model(arguments.model, seed=seed), patches, TrainConfig(seed=seed), out=out)
             found = evaluate(run, patches, arguments.evaluate)
-            plain, chosen = (found.points[name].point.accuracy for name in ("0.5", "validation"))
+            plain, chosen = (found.operating_points[name].counts.accuracy for name in ("0.5", "validation"))
             aucs.append(found.auc)
             accuracies.append(plain)
             print(

@@ -59,7 +59,7 @@ def test_data_info_train_and_evaluate_go_on_and_the_run_knows_it(source, tmp_pat
     assert run.config["data"]["train"]["tumour"] == 26
     done_but(sentinode("evaluate", source, "--model", out, "--skip-bad", *cache), "test")
     metrics = json.loads((out / "evaluations" / "test" / "metrics.json").read_text())
-    assert metrics["patches"]["tumour"] == 9
+    assert metrics["tumour"] == 9
     assert [each["id"].split("/")[0] for each in metrics["made_by"]["skipped"]] == ["test"]
 
 

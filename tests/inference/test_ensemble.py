@@ -81,19 +81,13 @@ def test_a_patch_that_any_run_has_seen_counts_once(both, mini, tiny_run, warm_ru
 def test_patches_that_one_run_was_chosen_on_are_met_with_a_warning(both, mini, tmp_path, caplog):
     valid_of_the_second = mini.select(range(1, len(mini), 20))
     evaluate(both, valid_of_the_second, "valid", out=tmp_path)
-    assert "threshold and best epoch chosen on 9 of these patches" in caplog.text
+    assert "9 of these patches were used to choose the threshold and best epoch of an ensemble" in caplog.text
 
 
-def test_an_evaluation_of_several_runs_needs_a_folder(both, mini, tmp_path):
-    patches = mini.select(range(0, len(mini), 20))
-    with pytest.raises(ConfigError, match="an ensemble has no folder of its own"):
-        evaluate(both, patches)
-    found = evaluate(both, patches, out=tmp_path / "both")
-    assert found.points["validation"].point.threshold == both.threshold
-    assert (
-        json.loads((tmp_path / "both" / "metrics.json").read_text())["made_by"]["ensemble"][1]["calibration"]["offset"]
-        == 0.25
-    )
+def test_an_evaluation_of_several_runs_records_each(both, mini):
+    found = evaluate(both, mini.select(range(0, len(mini), 20)))
+    assert found.operating_point.threshold == both.threshold
+    assert found.made_by["ensemble"][1]["calibration"]["offset"] == 0.25
 
 
 def test_what_was_held_out_is_known_only_if_all_held_out_the_same(tiny_run, warm_run, monkeypatch):

@@ -8,8 +8,7 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from sentinode.errors import DataError
-from sentinode.metrics.calibration import Calibration, fit_calibration
-from sentinode.metrics.calibration_error import calibration_error, reliability_curve
+from sentinode.metrics import Calibration, calibration_error, fit_calibration, reliability_curve
 
 
 def drawn(count: int, seed: int, temperature: float = 1.0) -> tuple[np.ndarray, np.ndarray]:

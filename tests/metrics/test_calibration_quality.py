@@ -12,10 +12,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 
 from sentinode.errors import ConfigError, DataError
-from sentinode.metrics.calibration_error import calibration_error, reliability_curve
-from sentinode.metrics.calibration_quality import brier, recalibration_line
-from sentinode.metrics.conformal import fit_conformal, measure_conformal
-from sentinode.metrics.selective import coverage_at_risk, risk_coverage
+from sentinode.metrics import (
+    brier_score,
+    calibration_error,
+    conformal_coverage,
+    coverage_at_risk,
+    fit_conformal,
+    recalibration_line,
+    reliability_curve,
+    risk_coverage,
+)
+from sentinode.serialize import to_json
 
 random_cases = run_path(str(Path(__file__).with_name("cases.py")))["random_cases"]
 
@@ -43,16 +50,16 @@ def debiased_one_by_one(labels, probabilities):
 def test_brier_is_scikit_learns_and_its_parts_add_up():
     for labels, scores, clusters in random_cases(500, 1, 5):
         probabilities = expit(scores - 2)
-        found = brier(labels, probabilities, clusters if len(np.unique(clusters)) > 1 else None)
+        found = brier_score(labels, probabilities, clusters if len(np.unique(clusters)) > 1 else None)
         assert found.score.estimate == pytest.approx(brier_score_loss(labels, probabilities))
         assert found.miscalibration - found.discrimination + found.uncertainty == pytest.approx(found.score.estimate)
         assert found.miscalibration >= -1e-12 and found.discrimination >= -1e-12
         assert found.score.low <= found.score.estimate <= found.score.high
-    json.dumps(found.to_json(), allow_nan=False)
+    json.dumps(to_json(found), allow_nan=False)
 
 
 def test_certainty_that_is_always_right_has_a_score_of_0_that_is_not_certain():
-    score = brier([0, 1] * 20, [0, 1] * 20).score
+    score = brier_score([0, 1] * 20, [0, 1] * 20).score
     assert score.estimate == score.low == 0 and 0.05 < score.high < 0.15
 
 
@@ -73,7 +80,7 @@ def test_the_slope_is_that_of_logistic_regression():
 def test_classes_that_are_apart_have_no_slope(probabilities):
     line = recalibration_line([0, 0, 1, 1], probabilities)
     assert line.slope is None and np.isfinite(line.intercept.estimate)
-    json.dumps(line.to_json(), allow_nan=False)
+    json.dumps(to_json(line), allow_nan=False)
 
 
 def test_the_error_is_the_debiased_one():
@@ -110,11 +117,13 @@ def test_a_reliability_curve_has_all_patches_and_its_limits():
     assert [each.probability for each in curve] == sorted(each.probability for each in curve)
 
 
-@pytest.mark.parametrize("measure", [brier, recalibration_line, calibration_error, reliability_curve, risk_coverage])
+@pytest.mark.parametrize(
+    "measure", [brier_score, recalibration_line, calibration_error, reliability_curve, risk_coverage]
+)
 def test_what_is_no_probability_is_refused(measure):
     with pytest.raises(DataError, match=r"probability 1\.5 at position 1 is not between 0 and 1"):
         measure([0, 1], [0.5, 1.5])
-    with pytest.raises(DataError, match="one length"):
+    with pytest.raises(DataError, match="same length"):
         measure([0, 1], [0.5])
     with pytest.raises(DataError, match="not finite"):
         measure([0, 1], [0.5, np.nan])
@@ -132,7 +141,7 @@ def test_the_area_under_risk_and_coverage_is_the_mean_over_orders_of_ties():
         found = risk_coverage(labels, probabilities)
         wrong = ((probabilities >= 0.5) != labels).astype(float)
         assert found.aurc == pytest.approx(slow_aurc(wrong, np.round(np.abs(probabilities - 0.5), 6), rng), abs=0.03)
-        assert found.aurc_best <= found.aurc + 1e-12
+        assert found.aurc_optimal <= found.aurc + 1e-12
         assert found.coverage[-1] == 1 and found.risk[-1] == pytest.approx(wrong.mean())
 
 
@@ -141,7 +150,7 @@ def test_a_few_patches_that_are_right_show_nothing():
     assert coverage_at_risk(labels, 0.2 + 0.6 * labels, risk=0.05).coverage is None
     found = coverage_at_risk(np.tile(labels, 40), np.tile(0.2 + 0.6 * labels, 40), risk=0.05)
     assert found.coverage == 1.0 and 0 < found.upper_limit <= 0.05
-    json.dumps(found.to_json(), allow_nan=False)
+    json.dumps(to_json(found), allow_nan=False)
 
 
 def test_the_risk_at_the_coverage_that_is_given_is_below_what_was_asked():
@@ -169,7 +178,7 @@ def test_prediction_sets_hold_the_label_of_exchangeable_patches_as_often_as_aske
     shares = []
     for seed in range(200):
         sets = fit_conformal(*drawn(patches, seed, temperature=3.0), miscoverage=0.1)
-        found = measure_conformal(sets, *drawn(2000, 1000 + seed, temperature=3.0))
+        found = conformal_coverage(sets, *drawn(2000, 1000 + seed, temperature=3.0))
         shares.append([found.normal.estimate, found.tumour.estimate])
     assert np.all(np.mean(shares, 0) > 0.89) and np.all(np.mean(shares, 0) < 0.9 + 4 / patches + 0.01)
 
@@ -177,6 +186,6 @@ def test_prediction_sets_hold_the_label_of_exchangeable_patches_as_often_as_aske
 def test_too_few_patches_leave_no_label_out():
     sets = fit_conformal([0, 1], [0.1, 0.9], miscoverage=0.05)
     assert sets.sets([0.0, 0.5, 1.0]).all()
-    found = measure_conformal(sets, [1, 1], [0.2, 0.3], [7, 7])
+    found = conformal_coverage(sets, [1, 1], [0.2, 0.3], [7, 7])
     assert (found.coverage.estimate, found.both_labels, found.normal) == (1.0, 1.0, None)
-    json.dumps(found.to_json(), allow_nan=False)
+    json.dumps(to_json(found), allow_nan=False)

@@ -10,10 +10,8 @@ from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from sentinode.errors import ConfigError, DataError
-from sentinode.metrics.agreement import kappa, mcnemar
-from sentinode.metrics.auc import auc
-from sentinode.metrics.bootstrap import bootstrap_aucs, weighted_auc
-from sentinode.metrics.comparison import auc_covariance, compare_aucs, holm
+from sentinode.metrics import auc, auc_covariance, bootstrap_aucs, compare_aucs, holm, kappa, mcnemar, weighted_auc
+from sentinode.serialize import to_json
 
 random_cases = run_path(str(Path(__file__).with_name("cases.py")))["random_cases"]
 
@@ -92,7 +90,7 @@ def test_two_perfect_models_may_differ():
 def test_a_comparison_is_json():
     labels, scores = two_models(6)
     found = compare_aucs(labels, {**scores, "c": scores["a"] + scores["b"]})
-    written = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    written = json.loads(json.dumps(to_json(found), allow_nan=False))
     assert [(pair["first"], pair["second"]) for pair in written["pairs"]] == [("a", "b"), ("a", "c"), ("b", "c")]
     assert [pair.p_holm for pair in found.pairs] == holm([pair.p_value for pair in found.pairs])
 
@@ -133,12 +131,12 @@ def test_the_bootstrap_agrees_with_the_formulas_where_there_is_much(clustered):
 
 def test_the_same_seed_draws_the_same():
     labels, scores = two_models(9, patches=100)
-    first, again, other = (bootstrap_aucs(labels, scores, seed=seed, replicates=50).areas for seed in (1, 1, 2))
+    first, again, other = (bootstrap_aucs(labels, scores, seed=seed, draws=50).areas for seed in (1, 1, 2))
     assert np.array_equal(first, again) and not np.array_equal(first, other)
 
 
 def test_draws_of_one_class_are_left_out():
-    drawn = bootstrap_aucs([0, 1, 1], {"a": [0.1, 0.2, 0.3]}, replicates=200)
+    drawn = bootstrap_aucs([0, 1, 1], {"a": [0.1, 0.2, 0.3]}, draws=200)
     assert 0 < len(drawn.areas) < 200
 
 
@@ -148,12 +146,12 @@ def test_mcnemar_is_the_binomial_test():
         patches = int(rng.integers(1, 40))
         labels, first, second = rng.integers(0, 2, (3, patches))
         found = mcnemar(labels, first, second)
-        alone, other = found.first_alone, found.second_alone
+        alone, other = found.first_only, found.second_only
         assert found.p_exact == pytest.approx(stats.binomtest(alone, alone + other).pvalue if alone + other else 1.0)
         assert found.p_mid <= found.p_exact
         assert found.difference.estimate == pytest.approx(np.mean(first == labels) - np.mean(second == labels))
         assert found.difference.low <= found.difference.estimate <= found.difference.high
-    json.dumps(found.to_json(), allow_nan=False)
+    json.dumps(to_json(found), allow_nan=False)
 
 
 def test_clusters_make_mcnemar_less_sure():
@@ -188,9 +186,9 @@ def test_kappas_variance_is_that_of_fleiss():
 
 
 def test_calls_that_are_none_are_refused():
-    with pytest.raises(DataError, match=r"call 0.5 at position 1"):
+    with pytest.raises(DataError, match=r"prediction 0.5 at position 1"):
         kappa([0, 1], [0, 0.5])
-    with pytest.raises(DataError, match="both call all 3 patches 1"):
+    with pytest.raises(DataError, match="predict 1 for all 3 patches"):
         kappa([1, 1, 1], [1, 1, 1])
 
 

@@ -4,11 +4,8 @@ import numpy as np
 import pytest
 
 from sentinode.errors import DataError
-from sentinode.metrics.agreement import kappa, mcnemar
-from sentinode.metrics.auc import area_over_seeds, auc
-from sentinode.metrics.bootstrap import bootstrap_aucs
-from sentinode.metrics.comparison import compare_aucs
-from sentinode.metrics.proportions import proportion
+from sentinode.metrics import auc, bootstrap_aucs, compare_aucs, kappa, mcnemar, proportion
+from sentinode.metrics.roc_auc import mean_area_over_seeds
 
 RNG = np.random.default_rng(0)
 LABELS = np.repeat([0, 1], 40)
@@ -19,11 +16,9 @@ SLIDES = np.tile(np.arange(10), 8)
 
 @pytest.mark.parametrize("clusters", [None, SLIDES])
 def test_one_seed_is_the_model_itself(clusters):
-    alone, listed = (
-        compare_aucs(LABELS, {"a": first, "b": OTHER}, clusters).to_json() for first in (SEEDS[0], SEEDS[:1])
-    )
+    alone, listed = (compare_aucs(LABELS, {"a": first, "b": OTHER}, clusters) for first in (SEEDS[0], SEEDS[:1]))
     assert alone == listed
-    drawn = [bootstrap_aucs(LABELS, {"a": first}, clusters, replicates=50) for first in (SEEDS[0], SEEDS[:1])]
+    drawn = [bootstrap_aucs(LABELS, {"a": first}, clusters, draws=50) for first in (SEEDS[0], SEEDS[:1])]
     assert np.array_equal(drawn[0].areas, drawn[1].areas)
     calls, other = SEEDS > 0.6, OTHER > 0.3
     assert mcnemar(LABELS, calls[0], other, clusters) == mcnemar(LABELS, calls[:1], [other], clusters)
@@ -34,7 +29,7 @@ def test_one_seed_is_the_model_itself(clusters):
 @pytest.mark.parametrize("clusters", [None, SLIDES])
 def test_the_same_seed_twice_is_that_seed(clusters):
     twice = SEEDS[[0, 0]]
-    assert area_over_seeds(LABELS, twice, clusters).interval() == auc(LABELS, SEEDS[0], clusters)
+    assert mean_area_over_seeds(LABELS, twice, clusters).interval() == auc(LABELS, SEEDS[0], clusters)
     one, two = (mcnemar(LABELS, calls, OTHER > 0.3, SLIDES) for calls in (SEEDS[0] > 0.6, twice > 0.6))
     assert two.difference.low == pytest.approx(one.difference.low)
     assert two.p_value == pytest.approx(one.p_value)
@@ -46,13 +41,13 @@ def test_areas_accuracies_and_agreement_are_means_over_seeds():
     found = compare_aucs(LABELS, {"a": SEEDS, "b": OTHER})
     assert found.areas["a"].estimate == pytest.approx(np.mean(areas))
     assert found.pairs[0].difference.estimate == pytest.approx(np.mean(areas) - auc(LABELS, OTHER).estimate)
-    drawn = bootstrap_aucs(LABELS, {"a": SEEDS, **dict(zip("xyz", SEEDS, strict=True))}, replicates=20)
+    drawn = bootstrap_aucs(LABELS, {"a": SEEDS, **dict(zip("xyz", SEEDS, strict=True))}, draws=20)
     assert drawn.areas[:, 0] == pytest.approx(drawn.areas[:, 1:].mean(1))
     calls, other = SEEDS > 0.6, OTHER > 0.3
     each = [mcnemar(LABELS, row, other) for row in calls]
     together = mcnemar(LABELS, calls, other)
     assert together.difference.estimate == pytest.approx(np.mean([one.difference.estimate for one in each]))
-    assert together.first_alone == pytest.approx(np.mean([one.first_alone for one in each]))
+    assert together.first_only == pytest.approx(np.mean([one.first_only for one in each]))
     assert (together.p_exact, together.p_mid) == (None, None)
     assert kappa(calls, other).estimate == pytest.approx(np.mean([kappa(row, other).estimate for row in calls]))
 
@@ -64,7 +59,7 @@ def test_the_interval_of_the_mean_is_that_of_a_bootstrap_with_the_seeds_held():
 
 
 def test_the_p_value_of_a_bootstrap_follows_the_sign_of_its_draws():
-    drawn = bootstrap_aucs(LABELS, {"a": SEEDS, "b": OTHER, "c": SEEDS}, replicates=500)
+    drawn = bootstrap_aucs(LABELS, {"a": SEEDS, "b": OTHER, "c": SEEDS}, draws=500)
     difference = drawn.areas[:, 0] - drawn.areas[:, 1]
     assert drawn.p_value("a", "b") == 2 * (1 + min(np.sum(difference <= 0), np.sum(difference >= 0))) / 501
     assert drawn.p_value("a", "b") == drawn.p_value("b", "a")

@@ -8,10 +8,16 @@ import numpy as np
 import pytest
 
 from sentinode.errors import ConfigError, DataError
-from sentinode.metrics.decision import decision_curve
-from sentinode.metrics.operating import operating_point, youden_threshold
-from sentinode.metrics.subgroups import subgroups
-from sentinode.metrics.thresholds import Rule, choose_threshold, parse_rule
+from sentinode.metrics import (
+    choose_threshold,
+    confusion_matrix,
+    decision_curve,
+    parse_rule,
+    subgroups,
+    youden_threshold,
+)
+from sentinode.metrics.thresholds import Rule
+from sentinode.serialize import to_json
 
 random_cases = run_path(str(Path(__file__).with_name("cases.py")))["random_cases"]
 
@@ -50,10 +56,10 @@ def test_what_is_no_operating_point_is_refused(text):
 def test_each_rule_chooses_what_no_other_threshold_beats():
     for labels, scores, _ in random_cases(500, 1):
         ends = [*np.unique(scores), np.inf]
-        points = [operating_point(labels, scores, end) for end in ends]
+        points = [confusion_matrix(labels, scores, end) for end in ends]
 
         def at(rule, labels=labels, scores=scores):
-            return operating_point(labels, scores, choose_threshold(rule, labels, scores))
+            return confusion_matrix(labels, scores, choose_threshold(rule, labels, scores))
 
         found = at("sensitivity>=0.8")
         assert found.sensitivity >= 0.8
@@ -76,11 +82,11 @@ def test_net_benefit_is_counted():
         probabilities = scores / (1 + scores)
         found = decision_curve(labels, probabilities, thresholds=[0.2, 0.5])
         for place, threshold in enumerate((0.2, 0.5)):
-            point = operating_point(labels, probabilities, threshold)
+            point = confusion_matrix(labels, probabilities, threshold)
             by_hand = point.true_positives - point.false_positives * threshold / (1 - threshold)
             assert found.net_benefit[place] == pytest.approx(by_hand / len(labels), abs=1e-12)
             assert found.low[place] <= found.net_benefit[place] <= found.high[place]
-    json.dumps(found.to_json(), allow_nan=False)
+    json.dumps(to_json(found), allow_nan=False)
 
 
 def test_at_the_prevalence_of_the_patches_it_is_the_same():
@@ -107,16 +113,16 @@ def test_groups_come_worst_first_and_those_of_one_class_last():
     found = subgroups(labels, scores, groups, 0.5, np.arange(600) % 50)
     assert [each.name for each in found] == ["0", "1", "2"]
     assert found[0].auc.estimate < found[1].auc.estimate and found[0].clusters == 50
-    assert found[2].auc is None and found[2].note == "tumour patches only: no AUC, no specificity"
-    json.dumps([each.to_json() for each in found], allow_nan=False)
+    assert found[2].auc is None and found[2].note == "only tumour patches: no AUC, no specificity"
+    json.dumps(to_json(found), allow_nan=False)
 
 
 def test_a_group_of_one_slide_says_that_its_patches_count_as_independent():
     found = subgroups([0, 1, 0, 1], [0.1, 0.9, 0.6, 0.4], [0, 0, 1, 1], 0.5, ["s", "s", "t", "u"])
     notes = {each.name: each.note for each in found}
-    assert "of one cluster" in notes["0"] and notes["1"] == ""
+    assert "a single cluster" in notes["0"] and notes["1"] == ""
 
 
 def test_a_patch_without_a_group_is_refused():
-    with pytest.raises(DataError, match="position 1 has no value in groups"):
+    with pytest.raises(DataError, match="groups: the patch at position 1 has no value"):
         subgroups([0, 1], [0.1, 0.9], ["a", None], 0.5)

@@ -10,7 +10,7 @@ import pytest
 from tests.report.pages import DESKTOP, PHONE, opened, violations
 
 from sentinode import evaluate, load_run, stress, write_report
-from sentinode.metrics.rates import rates
+from sentinode.metrics import operating_point
 from sentinode.report.attribution_overlays import AttributionOverlays
 from sentinode.report.data import gather
 from sentinode.report.page import data_uri
@@ -107,7 +107,7 @@ def test_ranking_and_calibration_stand_below_their_curves(browser, report, metri
     error = metrics["calibration"]["error"]
     found = re.search(r"Calibration error ([\d.]+); 95 % of probabilities that are right stay below ([\d.]+)\.", text)
     same(found[1], error["estimate"])
-    same(found[2], error["if_perfect_95"])
+    same(found[2], error["q95_if_calibrated"])
 
 
 def with_its_limits(text, interval):
@@ -136,7 +136,7 @@ def test_what_javascript_computes_is_what_python_computes(browser, report, run, 
         assert at["place"] == place
         if place % 11 and place not in (0, len(thresholds) - 1):
             continue
-        right = rates(labels, probabilities, threshold, prevalences=[0.02])
+        right = operating_point(labels, probabilities, threshold, prevalences=[0.02])
         assert [at[cell] for cell in CELLS] == [getattr(right.point, key) for key in CELLS.values()]
         for key in NAMES:
             value = getattr(right, key)
@@ -253,8 +253,8 @@ def test_the_reader_types_a_prevalence(browser, report, metrics):
 def test_the_gallery_filters_sorts_and_enlarges(browser, report):
     with opened(browser, report) as page:
         shown = "[...document.querySelectorAll('#patches figure:not([hidden])')].map(each => ({...each.dataset}))"
-        assert {each["outcome"] for each in page.evaluate(shown)} <= {"missed", "alarm"}
-        for outcome in ("missed", "alarm", "found", "right", "all"):
+        assert {each["outcome"] for each in page.evaluate(shown)} <= {"false negative", "false positive"}
+        for outcome in ("false negative", "false positive", "true positive", "true negative", "all"):
             page.locator(f"[name=outcome][value={outcome}]").focus()
             page.keyboard.press("Space")
             found = page.evaluate(shown)

@@ -1,65 +1,58 @@
-"""Train the classic baseline on the sample patches and compare it with the pretrained weights."""
+"""Train the classic network on the sample patches and compare it with the pretrained model."""
 
 import argparse
 import shlex
 from typing import Any
 
-from sentinode.cli.evaluate import show_evaluation
-from sentinode.cli.shared import add_cache, command_line, output_folder, print_next_steps, start_keras
-from sentinode.cli.train import show_run
+from sentinode.cli.shared import add_cache, print_next_steps, start_keras
 from sentinode.samples import DEFAULT_MODEL
 
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
-        "demo", help="train and evaluate the classic baseline on the sample patches", description=__doc__
+        "demo", help="train and evaluate the classic network on the sample patches", description=__doc__
     )
     parser.add_argument(
         "--out",
-        type=output_folder,
         metavar="RUN",
         default="runs/demo",
-        help="run directory to write (default: runs/demo)",
+        help="the run directory (default: runs/demo)",
     )
     add_cache(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Train, evaluate and compare."""
+    """Run the command."""
     from sentinode.data.open import open_patches
 
     patches = open_patches("pcam-mini")
     print(patches.describe())
     start_keras()
     from sentinode.evaluation.evaluate import evaluate
+    from sentinode.evaluation.formatting import format_evaluation
     from sentinode.models.build import build_model
-    from sentinode.plots import plot_roc, save_figure
+    from sentinode.plots.roc import draw_roc
     from sentinode.training.load import load_run
     from sentinode.training.train import train
 
-    print("training the classic baseline (cnn): SGD 0.01, momentum 0.95, 3 epochs")
+    print("training the classic network (cnn) with the classic recipe: SGD 0.01, momentum 0.95, 3 epochs")
     trained = train(build_model("cnn"), patches, out=arguments.out, cache=arguments.cache)
-    show_run(trained)
-    print()
-    evaluation = evaluate(trained, patches, cache=arguments.cache)
-    show_evaluation(evaluation)
-    folder, both = evaluation.folder, trained.path / "roc.png"
-    pretrained = load_run(DEFAULT_MODEL)
-    print(f"\npretrained weights on the same patches: {pretrained.describe()}")
-    other = evaluate(pretrained, patches, out=trained.path / "evaluations" / DEFAULT_MODEL, cache=arguments.cache)
-    show_evaluation(other)
-    axes = plot_roc(evaluation.roc, name="cnn, trained now", title=evaluation.data)
-    save_figure(plot_roc(other.roc, name=DEFAULT_MODEL, ax=axes), both)
+    folder, both = trained.path / "evaluations" / "test", trained.path / "roc.png"
+    evaluation = evaluate(trained, patches, out=folder, cache=arguments.cache)
+    print(f"\n{format_evaluation(evaluation)}")
+    pretrained = evaluate(load_run(DEFAULT_MODEL), patches, cache=arguments.cache)
+    print(f"\nthe pretrained model {DEFAULT_MODEL} on the same patches: AUC {pretrained.ranking.auc:.3f}")
+    curves = {"cnn, just trained": evaluation.roc, f"{DEFAULT_MODEL}, pretrained": pretrained.roc}
+    points = {name: (roc.false_positive_rate, roc.true_positive_rate, roc.auc) for name, roc in curves.items()}
+    draw_roc(points, both, title=evaluation.data)
     print_next_steps(
         {
-            both: "ROC curves of both",
+            both: "the ROC curves of both models",
             trained.path / "curves.png": "loss, accuracy and AUC by epoch",
-            folder / "predictions.csv": "predictions of the test patches",
-            trained.path / "config.json": "settings, versions, data",
+            folder / "predictions.csv": "the prediction of every test patch",
         },
-        command_line("report", trained.path),
-        shlex.join(["tensorboard", "--logdir", str(trained.path / "tensorboard")]),
-        command_line("data", "info", "pcam-mini", "--sheet", "sheet.png"),
+        f"sentinode report {shlex.quote(str(trained.path))}",
+        "sentinode data info pcam-mini --sheet sheet.png",
     )

@@ -1,63 +1,66 @@
-"""Measure a trained model on labelled patches: ranking, operating points, calibration, groups, all with intervals."""
+"""Evaluate a model on labeled patches: AUC, operating points, calibration and subgroups with confidence intervals."""
 
 import argparse
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sentinode.cli.shared import (
     add_data,
     add_json,
-    add_models,
     add_precision,
+    add_runs,
     add_tta,
-    command_line,
     open_data,
-    output_folder,
     print_json,
     print_next_steps,
-    print_table,
     report_skipped,
     start_keras,
 )
+from sentinode.errors import ConfigError
 from sentinode.samples import DEFAULT_MODEL
-from sentinode.storage import check_output_folder
+
+SPLIT_HELP = "split to evaluate on (default: test if it is labeled, otherwise valid)"
+POINT_HELP = (
+    "youden, 'sensitivity>=0.95', 'specificity>=0.95' or cost=FN:FP, chosen on the validation patches of the run, "
+    "or a threshold"
+)
 
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
-    parser = commands.add_parser("evaluate", help="measure a trained model, with intervals", description=__doc__)
+    parser = commands.add_parser("evaluate", help="evaluate a model with confidence intervals", description=__doc__)
     add_data(parser)
-    add_models(parser)
-    parser.add_argument(
-        "--split", metavar="NAME", help="split to measure on (default: test if it has labels, else valid)"
-    )
+    add_runs(parser)
+    parser.add_argument("--split", metavar="NAME", help=SPLIT_HELP)
     parser.add_argument(
         "--out",
-        type=output_folder,
         metavar="DIR",
-        help="where to write (default: RUN/evaluations/SPLIT; several runs need one named)",
+        help="folder for the results (default: RUN/evaluations/SPLIT; required for several runs)",
     )
+    parser.add_argument("--full", action="store_true", help="print all metrics (default: the main ones)")
     parser.add_argument(
         "--point",
         action="append",
         default=[],
         metavar="RULE",
-        help="an operating point beside 0.5 and the run's own: youden, 'sensitivity>=0.95', 'specificity>=0.95', "
-        "cost=FN:FP, chosen on the run's validation patches, or a number; may be given several times",
+        help=f"additional operating point: {POINT_HELP}; may be repeated",
     )
     parser.add_argument(
         "--prevalence",
         action="append",
         type=float,
         metavar="P",
-        help="a share of tumour to give PPV and NPV at; may be given several times (default: 0.05)",
+        help="share of tumour at which to compute PPV and NPV; may be repeated (default: 0.05)",
     )
     parser.add_argument(
         "--by",
         action="append",
         default=[],
         metavar="COLUMN",
-        help="measure the groups of a column, such as centre, one by one, or of alike stains (stain); may be given "
-        "several times (default: centre, patient, slide where known, with 2 to 30 values)",
+        help="column whose groups are evaluated separately, such as centre; stain groups patches by the color of their "
+        "stain; may be repeated (default: centre, patient and slide if known, with 2 to 30 values)",
     )
     add_tta(parser)
     add_precision(parser)
@@ -66,17 +69,17 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Evaluate, and show the numbers."""
-    from sentinode.training.load import load_predictor
-
-    models = arguments.model or [DEFAULT_MODEL]
-    loaded = load_predictor(models)
-    if folder := arguments.out or loaded.results_folder:
-        check_output_folder(folder)
+    """Run the command."""
     patches = open_data(arguments, quiet=arguments.json)
     start_keras()
     from sentinode.evaluation.evaluate import PREVALENCE, evaluate
+    from sentinode.evaluation.evaluation import METRICS, PREDICTIONS
+    from sentinode.evaluation.formatting import format_evaluation
+    from sentinode.training.ensemble import load_runs
 
+    models = arguments.model or [DEFAULT_MODEL]
+    loaded = load_runs(models)
+    check_out(arguments.out, loaded)
     evaluation = evaluate(
         loaded,
         patches,
@@ -84,46 +87,49 @@ def run(arguments: argparse.Namespace) -> int:
         points=arguments.point,
         prevalences=arguments.prevalence or (PREVALENCE,),
         by=arguments.by,
-        out=arguments.out,
         cache=arguments.cache,
         tta=arguments.tta,
         precision=arguments.precision,
     )
+    name = evaluation.split + ("" if arguments.tta == "none" else f"-tta-{arguments.tta}")
+    name += "" if arguments.precision == "float32" else f"-{arguments.precision}"
+    folder = results_folder(arguments.out, loaded, name, evaluation.made_by, METRICS)
+    evaluation.save(folder)
     skipped = evaluation.made_by.get("skipped", ())
     if arguments.json:
-        print_json(evaluation.to_json())
+        print_json(evaluation)
         return report_skipped(skipped, quiet=True)
-    show_evaluation(evaluation)
-    if len(models) > 1:
-        print("the threshold is the mean of the runs' thresholds on the logit scale")
-    folder = evaluation.folder
-    can_report = len(models) == 1 and not arguments.out and evaluation.split != "all"
-    print_next_steps(
-        {
-            folder / "roc.png": "the ROC curve",
-            folder / "curves.png": "precision and recall, calibration, selective prediction, decisions",
-            folder / "confusion.png": "calls against truth",
-            **{folder / f"by-{column}.png": f"each {column} by itself" for column in evaluation.subgroups},
-            folder / "metrics.json": "all numbers",
-            folder / "predictions.csv": "every patch",
-        },
-        *([command_line("report", models[0], arguments.data, "--split", evaluation.split)] if can_report else []),
-        command_line(
-            "predict", "IMAGES", *(word for run in models for word in ("--model", run)), "--out", "predictions.csv"
-        ),
-    )
+    print(format_evaluation(evaluation, arguments.full))
+    files = {folder / "roc.png": "ROC curve"}
+    if arguments.full:
+        files |= {
+            folder / "curves.png": "precision and recall, calibration, selective prediction, net benefit",
+            folder / "confusion.png": "confusion matrix",
+            **{folder / f"by-{column}.png": f"metrics by {column}" for column in evaluation.subgroups},
+        }
+    files |= {folder / METRICS: "all metrics", folder / PREDICTIONS: "the prediction of every patch"}
+    data, chosen = shlex.quote(arguments.data), " ".join(f"--model {shlex.quote(str(model))}" for model in models)
+    commands = [] if arguments.full else [f"sentinode evaluate {data} {chosen} --full"]
+    if len(models) == 1 and not arguments.out and evaluation.split != "all":
+        commands.append(f"sentinode report {shlex.quote(models[0])} {data} --split {evaluation.split}")
+    print_next_steps(files, *commands, f"sentinode predict IMAGES {chosen} --out predictions.csv")
     return report_skipped(skipped)
 
 
-def show_evaluation(evaluation: Any) -> None:
-    """Print the figures, and the calls against the truth."""
-    print(evaluation)
-    chosen = evaluation.points["validation"].point
-    print(f"\nat {chosen.threshold:.4f}:")
-    print_table(
-        [
-            ("truth normal", f"{chosen.true_negatives:,}", f"{chosen.false_positives:,}"),
-            ("truth tumour", f"{chosen.false_negatives:,}", f"{chosen.true_positives:,}"),
-        ],
-        header=("", "called normal", "called tumour"),
-    )
+def check_out(out: str | None, model: Any) -> None:
+    """Raise if an ensemble, which has no folder of its own, is given without ``--out``.
+
+    Raises
+    ------
+    ConfigError
+        It is.
+    """
+    if out is None and model.results_folder is None:
+        raise ConfigError("an ensemble has no folder of its own; name a folder for the results with --out DIR")
+
+
+def results_folder(out: str | None, model: Any, name: str, made_by: Mapping[str, Any], file: str) -> Path:
+    """Return the folder for results: ``--out``, otherwise the one of this name in the run."""
+    from sentinode.evaluation.files import default_folder
+
+    return Path(out) if out else default_folder(model.results_folder, name, made_by["fingerprint"], file)

@@ -1,7 +1,7 @@
-"""The numbers of a comparison; figures and reports draw from them and compute nothing."""
+"""The results of a comparison as values that can be saved."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -10,85 +10,68 @@ import numpy as np
 import pandas as pd
 
 from sentinode.errors import ConfigError, DataError
-from sentinode.evaluation.scores import Facts, Scores
-from sentinode.metrics.agreement import McNemar, kappa, mcnemar
-from sentinode.metrics.bootstrap import BootstrapAucs, bootstrap_aucs
-from sentinode.metrics.comparison import PairedDifference, compare_aucs, holm
-from sentinode.metrics.interval import Interval
-from sentinode.metrics.proportions import proportion
-from sentinode.metrics.ranking import RocCurve, roc_curve
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What a model has seen of the patches that it is compared on.
-
-    Attributes
-    ----------
-    trained_on
-        How many of them any of its seeds was trained on; None where that is not known.
-    chosen
-        What was chosen on patches among these, such as ``"threshold"``; empty where nothing was.
-    """
-
-    trained_on: int | None
-    chosen: str
+from sentinode.evaluation.candidates import Cost
+from sentinode.evaluation.evaluation import OUTSIDE_JSON, Evaluation, clusters_of, interval_columns
+from sentinode.evaluation.selection import Overlap
+from sentinode.metrics import (
+    Interval,
+    McNemar,
+    PairedDifference,
+    RocCurve,
+    bootstrap_aucs,
+    compare_aucs,
+    holm,
+    kappa,
+    mcnemar,
+    proportion,
+)
 
 
 @dataclass(frozen=True)
 class ComparedModel:
-    """What one model is worth; of several seeds the means of their figures.
+    """The metrics of one model; of several seeds the means.
 
     Attributes
     ----------
-    name
-        What it is called.
-    auc
-        The area under the ROC curve, for these very seeds on other patches.
-    curves
-        The ROC curve of each seed, with its area.
-    auc_sd
-        The standard deviation of the areas over seeds; None for one seed.
-    thresholds
-        The operating point of each seed.
-    sensitivity, specificity, accuracy
-        At these operating points.
-    seen
-        What it has seen of the patches.
-    facts
-        What it costs.
-    made_by
-        For each seed what its predictions come from.
+    name : str
+        The name of the model.
+    auc : Interval
+        The area under the ROC curve, for these trained networks on other patches.
+    auc_by_seed : tuple of float
+        The area of each seed.
+    auc_sd : float or None
+        The standard deviation of the area over seeds; None for one seed.
+    thresholds : tuple of float
+        The threshold of each seed.
+    sensitivity, specificity, accuracy : Interval
+        Metrics at these thresholds.
+    overlap : Overlap
+        Which of the patches the training has used.
+    cost : Cost
+        The size and speed of the model.
+    made_by : tuple of dict
+        The provenance of the predictions of each seed.
+    evaluations : tuple of Evaluation
+        All metrics of each seed. They are not in ``compare.json``.
     """
 
     name: str
     auc: Interval
-    curves: tuple[RocCurve, ...]
+    auc_by_seed: tuple[float, ...]
     auc_sd: float | None
     thresholds: tuple[float, ...]
     sensitivity: Interval
     specificity: Interval
     accuracy: Interval
-    seen: Seen
-    facts: Facts
+    overlap: Overlap
+    cost: Cost
     made_by: tuple[dict[str, Any], ...]
+    evaluations: tuple[Evaluation, ...] = field(default=(), repr=False, compare=False, metadata=OUTSIDE_JSON)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return all numbers but the curves as plain values."""
-        return {
-            "name": self.name,
-            "seeds": len(self.curves),
-            "auc": self.auc.to_json(),
-            "auc_by_seed": [curve.auc for curve in self.curves],
-            "auc_sd": self.auc_sd,
-            "thresholds": list(self.thresholds),
-            "sensitivity": self.sensitivity.to_json(),
-            "specificity": self.specificity.to_json(),
-            "accuracy": self.accuracy.to_json(),
-            **asdict(self.seen),
-            **asdict(self.facts),
-            "made_by": list(self.made_by),
-        }
+    @property
+    def curves(self) -> tuple[RocCurve, ...]:
+        """The ROC curve of each seed."""
+        return tuple(evaluation.roc for evaluation in self.evaluations)
 
 
 @dataclass(frozen=True)
@@ -97,61 +80,48 @@ class ComparedPair:
 
     Attributes
     ----------
-    auc
-        The first's area minus the second's, by the paired test of DeLong, over clusters where these are known.
-    bootstrap
-        The same difference, by draws of patches or clusters.
-    calls
-        Whether their calls, each at its own operating point, are equally often right.
-    calls_p_holm
-        The p-value of that, corrected for the number of pairs.
-    kappa
-        Agreement of their calls beyond chance; None where both call all patches the same.
+    auc : PairedDifference
+        The difference of the areas by DeLong's paired test, with clusters by the paired jackknife.
+    bootstrap : PairedDifference
+        The same difference by the bootstrap.
+    accuracy : McNemar
+        McNemar's test of the accuracies, each model at its own threshold.
+    accuracy_p_holm : float
+        Its p-value, adjusted for the number of pairs.
+    kappa : Interval or None
+        The agreement of the predictions beyond chance; None if both models predict the same class for all patches.
     """
 
     auc: PairedDifference
     bootstrap: PairedDifference
-    calls: McNemar
-    calls_p_holm: float
+    accuracy: McNemar
+    accuracy_p_holm: float
     kappa: Interval | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {
-            "first": self.auc.first,
-            "second": self.auc.second,
-            "auc": _without_names(self.auc),
-            "bootstrap": _without_names(self.bootstrap),
-            "calls": {**self.calls.to_json(), "p_holm": self.calls_p_holm},
-            "kappa": self.kappa.to_json() if self.kappa else None,
-        }
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Several models on the same labelled patches.
+    """Several models on the same labeled patches. ``compare.json`` has one key for each field.
 
     Attributes
     ----------
-    data
-        What they were compared on, in words: the source and its split.
-    split
-        The split's name; ``"all"`` for a source without splits.
-    normal, tumour
-        Counts of patches.
-    clusters
-        ``"patient"`` or ``"slide"``: what intervals and tests take for independent; None where they have to take
-        patches for that.
-    models
-        In the order in which they were given.
-    pairs
-        Each pair of them.
-    p_value
-        Of all areas being the same.
-    made_by
-        The data, and the version.
-    folder
-        Where it is written.
+    data : str
+        The source and the split.
+    split : str
+        The name of the split; ``"all"`` if the source has no splits.
+    normal, tumour : int
+        The numbers of patches.
+    clusters : str or None
+        ``"patient"`` or ``"slide"``: what intervals and tests treat as independent. None if neither is known and they
+        treat patches as independent.
+    models : tuple of ComparedModel
+        The models, in the given order.
+    pairs : tuple of ComparedPair
+        Each pair of models.
+    p_value : float
+        The p-value of all areas being equal.
+    made_by : dict
+        Provenance: the version and the fingerprint of the patches.
     """
 
     data: str
@@ -163,132 +133,152 @@ class Comparison:
     pairs: tuple[ComparedPair, ...]
     p_value: float
     made_by: dict[str, Any]
-    folder: Path
 
     @classmethod
-    def from_scores(
+    def from_evaluations(
         cls,
-        scores: Sequence[Scores],
-        data: str,
-        split: str,
-        clusters: tuple[str | None, "pd.Series[str] | None"],
-        seen: Sequence[Seen],
+        evaluations: dict[str, tuple[Evaluation, ...]],
+        patches: pd.DataFrame,
+        overlaps: Sequence[Overlap],
+        costs: Sequence[Cost],
         made_by: dict[str, Any],
-        folder: Path,
     ) -> "Comparison":
-        """Measure and compare scores of the same patches.
+        """Compare evaluations of the same patches.
 
         Parameters
         ----------
-        scores
-            Of at least two models.
-        data, split
-            What was scored, in words, and its split.
-        clusters
-            What `sentinode.evaluation.evaluation.clusters_of` gives.
-        seen
-            For each model, what it has seen of the patches.
-        made_by
-            What to remember.
-        folder
-            Where it will be written.
+        evaluations : dict of str to tuple of Evaluation
+            For each of at least two models the evaluation of each seed.
+        patches : pandas.DataFrame
+            The table of the patches.
+        overlaps : sequence of Overlap
+            For each model, which of the patches its training has used.
+        costs : sequence of Cost
+            The size and speed of each model.
+        made_by : dict
+            See the attributes.
+
+        Returns
+        -------
+        Comparison
+            The results.
 
         Raises
         ------
         ConfigError
-            Fewer than two models.
-        DataError
-            Only one class is there.
+            There are fewer than two models.
         """
-        if len(scores) < 2:
-            raise ConfigError(f"a comparison needs at least two models; got {len(scores)}")
-        labels, (column, units) = scores[0].labels, clusters
-        logits = {each.name: each.logits for each in scores}
-        tested = compare_aucs(labels, logits, units)
-        drawn = _bootstrap_pairs(bootstrap_aucs(labels, logits, units), list(logits))
-        counted = [mcnemar(labels, a.calls, b.calls, units) for a, b in combinations(scores, 2)]
-        corrected = holm([each.p_value for each in counted])
-        agreed = [_kappa(a, b, units) for a, b in combinations(scores, 2)]
+        if len(evaluations) < 2:
+            raise ConfigError(f"a comparison needs at least two models; got {len(evaluations)}")
+        first = next(iter(evaluations.values()))[0]
+        labels, units = first.predictions.labels, clusters_of(patches)[1]
+        logits, classes = {}, {}
+        for name, seeds in evaluations.items():
+            tables = [(seed.predictions.table, seed.operating_point.threshold) for seed in seeds]
+            logits[name] = np.array([table["logit"].to_numpy() for table, _ in tables])
+            classes[name] = np.array([(table["probability"] >= at).to_numpy(dtype=np.int64) for table, at in tables])
+        areas, drawn = compare_aucs(labels, logits, units), bootstrap_aucs(labels, logits, units)
+        pairs = list(combinations(evaluations, 2))
+        drawn_p = [drawn.p_value(*pair) for pair in pairs]
+        tests = [mcnemar(labels, classes[a], classes[b], units) for a, b in pairs]
         return cls(
-            data=data,
-            split=split,
-            normal=int(np.sum(labels == 0)),
-            tumour=int(np.sum(labels == 1)),
-            clusters=column,
+            data=first.data,
+            split=first.split,
+            normal=first.normal,
+            tumour=first.tumour,
+            clusters=first.clusters,
             models=tuple(
-                _model(each, tested.areas[each.name], units, its) for each, its in zip(scores, seen, strict=True)
+                _model(name, areas.areas[name], seeds, classes[name], labels, units, overlap, cost)
+                for (name, seeds), overlap, cost in zip(evaluations.items(), overlaps, costs, strict=True)
             ),
-            pairs=tuple(map(ComparedPair, tested.pairs, drawn, counted, corrected, agreed)),
-            p_value=tested.p_value,
+            pairs=tuple(
+                ComparedPair(
+                    area,
+                    PairedDifference(pair[0], pair[1], drawn.difference(*pair), p_value, p_holm),
+                    test,
+                    test_p_holm,
+                    _kappa(classes[pair[0]], classes[pair[1]], units),
+                )
+                for pair, area, p_value, p_holm, test, test_p_holm in zip(
+                    pairs,
+                    areas.pairs,
+                    drawn_p,
+                    holm(drawn_p),
+                    tests,
+                    holm([each.p_value for each in tests]),
+                    strict=True,
+                )
+            ),
+            p_value=areas.p_value,
             made_by=made_by,
-            folder=folder,
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """Return all numbers but the curves as plain values."""
-        return {
-            "data": self.data,
-            "split": self.split,
-            "patches": {"normal": self.normal, "tumour": self.tumour},
-            "clusters": self.clusters,
-            "models": [model.to_json() for model in self.models],
-            "pairs": [pair.to_json() for pair in self.pairs],
-            "p_value": self.p_value,
-            "made_by": self.made_by,
-        }
+    def save(self, folder: str | Path) -> None:
+        """Save the results to a folder.
+
+        Parameters
+        ----------
+        folder : str or Path
+            The folder. Written are ``compare.json``, ``compare.csv`` (one row for each model) and ``compare.png``.
+        """
+        from sentinode.evaluation.files import save_comparison
+
+        save_comparison(self, Path(folder))
 
     def table(self) -> pd.DataFrame:
-        """Return one row a model: estimates with ``_low`` and ``_high`` beside, and what the model costs."""
+        """Return the metrics as a table.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row for each model; for each metric the estimate and its limits with ``_low`` and ``_high``.
+        """
         rows = []
         for model in self.models:
-            row: dict[str, Any] = {"model": model.name, "seeds": len(model.curves)}
-            for name in ("auc", "sensitivity", "specificity", "accuracy"):
-                interval: Interval = getattr(model, name)
-                row |= {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
-            rows.append({**row, "auc_sd": model.auc_sd, **asdict(model.seen), **asdict(model.facts)})
-        whole = dict.fromkeys(("trained_on", "parameters", "flops", "size_bytes"), "Int64")
-        return pd.DataFrame(rows).astype(whole)
+            metrics = {name: getattr(model, name) for name in ("auc", "sensitivity", "specificity", "accuracy")}
+            row = {"model": model.name, "seeds": len(model.auc_by_seed), **interval_columns(metrics)}
+            seen = {"trained_on": model.overlap.trained_on, "validated_on": model.overlap.validated_on}
+            rows.append({**row, "auc_sd": model.auc_sd, **seen, **asdict(model.cost)})
+        integers = ("trained_on", "validated_on", "parameters", "flops", "size_bytes")
+        return pd.DataFrame(rows).astype(dict.fromkeys(integers, "Int64"))
 
     def __str__(self) -> str:
-        head = f"{self.data}: {self.normal:,} normal, {self.tumour:,} tumour"
-        return f"{head}\n{self.table().round(4).to_string(index=False)}"
+        areas = ", ".join(f"{model.name} {model.auc:.3f}" for model in self.models)
+        return f"{self.data} ({self.normal:,} normal, {self.tumour:,} tumour): AUC {areas}"
 
 
-def _model(scores: Scores, auc: Interval, units: Any, seen: Seen) -> ComparedModel:
-    labels, calls = scores.labels, scores.calls
-    curves = tuple(roc_curve(labels, row) for row in scores.logits)
+def _model(
+    name: str,
+    area: Interval,
+    seeds: tuple[Evaluation, ...],
+    classes: np.ndarray,
+    labels: np.ndarray,
+    units: "pd.Series[str] | None",
+    overlap: Overlap,
+    cost: Cost,
+) -> ComparedModel:
+    def correct(chosen: np.ndarray) -> Interval:
+        return proportion(classes[:, chosen] == labels[chosen], None if units is None else units[chosen])
 
-    def right(which: Any) -> Interval:
-        return proportion(calls[:, which] == labels[which], None if units is None else units[which])
-
+    areas = tuple(seed.auc for seed in seeds)
     return ComparedModel(
-        name=scores.name,
-        auc=auc,
-        curves=curves,
-        auc_sd=float(np.std([curve.auc for curve in curves], ddof=1)) if len(curves) > 1 else None,
-        thresholds=tuple(map(float, scores.thresholds)),
-        sensitivity=right(labels == 1),
-        specificity=right(labels == 0),
-        accuracy=right(labels >= 0),
-        seen=seen,
-        facts=scores.facts,
-        made_by=scores.made_by,
+        name=name,
+        auc=area,
+        auc_by_seed=areas,
+        auc_sd=float(np.std(areas, ddof=1)) if len(areas) > 1 else None,
+        thresholds=tuple(seed.operating_point.threshold for seed in seeds),
+        sensitivity=correct(labels == 1),
+        specificity=correct(labels == 0),
+        accuracy=correct(labels >= 0),
+        overlap=overlap,
+        cost=cost,
+        made_by=tuple(seed.made_by for seed in seeds),
+        evaluations=seeds,
     )
 
 
-def _bootstrap_pairs(drawn: BootstrapAucs, names: Sequence[str]) -> list[PairedDifference]:
-    pairs = list(combinations(names, 2))
-    p_values = [drawn.p_value(*pair) for pair in pairs]
-    found = zip(pairs, p_values, holm(p_values), strict=True)
-    return [PairedDifference(*pair, drawn.difference(*pair), p_value, p_holm) for pair, p_value, p_holm in found]
-
-
-def _kappa(first: Scores, second: Scores, units: Any) -> Interval | None:
+def _kappa(first: np.ndarray, second: np.ndarray, units: "pd.Series[str] | None") -> Interval | None:
     try:
-        return kappa(first.calls, second.calls, units)
-    except DataError:  # All patches are called the same: there is no agreement beyond chance to speak of.
+        return kappa(first, second, units)
+    except DataError:  # Both models predict the same class for all patches.
         return None
-
-
-def _without_names(pair: PairedDifference) -> dict[str, Any]:
-    return {name: value for name, value in pair.to_json().items() if name not in ("first", "second")}

@@ -1,7 +1,8 @@
-"""The numbers of an evaluation; figures and reports draw from them and compute nothing."""
+"""The results of an evaluation as values that can be saved and loaded."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,65 +10,144 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from sentinode.inference.predictions import Predictions
-from sentinode.metrics.auc import auc, partial_auc
-from sentinode.metrics.calibration_error import (
+from sentinode.metrics import (
+    BrierScore,
     CalibrationError,
+    ConformalCoverage,
+    ConformalSets,
+    CoverageAtRisk,
+    DecisionCurve,
+    Interval,
+    OperatingPoint,
+    PrecisionRecallCurve,
+    RecalibrationLine,
     ReliabilityPoint,
+    RiskCoverage,
+    RocBand,
+    RocCurve,
+    Subgroup,
+    auc,
+    average_precision,
+    brier_score,
     calibration_error,
+    conformal_coverage,
+    coverage_at_risk,
+    decision_curve,
+    operating_point,
+    partial_auc,
+    precision_recall_curve,
+    recalibration_line,
     reliability_curve,
+    risk_coverage,
+    roc_band,
+    roc_curve,
+    subgroups,
 )
-from sentinode.metrics.calibration_quality import Brier, RecalibrationLine, brier, recalibration_line
-from sentinode.metrics.conformal import ConformalCoverage, ConformalSets, measure_conformal
-from sentinode.metrics.decision import DecisionCurve, decision_curve
-from sentinode.metrics.interval import Interval
-from sentinode.metrics.precision_recall import PrecisionRecallCurve, average_precision, precision_recall_curve
-from sentinode.metrics.ranking import RocCurve, roc_curve
-from sentinode.metrics.rates import Rates, rates
-from sentinode.metrics.selective import CoverageAtRisk, RiskCoverage, coverage_at_risk, risk_coverage
-from sentinode.metrics.subgroups import Subgroup, subgroups
+from sentinode.storage import read_json
 
-# Shares of wrong calls to ask the coverage for.
+METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
+# The shares of wrong predictions at which to compute the coverage.
 RISKS = (0.01, 0.05)
-# Columns that say which patches belong together, the widest first.
+# Columns that define clusters, the largest clusters first.
 CLUSTERS = ("patient", "slide")
+OUTSIDE_JSON: Any = {"json": False}
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Threshold-free metrics.
+
+    Attributes
+    ----------
+    auc, partial_auc, average_precision : Interval
+        The area under the ROC curve, the mean sensitivity at specificities of at least 0.9, the average precision.
+    """
+
+    auc: Interval
+    partial_auc: Interval
+    average_precision: Interval
+
+
+@dataclass(frozen=True)
+class CalibrationResult:
+    """Metrics of calibration.
+
+    Attributes
+    ----------
+    error : CalibrationError
+        The expected calibration error.
+    brier : BrierScore
+        The Brier score.
+    recalibration : RecalibrationLine
+        Slope and intercept of a recalibration.
+    reliability : tuple of ReliabilityPoint
+        The share of tumour by probability.
+    """
+
+    error: CalibrationError
+    brier: BrierScore
+    recalibration: RecalibrationLine
+    reliability: tuple[ReliabilityPoint, ...]
+
+
+@dataclass(frozen=True)
+class SelectiveResult:
+    """Metrics of predictions that leave the least confident patches to a person.
+
+    Attributes
+    ----------
+    aurc, aurc_optimal : float
+        The area under the risk-coverage curve, and its lowest possible value.
+    coverage_at_risk : tuple of CoverageAtRisk
+        The share of patches that can be predicted with at most 1 % and 5 % errors.
+    conformal : ConformalCoverage or None
+        The coverage of prediction sets; None for a model without them.
+    """
+
+    aurc: float
+    aurc_optimal: float
+    coverage_at_risk: tuple[CoverageAtRisk, ...]
+    conformal: ConformalCoverage | None
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model is worth on labelled patches; every `Interval` is one of 95 %.
+    """The metrics of a model on labeled patches, with 95 % confidence intervals.
+
+    ``metrics.json`` has one key for each field, except `predictions`, which are saved as ``predictions.csv``.
 
     Attributes
     ----------
-    data
-        What was evaluated, in words: the source and its split.
-    split
-        The split's name; ``"all"`` for a source without splits.
-    normal, tumour
-        Counts of patches.
-    clusters
-        ``"patient"`` or ``"slide"``: what the intervals take for independent; None where neither is known, and the
-        intervals have to take patches for independent.
-    roc, precision_recall
-        The curves.
-    ranking
-        ``"auc"``, ``"partial_auc"`` (the mean sensitivity above a specificity of 0.9), ``"average_precision"``.
-    points
-        Figures at a threshold by name: ``"0.5"``, ``"validation"`` (the threshold chosen on validation patches), and
-        those that were asked for.
-    calibration_error, brier, recalibration, reliability
-        Whether probabilities come true.
-    risk_coverage, coverage_at_risk
-        Whether the surest calls are the right ones.
-    conformal
-        How often prediction sets hold the label; None for a model without them.
-    decision
+    data : str
+        The source and the split.
+    split : str
+        The name of the split; ``"all"`` if the source has no splits.
+    normal, tumour : int
+        The numbers of patches.
+    clusters : str or None
+        ``"patient"`` or ``"slide"``: what intervals treat as independent. None if neither is known and intervals treat
+        patches as independent.
+    warnings : tuple of str
+        Reasons to doubt the results, such as patches that the model was trained on.
+    ranking : Ranking
+        Threshold-free metrics.
+    operating_points : dict of str to OperatingPoint
+        Metrics by name of the threshold: ``"0.5"``, ``"validation"`` (the threshold of the model, chosen on its
+        validation patches), and others that were requested.
+    calibration : CalibrationResult
+        Metrics of calibration.
+    selective : SelectiveResult
+        Metrics of selective prediction.
+    decision_curve : DecisionCurve
         Net benefit by threshold.
-    subgroups
-        By column: the figures of each group.
-    made_by
-        What made the predictions.
-    folder
-        Where it is written.
+    roc_band : RocBand
+        The confidence band of the ROC curve.
+    subgroups : dict of str to tuple of Subgroup
+        Metrics of each group, by column.
+    made_by : dict
+        Provenance: the model, its weights, the fingerprint of the patches.
+    predictions : Predictions
+        The prediction of every patch.
     """
 
     data: str
@@ -75,21 +155,16 @@ class Evaluation:
     normal: int
     tumour: int
     clusters: str | None
-    roc: RocCurve
-    precision_recall: PrecisionRecallCurve
-    ranking: dict[str, Interval]
-    points: dict[str, Rates]
-    calibration_error: CalibrationError
-    brier: Brier
-    recalibration: RecalibrationLine
-    reliability: list[ReliabilityPoint]
-    risk_coverage: RiskCoverage
-    coverage_at_risk: list[CoverageAtRisk]
-    conformal: ConformalCoverage | None
-    decision: DecisionCurve
-    subgroups: dict[str, list[Subgroup]]
+    warnings: tuple[str, ...]
+    ranking: Ranking
+    operating_points: dict[str, OperatingPoint]
+    calibration: CalibrationResult
+    selective: SelectiveResult
+    decision_curve: DecisionCurve
+    roc_band: RocBand
+    subgroups: dict[str, tuple[Subgroup, ...]]
     made_by: dict[str, Any]
-    folder: Path
+    predictions: Predictions = field(repr=False, compare=False, metadata=OUTSIDE_JSON)
 
     @classmethod
     def from_predictions(
@@ -98,137 +173,216 @@ class Evaluation:
         data: str,
         split: str,
         thresholds: Mapping[str, float],
-        folder: Path,
         *,
         prevalences: Sequence[float] = (),
         groups: Mapping[str, ArrayLike] | None = None,
         conformal: ConformalSets | None = None,
+        warnings: Sequence[str] = (),
     ) -> "Evaluation":
-        """Measure predictions whose patches have labels.
+        """Compute all metrics of predictions.
 
         Parameters
         ----------
-        predictions
-            With a label for every patch.
-        data
-            What was predicted, in words.
-        split
-            Its split.
-        thresholds
-            Probabilities by name, chosen on other patches; ``"validation"`` is the one that patches are called by.
-        folder
-            Where it will be written.
-        prevalences
-            Shares of tumour to give PPV and NPV at.
-        groups
-            By column, each patch's group.
-        conformal
+        predictions : Predictions
+            Predictions with a label for every patch.
+        data, split : str
+            See the attributes.
+        thresholds : mapping of str to float
+            Thresholds by name, chosen on other patches; ``"validation"`` is the one of the model.
+        prevalences : sequence of float, default ()
+            Shares of tumour at which to compute PPV and NPV.
+        groups : mapping of str to array-like of shape (n,), optional
+            The group of each patch, by column.
+        conformal : ConformalSets, optional
             Prediction sets fitted on other patches.
+        warnings : sequence of str, default ()
+            See the attributes.
+
+        Returns
+        -------
+        Evaluation
+            The results.
 
         Raises
         ------
         DataError
-            Only one class is there: nothing can be ranked.
+            Only one class is present.
         """
         labels, probability = predictions.labels, predictions.table["probability"].to_numpy()
-        # Ranked by logit: probabilities near 0 and 1 tie before logits do.
-        logit = predictions.table["logit"].to_numpy()
+        logit = predictions.table["logit"].to_numpy()  # Has fewer ties than the probability.
         column, units = clusters_of(predictions.table)
-        called = thresholds["validation"]
-        tumour = int(labels.sum())
+        threshold, tumour = thresholds["validation"], int(labels.sum())
+        ranking = Ranking(
+            auc(labels, logit, units), partial_auc(labels, logit, units), average_precision(labels, logit, units)
+        )
+        curve = risk_coverage(labels, probability, threshold)
         return cls(
             data=data,
             split=split,
             normal=len(labels) - tumour,
             tumour=tumour,
             clusters=column,
-            roc=roc_curve(labels, logit),
-            precision_recall=precision_recall_curve(labels, logit),
-            ranking={
-                "auc": auc(labels, logit, units),
-                "partial_auc": partial_auc(labels, logit, units),
-                "average_precision": average_precision(labels, logit, units),
+            warnings=tuple(warnings),
+            ranking=ranking,
+            operating_points={
+                name: operating_point(labels, probability, at, units, prevalences) for name, at in thresholds.items()
             },
-            points={name: rates(labels, probability, at, units, prevalences) for name, at in thresholds.items()},
-            calibration_error=calibration_error(labels, probability, units),
-            brier=brier(labels, probability, units),
-            recalibration=recalibration_line(labels, probability, units),
-            reliability=reliability_curve(labels, probability, units),
-            risk_coverage=risk_coverage(labels, probability, called),
-            coverage_at_risk=[coverage_at_risk(labels, probability, risk, called, units) for risk in RISKS],
-            conformal=measure_conformal(conformal, labels, probability, units) if conformal else None,
-            decision=decision_curve(labels, probability, units),
+            calibration=CalibrationResult(
+                calibration_error(labels, probability, units),
+                brier_score(labels, probability, units),
+                recalibration_line(labels, probability, units),
+                tuple(reliability_curve(labels, probability, units)),
+            ),
+            selective=SelectiveResult(
+                curve.aurc,
+                curve.aurc_optimal,
+                tuple(coverage_at_risk(labels, probability, risk, threshold, units) for risk in RISKS),
+                conformal_coverage(conformal, labels, probability, units) if conformal else None,
+            ),
+            decision_curve=decision_curve(labels, probability, units),
+            roc_band=roc_band(labels, logit, units),
             subgroups={
-                name: subgroups(labels, probability, each, called, units if name != column else None)
+                name: tuple(subgroups(labels, probability, each, threshold, units if name != column else None))
                 for name, each in (groups or {}).items()
             },
             made_by=predictions.made_by,
-            folder=folder,
+            predictions=predictions,
         )
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Evaluation":
+        """Load an evaluation that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or Path
+            The folder, or ``metrics.json`` in it.
+
+        Returns
+        -------
+        Evaluation
+            The results.
+
+        Raises
+        ------
+        DataError
+            A file is missing or damaged.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from sentinode import Evaluation, evaluate, load_run, open_patches
+        >>> patches = open_patches("pcam-mini", split="test").select(range(0, 400, 10))
+        >>> folder = tempfile.mkdtemp()
+        >>> evaluation = evaluate(load_run("d4net-m"), patches, out=folder)
+        >>> Evaluation.load(folder).auc == evaluation.auc
+        True
+        """
+        folder = Path(path).parent if Path(path).is_file() else Path(path)
+        predictions = Predictions.read(folder / PREDICTIONS)
+        return read_json(folder / METRICS, cls, predictions=predictions)
+
+    def save(self, folder: str | Path) -> None:
+        """Save metrics, predictions, curves and figures to a folder.
+
+        Parameters
+        ----------
+        folder : str or Path
+            The folder. Written are ``metrics.json``, ``predictions.csv``, the curves as csv files, ``roc.png``,
+            ``curves.png``, ``confusion.png``, and ``by-COLUMN.csv`` and ``by-COLUMN.png`` for each column of groups.
+        """
+        from sentinode.evaluation.files import save_evaluation
+
+        save_evaluation(self, Path(folder))
 
     @property
     def auc(self) -> float:
         """The area under the ROC curve."""
-        return self.roc.auc
+        return self.ranking.auc.estimate
 
-    def to_json(self) -> dict[str, Any]:
-        """Return all numbers but the three long curves as plain values."""
-        return {
-            "data": self.data,
-            "split": self.split,
-            "patches": {"normal": self.normal, "tumour": self.tumour},
-            "clusters": self.clusters,
-            "auc": self.auc,
-            "ranking": {name: each.to_json() for name, each in self.ranking.items()},
-            "operating_points": {name: point.to_json() for name, point in self.points.items()},
-            "calibration": {
-                "error": self.calibration_error.to_json(),
-                "brier": self.brier.to_json(),
-                "recalibration": self.recalibration.to_json(),
-                "reliability": [each.to_json() for each in self.reliability],
-            },
-            "selective": {
-                "aurc": self.risk_coverage.aurc,
-                "aurc_best": self.risk_coverage.aurc_best,
-                "coverage_at_risk": [each.to_json() for each in self.coverage_at_risk],
-                "conformal": self.conformal.to_json() if self.conformal else None,
-            },
-            "decision_curve": self.decision.to_json(),
-            "subgroups": {name: [group.to_json() for group in each] for name, each in self.subgroups.items()},
-            "made_by": self.made_by,
-        }
+    @property
+    def operating_point(self) -> OperatingPoint:
+        """The metrics at the threshold of the model."""
+        return self.operating_points["validation"]
+
+    @cached_property
+    def roc(self) -> RocCurve:
+        """The ROC curve; its thresholds are logits."""
+        return roc_curve(self.predictions.labels, self.predictions.table["logit"])
+
+    @cached_property
+    def precision_recall(self) -> PrecisionRecallCurve:
+        """The precision-recall curve; its thresholds are logits."""
+        return precision_recall_curve(self.predictions.labels, self.predictions.table["logit"])
+
+    @cached_property
+    def risk_coverage(self) -> RiskCoverage:
+        """The risk-coverage curve at the threshold of the model."""
+        probability = self.predictions.table["probability"]
+        return risk_coverage(self.predictions.labels, probability, self.operating_point.threshold)
 
     def table(self) -> pd.DataFrame:
-        """Return the operating points as rows: the threshold, and estimates with ``_low`` and ``_high`` beside."""
-        rows = {}
-        for name, point in self.points.items():
-            shown = {key: value for key, value in vars(point).items() if isinstance(value, Interval)}
-            ends = {
-                f"{key}{end}": getattr(value, what)
-                for key, value in shown.items()
-                for end, what in (("", "estimate"), ("_low", "low"), ("_high", "high"))
-            }
-            rows[name] = {"threshold": point.point.threshold, **ends}
-        return pd.DataFrame.from_dict(rows, orient="index")
+        """Return the operating points as a table.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row for each threshold; for each metric the estimate and its limits with ``_low`` and ``_high``.
+        """
+        return pd.DataFrame.from_dict(
+            {
+                name: {"threshold": point.threshold, **interval_columns(vars(point))}
+                for name, point in self.operating_points.items()
+            },
+            orient="index",
+        )
 
     def __str__(self) -> str:
-        from sentinode.evaluation.formatting import format_evaluation
+        point, count = self.operating_point, f"{self.normal:,} normal, {self.tumour:,} tumour"
+        rates = f"sensitivity {point.sensitivity:.3f}, specificity {point.specificity:.3f}"
+        return f"{self.data} ({count}): AUC {self.ranking.auc:.3f}, {rates} at threshold {point.threshold:.3f}"
 
-        return format_evaluation(self)
 
-
-def clusters_of(patches: pd.DataFrame) -> tuple[str | None, pd.Series | None]:
-    """Return what says which patches belong together, and its values.
+def interval_columns(values: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return three columns for each interval: its name, and its name with ``_low`` and ``_high``.
 
     Parameters
     ----------
-    patches
-        A table that may have ``patient`` and ``slide``.
+    values : mapping of str to object
+        Intervals, or None, by name; other values are ignored.
 
     Returns
     -------
-    tuple
-        The first of them that is known of all patches and has at least two values; else two None.
+    dict of str to float or None
+        The columns.
+
+    Examples
+    --------
+    >>> interval_columns({"auc": Interval(0.9, 0.8, 0.95, "Wilson", 10), "threshold": 0.5})
+    {'auc': 0.9, 'auc_low': 0.8, 'auc_high': 0.95}
+    """
+    columns: dict[str, float | None] = {}
+    for name, value in values.items():
+        if value is None or isinstance(value, Interval):
+            for end, attribute in (("", "estimate"), ("_low", "low"), ("_high", "high")):
+                columns[f"{name}{end}"] = getattr(value, attribute, None)
+    return columns
+
+
+def clusters_of(patches: pd.DataFrame) -> tuple[str | None, "pd.Series[str] | None"]:
+    """Find the column that defines clusters of patches.
+
+    Parameters
+    ----------
+    patches : pandas.DataFrame
+        A table that may have the columns ``patient`` and ``slide``.
+
+    Returns
+    -------
+    name : str or None
+        The first of these columns that is known for all patches and has at least two values.
+    values : pandas.Series or None
+        Its values.
 
     Examples
     --------

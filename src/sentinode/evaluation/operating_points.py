@@ -1,50 +1,43 @@
-"""Operating points by name, chosen on the validation patches of what is measured."""
+"""Choose operating points on the validation patches of a model."""
 
-from typing import Protocol
+from typing import Any
 
 from sentinode.errors import ConfigError
-from sentinode.inference.predictions import Predictions
-from sentinode.metrics.thresholds import choose_threshold, parse_rule
+from sentinode.metrics import choose_threshold, parse_rule
 
 
-class Validated(Protocol):
-    """A `Predictor`, or predictions from a file."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-
-    @property
-    def validation_predictions(self) -> Predictions | None: ...  # noqa: D102
-
-
-def threshold_of(model: Validated, rule: str | float) -> float:
-    """Return the threshold of an operating point.
+def threshold_of(model: Any, rule: str | float) -> float:
+    """Choose the threshold of an operating point.
 
     Parameters
     ----------
-    model : Predictor or PredictionsFile
-        A rule is applied to its validation predictions.
+    model : Run or object
+        A run, whose validation predictions the rule is applied to; or a model without them.
     rule : str or float
-        ``"youden"``, ``"sensitivity>=0.95"``, ``"specificity>=0.95"``, ``"cost=fn:fp"``, or a number.
+        ``"youden"``, ``"sensitivity>=0.95"``, ``"specificity>=0.95"``, ``"cost=fn:fp"``, or a threshold.
+
+    Returns
+    -------
+    float
+        The threshold.
 
     Raises
     ------
     ConfigError
-        No such rule, or no validation predictions to follow it on.
+        The rule is invalid, or the model has no validation predictions.
 
     Examples
     --------
-    >>> from sentinode import load_run
-    >>> threshold_of(load_run("d4net-m"), 0.3)
+    >>> threshold_of(None, 0.3)
     0.3
     """
-    asked = parse_rule(rule)
-    if asked.kind == "number":
-        return asked.value
-    validation = model.validation_predictions
+    parsed = parse_rule(rule)
+    if parsed.kind == "number":
+        return parsed.value
+    validation = getattr(model, "validation_predictions", None)
     if validation is None:
         raise ConfigError(
-            f"operating point {rule!r} is chosen on validation patches, and {model.name} keeps no predictions of them; "
-            "give a number"
+            f"operating point {rule!r} is chosen on validation patches, but {model.name} has no predictions of them; "
+            "use a number"
         )
-    return choose_threshold(asked, validation.labels, validation.table["probability"].to_numpy())
+    return choose_threshold(parsed, validation.labels, validation.table["probability"].to_numpy())

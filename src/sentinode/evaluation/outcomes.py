@@ -1,32 +1,64 @@
-"""What became of each patch at a threshold, and how sure the call was."""
+"""Outcome and confidence of each prediction."""
 
 import numpy as np
 from scipy.special import logit
 
-# A threshold of 0 or 1 has log-odds without end.
-FARTHEST = 50
+FALSE_NEGATIVE, FALSE_POSITIVE = "false negative", "false positive"
+TRUE_POSITIVE, TRUE_NEGATIVE = "true positive", "true negative"
+# The logit of a threshold of 0 or 1 is infinite.
+_LARGEST_LOGIT = 50
 
 
-def outcomes(tumour: np.ndarray, probability: np.ndarray, threshold: float) -> np.ndarray:
-    """Return for each patch ``"missed"``, ``"alarm"``, ``"found"`` or ``"right"`` (normal, and called so).
+def outcomes(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> np.ndarray:
+    """Classify predictions as true or false positives or negatives.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n,)
+        True labels, 0 or 1.
+    probabilities : ndarray of shape (n,)
+        Probabilities of tumour.
+    threshold : float
+        Patches with at least this probability are predicted tumour.
+
+    Returns
+    -------
+    ndarray of str of shape (n,)
+        ``"true positive"``, ``"false positive"``, ``"true negative"`` or ``"false negative"``.
 
     Examples
     --------
     >>> outcomes(np.array([1, 0, 1]), np.array([0.2, 0.8, 0.5]), 0.5).tolist()
-    ['missed', 'alarm', 'found']
+    ['false negative', 'false positive', 'true positive']
     """
-    called = probability >= threshold
-    return np.where(tumour == 1, np.where(called, "found", "missed"), np.where(called, "alarm", "right"))
+    positive = probabilities >= threshold
+    return np.where(
+        labels == 1,
+        np.where(positive, TRUE_POSITIVE, FALSE_NEGATIVE),
+        np.where(positive, FALSE_POSITIVE, TRUE_NEGATIVE),
+    )
 
 
 def confidence(logits: np.ndarray, threshold: float) -> np.ndarray:
-    """Return how far log-odds lie from those of the threshold.
+    """Compute the confidence of predictions: the distance of the logit from that of the threshold.
 
-    Probabilities near 0 and 1 lie close together, and would make the surest calls those across from the threshold.
+    Distances of probabilities would not do: near 0 and 1 they are all about the same.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n,)
+        Logits of tumour.
+    threshold : float
+        The threshold as a probability.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        The confidence.
 
     Examples
     --------
     >>> confidence(np.array([-2.0, 1.0]), 0.5).tolist()
     [2.0, 1.0]
     """
-    return np.abs(logits - np.clip(logit(threshold), -FARTHEST, FARTHEST))
+    return np.abs(logits - np.clip(logit(threshold), -_LARGEST_LOGIT, _LARGEST_LOGIT))

@@ -1,11 +1,11 @@
-"""Predictions of any software, as a csv, for the patches that they are of."""
+"""Read predictions of any software from csv files and match them to patches."""
 
-import csv
 import json
 import logging
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -16,43 +16,46 @@ import numpy as np
 import pandas as pd
 from scipy.special import logit
 
+from sentinode.data.io.csv import FIRST_ROW, read_table
+from sentinode.data.io.files import ListedFiles
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import DataError
-from sentinode.inference.predictions import made_by_path
-from sentinode.metrics.checks import Floats
+from sentinode.inference.predictions import Predictions, made_by_path
 
-# What ids may be matched by, the strictest first.
-KEYS: dict[str, Callable[[str], str]] = {
-    "id": lambda name: name,
-    "file name": lambda name: re.split(r"[/\\]", name)[-1],
-    "file name without its ending": lambda name: re.sub(r"(?<=.)\.[^.]*$", "", re.split(r"[/\\]", name)[-1]),
-}
-# Log-odds that are finite, and in the order of the probabilities, where these are exactly 0 and 1.
-_LEAST, _MOST = np.nextafter(0, 1), np.nextafter(1, 0)
+IDS = ("id", "image_id", "filename", "file_name", "file", "path", "image")
+SCORES = ("logit", "probability")
+# How ids may be matched, the strictest first.
+MATCHES = ("id", "path", "path without file ending")
+# Probabilities of exactly 0 and 1 become the nearest with finite logits.
+_SMALLEST, _LARGEST = np.nextafter(0, 1), np.nextafter(1, 0)
 
 log = logging.getLogger("sentinode")
 
 
 @dataclass(frozen=True)
 class PredictionsFile:
-    """A csv with a column ``id`` and a column ``logit`` or ``probability``; a ``label`` is compared with the patches'.
+    """A csv file of predictions.
+
+    It has a column of ids and a column ``logit`` or ``probability``. In a Kaggle submission (``id,label``) the column
+    ``label`` holds the probabilities; otherwise ``label`` and ``split`` are compared with those of the patches.
 
     Attributes
     ----------
-    path
-        Where it lies.
+    path : Path
+        The file.
 
     Raises
     ------
     DataError
-        On first use: it cannot be read, a column is missing, an id comes twice, a value is no number or out of range.
+        When it is first used: the file cannot be read, a column is missing, an id occurs twice, or a value is not a
+        number or out of range.
     """
 
     path: Path
 
     @property
     def name(self) -> str:
-        """That of the file."""
+        """The name of the file."""
         return self.path.name
 
     @property
@@ -62,7 +65,7 @@ class PredictionsFile:
 
     @property
     def threshold(self) -> float:
-        """The probability from which a patch is called tumour: that of the json beside it if there is one, else 0.5."""
+        """The threshold in the JSON file next to it, otherwise 0.5."""
         try:
             threshold = float(json.loads(made_by_path(self.path).read_text(encoding="utf-8"))["threshold"])
         except (OSError, ValueError, KeyError, TypeError):
@@ -71,40 +74,35 @@ class PredictionsFile:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What a comparison remembers of it."""
+        """The provenance of the predictions."""
         digest = sha256(self.path.read_bytes()).hexdigest()
         return {"predictions": str(self.path), "sha256": digest, "threshold": self.threshold}
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """``logit`` and ``label`` by id; where only probabilities are there, 0 and 1 become the nearest finite ones."""
-        try:
-            with self.path.open(encoding="utf-8-sig", newline="") as file:
-                rows = [row for row in csv.reader(file) if row]
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"{self.path}: not a readable csv ({error})") from error
-        header = [name.strip().lower() for name in rows[0]] if rows else []
-        column = next((name for name in ("logit", "probability") if name in header), None)
-        if "id" not in header or column is None:
-            found = ", ".join(header) or "none"
-            raise DataError(f"{self.path}: columns id, and probability or logit, are needed; there are: {found}")
-        ids, values, labels = [], [], []
-        first: dict[str, int] = {}
-        for number, row in enumerate(rows[1:], start=2):
-            if len(row) != len(header):
-                raise DataError(f"{self.path} row {number}: {len(row)} values, where the header names {len(header)}")
-            name = row[header.index("id")]
-            if first.setdefault(name, number) != number:
-                raise DataError(
-                    f"{self.path} row {number}: id {name!r} stands in row {first[name]} too; give each once"
-                )
-            ids.append(name)
-            values.append(self._value(row[header.index(column)], column, number))
-            labels.append(row[header.index("label")].strip() if "label" in header else "")
-        scores = np.array(values, dtype=np.float64)
-        if column == "probability":
-            scores = logit(np.clip(scores, _LEAST, _MOST))
-        return pd.DataFrame({"logit": scores, "label": labels}, index=ids)
+        """The columns ``logit``, ``label`` and ``split`` (text) by id."""
+        table = read_table(ListedFiles([self.path]), self.path.as_posix(), [])
+        table.columns = table.columns.str.lower()
+        key = next((name for name in IDS if name in table), None)
+        column = next((name for name in SCORES if name in table), None)
+        if column is None and "label" in table and not table["label"].map(_label).notna().all():
+            column = "label"  # A Kaggle submission.
+        if key is None or column is None:
+            raise DataError(
+                f"{self.path}: needs the columns id, and probability or logit; found {', '.join(table.columns)}"
+            )
+        twice = table[key].duplicated()
+        if twice.any():
+            row = int(np.flatnonzero(twice)[0])
+            raise DataError(
+                f"{self.path} row {row + FIRST_ROW}: id {table[key].iloc[row]!r} occurs twice; remove one row"
+            )
+        values = [self._value(text, column, row) for row, text in enumerate(table[column], start=FIRST_ROW)]
+        logits = np.array(values, dtype=np.float64)
+        if column != "logit":
+            logits = logit(np.clip(logits, _SMALLEST, _LARGEST))
+        texts = {name: table[name].tolist() if name in table and name != column else "" for name in ("label", "split")}
+        return pd.DataFrame({"logit": logits, **texts}, index=table[key].tolist())
 
     def _value(self, text: str, column: str, number: int) -> float:
         try:
@@ -113,64 +111,113 @@ class PredictionsFile:
             value = math.nan
         if not math.isfinite(value):
             raise DataError(f"{self.path} row {number}: {column} {text!r} is not a finite number")
-        if column == "probability" and not 0 <= value <= 1:
+        if column != "logit" and not 0 <= value <= 1:
             raise DataError(
-                f"{self.path} row {number}: probability {text} is not between 0 and 1 (log-odds? name the column logit)"
+                f"{self.path} row {number}: probability {text} is not between 0 and 1; name a column of logits 'logit'"
             )
         return value
 
-    def logits(self, patches: PatchSet) -> Floats:
-        """Return the log-odds of these patches, in their order.
+    def predictions(self, patches: PatchSet) -> Predictions:
+        """Match the predictions to patches.
 
-        Ids are matched as they are; where that does not find all patches, by file name, and then by file name without
-        its ending. How they were matched, and what is left over, is said.
+        Ids are matched as they are, or else as paths: one of the two may have more leading folders, but the folders
+        that both have must agree, and so must ``label`` and ``split`` if the file has them. If that does not match
+        every patch, file endings are ignored. ``made_by`` records which of these was used.
+
+        Parameters
+        ----------
+        patches : PatchSet
+            The labeled patches.
+
+        Returns
+        -------
+        Predictions
+            One row for each patch, in the order of `patches`.
 
         Raises
         ------
         DataError
             A patch has no row, or more than one.
         """
-        wanted, found = list(patches.table["id"]), 0
-        for key, key_of in KEYS.items():
-            rows = _rows(list(map(key_of, self.table.index)), list(map(key_of, wanted)))
+        rows, matched_by = self._match(patches)
+        others = [str(name) for name in np.delete(self.table.index.to_numpy(), rows)]
+        about: dict[str, Any] = {"matched_by": matched_by, "rows_of_other_patches": len(others)}
+        conflicts = self._label_conflicts(patches, rows)
+        if matched_by != "id":
+            log.info("%s: rows were matched to patches by %s", self.path, matched_by)
+        if others:
+            log.info("%s: %s rows belong to other patches, such as %s", self.path, f"{len(others):,}", _first(others))
+        if len(conflicts):
+            about["label_conflicts"] = len(conflicts)
+            log.warning(
+                "%s: the label of %s patches differs from that of %s, which is used; for example %s",
+                self.path,
+                f"{len(conflicts):,}",
+                patches.path,
+                _first(conflicts),
+            )
+        logits = self.table["logit"].to_numpy()[rows]
+        return Predictions.from_logits(patches.table, logits, {**self.identity, **about})
+
+    def _match(self, patches: PatchSet) -> tuple[np.ndarray, str]:
+        wanted = list(patches.table["id"])
+        place = {name: row for row, name in enumerate(self.table.index)}
+        rows = np.array([place.get(name, -1) for name in wanted])
+        if (rows >= 0).all():
+            return rows, "id"
+        best = rows
+        for matched_by in MATCHES[1:]:
+            rows = self._match_paths(patches.table, matched_by != "path")
             if (rows >= 0).all():
-                self._tell(key, rows, patches)
-                return self.table["logit"].to_numpy()[rows]
-            if int((rows >= 0).sum()) >= found:
-                found, missed = int((rows >= 0).sum()), [wanted[place] for place in np.flatnonzero(rows < 0)]
+                return rows, matched_by
+            best = rows if (rows >= 0).sum() >= (best >= 0).sum() else best
+        missing = [wanted[index] for index in np.flatnonzero(best < 0)]
         raise DataError(
-            f"{self.path}: no row, or no single one, for {len(missed):,} of the {len(wanted):,} patches of "
-            f"{patches.path}, the first {_first(missed)}; its own ids are such as {_first(list(self.table.index))}; "
-            f"they are matched by {', '.join(KEYS)}"
+            f"{self.path}: {len(missing):,} of the {len(wanted):,} patches of {patches.path} have no matching row, or "
+            f"several, for example {_first(missing)}; its ids are such as {_first(list(self.table.index))}. Ids are "
+            f"compared as they are, then as paths whose common folders, labels and splits must agree"
         )
 
-    def _tell(self, key: str, rows: np.ndarray, patches: PatchSet) -> None:
-        others = [str(name) for name in np.delete(self.table.index.to_numpy(), rows)]
-        if key != "id":
-            log.info("%s: its rows were matched by %s", self.path, key)
-        if others:
-            log.info("%s: %s rows are of other patches, the first %s", self.path, f"{len(others):,}", _first(others))
-        said = pd.to_numeric(self.table["label"], errors="coerce").to_numpy()[rows]
-        wrong = np.flatnonzero(np.isin(said, (0, 1)) & (said != patches.labels))
-        if len(wrong):
-            log.warning(
-                "%s: its label is another than that of %s, which is the one that counts, for %s patches, the first %s",
-                self.path,
-                patches.path,
-                f"{len(wrong):,}",
-                _first(list(patches.table["id"].iloc[wrong])),
-            )
+    def _match_paths(self, patches: pd.DataFrame, without_ending: bool) -> np.ndarray:
+        """Return the row of each patch; -1 if there is none or it is ambiguous."""
+        by_name: dict[str, list[tuple[list[str], int]]] = {}
+        for row, name in enumerate(self.table.index):
+            parts = _parts(str(name), without_ending)
+            by_name.setdefault(parts[-1], []).append((parts, row))
+        labels, splits = self.table["label"].tolist(), self.table["split"].tolist()
+        found = []
+        known = zip(patches["id"], patches["label"].tolist(), patches["split"], strict=True)
+        for name, label, split in known:
+            parts = _parts(name, without_ending)
+            is_array_row = parts[-1].isdigit() and not Path(name).suffix
+            rows = [
+                row
+                for other, row in by_name.get(parts[-1], [])
+                if all(a == b for a, b in zip(parts[::-1], other[::-1], strict=False))
+                and (len(other) > 1 or not is_array_row)
+                and _label(labels[row]) in (None, label)
+                and (not splits[row] or pd.isna(split) or splits[row] == split)
+            ]
+            found.append(rows[0] if len(rows) == 1 else -1)
+        used = Counter(found)
+        return np.array([row if used[row] == 1 else -1 for row in found])
+
+    def _label_conflicts(self, patches: PatchSet, rows: np.ndarray) -> list[str]:
+        labels = [_label(text) for text in self.table["label"].to_numpy()[rows]]
+        known = zip(patches.table["id"], labels, patches.labels, strict=True)
+        return [name for name, label, truth in known if label not in (None, truth)]
 
 
-def _rows(there: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
-    """Return for each wanted key its place among those that are there; −1 where it has none, or not one of its own."""
-    place: dict[str, int] = {}
-    for number, name in enumerate(there):
-        place[name] = -1 if name in place else number
-    counts = pd.Series(list(wanted)).value_counts()
-    return np.array([place.get(name, -1) if counts[name] == 1 else -1 for name in wanted])
+def _parts(name: str, without_ending: bool) -> list[str]:
+    parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".")] or [name]
+    if without_ending:
+        parts[-1] = re.sub(r"(?<=.)\.[^.]*$", "", parts[-1])
+    return parts
+
+
+def _label(text: str) -> int | None:
+    return {"0": 0, "1": 1, "0.0": 0, "1.0": 1}.get(text)
 
 
 def _first(names: Sequence[str], count: int = 3) -> str:
-    more = ", …" if len(names) > count else ""
-    return ", ".join(map(repr, names[:count])) + more
+    return ", ".join(map(repr, names[:count])) + (", …" if len(names) > count else "")

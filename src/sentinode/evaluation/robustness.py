@@ -1,7 +1,7 @@
-"""The numbers of a stress test; figures and reports draw from them and compute nothing."""
+"""The results of a stress test as values that can be saved and loaded."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -10,107 +10,111 @@ import numpy as np
 import pandas as pd
 
 from sentinode.data.stain.perturbations import PERTURBATIONS
-from sentinode.metrics.auc import Area, area, mean_area
-from sentinode.metrics.checks import Integers
+from sentinode.evaluation.evaluation import clusters_of, interval_columns
+from sentinode.inference.predictions import Predictions
+from sentinode.metrics import Interval, proportion
 from sentinode.metrics.comparison import area_difference
-from sentinode.metrics.interval import Interval
-from sentinode.metrics.proportions import proportion
+from sentinode.metrics.roc_auc import Area, area, mean_area
+from sentinode.storage import read_json
+
+STRESS = "stress.json"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A shift by name, None for patches as they are, and its level."""
+    """One perturbation at one level.
 
-    shift: str | None
+    Attributes
+    ----------
+    perturbation : str or None
+        The name of the perturbation; None for unperturbed patches.
+    level : float
+        Its level.
+    """
+
+    perturbation: str | None
     level: float
 
 
 @dataclass(frozen=True)
 class RobustnessPoint:
-    """What a run does at one level of a shift.
+    """The metrics of a model at one level of a perturbation.
 
     Attributes
     ----------
-    level
-        Of the shift, in its own unit.
-    auc
+    level : float
+        The level in the unit of the perturbation.
+    auc : Interval
         The area under the ROC curve.
-    sensitivity, specificity
-        At the run's threshold, which is the same for all levels.
-    warned
-        The share of patches that the run warns of.
+    sensitivity, specificity : Interval
+        Metrics at the threshold of the model, which is the same at all levels.
+    ood_rate : float
+        The share of patches that the model reports as out of distribution.
     """
 
     level: float
     auc: Interval
     sensitivity: Interval
     specificity: Interval
-    warned: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        intervals = {name: getattr(self, name).to_json() for name in ("auc", "sensitivity", "specificity")}
-        return {"level": self.level, **intervals, "warned": self.warned}
+    ood_rate: float
 
 
 @dataclass(frozen=True)
 class RobustnessCurve:
-    """What a run does under one shift.
+    """The metrics of a model under one perturbation.
 
     Attributes
     ----------
-    name
-        Of the shift.
-    points
-        One for each level that changes patches, in rising order.
-    mean
-        The mean of their areas.
+    description : str
+        What the level is, with its unit.
+    neutral : float
+        The level at which patches are unchanged.
+    points : tuple of RobustnessPoint
+        The other levels, in rising order.
+    mean_auc : Interval
+        The mean area over these levels.
     """
 
-    name: str
+    description: str
+    neutral: float
     points: tuple[RobustnessPoint, ...]
-    mean: Interval
+    mean_auc: Interval
 
     @property
-    def lowest(self) -> RobustnessPoint:
+    def worst(self) -> RobustnessPoint:
         """The level with the lowest area."""
         return min(self.points, key=lambda point: point.auc.estimate)
-
-    def ordered_map(self, unshifted: RobustnessPoint) -> list[RobustnessPoint]:
-        """Return the points with the one of patches as they are among them."""
-        neutral = RobustnessPoint(PERTURBATIONS[self.name].neutral, *list(vars(unshifted).values())[1:])
-        return sorted([*self.points, neutral], key=lambda point: point.level)
 
 
 @dataclass(frozen=True)
 class RobustnessResult:
-    """What is left of a run when patches are not as those of its training.
+    """The metrics of a model on perturbed patches. ``stress.json`` has one key for each field.
 
     Attributes
     ----------
-    data
-        What was shifted, in words: the source and its split.
-    split
-        The split's name; ``"all"`` for a source without splits.
-    normal, tumour
-        Counts of patches.
-    clusters
-        ``"patient"`` or ``"slide"``: what intervals take for independent; None where they have to take patches for
-        that.
-    threshold
-        The probability from which a patch is called tumour.
-    unshifted
-        Patches as they are.
-    shifts
-        By name.
-    shifted
-        The one number: the mean over shifts of the mean area over their levels.
-    lost
-        The area of patches as they are minus that.
-    made_by
-        What made the predictions.
-    folder
-        Where it is written.
+    data : str
+        The source and the split.
+    split : str
+        The name of the split; ``"all"`` if the source has no splits.
+    normal, tumour : int
+        The numbers of patches.
+    clusters : str or None
+        ``"patient"`` or ``"slide"``: what intervals treat as independent. None if neither is known and intervals treat
+        patches as independent.
+    warnings : tuple of str
+        Reasons to doubt the results, such as patches that the model was trained on.
+    threshold : float
+        The threshold of the model.
+    unperturbed : RobustnessPoint
+        The metrics on unperturbed patches.
+    perturbations : dict of str to RobustnessCurve
+        The metrics under each perturbation.
+    perturbed_auc : Interval
+        The mean, over perturbations, of their mean area.
+    auc_loss : Interval
+        The area on unperturbed patches minus `perturbed_auc`.
+    made_by : dict
+        Provenance: the model, its weights, the fingerprint of the patches.
     """
 
     data: str
@@ -118,130 +122,161 @@ class RobustnessResult:
     normal: int
     tumour: int
     clusters: str | None
+    warnings: tuple[str, ...]
     threshold: float
-    unshifted: RobustnessPoint
-    shifts: dict[str, RobustnessCurve]
-    perturbed: Interval
-    lost: Interval
+    unperturbed: RobustnessPoint
+    perturbations: dict[str, RobustnessCurve]
+    perturbed_auc: Interval
+    auc_loss: Interval
     made_by: dict[str, Any]
-    folder: Path
 
     @classmethod
     def from_predictions(
         cls,
         settings: Sequence[Setting],
-        predictions: Sequence[pd.DataFrame],
-        labels: Integers,
-        clusters: tuple[str | None, "pd.Series[str] | None"],
+        predictions: Predictions,
+        patches: pd.DataFrame,
         threshold: float,
-        **about: Any,
+        *,
+        data: str,
+        split: str,
+        warnings: Sequence[str] = (),
     ) -> "RobustnessResult":
-        """Measure the predictions of the same patches under each setting.
+        """Compute the metrics of predictions of the same patches under each setting.
 
         Parameters
         ----------
-        settings
-            Patches as they are first, then the levels of one shift after the other.
-        predictions
-            For each of them ``logit``, ``probability`` and ``warning``, one row a patch.
-        labels
-            0 or 1, shape ``(n,)``.
-        clusters
-            What `sentinode.evaluation.evaluation.clusters_of` gives.
-        threshold
-            The run's.
-        about
-            ``data``, ``split``, ``made_by``, ``folder``.
+        settings : sequence of Setting
+            The unperturbed patches first, then the levels of each perturbation.
+        predictions : Predictions
+            The predictions of all patches under the first setting, then under the next, and so on.
+        patches : pandas.DataFrame
+            The table of the patches.
+        threshold : float
+            The threshold of the model.
+        data, split, warnings
+            See the attributes.
+
+        Returns
+        -------
+        RobustnessResult
+            The results.
 
         Raises
         ------
         DataError
-            Only one class is there.
+            Only one class is present.
         """
-        column, units = clusters
-        areas = [area(labels, each["logit"], units) for each in predictions]
-        points = [
-            _point(setting.level, each, table, labels, units, threshold)
-            for setting, each, table in zip(settings, areas, predictions, strict=True)
+        labels, (column, units) = patches["label"].to_numpy(dtype=np.int64), clusters_of(patches)
+        tables = [
+            predictions.table.iloc[first : first + len(labels)] for first in range(0, len(predictions), len(labels))
         ]
+        areas = [area(labels, table["logit"], units) for table in tables]
+
+        def point(index: int) -> RobustnessPoint:
+            return _point(settings[index].level, areas[index], tables[index], units, threshold)
+
         curves, means = {}, []
-        for name, group in groupby(range(1, len(settings)), lambda number: settings[number].shift):
-            numbers = list(group)
-            means.append(mean_area([areas[number] for number in numbers]))
-            curves[str(name)] = RobustnessCurve(
-                str(name), tuple(points[number] for number in numbers), means[-1].interval()
+        for name, group in groupby(range(1, len(settings)), lambda index: str(settings[index].perturbation)):
+            indices = list(group)
+            means.append(mean_area([areas[index] for index in indices]))
+            change = PERTURBATIONS[name]
+            curves[name] = RobustnessCurve(
+                change.what, change.neutral, tuple(map(point, indices)), means[-1].interval()
             )
-        over_all = mean_area(means)
+        overall = mean_area(means)
         return cls(
+            data=data,
+            split=split,
             normal=int(np.sum(labels == 0)),
             tumour=int(np.sum(labels == 1)),
             clusters=column,
+            warnings=tuple(warnings),
             threshold=threshold,
-            unshifted=points[0],
-            shifts=curves,
-            perturbed=over_all.interval(),
-            lost=area_difference(areas[0], over_all)[0],
-            **about,
+            unperturbed=point(0),
+            perturbations=curves,
+            perturbed_auc=overall.interval(),
+            auc_loss=area_difference(areas[0], overall)[0],
+            made_by=predictions.made_by,
         )
 
-    @property
-    def worst(self) -> RobustnessCurve:
-        """The shift with the lowest mean area."""
-        return min(self.shifts.values(), key=lambda curve: curve.mean.estimate)
+    @classmethod
+    def load(cls, path: str | Path) -> "RobustnessResult":
+        """Load results that `save` wrote.
 
-    def to_json(self) -> dict[str, Any]:
-        """Return all numbers as plain values."""
-        return {
-            "data": self.data,
-            "split": self.split,
-            "patches": {"normal": self.normal, "tumour": self.tumour},
-            "clusters": self.clusters,
-            "threshold": self.threshold,
-            "summary": {
-                "unshifted_auc": self.unshifted.auc.to_json(),
-                "shifted_auc": self.perturbed.to_json(),
-                "lost_auc": self.lost.to_json(),
-                "worst_shift": self.worst.name,
-                "worst_level": self.worst.lowest.level,
-            },
-            "unshifted": {name: value for name, value in self.unshifted.to_json().items() if name != "level"},
-            "shifts": {
-                name: {
-                    "what": PERTURBATIONS[name].axis_label,
-                    "neutral": PERTURBATIONS[name].neutral,
-                    "mean_auc": curve.mean.to_json(),
-                    "levels": [point.to_json() for point in curve.points],
-                }
-                for name, curve in self.shifts.items()
-            },
-            "made_by": self.made_by,
-        }
+        Parameters
+        ----------
+        path : str or Path
+            The folder, or ``stress.json`` in it.
+
+        Returns
+        -------
+        RobustnessResult
+            The results.
+
+        Raises
+        ------
+        DataError
+            The file is missing or damaged.
+        """
+        return read_json(Path(path) if Path(path).is_file() else Path(path) / STRESS, cls)
+
+    def save(self, folder: str | Path) -> None:
+        """Save the results to a folder.
+
+        Parameters
+        ----------
+        folder : str or Path
+            The folder. Written are ``stress.json``, ``stress.csv`` (one row for each perturbation and level) and
+            ``stress.png``.
+        """
+        from sentinode.evaluation.files import save_robustness
+
+        save_robustness(self, Path(folder))
+
+    @property
+    def worst(self) -> str:
+        """The name of the perturbation with the lowest mean area."""
+        return min(self.perturbations, key=lambda name: self.perturbations[name].mean_auc.estimate)
+
+    def points_of(self, name: str) -> list[RobustnessPoint]:
+        """Return all levels of a perturbation in rising order, including the neutral one."""
+        curve = self.perturbations[name]
+        neutral = replace(self.unperturbed, level=curve.neutral)
+        return sorted([*curve.points, neutral], key=lambda point: point.level)
 
     def table(self) -> pd.DataFrame:
-        """Return one row a shift and level, patches as they are first: estimates with ``_low`` and ``_high`` beside."""
-        rows: list[dict[str, Any]] = []
-        everything = [("none", self.unshifted)]
-        everything += [(name, point) for name, curve in self.shifts.items() for point in curve.points]
-        for name, point in everything:
-            row: dict[str, Any] = {"shift": name, "level": None if name == "none" else point.level}
-            for figure in ("auc", "sensitivity", "specificity"):
-                interval: Interval = getattr(point, figure)
-                row |= {figure: interval.estimate, f"{figure}_low": interval.low, f"{figure}_high": interval.high}
-            rows.append({**row, "warned": point.warned})
-        return pd.DataFrame(rows)
+        """Return the metrics as a table.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row for each perturbation and level, unperturbed patches (``none``) first; for each metric the estimate
+            and its limits with ``_low`` and ``_high``.
+        """
+        everything: list[tuple[str, float | None, RobustnessPoint]] = [("none", None, self.unperturbed)]
+        everything += [(name, each.level, each) for name, curve in self.perturbations.items() for each in curve.points]
+        return pd.DataFrame(
+            [
+                {"perturbation": name, "level": level, **interval_columns(vars(each)), "ood_rate": each.ood_rate}
+                for name, level, each in everything
+            ]
+        )
 
     def __str__(self) -> str:
-        head = f"{self.data}: AUC {self.unshifted.auc} as they are, {self.perturbed} over all shifts"
-        return f"{head}\n{self.table().round(4).to_string(index=False)}"
+        return (
+            f"{self.data} ({self.normal:,} normal, {self.tumour:,} tumour): AUC {self.unperturbed.auc:.3f}, mean over "
+            f"perturbations {self.perturbed_auc:.3f}"
+        )
 
 
 def _point(
-    level: float, found: Area, table: pd.DataFrame, labels: Integers, units: Any, threshold: float
+    level: float, found: Area, table: pd.DataFrame, units: "pd.Series[str] | None", threshold: float
 ) -> RobustnessPoint:
-    called = table["probability"].to_numpy() >= threshold
+    positive, labels = table["probability"].to_numpy() >= threshold, found.labels
 
-    def right(label: int) -> Interval:
-        which = labels == label
-        return proportion(called[which] == label, None if units is None else units[which])
+    def correct(label: int) -> Interval:
+        chosen = labels == label
+        return proportion(positive[chosen] == label, None if units is None else units[chosen])
 
-    return RobustnessPoint(level, found.interval(), right(1), right(0), float((table["warning"] != "").mean()))
+    return RobustnessPoint(level, found.interval(), correct(1), correct(0), float((table["warning"] != "").mean()))

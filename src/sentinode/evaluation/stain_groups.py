@@ -1,4 +1,4 @@
-"""Groups of patches by their stain, where no column says which slide or centre they are from."""
+"""Group patches by their stain."""
 
 import numpy as np
 import pandas as pd
@@ -11,19 +11,21 @@ GROUPS = 5
 LITTLE_TISSUE = "little tissue"
 
 
-def stain_groups(patches: PatchSet) -> pd.Series:
-    """Group patches by colour and strength of their stain, as they come out of k-means.
+def stain_groups(patches: PatchSet) -> "pd.Series[str]":
+    """Group patches by the color and strength of their stain.
+
+    This stands in for slides or centers that are not known.
 
     Parameters
     ----------
-    patches
-        Any set; all of its pixels are read.
+    patches : PatchSet
+        The patches; all pixels are read.
 
     Returns
     -------
-    pandas.Series
-        The group of each patch: ``"1, palest"``, ``"2"``, … ``"5, darkest"``; fewer where fewer stains differ. Patches
-        with tissue on less than a tenth of their pixels say nothing of a stain and are a group of their own.
+    pandas.Series of str
+        The group of each patch from k-means, ``"1, palest"`` to ``"5, darkest"``; fewer groups if there are fewer
+        distinct stains. Patches with tissue on less than a tenth of their pixels are the group ``"little tissue"``.
 
     Examples
     --------
@@ -33,17 +35,17 @@ def stain_groups(patches: PatchSet) -> pd.Series:
     """
     from sklearn.cluster import KMeans  # Slow to import.
 
-    look = PatchStatistics.from_patches(patches)
-    stained = look.tissue_fraction >= MIN_TISSUE_FRACTION
-    values = look.stain[stained].astype(np.float64)
+    statistics = PatchStatistics.from_patches(patches)
+    stained = statistics.tissue_fraction >= MIN_TISSUE_FRACTION
+    values = statistics.stain[stained].astype(np.float64)
     groups = np.full(len(patches), LITTLE_TISSUE, dtype=object)
     count = min(GROUPS, len(np.unique(values, axis=0)))
     if count:
         scaled = (values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-9)
-        with threadpool_limits(1):  # Its threads wait for each other's when others compute as well.
-            of_each = KMeans(count, n_init=10, random_state=0).fit_predict(scaled)
-        strength = [values[of_each == group, 2].mean() for group in range(count)]
-        place = np.argsort(np.argsort(strength))
+        with threadpool_limits(1):  # More threads are slower if other processes compute too.
+            found = KMeans(count, n_init=10, random_state=0).fit_predict(scaled)
+        strength = [values[found == group, 2].mean() for group in range(count)]
+        rank = np.argsort(np.argsort(strength))
         names = {0: "1, palest", count - 1: f"{count}, darkest"} if count > 1 else {}
-        groups[stained] = [names.get(place[group], str(place[group] + 1)) for group in of_each]
+        groups[stained] = [names.get(rank[group], str(rank[group] + 1)) for group in found]
     return pd.Series(groups, index=patches.table.index, dtype="str")

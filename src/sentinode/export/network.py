@@ -7,7 +7,7 @@ from keras import layers
 from sentinode.errors import ModelError
 from sentinode.inference.logits import check_last_layer
 from sentinode.layers.preprocessing import BackbonePreprocessing
-from sentinode.metrics.calibration import Calibration
+from sentinode.metrics import Calibration
 from sentinode.models.plain import plain_network
 
 

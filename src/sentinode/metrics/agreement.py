@@ -1,14 +1,13 @@
-"""Whether two classifiers, at their thresholds, are right on the same patches."""
+"""Agreement of two classifiers on the same patches."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import bdtr, stdtr
 
 from sentinode.errors import DataError
-from sentinode.metrics.checks import Floats, Integers, check_labels_and_scores, cluster_codes
+from sentinode.metrics.checks import Floats, Integers, check_labels_and_scores, cluster_codes, cluster_count
 from sentinode.metrics.interval import Interval
 from sentinode.metrics.jackknife import degrees_of_freedom, displacements, limits, normal_quantile
 from sentinode.metrics.proportions import proportion
@@ -16,71 +15,80 @@ from sentinode.metrics.proportions import proportion
 
 @dataclass(frozen=True)
 class McNemar:
-    """Two classifiers' calls of the same patches.
+    """McNemar's test of two classifiers.
 
     Attributes
     ----------
-    first_alone, second_alone
-        Patches that only the first, and only the second, calls right; of several seeds the mean over pairs of them.
-    difference
-        The first's accuracy minus the second's.
-    p_value
-        Two-sided, of the same accuracy: McNemar's mid-p; by Student's t where clusters are known, and for several
-        seeds.
-    p_exact, p_mid
-        McNemar's exact p-value and its mid-p, both for independent patches; None for several seeds.
+    first_only, second_only : float
+        The numbers of patches that only the first, or only the second, classifier predicts correctly; for several seeds
+        the mean over pairs of seeds.
+    difference : Interval
+        The first accuracy minus the second.
+    p_value : float
+        The two-sided p-value of equal accuracies: the mid-p-value, or with clusters or several seeds that of Student's
+        t.
+    p_exact, p_mid : float or None
+        The exact p-value and the mid-p-value for independent patches; None for several seeds.
     """
 
-    first_alone: float
-    second_alone: float
+    first_only: float
+    second_only: float
     difference: Interval
     p_value: float
     p_exact: float | None
     p_mid: float | None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {**self.__dict__, "difference": self.difference.to_json()}
 
+def mcnemar(labels: ArrayLike, first: ArrayLike, second: ArrayLike, clusters: ArrayLike | None = None) -> McNemar:
+    """Test whether two classifiers have the same accuracy on the same patches.
 
-def mcnemar(
-    labels: ArrayLike, first_calls: ArrayLike, second_calls: ArrayLike, clusters: ArrayLike | None = None
-) -> McNemar:
-    """Test whether two classifiers have the same accuracy on the same patches (McNemar 1947).
-
-    The exact p-value is cautious; its mid-p is not, and holds its level (Fagerland, Lydersen and Laake 2013). The
-    interval for independent patches is that of Bonett and Price (2012). Give the patches of one class alone to
-    compare sensitivities or specificities.
+    Pass the patches of one class to compare sensitivities or specificities.
 
     Parameters
     ----------
-    labels
-        0 or 1, shape ``(n,)``.
-    first_calls, second_calls
-        0 or 1, shape ``(n,)``; or ``(seeds, n)``: then the mean accuracies of the seeds are compared.
-    clusters
-        Each patch's slide or patient, shape ``(n,)``.
+    labels : array-like of shape (n,)
+        True labels, 0 or 1.
+    first, second : array-like of shape (n,) or (seeds, n)
+        Predicted classes, 0 or 1. With one row for each seed the mean accuracies of the seeds are compared.
+    clusters : array-like of shape (n,), optional
+        The slide or patient of each patch. Without it patches are treated as independent.
+
+    Returns
+    -------
+    McNemar
+        The test [1]_. The exact p-value is conservative; the mid-p-value has the nominal level [2]_. The interval for
+        independent patches is that of Bonett and Price [3]_.
 
     Raises
     ------
     DataError
-        A call is neither 0 nor 1, lengths differ; see `check_labels_and_scores`.
+        A prediction is not 0 or 1; see also `check_labels_and_scores`.
+
+    References
+    ----------
+    .. [1] McNemar (1947), Note on the sampling error of the difference between correlated proportions or percentages,
+       Psychometrika 12.
+    .. [2] Fagerland, Lydersen and Laake (2013), The McNemar test for binary matched-pairs data, BMC Medical Research
+       Methodology 13.
+    .. [3] Bonett and Price (2012), Adjusted Wald confidence interval for a difference of binomial proportions based on
+       paired data, Journal of Educational and Behavioral Statistics 37.
 
     Examples
     --------
     >>> found = mcnemar([1] * 10, [1] * 9 + [0], [0] * 6 + [1] * 3 + [0])
-    >>> found.first_alone, found.second_alone, found.p_exact, found.p_mid
+    >>> found.first_only, found.second_only, found.p_exact, found.p_mid
     (6, 0, 0.03125, 0.015625)
     """
-    (truth, first), (_, second) = _calls(labels, first_calls), _calls(labels, second_calls)
-    codes, patches, seeds = cluster_codes(clusters, len(truth)), len(truth), len(first) * len(second)
-    right, other_right = (first == truth).mean(0), (second == truth).mean(0)
-    alone, other = float(np.sum(right * (1 - other_right))), float(np.sum(other_right * (1 - right)))
+    (truth, a), (_, b) = _predictions(labels, first), _predictions(labels, second)
+    codes, patches, seeds = cluster_codes(clusters, len(truth)), len(truth), len(a) * len(b)
+    correct, other_correct = (a == truth).mean(0), (b == truth).mean(0)
+    alone = float(np.sum(correct * (1 - other_correct)))
+    other = float(np.sum(other_correct * (1 - correct)))
     exact, mid = _of_discordant(round(alone), round(other))
-    exactly = (exact, mid) if seeds == 1 else (None, None)
+    p_values = (exact, mid) if seeds == 1 else (None, None)
     if seeds == 1:
         alone, other = round(alone), round(other)
-    gain = right - other_right
+    gain = correct - other_correct
     estimate = float(gain.mean())
     if codes is not None or seeds > 1:
         moved = displacements((gain - estimate) / patches, [np.ones(patches)], codes)
@@ -88,59 +96,63 @@ def mcnemar(
         if found:
             p_value = 2 * float(stdtr(degrees_of_freedom(moved), -abs(estimate) / np.sqrt(moved @ moved)))
             method = "Student's t" if codes is None else "jackknife over clusters, Student's t"
-            count = None if codes is None else int(codes.max()) + 1
-            return McNemar(alone, other, Interval(estimate, *found, method, patches, count), p_value, *exactly)
+            difference = Interval(estimate, *found, method, patches, cluster_count(codes))
+            return McNemar(alone, other, difference, p_value, *p_values)
     plus, minus = (alone + 1) / (patches + 2), (other + 1) / (patches + 2)
     half = normal_quantile() * np.sqrt((plus + minus - (plus - minus) ** 2) / (patches + 2))
-    limits_found = max(-1.0, float(plus - minus - half)), min(1.0, float(plus - minus + half))
-    return McNemar(alone, other, Interval(estimate, *limits_found, "Bonett and Price", patches), mid, *exactly)
+    ends = max(-1.0, float(plus - minus - half)), min(1.0, float(plus - minus + half))
+    return McNemar(alone, other, Interval(estimate, *ends, "Bonett and Price", patches), mid, *p_values)
 
 
-def kappa(first_calls: ArrayLike, second_calls: ArrayLike, clusters: ArrayLike | None = None) -> Interval:
-    """Return Cohen's (1960) kappa: agreement of two classifiers' calls beyond what chance would give.
+def kappa(first: ArrayLike, second: ArrayLike, clusters: ArrayLike | None = None) -> Interval:
+    """Compute Cohen's kappa [1]_: the agreement of two classifiers beyond chance.
 
     Parameters
     ----------
-    first_calls, second_calls
-        0 or 1, shape ``(n,)``; or ``(seeds, n)``: then it is the mean over all pairs of a first and a second seed.
-    clusters
-        Each patch's slide or patient, shape ``(n,)``.
+    first, second : array-like of shape (n,) or (seeds, n)
+        Predicted classes, 0 or 1. With one row for each seed kappa is averaged over all pairs of seeds.
+    clusters : array-like of shape (n,), optional
+        The slide or patient of each patch. Without it patches are treated as independent.
 
     Returns
     -------
     Interval
-        1 for the same calls, 0 for agreement by chance; limits by the influence function (its variance is that of
-        Fleiss, Cohen and Everitt 1969). Full agreement has limits by the share of equal calls alone.
+        1 for full agreement, 0 for agreement by chance. The limits come from the influence function, whose variance is
+        that of [2]_; for full agreement from the share of equal predictions.
 
     Raises
     ------
     DataError
-        Both (or two of the seeds) call every patch the same, or see `mcnemar`.
+        Both classifiers predict the same class for every patch; see also `mcnemar`.
+
+    References
+    ----------
+    .. [1] Cohen (1960), A coefficient of agreement for nominal scales, Educational and Psychological Measurement 20.
+    .. [2] Fleiss, Cohen and Everitt (1969), Large sample standard errors of kappa and weighted kappa, Psychological
+       Bulletin 72.
 
     Examples
     --------
     >>> round(kappa([0, 0, 1, 1, 1, 0], [0, 0, 1, 1, 0, 0]).estimate, 4)
     0.6667
     """
-    zeros = np.zeros(np.shape(np.atleast_2d(np.asarray(first_calls)))[-1])
-    (_, first), (_, second) = _calls(zeros, first_calls), _calls(zeros, second_calls)
+    zeros = np.zeros(np.shape(np.atleast_2d(np.asarray(first)))[-1])
+    (_, a), (_, b) = _predictions(zeros, first), _predictions(zeros, second)
     codes, patches = cluster_codes(clusters, len(zeros)), len(zeros)
-    each = [_kappa(a, b) for a in first for b in second]
-    estimate = float(np.mean([one for one, _, _ in each]))
+    each = [_kappa(one, other) for one in a for other in b]
+    estimate = float(np.mean([value for value, _, _ in each]))
     moved = displacements(np.mean([influence for _, influence, _ in each], axis=0), [np.ones(patches)], codes)
-    clusters_found = None if codes is None else int(codes.max()) + 1
     found = limits(estimate, moved, "atanh", kind="delta")
     method = f"{'influence function' if codes is None else 'jackknife over clusters'}, atanh scale, Student's t"
     if found is None:
-        share, by_chance = proportion(first[0] == second[0], clusters), each[0][2]
+        share, by_chance = proportion(a[0] == b[0], clusters), each[0][2]
         low, high = (float((limit - by_chance) / (1 - by_chance)) for limit in (share.low, share.high))
-        found = min(low, estimate), max(high, estimate)
-        method = "from the share of equal calls (Wilson)"
-    return Interval(estimate, *found, method, patches, clusters_found)
+        found, method = (min(low, estimate), max(high, estimate)), "Wilson limits of the share of equal predictions"
+    return Interval(estimate, *found, method, patches, cluster_count(codes))
 
 
 def _of_discordant(alone: int, other: int) -> tuple[float, float]:
-    """Return McNemar's exact p-value and its mid-p."""
+    """Return McNemar's exact p-value and its mid-p-value."""
     less, both = min(alone, other), alone + other
     at_most = float(bdtr(less, both, 0.5)) if both else 1.0
     equal = at_most - (float(bdtr(less - 1, both, 0.5)) if less and both else 0.0)
@@ -148,25 +160,25 @@ def _of_discordant(alone: int, other: int) -> tuple[float, float]:
 
 
 def _kappa(first: Floats, second: Floats) -> tuple[float, Floats, float]:
-    """Return kappa, its derivative by each patch's weight, and the agreement by chance."""
+    """Return kappa, its influence function, and the agreement by chance."""
     a, b, equal = float(first.mean()), float(second.mean()), (first == second).astype(np.float64)
     by_chance = a * b + (1 - a) * (1 - b)
     if by_chance == 1:
-        raise DataError(f"both call all {len(first)} patches {first[0]:g}: kappa needs patches of both calls")
+        raise DataError(f"both classifiers predict {first[0]:g} for all {len(first)} patches; kappa needs both classes")
     agreed = float(equal.mean())
     chance = (first - a) * (2 * b - 1) + (second - b) * (2 * a - 1)
     influence = (equal - agreed) * (1 - by_chance) - chance * (1 - agreed)
     return (agreed - by_chance) / (1 - by_chance), influence / (1 - by_chance) ** 2 / len(first), by_chance
 
 
-def _calls(labels: ArrayLike, calls: ArrayLike) -> tuple[Integers, Floats]:
-    """Return labels, and calls with one row a seed."""
-    rows = np.atleast_2d(np.asarray(calls, dtype=np.float64))
+def _predictions(labels: ArrayLike, predictions: ArrayLike) -> tuple[Integers, Floats]:
+    """Return labels, and predicted classes with one row for each seed."""
+    rows = np.atleast_2d(np.asarray(predictions, dtype=np.float64))
     checked = [check_labels_and_scores(labels, row) for row in rows]
     if not checked:
-        raise DataError("calls of no seed: there is nothing to compare")
-    called = np.array([row for _, row in checked])
-    if not np.isin(called, (0, 1)).all():
-        seed, wrong = np.argwhere(~np.isin(called, (0, 1)))[0]
-        raise DataError(f"call {called[seed, wrong]} at position {wrong} is neither 0 nor 1")
-    return checked[0][0], called
+        raise DataError("predictions have no row: at least one seed is needed")
+    predicted = np.array([row for _, row in checked])
+    if not np.isin(predicted, (0, 1)).all():
+        seed, wrong = np.argwhere(~np.isin(predicted, (0, 1)))[0]
+        raise DataError(f"prediction {predicted[seed, wrong]} at position {wrong} is not 0 or 1")
+    return checked[0][0], predicted

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say, and how to make them."""
+"""Calibrate logits: temperature and offset."""
 
 from dataclasses import dataclass
 
@@ -7,27 +7,27 @@ from numpy.typing import ArrayLike
 
 from sentinode.metrics.checks import check_labels_and_scores
 
-_LARGEST = 64.0  # Of a temperature, and one over it: labels that follow the logits without exception would want 0.
-_FARTHEST = 16.0  # Of an offset, either way.
+_LARGEST = 64.0  # The largest temperature, and its inverse the smallest: separable labels have no finite optimum.
+_FARTHEST = 16.0  # The largest offset in either direction.
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What makes of log-odds those that come true.
+    """A linear map from logits to calibrated logits.
 
     Attributes
     ----------
-    temperature
-        Log-odds are divided by it: above 1 for a network that is too sure of itself.
-    offset
-        Added then: above 0 for one that calls too little tumour, as on slides that are stained otherwise.
+    temperature : float
+        The divisor of logits: above 1 for an overconfident network.
+    offset : float
+        What is added afterwards: above 0 for a network that predicts too little tumour.
     """
 
     temperature: float = 1.0
     offset: float = 0.0
 
     def __call__(self, logits: ArrayLike) -> np.ndarray:
-        """Return calibrated log-odds, float64.
+        """Calibrate logits.
 
         Examples
         --------
@@ -38,45 +38,47 @@ class Calibration:
 
 
 def fit_calibration(labels: ArrayLike, logits: ArrayLike) -> Calibration:
-    """Return the temperature and the offset that make the labels as likely as they can be (Platt 1999).
-
-    The order of patches is not changed by it.
+    """Fit the temperature and offset with the highest likelihood (Platt scaling [1]_).
 
     Parameters
     ----------
-    labels
-        0 or 1, shape ``(n,)``, of patches that the network was not fitted on. The offset is right for their share of
-        tumour.
-    logits
-        Log-odds of tumour, shape ``(n,)``.
+    labels : array-like of shape (n,)
+        True labels, 0 or 1, of patches that the network was not trained on. The offset holds for their share of tumour.
+    logits : array-like of shape (n,)
+        Logits of tumour.
 
     Returns
     -------
     Calibration
-        A temperature between 1/64 and 64, an offset between −16 and 16.
+        A temperature from 1/64 to 64 and an offset from -16 to 16.
 
     Raises
     ------
     DataError
         See `check_labels_and_scores`.
 
+    References
+    ----------
+    .. [1] Platt (1999), Probabilistic outputs for support vector machines and comparisons to regularized likelihood
+       methods.
+
     Examples
     --------
-    >>> found = fit_calibration([0, 1, 1, 1, 0, 0], [-4, 4, 4, -4, 4, -4])  # Sure to 98 %, and right in 4 of 6.
+    >>> found = fit_calibration([0, 1, 1, 1, 0, 0], [-4, 4, 4, -4, 4, -4])  # 98 % confident, correct in 4 of 6.
     >>> round(found.temperature, 1), abs(round(found.offset, 1))
     (5.8, 0.0)
     """
-    from scipy.optimize import minimize  # With SciPy's slow imports, which predicting does without.
+    from scipy.optimize import minimize  # Slow to import, and not needed to predict.
     from scipy.special import expit
 
     truth, scores = check_labels_and_scores(labels, logits)
     sign = np.where(truth == 1, -1.0, 1.0)
 
-    def surprise(line: np.ndarray) -> tuple[float, np.ndarray]:
-        away = sign * (line[0] * scores + line[1])
-        slope = sign * expit(away)
-        return float(np.logaddexp(0, away).mean()), np.array([(slope * scores).mean(), slope.mean()])
+    def loss(line: np.ndarray) -> tuple[float, np.ndarray]:
+        margin = sign * (line[0] * scores + line[1])
+        slope = sign * expit(margin)
+        return float(np.logaddexp(0, margin).mean()), np.array([(slope * scores).mean(), slope.mean()])
 
     bounds = [(1 / _LARGEST, _LARGEST), (-_FARTHEST, _FARTHEST)]
-    found = minimize(surprise, [1.0, 0.0], jac=True, bounds=bounds, method="L-BFGS-B", options={"ftol": 1e-12})
+    found = minimize(loss, [1.0, 0.0], jac=True, bounds=bounds, method="L-BFGS-B", options={"ftol": 1e-12})
     return Calibration(float(1 / found.x[0]), float(found.x[1]))

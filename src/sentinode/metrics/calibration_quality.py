@@ -1,37 +1,43 @@
-"""Whether probabilities come true, over all patches: the Brier score and the recalibration line."""
+"""Calibration over all patches: Brier score and recalibration line."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
-from sentinode.metrics.checks import Floats, Integers, check_both_classes, check_probabilities, cluster_codes
+from sentinode.metrics.checks import (
+    Floats,
+    Integers,
+    check_both_classes,
+    check_probabilities,
+    cluster_codes,
+    cluster_count,
+)
 from sentinode.metrics.interval import Interval
 from sentinode.metrics.jackknife import displacements, limits
 from sentinode.metrics.proportions import wilson
 
-_SUREST = 1e-12  # Log-odds of 0 and 1 are those of this and of its complement.
+_SMALLEST = 1e-12  # Probabilities are clipped to this distance from 0 and 1 for their logits.
 _STEPS = 100
-_REFITS = 200  # Clusters: with more the first step is as good.
+_REFITS = 200  # With more clusters the first Newton step is accurate enough.
 _REFIT_STEPS = 2
 
 
 @dataclass(frozen=True)
-class Brier:
-    """The mean squared distance of probability and label, and what it is made of.
+class BrierScore:
+    """A Brier score and its decomposition: score = miscalibration - discrimination + uncertainty.
 
     Attributes
     ----------
-    score
-        0 for certainty that is always right, 0.25 for one half throughout.
-    miscalibration
-        How much of it recalibration could take away.
-    discrimination
-        How much the ranking takes away from `uncertainty`.
-    uncertainty
-        The score of the prevalence as everyone's probability. Score = miscalibration − discrimination + uncertainty.
+    score : Interval
+        The mean squared difference of probability and label: 0 for perfect predictions, 0.25 for constant 0.5.
+    miscalibration : float
+        The part that recalibration could remove.
+    discrimination : float
+        The part that the ranking removes.
+    uncertainty : float
+        The score if every probability were the prevalence.
     """
 
     score: Interval
@@ -39,35 +45,38 @@ class Brier:
     discrimination: float
     uncertainty: float
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {**self.__dict__, "score": self.score.to_json()}
 
-
-def brier(labels: ArrayLike, probabilities: ArrayLike, clusters: ArrayLike | None = None) -> Brier:
-    """Return the Brier (1950) score with its interval and its decomposition.
-
-    The decomposition is that by isotonic regression (CORP: Dimitriadis, Gneiting and Jordan 2021), which adds up
-    exactly and needs no bins. In small samples the regression follows chance, and miscalibration is above 0 for
-    perfect probabilities too.
+def brier_score(labels: ArrayLike, probabilities: ArrayLike, clusters: ArrayLike | None = None) -> BrierScore:
+    """Compute the Brier score [1]_ with its interval and decomposition.
 
     Parameters
     ----------
-    labels
-        0 or 1, shape ``(n,)``.
-    probabilities
-        0 to 1, shape ``(n,)``.
-    clusters
-        Each patch's slide or patient, shape ``(n,)``; when left out patches count as independent.
+    labels : array-like of shape (n,)
+        True labels, 0 or 1.
+    probabilities : array-like of shape (n,)
+        Probabilities of tumour, 0 to 1.
+    clusters : array-like of shape (n,), optional
+        The slide or patient of each patch. Without it patches are treated as independent.
+
+    Returns
+    -------
+    BrierScore
+        The score. It is decomposed by isotonic regression (CORP [2]_), which is exact and needs no bins. In small
+        samples the regression overfits, so miscalibration is above 0 for perfect probabilities too.
 
     Raises
     ------
     DataError
-        See `check_probabilities`; clusters that do not fit.
+        See `check_probabilities`; or there is only one cluster.
+
+    References
+    ----------
+    .. [1] Brier (1950), Verification of forecasts expressed in terms of probability, Monthly Weather Review 78.
+    .. [2] Dimitriadis, Gneiting and Jordan (2021), Stable reliability diagrams for probabilistic classifiers, PNAS 118.
 
     Examples
     --------
-    >>> found = brier([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+    >>> found = brier_score([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
     >>> round(found.score.estimate, 4), found.uncertainty
     (0.1581, 0.25)
     """
@@ -79,58 +88,64 @@ def brier(labels: ArrayLike, probabilities: ArrayLike, clusters: ArrayLike | Non
     estimate, share = float(loss.mean()), float(truth.mean())
     moved = displacements((loss - estimate) / patches, [np.ones(patches)], codes)
     found = limits(estimate, moved, "logit", kind="delta" if codes is None else "delete")
-    method = f"mean of patches' losses{'' if codes is None else ', jackknife over clusters'}, logit scale, Student's t"
-    clusters_found = None if codes is None else int(codes.max()) + 1
+    method = f"mean loss{'' if codes is None else ', jackknife over clusters'}, logit scale, Student's t"
     if found is None:
-        units = float(clusters_found or patches)
-        found, method = wilson(estimate * units, units), "Wilson, all losses being the same"
+        units = float(cluster_count(codes) or patches)
+        found, method = wilson(estimate * units, units), "Wilson, because all losses are equal"
     _, which, times = np.unique(probability, return_inverse=True, return_counts=True)
     best = isotonic_regression(np.bincount(which, truth) / times, sample_weight=times.astype(np.float64))
     recalibrated, uncertainty = float(np.mean((best[which] - truth) ** 2)), share * (1 - share)
-    score = Interval(estimate, *found, method, patches, clusters_found)
-    return Brier(score, estimate - recalibrated, uncertainty - recalibrated, uncertainty)
+    score = Interval(estimate, *found, method, patches, cluster_count(codes))
+    return BrierScore(score, estimate - recalibrated, uncertainty - recalibrated, uncertainty)
 
 
 @dataclass(frozen=True)
 class RecalibrationLine:
-    """What would have to be done to the log-odds.
+    """The linear recalibration of logits.
 
     Attributes
     ----------
-    slope
-        1 when probabilities are as far apart as they should be, below 1 when they are too sure; None where the
-        probabilities separate the classes without exception, so that no slope is steep enough, or are all the same, or
-        one cluster holds all of a class.
-    intercept
-        What is to be added to the log-odds as they are, so that as much tumour is expected as there is (calibration in
-        the large): above 0 when too little is.
+    slope : Interval or None
+        1 for a calibrated model, below 1 for an overconfident one. None if there is no finite slope: the probabilities
+        separate the classes or are all equal, or one cluster holds a whole class.
+    intercept : Interval
+        What to add to the logits so that as much tumour is expected as there is (calibration in the large): above 0 if
+        the model predicts too little.
     """
 
     slope: Interval | None
     intercept: Interval
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {"slope": self.slope.to_json() if self.slope else None, "intercept": self.intercept.to_json()}
-
 
 def recalibration_line(
     labels: ArrayLike, probabilities: ArrayLike, clusters: ArrayLike | None = None
 ) -> RecalibrationLine:
-    """Fit labels on log-odds by logistic regression (Cox 1958; Van Calster et al. 2019).
-
-    The intercept is fitted with the slope held at 1. Limits by the jackknife: by Newton's step without each patch
-    or cluster, and for up to 200 clusters by two more, since the step alone falls short where clusters are few.
+    """Regress labels on logits by logistic regression [1]_ [2]_.
 
     Parameters
     ----------
-    labels, probabilities, clusters
-        See `brier`. Probabilities of 0 and 1 count as 1e-12 away from it.
+    labels : array-like of shape (n,)
+        True labels, 0 or 1.
+    probabilities : array-like of shape (n,)
+        Probabilities of tumour, clipped to 1e-12 from 0 and 1.
+    clusters : array-like of shape (n,), optional
+        The slide or patient of each patch. Without it patches are treated as independent.
+
+    Returns
+    -------
+    RecalibrationLine
+        Slope, and intercept with the slope fixed at 1. Limits are those of the jackknife: one Newton step without each
+        patch or cluster, two more for up to 200 clusters, where one step is too small.
 
     Raises
     ------
     DataError
-        One class only, else see `brier`.
+        Only one class or one cluster is present; see also `check_probabilities`.
+
+    References
+    ----------
+    .. [1] Cox (1958), Two further applications of a model for binary regression, Biometrika 45.
+    .. [2] Van Calster et al. (2019), Calibration: the Achilles heel of predictive analytics, BMC Medicine 17.
 
     Examples
     --------
@@ -141,7 +156,7 @@ def recalibration_line(
     truth, probability = check_probabilities(labels, probabilities)
     check_both_classes(truth, "a recalibration line")
     codes = cluster_codes(clusters, len(truth))
-    odds = logit(np.clip(probability, _SUREST, 1 - _SUREST))
+    odds = logit(np.clip(probability, _SMALLEST, 1 - _SMALLEST))
     ones = np.ones((len(odds), 1))
     intercept = _fit(truth, ones, odds, codes)
     assert intercept  # With both classes there always is one.
@@ -151,23 +166,23 @@ def recalibration_line(
 
 
 def _fit(truth: Integers, columns: Floats, offset: Floats, codes: Integers | None) -> Interval | None:
-    """Return the first coefficient of a logistic regression with its limits, by Newton's method with halved steps."""
+    """Return the first coefficient of a logistic regression with its limits, by damped Newton steps."""
     found = np.zeros(columns.shape[1])
 
-    def surprise(at: Floats) -> float:
+    def loss(at: Floats) -> float:
         line = columns @ at + offset
         return float(np.sum(np.logaddexp(0, line) - truth * line))
 
-    now = surprise(found)
+    now = loss(found)
     for _ in range(_STEPS):
         expected = expit(columns @ found + offset)
         slope = columns.T @ (truth - expected)
         hessian = (columns * (expected * (1 - expected))[:, None]).T @ columns
         step = np.linalg.lstsq(hessian, slope, rcond=None)[0]
         step *= min(1.0, 5 / max(np.max(np.abs(step)), 1e-300))
-        while surprise(found + step) > now + 1e-9 * (1 + now) and np.max(np.abs(step)) > 1e-12:
+        while loss(found + step) > now + 1e-9 * (1 + now) and np.max(np.abs(step)) > 1e-12:
             step /= 2
-        found, now = found + step, surprise(found + step)
+        found, now = found + step, loss(found + step)
         if np.max(np.abs(step)) < 1e-10:
             break
     moved = _displacements(truth, columns, offset, codes, found)
@@ -176,12 +191,12 @@ def _fit(truth: Integers, columns: Floats, offset: Floats, codes: Integers | Non
     if limited is None:
         if columns.shape[1] > 1:
             return None
-        limited, method = (-np.inf, np.inf), "no limits: one patch or cluster holds all of a class"
-    return Interval(float(found[0]), *limited, method, len(truth), None if codes is None else int(codes.max()) + 1)
+        limited, method = (-np.inf, np.inf), "no limits: one patch or cluster holds a whole class"
+    return Interval(float(found[0]), *limited, method, len(truth), cluster_count(codes))
 
 
 def _displacements(truth: Integers, columns: Floats, offset: Floats, codes: Integers | None, found: Floats) -> Floats:
-    """Return how far the first coefficient moves by each patch or cluster: a Newton step, or for few clusters a fit."""
+    """Return how far each patch or cluster moves the first coefficient: by a Newton step, for few clusters a refit."""
     expected = expit(columns @ found + offset)
     slopes = columns * (truth - expected)[:, None]
     hessians = columns[:, :, None] * columns[:, None, :] * (expected * (1 - expected))[:, None, None]

@@ -1,21 +1,33 @@
-"""What every measure asks of its arrays, in one place."""
+"""Check the arrays that metrics are computed from."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sentinode.errors import DataError
+from sentinode.errors import ConfigError, DataError
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
 def check_labels_and_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[Integers, Floats]:
-    """Return both as arrays, once they are known to fit.
+    """Convert labels and scores to arrays and check them.
+
+    Parameters
+    ----------
+    labels : array-like of shape (n,)
+        True labels, 0 or 1.
+    scores : array-like of shape (n,)
+        Finite scores.
+
+    Returns
+    -------
+    labels : ndarray of int64 of shape (n,)
+    scores : ndarray of float64 of shape (n,)
 
     Raises
     ------
     DataError
-        Nothing there, lengths differ, a score is not finite, a label is not 0 or 1.
+        The arrays are empty or differ in length, a label is not 0 or 1, or a score is not finite.
 
     Examples
     --------
@@ -24,48 +36,57 @@ def check_labels_and_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[Integ
     """
     truth, score = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     if truth.ndim != 1 or truth.shape != score.shape:
-        raise DataError(f"labels {truth.shape} and scores {score.shape} must be two rows of one length")
+        raise DataError(f"labels and scores need the same length; got shapes {truth.shape} and {score.shape}")
     if len(truth) == 0:
-        raise DataError("no labels and scores: there is nothing to measure")
-    if not np.isin(truth, (0, 1)).all():
-        wrong = np.flatnonzero(~np.isin(truth, (0, 1)))[0]
-        raise DataError(f"label {truth[wrong]!r} at position {wrong} is neither 0 nor 1")
-    if not np.isfinite(score).all():
-        wrong = np.flatnonzero(~np.isfinite(score))[0]
-        raise DataError(f"score {score[wrong]} at position {wrong} is not finite")
+        raise DataError("labels and scores are empty")
+    for wrong, message in (
+        (~np.isin(truth, (0, 1)), "label {} at position {} is not 0 or 1"),
+        (~np.isfinite(score), "score {} at position {} is not finite"),
+    ):
+        if wrong.any():
+            first = int(np.flatnonzero(wrong)[0])
+            raise DataError(message.format(truth[first] if "label" in message else score[first], first))
     return truth.astype(np.int64), score
 
 
-def check_both_classes(truth: Integers, what: str) -> None:
-    """Refuse labels of one class.
+def check_both_classes(labels: Integers, metric: str) -> None:
+    """Raise unless both classes are present.
 
     Parameters
     ----------
-    truth
-        0 or 1, shape ``(n,)``.
-    what
-        What needs both, such as ``"a ROC curve"``.
+    labels : ndarray of shape (n,)
+        True labels, 0 or 1.
+    metric : str
+        The name of the metric, with its article, for the message.
 
     Raises
     ------
     DataError
         All labels are the same.
-
-    Examples
-    --------
-    >>> check_both_classes(np.array([0, 1]), "a ROC curve")
     """
-    if truth.min() == truth.max():
-        raise DataError(f"all {len(truth)} labels are {truth[0]}: {what} needs both classes")
+    if labels.min() == labels.max():
+        raise DataError(f"all {len(labels)} labels are {labels[0]}; {metric} needs both classes")
 
 
 def check_probabilities(labels: ArrayLike, probabilities: ArrayLike) -> tuple[Integers, Floats]:
-    """Return both as arrays, as `check_labels_and_scores` does, once the scores are known to lie between 0 and 1.
+    """Convert labels and probabilities to arrays and check them.
+
+    Parameters
+    ----------
+    labels : array-like of shape (n,)
+        True labels, 0 or 1.
+    probabilities : array-like of shape (n,)
+        Probabilities of tumour, 0 to 1.
+
+    Returns
+    -------
+    labels : ndarray of int64 of shape (n,)
+    probabilities : ndarray of float64 of shape (n,)
 
     Raises
     ------
     DataError
-        A probability is below 0 or above 1; else see `check_labels_and_scores`.
+        A probability is below 0 or above 1; see also `check_labels_and_scores`.
 
     Examples
     --------
@@ -73,31 +94,57 @@ def check_probabilities(labels: ArrayLike, probabilities: ArrayLike) -> tuple[In
     [0.0, 0.5]
     """
     truth, probability = check_labels_and_scores(labels, probabilities)
-    outside = (probability < 0) | (probability > 1)
-    if outside.any():
-        wrong = np.flatnonzero(outside)[0]
+    outside = np.flatnonzero((probability < 0) | (probability > 1))
+    if len(outside):
         raise DataError(
-            f"probability {probability[wrong]} at position {wrong} is not between 0 and 1 (logits? take their sigmoid)"
+            f"probability {probability[outside[0]]} at position {outside[0]} is not between 0 and 1; "
+            "convert logits with the sigmoid function"
         )
     return truth, probability
 
 
-def check_groups(groups: ArrayLike, patches: int, what: str = "clusters") -> tuple[Integers, list[str]]:
-    """Return a number from 0 for each patch's group, and the groups' names.
+def check_share(value: float, name: str) -> None:
+    """Raise unless a value lies strictly between 0 and 1.
 
     Parameters
     ----------
-    groups
-        What each patch belongs to, such as its slide: text or whole numbers, shape ``(n,)``.
-    patches
-        n.
-    what
-        Their name in errors.
+    value : float
+        The value.
+    name : str
+        What it is, with its article, for the message.
+
+    Raises
+    ------
+    ConfigError
+        The value is 0 or less, or 1 or more.
+    """
+    if not 0 < value < 1:
+        raise ConfigError(f"{name} must be above 0 and below 1; got {value}")
+
+
+def check_groups(groups: ArrayLike, n: int, name: str = "clusters") -> tuple[Integers, list[str]]:
+    """Number the groups of patches.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n,)
+        The group of each patch, such as its slide: text or integers.
+    n : int
+        The number of patches.
+    name : str, default "clusters"
+        What the groups are called in messages.
+
+    Returns
+    -------
+    codes : ndarray of int64 of shape (n,)
+        The number of each patch's group, from 0.
+    names : list of str
+        The names of the groups, in the order of their numbers.
 
     Raises
     ------
     DataError
-        Lengths differ, or a patch has no group (None or NaN).
+        The lengths differ, or a patch has no group (None or NaN).
 
     Examples
     --------
@@ -105,25 +152,37 @@ def check_groups(groups: ArrayLike, patches: int, what: str = "clusters") -> tup
     (array([1, 0, 1]), ['a', 'b'])
     """
     values = np.asarray(groups)
-    if values.shape != (patches,):
-        raise DataError(f"{what} {values.shape} and labels ({patches},) must be two rows of one length")
+    if values.shape != (n,):
+        raise DataError(f"{name} and labels need the same length; got shapes {values.shape} and ({n},)")
     if values.dtype == object or values.dtype.kind == "f":
-        missing = np.array([each is None or each != each for each in values.tolist()], dtype=bool)
-        if missing.any():
-            raise DataError(f"the patch at position {np.flatnonzero(missing)[0]} has no value in {what}")
+        missing = np.flatnonzero([each is None or each != each for each in values.tolist()])
+        if len(missing):
+            raise DataError(f"{name}: the patch at position {missing[0]} has no value")
         if values.dtype == object and len({type(each) for each in values.tolist()}) > 1:
             values = values.astype(str)
     names, codes = np.unique(values, return_inverse=True)
-    return codes.astype(np.int64), [str(name) for name in names.tolist()]
+    return codes.astype(np.int64), [str(each) for each in names.tolist()]
 
 
-def cluster_codes(clusters: ArrayLike | None, patches: int) -> Integers | None:
-    """Return a number from 0 for each patch's cluster, or None where clusters are not known.
+def cluster_codes(clusters: ArrayLike | None, n: int) -> Integers | None:
+    """Number the clusters of patches.
+
+    Parameters
+    ----------
+    clusters : array-like of shape (n,) or None
+        The slide or patient of each patch; None if unknown.
+    n : int
+        The number of patches.
+
+    Returns
+    -------
+    ndarray of int64 of shape (n,) or None
+        The number of each patch's cluster, from 0; None if `clusters` is None.
 
     Raises
     ------
     DataError
-        See `check_groups`; or all patches are of one cluster: then nothing can be said about other clusters.
+        There is only one cluster; see also `check_groups`.
 
     Examples
     --------
@@ -132,10 +191,15 @@ def cluster_codes(clusters: ArrayLike | None, patches: int) -> Integers | None:
     """
     if clusters is None:
         return None
-    codes, names = check_groups(clusters, patches)
+    codes, names = check_groups(clusters, n)
     if len(names) < 2:
         raise DataError(
-            f"all {patches} patches are of cluster {names[0]!r}: an interval over clusters needs two (leave clusters "
-            "out to treat patches as independent)"
+            f"all {n} patches belong to cluster {names[0]!r}, but an interval over clusters needs at least two; "
+            "omit clusters to treat patches as independent"
         )
     return codes
+
+
+def cluster_count(codes: Integers | None) -> int | None:
+    """Return the number of clusters that `cluster_codes` found; None without clusters."""
+    return None if codes is None else int(codes.max()) + 1

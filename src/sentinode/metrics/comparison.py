@@ -1,34 +1,34 @@
-"""Areas of several models on the same patches, and what their differences are worth."""
+"""Compare the areas under the ROC curves of several models on the same patches."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import fdtrc, stdtr
 
 from sentinode.errors import ConfigError
-from sentinode.metrics.auc import Area, area_over_seeds
-from sentinode.metrics.checks import Floats
+from sentinode.metrics.checks import Floats, cluster_count
 from sentinode.metrics.interval import Interval
 from sentinode.metrics.jackknife import degrees_of_freedom, limits
+from sentinode.metrics.roc_auc import Area, mean_area_over_seeds
 
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Two models on the same patches.
+    """The difference of two models on the same patches.
 
     Attributes
     ----------
-    first, second
-        Their names.
-    difference
-        The first's area minus the second's.
-    p_value
-        Two-sided, of no difference.
-    p_holm
-        The same, corrected for the number of pairs.
+    first, second : str
+        The names of the models.
+    difference : Interval
+        The first area minus the second.
+    p_value : float
+        The two-sided p-value of no difference.
+    p_holm : float
+        The p-value adjusted for the number of pairs.
     """
 
     first: str
@@ -37,99 +37,100 @@ class PairedDifference:
     p_value: float
     p_holm: float
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {
-            "first": self.first,
-            "second": self.second,
-            "difference": self.difference.to_json(),
-            "p_value": self.p_value,
-            "p_holm": self.p_holm,
-        }
-
 
 @dataclass(frozen=True)
 class AucComparison:
-    """Several models on the same patches.
+    """Areas of several models on the same patches.
 
     Attributes
     ----------
-    areas
-        Each model's area under the ROC curve.
-    pairs
-        Each pair's difference, in the order of the models.
-    p_value
-        Of all areas being the same.
+    areas : dict of str to Interval
+        The area of each model.
+    pairs : tuple of PairedDifference
+        The difference of each pair, in the order of the models.
+    p_value : float
+        The p-value of all areas being equal.
     """
 
     areas: dict[str, Interval]
     pairs: tuple[PairedDifference, ...]
     p_value: float
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {
-            "areas": {name: each.to_json() for name, each in self.areas.items()},
-            "pairs": [pair.to_json() for pair in self.pairs],
-            "p_value": self.p_value,
-        }
-
 
 def compare_aucs(
     labels: ArrayLike, scores: Mapping[str, ArrayLike], clusters: ArrayLike | None = None
 ) -> AucComparison:
-    """Test whether areas under ROC curves differ.
+    """Test whether the areas under the ROC curves of several models differ.
 
     Parameters
     ----------
-    labels
-        0 or 1, shape ``(n,)``.
-    scores
-        By model, each of shape ``(n,)``, or ``(seeds, n)``: then the mean of the seeds' areas is compared. What is
-        tested is whether these very networks differ on other patches, not whether other seeds would.
-    clusters
-        Each patch's slide or patient, shape ``(n,)``; when left out patches count as independent.
+    labels : array-like of shape (n,)
+        True labels, 0 or 1.
+    scores : mapping of str to array-like of shape (n,) or (seeds, n)
+        The scores of each model, or one row for each seed; then mean areas are compared. The test asks whether these
+        trained networks differ on other patches, not whether other seeds would.
+    clusters : array-like of shape (n,), optional
+        The slide or patient of each patch. Without it patches are treated as independent.
 
     Returns
     -------
     AucComparison
-        For independent patches by the covariance of DeLong et al. (1988), by clusters by the jackknife, which
-        Obuchowski's (1997) covariance comes to for many clusters. Pairs by Student's t, all at once by Hotelling's
-        T², so that few clusters do not look like many; Holm (1979) for the number of pairs.
+        The covariance is DeLong's [1]_, with clusters that of the jackknife, which approaches Obuchowski's [2]_ for
+        many clusters. Pairs are tested by Student's t and adjusted for their number [3]_, all models at once by
+        Hotelling's T², so few clusters are not taken for many.
 
     Raises
     ------
-    DataError
-        See `sentinode.metrics.auc.auc`.
     ConfigError
-        Fewer than two models.
+        There are fewer than two models.
+    DataError
+        See `auc`.
+
+    References
+    ----------
+    .. [1] DeLong, DeLong and Clarke-Pearson (1988), Comparing the areas under two or more correlated receiver
+       operating characteristic curves, Biometrics 44.
+    .. [2] Obuchowski (1997), Nonparametric analysis of clustered ROC curve data, Biometrics 53.
+    .. [3] Holm (1979), A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6.
 
     Examples
     --------
     >>> labels = [0, 0, 0, 0, 1, 1, 1, 1]
     >>> found = compare_aucs(labels, {"a": [1, 2, 3, 5, 4, 6, 7, 8], "b": [1, 6, 3, 5, 4, 2, 7, 8]})
     >>> print(found.pairs[0].difference, round(found.pairs[0].p_value, 3))
-    0.2500 (-0.2327–0.7327) 0.26
+    0.2500 (-0.2327 to 0.7327) 0.26
     """
     if len(scores) < 2:
         raise ConfigError(f"a comparison needs at least two models; got {len(scores)}")
-    areas = {name: area_over_seeds(labels, each, clusters) for name, each in scores.items()}
-    names = list(areas)
-    pairs = [(first, second) for place, first in enumerate(names) for second in names[place + 1 :]]
+    areas = {name: mean_area_over_seeds(labels, each, clusters) for name, each in scores.items()}
+    pairs = list(combinations(areas, 2))
     tested = [area_difference(areas[first], areas[second]) for first, second in pairs]
-    corrected = holm([p_value for _, p_value in tested])
+    adjusted = holm([p_value for _, p_value in tested])
     return AucComparison(
         {name: each.interval() for name, each in areas.items()},
         tuple(
-            PairedDifference(*pair, *found, p_holm)
-            for pair, found, p_holm in zip(pairs, tested, corrected, strict=True)
+            PairedDifference(*pair, *found, p_holm) for pair, found, p_holm in zip(pairs, tested, adjusted, strict=True)
         ),
-        _all_equal(list(areas.values())),
+        _p_value_of_all_equal(list(areas.values())),
     )
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number (Holm 1979): the chance of any false alarm stays what it was.
+    """Adjust p-values for multiple testing by Holm's method [1]_.
+
+    Parameters
+    ----------
+    p_values : sequence of float
+        The p-values.
+
+    Returns
+    -------
+    list of float
+        The adjusted p-values, in the same order.
+
+    References
+    ----------
+    .. [1] Holm (1979), A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6.
 
     Examples
     --------
@@ -138,42 +139,49 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """
     order = np.argsort(p_values)
     steps = np.asarray(p_values, dtype=np.float64)[order] * np.arange(len(order), 0, -1)
-    corrected = np.empty(len(order))
-    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
-    return [float(each) for each in corrected]
+    adjusted = np.empty(len(order))
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return [float(each) for each in adjusted]
 
 
 def auc_covariance(labels: ArrayLike, scores: Mapping[str, ArrayLike], clusters: ArrayLike | None = None) -> Floats:
-    """Return the covariance of the models' areas: DeLong's (1988), or with clusters Obuchowski's (1997).
+    """Compute the covariance of the models' areas after DeLong [1]_, with clusters after Obuchowski [2]_.
 
-    With clusters it is what the literature reports; `compare_aucs` does not use it, because it is too small where
-    clusters are few.
+    `compare_aucs` does not use the latter because it is too small for few clusters.
 
     Parameters
     ----------
-    labels, scores, clusters
+    labels : array-like of shape (n,)
+    scores : mapping of str to array-like of shape (n,) or (seeds, n)
+    clusters : array-like of shape (n,), optional
         See `compare_aucs`.
 
     Returns
     -------
-    Floats
-        Shape ``(models, models)``.
+    ndarray of shape (models, models)
+        The covariance matrix.
 
     Raises
     ------
     DataError
-        See `sentinode.metrics.auc.auc`.
+        See `auc`.
+
+    References
+    ----------
+    .. [1] DeLong, DeLong and Clarke-Pearson (1988), Comparing the areas under two or more correlated receiver
+       operating characteristic curves, Biometrics 44.
+    .. [2] Obuchowski (1997), Nonparametric analysis of clustered ROC curve data, Biometrics 53.
 
     Examples
     --------
     >>> auc_covariance([0, 0, 1, 1], {"a": [1, 3, 2, 4]}).round(4).tolist()
     [[0.125]]
     """
-    areas = [area_over_seeds(labels, each, clusters) for each in scores.values()]
+    areas = [mean_area_over_seeds(labels, each, clusters) for each in scores.values()]
     if areas[0].codes is None:
         moved = np.array([each.displacements for each in areas])
         return moved @ moved.T
-    truth, codes = areas[0].truth, areas[0].codes
+    truth, codes = areas[0].labels, areas[0].codes
     tumour, normal = (
         np.array([np.bincount(codes, each.influence * (truth == label)) for each in areas]) for label in (1, 0)
     )
@@ -187,11 +195,11 @@ def auc_covariance(labels: ArrayLike, scores: Mapping[str, ArrayLike], clusters:
 
 
 def area_difference(first: Area, second: Area) -> tuple[Interval, float]:
-    """Return the first area minus the second, both on the same patches, and the p-value of no difference.
+    """Compute the first area minus the second on the same patches, and the p-value of no difference.
 
     Examples
     --------
-    >>> from sentinode.metrics.auc import area
+    >>> from sentinode.metrics.roc_auc import area
     >>> labels = [0, 0, 0, 0, 1, 1, 1, 1]
     >>> one, other = area(labels, [1, 2, 3, 5, 4, 6, 7, 8]), area(labels, [1, 6, 3, 5, 4, 2, 7, 8])
     >>> area_difference(one, other)[0].estimate
@@ -199,25 +207,25 @@ def area_difference(first: Area, second: Area) -> tuple[Interval, float]:
     """
     estimate = first.estimate - second.estimate
     moved = first.displacements - second.displacements
-    clusters = None if first.codes is None else int(first.codes.max()) + 1
+    clusters = cluster_count(first.codes)
     method = "paired DeLong, Student's t" if clusters is None else "paired jackknife over clusters, Student's t"
     found = limits(estimate, moved, "plain")
     if found:
         deviation = float(np.sqrt(moved @ moved))
         p_value = 2 * float(stdtr(degrees_of_freedom(moved), -abs(estimate) / deviation))
     elif np.array_equal(first.influence, second.influence) and np.any(first.influence):
-        found, p_value, method = (0.0, 0.0), 1.0, "the same ranking of every tumour and normal patch"
+        found, p_value, method = (0.0, 0.0), 1.0, "equal rankings"
     else:
         a, b = first.interval(), second.interval()
         low = estimate - np.hypot(first.estimate - a.low, b.high - second.estimate)
         high = estimate + np.hypot(a.high - first.estimate, second.estimate - b.low)
         found, p_value = (float(low), float(high)), 1.0 if low <= 0 <= high else 0.05
-        method = "from the limits of both areas (MOVER): there is no paired variance"
-    return Interval(estimate, *found, method, len(first.truth), clusters), p_value
+        method = "limits of both areas (MOVER), because the paired variance is zero or infinite"
+    return Interval(estimate, *found, method, len(first.labels), clusters), p_value
 
 
-def _all_equal(areas: list[Area]) -> float:
-    """Return the p-value of Hotelling's T² for the differences to the first area."""
+def _p_value_of_all_equal(areas: list[Area]) -> float:
+    """Return the p-value of Hotelling's T² test of the differences from the first area."""
     differences = np.array([each.estimate - areas[0].estimate for each in areas[1:]])
     moved = np.array([each.displacements - areas[0].displacements for each in areas[1:]])
     if not np.all(np.isfinite(moved)):

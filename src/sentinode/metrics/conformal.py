@@ -1,28 +1,25 @@
-"""Sets of labels that hold the right one as often as was asked."""
+"""Prediction sets that contain the true label with a chosen probability (conformal prediction)."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sentinode.errors import ConfigError
-from sentinode.metrics.checks import check_both_classes, check_probabilities
+from sentinode.metrics.checks import check_both_classes, check_probabilities, check_share
 from sentinode.metrics.interval import Interval
 from sentinode.metrics.proportions import proportion
 
 
 @dataclass(frozen=True)
 class ConformalSets:
-    """How probable a label must be to be in a patch's set, from `fit_conformal`.
+    """Thresholds of prediction sets, from `fit_conformal`.
 
     Attributes
     ----------
-    miscoverage
-        The share of patches of each class whose set may miss their label.
-    normal_at_least, tumour_at_least
-        The label is in the set when its probability is at least this; 0 where there were too few patches to leave it
-        out of any set.
+    miscoverage : float
+        The share of patches of each class whose set may lack the true label.
+    normal_at_least, tumour_at_least : float
+        The probability from which each label is in the set; 0 if there were too few patches to exclude it from any.
     """
 
     miscoverage: float
@@ -30,7 +27,17 @@ class ConformalSets:
     tumour_at_least: float
 
     def sets(self, probabilities: ArrayLike) -> NDArray[np.bool_]:
-        """Return which labels are in each patch's set: normal, tumour; shape ``(n, 2)``.
+        """Return the prediction set of each patch.
+
+        Parameters
+        ----------
+        probabilities : array-like of shape (n,)
+            Probabilities of tumour.
+
+        Returns
+        -------
+        ndarray of bool of shape (n, 2)
+            Whether normal and tumour are in the set.
 
         Examples
         --------
@@ -40,65 +47,72 @@ class ConformalSets:
         tumour = np.asarray(probabilities, dtype=np.float64)
         return np.column_stack([1 - tumour >= self.normal_at_least, tumour >= self.tumour_at_least])
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return dict(self.__dict__)
-
 
 def fit_conformal(labels: ArrayLike, probabilities: ArrayLike, miscoverage: float = 0.05) -> ConformalSets:
-    """Find how probable a label must be to be in a set: split conformal prediction, for each class by itself.
+    """Fit prediction sets by split conformal prediction, separately for each class [1]_ [2]_.
 
-    Sets of new patches then hold the right label with a chance of at least 1 − `miscoverage`, for tumour and for normal
-    patches, whatever the network (Vovk, Gammerman and Shafer 2005; by class: Vovk 2012) – if the new patches are
-    exchangeable with these. Those of a slide that is not among these are not: look at the coverage that is measured.
+    Sets of new patches contain the true label with a probability of at least ``1 - miscoverage``, in each class and for
+    any network, if the new patches are exchangeable with these. Patches of other slides are not: measure the coverage
+    on other slides with `conformal_coverage`.
 
     Parameters
     ----------
-    labels
-        0 or 1, shape ``(n,)``, of validation patches.
-    probabilities
-        0 to 1, shape ``(n,)``.
-    miscoverage
-        Above 0 and below 1.
+    labels : array-like of shape (n,)
+        Labels of validation patches, 0 or 1.
+    probabilities : array-like of shape (n,)
+        Probabilities of tumour, 0 to 1.
+    miscoverage : float, default 0.05
+        The share of patches whose set may lack the true label, between 0 and 1.
+
+    Returns
+    -------
+    ConformalSets
+        The thresholds.
 
     Raises
     ------
     ConfigError
-        No such miscoverage.
+        The miscoverage is not between 0 and 1.
     DataError
-        One class only, or see `check_probabilities`.
+        Only one class is present; see also `check_probabilities`.
+
+    References
+    ----------
+    .. [1] Vovk, Gammerman and Shafer (2005), Algorithmic learning in a random world.
+    .. [2] Vovk (2012), Conditional validity of inductive conformal predictors, ACML.
 
     Examples
     --------
     >>> fit_conformal([0] * 19 + [1] * 19, [0.1] * 18 + [0.7] + [0.9] * 18 + [0.2], miscoverage=0.1).tumour_at_least
     0.9
     """
-    if not 0 < miscoverage < 1:
-        raise ConfigError(f"a miscoverage is a share of patches above 0 and below 1; got {miscoverage}")
+    check_share(miscoverage, "miscoverage")
     truth, tumour = check_probabilities(labels, probabilities)
     check_both_classes(truth, "a conformal prediction")
     limits = []
-    for right in (np.sort(1 - tumour[truth == 0]), np.sort(tumour[truth == 1])):
-        may_miss = int(np.floor(miscoverage * (len(right) + 1) + 1e-9))
-        limits.append(float(right[may_miss - 1]) if may_miss else 0.0)
+    for own in (np.sort(1 - tumour[truth == 0]), np.sort(tumour[truth == 1])):
+        excluded = int(np.floor(miscoverage * (len(own) + 1) + 1e-9))
+        limits.append(float(own[excluded - 1]) if excluded else 0.0)
     return ConformalSets(miscoverage, *limits)
 
 
 @dataclass(frozen=True)
 class ConformalCoverage:
-    """What prediction sets did on other patches.
+    """The measured coverage and size of prediction sets.
 
     Attributes
     ----------
-    asked
-        The coverage they were fitted for.
-    coverage, normal, tumour
-        The share of sets with the right label, of all patches and of each class; None for a class that is not there.
-    one_label, both_labels, no_label
-        The share of patches with such a set.
+    nominal : float
+        The coverage that the sets were fitted for.
+    coverage : Interval
+        The share of sets with the true label.
+    normal, tumour : Interval or None
+        The same for each class; None if it is not present.
+    one_label, both_labels, no_label : float
+        The shares of patches with a set of this size.
     """
 
-    asked: float
+    nominal: float
     coverage: Interval
     normal: Interval | None
     tumour: Interval | None
@@ -106,35 +120,36 @@ class ConformalCoverage:
     both_labels: float
     no_label: float
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {
-            name: value.to_json() if isinstance(value, Interval) else value for name, value in self.__dict__.items()
-        }
 
-
-def measure_conformal(
+def conformal_coverage(
     sets: ConformalSets, labels: ArrayLike, probabilities: ArrayLike, clusters: ArrayLike | None = None
 ) -> ConformalCoverage:
-    """Measure how often prediction sets hold the right label, and how large they are.
+    """Measure how often prediction sets contain the true label, and how large they are.
 
     Parameters
     ----------
-    sets
-        From `fit_conformal`, on other patches.
-    labels, probabilities
-        See `fit_conformal`; one class only will do.
-    clusters
-        Each patch's slide or patient, shape ``(n,)``; when left out patches count as independent.
+    sets : ConformalSets
+        Sets fitted on other patches by `fit_conformal`.
+    labels : array-like of shape (n,)
+        True labels, 0 or 1; one class is enough.
+    probabilities : array-like of shape (n,)
+        Probabilities of tumour, 0 to 1.
+    clusters : array-like of shape (n,), optional
+        The slide or patient of each patch. Without it patches are treated as independent.
+
+    Returns
+    -------
+    ConformalCoverage
+        The coverage.
 
     Raises
     ------
     DataError
-        See `check_probabilities`; clusters that do not fit.
+        See `check_probabilities`; or a patch has no cluster.
 
     Examples
     --------
-    >>> found = measure_conformal(ConformalSets(0.1, 0.3, 0.4), [0, 1, 1], [0.1, 0.5, 0.3])
+    >>> found = conformal_coverage(ConformalSets(0.1, 0.3, 0.4), [0, 1, 1], [0.1, 0.5, 0.3])
     >>> round(found.coverage.estimate, 3), round(found.both_labels, 3)
     (0.667, 0.333)
     """

@@ -1,14 +1,21 @@
-"""Whether acting on the calls does more good than harm."""
+"""Decision curves: the net benefit of acting on predictions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from sentinode.errors import ConfigError
-from sentinode.metrics.checks import Floats, Integers, check_both_classes, check_probabilities, cluster_codes
+from sentinode.metrics.checks import (
+    Floats,
+    Integers,
+    check_both_classes,
+    check_probabilities,
+    check_share,
+    cluster_codes,
+    cluster_count,
+)
 from sentinode.metrics.jackknife import displacements, limits
 
 THRESHOLDS = tuple(round(each / 100, 2) for each in range(1, 100))
@@ -16,22 +23,23 @@ THRESHOLDS = tuple(round(each / 100, 2) for each in range(1, 100))
 
 @dataclass(frozen=True)
 class DecisionCurve:
-    """Net benefit against the threshold.
+    """Net benefit by threshold.
 
     Attributes
     ----------
-    thresholds
-        float64, shape ``(k,)``: the probability from which one would act, which says how many false alarms are worth a
-        tumour that is found.
-    net_benefit, low, high
-        float64, shape ``(k,)``: true positives a patch, less false positives weighted by the odds of the threshold,
-        with 95 % limits at each threshold.
-    treat_all
-        float64, shape ``(k,)``: the same for calling every patch tumour. Calling none has 0.
-    prevalence
-        The share of tumour that it holds for.
-    patches, clusters
-        How many; clusters None where patches count as independent.
+    thresholds : ndarray of shape (k,)
+        Probabilities from which one would act. Each implies how many false positives are worth one true positive.
+    net_benefit, low, high : ndarray of shape (k,)
+        True positives per patch, minus false positives weighted by the odds of the threshold, with pointwise 95 %
+        limits.
+    treat_all : ndarray of shape (k,)
+        The net benefit of predicting tumour for every patch. That of predicting none is 0.
+    prevalence : float
+        The share of tumour that the curve holds for.
+    patches : int
+        The number of patches.
+    clusters : int or None
+        The number of clusters; None if patches are treated as independent.
     """
 
     thresholds: Floats
@@ -43,11 +51,6 @@ class DecisionCurve:
     patches: int
     clusters: int | None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        arrays = {name: value.tolist() for name, value in self.__dict__.items() if isinstance(value, np.ndarray)}
-        return {**self.__dict__, **arrays, "patches_independent": self.clusters is None}
-
 
 def decision_curve(
     labels: ArrayLike,
@@ -56,27 +59,37 @@ def decision_curve(
     prevalence: float | None = None,
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> DecisionCurve:
-    """Return the net benefit at many thresholds (Vickers and Elkin 2006).
+    """Compute the net benefit at many thresholds [1]_.
 
     Parameters
     ----------
-    labels
-        0 or 1, shape ``(n,)``.
-    probabilities
-        0 to 1, shape ``(n,)``. Calibrated for the prevalence: others act at the wrong threshold.
-    clusters
-        Each patch's slide or patient, shape ``(n,)``; when left out patches count as independent.
-    prevalence
-        The share of tumour where one would act; when left out that of these patches.
-    thresholds
-        Above 0 and below 1.
+    labels : array-like of shape (n,)
+        True labels, 0 or 1.
+    probabilities : array-like of shape (n,)
+        Probabilities of tumour, calibrated for the prevalence.
+    clusters : array-like of shape (n,), optional
+        The slide or patient of each patch. Without it patches are treated as independent.
+    prevalence : float, optional
+        The share of tumour where one would act. By default that of the patches.
+    thresholds : sequence of float, default 0.01, 0.02, ..., 0.99
+        Probabilities between 0 and 1.
+
+    Returns
+    -------
+    DecisionCurve
+        The curve.
 
     Raises
     ------
     ConfigError
-        No such prevalence or threshold.
+        The prevalence or a threshold is not between 0 and 1.
     DataError
-        One class only with a prevalence, or see `check_probabilities`.
+        A prevalence is given and only one class is present; see also `check_probabilities`.
+
+    References
+    ----------
+    .. [1] Vickers and Elkin (2006), Decision curve analysis: a novel method for evaluating prediction models, Medical
+       Decision Making 26.
 
     Examples
     --------
@@ -86,29 +99,27 @@ def decision_curve(
     """
     at = np.asarray(thresholds, dtype=np.float64)
     if at.ndim != 1 or not np.all((at > 0) & (at < 1)):
-        raise ConfigError("thresholds of a decision curve are probabilities above 0 and below 1")
+        raise ConfigError("thresholds of a decision curve must be above 0 and below 1")
     truth, probability = check_probabilities(labels, probabilities)
     if prevalence is not None:
-        if not 0 < prevalence < 1:
-            raise ConfigError(f"a prevalence is a share of tumour above 0 and below 1; got {prevalence}")
-        check_both_classes(truth, "a decision curve at a stated prevalence")
+        check_share(prevalence, "prevalence")
+        check_both_classes(truth, "a decision curve at a given prevalence")
     codes = cluster_codes(clusters, len(truth))
     share = float(truth.mean()) if prevalence is None else prevalence
-    price = at / (1 - at)
+    odds = at / (1 - at)
     found = [
-        _net_benefit(truth, (probability >= threshold).astype(np.float64), codes, prevalence, float(odds))
-        for threshold, odds in zip(at, price, strict=True)
+        _net_benefit(truth, (probability >= threshold).astype(np.float64), codes, prevalence, float(price))
+        for threshold, price in zip(at, odds, strict=True)
     ]
     benefit, low, high = (np.array(each) for each in zip(*found, strict=True))
-    clusters_found = None if codes is None else int(codes.max()) + 1
-    treat_all = share - (1 - share) * price
-    return DecisionCurve(at, benefit, low, high, treat_all, share, len(truth), clusters_found)
+    treat_all = share - (1 - share) * odds
+    return DecisionCurve(at, benefit, low, high, treat_all, share, len(truth), cluster_count(codes))
 
 
 def _net_benefit(
-    truth: Integers, called: Floats, codes: Integers | None, prevalence: float | None, price: float
+    truth: Integers, predicted: Floats, codes: Integers | None, prevalence: float | None, price: float
 ) -> tuple[float, float, float]:
-    worth = np.where(truth == 1, called, -price * called)
+    worth = np.where(truth == 1, predicted, -price * predicted)
     if prevalence is None:
         parts = [(np.ones(len(truth)), 1.0)]
     else:

@@ -1,10 +1,9 @@
-"""A number, and how far it may be off."""
+"""Confidence intervals as values."""
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
-LEVEL = 0.95  # Of every interval in this package.
+LEVEL = 0.95  # The confidence level of every interval in this package.
 
 
 @dataclass(frozen=True)
@@ -13,19 +12,23 @@ class Interval:
 
     Attributes
     ----------
-    estimate, low, high
-        The estimate and its limits; infinite where a ratio has nothing below the line.
-    method
-        How the limits were found, in words.
-    patches
-        How many patches the estimate is from: for a sensitivity the tumour patches.
-    clusters
-        How many clusters (slides, patients) they come from; None where clusters are not known.
+    estimate, low, high : float
+        The estimate and its confidence limits. A ratio with a zero denominator is infinite.
+    method : str
+        How the limits were computed.
+    patches : int
+        The number of patches behind the estimate; for a sensitivity the number of tumour patches.
+    clusters : int or None
+        The number of clusters (slides or patients) that the limits treat as independent. None if they treat patches
+        as independent.
 
     Examples
     --------
-    >>> print(Interval(0.9, 0.85, 0.94, "Wilson", 200))
+    >>> interval = Interval(0.9, 0.85, 0.94, "Wilson", 200)
+    >>> print(interval)
     0.9000 (0.8500–0.9400)
+    >>> f"{interval:.2f}"
+    '0.90 (0.85–0.94)'
     """
 
     estimate: float
@@ -35,28 +38,16 @@ class Interval:
     patches: int
     clusters: int | None = None
 
-    @property
-    def patches_independent(self) -> bool:
-        """Whether the limits take patches for independent, which those of one slide are not."""
-        return self.clusters is None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values; what is infinite or not defined is None, since JSON has neither.
-
-        Examples
-        --------
-        >>> Interval(float("inf"), 3.5, float("inf"), "Simel", 80).to_json()["high"] is None
-        True
-        """
-        numbers = {name: getattr(self, name) for name in ("estimate", "low", "high")}
-        return {
-            **{name: float(value) if math.isfinite(value) else None for name, value in numbers.items()},
-            "level": LEVEL,
-            "method": self.method,
-            "patches": self.patches,
-            "clusters": self.clusters,
-            "patches_independent": self.patches_independent,
-        }
-
     def __str__(self) -> str:
-        return f"{self.estimate:.4f} ({self.low:.4f}–{self.high:.4f})"
+        return format(self, ".4f")
+
+    def __format__(self, spec: str) -> str:
+        estimate, low, high = (_format(value, spec or ".4f") for value in (self.estimate, self.low, self.high))
+        return f"{estimate} ({low}{' to ' if low.startswith('-') else '–'}{high})"
+
+
+def _format(value: float, spec: str) -> str:
+    if math.isinf(value):
+        return "-∞" if value < 0 else "∞"
+    text = format(value, spec)
+    return text.removeprefix("-") if float(text) == 0 else text

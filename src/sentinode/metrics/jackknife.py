@@ -1,11 +1,15 @@
-"""Limits from what an estimate becomes without each patch, or without each cluster.
+"""Confidence limits of smooth statistics from the jackknife over patches or clusters.
 
-All smooth measures get their limits here. The displacement of a unit is the estimate minus the estimate without the
-unit; the sum of squared displacements is the variance. For clusters this is the jackknife, or CR3, variance (Bell and
-McCaffrey 2002, Bias reduction in standard errors for linear regression with multi-stage samples), which for the AUC
-goes over into Obuchowski's (1997) where clusters are many and of one size, and does not fall short where they are few.
-The quantile is Student's, with Satterthwaite's degrees of freedom, so that a variance that hangs on a handful of
-clusters is trusted accordingly.
+The displacement of a unit (a patch or a cluster) is the estimate minus the estimate without that unit; the sum of
+squared displacements is the variance. For clusters this is the jackknife, or CR3, variance (Bell and McCaffrey 2002).
+For the AUC it approaches Obuchowski's (1997) if clusters are many and of equal size, and is not too small if they are
+few. The quantile is Student's with Satterthwaite's degrees of freedom, so limits are wider if few clusters dominate
+the variance.
+
+References
+----------
+Bell and McCaffrey (2002), Bias reduction in standard errors for linear regression with multi-stage samples, Survey
+Methodology 28. Obuchowski (1997), Nonparametric analysis of clustered ROC curve data, Biometrics 53.
 """
 
 from collections.abc import Sequence
@@ -17,9 +21,9 @@ from sentinode.metrics.checks import Floats, Integers
 from sentinode.metrics.interval import LEVEL
 
 TAIL = (1 + LEVEL) / 2
-_LARGEST = np.log(4)  # Of a displacement in log-odds: a cluster that alone keeps a rate from 1 would make it infinite.
-
-_ROUNDING = 1e-12
+ROUNDING = 1e-12  # Smaller differences are rounding errors.
+# The largest displacement in log-odds: without its only cluster of errors a rate is 1, and its log-odds are infinite.
+_LARGEST = np.log(4)
 
 
 def normal_quantile() -> float:
@@ -34,7 +38,7 @@ def normal_quantile() -> float:
 
 
 def t_quantile(degrees: float) -> float:
-    """Return Student's quantile of a two-sided 95 % interval.
+    """Return the quantile of Student's t of a two-sided 95 % interval.
 
     Examples
     --------
@@ -45,28 +49,29 @@ def t_quantile(degrees: float) -> float:
 
 
 def displacements(influence: Floats, parts: Sequence[Floats], codes: Integers | None) -> Floats:
-    """Return how far an estimate moves by each patch or cluster, from its influence function.
+    """Compute how far each patch or cluster moves an estimate, from its influence function.
 
     Parameters
     ----------
-    influence
-        The derivative of the estimate by each patch's weight, shape ``(n,)``.
-    parts
-        The patches over whose number the estimate is a mean, each as 0 or 1 of shape ``(n,)``: tumour and normal for
-        an AUC, all patches for a Brier score. They do not overlap.
-    codes
-        Each patch's cluster from `cluster_codes`, or None.
+    influence : ndarray of shape (n,)
+        The derivative of the estimate with respect to the weight of each patch.
+    parts : sequence of ndarray of shape (n,)
+        Disjoint sets of patches (0 or 1) over each of which the estimate is a mean: tumour and normal patches for an
+        AUC, all patches for a Brier score.
+    codes : ndarray of shape (n,) or None
+        The cluster of each patch from `cluster_codes`.
 
     Returns
     -------
-    Floats
-        Shape ``(n,)`` or ``(clusters,)``. Infinite for a unit that holds all of a part.
+    ndarray of shape (n,) or (clusters,)
+        The displacements. Infinite for a unit that holds all patches of a part.
 
     Notes
     -----
-    A cluster's share of a part is its leverage there: without the cluster the rest weighs 1 / (1 − share) times as
-    much. For a mean, and up to pairs within a cluster for an AUC, the displacement is that of deleting the cluster.
-    For patches the root of that factor is taken, which is DeLong's variance and the usual n − 1.
+    A cluster's share of a part is its leverage there: without the cluster the other patches weigh
+    ``1 / (1 - share)`` times as much. For a mean, the displacement is exactly that of deleting the cluster; for an AUC
+    it is so up to pairs within a cluster. For patches the square root of that factor is used, which gives DeLong's
+    variance and the usual n - 1.
 
     Examples
     --------
@@ -88,17 +93,20 @@ def displacements(influence: Floats, parts: Sequence[Floats], codes: Integers | 
 
 
 def degrees_of_freedom(moved: Floats, times: Floats | int = 1) -> float:
-    """Return Satterthwaite's degrees of freedom of the sum of squares of `moved`.
-
-    Three times the squared sum of squares over the sum of fourth powers is the number of units for normal
-    displacements of one size, and three where one unit is all there is.
+    """Compute Satterthwaite's degrees of freedom of the sum of squared displacements.
 
     Parameters
     ----------
-    moved
-        Displacements, shape ``(k,)``.
-    times
-        How often each is there, shape ``(k,)``.
+    moved : ndarray of shape (k,)
+        The displacements.
+    times : ndarray of shape (k,) or int, default 1
+        How often each of them occurs.
+
+    Returns
+    -------
+    float
+        Three times the squared sum of squares over the sum of fourth powers, minus one: the number of units minus one
+        for normal displacements of equal size, 2 if one unit is all there is.
 
     Examples
     --------
@@ -114,22 +122,27 @@ def degrees_of_freedom(moved: Floats, times: Floats | int = 1) -> float:
 def limits(
     estimate: float, moved: Floats, scale: str, times: Floats | int = 1, kind: str = "delete"
 ) -> tuple[float, float] | None:
-    """Return the limits of an estimate, or None where its spread cannot be known from the displacements.
+    """Compute the confidence limits of an estimate from its displacements.
 
     Parameters
     ----------
-    estimate
+    estimate : float
         The estimate.
-    moved
-        Displacements, shape ``(k,)``.
-    scale
-        On which the displacements are taken and the limits symmetric: ``"plain"``, ``"log"`` for what is above 0,
-        ``"logit"`` for what is between 0 and 1, ``"atanh"`` for what is between −1 and 1.
-    times
-        How often each displacement is there, shape ``(k,)``.
-    kind
-        ``"delete"``: each estimate without a unit is carried over to the scale; ``"delta"``: the displacement is,
-        by the scale's slope at the estimate.
+    moved : ndarray of shape (k,)
+        The displacements.
+    scale : {"plain", "log", "logit", "atanh"}
+        The scale on which the limits are symmetric: ``"log"`` for positive values, ``"logit"`` for values between 0
+        and 1, ``"atanh"`` for values between -1 and 1.
+    times : ndarray of shape (k,) or int, default 1
+        How often each displacement occurs.
+    kind : {"delete", "delta"}, default "delete"
+        ``"delete"`` transforms each estimate without a unit to the scale; ``"delta"`` multiplies displacements by the
+        slope of the scale at the estimate.
+
+    Returns
+    -------
+    tuple of float or None
+        The lower and the upper limit; None if the displacements are all zero or not all finite.
 
     Examples
     --------
@@ -137,18 +150,16 @@ def limits(
     >>> round(low, 3), round(high, 3)
     (0.806, 0.951)
     """
-    if not np.all(np.isfinite(moved)) or np.max(np.abs(moved)) < _ROUNDING:
+    if not np.all(np.isfinite(moved)) or np.max(np.abs(moved)) < ROUNDING:
         return None
     to_scale, slope, back = _SCALES[scale]
     if not np.isfinite(to_scale(estimate)):
         return None
+    on_scale = moved * slope(estimate)
     if kind == "delete" and scale != "plain":
         with np.errstate(divide="ignore", invalid="ignore"):
             without = to_scale(estimate) - to_scale(estimate - moved)
-        linear = moved * slope(estimate)
-        on_scale = np.clip(np.where(np.isnan(without), np.sign(linear) * _LARGEST, without), -_LARGEST, _LARGEST)
-    else:
-        on_scale = moved * slope(estimate)
+        on_scale = np.clip(np.where(np.isnan(without), np.sign(on_scale) * _LARGEST, without), -_LARGEST, _LARGEST)
     half = t_quantile(degrees_of_freedom(on_scale, times)) * np.sqrt(np.sum(times * on_scale**2))
     middle = to_scale(estimate)
     return float(back(middle - half)), float(back(middle + half))

@@ -1,11 +1,11 @@
-"""Precision and recall at every threshold."""
+"""Precision and recall by threshold."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sentinode.metrics.checks import Floats, check_both_classes, check_labels_and_scores, cluster_codes
+from sentinode.metrics.checks import Floats, check_both_classes, check_labels_and_scores, cluster_codes, cluster_count
 from sentinode.metrics.interval import Interval
 from sentinode.metrics.jackknife import displacements, limits
 from sentinode.metrics.proportions import wilson
@@ -13,18 +13,18 @@ from sentinode.metrics.proportions import wilson
 
 @dataclass(frozen=True)
 class PrecisionRecallCurve:
-    """Precision against recall.
+    """Precision by recall.
 
     Attributes
     ----------
-    recall
-        float64, shape ``(k,)``, rising to 1.
-    precision
-        float64, shape ``(k,)``, at the prevalence of these patches.
-    thresholds
-        float64, shape ``(k,)``, falling: a patch is called tumour when its score is at least this.
-    prevalence
-        The share of tumour, which is the precision of a ranking by chance.
+    recall : ndarray of shape (k,)
+        Recall in rising order, up to 1.
+    precision : ndarray of shape (k,)
+        Precision at the prevalence of the patches.
+    thresholds : ndarray of shape (k,)
+        Falling thresholds: a patch counts as predicted tumour if its score is at least this.
+    prevalence : float
+        The share of tumour, which is the precision of a random ranking.
     """
 
     recall: Floats
@@ -34,12 +34,24 @@ class PrecisionRecallCurve:
 
 
 def precision_recall_curve(labels: ArrayLike, scores: ArrayLike) -> PrecisionRecallCurve:
-    """Return precision and recall at every threshold.
+    """Compute precision and recall at every distinct threshold.
+
+    Parameters
+    ----------
+    labels : array-like of shape (n,)
+        True labels, 0 or 1.
+    scores : array-like of shape (n,)
+        Finite scores; higher means more probably 1.
+
+    Returns
+    -------
+    PrecisionRecallCurve
+        The curve.
 
     Raises
     ------
     DataError
-        See `sentinode.metrics.auc.auc`.
+        Only one class is present; see also `check_labels_and_scores`.
 
     Examples
     --------
@@ -47,7 +59,7 @@ def precision_recall_curve(labels: ArrayLike, scores: ArrayLike) -> PrecisionRec
     [0.5, 0.5, 1.0, 1.0]
     """
     truth, score = check_labels_and_scores(labels, scores)
-    check_both_classes(truth, "a precision–recall curve")
+    check_both_classes(truth, "a precision-recall curve")
     order = np.argsort(-score, kind="stable")
     last = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
     found = np.cumsum(truth[order])[last]
@@ -55,20 +67,34 @@ def precision_recall_curve(labels: ArrayLike, scores: ArrayLike) -> PrecisionRec
 
 
 def average_precision(labels: ArrayLike, scores: ArrayLike, clusters: ArrayLike | None = None) -> Interval:
-    """Return the mean over tumour patches of the precision at their score, with its interval.
+    """Compute the average precision with its confidence interval.
 
-    It is scikit-learn's ``average_precision_score``: the area under the curve in steps. It depends on the prevalence.
-    The interval is on the logit scale (Boyd, Eng and Page 2013), its variance by the influence function.
+    This is the mean, over tumour patches, of the precision at their score, as in scikit-learn. It depends on the
+    prevalence.
 
     Parameters
     ----------
-    labels, scores, clusters
-        See `sentinode.metrics.auc.auc`.
+    labels : array-like of shape (n,)
+        True labels, 0 or 1.
+    scores : array-like of shape (n,)
+        Finite scores; higher means more probably 1.
+    clusters : array-like of shape (n,), optional
+        The slide or patient of each patch. Without it patches are treated as independent.
+
+    Returns
+    -------
+    Interval
+        The average precision, with limits on the logit scale [1]_ from the influence function.
 
     Raises
     ------
     DataError
-        See `sentinode.metrics.auc.auc`.
+        Only one class or one cluster is present; see also `check_labels_and_scores`.
+
+    References
+    ----------
+    .. [1] Boyd, Eng and Page (2013), Area under the precision-recall curve: point estimates and confidence intervals,
+       ECML PKDD.
 
     Examples
     --------
@@ -83,13 +109,13 @@ def average_precision(labels: ArrayLike, scores: ArrayLike, clusters: ArrayLike 
     ends = np.append(np.diff(score[order]) != 0, True)
     last = np.flatnonzero(ends)
     group = np.cumsum(ends) - ends
-    tumour, called = np.cumsum(sign)[last], last + 1.0
+    tumour, predicted = np.cumsum(sign)[last], last + 1.0
     new = np.diff(tumour, prepend=0)  # Tumour patches at each score.
-    precision = tumour / called
+    precision = tumour / predicted
     estimate = float(np.sum(new * precision) / tumour[-1])
-    # A patch is in the precision at its own score and at all lower ones.
-    gain = np.cumsum((new * (called - tumour) / called**2)[::-1])[::-1][group]
-    loss = np.cumsum((new * tumour / called**2)[::-1])[::-1][group]
+    # A patch counts in the precision at its own score and at all lower ones.
+    gain = np.cumsum((new * (predicted - tumour) / predicted**2)[::-1])[::-1][group]
+    loss = np.cumsum((new * tumour / predicted**2)[::-1])[::-1][group]
     influence = np.empty(len(truth))
     influence[order] = np.where(sign == 1, precision[group] - estimate + gain, -loss) / tumour[-1]
     moved = displacements(influence, [np.ones(len(truth))], codes)
@@ -97,6 +123,5 @@ def average_precision(labels: ArrayLike, scores: ArrayLike, clusters: ArrayLike 
     method = f"{'influence function' if codes is None else 'jackknife over clusters'}, logit scale, Student's t"
     units = float(len(np.unique((np.arange(len(truth)) if codes is None else codes)[truth == 1])))
     if found is None or units < 2:
-        found, method = wilson(estimate * units, units), "Wilson, by the number of tumour patches or clusters"
-    clusters_found = None if codes is None else int(codes.max()) + 1
-    return Interval(min(estimate, 1.0), *found, method, len(truth), clusters_found)
+        found, method = wilson(estimate * units, units), "Wilson, for the number of tumour patches or clusters"
+    return Interval(min(estimate, 1.0), *found, method, len(truth), cluster_count(codes))

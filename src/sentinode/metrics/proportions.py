@@ -1,4 +1,4 @@
-"""Shares of patches, with Wilson's interval, also where patches come in clusters."""
+"""Shares of patches with Wilson's interval, for independent or clustered patches."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -6,18 +6,28 @@ from numpy.typing import ArrayLike
 from sentinode.errors import DataError
 from sentinode.metrics.checks import Floats, check_groups
 from sentinode.metrics.interval import Interval
-from sentinode.metrics.jackknife import degrees_of_freedom, normal_quantile, t_quantile
+from sentinode.metrics.jackknife import ROUNDING, degrees_of_freedom, normal_quantile, t_quantile
 
 
 def wilson(hits: float, patches: float, quantile: float | None = None) -> tuple[float, float]:
-    """Return the limits of a share (Wilson 1927).
+    """Compute Wilson's limits of a share [1]_.
 
     Parameters
     ----------
-    hits, patches
-        How many of how many; not always whole: a design effect makes fractions of them.
-    quantile
-        When left out that of a 95 % interval.
+    hits, patches : float
+        How many of how many. A design effect makes them fractional.
+    quantile : float, optional
+        By default the normal quantile of a 95 % interval.
+
+    Returns
+    -------
+    low, high : float
+        The limits.
+
+    References
+    ----------
+    .. [1] Wilson (1927), Probable inference, the law of succession, and statistical inference, Journal of the American
+       Statistical Association 22.
 
     Examples
     --------
@@ -35,20 +45,25 @@ def wilson(hits: float, patches: float, quantile: float | None = None) -> tuple[
 
 
 def proportion(hits: ArrayLike, clusters: ArrayLike | None = None) -> Interval:
-    """Return a share of patches with its interval.
+    """Compute a share of patches with its confidence interval.
 
     Parameters
     ----------
-    hits
-        Whether each patch is one, shape ``(n,)``; or ``(seeds, n)``, one row a seed of one model: then the mean of
-        the seeds' shares is taken, with limits that are cautious, since patches are not counted as seeds times more.
-    clusters
-        Each patch's slide or patient, shape ``(n,)``; when left out patches count as independent.
+    hits : array-like of bool of shape (n,) or (seeds, n)
+        Whether each patch counts. With one row for each seed of a model the mean share is taken; the limits are
+        conservative, because patches count once and not once for each seed.
+    clusters : array-like of shape (n,), optional
+        The slide or patient of each patch. Without it patches are treated as independent.
+
+    Returns
+    -------
+    Interval
+        The share; see `proportion_of_counts`.
 
     Raises
     ------
     DataError
-        No patches, or clusters that do not fit.
+        There are no patches, or a patch has no cluster.
 
     Examples
     --------
@@ -59,7 +74,7 @@ def proportion(hits: ArrayLike, clusters: ArrayLike | None = None) -> Interval:
     """
     rows = np.atleast_2d(np.asarray(hits, dtype=bool))
     if rows.ndim != 2 or rows.size == 0:
-        raise DataError(f"hits {np.shape(hits)} must be a row of at least one patch, or one a seed")
+        raise DataError(f"hits need the shape (n,) or (seeds, n) with n of at least 1; got {np.shape(hits)}")
     hit = rows.mean(0)
     if clusters is None:
         return proportion_of_counts([hit.sum()], [len(hit)], clustered=False)
@@ -68,21 +83,27 @@ def proportion(hits: ArrayLike, clusters: ArrayLike | None = None) -> Interval:
 
 
 def proportion_of_counts(hits: ArrayLike, patches: ArrayLike, clustered: bool) -> Interval:
-    """Return a share with its interval, from counts.
-
-    Clustered, Wilson's interval is that of the patches that would be as sure if they were independent: their number
-    is p(1 − p) over the jackknife variance between clusters (an effective sample size as in Korn and Graubard 1998),
-    with Student's quantile for the normal one, and never more than there are. Where all clusters agree on 0 or 1 the
-    variance says nothing, and each cluster counts as one patch (those of many patches more than those of few: Kish
-    1965).
+    """Compute a share with its confidence interval from counts.
 
     Parameters
     ----------
-    hits, patches
-        How many of how many in each cluster, shape ``(clusters,)``; clusters without patches do not count. Not
-        clustered: their sums count.
-    clustered
-        Whether the units are clusters. With one cluster only, it counts as one patch.
+    hits, patches : array-like of shape (clusters,)
+        How many of how many in each cluster; clusters without patches are ignored. Without clusters the sums count.
+    clustered : bool
+        Whether the entries are clusters.
+
+    Returns
+    -------
+    Interval
+        The share with Wilson's limits. With clusters the number of patches is replaced by the effective number,
+        p (1 - p) over the jackknife variance between clusters [1]_, at most the actual one, and the normal quantile by
+        Student's. If all clusters have a share of 0 or of 1, each counts as one patch, weighted by size [2]_.
+
+    References
+    ----------
+    .. [1] Korn and Graubard (1998), Confidence intervals for proportions with small expected number of positive counts
+       estimated from survey data, Survey Methodology 24.
+    .. [2] Kish (1965), Survey sampling.
 
     Examples
     --------
@@ -104,7 +125,7 @@ def _effective_patches(share: float, hit: Floats, count: Floats) -> tuple[float,
     total = count.sum()
     if len(count) > 1:
         moved = (hit - share * count) / (total - count)
-        if np.max(np.abs(moved)) > 1e-12:  # Less is rounding.
+        if np.max(np.abs(moved)) > ROUNDING:
             effective = share * (1 - share) / float(moved @ moved)
             return min(effective, float(total)), t_quantile(degrees_of_freedom(moved))
     return float(total**2 / (count @ count)), t_quantile(max(len(count) - 1, 1))

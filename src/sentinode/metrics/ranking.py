@@ -1,7 +1,8 @@
-"""How well scores rank tumour above normal: the ROC curve and its area."""
+"""The receiver operating characteristic (ROC) curve."""
 
 from dataclasses import dataclass
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from sentinode.metrics.checks import Floats, check_both_classes, check_labels_and_scores
@@ -9,48 +10,59 @@ from sentinode.metrics.checks import Floats, check_both_classes, check_labels_an
 
 @dataclass(frozen=True)
 class RocCurve:
-    """A receiver operating characteristic.
+    """A ROC curve.
 
     Attributes
     ----------
-    false_positive_rate, true_positive_rate
-        float64, shape ``(k,)``, rising from 0 to 1.
-    thresholds
-        float64, shape ``(k,)``, falling: a patch is called tumour when its score is at least this. The first is
-        infinite: nothing is called tumour.
-    auc
-        The area under it: the chance that a tumour patch scores above a normal one, ties counted half.
+    false_positive_rate, true_positive_rate : ndarray of shape (k,)
+        Rates in rising order, from 0 to 1.
+    thresholds : ndarray of shape (k,)
+        Falling thresholds: a patch counts as predicted tumour if its score is at least this. The first is infinite.
     """
 
     false_positive_rate: Floats
     true_positive_rate: Floats
     thresholds: Floats
-    auc: float
+
+    @property
+    def auc(self) -> float:
+        """The area under the curve."""
+        return float(np.trapezoid(self.true_positive_rate, self.false_positive_rate))
 
 
 def roc_curve(labels: ArrayLike, scores: ArrayLike) -> RocCurve:
-    """Return the ROC curve with every threshold.
+    """Compute the ROC curve with every distinct threshold.
 
     Parameters
     ----------
-    labels
-        0 or 1, shape ``(n,)``.
-    scores
-        Finite, shape ``(n,)``; higher speaks for 1.
+    labels : array-like of shape (n,)
+        True labels, 0 or 1.
+    scores : array-like of shape (n,)
+        Finite scores; higher means more probably 1.
+
+    Returns
+    -------
+    RocCurve
+        The curve.
 
     Raises
     ------
     DataError
-        Lengths differ, a score is not finite, a label is not 0 or 1, or only one class is there.
+        Only one class is present; see also `check_labels_and_scores`.
 
     Examples
     --------
     >>> roc_curve([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]).auc
     0.75
     """
-    from sklearn import metrics  # Slow to import, and predicting does without.
-
     truth, score = check_labels_and_scores(labels, scores)
     check_both_classes(truth, "a ROC curve")
-    fpr, tpr, thresholds = metrics.roc_curve(truth, score, drop_intermediate=False)
-    return RocCurve(fpr, tpr, thresholds, float(metrics.roc_auc_score(truth, score)))
+    order = np.argsort(-score, kind="stable")
+    last = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))  # The last patch of each distinct score.
+    true_positives = np.cumsum(truth[order])[last]
+    false_positives = last + 1 - true_positives
+    return RocCurve(
+        np.append(0.0, false_positives / false_positives[-1]),
+        np.append(0.0, true_positives / true_positives[-1]),
+        np.append(np.inf, score[order][last]),
+    )

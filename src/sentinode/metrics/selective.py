@@ -1,62 +1,70 @@
-"""What is gained by leaving the least sure patches to a person."""
+"""Selective prediction: errors if the least confident patches are left to a person."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import betaincinv, logit
 
-from sentinode.errors import ConfigError
-from sentinode.metrics.checks import Floats, Integers, check_probabilities, cluster_codes
+from sentinode.metrics.checks import Floats, Integers, check_probabilities, check_share, cluster_codes, cluster_count
+from sentinode.metrics.interval import LEVEL
 from sentinode.metrics.jackknife import displacements
 
-_LOOKS = 20  # Coverages that are tried: 5 %, 10 %, … 100 %.
-_MISS = 0.05
-_SUREST = 1e-12
+_COVERAGES = 20  # Coverages that are tested: 5 %, 10 %, ..., 100 %.
+_SMALLEST = 1e-12  # Probabilities are clipped to this distance from 0 and 1 for their logits.
 
 
 @dataclass(frozen=True)
 class RiskCoverage:
-    """The share of wrong calls among the surest patches.
+    """A risk-coverage curve.
 
     Attributes
     ----------
-    coverage
-        float64, shape ``(k,)``, rising to 1: the share of patches that are called, the surest first; patches that are
-        as sure as each other come together.
-    risk
-        float64, shape ``(k,)``: the share of wrong calls among them.
-    aurc
-        The mean risk over all coverages.
-    aurc_best
-        The same if wrong calls were the least sure.
+    coverage : ndarray of shape (k,)
+        The share of patches that are predicted, the most confident first, in rising order up to 1. Patches of equal
+        confidence are added together.
+    risk : ndarray of shape (k,)
+        The share of wrong predictions among them.
+    aurc : float
+        The area under the curve: the mean risk over all coverages.
+    aurc_optimal : float
+        The area if wrong predictions were the least confident ones.
     """
 
     coverage: Floats
     risk: Floats
     aurc: float
-    aurc_best: float
+    aurc_optimal: float
 
 
 def risk_coverage(labels: ArrayLike, probabilities: ArrayLike, threshold: float = 0.5) -> RiskCoverage:
-    """Return the risk–coverage curve (El-Yaniv and Wiener 2010) and the area under it (Geifman et al. 2019).
-
-    A patch is the surer the farther its log-odds are from those of the threshold.
+    """Compute the risk-coverage curve [1]_ and the area under it [2]_.
 
     Parameters
     ----------
-    labels
-        0 or 1, shape ``(n,)``.
-    probabilities
-        0 to 1, shape ``(n,)``.
-    threshold
-        A patch is called tumour from it on.
+    labels : array-like of shape (n,)
+        True labels, 0 or 1.
+    probabilities : array-like of shape (n,)
+        Probabilities of tumour, 0 to 1. The confidence of a prediction is the distance of its logit from that of the
+        threshold.
+    threshold : float, default 0.5
+        Patches with at least this probability are predicted tumour.
+
+    Returns
+    -------
+    RiskCoverage
+        The curve.
 
     Raises
     ------
     DataError
         See `check_probabilities`.
+
+    References
+    ----------
+    .. [1] El-Yaniv and Wiener (2010), On the foundations of noise-free selective classification, Journal of Machine
+       Learning Research 11.
+    .. [2] Geifman, Uziel and El-Yaniv (2019), Bias-reduced uncertainty estimation for deep neural classifiers, ICLR.
 
     Examples
     --------
@@ -64,12 +72,11 @@ def risk_coverage(labels: ArrayLike, probabilities: ArrayLike, threshold: float 
     >>> found.risk.tolist(), round(found.aurc, 4)
     ([0.0, 0.0, 0.0, 0.25], 0.0625)
     """
-    _, wrong, confidence = _calls(labels, probabilities, threshold)
-    ends, errors = _surest_first(wrong, confidence)
+    wrong, confidence = _errors(labels, probabilities, threshold)
+    ends, errors = _by_confidence(wrong, confidence)
     patches, total = len(wrong), int(errors[-1])
-    starts = np.append(0, ends[:-1])
-    before = np.append(0.0, errors[:-1])
-    # Within a tie errors are spread evenly, which is their mean over all orders.
+    starts, before = np.append(0, ends[:-1]), np.append(0.0, errors[:-1])
+    # Errors within a tie are spread evenly, which is their mean over all orders.
     place = np.arange(1, patches + 1)
     block = np.searchsorted(ends, place)
     errors_up_to = before[block] + (place - starts[block]) * ((errors - before) / (ends - starts))[block]
@@ -79,23 +86,22 @@ def risk_coverage(labels: ArrayLike, probabilities: ArrayLike, threshold: float 
 
 @dataclass(frozen=True)
 class CoverageAtRisk:
-    """How many patches can be called with at most a stated share of wrong calls.
+    """The share of patches that can be predicted with a bounded error rate.
 
     Attributes
     ----------
-    risk
-        The share that was asked for.
-    coverage
-        The share of patches that may be called; None where it is not attainable: there is no share that this many
-        patches show to be good enough.
-    sureness
-        A patch is called when its log-odds are at least this far from the threshold's; None as above.
-    patches, wrong
-        How many are called, and how many of them wrongly.
-    upper_limit
-        What the risk stays below, with 95 % confidence over all coverages that were tried.
-    clusters
-        How many clusters the patches come from; None where patches count as independent.
+    risk : float
+        The largest acceptable share of wrong predictions.
+    coverage : float or None
+        The share of patches that can be predicted; None if no coverage is shown to be safe enough.
+    confidence : float or None
+        The lowest confidence that is predicted: the distance of its logit from that of the threshold.
+    patches, wrong : int
+        The numbers of predicted patches and of wrong predictions among them.
+    upper_limit : float or None
+        The 95 % upper limit of the risk, over all coverages that were tested.
+    clusters : int or None
+        The number of clusters; None if patches are treated as independent.
     """
 
     risk: float
@@ -106,14 +112,11 @@ class CoverageAtRisk:
     upper_limit: float | None
     clusters: int | None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {**self.__dict__, "patches_independent": self.clusters is None}
-
     def __str__(self) -> str:
         if self.coverage is None:
-            return f"risk of {self.risk:.1%}: not attainable"
-        return f"risk of {self.risk:.1%}: {self.coverage:.1%} of patches ({self.wrong} of {self.patches} wrong)"
+            return f"at most {100 * self.risk:g} % errors: not attainable"
+        share = f"{100 * self.coverage:.1f} % of patches ({self.wrong:,} of {self.patches:,} wrong)"
+        return f"at most {100 * self.risk:g} % errors: {share}"
 
 
 def coverage_at_risk(
@@ -123,57 +126,68 @@ def coverage_at_risk(
     threshold: float = 0.5,
     clusters: ArrayLike | None = None,
 ) -> CoverageAtRisk:
-    """Return the largest coverage whose risk is shown to be small enough, or none.
+    """Compute the largest coverage whose risk is shown to be low enough.
 
-    The first few patches are nearly always right, so the coverage at which the risk seen is small enough says nothing.
-    Here twenty coverages are tried, and a risk counts as shown where its upper limit is not above it: Clopper and
-    Pearson's (1934), at 95 % confidence shared among the twenty (after Geifman and El-Yaniv 2017). For 1 % that takes
-    600 patches that are all right. With clusters, the patches count for as many as the variance between clusters says.
+    Twenty coverages are tested. One passes if the upper limit of its risk [1]_ is at most the given risk, at 95 %
+    confidence shared among the twenty (after [2]_). For a risk of 1 % this takes 600 patches without an error.
 
     Parameters
     ----------
-    labels, probabilities, threshold
-        See `risk_coverage`.
-    risk
-        Above 0 and below 1.
-    clusters
-        Each patch's slide or patient, shape ``(n,)``; when left out patches count as independent.
+    labels : array-like of shape (n,)
+        True labels, 0 or 1.
+    probabilities : array-like of shape (n,)
+        Probabilities of tumour, 0 to 1.
+    risk : float
+        The largest acceptable share of wrong predictions, between 0 and 1.
+    threshold : float, default 0.5
+        Patches with at least this probability are predicted tumour.
+    clusters : array-like of shape (n,), optional
+        The slide or patient of each patch; the number of patches is then replaced by the effective number. Without it
+        patches are treated as independent.
+
+    Returns
+    -------
+    CoverageAtRisk
+        The coverage.
 
     Raises
     ------
     ConfigError
-        No such risk.
+        The risk is not between 0 and 1.
     DataError
-        See `check_probabilities`; clusters that do not fit.
+        See `check_probabilities`; or there is only one cluster.
+
+    References
+    ----------
+    .. [1] Clopper and Pearson (1934), The use of confidence or fiducial limits illustrated in the case of the binomial,
+       Biometrika 26.
+    .. [2] Geifman and El-Yaniv (2017), Selective classification for deep neural networks, NeurIPS 30.
 
     Examples
     --------
     >>> print(coverage_at_risk([0, 1] * 20, [0.1, 0.9] * 20, risk=0.01))
-    risk of 1.0%: not attainable
+    at most 1 % errors: not attainable
     >>> coverage_at_risk([0, 1] * 500, [0.1, 0.9] * 500, risk=0.01).coverage
     1.0
     """
-    if not 0 < risk < 1:
-        raise ConfigError(f"a risk is a share of wrong calls above 0 and below 1; got {risk}")
-    _, wrong, confidence = _calls(labels, probabilities, threshold)
+    check_share(risk, "risk")
+    wrong, confidence = _errors(labels, probabilities, threshold)
     codes = cluster_codes(clusters, len(wrong))
-    ends, errors = _surest_first(wrong, confidence)
+    ends, errors = _by_confidence(wrong, confidence)
     levels = np.sort(confidence)[::-1]
-    clusters_found = None if codes is None else int(codes.max()) + 1
-    tried = ends[np.unique(np.searchsorted(ends, np.ceil(len(wrong) * np.arange(1, _LOOKS + 1) / _LOOKS)))]
-    for end in tried[::-1]:
+    steps = np.ceil(len(wrong) * np.arange(1, _COVERAGES + 1) / _COVERAGES)
+    for end in ends[np.unique(np.searchsorted(ends, steps))][::-1]:
         count = int(errors[np.searchsorted(ends, end)])
         chosen = confidence >= levels[end - 1]
-        limit = _upper_limit(wrong[chosen], None if codes is None else codes[chosen], _MISS / _LOOKS)
+        limit = _upper_limit(wrong[chosen], None if codes is None else codes[chosen], (1 - LEVEL) / _COVERAGES)
         if limit <= risk:
-            return CoverageAtRisk(
-                risk, float(end / len(wrong)), float(levels[end - 1]), int(end), count, limit, clusters_found
-            )
-    return CoverageAtRisk(risk, None, None, 0, 0, None, clusters_found)
+            coverage, level = float(end / len(wrong)), float(levels[end - 1])
+            return CoverageAtRisk(risk, coverage, level, int(end), count, limit, cluster_count(codes))
+    return CoverageAtRisk(risk, None, None, 0, 0, None, cluster_count(codes))
 
 
-def _upper_limit(wrong: Floats, codes: Integers | None, miss: float) -> float:
-    """Return the one-sided upper limit of a share (Clopper and Pearson 1934), by clusters with fewer patches."""
+def _upper_limit(wrong: Floats, codes: Integers | None, alpha: float) -> float:
+    """Return the one-sided upper limit of a share, with clusters for the effective number of patches."""
     share, effective = float(wrong.mean()), float(len(wrong))
     if codes is not None:
         used = np.unique(codes, return_inverse=True)[1]
@@ -185,17 +199,18 @@ def _upper_limit(wrong: Floats, codes: Integers | None, miss: float) -> float:
             effective = float(len(wrong) ** 2 / (counts @ counts))
     if share == 1:
         return 1.0
-    return float(betaincinv(share * effective + 1, (1 - share) * effective, 1 - miss))
+    return float(betaincinv(share * effective + 1, (1 - share) * effective, 1 - alpha))
 
 
-def _calls(labels: ArrayLike, probabilities: ArrayLike, threshold: float) -> tuple[Integers, Floats, Floats]:
+def _errors(labels: ArrayLike, probabilities: ArrayLike, threshold: float) -> tuple[Floats, Floats]:
     truth, probability = check_probabilities(labels, probabilities)
     wrong = ((probability >= threshold) != (truth == 1)).astype(np.float64)
-    odds = logit(np.clip(probability, _SUREST, 1 - _SUREST))
-    return truth, wrong, np.round(np.abs(odds - logit(np.clip(threshold, _SUREST, 1 - _SUREST))), 9)
+    odds, at = (logit(np.clip(value, _SMALLEST, 1 - _SMALLEST)) for value in (probability, threshold))
+    return wrong, np.round(np.abs(odds - at), 9)
 
 
-def _surest_first(wrong: Floats, confidence: Floats) -> tuple[Integers, Floats]:
+def _by_confidence(wrong: Floats, confidence: Floats) -> tuple[Integers, Floats]:
+    """Return the number of patches and of errors up to each distinct confidence, the highest first."""
     order = np.argsort(-confidence, kind="stable")
     last = np.flatnonzero(np.append(np.diff(confidence[order]) != 0, True))
     return last + 1, np.cumsum(wrong[order])[last]

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from sentinode.evaluation.comparison import ComparedModel, ComparedPair, Comparison
-from sentinode.metrics.interval import Interval
-from sentinode.metrics.ranking import RocCurve
+from sentinode.metrics import Interval, RocCurve
 from sentinode.report import svg
 from sentinode.report.forest import forest
 from sentinode.report.formatting import NONE, code, fixed, plural, with_limits
 from sentinode.report.old_html import Html, definitions, findings, paragraph, table
 from sentinode.report.page import Fragment, Section, write_page
 from sentinode.samples import PRETRAINED, pretrained_path
+from sentinode.serialize import to_json
 
 ROC = svg.Frame(width=400, height=400, left=46, right=10, top=10, bottom=44)
 # The false positive rate that the page starts at, in thousandths.
@@ -81,17 +81,8 @@ def sensitivity_at(model: ComparedModel, rate: float) -> float:
 
 
 def _findings(found: Comparison) -> list[tuple[str, str]]:
-    told = [
-        ("bad", f"{model.name} was trained on {model.seen.trained_on:,} of these patches: figures on them flatter.")
-        for model in found.models
-        if model.seen.trained_on
-    ]
-    told += [
-        ("warn", f"{model.seen.chosen.capitalize()} of {model.name}: chosen on patches among these, which flatters.")
-        for model in found.models
-        if model.seen.chosen
-    ]
-    unknown = [model.name for model in found.models if model.seen.trained_on is None]
+    told = [("bad", f"{warning}.") for model in found.models for warning in model.overlap.warnings]
+    unknown = [model.name for model in found.models if model.overlap.trained_on is None]
     if unknown:
         told.append(("warn", f"Whether {', '.join(unknown)} was trained on these patches is not known."))
     if found.clusters is None:
@@ -163,13 +154,13 @@ def _worth(models: Sequence[ComparedModel]) -> str:
 def _areas(found: Comparison) -> list[str]:
     colours = [f"m{number % 4}" for number in range(len(found.models))]
     names = [(model.name, "") for model in found.models]
-    return [forest(names, {"AUC, 95 % limits": (colours, [model.auc.to_json() for model in found.models], None)}, 340)]
+    return [forest(names, {"AUC, 95 % limits": (colours, [to_json(model.auc) for model in found.models], None)}, 340)]
 
 
 def _differences(found: Comparison) -> list[str]:
     shown = found.pairs[:MOST_PAIRS]
     names = [(f"{pair.auc.first} − {pair.auc.second}", _p(pair.auc.p_holm)) for pair in shown]
-    panels = {"difference of AUC": (["ink"] * len(shown), [pair.auc.difference.to_json() for pair in shown], 0.0)}
+    panels = {"difference of AUC": (["ink"] * len(shown), [to_json(pair.auc.difference) for pair in shown], 0.0)}
     return [
         paragraph(
             "The first one's AUC minus the second's, on the same patches, with 95 % limits; p-values of each kind are "
@@ -186,8 +177,8 @@ def _pairs(pairs: Sequence[ComparedPair]) -> str:
             _limits(pair.auc.difference),
             _p(pair.auc.p_holm),
             _p(pair.bootstrap.p_holm),
-            _limits(pair.calls.difference),
-            _p(pair.calls_p_holm),
+            _limits(pair.accuracy.difference),
+            _p(pair.accuracy_p_holm),
             fixed(pair.kappa.estimate if pair.kappa else None),
         ]
         for pair in pairs
@@ -204,7 +195,7 @@ def _all_at_once(found: Comparison) -> list[str]:
 def _cost(models: Sequence[ComparedModel]) -> str:
     rows = []
     for model in models:
-        facts = model.facts
+        facts = model.cost
         rows.append(
             [
                 model.name,
@@ -220,10 +211,10 @@ def _cost(models: Sequence[ComparedModel]) -> str:
 def _made_from(found: Comparison) -> list[tuple[str, str]]:
     given = [f"{model.name}={','.join(_source(each) for each in model.made_by)}" for model in found.models]
     words = ["sentinode", "compare", found.data.removesuffix(f", split {found.split}")]
-    words += [word for each in given for word in ("--model", each)] + ["--out", str(found.folder)]
+    words += [word for each in given for word in ("--model", each)] + ["--out", "comparison"]
     words += ["--split", found.split] if found.split != "all" else []
     point = found.made_by["point"]
-    words += ["--point", point] if point != "its own" else []
+    words += ["--point", point] if point else []
     return [
         ("Patches (SHA-256)", code(found.made_by["fingerprint"])),
         *(
@@ -232,7 +223,7 @@ def _made_from(found: Comparison) -> list[tuple[str, str]]:
             for each in model.made_by
             if "weights_sha256" in each
         ),
-        ("Operating point", "each its own" if point == "its own" else point),
+        ("Operating point", point or "the threshold of each model"),
         ("This page again", code(shlex.join(words))),
     ]
 
@@ -244,7 +235,7 @@ def _source(made_by: dict[str, Any]) -> str:
 
 
 def _limits(interval: Interval) -> Html:
-    return with_limits(interval.to_json())
+    return with_limits(to_json(interval))
 
 
 def _p(value: float) -> str:

@@ -28,7 +28,7 @@ def panel(title: str, drawn: str, reading: str, keys: Sequence[tuple[str, str]] 
 
 def _precision_recall(facts: Facts) -> str:
     curve, found = facts.curves["precision_recall"], facts.metrics["ranking"]["average_precision"]
-    counts = facts.metrics["patches"]
+    counts = facts.metrics
     share = counts["tumour"] / (counts["normal"] + counts["tumour"])
     alt = f"Precision against recall. Average precision {fixed(found['estimate'])}, by chance {fixed(share)}."
     drawn = svg.drawing(
@@ -62,7 +62,7 @@ def _calibration(facts: Facts) -> str:
     slope = "" if line["slope"] is None else f" Slope {with_limits(line['slope'])}, 1 is right."
     reading = (
         f"Calibration error {fixed(error['estimate'])}; 95 % of probabilities that are right stay below "
-        f"{fixed(error['if_perfect_95'])}.{slope}"
+        f"{fixed(error['q95_if_calibrated'])}.{slope}"
     )
     return panel("Calibration", drawn, reading, [("one", "model"), ("chance", "probabilities that come true")])
 
@@ -89,7 +89,8 @@ def _risk_coverage(facts: Facts) -> str:
     sets = found["conformal"]
     if sets:
         parts.append(
-            f"Prediction sets meant to hold {percent(sets['asked'], 0)} of labels hold {with_limits(sets['coverage'])}."
+            f"Prediction sets meant to hold {percent(sets['nominal'], 0)} of labels hold "
+            f"{with_limits(sets['coverage'])}."
         )
     return panel("Selective prediction", drawn, " ".join(parts), [("one", "model")])
 

@@ -9,9 +9,11 @@ import pandas as pd
 
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import DataError
-from sentinode.evaluation.evaluate import METRICS, choose_split, evaluate, folder_of, group_columns
-from sentinode.evaluation.evaluation import clusters_of
-from sentinode.evaluation.stress import STRESS
+from sentinode.evaluation.evaluate import evaluate, group_columns
+from sentinode.evaluation.evaluation import METRICS, clusters_of
+from sentinode.evaluation.files import default_folder
+from sentinode.evaluation.robustness import STRESS, RobustnessResult
+from sentinode.evaluation.selection import select_patches
 from sentinode.inference.predictions import Predictions
 from sentinode.storage import read_json
 
@@ -47,7 +49,7 @@ class Facts:
     patches: PatchSet
     folder: Path
     metrics: dict[str, Any]
-    stress: dict[str, Any] | None
+    stress: RobustnessResult | None
     trained_on: int
     chosen_on: int
 
@@ -96,20 +98,19 @@ def gather(run: "Run", patches: PatchSet, split: str | None = None, cache: str |
     DataError
         See `evaluate`; or a file of the evaluation is damaged.
     """
-    name, chosen = choose_split(run, patches, split, cache)
-    _ = chosen.labels
-    chosen = chosen.cached(cache)
-    folder = folder_of(run.results_folder, name, chosen.fingerprint, METRICS)
+    selected = select_patches([run], patches, split, cache=cache, warn=False)
+    name, chosen, overlap = selected.split, selected.patches, selected.overlaps[0]
+    folder = default_folder(run.results_folder, name, chosen.fingerprint, METRICS)
     if not _is_of(folder, run, chosen):
-        folder = evaluate(run, patches, split, cache=cache).folder
+        evaluate(run, patches, split, out=folder, cache=cache)
     return Facts(
         run=run,
         patches=chosen,
         folder=folder,
         metrics=read_json(folder / METRICS),
         stress=_stress(run, name, chosen),
-        trained_on=int(run.trained_on(chosen.table["sha1"]).sum()),
-        chosen_on=int(run.validated_on(chosen.table["sha1"]).sum()),
+        trained_on=overlap.trained_on or 0,
+        chosen_on=overlap.validated_on or 0,
     )
 
 
@@ -131,15 +132,14 @@ def _same(made_by: dict[str, Any], identity: dict[str, Any]) -> bool:
     return all(made_by.get(name) == identity[name] for name in names)
 
 
-def _stress(run: "Run", split: str, patches: PatchSet) -> dict[str, Any] | None:
+def _stress(run: "Run", split: str, patches: PatchSet) -> RobustnessResult | None:
     """Return a stress test of this run on this split; a whole one rather than a quick one."""
     found = []
     for file in sorted(run.results_folder.glob(f"evaluations/stress-*/{STRESS}")):
-        content = read_json(file)
-        made_by = content["made_by"]
-        if _same(made_by, {**run.identity, "split": split, "data": patches.path}):
-            found.append(content)
-    return min(found, key=lambda each: each["made_by"]["quick"], default=None)
+        result = RobustnessResult.load(file)
+        if _same(result.made_by, {**run.identity, "split": split, "data": patches.path}):
+            found.append(result)
+    return min(found, key=lambda each: bool(each.made_by["quick"]), default=None)
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

@@ -15,13 +15,13 @@ from sentinode.report.old_html import paragraph
 from sentinode.report.page import data_uri
 
 # Of each outcome: the surest calls, and the least sure.
-SUREST = {"missed": 18, "alarm": 18, "found": 6, "right": 6}
-LEAST_SURE = {"missed": 12, "alarm": 12, "found": 6, "right": 6}
+SUREST = {"false negative": 18, "false positive": 18, "true positive": 6, "true negative": 6}
+LEAST_SURE = {"false negative": 12, "false positive": 12, "true positive": 6, "true negative": 6}
 OUTCOMES = {
-    "missed": ("missed", "Tumour, missed"),
-    "alarm": ("false alarm", "False alarms"),
-    "found": ("found", "Tumour, found"),
-    "right": ("right", "Normal, right"),
+    "false negative": ("false negative", "False negatives"),
+    "false positive": ("false positive", "False positives"),
+    "true positive": ("true positive", "True positives"),
+    "true negative": ("true negative", "True negatives"),
 }
 
 # From patches, uint8 (n, 96, 96, 3), to what is laid over them.
@@ -50,8 +50,9 @@ def examples(facts: Facts, overlays: Overlays | None = None) -> list[str]:
     shown = {name: int((of[rows] == name).sum()) for name in OUTCOMES}
     return [
         paragraph(
-            f"At a threshold of {fixed(facts.threshold, 4)} tumour is missed in {counts['missed']:,} patches and found "
-            f"in {counts['found']:,}; {counts['alarm']:,} normal ones are called tumour, {counts['right']:,} normal. "
+            f"At threshold {fixed(facts.threshold, 4)} there are {counts['false negative']:,} false negatives, "
+            f"{counts['false positive']:,} false positives, {counts['true positive']:,} true positives and "
+            f"{counts['true negative']:,} true negatives. "
             "Of each the surest calls and those nearest to the threshold are here, with their probability of tumour. "
             "The square marks the central 32 × 32 px that the label is about."
         ),
@@ -74,7 +75,7 @@ def choose(became: np.ndarray, sure: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> choose(np.array(["right", "missed", "missed"]), np.array([1.0, 0.5, 2.0])).tolist()
+    >>> choose(np.array(["true negative", "false negative", "false negative"]), np.array([1.0, 0.5, 2.0])).tolist()
     [2, 1, 0]
     """
     rows: list[int] = []
@@ -88,7 +89,7 @@ def choose(became: np.ndarray, sure: np.ndarray) -> np.ndarray:
 
 def _controls(shown: dict[str, int], explained: str) -> str:
     choices = [("all", "All"), ("mistakes", "All mistakes"), *((name, words) for name, (_, words) in OUTCOMES.items())]
-    counts = {"all": sum(shown.values()), "mistakes": shown["missed"] + shown["alarm"], **shown}
+    counts = {"all": sum(shown.values()), "mistakes": shown["false negative"] + shown["false positive"], **shown}
     radios = "".join(
         f'<label><input type="radio" name="outcome" value="{name}"{" checked" if name == "mistakes" else ""}>'
         f"<span>{words} <small>{counts[name]}</small></span></label>"

@@ -32,6 +32,7 @@ def with_limits(interval: Mapping[str, Any] | None, digits: int = 3) -> Markup:
     """
     if interval is None:
         return Markup(NONE)
+    interval = {name: None if value == "Infinity" else value for name, value in interval.items()}
     low, high = fixed(interval["low"], digits), fixed(interval["high"], digits)
     # What has no upper limit, as a ratio over nothing, has None.
     to = " to " if low.startswith("-") else "–"

@@ -9,6 +9,7 @@ from sentinode.report.data import Facts
 from sentinode.report.forest import forest
 from sentinode.report.formatting import fixed, plural, with_limits
 from sentinode.report.old_html import paragraph
+from sentinode.serialize import to_json
 
 FIGURES = {"auc": ("AUC", "one"), "sensitivity": ("sensitivity", "two"), "specificity": ("specificity", "three")}
 
@@ -38,7 +39,7 @@ def _forest(facts: Facts, found: Sequence[Mapping[str, Any]]) -> str:
     names = [(each["name"], plural(each["normal"] + each["tumour"], "patch")) for each in found]
     panels = {}
     for key, (title, css) in FIGURES.items():
-        intervals = [each["auc"] if key == "auc" else each["rates"][key] for each in found]
+        intervals = [each["auc"] if key == "auc" else each["point"][key] for each in found]
         together = facts.metrics["ranking"]["auc"] if key == "auc" else facts.point[key]
         panels[title] = ([css] * len(found), intervals, together["estimate"])
     notes = [f"{each['name']}: {each['note']}" for each in found if each["note"]]
@@ -55,31 +56,31 @@ def stress(facts: Facts) -> list[str]:
                 "scanner is not known. sentinode stress makes one, and the next report shows it."
             )
         ]
-    summary, count = found["summary"], found["patches"]["normal"] + found["patches"]["tumour"]
-    lowest = min(
-        point[key]["low"] for shift in found["shifts"].values() for point in shift["levels"] for key in FIGURES
-    )
-    panels = [
-        _shift(name, shift, found["unshifted"], max(0.0, lowest - 0.02)) for name, shift in found["shifts"].items()
-    ]
+    count = found.normal + found.tumour
+    shown: dict[str, Any] = to_json(found.perturbations)
+    unperturbed: dict[str, Any] = to_json(found.unperturbed)
+    lowest = min(point[key]["low"] for shift in shown.values() for point in shift["points"] for key in FIGURES)
+    panels = [_shift(name, shift, unperturbed, max(0.0, lowest - 0.02)) for name, shift in shown.items()]
     keys = "".join(f'<span class="key {css}">{name}</span>' for name, css in FIGURES.values())
-    quick = " The extremes of each shift alone were measured." if found["made_by"]["quick"] else ""
+    quick = " The extremes of each shift alone were measured." if found.made_by["quick"] else ""
+    areas = [with_limits(to_json(each)) for each in (found.unperturbed.auc, found.perturbed_auc)]
     return [
-        f"<p>{plural(count, 'patch')}, changed as other laboratories, scanners and programs change them; the "
-        f"threshold stays {fixed(found['threshold'], 4)}.{quick} AUC {with_limits(summary['unshifted_auc'])} as they "
-        f"are, {with_limits(summary['shifted_auc'])} on the mean over shifts; the worst is "
-        f"{escape(summary['worst_shift'])}.</p>",
+        f"<p>{plural(count, 'patch')}, perturbed as other laboratories, scanners and programs may change them; "
+        f"threshold {fixed(found.threshold, 4)}.{quick} AUC {areas[0]} unperturbed, {areas[1]} on the mean over "
+        f"perturbations; the worst is {escape(found.worst)}.</p>",
         f'<p class="keys">{keys}<span class="key chance">as they are</span></p>',
         f'<div class="shifts">{"".join(panels)}</div>',
     ]
 
 
-def _shift(name: str, shift: Mapping[str, Any], unshifted: Mapping[str, Any], lowest: float) -> str:
-    points = sorted([*shift["levels"], {**unshifted, "level": shift["neutral"]}], key=lambda each: each["level"])
+def _shift(name: str, shift: Mapping[str, Any], unperturbed: Mapping[str, Any], lowest: float) -> str:
+    points = sorted([*shift["points"], {**unperturbed, "level": shift["neutral"]}], key=lambda each: each["level"])
     levels = [each["level"] for each in points]
     frame = svg.Frame(x=(levels[0], levels[-1]), y=(lowest, 1.0), width=260, height=200, left=34, top=8, right=14)
     parts = [
-        svg.axes(frame, levels if len(levels) <= 5 else levels[::2], svg.ticks(*frame.y, most=5), shift["what"], "")
+        svg.axes(
+            frame, levels if len(levels) <= 5 else levels[::2], svg.ticks(*frame.y, most=5), shift["description"], ""
+        )
     ]
     parts.append(svg.line(frame, [shift["neutral"]] * 2, frame.y, "chance"))
     for key, (_, css) in FIGURES.items():

@@ -29,7 +29,7 @@ def model_card(facts: Facts) -> str:
 
     Its metadata has no license: who trained the weights says under which they may be used.
     """
-    counts, run = facts.metrics["patches"], facts.run
+    counts, run = facts.metrics, facts.run
     data, model = run.config["data"], run.config["model"]
     rows = [f"| {name} | {_interval(_figure(facts, key))} |" for key, name in METRICS.values()]
     error = facts.metrics["calibration"]["error"]
@@ -68,7 +68,7 @@ def model_card(facts: Facts) -> str:
         "|---|---|",
         *rows,
         f"| Calibration error | {fixed(error['estimate'])}; of right probabilities below "
-        f"{fixed(error['if_perfect_95'])} |",
+        f"{fixed(error['q95_if_calibrated'])} |",
         "",
         "## What they do not say",
         "",

@@ -111,7 +111,7 @@ def write_facts(facts: Facts, path: Path, overlays: Overlays | None = None) -> N
 
 
 def _about(facts: Facts) -> str:
-    model, data, counts = facts.run.config["model"], facts.run.config["data"], facts.metrics["patches"]
+    model, data, counts = facts.run.config["model"], facts.run.config["data"], facts.metrics
     trained = data["train"]["normal"] + data["train"]["tumour"]
     return (
         f"A network of {model['parameters']:,} parameters, trained on {trained:,} patches of {data['path']}; "

@@ -21,7 +21,7 @@ def commands(facts: Facts, shown: Callable[[str], str] = str) -> list[tuple[str,
     told = [("the training", shlex.join(made))] if (made := train(facts, run, shown)) else []
     told.append(("the evaluation", shlex.join(["sentinode", "evaluate", data, "--model", run, *split, *asked])))
     if facts.stress is not None:
-        quick = ["--quick"] if facts.stress["made_by"]["quick"] else []
+        quick = ["--quick"] if facts.stress.made_by["quick"] else []
         told.append(("the stress test", shlex.join(["sentinode", "stress", data, "--model", run, *split, *quick])))
     return [*told, ("this page", shlex.join(["sentinode", "report", run, data, *split]))]
 
@@ -34,7 +34,7 @@ def train(facts: Facts, out: str, shown: Callable[[str], str] = str) -> list[str
 
 def limitations(facts: Facts) -> list[str]:
     """Return sentences on what the figures do not say."""
-    counts = facts.metrics["patches"]
+    counts = facts.metrics
     share = counts["tumour"] / (counts["normal"] + counts["tumour"])
     told = [
         "Research use only: not a medical device, and not for decisions about people. It was not compared with "
@@ -53,11 +53,10 @@ def limitations(facts: Facts) -> list[str]:
     if facts.stress is None:
         told.append("What is left of it under other stains and scanners was not measured.")
     else:
-        summary = facts.stress["summary"]
         told.append(
-            f"Other stains and scanners cost it: AUC falls from {fixed(summary['unshifted_auc']['estimate'])} to "
-            f"{fixed(summary['shifted_auc']['estimate'])} on the mean over shifts, the worst being "
-            f"{summary['worst_shift']}. Made-up shifts are no other laboratory."
+            f"Other stains and scanners cost it: AUC falls from {fixed(facts.stress.unperturbed.auc.estimate)} to "
+            f"{fixed(facts.stress.perturbed_auc.estimate)} on the mean over shifts, the worst being "
+            f"{facts.stress.worst}. Made-up shifts are no other laboratory."
         )
     return told
 

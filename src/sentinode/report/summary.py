@@ -10,7 +10,7 @@ from sentinode.report.reproduce import warnings
 
 def summary(facts: Facts) -> list[str]:
     """Return the key figures and the findings."""
-    counts, point = facts.metrics["patches"], facts.point
+    counts, point = facts.metrics, facts.point
     error = facts.metrics["calibration"]["error"]
     tiles = [
         ("AUC", with_limits(facts.metrics["ranking"]["auc"]), "how often tumour scores above normal"),
@@ -18,7 +18,8 @@ def summary(facts: Facts) -> list[str]:
         ("Specificity", with_limits(point["specificity"]), "normal patches called normal"),
         (
             "Calibration error",
-            f'{fixed(error["estimate"])} <span class="limits">if right, below {fixed(error["if_perfect_95"])}</span>',
+            f'{fixed(error["estimate"])} <span class="limits">'
+            f"below {fixed(error['q95_if_calibrated'])} if calibrated</span>",
             "how far probabilities are from what happens",
         ),
     ]
@@ -40,22 +41,21 @@ def summary(facts: Facts) -> list[str]:
 def _findings(facts: Facts) -> list[tuple[str, str]]:
     told = [("bad" if facts.trained_on and not place else "warn", each) for place, each in enumerate(warnings(facts))]
     error = facts.metrics["calibration"]["error"]
-    if error["estimate"] is not None and error["estimate"] > error["if_perfect_95"]:
+    if error["estimate"] is not None and error["estimate"] > error["q95_if_calibrated"]:
         told.append(
             (
                 "warn",
                 f"Probabilities are not what happens: the calibration error of {fixed(error['estimate'])} is more than "
-                f"the {fixed(error['if_perfect_95'])} that chance would leave of right ones.",
+                f"the {fixed(error['q95_if_calibrated'])} that chance would leave of right ones.",
             )
         )
     if facts.stress is not None:
-        found = facts.stress["summary"]
-        lost = found["lost_auc"]["estimate"]
+        lost = facts.stress.auc_loss.estimate
         told.append(
             (
                 "warn" if lost > 0.01 else "good",
                 f"Under shifts of stain, focus and scanner {fixed(lost)} of the AUC is lost "
-                f"on the mean; the worst is {found['worst_shift']}.",
+                f"on the mean; the worst is {facts.stress.worst}.",
             )
         )
     return told or [("good", "Nothing is known that flatters these figures.")]

@@ -16,7 +16,7 @@ CURVES = {"loss": "Loss", "accuracy": "Accuracy", "auc": "AUC"}
 def training(facts: Facts) -> list[str]:
     """Return the parts of the section."""
     config = facts.run.config
-    data, counts = config["data"], facts.metrics["patches"]
+    data, counts = config["data"], facts.metrics
     evaluated = [
         facts.metrics["data"],
         f"{counts['normal']:,}",

@@ -10,7 +10,7 @@ import numpy as np
 from sentinode.data.batches import Batches, targets
 from sentinode.data.patchset import PatchSet
 from sentinode.inference.logits import logit_model, probability, tumour_logit
-from sentinode.metrics.ranking import roc_curve
+from sentinode.metrics import roc_curve
 from sentinode.models.backend import silence_retracing_warning
 from sentinode.training.config import TrainConfig
 from sentinode.training.distributed import ProcessGroup

@@ -7,7 +7,7 @@ function arrange() {
   figures.sort((a, b) => sign * (a.dataset.sureness - b.dataset.sureness));
   let shown = 0;
   for (const figure of figures) {
-    const outcome = figure.dataset.outcome, mistake = outcome === "missed" || outcome === "alarm";
+    const outcome = figure.dataset.outcome, mistake = outcome.startsWith("false");
     figure.hidden = !(wanted === "all" || wanted === outcome || (wanted === "mistakes" && mistake));
     if (!figure.hidden) shown += 1;
   }

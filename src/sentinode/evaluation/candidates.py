@@ -1,0 +1,248 @@
+"""Open the models of a comparison: runs, several seeds of one recipe, and predictions of other software."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from glob import glob, has_magic
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sentinode.data.patchset import PatchSet
+from sentinode.errors import ConfigError, DataError
+from sentinode.evaluation.operating_points import threshold_of
+from sentinode.evaluation.prediction_files import PredictionsFile
+from sentinode.inference.predict import predict
+from sentinode.inference.predictions import Predictions
+from sentinode.samples import PRETRAINED
+from sentinode.training.load import load_run
+from sentinode.training.run import ARCHITECTURE, WEIGHTS, Run
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The size and speed of a model; None if unknown, as for the predictions of other software.
+
+    Attributes
+    ----------
+    parameters : int or None
+        The number of parameters, including those that are not trained.
+    flops : int or None
+        Floating-point operations per patch.
+    size_bytes : int or None
+        The size of the files that prediction needs: the architecture and the best weights.
+    patches_per_s : float or None
+        The prediction speed on this machine, including startup and reading: a rough figure.
+    """
+
+    parameters: int | None = None
+    flops: int | None = None
+    size_bytes: int | None = None
+    patches_per_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model to compare.
+
+    Attributes
+    ----------
+    name : str
+        The name of the model.
+    members : tuple of Run or PredictionsFile
+        One run or file of predictions; for several seeds of one recipe, one for each seed.
+
+    Raises
+    ------
+    ConfigError
+        There is no member, or two members have the same weights.
+    """
+
+    name: str
+    members: tuple[Run | PredictionsFile, ...]
+
+    def __post_init__(self) -> None:
+        if not self.members:
+            raise ConfigError(f"model {self.name!r} has no run")
+        first: dict[str, Path] = {}
+        for member in self.members:
+            other = first.setdefault(_digest(member), member.path)
+            if other is not member.path:
+                raise ConfigError(
+                    f"{self.name}: {member.path} and {other} have the same weights, so they are not "
+                    "two seeds; remove one"
+                )
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The members that are runs."""
+        return tuple(member for member in self.members if isinstance(member, Run))
+
+    @property
+    def validation_choices(self) -> str:
+        """What was chosen on the validation patches of the runs."""
+        return max((run.validation_choices for run in self.runs), key=len, default="")
+
+    def held_out(self) -> set[str] | None:
+        """Return the SHA-1s of the patches that all trainings held out; None without runs."""
+        parts = [run.held_out() for run in self.runs]
+        return (parts[0] if all(part == parts[0] for part in parts) else set()) if parts else None
+
+    def trained_on(self, sha1: "pd.Series[str]") -> np.ndarray | None:
+        """Return for each patch whether any run was trained on it; None without runs."""
+        return np.any([run.trained_on(sha1) for run in self.runs], axis=0) if self.runs else None
+
+    def validated_on(self, sha1: "pd.Series[str]") -> np.ndarray | None:
+        """Return for each patch whether it is a validation patch of any run; None without runs."""
+        return np.any([run.validated_on(sha1) for run in self.runs], axis=0) if self.runs else None
+
+    def check(self) -> None:
+        """Raise unless all seeds have the same number of parameters.
+
+        Raises
+        ------
+        ConfigError
+            Two runs are different networks.
+        """
+        for run in self.runs[1:]:
+            first, other = self.runs[0].model.count_params(), run.model.count_params()
+            if first != other:
+                raise ConfigError(
+                    f"{self.name}: {self.runs[0].path} has {first:,} parameters and {run.path} has {other:,}, so they "
+                    "are not two seeds of one recipe; pass each with its own --model"
+                )
+
+    def predict(
+        self, patches: PatchSet, point: str | float | None = None
+    ) -> tuple[list[tuple[Predictions, float]], Cost]:
+        """Predict patches with every member.
+
+        Parameters
+        ----------
+        patches : PatchSet
+            Labeled, cached patches.
+        point : str or float, optional
+            The operating point; by default the threshold of each member.
+
+        Returns
+        -------
+        predictions : list of tuple of Predictions and float
+            The predictions and the threshold of each member.
+        cost : Cost
+            The size and speed of the model.
+        """
+        found, duration_s = [], 0.0
+        for member in self.members:
+            threshold = member.threshold if point is None else threshold_of(member, point)
+            if isinstance(member, PredictionsFile):
+                found.append((member.predictions(patches), threshold))
+                continue
+            started = time.perf_counter()
+            found.append((predict(member, patches), threshold))
+            duration_s += time.perf_counter() - started
+        return found, self._cost(len(patches), duration_s)
+
+    def _cost(self, patches: int, duration_s: float) -> Cost:
+        if not self.runs:
+            return Cost()
+        from sentinode.models.flops import flops
+
+        run = self.runs[0]
+        size_bytes = sum((run.path / file).stat().st_size for file in (ARCHITECTURE, WEIGHTS["best"]))
+        return Cost(run.model.count_params(), flops(run.model), size_bytes, len(self.runs) * patches / duration_s)
+
+
+def open_candidate(model: "str | Path | Run") -> Candidate:
+    """Open a model to compare.
+
+    Parameters
+    ----------
+    model : str, Path or Run
+        A run directory, the name of a pretrained run, or a csv file of predictions, optionally after a name, as in
+        ``"small=runs/a"``. Several seeds of one recipe are ``"cnn=runs/1,runs/2"`` or ``"cnn=runs/cnn-*"``. A string
+        that is an existing path is that path.
+
+    Returns
+    -------
+    Candidate
+        The model.
+
+    Raises
+    ------
+    ConfigError
+        Several seeds have no name, a pattern matches nothing, or two seeds have the same weights.
+    RunError
+        A path is not a complete run.
+    DataError
+        A csv file does not exist.
+
+    Examples
+    --------
+    >>> open_candidate("pretrained=d4net-m").name
+    'pretrained'
+    """
+    if isinstance(model, Run):
+        return Candidate(model.path.name, (model,))
+    text = str(model)
+    if _exists(text):
+        return Candidate(_name_of(text), (_open_member(text),))
+    name, equals, rest = text.partition("=")
+    name, rest = (name.strip(), rest) if equals else ("", text)
+    paths = [rest] if _exists(rest) else [path for part in rest.split(",") for path in _matching(part.strip())]
+    if not name and len(paths) > 1:
+        raise ConfigError(f"--model {text}: several seeds of one recipe need a name, as in --model NAME={text}")
+    return Candidate(name or _name_of(paths[0]), tuple(_open_member(path) for path in paths))
+
+
+def open_candidates(models: "Sequence[str | Path | Run]") -> list[Candidate]:
+    """Open several models to compare; see `open_candidate`.
+
+    Raises
+    ------
+    ConfigError
+        There are fewer than two models, or two have the same name.
+    """
+    if len(models) < 2:
+        raise ConfigError(f"a comparison needs at least two models; got {len(models)} (repeat --model)")
+    candidates = [open_candidate(model) for model in models]
+    names = [candidate.name for candidate in candidates]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            both = [str(candidate.members[0].path) for candidate in candidates if candidate.name == name]
+            raise ConfigError(f"{' and '.join(both)} have the same name {name!r}; use --model NAME={both[-1]}")
+    return candidates
+
+
+def _digest(member: Run | PredictionsFile) -> str:
+    return str(member.identity["weights_sha256" if isinstance(member, Run) else "sha256"])
+
+
+def _exists(text: str) -> bool:
+    return bool(text) and (Path(text).exists() or text in PRETRAINED)
+
+
+def _name_of(path: str) -> str:
+    """Return the last part of a path; for predictions.csv the name of its folder, which says more."""
+    file = Path(path)
+    return file.parent.name or file.stem if file.name == "predictions.csv" else file.name.removesuffix(".csv")
+
+
+def _open_member(path: str) -> Run | PredictionsFile:
+    file = Path(path)
+    if file.is_file():
+        return PredictionsFile(file)
+    if file.suffix.lower() == ".csv" and not file.exists():
+        raise DataError(f"{path}: no such csv file of predictions")
+    return load_run(path)
+
+
+def _matching(part: str) -> list[str]:
+    if not part:
+        raise ConfigError("a model is empty between commas or after '='; name a run or a csv file")
+    if not has_magic(part) or _exists(part):
+        return [part]
+    found = sorted(glob(part))  # noqa: PTH207
+    if not found:
+        raise ConfigError(f"{part}: no run or csv file matches this pattern")
+    return found
