@@ -32,9 +32,7 @@ from sentinode.inference.features import feature_model
 from sentinode.inference.logits import probability, tumour_logit
 from sentinode.inference.ood import OUTLIER_FRACTION, Gaussian
 from sentinode.machine import keep_freed_memory
-from sentinode.metrics.confident import confident_learning
-from sentinode.metrics.precision_recall import average_precision, precision_recall_curve
-from sentinode.metrics.ranking import roc_curve
+from sentinode.metrics import average_precision, find_label_errors, precision_recall_curve, roc_curve
 from sentinode.plots.style import BLUE, GREEN, ORANGE, PURPLE, new_axes, save_figure, styled
 from sentinode.samples import DEFAULT_MODEL
 from sentinode.training.run import Run
@@ -107,7 +105,7 @@ def measured(run: Run, patches: PatchSet, flips: Marks, seed: int, work: Path) -
     labels = patches.labels
     fold = split_folds(patches, 5, seed).patches.table["split"].to_numpy()
     tumour = predict_out_of_fold(features, labels, fold, ~patches.table["sha1"].duplicated(), seed).probability
-    suspect = confident_learning(labels, tumour).suspect
+    suspect = find_label_errors(labels, tumour).suspect
     ranking, plain = (np.where(labels == 1, 1 - p, p) for p in (tumour, itself))
     hits = flips[np.argsort(-ranking, kind="stable")]
     return {

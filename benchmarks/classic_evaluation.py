@@ -23,10 +23,7 @@ from sentinode import TrainConfig, build_model, open_patches, train
 from sentinode.inference.logits import probability
 from sentinode.inference.predict import predict_logits
 from sentinode.machine import keep_freed_memory
-from sentinode.metrics.auc import auc
-from sentinode.metrics.calibration_error import calibration_error
-from sentinode.metrics.calibration_quality import brier
-from sentinode.metrics.rates import rates
+from sentinode.metrics import auc, brier_score, calibration_error, operating_point
 
 SEEDS = range(5)
 
@@ -45,19 +42,19 @@ def main() -> None:
         run = train(build_model("cnn", seed=seed), patches, TrainConfig(seed=seed), out=arguments.work / f"cnn-{seed}")
         logits = predict_logits(run.model, valid)
         plain, (calibrated, predicted) = probability(logits), cross_fitted(valid, logits)
-        uncalibrated, chosen = rates(labels, plain, 0.5), rates(labels, predicted, 0.5)
+        uncalibrated, chosen = operating_point(labels, plain, 0.5), operating_point(labels, predicted, 0.5)
         rows.append(
             {
                 "AUC": auc(labels, logits),
                 "sensitivity at 0.5, uncalibrated": uncalibrated.sensitivity,
                 "specificity at 0.5, uncalibrated": uncalibrated.specificity,
                 "accuracy at 0.5, uncalibrated": uncalibrated.accuracy,
-                "accuracy at 0.5, calibrated": rates(labels, calibrated, 0.5).accuracy,
+                "accuracy at 0.5, calibrated": operating_point(labels, calibrated, 0.5).accuracy,
                 "sensitivity at the validation threshold": chosen.sensitivity,
                 "specificity at the validation threshold": chosen.specificity,
                 "accuracy at the validation threshold": chosen.accuracy,
-                "Brier score, uncalibrated": brier(labels, plain).score,
-                "Brier score, calibrated": brier(labels, calibrated).score,
+                "Brier score, uncalibrated": brier_score(labels, plain).score,
+                "Brier score, calibrated": brier_score(labels, calibrated).score,
                 "calibration error, uncalibrated": calibration_error(labels, plain).estimate,
                 "calibration error, calibrated": calibration_error(labels, calibrated).estimate,
             }

@@ -21,16 +21,23 @@ from scipy.integrate import quad
 from scipy.special import expit, logit, ndtr, ndtri
 from scipy.stats import multivariate_normal, norm
 
-from sentinode.metrics.agreement import kappa, mcnemar
-from sentinode.metrics.auc import area, auc, partial_auc
-from sentinode.metrics.bootstrap import bootstrap_aucs
-from sentinode.metrics.calibration_error import calibration_error
-from sentinode.metrics.calibration_quality import brier, recalibration_line
-from sentinode.metrics.comparison import auc_covariance, compare_aucs
-from sentinode.metrics.decision import decision_curve
-from sentinode.metrics.precision_recall import average_precision
-from sentinode.metrics.proportions import wilson
-from sentinode.metrics.rates import rates
+from sentinode.metrics import (
+    auc,
+    auc_covariance,
+    average_precision,
+    bootstrap_aucs,
+    brier_score,
+    calibration_error,
+    compare_aucs,
+    decision_curve,
+    kappa,
+    mcnemar,
+    operating_point,
+    partial_auc,
+    recalibration_line,
+    wilson,
+)
+from sentinode.metrics.roc_auc import area
 
 SPECIFICITIES = (0.8, 0.9, 0.95, 0.98)
 CORRELATION, BEHIND, STATED, CLUSTER_SHARE = 0.6, 0.03, 0.05, 1 / 3
@@ -173,7 +180,7 @@ def truths(area_under: float, specificity: float, prevalence: float) -> dict[str
 
 def intervals(labels, first, second, probabilities, threshold, groups):
     """Return every interval by table and name; the text after a comma names the method."""
-    rated = rates(labels, first, threshold, groups, [STATED])
+    rated = operating_point(labels, first, threshold, groups, [STATED])
     line = recalibration_line(labels, probabilities, groups)
     curve = decision_curve(labels, probabilities, groups, thresholds=[0.5])
     models = {"a": first, "b": second}
@@ -195,7 +202,7 @@ def intervals(labels, first, second, probabilities, threshold, groups):
         "negative likelihood ratio": rated.negative_likelihood_ratio,
         "difference of two accuracies": mcnemar(labels, *calls, groups).difference,
         "kappa of two models": kappa(*calls, groups) if max(map(np.ptp, calls)) else None,
-        "Brier score": brier(labels, probabilities, groups).score,
+        "Brier score": brier_score(labels, probabilities, groups).score,
         "calibration slope": line.slope,
         "calibration intercept": line.intercept,
         "net benefit at 0.5": (float(curve.low[0]), float(curve.high[0])),

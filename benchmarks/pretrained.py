@@ -26,10 +26,7 @@ from sentinode.inference.logits import logit_model, probability
 from sentinode.inference.predict import predict_logits
 from sentinode.layers.d4 import ORDER, apply_symmetry
 from sentinode.machine import keep_freed_memory
-from sentinode.metrics.calibration import fit_calibration
-from sentinode.metrics.calibration_error import calibration_error
-from sentinode.metrics.operating import operating_point, youden_threshold
-from sentinode.metrics.ranking import roc_curve
+from sentinode.metrics import calibration_error, fit_calibration, operating_point, roc_curve, youden_threshold
 from sentinode.models.flops import flops
 from sentinode.models.plain import plain_network
 from sentinode.samples import DEFAULT_MODEL

@@ -23,7 +23,7 @@ from sentinode.export.cached import engine_path
 from sentinode.export.network import exported_network
 from sentinode.export.runtimes import call_python, logits_of
 from sentinode.inference.keras_predictor import KerasPredictor
-from sentinode.metrics.calibration import Calibration
+from sentinode.metrics import Calibration
 
 ALLOWED = 1e-4
 NETWORKS: dict[str, dict[str, Any]] = {

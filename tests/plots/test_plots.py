@@ -10,14 +10,16 @@ from PIL import Image
 
 from sentinode.cli.curves import draw_curves
 from sentinode.errors import ConfigError
-from sentinode.metrics.calibration_error import reliability_curve
-from sentinode.metrics.decision import decision_curve
-from sentinode.metrics.interval import Interval
-from sentinode.metrics.operating import OperatingPoint
-from sentinode.metrics.precision_recall import precision_recall_curve
-from sentinode.metrics.ranking import roc_curve
-from sentinode.metrics.selective import risk_coverage
-from sentinode.metrics.subgroups import subgroups
+from sentinode.metrics import (
+    ConfusionMatrix,
+    Interval,
+    decision_curve,
+    precision_recall_curve,
+    reliability_curve,
+    risk_coverage,
+    roc_curve,
+    subgroups,
+)
 from sentinode.plots import (
     draw_attributions,
     draw_contact_sheet,
@@ -43,7 +45,7 @@ LABELS = RNG.integers(0, 2, 80)
 SCORES = np.clip(0.3 * LABELS + RNG.uniform(0, 0.7, 80), 0, 1)
 ROC = roc_curve(LABELS, SCORES)
 LIMITS = Interval(0.8, 0.75, 0.85, "by hand", 100)
-POINT = OperatingPoint(0.4, 12, 30, 1200, 5)
+COUNTS = ConfusionMatrix(12, 30, 1200, 5)
 HISTORY = pd.DataFrame(
     {
         "epoch": [1, 2, 3],
@@ -88,7 +90,7 @@ def robustness(perturbations=5, levels=3):
 
 FIGURES = {
     "ROC": lambda: plot_roc(ROC, name="cost $x_{$", band=(ROC.true_positive_rate - 0.1, ROC.true_positive_rate)),
-    "confusion": lambda: plot_confusion_matrix(POINT, title="valid\nthreshold 0.4"),
+    "confusion": lambda: plot_confusion_matrix(COUNTS, title="valid\nthreshold 0.4"),
     "evaluation": evaluation,
     "forest": lambda: plot_forest({"a": LIMITS, "b": None}, reference=0.8),
     "subgroups": lambda: plot_subgroups(subgroups(LABELS, SCORES, np.arange(80) % 3, 0.5)),

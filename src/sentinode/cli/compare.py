@@ -1,7 +1,6 @@
 """Compare models on the same labeled patches: ROC curves, paired tests, agreement and cost."""
 
 import argparse
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,9 @@ from sentinode.cli.evaluate import POINT_HELP, SPLIT_HELP
 from sentinode.cli.shared import (
     add_data,
     add_json,
+    command_line,
     open_data,
+    output_folder,
     print_json,
     print_next_steps,
     report_skipped,
@@ -32,7 +33,7 @@ def add_parser(commands: Any) -> None:
         "NAME=RUN,RUN,RUN or NAME=runs/cnn-* are several seeds of one recipe",
     )
     parser.add_argument("--split", metavar="NAME", help=SPLIT_HELP)
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument("--out", type=output_folder, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument(
         "--point",
         metavar="RULE",
@@ -71,6 +72,6 @@ def run(arguments: argparse.Namespace) -> int:
             folder / "compare.csv": "one row for each model",
             folder / COMPARISON: "all metrics",
         },
-        f"sentinode stress {shlex.quote(arguments.data)} --model RUN --quick",
+        command_line("stress", arguments.data, "--model", "RUN", "--quick"),
     )
     return report_skipped(skipped)

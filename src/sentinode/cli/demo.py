@@ -1,10 +1,9 @@
 """Train the classic network on the sample patches and compare it with the pretrained model."""
 
 import argparse
-import shlex
 from typing import Any
 
-from sentinode.cli.shared import add_cache, print_next_steps, start_keras
+from sentinode.cli.shared import add_cache, command_line, output_folder, print_next_steps, start_keras
 from sentinode.samples import DEFAULT_MODEL
 
 
@@ -15,6 +14,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--out",
+        type=output_folder,
         metavar="RUN",
         default="runs/demo",
         help="the run directory (default: runs/demo)",
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
     from sentinode.evaluation.evaluate import evaluate
     from sentinode.evaluation.formatting import format_evaluation
     from sentinode.models.build import build_model
-    from sentinode.plots.roc import draw_roc
+    from sentinode.plots import plot_roc, save_figure
     from sentinode.training.load import load_run
     from sentinode.training.train import train
 
@@ -44,15 +44,14 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"\n{format_evaluation(evaluation)}")
     pretrained = evaluate(load_run(DEFAULT_MODEL), patches, cache=arguments.cache)
     print(f"\nthe pretrained model {DEFAULT_MODEL} on the same patches: AUC {pretrained.ranking.auc:.3f}")
-    curves = {"cnn, just trained": evaluation.roc, f"{DEFAULT_MODEL}, pretrained": pretrained.roc}
-    points = {name: (roc.false_positive_rate, roc.true_positive_rate, roc.auc) for name, roc in curves.items()}
-    draw_roc(points, both, title=evaluation.data)
+    axes = plot_roc(evaluation.roc, name="cnn, trained now", title=evaluation.data)
+    save_figure(plot_roc(pretrained.roc, name=DEFAULT_MODEL, ax=axes), both)
     print_next_steps(
         {
             both: "the ROC curves of both models",
             trained.path / "curves.png": "loss, accuracy and AUC by epoch",
             folder / "predictions.csv": "the prediction of every test patch",
         },
-        f"sentinode report {shlex.quote(str(trained.path))}",
-        "sentinode data info pcam-mini --sheet sheet.png",
+        command_line("report", trained.path),
+        command_line("data", "info", "pcam-mini", "--sheet", "sheet.png"),
     )

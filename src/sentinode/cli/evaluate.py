@@ -1,7 +1,6 @@
 """Evaluate a model on labeled patches: AUC, operating points, calibration and subgroups with confidence intervals."""
 
 import argparse
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,12 @@ from typing import Any
 from sentinode.cli.shared import (
     add_data,
     add_json,
+    add_models,
     add_precision,
-    add_runs,
     add_tta,
+    command_line,
     open_data,
+    output_folder,
     print_json,
     print_next_steps,
     report_skipped,
@@ -32,10 +33,11 @@ def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser("evaluate", help="evaluate a model with confidence intervals", description=__doc__)
     add_data(parser)
-    add_runs(parser)
+    add_models(parser)
     parser.add_argument("--split", metavar="NAME", help=SPLIT_HELP)
     parser.add_argument(
         "--out",
+        type=output_folder,
         metavar="DIR",
         help="folder for the results (default: RUN/evaluations/SPLIT; required for several runs)",
     )
@@ -75,10 +77,10 @@ def run(arguments: argparse.Namespace) -> int:
     from sentinode.evaluation.evaluate import PREVALENCE, evaluate
     from sentinode.evaluation.evaluation import METRICS, PREDICTIONS
     from sentinode.evaluation.formatting import format_evaluation
-    from sentinode.training.ensemble import load_runs
+    from sentinode.training.load import load_predictor
 
     models = arguments.model or [DEFAULT_MODEL]
-    loaded = load_runs(models)
+    loaded = load_predictor(models)
     check_out(arguments.out, loaded)
     evaluation = evaluate(
         loaded,
@@ -108,11 +110,11 @@ def run(arguments: argparse.Namespace) -> int:
             **{folder / f"by-{column}.png": f"metrics by {column}" for column in evaluation.subgroups},
         }
     files |= {folder / METRICS: "all metrics", folder / PREDICTIONS: "the prediction of every patch"}
-    data, chosen = shlex.quote(arguments.data), " ".join(f"--model {shlex.quote(str(model))}" for model in models)
-    commands = [] if arguments.full else [f"sentinode evaluate {data} {chosen} --full"]
+    chosen = [word for model in models for word in ("--model", model)]
+    commands = [] if arguments.full else [command_line("evaluate", arguments.data, *chosen, "--full")]
     if len(models) == 1 and not arguments.out and evaluation.split != "all":
-        commands.append(f"sentinode report {shlex.quote(models[0])} {data} --split {evaluation.split}")
-    print_next_steps(files, *commands, f"sentinode predict IMAGES {chosen} --out predictions.csv")
+        commands.append(command_line("report", models[0], arguments.data, "--split", evaluation.split))
+    print_next_steps(files, *commands, command_line("predict", "IMAGES", *chosen, "--out", "predictions.csv"))
     return report_skipped(skipped)
 
 

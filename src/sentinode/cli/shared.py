@@ -15,6 +15,7 @@ from sentinode.errors import OutputError, SentinodeError, first_line
 from sentinode.inference.engines import PRECISIONS
 from sentinode.machine import keep_freed_memory
 from sentinode.samples import DEFAULT_MODEL, PRETRAINED
+from sentinode.serialize import to_json
 from sentinode.storage import check_output_file, check_output_folder
 
 if TYPE_CHECKING:
@@ -230,8 +231,8 @@ def file_or_stdout(name: str) -> Iterator[Path]:
 
 
 def print_json(content: Any) -> None:
-    """Print indented JSON."""
-    print(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+    """Print a dataclass or plain values as indented JSON."""
+    print(json.dumps(to_json(content), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def print_table(

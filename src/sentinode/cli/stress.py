@@ -1,15 +1,16 @@
 """Evaluate a model on patches with perturbed stain, brightness, focus, compression, resolution and position."""
 
 import argparse
-import shlex
 from typing import Any
 
 from sentinode.cli.evaluate import SPLIT_HELP, check_out, results_folder
 from sentinode.cli.shared import (
     add_data,
     add_json,
-    add_runs,
+    add_models,
+    command_line,
     open_data,
+    output_folder,
     print_json,
     print_next_steps,
     report_skipped,
@@ -22,10 +23,11 @@ def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser("stress", help="evaluate a model on perturbed patches", description=__doc__)
     add_data(parser)
-    add_runs(parser)
+    add_models(parser)
     parser.add_argument("--split", metavar="NAME", help=SPLIT_HELP)
     parser.add_argument(
         "--out",
+        type=output_folder,
         metavar="DIR",
         help="folder for the results (default: RUN/evaluations/stress-SPLIT; required for several runs)",
     )
@@ -40,10 +42,10 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from sentinode.training.ensemble import load_runs
+    from sentinode.training.load import load_predictor
 
     models = arguments.model or [DEFAULT_MODEL]
-    loaded = load_runs(models)
+    loaded = load_predictor(models)
     check_out(arguments.out, loaded)
     patches = open_data(arguments, quiet=arguments.json)
     start_keras()
@@ -60,13 +62,13 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(found)
         return report_skipped(skipped, quiet=True)
     print(format_robustness(found))
-    data, chosen = shlex.quote(arguments.data), " ".join(f"--model {shlex.quote(str(model))}" for model in models)
+    chosen = [word for model in models for word in ("--model", model)]
     print_next_steps(
         {
             folder / "stress.png": "AUC, sensitivity and specificity by level",
             folder / "stress.csv": "one row for each perturbation and level",
             folder / STRESS: "all metrics",
         },
-        f"sentinode {'stress' if arguments.quick else 'evaluate'} {data} {chosen}",
+        command_line("stress" if arguments.quick else "evaluate", arguments.data, *chosen),
     )
     return report_skipped(skipped)

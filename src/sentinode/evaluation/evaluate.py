@@ -16,8 +16,7 @@ from sentinode.inference.predict import predict
 from sentinode.metrics.checks import check_share
 
 if TYPE_CHECKING:
-    from sentinode.training.ensemble import Ensemble
-    from sentinode.training.run import Run
+    from sentinode.inference.predictor import Predictor
 
 # Whole slides have a few tumour patches in a hundred; half of PatchCamelyon's patches are tumour.
 PREVALENCE = 0.05
@@ -26,7 +25,7 @@ STAIN = "stain"
 
 
 def evaluate(
-    run: "Run | Ensemble",
+    run: "Predictor",
     patches: PatchSet,
     split: str | None = None,
     *,
@@ -42,8 +41,8 @@ def evaluate(
 
     Parameters
     ----------
-    run : Run or Ensemble
-        The model, from `train` or `load_run`.
+    run : Predictor
+        The model: a `Run` from `train` or `load_run`, an `Ensemble`, or another `Predictor`.
     patches : PatchSet
         The labeled patches.
     split : str, optional

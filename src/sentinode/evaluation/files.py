@@ -4,18 +4,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from sentinode.errors import DataError
 from sentinode.evaluation.evaluation import METRICS, PREDICTIONS, Evaluation, interval_columns
 from sentinode.evaluation.robustness import STRESS, RobustnessResult
 from sentinode.metrics import Subgroup
-from sentinode.plots.comparison import draw_comparison
-from sentinode.plots.curves import draw_curves
-from sentinode.plots.forest import draw_forest
-from sentinode.plots.roc import draw_confusion, draw_roc
-from sentinode.plots.stress import draw_stress
-from sentinode.storage import read_json, whole_file, write_json
+from sentinode.plots.classification import plot_confusion_matrix, plot_evaluation, plot_roc
+from sentinode.plots.comparison import plot_comparison
+from sentinode.plots.forest import plot_subgroups
+from sentinode.plots.robustness import plot_robustness
+from sentinode.plots.style import save_figure
+from sentinode.storage import atomic_file, read_json, write_json
 
 if TYPE_CHECKING:
     from sentinode.evaluation.comparison import Comparison
@@ -71,53 +72,49 @@ def save_evaluation(found: Evaluation, folder: Path) -> None:
     }
     for name, table in tables.items():
         _write_csv(pd.DataFrame(table), folder / name)
-    points = [
-        (
-            "threshold 0.5" if name == "0.5" else f"threshold {point.threshold:.3f}, from {name}",
+    points = {
+        f"threshold {point.threshold:.3f}" + ("" if name == "0.5" else f" ({name})"): (
             1 - (point.counts.specificity or 0),
             point.counts.sensitivity or 0,
         )
         for name, point in found.operating_points.items()
-    ]
+    }
+    model, chosen = Path(str(found.made_by.get("model", "ensemble"))).name, found.operating_point
     title = f"{found.data}, {found.normal + found.tumour:,} patches"
-    curves = {"model": (roc.false_positive_rate, roc.true_positive_rate, roc.auc)}
-    area = found.ranking.auc
-    draw_roc(curves, folder / "roc.png", points, title=f"{title}\nAUC {area:.3f}, 95 % confidence interval")
-    draw_curves(recall, found.calibration.reliability, risk, found.decision_curve, folder / "curves.png", title=title)
-    chosen = found.operating_point
-    counts = chosen.counts
-    matrix = [
-        [counts.true_negatives, counts.false_positives],
-        [counts.false_negatives, counts.true_positives],
-    ]
-    draw_confusion(matrix, folder / "confusion.png", title=f"{found.data}\nthreshold {chosen.threshold:.3f}")
+    band = (
+        np.interp(roc.false_positive_rate, found.roc_band.false_positive_rate, found.roc_band.low),
+        np.interp(roc.false_positive_rate, found.roc_band.false_positive_rate, found.roc_band.high),
+    )
+    axes = plot_roc(roc, name=model, auc=found.ranking.auc, band=band, points=points, title=title)
+    save_figure(axes, folder / "roc.png")
+    curves = (recall, found.calibration.reliability, risk, found.decision_curve)
+    save_figure(plot_evaluation(*curves, name=model, title=title), folder / "curves.png")
+    matrix_title = f"{found.data}\nthreshold {chosen.threshold:.3f}"
+    save_figure(plot_confusion_matrix(chosen.counts, title=matrix_title), folder / "confusion.png")
     for column, groups in found.subgroups.items():
         _write_csv(_subgroup_table(groups), folder / f"by-{column}.csv")
-        draw_forest(groups, folder / f"by-{column}.png", title=f"{title}\nby {column}")
+        save_figure(plot_subgroups(groups, title=f"{title}\nby {column}"), folder / f"by-{column}.png")
     write_json(folder / METRICS, found)
 
 
 def save_comparison(found: "Comparison", folder: Path) -> None:
     """Write a comparison; see `Comparison.save`. ``compare.json`` is written last."""
     _write_csv(found.table(), folder / "compare.csv")
-    draw_comparison(
-        {
-            model.name: [(curve.false_positive_rate, curve.true_positive_rate) for curve in model.curves]
-            for model in found.models
-        },
-        {model.name: (model.auc, model.auc_sd) for model in found.models},
+    axes = plot_comparison(
+        {model.name: model.curves for model in found.models},
+        {model.name: model.auc for model in found.models},
         {model.name: (1 - model.specificity.estimate, model.sensitivity.estimate) for model in found.models},
         {(pair.auc.first, pair.auc.second): (pair.auc.difference, pair.auc.p_holm) for pair in found.pairs},
-        folder / "compare.png",
         title=f"{found.data}, {found.normal + found.tumour:,} patches",
     )
+    save_figure(axes, folder / "compare.png")
     write_json(folder / COMPARISON, found)
 
 
 def save_robustness(found: RobustnessResult, folder: Path) -> None:
     """Write robustness results; see `RobustnessResult.save`. ``stress.json`` is written last."""
     _write_csv(found.table(), folder / "stress.csv")
-    draw_stress(
+    axes = plot_robustness(
         {
             name: (
                 curve.description,
@@ -126,10 +123,10 @@ def save_robustness(found: RobustnessResult, folder: Path) -> None:
             )
             for name, curve in found.perturbations.items()
         },
-        folder / "stress.png",
         title=f"{found.data}, {found.normal + found.tumour:,} patches: AUC {found.unperturbed.auc.estimate:.3f}, "
         f"mean over perturbations {found.perturbed_auc.estimate:.3f}",
     )
+    save_figure(axes, folder / "stress.png")
     write_json(folder / STRESS, found)
 
 
@@ -143,5 +140,5 @@ def _subgroup_table(groups: Sequence[Subgroup]) -> pd.DataFrame:
 
 
 def _write_csv(table: pd.DataFrame, path: Path) -> None:
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")

@@ -234,4 +234,5 @@ def _difference(pair: ComparedPair) -> tuple[str, ...]:
 
 
 def _robustness(point: RobustnessPoint) -> tuple[str, ...]:
-    return *(_short(each) for each in (point.auc, point.sensitivity, point.specificity)), _percent(point.ood_rate)
+    ood_rate = UNKNOWN if point.ood_rate is None else _percent(point.ood_rate)
+    return *(_short(each) for each in (point.auc, point.sensitivity, point.specificity)), ood_rate

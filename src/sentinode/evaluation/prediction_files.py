@@ -16,8 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import logit
 
-from sentinode.data.io.csv import FIRST_ROW, read_table
-from sentinode.data.io.files import ListedFiles
+from sentinode.data.io.csv import FIRST_ROW, read_csv
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import DataError
 from sentinode.inference.predictions import Predictions, made_by_path
@@ -81,7 +80,9 @@ class PredictionsFile:
     @cached_property
     def table(self) -> pd.DataFrame:
         """The columns ``logit``, ``label`` and ``split`` (text) by id."""
-        table = read_table(ListedFiles([self.path]), self.path.as_posix(), [])
+        table = read_csv(self.path)
+        numbers = (np.flatnonzero((table != "").any(axis=1)) + FIRST_ROW).tolist()
+        table = table[(table != "").any(axis=1)]
         table.columns = table.columns.str.lower()
         key = next((name for name in IDS if name in table), None)
         column = next((name for name in SCORES if name in table), None)
@@ -93,11 +94,11 @@ class PredictionsFile:
             )
         twice = table[key].duplicated()
         if twice.any():
-            row = int(np.flatnonzero(twice)[0])
+            place = int(np.flatnonzero(twice)[0])
             raise DataError(
-                f"{self.path} row {row + FIRST_ROW}: id {table[key].iloc[row]!r} occurs twice; remove one row"
+                f"{self.path} row {rows[place]}: id {table[key].iloc[place]!r} occurs twice; remove one row"
             )
-        values = [self._value(text, column, row) for row, text in enumerate(table[column], start=FIRST_ROW)]
+        values = [self._value(text, column, row) for row, text in zip(numbers, table[column], strict=True)]
         logits = np.array(values, dtype=np.float64)
         if column != "logit":
             logits = logit(np.clip(logits, _SMALLEST, _LARGEST))

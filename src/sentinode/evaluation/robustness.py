@@ -48,15 +48,15 @@ class RobustnessPoint:
         The area under the ROC curve.
     sensitivity, specificity : Interval
         Metrics at the threshold of the model, which is the same at all levels.
-    ood_rate : float
-        The share of patches that the model reports as out of distribution.
+    ood_rate : float or None
+        The share of patches that the model reports as out of distribution; None if it cannot tell.
     """
 
     level: float
     auc: Interval
     sensitivity: Interval
     specificity: Interval
-    ood_rate: float
+    ood_rate: float | None
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ class RobustnessResult:
             means.append(mean_area([areas[index] for index in indices]))
             change = PERTURBATIONS[name]
             curves[name] = RobustnessCurve(
-                change.what, change.neutral, tuple(map(point, indices)), means[-1].interval()
+                change.axis_label, change.neutral, tuple(map(point, indices)), means[-1].interval()
             )
         overall = mean_area(means)
         return cls(
@@ -279,4 +279,5 @@ def _point(
         chosen = labels == label
         return proportion(positive[chosen] == label, None if units is None else units[chosen])
 
-    return RobustnessPoint(level, found.interval(), correct(1), correct(0), float((table["warning"] != "").mean()))
+    ood_rate = float((table["warning"] != "").mean()) if "warning" in table else None
+    return RobustnessPoint(level, found.interval(), correct(1), correct(0), ood_rate)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from sentinode.data.duplicates.identity import check_unaltered
+from sentinode.data.duplicates.hashes import require_matching_hashes
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import DataError
 
@@ -161,7 +161,7 @@ def select_patches(
         _ = chosen.labels  # Raises for a missing label, before any patch is decoded.
     if per_class is not None:
         chosen = _draw_per_class(chosen, per_class, seed)
-    chosen = check_unaltered(chosen.cached(cache))
+    chosen = require_matching_hashes(chosen.cached(cache))
     found = SelectedPatches(chosen, name, tuple(find_overlap(model, chosen) for model in models))
     for warning in (text for overlap in found.overlaps for text in overlap.warnings if warn):
         log.warning("%s: %s", found.data, warning)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from sentinode.data.concat import ConcatPixels
 from sentinode.data.patchset import PatchSet
+from sentinode.data.pixels import ConcatPixels
 from sentinode.data.stain.perturbations import PERTURBATIONS, Perturbation
 from sentinode.data.types import IndexArray, PixelReader, UInt8Array
 from sentinode.evaluation.robustness import RobustnessResult, Setting
@@ -17,8 +17,7 @@ from sentinode.evaluation.selection import select_patches
 from sentinode.inference.predict import predict
 
 if TYPE_CHECKING:
-    from sentinode.training.ensemble import Ensemble
-    from sentinode.training.run import Run
+    from sentinode.inference.predictor import Predictor
 
 QUICK_PATCHES = 500
 
@@ -37,11 +36,11 @@ class PerturbedPixels:
 
     def stamps(self, rows: IndexArray) -> list[str]:
         """Return a text for each row that changes if its pixels may have changed."""
-        return [f"{stamp} {self.perturbation.what} {self.level:g}" for stamp in self.pixels.stamps(rows)]
+        return [f"{stamp} {self.perturbation.axis_label} {self.level:g}" for stamp in self.pixels.stamps(rows)]
 
 
 def stress(
-    run: "Run | Ensemble",
+    run: "Predictor",
     patches: PatchSet,
     split: str | None = None,
     *,
@@ -54,8 +53,8 @@ def stress(
 
     Parameters
     ----------
-    run : Run or Ensemble
-        The model, from `train` or `load_run`.
+    run : Predictor
+        The model: a `Run` from `train` or `load_run`, an `Ensemble`, or another `Predictor`.
     patches : PatchSet
         The labeled patches.
     split : str, optional
@@ -132,4 +131,5 @@ def perturbed(patches: PatchSet, settings: Sequence[Setting]) -> PatchSet:
         for setting in settings
     )
     table = pd.concat([part.table for part in parts], ignore_index=True)
-    return replace(patches, table=table, pixels=ConcatPixels(parts), rows=np.arange(len(table)))
+    pixels = ConcatPixels([(part.pixels, part.rows) for part in parts])
+    return replace(patches, table=table, pixels=pixels, rows=np.arange(len(table)))

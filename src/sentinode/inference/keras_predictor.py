@@ -14,7 +14,7 @@ from sentinode.inference.engines import check_options
 from sentinode.inference.logits import check_last_layer, logit_model, tumour_logit
 from sentinode.inference.predictor import Floats, Predictor, Session
 from sentinode.layers.d4 import ORDER, apply_symmetry
-from sentinode.metrics.calibration import Calibration
+from sentinode.metrics import Calibration
 from sentinode.models.backend import silence_retracing_warning
 from sentinode.models.plain import plain_network
 from sentinode.models.precision import mixed_precision

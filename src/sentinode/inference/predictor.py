@@ -13,8 +13,7 @@ from sentinode.errors import ModelError
 from sentinode.inference.inputs import Patches, as_patches, decode_in_memory
 from sentinode.inference.logits import probability
 from sentinode.inference.predictions import Predictions
-from sentinode.metrics.calibration import Calibration
-from sentinode.metrics.conformal import ConformalSets
+from sentinode.metrics import Calibration, ConformalSets
 
 # Other engines than Keras work without it.
 if TYPE_CHECKING:

@@ -6,14 +6,16 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from sentinode.metrics.calibration_error import ReliabilityPoint
+from sentinode.metrics import (
+    ConfusionMatrix,
+    DecisionCurve,
+    Interval,
+    PrecisionRecallCurve,
+    ReliabilityPoint,
+    RiskCoverage,
+    RocCurve,
+)
 from sentinode.metrics.checks import Floats
-from sentinode.metrics.decision import DecisionCurve
-from sentinode.metrics.interval import Interval
-from sentinode.metrics.operating import OperatingPoint
-from sentinode.metrics.precision_recall import PrecisionRecallCurve
-from sentinode.metrics.ranking import RocCurve
-from sentinode.metrics.selective import RiskCoverage
 from sentinode.plots.style import DOTTED, GREY, INK, new_axes, set_suptitle, set_title, shorten_start, styled
 
 MARKERS = "oD^vsP*X"
@@ -60,7 +62,7 @@ def plot_roc(
 
     Examples
     --------
-    >>> from sentinode.metrics.ranking import roc_curve
+    >>> from sentinode.metrics import roc_curve
     >>> plot_roc(roc_curve([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])).get_legend_handles_labels()[1]
     ['chance', 'model: AUC 0.750']
     """
@@ -83,12 +85,12 @@ def plot_roc(
 
 
 @styled
-def plot_confusion_matrix(point: OperatingPoint, *, title: str = "", ax: Axes | None = None) -> Axes:
+def plot_confusion_matrix(counts: ConfusionMatrix, *, title: str = "", ax: Axes | None = None) -> Axes:
     """Plot a confusion matrix with counts and the share of each true class.
 
     Parameters
     ----------
-    point : OperatingPoint
+    counts : ConfusionMatrix
         The counts.
     title : str
         The title.
@@ -101,11 +103,12 @@ def plot_confusion_matrix(point: OperatingPoint, *, title: str = "", ax: Axes | 
         The axes.
     """
     ax = ax or new_axes(size=(4.4, 4.2))[0]
-    counts = np.array([[point.true_negatives, point.false_positives], [point.false_negatives, point.true_positives]])
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    normal, tumour = (counts.true_negatives, counts.false_positives), (counts.false_negatives, counts.true_positives)
+    cells = np.array([normal, tumour])
+    shares = cells / np.maximum(cells.sum(axis=1, keepdims=True), 1)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), share in np.ndenumerate(shares):
-        text = f"{counts[row, column]:,}\n{share:.1%}"
+        text = f"{cells[row, column]:,}\n{share:.1%}"
         color = "white" if share > 0.55 else INK
         ax.text(column, row, text, ha="center", va="center", color=color, fontsize=13)
     ax.set_xticks([0, 1], ["normal", "tumour"])

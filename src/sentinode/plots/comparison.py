@@ -6,8 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from sentinode.metrics.interval import Interval
-from sentinode.metrics.ranking import RocCurve
+from sentinode.metrics import Interval, RocCurve
 from sentinode.plots.classification import plot_roc
 from sentinode.plots.forest import plot_forest
 from sentinode.plots.style import COLOR_OF_16, INK, LINE_OF_16, new_axes, set_suptitle, shorten_start, styled

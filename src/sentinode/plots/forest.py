@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 
-from sentinode.metrics.interval import Interval
-from sentinode.metrics.subgroups import Subgroup
+from sentinode.metrics import Interval, Subgroup
 from sentinode.plots.style import (
     BLUE,
     DOTTED,
@@ -57,7 +56,7 @@ def plot_forest(
 
     Examples
     --------
-    >>> from sentinode.metrics.interval import Interval
+    >>> from sentinode.metrics import Interval
     >>> ax = plot_forest({"a": Interval(0.9, 0.8, 0.95, "Wilson", 50), "b": None})
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['a', 'b']
@@ -131,7 +130,7 @@ def plot_subgroup_metric(
     intervals = {
         f"{shorten_start(group.name, 16)} ({group.normal + group.tumour:,})": group.auc
         if metric == "AUC"
-        else getattr(group.rates, metric)
+        else getattr(group.point, metric)
         for group in groups
     }
     return plot_forest(intervals, reference=reference, colors=(color,), marker=marker, title=metric, ax=ax)

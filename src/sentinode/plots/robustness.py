@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 
-from sentinode.metrics.interval import Interval
+from sentinode.metrics import Interval
 from sentinode.plots.forest import COLOR_AND_MARKER
 from sentinode.plots.style import DOTTED, GREY, figure_of, new_axes, set_suptitle, set_title, styled
 

@@ -1,5 +1,5 @@
 "use strict";
-// Moves the threshold. Counts come from the page's data; rates follow from them as in sentinode.metrics.rates.
+// Moves the threshold. Counts come from the page's data; rates follow from them as in sentinode.metrics.operating_point.
 const data = JSON.parse(document.getElementById("data").textContent);
 const steps = data.steps;
 const by = (id) => document.getElementById(id);
