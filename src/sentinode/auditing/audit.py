@@ -16,8 +16,8 @@ from sentinode.data.splitting.split import split_folds
 from sentinode.errors import DataError
 from sentinode.inference.features import embed
 from sentinode.inference.ood import WARNINGS
-from sentinode.metrics.confident import Confidence, confident_learning
-from sentinode.metrics.ranking import roc_curve
+from sentinode.metrics import LabelErrors, find_label_errors, roc_curve
+from sentinode.serialize import to_json
 from sentinode.version import __version__
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Audit:
         and ``p_label``, the out-of-fold probabilities of tumour and of the given label; ``label_issue`` and
         ``duplicate_conflict`` (bool); ``distance``, the outlier distance of the features, above 1 for outliers;
         ``outlier``, a list of `OUTLIER_KINDS`; ``quality``, a list of failed quality checks; ``trained_on`` (bool).
-    confidence : Confidence
+    confidence : LabelErrors
         Confident learning from the labels and the out-of-fold probabilities.
     auc : float
         AUC of the out-of-fold probabilities against the given labels.
@@ -60,7 +60,7 @@ class Audit:
 
     patches: PatchSet
     table: pd.DataFrame
-    confidence: Confidence
+    confidence: LabelErrors
     auc: float
     folds: int
     grouped_by: tuple[str, ...]
@@ -96,7 +96,7 @@ class Audit:
             "patches": len(self.table),
             "label_issues": self.label_issue_counts(),
             "outliers": self.outlier_counts(),
-            "confident_learning": self.confidence.to_json(),
+            "confident_learning": to_json(self.confidence),
             "auc": round(self.auc, 6),
             "folds": self.folds,
             "grouped_by": list(self.grouped_by),
@@ -118,7 +118,7 @@ def audit(
 
     A logistic regression on the network's features is fitted to all folds but one and predicts that one, so that no
     label affects its own prediction. Patients, slides and duplicates stay together in the folds. A label is an issue if
-    `confident_learning` finds it, or if an exact or near duplicate has the other label. Outliers are patches with an
+    `find_label_errors` finds it, or if an exact or near duplicate has the other label. Outliers are patches with an
     out-of-distribution warning of the run, and patches far from the features of the other folds.
 
     Parameters
@@ -173,7 +173,7 @@ def audit(
     labels, features = chosen.labels, embed(run, chosen)
     unique = ~chosen.table["sha1"].duplicated().to_numpy()
     found = predict_out_of_fold(features, labels, split.patches.table["split"].to_numpy(), unique, seed)
-    confidence = confident_learning(labels, found.probability)
+    confidence = find_label_errors(labels, found.probability)
     inspection = inspect_patches(chosen, quality=True)
     assert inspection.quality is not None
     quality = inspection.quality

@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"model: {loaded.describe()}")
     start_keras()
     from sentinode.auditing.audit import audit
-    from sentinode.evaluation.evaluate import folder_of
+    from sentinode.evaluation.files import default_folder
     from sentinode.report.audit_page import AUDIT, ISSUES, PAGE, check_audit_folder, write_audit
 
     if arguments.out:
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = audit(loaded, patches, splits, folds=arguments.folds, cache=arguments.cache)
     name = f"audit-{'-'.join(splits) or 'all'}"
     fingerprint = found.made_by["fingerprint"]
-    folder = Path(arguments.out) if arguments.out else folder_of(loaded.results_folder, name, fingerprint, AUDIT)
+    folder = Path(arguments.out) if arguments.out else default_folder(loaded.results_folder, name, fingerprint, AUDIT)
     write_audit(found, folder)
     skipped = found.made_by.get("skipped", ())
     if arguments.json:

@@ -96,7 +96,7 @@ class PredictionsFile:
         if twice.any():
             place = int(np.flatnonzero(twice)[0])
             raise DataError(
-                f"{self.path} row {rows[place]}: id {table[key].iloc[place]!r} occurs twice; remove one row"
+                f"{self.path} row {numbers[place]}: id {table[key].iloc[place]!r} occurs twice; remove one row"
             )
         values = [self._value(text, column, row) for row, text in zip(numbers, table[column], strict=True)]
         logits = np.array(values, dtype=np.float64)
