@@ -38,7 +38,7 @@ def to_json(value: Any) -> Any:
 
     Examples
     --------
-    >>> from sentinode.metrics.interval import Interval
+    >>> from sentinode.metrics import Interval
     >>> to_json(Interval(0.9, 0.8, float("inf"), "Wilson", 200))
     {'estimate': 0.9, 'low': 0.8, 'high': 'Infinity', 'method': 'Wilson', 'patches': 200, 'clusters': None}
     """
@@ -89,7 +89,7 @@ def from_json(kind: type[T], content: Any, **given: Any) -> T:
 
     Examples
     --------
-    >>> from sentinode.metrics.interval import Interval
+    >>> from sentinode.metrics import Interval
     >>> from_json(Interval, to_json(Interval(0.9, 0.8, float("inf"), "Wilson", 200))).high
     inf
     """
