@@ -17,10 +17,7 @@ import numpy as np
 
 from sentinode import load_run, open_patches, predict
 from sentinode.machine import keep_freed_memory, processor_count, processor_name
-from sentinode.metrics.auc import auc
-from sentinode.metrics.calibration_error import calibration_error
-from sentinode.metrics.precision_recall import average_precision
-from sentinode.metrics.rates import rates
+from sentinode.metrics import auc, average_precision, calibration_error, operating_point
 from sentinode.samples import DEFAULT_MODEL
 
 
@@ -46,7 +43,7 @@ def main() -> None:
     print(f"| AUC | {_cell(auc(labels, table['logit'].to_numpy(), groups))} |")
     print(f"| average precision | {_cell(average_precision(labels, table['logit'].to_numpy(), groups))} |")
     for name, threshold in (("0.5", 0.5), (f"the model's threshold, {run.threshold:.3f}", run.threshold)):
-        at = rates(labels, probability, threshold, groups)
+        at = operating_point(labels, probability, threshold, groups)
         for metric in ("accuracy", "sensitivity", "specificity"):
             print(f"| {metric} at {name} | {_cell(getattr(at, metric))} |")
     print(f"| expected calibration error | {calibration_error(labels, probability, groups).estimate:.4f} |")

@@ -26,10 +26,7 @@ from sentinode.data.concat import concat
 from sentinode.inference.logits import probability
 from sentinode.inference.predict import predict_logits
 from sentinode.machine import keep_freed_memory
-from sentinode.metrics.calibration import fit_calibration
-from sentinode.metrics.conformal import fit_conformal
-from sentinode.metrics.operating import youden_threshold
-from sentinode.metrics.ranking import roc_curve
+from sentinode.metrics import fit_calibration, fit_conformal, roc_curve, youden_threshold
 from sentinode.samples import pretrained_digest, pretrained_path
 from sentinode.serialize import to_json
 from sentinode.storage import write_json

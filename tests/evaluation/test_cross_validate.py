@@ -31,7 +31,7 @@ def found(few, tmp_path_factory) -> CrossValidation:
 
 
 def test_each_patch_is_predicted_once_by_a_run_that_was_not_trained_on_its_slide(found, few):
-    predictions = pd.read_csv(found.evaluation.folder / "predictions.csv")
+    predictions = pd.read_csv(found.runs[0].path.parent / "predictions.csv")
     assert predictions["id"].tolist() == few.table["id"].tolist()
     assert predictions["label"].tolist() == few.labels.tolist()
     for fold, run in enumerate(found.runs, 1):
@@ -46,17 +46,17 @@ def test_the_pooled_evaluation_covers_all_patches_and_is_written(found, few):
     assert evaluation.normal + evaluation.tumour == len(few) == found.folds[["normal", "tumour"]].to_numpy().sum()
     auc = evaluation.ranking["auc"]
     assert auc.low < auc.estimate < auc.high and auc.clusters == few.table["slide"].nunique()
-    assert json.loads((evaluation.folder / "metrics.json").read_text())["split"] == "cross-validation"
-    assert pd.read_csv(evaluation.folder / "folds.csv")["auc"].between(0, 1).all()
+    assert json.loads((found.runs[0].path.parent / "metrics.json").read_text())["split"] == "cross-validation"
+    assert pd.read_csv(found.runs[0].path.parent / "folds.csv")["auc"].between(0, 1).all()
 
 
 def test_the_same_call_again_trains_nothing_and_gives_the_same(found, few):
     before = [(run.path / "best.weights.h5").stat().st_mtime_ns for run in found.runs]
-    again = cross_validate(build, few, CONFIG, out=found.evaluation.folder, folds=2)
+    again = cross_validate(build, few, CONFIG, out=found.runs[0].path.parent, folds=2)
     assert [(run.path / "best.weights.h5").stat().st_mtime_ns for run in again.runs] == before
     assert again.folds.equals(found.folds)
     with pytest.raises(RunError):
-        cross_validate(build, few, replace(CONFIG, seed=1), out=found.evaluation.folder, folds=2)
+        cross_validate(build, few, replace(CONFIG, seed=1), out=found.runs[0].path.parent, folds=2)
 
 
 def test_missing_labels_and_folds_are_refused(few, tmp_path):

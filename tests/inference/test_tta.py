@@ -1,13 +1,11 @@
 """Test-time augmentation: the mean over the eight orientations, where it changes anything."""
 
-import json
 import logging
-import shutil
 
 import numpy as np
 import pytest
 
-from sentinode import build_model, evaluate, load_run, predict
+from sentinode import build_model, evaluate, predict
 from sentinode.errors import ConfigError
 from sentinode.inference.logits import logit_model, tumour_logit
 from sentinode.layers.d4 import ORDER, apply_symmetry
@@ -59,12 +57,7 @@ def test_another_word_is_refused(tiny_run, few):
         predict(tiny_run, few, tta="flips")
 
 
-def test_an_evaluation_with_it_does_not_overwrite_the_one_without(tiny_run, mini, tmp_path):
-    run = load_run(shutil.copytree(tiny_run.path, tmp_path / "own"))
-    patches = mini.select(range(0, len(mini), 20))
-    plain, augmented = evaluate(run, patches), evaluate(run, patches, tta="d4")
-    assert (plain.folder.name, augmented.folder.name) == ("test", "test-tta-d4")
-    assert plain.points["validation"].point.threshold == run.threshold
-    assert augmented.points["validation"].point.threshold == run.threshold
-    made = json.loads((augmented.folder / "metrics.json").read_text())["made_by"]
-    assert made["tta"] == {"requested": "d4", "effective": "d4"}
+def test_an_evaluation_records_it_and_keeps_the_threshold(tiny_run, mini):
+    augmented = evaluate(tiny_run, mini.select(range(0, len(mini), 20)), tta="d4")
+    assert augmented.operating_point.threshold == tiny_run.threshold
+    assert augmented.made_by["tta"] == {"requested": "d4", "effective": "d4"}

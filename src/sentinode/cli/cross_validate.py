@@ -4,10 +4,10 @@ After an interruption, the same command continues.
 """
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from sentinode.cli.data_split import warn_of_missing_slides
-from sentinode.cli.evaluate import show_evaluation
 from sentinode.cli.shared import (
     add_data,
     add_json,
@@ -53,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     patches = open_data(arguments, quiet=arguments.json)
     start_keras()
     from sentinode.evaluation.cross_validate import FOLDS_CSV, cross_validate
+    from sentinode.evaluation.formatting import format_evaluation
     from sentinode.models.build import build_model
 
     found = cross_validate(
@@ -63,10 +64,10 @@ def run(arguments: argparse.Namespace) -> int:
         folds=arguments.folds,
         cache=arguments.cache,
     )
-    evaluation, folder = found.evaluation, found.evaluation.folder
+    evaluation, folder = found.evaluation, Path(arguments.out)
     skipped = evaluation.made_by.get("skipped", ())
     if arguments.json:
-        print_json({"folds": found.folds.to_dict(orient="records"), "pooled": evaluation.to_json()})
+        print_json({"folds": found.folds.to_dict(orient="records"), "pooled": evaluation})
         return report_skipped(skipped, quiet=True)
     print_table(
         [
@@ -77,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     auc = found.folds["auc"]
     print(f"AUC of the folds: {auc.mean():.3f} ± {auc.std():.3f} (mean ± standard deviation)\n\npooled predictions:")
-    show_evaluation(evaluation)
+    print(format_evaluation(evaluation))
     warn_of_missing_slides(found.split)
     print_next_steps(
         {

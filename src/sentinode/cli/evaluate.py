@@ -21,6 +21,7 @@ from sentinode.cli.shared import (
 )
 from sentinode.errors import ConfigError
 from sentinode.samples import DEFAULT_MODEL
+from sentinode.storage import check_output_folder
 
 SPLIT_HELP = "split to evaluate on (default: test if it is labeled, otherwise valid)"
 POINT_HELP = (
@@ -72,16 +73,17 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    patches = open_data(arguments, quiet=arguments.json)
-    start_keras()
-    from sentinode.evaluation.evaluate import PREVALENCE, evaluate
-    from sentinode.evaluation.evaluation import METRICS, PREDICTIONS
-    from sentinode.evaluation.formatting import format_evaluation
     from sentinode.training.load import load_predictor
 
     models = arguments.model or [DEFAULT_MODEL]
     loaded = load_predictor(models)
     check_out(arguments.out, loaded)
+    patches = open_data(arguments, quiet=arguments.json)
+    start_keras()
+    from sentinode.evaluation.evaluate import PREVALENCE, evaluate
+    from sentinode.evaluation.evaluation import METRICS, PREDICTIONS
+    from sentinode.evaluation.formatting import format_evaluation
+
     evaluation = evaluate(
         loaded,
         patches,
@@ -119,15 +121,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def check_out(out: str | None, model: Any) -> None:
-    """Raise if an ensemble, which has no folder of its own, is given without ``--out``.
+    """Check that results can be written, before work begins.
 
     Raises
     ------
     ConfigError
-        It is.
+        The model is an ensemble, which has no folder of its own, and ``--out`` is missing.
+    OutputError
+        The folder cannot be written.
     """
-    if out is None and model.results_folder is None:
+    folder = out or model.results_folder
+    if folder is None:
         raise ConfigError("an ensemble has no folder of its own; name a folder for the results with --out DIR")
+    check_output_folder(folder)
 
 
 def results_folder(out: str | None, model: Any, name: str, made_by: Mapping[str, Any], file: str) -> Path:

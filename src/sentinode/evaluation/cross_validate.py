@@ -14,11 +14,11 @@ from sentinode.data.duplicates.hashes import require_matching_hashes
 from sentinode.data.patchset import PatchSet
 from sentinode.data.splitting.split import Split, split_folds
 from sentinode.errors import DataError
-from sentinode.evaluation.evaluate import PREVALENCE, group_columns, write_evaluation
+from sentinode.evaluation.evaluate import PREVALENCE, group_columns
 from sentinode.evaluation.evaluation import Evaluation
 from sentinode.inference.predict import predict
 from sentinode.inference.predictions import Predictions
-from sentinode.metrics.ranking import roc_curve
+from sentinode.metrics import roc_curve
 from sentinode.storage import atomic_file
 from sentinode.training.config import TrainConfig
 from sentinode.training.run import Run
@@ -131,11 +131,10 @@ def cross_validate(
         f"{chosen.path}, {folds} folds",
         "cross-validation",
         {"0.5": 0.5, "validation": float(expit(np.mean([logit(run.threshold) for run in runs])))},
-        folder,
         prevalences=(PREVALENCE,),
         groups={column: chosen.table[column] for column in group_columns(chosen)},
     )
-    write_evaluation(evaluation, predictions, folder)
+    evaluation.save(folder)
     summary = pd.DataFrame([_fold_summary(*each) for each in enumerate(zip(runs, tables, strict=True), 1)])
     with atomic_file(folder / FOLDS_CSV) as file:
         summary.to_csv(file, index=False, lineterminator="\n")

@@ -10,8 +10,8 @@ import pandas as pd
 
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import DataError, ModelError
-from sentinode.evaluation.evaluate import choose_split
 from sentinode.evaluation.outcomes import confidence
+from sentinode.evaluation.selection import select_patches
 from sentinode.explanation.attributions import METHODS, attributions, check_methods
 from sentinode.explanation.explanations import Explanations
 from sentinode.explanation.first_layer import FirstLayer, first_layer
@@ -89,8 +89,7 @@ def explain(
     model, patches = run.model, patches.cached(cache)
     check_methods(methods)
     methods = list(methods) or _available_methods(model)
-    labeled = bool(patches.table["label"].notna().any())
-    chosen = choose_split(run, patches, split, cache)[1] if labeled or split else patches
+    chosen = select_patches([run], patches, split, cache=cache, labeled=False, warn=False).patches
     chosen = _select_ids(chosen, ids) if ids else chosen
     predictions = predict(run, chosen).table
     rows = np.arange(len(chosen)) if ids else _informative_rows(chosen, predictions, run.threshold)

@@ -9,10 +9,7 @@ from sentinode.data.patchset import PatchSet
 from sentinode.inference.ood import OODDetector
 from sentinode.inference.predict import predict_logits
 from sentinode.inference.predictions import Predictions
-from sentinode.metrics.calibration import fit_calibration
-from sentinode.metrics.conformal import fit_conformal
-from sentinode.metrics.operating import youden_threshold
-from sentinode.metrics.ranking import roc_curve
+from sentinode.metrics import fit_calibration, fit_conformal, roc_curve, youden_threshold
 from sentinode.models.backend import without_tensorflow
 from sentinode.plots import plot_learning_curves, save_figure
 from sentinode.serialize import to_json

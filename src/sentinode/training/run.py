@@ -17,8 +17,7 @@ from sentinode.inference.engines import check_options, open_engine
 from sentinode.inference.ood import OODDetector
 from sentinode.inference.predictions import Predictions
 from sentinode.inference.predictor import Predictor, Session
-from sentinode.metrics.calibration import Calibration
-from sentinode.metrics.conformal import ConformalSets
+from sentinode.metrics import Calibration, ConformalSets
 from sentinode.notebook import summary_html
 from sentinode.samples import pretrained_path
 from sentinode.serialize import from_json, to_json
