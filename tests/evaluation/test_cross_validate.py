@@ -44,7 +44,7 @@ def test_each_patch_is_predicted_once_by_a_run_that_was_not_trained_on_its_slide
 def test_the_pooled_evaluation_covers_all_patches_and_is_written(found, few):
     evaluation = found.evaluation
     assert evaluation.normal + evaluation.tumour == len(few) == found.folds[["normal", "tumour"]].to_numpy().sum()
-    auc = evaluation.ranking["auc"]
+    auc = evaluation.ranking.auc
     assert auc.low < auc.estimate < auc.high and auc.clusters == few.table["slide"].nunique()
     assert json.loads((found.runs[0].path.parent / "metrics.json").read_text())["split"] == "cross-validation"
     assert pd.read_csv(found.runs[0].path.parent / "folds.csv")["auc"].between(0, 1).all()

@@ -117,7 +117,7 @@ def test_one_class_cannot_be_evaluated(tiny_run, mini, tmp_path):
 def test_the_cache_of_an_evaluation_can_be_elsewhere(tiny_run, tmp_path):
     patches = open_patches("pcam-mini", split="valid").select(range(80, 100))
     evaluate(tiny_run, patches, out=tmp_path / "out", cache=tmp_path / "cache")
-    assert len(list((tmp_path / "cache").glob("*/pixels.npy"))) == 1
+    assert len(list((tmp_path / "cache").rglob("pixels.npy"))) == 1
 
 
 def test_results_of_other_patches_get_a_folder_of_their_own(evaluation, tmp_path):

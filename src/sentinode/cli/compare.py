@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     if needs_keras:
         start_keras()
     from sentinode.evaluation.compare import compare
-    from sentinode.evaluation.files import COMPARISON
+    from sentinode.evaluation.comparison import COMPARISON
     from sentinode.evaluation.formatting import format_comparison
     from sentinode.report.compare_page import write_compare_page
 

@@ -11,7 +11,8 @@ import pandas as pd
 
 from sentinode.errors import ConfigError, DataError
 from sentinode.evaluation.candidates import Cost
-from sentinode.evaluation.evaluation import OUTSIDE_JSON, Evaluation, clusters_of, interval_columns
+from sentinode.evaluation.evaluation import OUTSIDE_JSON, Evaluation, clusters_of
+from sentinode.evaluation.files import interval_columns, write_csv
 from sentinode.evaluation.selection import Overlap
 from sentinode.metrics import (
     Interval,
@@ -25,6 +26,11 @@ from sentinode.metrics import (
     mcnemar,
     proportion,
 )
+from sentinode.plots.comparison import plot_comparison
+from sentinode.plots.style import save_figure
+from sentinode.storage import write_json
+
+COMPARISON = "compare.json"
 
 
 @dataclass(frozen=True)
@@ -221,9 +227,17 @@ class Comparison:
         folder : str or Path
             The folder. Written are ``compare.json``, ``compare.csv`` (one row for each model) and ``compare.png``.
         """
-        from sentinode.evaluation.files import save_comparison
-
-        save_comparison(self, Path(folder))
+        folder = Path(folder)
+        write_csv(self.table(), folder / "compare.csv")
+        axes = plot_comparison(
+            {model.name: model.curves for model in self.models},
+            {model.name: model.auc for model in self.models},
+            {model.name: (1 - model.specificity.estimate, model.sensitivity.estimate) for model in self.models},
+            {(pair.auc.first, pair.auc.second): (pair.auc.difference, pair.auc.p_holm) for pair in self.pairs},
+            title=f"{self.data}, {self.normal + self.tumour:,} patches",
+        )
+        save_figure(axes, folder / "compare.png")
+        write_json(folder / COMPARISON, self)
 
     def table(self) -> pd.DataFrame:
         """Return the metrics as a table.

@@ -6,9 +6,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from sentinode.evaluation.files import interval_columns, write_csv
 from sentinode.inference.predictions import Predictions
 from sentinode.metrics import (
     BrierScore,
@@ -43,7 +45,10 @@ from sentinode.metrics import (
     roc_curve,
     subgroups,
 )
-from sentinode.storage import read_json
+from sentinode.plots.classification import plot_confusion_matrix, plot_evaluation, plot_roc
+from sentinode.plots.forest import plot_subgroups
+from sentinode.plots.style import save_figure
+from sentinode.storage import read_json, write_json
 
 METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
 # The shares of wrong predictions at which to compute the coverage.
@@ -291,9 +296,47 @@ class Evaluation:
             The folder. Written are ``metrics.json``, ``predictions.csv``, the curves as csv files, ``roc.png``,
             ``curves.png``, ``confusion.png``, and ``by-COLUMN.csv`` and ``by-COLUMN.png`` for each column of groups.
         """
-        from sentinode.evaluation.files import save_evaluation
-
-        save_evaluation(self, Path(folder))
+        folder = Path(folder)
+        self.predictions.write(folder / PREDICTIONS)
+        roc, recall, risk = self.roc, self.precision_recall, self.risk_coverage
+        tables = {
+            "roc.csv": {
+                "false_positive_rate": roc.false_positive_rate,
+                "true_positive_rate": roc.true_positive_rate,
+                "logit_at_least": roc.thresholds,
+            },
+            "precision_recall.csv": {
+                "recall": recall.recall,
+                "precision": recall.precision,
+                "logit_at_least": recall.thresholds,
+            },
+            "risk_coverage.csv": {"coverage": risk.coverage, "risk": risk.risk},
+        }
+        for name, table in tables.items():
+            write_csv(pd.DataFrame(table), folder / name)
+        points = {
+            f"threshold {point.threshold:.3f}" + ("" if name == "0.5" else f" ({name})"): (
+                1 - (point.counts.specificity or 0),
+                point.counts.sensitivity or 0,
+            )
+            for name, point in self.operating_points.items()
+        }
+        model, chosen = Path(str(self.made_by.get("model", "ensemble"))).name, self.operating_point
+        title = f"{self.data}, {self.normal + self.tumour:,} patches"
+        band = (
+            np.interp(roc.false_positive_rate, self.roc_band.false_positive_rate, self.roc_band.low),
+            np.interp(roc.false_positive_rate, self.roc_band.false_positive_rate, self.roc_band.high),
+        )
+        axes = plot_roc(roc, name=model, auc=self.ranking.auc, band=band, points=points, title=title)
+        save_figure(axes, folder / "roc.png")
+        curves = (recall, self.calibration.reliability, risk, self.decision_curve)
+        save_figure(plot_evaluation(*curves, name=model, title=title), folder / "curves.png")
+        matrix_title = f"{self.data}\nthreshold {chosen.threshold:.3f}"
+        save_figure(plot_confusion_matrix(chosen.counts, title=matrix_title), folder / "confusion.png")
+        for column, groups in self.subgroups.items():
+            write_csv(_subgroup_table(groups), folder / f"by-{column}.csv")
+            save_figure(plot_subgroups(groups, title=f"{title}\nby {column}"), folder / f"by-{column}.png")
+        write_json(folder / METRICS, self)  # Last, so that it marks a complete folder.
 
     @property
     def auc(self) -> float:
@@ -343,32 +386,6 @@ class Evaluation:
         return f"{self.data} ({count}): AUC {self.ranking.auc:.3f}, {rates} at threshold {point.threshold:.3f}"
 
 
-def interval_columns(values: Mapping[str, Any]) -> dict[str, float | None]:
-    """Return three columns for each interval: its name, and its name with ``_low`` and ``_high``.
-
-    Parameters
-    ----------
-    values : mapping of str to object
-        Intervals, or None, by name; other values are ignored.
-
-    Returns
-    -------
-    dict of str to float or None
-        The columns.
-
-    Examples
-    --------
-    >>> interval_columns({"auc": Interval(0.9, 0.8, 0.95, "Wilson", 10), "threshold": 0.5})
-    {'auc': 0.9, 'auc_low': 0.8, 'auc_high': 0.95}
-    """
-    columns: dict[str, float | None] = {}
-    for name, value in values.items():
-        if value is None or isinstance(value, Interval):
-            for end, attribute in (("", "estimate"), ("_low", "low"), ("_high", "high")):
-                columns[f"{name}{end}"] = getattr(value, attribute, None)
-    return columns
-
-
 def clusters_of(patches: pd.DataFrame) -> tuple[str | None, "pd.Series[str] | None"]:
     """Find the column that defines clusters of patches.
 
@@ -393,3 +410,12 @@ def clusters_of(patches: pd.DataFrame) -> tuple[str | None, "pd.Series[str] | No
         if name in patches and patches[name].notna().all() and patches[name].nunique() > 1:
             return name, patches[name]
     return None, None
+
+
+def _subgroup_table(groups: Sequence[Subgroup]) -> pd.DataFrame:
+    rows = []
+    for group in groups:
+        metrics = {"auc": group.auc, "sensitivity": group.point.sensitivity, "specificity": group.point.specificity}
+        row = {"group": group.name, "normal": group.normal, "tumour": group.tumour, "clusters": group.clusters}
+        rows.append({**row, **interval_columns(metrics), "note": group.note})
+    return pd.DataFrame(rows).astype({"clusters": "Int64"})

@@ -10,12 +10,15 @@ import numpy as np
 import pandas as pd
 
 from sentinode.data.stain.perturbations import PERTURBATIONS
-from sentinode.evaluation.evaluation import clusters_of, interval_columns
+from sentinode.evaluation.evaluation import clusters_of
+from sentinode.evaluation.files import interval_columns, write_csv
 from sentinode.inference.predictions import Predictions
 from sentinode.metrics import Interval, proportion
 from sentinode.metrics.comparison import area_difference
 from sentinode.metrics.roc_auc import Area, area, mean_area
-from sentinode.storage import read_json
+from sentinode.plots.robustness import plot_robustness
+from sentinode.plots.style import save_figure
+from sentinode.storage import read_json, write_json
 
 STRESS = "stress.json"
 
@@ -230,9 +233,22 @@ class RobustnessResult:
             The folder. Written are ``stress.json``, ``stress.csv`` (one row for each perturbation and level) and
             ``stress.png``.
         """
-        from sentinode.evaluation.files import save_robustness
-
-        save_robustness(self, Path(folder))
+        folder = Path(folder)
+        write_csv(self.table(), folder / "stress.csv")
+        axes = plot_robustness(
+            {
+                name: (
+                    curve.description,
+                    curve.neutral,
+                    [(each.level, (each.auc, each.sensitivity, each.specificity)) for each in self.points_of(name)],
+                )
+                for name, curve in self.perturbations.items()
+            },
+            title=f"{self.data}, {self.normal + self.tumour:,} patches: AUC {self.unperturbed.auc.estimate:.3f}, "
+            f"mean over perturbations {self.perturbed_auc.estimate:.3f}",
+        )
+        save_figure(axes, folder / "stress.png")
+        write_json(folder / STRESS, self)
 
     @property
     def worst(self) -> str:
