@@ -245,8 +245,8 @@ FORMS: dict[str, Callable[[PatchSet], tuple[Files, list[Row]]]] = {
 }
 RECOGNISED_AS = {
     "kaggle": "Kaggle's histopathologic-cancer-detection",
-    "pcam_hdf5": "PCam HDF5",
-    "pcam_hdf5_gz": "PCam HDF5, gzipped",
+    "pcam_hdf5": "HDF5 arrays",
+    "pcam_hdf5_gz": "HDF5 arrays, gzipped",
     "npy": "NumPy arrays",
     "npz": "NumPy arrays",
     "wilds": "Camelyon17-WILDS",

@@ -3,14 +3,14 @@
 import glob
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 from sentinode.data.concat import concat
-from sentinode.data.io.files import Files, FolderFiles, ListedFiles, is_image
-from sentinode.data.io.images import check_resize
+from sentinode.data.grouping import add_groups, check_options
+from sentinode.data.io.files import IMAGE_ENDINGS, Files, FolderFiles, ListedFiles, is_image, matching_files
 from sentinode.data.io.zips import ZipFiles
 from sentinode.data.patchset import PatchSet
 from sentinode.data.sources import SOURCES, images
@@ -21,7 +21,7 @@ from sentinode.errors import DataError
 from sentinode.samples import SAMPLES, sample_path
 
 # Endings of files that are a source by themselves.
-SINGLE_FILE_ENDINGS = (".h5", ".h5.gz", ".npy", ".npz", ".csv")
+SINGLE_FILE_ENDINGS = (".h5", ".hdf5", ".h5.gz", ".npy", ".npz", ".csv")
 
 log = logging.getLogger("sentinode")
 
@@ -30,9 +30,15 @@ def open_patches(
     path: str | Path | Sequence[str | Path],
     split: str | None = None,
     *,
-    resize: str = "error",
     table: str | Path | None = None,
     skip_bad: bool = False,
+    resize: str = "error",
+    spacing_um_px: float | None = None,
+    flatten: str = "error",
+    gray: str = "error",
+    classes: Mapping[str, int] | None = None,
+    patient_from: str | None = None,
+    group_by: str | None = None,
 ) -> PatchSet:
     """Open patches of any form; pixels are decoded later, when they are read.
 
@@ -44,13 +50,28 @@ def open_patches(
         forms are tried in the order of `sentinode.data.sources.SOURCES`.
     split : str, optional
         Keep one split only, such as ``"train"``.
-    resize : {"error", "crop", "resample"}, default="error"
-        Treatment of images that are not 96 × 96 px: raise an error, crop the center, or resample.
     table : str or Path, optional
         A csv with metadata of the images in `path`; it replaces what their folders say.
     skip_bad : bool, default=False
         Leave out patches that cannot be used, now and when pixels are read, and list them in ``skipped``. Otherwise the
         first such patch is an error.
+    resize : {"error", "crop", "pad", "resample"}, default="error"
+        Treatment of images that are not 96 × 96 px: raise an error; keep the center; keep the center and fill up with
+        white; scale the whole image, which must be square.
+    spacing_um_px : float, optional
+        Size of a pixel of the images in µm. They are resampled to 0.972 µm per pixel, the scale of PatchCamelyon,
+        before `resize` applies.
+    flatten : {"error", "white"}, default="error"
+        Treatment of partly transparent images: raise an error, or put them on white.
+    gray : {"error", "rgb"}, default="error"
+        Treatment of gray images: raise an error, or repeat the channel.
+    classes : mapping of str to {0, 1}, optional
+        Names of class folders and labels, instead of the usual words; ``"*"`` stands for every other name. Folders that
+        are not named are left out.
+    patient_from : str, optional
+        Regular expression that is searched in each id; its first group is the patient.
+    group_by : {"folder"}, optional
+        ``"folder"``: the patient is the innermost folder that is neither a class nor a split.
 
     Returns
     -------
@@ -62,7 +83,7 @@ def open_patches(
     DataError
         There is nothing at `path`, no form is recognized, or labels and files contradict each other.
     ConfigError
-        `resize` is not one of its values.
+        An option has a value that it cannot have.
 
     Examples
     --------
@@ -70,13 +91,32 @@ def open_patches(
     >>> open_patches("pcam-mini", split="test")
     <PatchSet pcam-mini: class folders in a zip; ... patches (test ... normal + ... tumour)>
     """
-    options = ReadOptions(resize=check_resize(resize))
+    options = check_options(
+        ReadOptions(
+            resize=resize,  # type: ignore[arg-type]
+            spacing_um_px=spacing_um_px,
+            flatten=flatten,  # type: ignore[arg-type]
+            gray=gray,  # type: ignore[arg-type]
+            classes=tuple((classes or {}).items()),
+            patient_from=patient_from,
+            group_by=group_by,  # type: ignore[arg-type]
+        )
+    )
+    patches = _open(path, options, table, skip_bad)
+    return patches if split is None else patches.split(split)
+
+
+def _open(
+    path: str | Path | Sequence[str | Path], options: ReadOptions, table: str | Path | None, skip_bad: bool
+) -> PatchSet:
     if isinstance(path, str | Path) and table is None and is_patch_table(path):
-        patches = open_patch_table(path, partial(open_patches, resize=resize, skip_bad=skip_bad))
+        patches = open_patch_table(path, options, lambda source, its_own: _open(source, its_own, None, skip_bad))
     else:
         files = _files(path)
         patches = _recognize(files, options) if table is None else open_table(files, table, options)
-        patches = replace(patches, listed=isinstance(files, ListedFiles) and patches.kind.startswith("images"))
+        patches = add_groups(patches, options)
+        listed = isinstance(files, ListedFiles) and is_image(files.names[0])
+        patches = replace(patches, listed=listed)
         for note in patches.notes:
             log.warning("%s: %s", patches.path, note)
     if patches.skipped and not skip_bad:
@@ -84,10 +124,9 @@ def open_patches(
     if len(patches) == 0:
         reason = patches.skipped[0].reason if patches.skipped else "it is empty"
         raise DataError(f"{patches.path}: no patches; {reason}")
-    if options.resize != "error":
-        patches = replace(patches, kind=f"{patches.kind} (other sizes: {options.resize})")
-    patches = replace(patches, skip_bad=skip_bad, options=options)
-    return patches if split is None else patches.split(split)
+    if options.decoding:
+        patches = replace(patches, kind=f"{patches.kind} ({options.decoding})")
+    return replace(patches, skip_bad=skip_bad, options=options)
 
 
 def _recognize(files: Files, options: ReadOptions) -> PatchSet:
@@ -101,7 +140,7 @@ def _recognize(files: Files, options: ReadOptions) -> PatchSet:
     raise DataError(f"{files.where}: no patches recognized among {len(files.names):,} files; known forms: {known}")
 
 
-def open_sources(paths: Sequence[str | Path], *, resize: str = "error", skip_bad: bool = False) -> PatchSet:
+def open_sources(paths: Sequence[str | Path], *, skip_bad: bool = False, **options: Any) -> PatchSet:
     """Open several sources as one set.
 
     Parameters
@@ -109,7 +148,7 @@ def open_sources(paths: Sequence[str | Path], *, resize: str = "error", skip_bad
     paths : sequence of str or Path
         One or more of what `open_patches` takes. Images listed one by one or by patterns keep their paths as ids; ids
         of several other sources are prefixed with the source.
-    resize, skip_bad
+    skip_bad, **options
         See `open_patches`.
 
     Returns
@@ -119,19 +158,19 @@ def open_sources(paths: Sequence[str | Path], *, resize: str = "error", skip_bad
 
     Raises
     ------
-    DataError
+    DataError, ConfigError
         See `open_patches`.
     """
-    parts = open_each(paths, resize=resize, skip_bad=skip_bad)
+    parts = open_each(paths, skip_bad=skip_bad, **options)
     return parts[0] if len(parts) == 1 else concat(parts)
 
 
-def open_each(paths: Sequence[str | Path], *, resize: str = "error", skip_bad: bool = False) -> list[PatchSet]:
+def open_each(paths: Sequence[str | Path], *, skip_bad: bool = False, **options: Any) -> list[PatchSet]:
     """Open several sources as one set each; images listed one by one or by patterns make one set.
 
     Parameters
     ----------
-    paths, resize, skip_bad
+    paths, skip_bad, **options
         See `open_sources`.
 
     Returns
@@ -141,10 +180,13 @@ def open_each(paths: Sequence[str | Path], *, resize: str = "error", skip_bad: b
 
     Raises
     ------
-    DataError
+    DataError, ConfigError
         See `open_patches`.
     """
-    open_one = partial(open_patches, resize=resize, skip_bad=skip_bad)
+
+    def open_one(path: str | Path | Sequence[str | Path]) -> PatchSet:
+        return open_patches(path, skip_bad=skip_bad, **options)
+
     if len(paths) <= 1:
         return [open_one(paths[0] if paths else paths)]
     listed: list[str | Path] = []
@@ -153,7 +195,7 @@ def open_each(paths: Sequence[str | Path], *, resize: str = "error", skip_bad: b
     for path in paths:
         position = position if listed else len(parts)
         if _is_pattern(path):
-            listed += _matches(path)
+            listed += matching_files(path)
         elif is_image(str(path)) and Path(path).is_file():
             listed.append(path)
         else:
@@ -174,19 +216,12 @@ def _files(path: str | Path | Sequence[str | Path]) -> Files:
     if location.is_file():
         return ZipFiles(location) if location.suffix.lower() == ".zip" else _listed([location])
     if _is_pattern(path):
-        return _listed(_matches(path))
+        return _listed(matching_files(path))
     raise DataError(f"{path}: there is no such file or folder (samples of the package: {', '.join(SAMPLES)})")
 
 
 def _is_pattern(path: str | Path) -> bool:
     return glob.has_magic(str(path)) and not Path(path).exists()
-
-
-def _matches(pattern: str | Path) -> list[Path]:
-    found = sorted(Path(each) for each in glob.glob(str(pattern), recursive=True))  # noqa: PTH207
-    if not found:
-        raise DataError(f"{pattern}: no file matches this pattern")
-    return found
 
 
 def _listed(paths: list[Path]) -> Files:
@@ -202,5 +237,8 @@ def _listed(paths: list[Path]) -> Files:
         if not each.is_file():
             raise DataError(f"{each}: there is no such file")
         if not is_image(each.name) and not (len(paths) == 1 and each.name.lower().endswith(SINGLE_FILE_ENDINGS)):
-            raise DataError(f"{each}: not a folder, zip, jpg, png, tif, or any of {', '.join(SINGLE_FILE_ENDINGS)}")
+            raise DataError(
+                f"{each}: not a folder, a zip, an image ({', '.join(IMAGE_ENDINGS)}), or any of "
+                f"{', '.join(SINGLE_FILE_ENDINGS)}"
+            )
     return ListedFiles(paths)

@@ -58,6 +58,8 @@ class PatchSet:
         Options that the source was opened with.
     listed : bool
         Whether the patches are image files that were listed one by one, so that ids are paths.
+    label_hint : str
+        Why patches have no label, where the source suggests a reason.
     """
 
     kind: str
@@ -70,6 +72,7 @@ class PatchSet:
     skipped: tuple[Skipped, ...] = field(default=())
     options: ReadOptions = DEFAULT_OPTIONS
     listed: bool = False
+    label_hint: str = ""
 
     def __len__(self) -> int:
         return len(self.table)
@@ -122,10 +125,13 @@ class PatchSet:
         unknown = self.table["label"].isna()
         if unknown.any():
             first = self.table["id"][unknown].iloc[0]
-            raise DataError(
-                f"{self.path}: {int(unknown.sum()):,} of {len(self):,} patches have no label, the first is {first!r}; "
+            remedy = self.label_hint or (
                 "labels come from class folders (0 and 1, normal and tumour), from a csv column label, from Kaggle's "
                 "train_labels.csv, or from y beside the pixels (HDF5, NumPy)"
+            )
+            raise DataError(
+                f"{self.path}: {int(unknown.sum()):,} of {len(self):,} patches have no label, the first is {first!r}; "
+                f"{remedy}"
             )
         return self.table["label"].to_numpy(dtype=np.int64)
 

@@ -6,6 +6,7 @@ is a folder, ``path`` is a file that any program can open.
 """
 
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,9 @@ import pandas as pd
 
 from sentinode.data.concat import concat
 from sentinode.data.io.csv import FIRST_ROW, SEPARATORS, read_csv
-from sentinode.data.io.files import is_image
+from sentinode.data.io.files import ListedFiles, is_image, matching_files
 from sentinode.data.patchset import COLUMNS, PatchSet
-from sentinode.data.types import EXPECTED_SHA1
+from sentinode.data.types import DEFAULT_OPTIONS, EXPECTED_SHA1, ReadOptions
 from sentinode.errors import ConfigError, DataError
 from sentinode.samples import SAMPLES
 from sentinode.storage import atomic_file
@@ -26,7 +27,7 @@ from sentinode.storage import atomic_file
 METADATA = ("label", "split", "slide", "patient", "centre", "x", "y")
 TEXT_COLUMNS = ("split", "slide", "patient", "centre")
 
-Opener = Callable[[str | list[str]], PatchSet]
+Opener = Callable[[str | list[str], ReadOptions], PatchSet]
 
 
 def write_patch_table(patches: PatchSet, source: str, out: str | Path, **more: Any) -> None:
@@ -63,6 +64,8 @@ def write_patch_table(patches: PatchSet, source: str, out: str | Path, **more: A
     paths, sources = _paths_and_sources(patches, source, Path(out).resolve().parent)
     table = patches.table[list(COLUMNS[1:])].assign(source=sources, **more)
     table.insert(0, "path", paths)
+    if patches.options != DEFAULT_OPTIONS:
+        table["options"] = shlex.join(patches.options.to_arguments())
     if "sha1" in patches.table:
         table["sha1"] = patches.table["sha1"]
     with atomic_file(out) as beside:
@@ -74,7 +77,7 @@ def _paths_and_sources(patches: PatchSet, source: str, folder: Path) -> tuple[li
     ids, location = patches.table["id"].tolist(), Path(source)
     if is_patch_table(source):  # Written with the sources that it names itself.
         known, base = _read(source), location.resolve().parent
-        known = known.set_index(pd.Index(_ids(known, base))).loc[ids]
+        known = known.set_index(pd.Index(_ids(known))).loc[ids]
         paths, sources = (
             [_relative(_located(each, base), folder) if each else "" for each in known[name]]
             for name in ("path", "source")
@@ -83,7 +86,8 @@ def _paths_and_sources(patches: PatchSet, source: str, folder: Path) -> tuple[li
     if location.suffix.lower() == ".csv":  # The user's own table, beside the images that it names.
         return [_relative(str(location.parent / each), folder) for each in ids], [""] * len(ids)
     if source not in SAMPLES and (not location.exists() or is_image(source)):  # A pattern, or one image.
-        return [_relative(each, folder) for each in ids], [""] * len(ids)
+        files = ListedFiles([source] if location.exists() else matching_files(source))
+        return [_relative(str(files.path(each)), folder) for each in ids], [""] * len(ids)
     place = _relative(source, folder)
     return [f"{place}/{each}" for each in ids], [place] * len(ids)
 
@@ -114,15 +118,17 @@ def is_patch_table(path: str | Path) -> bool:
     return {"path", "source"} <= set(header.split(max(SEPARATORS, key=header.count)))
 
 
-def open_patch_table(path: str | Path, open_source: Opener) -> PatchSet:
+def open_patch_table(path: str | Path, options: ReadOptions, open_source: Opener) -> PatchSet:
     """Open a patch table.
 
     Parameters
     ----------
     path : str or Path
         The csv file.
+    options : ReadOptions
+        How patches are read; defaults are replaced by the options that the table was made with.
     open_source : callable
-        Opens a source, or a list of image files, as `open_patches` does.
+        Opens a source, or a list of image files, with options.
 
     Returns
     -------
@@ -136,16 +142,23 @@ def open_patch_table(path: str | Path, open_source: Opener) -> PatchSet:
     """
     table = _read(path)
     folder = Path(path).resolve().parent
-    ids = pd.Series(_ids(table, folder))
     parts, offsets, positions = [], 0, np.full(len(table), -1)
-    several = table["source"].nunique() > 1
-    for source, rows in table.groupby("source", sort=False).indices.items():
-        location = _located(str(source), folder)
+    stated = table["options"] if "options" in table else pd.Series("", index=table.index)
+    groups: dict[Any, Any] = table.groupby(["source", stated], sort=False).indices
+    for (source, text), rows in groups.items():
+        location = _located(source, folder)
         if source and is_patch_table(location):
             raise DataError(f"{path}: its source {source!r} is a patch table as well; make the table from {location}")
-        part = open_source(location if source else ids.iloc[rows].tolist())
-        known = pd.Index(f"{location}/" + part.table["id"] if several and source else part.table["id"])
-        found = known.get_indexer(pd.Index(ids.iloc[rows]))
+        its_own = options.over(_parse_options(text, path))
+        wanted = table["path"].iloc[rows]
+        if source:
+            part = open_source(location, its_own)
+            found = pd.Index(part.table["id"]).get_indexer(
+                pd.Index([each.removeprefix(f"{source}/") for each in wanted])
+            )
+        else:
+            part = open_source([_located(each, folder) for each in wanted], its_own)
+            found = np.arange(len(part))
         if (found < 0).any():
             row = int(rows[np.flatnonzero(found < 0)[0]])
             raise DataError(
@@ -155,9 +168,10 @@ def open_patch_table(path: str | Path, open_source: Opener) -> PatchSet:
         positions[rows] = found + offsets
         offsets += len(part)
         parts.append(part)
-    whole = parts[0] if len(parts) == 1 else concat(parts)
+    whole = parts[0] if len(parts) == 1 else concat(parts, distinct=False)
     chosen = whole.select(positions)
-    known_table = chosen.table.assign(**{name: table[name].to_numpy() for name in METADATA if name in table})
+    metadata = {name: table[name].to_numpy() for name in METADATA if name in table}
+    known_table = chosen.table.assign(id=_ids(table), **metadata)
     types = {"label": "Int8", **dict.fromkeys(TEXT_COLUMNS, "str"), "x": "Int64", "y": "Int64"}
     if "sha1" in table:
         known_table = known_table.assign(**{EXPECTED_SHA1: table["sha1"].to_numpy()})
@@ -170,17 +184,18 @@ def _located(path: str, folder: Path) -> str:
     return path if path.split("/")[0] in SAMPLES else str(folder / path)
 
 
-def _ids(table: pd.DataFrame, folder: Path) -> list[str]:
-    """Return the id that each row has once the table is opened: that in its source, as `concat` writes it."""
-    several = table["source"].nunique() > 1
-    ids = []
-    for path, source in zip(table["path"], table["source"], strict=True):
-        if not source:
-            ids.append(Path(_located(path, folder)).as_posix())
-        else:
-            inner = path.removeprefix(f"{source}/")
-            ids.append(f"{_located(source, folder)}/{inner}" if several else inner)
-    return ids
+def _ids(table: pd.DataFrame) -> list[str]:
+    """Return the ids of the patches of a table: those in its source, or its paths where there are several sources."""
+    sources = table["source"].unique()
+    prefix = f"{sources[0]}/" if len(sources) == 1 and sources[0] else ""
+    return [path.removeprefix(prefix) for path in table["path"]]
+
+
+def _parse_options(text: str, path: str | Path) -> ReadOptions:
+    try:
+        return ReadOptions.from_arguments(shlex.split(text))
+    except ValueError as error:
+        raise DataError(f"{path}: options {text!r} are not understood ({error}); make the table again") from error
 
 
 def _read(path: str | Path) -> pd.DataFrame:

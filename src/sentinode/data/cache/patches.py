@@ -182,9 +182,13 @@ def _file_bytes(count: int) -> int:
 
 
 def _fill(source: PatchSource, part: Path) -> dict[str, Any]:
-    """Decode chunks in several threads and write each to its place in the file."""
+    """Decode chunks in several threads and write each patch to its place in the file.
+
+    Patches are decoded in the order of the source, since a compressed chunk of an HDF5 file holds many of them.
+    """
     started = time.time()
     count = len(source)
+    order = np.argsort(source.rows, kind="stable")
     _check_space(source, part)
     sha1 = np.empty((count, 20), dtype=np.uint8)
     unreadable: list[int] = []
@@ -196,14 +200,14 @@ def _fill(source: PatchSource, part: Path) -> dict[str, Any]:
         file.truncate(_file_bytes(count))
 
         def decode(start: int) -> int:
-            stop = min(start + CHUNK_PATCHES, count)
-            pixels = _read(source, start, stop, unreadable)
-            with writing:
-                file.seek(_file_bytes(start))
-                file.write(pixels.data)
-            for row, patch in enumerate(pixels, start=start):
-                sha1[row] = np.frombuffer(hashlib.sha1(patch.tobytes()).digest(), dtype=np.uint8)
-            return stop - start
+            positions = order[start : start + CHUNK_PATCHES]
+            for position, patch in zip(positions, _read(source, positions, unreadable), strict=True):
+                content = patch.tobytes()
+                sha1[position] = np.frombuffer(hashlib.sha1(content).digest(), dtype=np.uint8)
+                with writing:
+                    file.seek(_file_bytes(position))
+                    file.write(content)
+            return len(positions)
 
         with progress_bar("decoding", total=count) as advance:
             for decoded in ordered_map(decode, range(0, count, CHUNK_PATCHES)):
@@ -231,17 +235,17 @@ def _check_space(source: PatchSource, part: Path) -> None:
     log.info("decoding %s patches into %s, once: %.0f MB", f"{len(source):,}", part.parent, need / 1e6)
 
 
-def _read(source: PatchSource, start: int, stop: int, unreadable: list[int]) -> UInt8Array:
-    """Read a chunk; patches that cannot be read and may be skipped are black, and their rows go to `unreadable`."""
+def _read(source: PatchSource, positions: IndexArray, unreadable: list[int]) -> UInt8Array:
+    """Read patches; those that cannot be read and may be skipped are black, and their positions go to `unreadable`."""
     try:
-        return source.pixels.read(source.rows[start:stop])
+        return source.pixels.read(source.rows[positions])
     except DataError:
         if not source.skip_bad:
             raise
-    pixels = np.zeros((stop - start, *PATCH_SHAPE), dtype=np.uint8)
-    for row in range(start, stop):
+    pixels = np.zeros((len(positions), *PATCH_SHAPE), dtype=np.uint8)
+    for number, position in enumerate(positions):
         try:
-            pixels[row - start] = source.pixels.read(source.rows[[row]])[0]
+            pixels[number] = source.pixels.read(source.rows[[position]])[0]
         except DataError:
-            unreadable.append(row)
+            unreadable.append(int(position))
     return pixels

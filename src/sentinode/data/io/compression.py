@@ -237,6 +237,15 @@ class GunzippedFiles:
         """Tell whether there is a file of this name, gzipped or not."""
         return self._files.has(self._stored_name(name))
 
+    @property
+    def ignored_links(self) -> list[str]:
+        """Links that were not followed."""
+        return self._files.ignored_links
+
+    def list_folder(self, folder: str) -> list[str]:
+        """Return the names of the files in a folder, as they are stored."""
+        return self._files.list_folder(folder)
+
     def locate(self, name: str) -> str:
         """Return the place of the file as it is stored."""
         return self._files.locate(self._stored_name(name))

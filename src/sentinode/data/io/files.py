@@ -1,15 +1,26 @@
 """Access the files of a source: in a folder or listed one by one."""
 
+import glob
 import os
 import stat
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
 from sentinode.errors import DataError
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+IMAGE_ENDINGS = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".gif", ".jp2", ".j2k", ".ppm", ".pnm", ".webp"
+)  # fmt: skip
+# Files beside images that are expected and not worth a note.
+_DOCUMENTS = {
+    "", ".csv", ".tsv", ".txt", ".md", ".rst", ".json", ".xml", ".yaml", ".yml", ".html", ".pdf", ".ini", ".db", ".log",
+    ".py", ".ipynb", ".toml", ".cfg", ".xlsx", ".ods", ".zip", ".gz", ".cls", ".lock",
+}  # fmt: skip
+# More folders behind links than this are an endless maze.
+MAX_LINKED_FOLDERS = 10_000
 # Images and tables are read into memory whole; the csv of a million patches has a tenth of this.
 MAX_WHOLE_BYTES = 1 << 28
 _JUNK_FOLDERS = {"__MACOSX", ".git", ".ipynb_checkpoints", "@eaDir"}
@@ -18,6 +29,86 @@ _JUNK_FOLDERS = {"__MACOSX", ".git", ".ipynb_checkpoints", "@eaDir"}
 def is_image(name: str) -> bool:
     """Tell whether a file name has the ending of a patch image."""
     return name.lower().endswith(IMAGE_ENDINGS)
+
+
+def without_image_ending(name: str) -> str:
+    """Return a file name without the ending of an image.
+
+    Examples
+    --------
+    >>> without_image_ending("a/7f.tif"), without_image_ending("patch.7")
+    ('a/7f', 'patch.7')
+    """
+    return name.rpartition(".")[0] if is_image(name) else name
+
+
+def image_names(files: "Files") -> tuple[list[str], list[str]]:
+    """Return the names of the images of a source, and notes on what is left out.
+
+    Parameters
+    ----------
+    files : Files
+        The source.
+
+    Returns
+    -------
+    names : list of str
+        Images, in the order of the source.
+    notes : list of str
+        Files of other formats, counted by ending, and links that are not followed.
+    """
+    names = [name for name in files.names if is_image(name)]
+    others = Counter(PurePosixPath(name).suffix.lower() for name in files.names if not is_image(name))
+    counts = {ending: count for ending, count in others.most_common() if ending not in _DOCUMENTS}
+    notes = []
+    if counts and names:
+        shown = ", ".join(f"{ending} {count:,}" for ending, count in list(counts.items())[:9])
+        noun = "file" if sum(counts.values()) == 1 else "files"
+        notes.append(f"{sum(counts.values()):,} {noun} of formats that are not read as images: {shown}")
+    links = files.ignored_links
+    if links:
+        noun = "link" if len(links) == 1 else "links"
+        notes.append(f"{len(links):,} {noun} not followed, circular or broken: {', '.join(links[:5])}")
+    return names, notes
+
+
+def shorten(paths: Sequence[str | Path]) -> list[str]:
+    """Return paths without the absolute folder that they share.
+
+    Parameters
+    ----------
+    paths : sequence of str or Path
+        Paths of files or folders.
+
+    Returns
+    -------
+    list of str
+        With forward slashes. Unchanged where a path is relative, since it is written as the user gave it.
+
+    Examples
+    --------
+    >>> shorten(["/home/me/site1", "/home/me/site2"]), shorten(["a/1.png", "/b/2.png"])
+    (['site1', 'site2'], ['a/1.png', '/b/2.png'])
+    """
+    given = [Path(path) for path in paths]
+    if not all(path.is_absolute() for path in given) or len({path.anchor for path in given}) != 1:
+        return [path.as_posix() for path in given]
+    shared = Path(os.path.commonpath([path.parent for path in given]))
+    return [path.relative_to(shared).as_posix() for path in given]
+
+
+def matching_files(pattern: str | Path) -> list[Path]:
+    """Return the files that match a pattern, sorted.
+
+    Raises
+    ------
+    DataError
+        No file matches.
+    """
+    found = sorted(Path(each) for each in glob.glob(str(pattern), recursive=True))  # noqa: PTH207
+    if not found:
+        raise DataError(f"{pattern}: no file matches this pattern")
+    return found
 
 
 def is_junk(name: str) -> bool:
@@ -49,10 +140,16 @@ class Files(Protocol):
         The source, in messages.
     container : str
         What holds the files, to be appended to the name of a format: ``""`` or such as ``" in a zip"``.
+    ignored_links : list of str
+        Links to folders that were not followed, because they are circular or broken.
     """
 
     where: str
     container: str
+
+    @property
+    def ignored_links(self) -> list[str]:
+        """Links that were not followed."""
 
     @property
     def names(self) -> list[str]:
@@ -60,6 +157,9 @@ class Files(Protocol):
 
     def has(self, name: str) -> bool:
         """Tell whether there is a file of this name."""
+
+    def list_folder(self, folder: str) -> list[str]:
+        """Return the names of the files in a folder, relative to it; files that were not listed are included."""
 
     def locate(self, name: str) -> str:
         """Return the place of a file, for messages."""
@@ -92,22 +192,50 @@ class FolderFiles:
 
     def __init__(self, folder: str | Path) -> None:
         self.where = str(folder)
+        self.ignored_links: list[str] = []
         self._folder = Path(folder)
+        self._linked_folders = 0
 
     @cached_property
     def names(self) -> list[str]:
-        """Sorted names relative to the folder; links are followed, each folder once."""
-        found: list[str] = []
-        seen: set[str] = set()
-        for here, folders, files in os.walk(self._folder, followlinks=True):
-            folders.sort()
-            if os.path.realpath(here) in seen:  # By a link, and perhaps in a circle.
-                folders.clear()
+        """Sorted names relative to the folder; links are followed, but for circles.
+
+        Raises
+        ------
+        DataError
+            The folder cannot be read, or its links lead to more than 10,000 folders.
+        """
+        try:
+            return sorted(self._walk("", (self._root,)))
+        except OSError as error:
+            raise DataError(f"{self.where}: cannot be read ({error.strerror})") from error
+
+    def _walk(self, base: str, chain: tuple[str, ...]) -> Iterator[str]:
+        """Yield the names of the files below a folder; `chain` has the real paths of the folders that lead to it."""
+        with os.scandir(self._folder / base) as entries:
+            listed = sorted(entries, key=lambda entry: entry.name)
+        for entry in listed:
+            name = f"{base}{entry.name}"
+            if not entry.is_dir():
+                if entry.is_symlink() and not is_image(name) and not (self._folder / name).exists():
+                    self.ignored_links.append(name)
+                elif not is_junk(name):
+                    yield name
                 continue
-            seen.add(os.path.realpath(here))
-            base = os.path.relpath(here, self._folder).replace(os.sep, "/")
-            found += files if base == "." else [f"{base}/{file}" for file in files]
-        return sorted(name for name in found if not is_junk(name))
+            if entry.name in _JUNK_FOLDERS:
+                continue
+            real_path = f"{chain[-1]}/{entry.name}"
+            if entry.is_symlink():
+                real_path = os.path.realpath(entry.path)
+                self._linked_folders += 1
+                if real_path in chain:
+                    self.ignored_links.append(name)
+                    continue
+                if self._linked_folders > MAX_LINKED_FOLDERS:
+                    raise DataError(
+                        f"{self.where}: links lead to more than {MAX_LINKED_FOLDERS:,} folders; remove some"
+                    )
+            yield from self._walk(f"{name}/", (*chain, real_path))
 
     def path(self, name: str) -> Path:
         """Return the path of a file."""
@@ -116,6 +244,11 @@ class FolderFiles:
     def has(self, name: str) -> bool:
         """Tell whether there is a file of this name."""
         return self.path(name).is_file()
+
+    def list_folder(self, folder: str) -> list[str]:
+        """Return the names of the files in a folder; none where there is no such folder."""
+        path = self.path(folder.rstrip("/"))
+        return sorted(each.name for each in path.iterdir() if each.is_file()) if path.is_dir() else []
 
     def locate(self, name: str) -> str:
         """Return the path of a file."""
@@ -174,7 +307,9 @@ class FolderFiles:
 
 
 class ListedFiles(FolderFiles):
-    """Files that were listed one by one; each keeps the name that it was given.
+    """Files that were listed one by one.
+
+    Names are the paths as they were given; of absolute paths without the folder that they share.
 
     Parameters
     ----------
@@ -187,7 +322,8 @@ class ListedFiles(FolderFiles):
     def __init__(self, paths: Sequence[str | Path]) -> None:
         super().__init__(".")
         self.where = str(paths[0]) if len(paths) == 1 else f"{len(paths):,} files"
-        self._paths = {Path(path).as_posix(): Path(path) for path in paths}
+        self._paths = dict(zip(shorten(paths), map(Path, paths), strict=True))
+        self._shared = next((str(path)[: -len(name)] for name, path in self._paths.items()), "")
 
     @cached_property
     def names(self) -> list[str]:
@@ -196,7 +332,7 @@ class ListedFiles(FolderFiles):
 
     def path(self, name: str) -> Path:
         """Return the path of a listed file, or of a file beside one."""
-        return self._paths.get(name, Path(name))
+        return self._paths.get(name) or Path(self._shared) / name
 
     def _absolute(self, name: str) -> str:
         return os.path.realpath(self.path(name))

@@ -4,41 +4,31 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from sentinode.data.io.files import Files
 from sentinode.data.types import (
     DEFAULT_OPTIONS,
     PATCH_SHAPE,
     PATCH_SIZE_PX,
+    PATCH_SPACING_UM_PX,
     IndexArray,
     ReadOptions,
-    Resize,
     UInt8Array,
 )
-from sentinode.errors import ConfigError, DataError, first_line
+from sentinode.errors import DataError, first_line
 
-FORMATS = ("JPEG", "PNG", "TIFF")
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "JPEG2000", "PPM", "WEBP")
 # Patches are small: a larger image is a slide, or a decompression bomb.
 MAX_SIDE_PX = 4096
 # Room for a color profile and for what a camera or scanner wrote.
 PROFILE_BYTES = 4_000_000
-
-
-def check_resize(resize: str) -> Resize:
-    """Return `resize` when it is a known treatment of other image sizes.
-
-    Raises
-    ------
-    ConfigError
-        It is not; the message lists the known ones.
-    """
-    if resize not in get_args(Resize):
-        raise ConfigError(f"resize must be one of {', '.join(get_args(Resize))}; got {resize!r}")
-    return resize  # type: ignore[return-value]
+WHITE = (255, 255, 255)
+_PATCH_SIZE = (PATCH_SIZE_PX, PATCH_SIZE_PX)
+_SAMPLES_PER_PIXEL, _BITS_PER_SAMPLE, _SAMPLE_FORMAT, _FLOAT = 277, 258, 339, 3
 
 
 def decode_patch(
@@ -49,12 +39,11 @@ def decode_patch(
     Parameters
     ----------
     content : bytes
-        Content of a jpg, png or tif file.
+        Content of an image file.
     where : str
         Name of the file in messages.
     options : ReadOptions
-        Treatment of images that are not 96 × 96 px: ``"error"``; ``"crop"`` keeps the center, and both sides must be
-        at least 96 px; ``"resample"`` scales the image, which must be square.
+        Treatment of other sizes and scales, of transparent and of gray images.
     ignore_alpha : bool, default=False
         Drop an alpha channel whatever it holds, for sources that are known to store a meaningless one.
 
@@ -66,18 +55,15 @@ def decode_patch(
     Raises
     ------
     DataError
-        The file is not an image, truncated, not 8-bit color, transparent, or of a size that `options` do not allow.
+        The file is not an image or truncated, or `options` do not allow its size, bit depth, color mode or
+        transparency.
     """
-    with _open(content, where) as image:
-        box = _crop_box(image.size, where, options.resize)
+    with _open(content, where, options) as image:
+        check_size(image.size, where, options)
         image.load()
         is_plain = image.mode == "RGB" and "transparency" not in image.info
-        pixels = image if is_plain else image.convert("RGB") if ignore_alpha else _to_rgb(image, where)
-        if box is not None:
-            pixels = pixels.crop(box)
-        if pixels.size != (PATCH_SIZE_PX, PATCH_SIZE_PX):
-            pixels = pixels.resize((PATCH_SIZE_PX, PATCH_SIZE_PX), Image.Resampling.LANCZOS)
-        return np.asarray(pixels)
+        pixels = image if is_plain else image.convert("RGB") if ignore_alpha else _to_rgb(image, where, options)
+        return _fit(pixels, where, options)
 
 
 def decode_image(content: bytes, where: str) -> UInt8Array:
@@ -86,7 +72,7 @@ def decode_image(content: bytes, where: str) -> UInt8Array:
     Parameters
     ----------
     content : bytes
-        Content of a jpg, png or tif file.
+        Content of an image file.
     where : str
         Name of the file in messages.
 
@@ -100,20 +86,78 @@ def decode_image(content: bytes, where: str) -> UInt8Array:
     DataError
         The file is not an image, truncated, not 8-bit color, transparent, or too large.
     """
-    with _open(content, where) as image:
+    with _open(content, where, DEFAULT_OPTIONS) as image:
         if max(image.size) > MAX_SIDE_PX:
             raise DataError(
                 f"{where}: {image.width} × {image.height} px is larger than {MAX_SIDE_PX} px a side; use a part of it"
             )
-        return np.asarray(_to_rgb(image, where))
+        return np.asarray(_to_rgb(image, where, DEFAULT_OPTIONS))
+
+
+def fit_array(pixels: UInt8Array, where: str, options: ReadOptions) -> UInt8Array:
+    """Resample, crop or pad an RGB image to the size of a patch, as `options` say.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8, shape (h, w, 3)
+        The image.
+    where : str
+        Name of the image in messages.
+    options : ReadOptions
+        Treatment of other sizes and scales.
+
+    Returns
+    -------
+    ndarray of uint8, shape (96, 96, 3)
+        The patch.
+
+    Raises
+    ------
+    DataError
+        `options` do not allow the size.
+    """
+    return _fit(Image.fromarray(pixels), where, options)
+
+
+def check_size(size: tuple[int, int], where: str, options: ReadOptions) -> tuple[int, int]:
+    """Return the size (width, height) of an image after it is resampled to the scale of the patches.
+
+    Raises
+    ------
+    DataError
+        `options` do not allow the size.
+    """
+    width, height = size
+    if max(size) > MAX_SIDE_PX:
+        raise DataError(
+            f"{where}: {width} × {height} px; an image of more than {MAX_SIDE_PX} px a side is not a patch; cut "
+            "patches from it"
+        )
+    found = f"{where}: {width} × {height} px"
+    if options.spacing_um_px is not None:
+        factor = options.spacing_um_px / PATCH_SPACING_UM_PX
+        width, height = (max(1, round(side * factor)) for side in size)
+        found = f"{found} of {options.spacing_um_px} µm are {width} × {height} px of {PATCH_SPACING_UM_PX} µm"
+        # Tiles are cut to whole pixels, so that a side may be one pixel off.
+        width, height = (PATCH_SIZE_PX if abs(side - PATCH_SIZE_PX) <= 1 else side for side in (width, height))
+    if (width, height) == _PATCH_SIZE or options.resize == "pad":
+        return width, height
+    found = f"{found}, where {PATCH_SIZE_PX} × {PATCH_SIZE_PX} px is expected"
+    if options.resize == "crop" and min(width, height) < PATCH_SIZE_PX:
+        raise DataError(f"{found}; the image is too small to crop; use --resize pad")
+    if options.resize == "resample" and width != height:
+        raise DataError(f"{found}; resampling would distort an image that is not square; use --resize pad")
+    if options.resize == "error":
+        raise DataError(f"{found}; use --resize crop, pad or resample")
+    return width, height
 
 
 @contextmanager
-def _open(content: bytes, where: str) -> Iterator[Image.Image]:
+def _open(content: bytes, where: str, options: ReadOptions) -> Iterator[Image.Image]:
     """Open an image file and check its kind; any error inside the block is raised as a `DataError`."""
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            _check_kind(image, where)
+            _check_kind(image, where, options)
             _check_bytes(len(content), image.size, where)
             if image.format == "PNG":
                 _verify_png(content)
@@ -121,8 +165,26 @@ def _open(content: bytes, where: str) -> Iterator[Image.Image]:
     except DataError:
         raise
     except Exception as error:  # Pillow raises a dozen kinds for damaged files, TypeError and struct.error among them.
-        reason = "not a jpg, png or tif" if isinstance(error, UnidentifiedImageError) else first_line(error)
+        reason = _unknown_kind(content) if isinstance(error, UnidentifiedImageError) else first_line(error)
         raise DataError(f"{where}: unreadable image ({reason}); replace or remove it, or use --skip-bad") from error
+
+
+def _unknown_kind(content: bytes) -> str:
+    """Describe a file that Pillow does not recognize."""
+    try:
+        tags = TiffImagePlugin.ImageFileDirectory_v2(content[:16])
+        file = io.BytesIO(content)
+        file.seek(tags.next)
+        tags.load(file)
+        kind = "floating-point" if _first(tags.get(_SAMPLE_FORMAT)) == _FLOAT else "integer"
+        bits = _first(tags[_BITS_PER_SAMPLE])
+        return f"a TIFF with {tags.get(_SAMPLES_PER_PIXEL, 1)} channels of {bits}-bit {kind} numbers, not 8-bit RGB"
+    except Exception:  # Not a TIFF, or a damaged one.
+        return f"none of {', '.join(FORMATS)}"
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, tuple) else value
 
 
 def _verify_png(content: bytes) -> None:
@@ -131,11 +193,18 @@ def _verify_png(content: bytes) -> None:
         image.verify()
 
 
-def _check_kind(image: Image.Image, where: str) -> None:
-    if image.mode not in ("RGB", "RGBA", "P"):
-        raise DataError(f"{where}: image mode {image.mode}, where 8-bit color (RGB) is expected; convert it to RGB")
+def _check_kind(image: Image.Image, where: str, options: ReadOptions) -> None:
+    expected = "where 8-bit color (RGB) is expected; convert it to RGB"
+    if image.mode in ("L", "LA", "1"):
+        if options.gray == "error":
+            raise DataError(f"{where}: a gray image, {expected}, or use --gray rgb")
+    elif image.mode not in ("RGB", "RGBA", "P"):
+        raise DataError(f"{where}: image mode {image.mode}, {expected}")
     if any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())):
-        raise DataError(f"{where}: 16 bits per channel, where 8-bit color (RGB) is expected; convert it to RGB")
+        raise DataError(f"{where}: 16 bits per channel, {expected}")
+    channels = image.tag_v2.get(_SAMPLES_PER_PIXEL, 3) if isinstance(image, TiffImagePlugin.TiffImageFile) else 3
+    if image.mode == "RGB" and channels > 3:
+        raise DataError(f"{where}: a TIFF with {channels} channels, {expected}")
     frames = getattr(image, "n_frames", 1)
     if frames != 1:
         raise DataError(f"{where}: {frames} images in one file, where one patch is expected; save each in its own file")
@@ -151,40 +220,33 @@ def _check_bytes(size_bytes: int, size: tuple[int, int], where: str) -> None:
         )
 
 
-def _crop_box(size: tuple[int, int], where: str, resize: Resize) -> tuple[int, int, int, int] | None:
-    """Return the box to crop, if any.
-
-    Raises
-    ------
-    DataError
-        The size is not allowed.
-    """
-    width, height = size
-    if size == (PATCH_SIZE_PX, PATCH_SIZE_PX):
-        return None
-    found = f"{where}: {width} × {height} px, where {PATCH_SIZE_PX} × {PATCH_SIZE_PX} px is expected"
-    if max(size) > MAX_SIDE_PX:
-        raise DataError(f"{found}; an image of more than {MAX_SIDE_PX} px a side is not a patch; cut patches from it")
-    if resize == "crop":
-        if min(size) < PATCH_SIZE_PX:
-            raise DataError(f"{found}; the image is too small to crop; --resize resample enlarges it")
-        left, top = (width - PATCH_SIZE_PX) // 2, (height - PATCH_SIZE_PX) // 2
-        return left, top, left + PATCH_SIZE_PX, top + PATCH_SIZE_PX
-    if resize == "resample":
-        if width != height:
-            raise DataError(f"{found}; resampling would distort an image that is not square; use --resize crop")
-        return None
-    raise DataError(f"{found}; use --resize crop (the center, same scale) or --resize resample (the whole image)")
-
-
-def _to_rgb(image: Image.Image, where: str) -> Image.Image:
-    if "transparency" in image.info:
+def _to_rgb(image: Image.Image, where: str, options: ReadOptions) -> Image.Image:
+    if "transparency" in image.info or image.mode == "LA":
         image = image.convert("RGBA")
     if image.mode == "RGBA":
         lowest, _ = image.getchannel("A").getextrema()
-        if lowest != 255:
-            raise DataError(f"{where}: partly transparent, so its colors are not defined; flatten it to RGB")
+        if lowest != 255 and options.flatten == "error":
+            raise DataError(
+                f"{where}: partly transparent, so its colors are not defined; save it as RGB, or use --flatten white"
+            )
+        background = Image.new("RGBA", image.size, (*WHITE, 255))
+        image = Image.alpha_composite(background, image)
     return image.convert("RGB")
+
+
+def _fit(image: Image.Image, where: str, options: ReadOptions) -> UInt8Array:
+    size = check_size(image.size, where, options)
+    if options.resize == "resample":
+        size = _PATCH_SIZE
+    if size != image.size:
+        image = image.resize(size, Image.Resampling.LANCZOS)
+    if size != _PATCH_SIZE:  # Keep the center; what lies outside the image is white.
+        width, height = size
+        left, top = (width - PATCH_SIZE_PX) // 2, (height - PATCH_SIZE_PX) // 2
+        patch = Image.new("RGB", _PATCH_SIZE, WHITE)
+        patch.paste(image, (-left, -top))
+        image = patch
+    return np.asarray(image)
 
 
 @dataclass(frozen=True)
@@ -213,12 +275,11 @@ class ImageFiles:
         out = np.empty((len(rows), *PATCH_SHAPE), dtype=np.uint8)
         for position, row in enumerate(rows):
             name = self.names[row]
-            out[position] = decode_patch(
-                self.files.read(name), self.files.locate(name), self.options, self.ignore_alpha
-            )
+            where = self.files.locate(name)
+            out[position] = decode_patch(self.files.read(name), where, self.options, self.ignore_alpha)
         return out
 
     def stamps(self, rows: IndexArray) -> list[str]:
         """Return the stamp of each file with the options that decide its pixels."""
-        decoding = f"{self.options.resize} {self.ignore_alpha}"
+        decoding = f"{self.options.decoding} {self.ignore_alpha}"
         return [f"{self.files.stamp(self.names[row])} {decoding}" for row in rows]

@@ -1,6 +1,7 @@
 """Access the files inside a zip, in place: nothing is ever written under the names that a zip states."""
 
 import lzma
+import posixpath
 import re
 import struct
 import threading
@@ -45,6 +46,7 @@ class ZipFiles:
         self, path: str | Path, where: str | None = None, opening: Callable[[], BinaryIO] | None = None
     ) -> None:
         self.where = where or str(path)
+        self.ignored_links: list[str] = []
         self._opening = opening or (lambda: Path(path).open("rb"))  # noqa: SIM115 - closed by whoever opens it
         try:
             self._zip = zipfile.ZipFile(self._opening())
@@ -72,6 +74,11 @@ class ZipFiles:
     def has(self, name: str) -> bool:
         """Tell whether there is a member of this name."""
         return name in self._members
+
+    def list_folder(self, folder: str) -> list[str]:
+        """Return the names of the members in a folder."""
+        base = posixpath.normpath(folder) if folder else ""
+        return [name.rpartition("/")[2] for name in self.names if name.rpartition("/")[0] == base]
 
     def locate(self, name: str) -> str:
         """Return path of the zip and name of the member."""

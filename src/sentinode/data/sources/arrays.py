@@ -1,204 +1,321 @@
-"""NumPy's own files: ``x_train.npy`` with ``y_train.npy``, or both in an ``.npz``.
+"""Arrays of patches: HDF5 and NumPy files, with pixels and labels told apart by their names.
 
-Pixels are called ``x`` or ``images``, labels ``y`` or ``labels``; a split stands before, behind, or as the name of the
-``.npz`` or the folder: ``x_train``, ``train_images``, ``train.npz`` with ``x`` in it. A single array may have any name.
+A name says the role (``x`` or ``images`` for pixels, ``y`` or ``labels`` for labels) and, before or behind it, the
+split: ``camelyonpatch_level_2_split_train_x.h5``, ``x_train.npy``, ``train_images``. Names are those of files, of the
+arrays in an ``.npz``, or of the data sets in an HDF5 file that holds several. A single array may have any name.
+
+PatchCamelyon's ``…_meta.csv`` beside the pixels gives slide and position: B. S. Veeling et al., "Rotation equivariant
+CNNs for digital pathology", MICCAI 2018. A copy of PatchCamelyon on Kaggle names the pixels ``training_split.h5`` and
+has labels and metadata in other folders; they are matched by their split.
 """
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import BinaryIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from sentinode.data.io import hdf5
+from sentinode.data.io.compression import GunzippedFiles
+from sentinode.data.io.csv import FIRST_ROW, read_csv
 from sentinode.data.io.files import Files
+from sentinode.data.io.hdf5 import Hdf5Array
+from sentinode.data.io.images import fit_array
+from sentinode.data.io.npy import NpyArray
 from sentinode.data.io.zips import ZipFiles
 from sentinode.data.labels import SPLIT_ORDER, SPLITS, binary_labels
 from sentinode.data.patchset import PatchSet, patch_table
-from sentinode.data.types import PATCH_BYTES, PATCH_SHAPE, IndexArray, ReadOptions, UInt8Array
-from sentinode.errors import DataError, first_line
+from sentinode.data.pixels import ConcatPixels
+from sentinode.data.types import PATCH_SHAPE, IndexArray, ReadOptions, UInt8Array
+from sentinode.errors import DataError
 
-FORM = "NumPy: x_train.npy with y_train.npy, or .npz with both"
+FORM = "arrays: PCam's *_x.h5 with *_y.h5, x_train.npy with y_train.npy, an .npz or .h5 with x and y"
 
-_WORDS = {"x": "x", "image": "x", "images": "x", "y": "y", "label": "y", "labels": "y"}
+NUMPY_ENDINGS = (".npy", ".npz")
+_ROLES = {"x": "x", "image": "x", "images": "x", "y": "y", "label": "y", "labels": "y", "meta": "meta"}
+_KEYS = {"x": ("x", "images", "image"), "y": ("y", "labels", "label")}
+_TRAINING_SLIDE = re.compile(r"camelyon16_train_(normal|tumor)_(\d+)$")
+# Where a copy of PatchCamelyon on Kaggle has labels and metadata, seen from the folder of the pixels.
+_KAGGLE_FOLDERS = ("../Labels/Labels", "../Metadata/Metadata")
 
 
 @dataclass(frozen=True)
-class _Array:
-    """One ``.npy``, wherever it lies.
+class _Named:
+    """An array, or a csv with metadata, with what its name says.
 
     Attributes
     ----------
-    files, name
-        Where it is.
-    group
-        What its pixels and labels have in common, such as ``("train",)``.
-    what
-        ``"x"``, ``"y"``, or None when its name says neither.
+    name : str
+        Name of the file in the source.
+    group : tuple of str
+        Folders and words that pixels share with their labels, such as ``("train",)``.
+    role : {"x", "y", "meta"} or None
+        What it holds; None when its name does not say so.
+    array : Hdf5Array, NpyArray or None
+        The array; None for a csv.
     """
 
-    files: Files
     name: str
     group: tuple[str, ...]
-    what: str | None
-
-    @property
-    def where(self) -> str:
-        """What error messages call it."""
-        return self.files.locate(self.name)
+    role: str | None
+    array: Hdf5Array | NpyArray | None = None
 
     @property
     def split(self) -> str | None:
-        """The split that its name or its folder says."""
-        return next((SPLITS[word.lower()] for word in self.group if word.lower() in SPLITS), None)
-
-
-def open_source(files: Files, options: ReadOptions) -> PatchSet | None:
-    """Open all arrays of pixels with the labels beside them; None when there is none.
-
-    Patches are 96 × 96 by definition of the form, so `resize` has nothing to do.
-
-    Raises
-    ------
-    DataError
-        Wrong shape or dtype, pixels and labels of different lengths, labels other than 0 and 1, a broken file.
-    """
-    del options
-    arrays = list(_arrays(files))
-    pixels = [array for array in arrays if array.what == "x"]
-    if not pixels and len(arrays) == 1 == len(files.names):
-        pixels = arrays
-    if not pixels:
-        if arrays and all(name.lower().endswith((".npy", ".npz")) for name in files.names):
-            names = ", ".join(array.name.rsplit("/", 1)[-1].removesuffix(".npy") for array in arrays[:9])
-            raise DataError(
-                f"{files.where}: arrays are called {names}, where x (pixels) and y (labels) are expected, "
-                "with a split before or behind, such as x_train; save them under these names"
-            )
-        return None
-    pixels.sort(key=lambda array: (SPLIT_ORDER.index(array.split), array.group))
-    labels = {array.group: array for array in arrays if array.what == "y"}
-    tables = []
-    for array in pixels:
-        count = _count(array)
-        prefix = f"{array.split}/" if array.split else f"{'/'.join(array.group)}/" if len(pixels) > 1 else ""
-        ids = [f"{prefix}{row}" for row in range(count)]
-        tables.append(patch_table(ids, _labels(labels.get(array.group), count), split=array.split))
-    table = pd.concat(tables, ignore_index=True)
-    if table["id"].duplicated().any():
-        names = ", ".join(array.name for array in pixels)
-        raise DataError(f"{files.where}: two arrays of pixels for one split ({names}); keep one")
-    return PatchSet(
-        kind=f"NumPy arrays{files.container}",
-        path=files.where,
-        table=table,
-        pixels=ArrayPixels(tuple(pixels), tuple(len(part) for part in tables)),
-        rows=np.arange(len(table)),
-    )
+        return next((SPLITS[word.lower()] for word in reversed(self.group) if word.lower() in SPLITS), None)
 
 
 @dataclass(frozen=True)
 class ArrayPixels:
-    """Rows of one or more arrays, one after the other."""
+    """Reader of the rows of an array.
 
-    arrays: Sequence[_Array]
-    lengths: Sequence[int]
+    Attributes
+    ----------
+    array : Hdf5Array or NpyArray
+        Pixels of shape ``(n, height, width, 3)``.
+    options : ReadOptions
+        Treatment of patches that are not 96 × 96 px.
+    """
+
+    array: Hdf5Array | NpyArray
+    options: ReadOptions
 
     def read(self, rows: IndexArray) -> UInt8Array:
-        """Read rows in any order; neighbours are read together."""
-        out = np.empty((len(rows), *PATCH_SHAPE), dtype=np.uint8)
-        first = 0
-        for array, length in zip(self.arrays, self.lengths, strict=True):
-            here = np.flatnonzero((rows >= first) & (rows < first + length))
-            if len(here):
-                wanted, back = np.unique(rows[here] - first, return_inverse=True)
-                with _opened(array, array.files.open) as (file, _, start):
-                    runs = np.split(wanted, np.flatnonzero(np.diff(wanted) > 1) + 1)
-                    out[here] = np.concatenate([_read_run(file, start, run) for run in runs])[back]
-            first += length
-        return out
+        """Read rows, in any order."""
+        wanted, back = np.unique(rows, return_inverse=True)
+        if len(wanted) == 0:
+            return np.empty((0, *PATCH_SHAPE), np.uint8)
+        pixels = self.array.read(wanted)
+        if pixels.shape[1:] != PATCH_SHAPE:
+            pixels = np.stack(
+                [
+                    fit_array(patch, f"{self.array.where} row {row}", self.options)
+                    for row, patch in zip(wanted, pixels, strict=True)
+                ]
+            )
+        return pixels[back]
 
     def stamps(self, rows: IndexArray) -> list[str]:
-        """Return the file's stamp and the row for each."""
-        ends = np.cumsum(self.lengths)
-        stamps = [array.files.stamp(array.name) for array in self.arrays]
-        places = np.searchsorted(ends, rows, side="right")
-        return [f"{stamps[place]} {row}" for place, row in zip(places, rows, strict=True)]
+        """Return the stamp of the file with the row, for each row."""
+        stamp = f"{self.array.stamp()} {self.options.decoding}"
+        return [f"{stamp} {row}" for row in rows]
 
 
-def _arrays(files: Files) -> Iterator[_Array]:
-    for name in files.names:
-        if name.lower().endswith(".npy"):
-            yield _array(files, name, name)
-        elif name.lower().endswith(".npz"):
-            packed = ZipFiles(name, files.locate(name), partial(files.open, name))
-            above = name[: -len(".npz")] if len(files.names) > 1 or files.container else ""
-            for inner in packed.names:
-                if inner.lower().endswith(".npy"):
-                    yield _array(packed, inner, f"{above}/{inner}")
+def open_source(files: Files, options: ReadOptions) -> PatchSet | None:
+    """Open all arrays of pixels, with the labels and metadata that belong to them.
 
+    Parameters
+    ----------
+    files : Files
+        The source.
+    options : ReadOptions
+        How patches are read.
 
-def _array(files: Files, name: str, place: str) -> _Array:
-    *folders, last = place.strip("/").split("/")
-    words = re.split("[_-]", last[: -len(".npy")])
-    known = [_WORDS.get(word.lower()) for word in words]
-    if known[-1] is not None:
-        return _Array(files, name, (*folders, *words[:-1]), known[-1])
-    if len(words) > 1 and known[-2] is not None and words[-1].lower() in SPLITS:
-        return _Array(files, name, (*folders, *words[:-2], words[-1]), known[-2])
-    return _Array(files, name, (*folders, last), None)
+    Returns
+    -------
+    PatchSet or None
+        None when there is no array of pixels.
 
-
-@contextmanager
-def _opened(array: _Array, opening) -> Iterator[tuple[BinaryIO, tuple[int, ...], int]]:  # type: ignore[no-untyped-def]
-    """Give the file, the array's shape, and where its numbers begin."""
-    try:
-        with opening(array.name) as file:
-            read_header = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[np.lib.format.read_magic(file)]
-            shape, by_columns, dtype = read_header(file)
-            if array.what != "y" and (shape[1:] != PATCH_SHAPE or len(shape) != 4 or dtype != np.uint8):
-                raise DataError(f"{array.where}: {dtype} {shape}, where uint8 (n, 96, 96, 3) is expected")
-            if array.what != "y" and by_columns:
-                raise DataError(f"{array.where}: stored by columns; save it through numpy.ascontiguousarray")
-            yield file, shape, file.tell()
-    except DataError:
-        raise
-    except Exception as error:  # NumPy parses a header as Python, and fails in as many ways as that does.
-        raise DataError(f"{array.where}: not a readable npy file ({first_line(error)}); save it again") from error
-
-
-def _count(array: _Array) -> int:
-    with _opened(array, array.files.peek) as (file, shape, start):
-        there = file.seek(0, 2) - start
-        if there != shape[0] * PATCH_BYTES:
-            raise DataError(
-                f"{array.where}: {there:,} bytes of pixels, where {shape[0]:,} patches have "
-                f"{shape[0] * PATCH_BYTES:,}; save or fetch it again"
-            )
-        return int(shape[0])
-
-
-def _labels(array: _Array | None, count: int) -> list[int] | None:
-    if array is None:
+    Raises
+    ------
+    DataError
+        Wrong shape or dtype, pixels and labels of different lengths, labels other than 0 and 1, or a damaged file.
+    """
+    files = GunzippedFiles(files)
+    found = [each for name in files.names for each in _named(files, name)]
+    pixels = [each for each in found if each.role == "x"]
+    is_single = len(files.names) == 1
+    if not pixels and is_single and len(found) == 1:
+        pixels = [_Named(found[0].name, found[0].group, "x", found[0].array)]
+    if not pixels:
+        _check_names(files, found)
         return None
-    with _opened(array, array.files.open) as (file, shape, _):
-        if int(np.prod(shape)) != count:
-            raise DataError(
-                f"{array.where}: {int(np.prod(shape)):,} labels for {count:,} patches; the two do not belong together"
-            )
-        file.seek(0)
-        return binary_labels(np.lib.format.read_array(file, allow_pickle=False), array.where)
+    if is_single:
+        found += _beside(files, pixels[0].name)
+    pixels.sort(key=lambda each: (SPLIT_ORDER.index(each.split), each.group))
+    tables, readers, notes = [], [], []
+    for each in pixels:
+        count = _check_pixels(each, options)
+        labels = _labels(each, pixels, found, count)
+        metadata, remarks = _metadata(files, each, pixels, found, labels, count)
+        prefix = f"{each.split}/" if each.split else f"{'/'.join(each.group)}/" if len(pixels) > 1 else ""
+        tables.append(patch_table([f"{prefix}{row}" for row in range(count)], labels, split=each.split, **metadata))
+        readers.append((ArrayPixels(each.array, options), np.arange(count)))  # type: ignore[arg-type]
+        notes += remarks
+    table = pd.concat(tables, ignore_index=True)
+    if table["id"].duplicated().any():
+        names = ", ".join(each.name for each in pixels)
+        raise DataError(f"{files.where}: two arrays of pixels for one split ({names}); keep one, or open one by itself")
+    return PatchSet(
+        kind=f"{_form(pixels)}{files.container}",
+        path=files.where,
+        table=table,
+        pixels=ConcatPixels(readers),
+        rows=np.arange(len(table)),
+        notes=tuple(notes),
+    )
 
 
-def _read_run(file: BinaryIO, start: int, run: IndexArray) -> UInt8Array:
-    file.seek(start + int(run[0]) * PATCH_BYTES)
-    content = file.read(len(run) * PATCH_BYTES)
-    if len(content) < len(run) * PATCH_BYTES:
-        raise EOFError(f"it ends within rows {run[0]}–{run[-1]}")
-    return np.frombuffer(content, dtype=np.uint8).reshape(-1, *PATCH_SHAPE)
+def _form(pixels: Sequence[_Named]) -> str:
+    return "HDF5 arrays" if isinstance(pixels[0].array, Hdf5Array) else "NumPy arrays"
+
+
+def _named(files: Files, name: str) -> Iterator[_Named]:
+    lower = name.lower()
+    stem = name.rpartition(".")[0]
+    if lower.endswith(".npy"):
+        yield _Named(name, *_parse(stem), NpyArray(files, name))
+    elif lower.endswith(".npz"):
+        packed = ZipFiles(name, files.locate(name), partial(files.open, name))
+        above = f"{stem}/" if len(files.names) > 1 or files.container else ""
+        for inner in packed.names:
+            if inner.lower().endswith(".npy"):
+                yield _Named(name, *_parse(f"{above}{inner[: -len('.npy')]}"), NpyArray(packed, inner))
+    elif lower.endswith(hdf5.ENDINGS):
+        group, role = _parse(stem)
+        if role is not None:
+            keys = (*_KEYS.get(role, (role,)), stem.rpartition("/")[2])
+            yield _Named(name, group, role, Hdf5Array(files, name, keys))
+            return
+        keys_here = hdf5.data_sets(files, name)
+        if len(keys_here) <= 1:
+            yield _Named(name, group, role, Hdf5Array(files, name, (*keys_here, "x")))
+            return
+        for key in keys_here:
+            yield _Named(name, *_parse(f"{stem}/{key}"), Hdf5Array(files, name, (key,)))
+    elif lower.endswith("meta.csv"):
+        yield _Named(name, *_parse(stem))
+
+
+def _parse(stem: str) -> tuple[tuple[str, ...], str | None]:
+    """Return group and role of a name without its ending."""
+    *folders, last = stem.strip("/").split("/")
+    words = re.split("[_-]", last)
+    roles = [_ROLES.get(word.lower()) for word in words]
+    if len(words) > 1 and words[-1].lower() == "split" and words[-2].lower() in SPLITS:
+        return (*folders, *words[:-1]), "x"
+    if roles[-1] is not None:
+        return (*folders, *words[:-1]), roles[-1]
+    if len(words) > 1 and roles[-2] is not None and words[-1].lower() in SPLITS:
+        return (*folders, *words[:-2], words[-1]), roles[-2]
+    return (*folders, last), None
+
+
+def _check_names(files: Files, found: Sequence[_Named]) -> None:
+    arrays = [each for each in found if each.array is not None]
+    if arrays and all(name.lower().endswith((*NUMPY_ENDINGS, *hdf5.ENDINGS)) for name in files.names):
+        names = ", ".join("_".join(each.group) for each in arrays[:9])
+        raise DataError(
+            f"{files.where}: no array is named as pixels (arrays: {names}); name the pixels x and the labels y, with "
+            "the split before or behind, such as x_train"
+        )
+
+
+def _beside(files: Files, name: str) -> list[_Named]:
+    """Return the labels and metadata beside a file of pixels that was opened by itself."""
+    folder, _, last = name.rpartition("/")
+    base = f"{folder}/" if folder else ""
+    found = []
+    for ending in ("", *_KAGGLE_FOLDERS):
+        for other in files.list_folder(f"{base}{ending}"):
+            if other != last and other.lower().endswith((*hdf5.ENDINGS, ".h5.gz", ".npy", "meta.csv")):
+                plain = other.removesuffix(".gz")
+                found += [
+                    each for each in _named(files, f"{base}{ending}{'/' * bool(ending)}{plain}") if each.role != "x"
+                ]
+    return found
+
+
+def _of_pixels(pixels: _Named, role: str, all_pixels: Sequence[_Named], found: Sequence[_Named]) -> _Named | None:
+    """Return the labels or metadata of an array of pixels: of the same group, else the only ones of its split."""
+    others = [each for each in found if each.role == role]
+    same = [each for each in others if each.group == pixels.group]
+    if not same and pixels.split and sum(each.split == pixels.split for each in all_pixels) == 1:
+        same = [each for each in others if each.split == pixels.split]
+    return same[0] if len(same) == 1 or (same and same[0].group == pixels.group) else None
+
+
+def _check_pixels(pixels: _Named, options: ReadOptions) -> int:
+    """Return the number of patches."""
+    array = pixels.array
+    assert array is not None
+    shape, dtype = array.header()
+    found = f"{array.where}: pixels are {dtype} {shape}, where uint8 (n, 96, 96, 3) is expected"
+    if len(shape) == 4 and shape[1] == 3 and shape[3] != 3:
+        raise DataError(f"{found}; channels come first here, save x.transpose(0, 2, 3, 1)")
+    if len(shape) != 4 or shape[3] != 3:
+        raise DataError(found)
+    if dtype != np.uint8:
+        how = "; save (255 * x).round().astype('uint8') if values are from 0 to 1" if dtype.kind == "f" else ""
+        raise DataError(f"{found}{how}")
+    if shape[1:] != PATCH_SHAPE:
+        fit_array(np.zeros(shape[1:], np.uint8), array.where, options)
+    return int(shape[0])
+
+
+def _labels(pixels: _Named, all_pixels: Sequence[_Named], found: Sequence[_Named], count: int) -> list[int] | None:
+    labels = _of_pixels(pixels, "y", all_pixels, found)
+    if labels is None or labels.array is None:
+        return None
+    shape, _ = labels.array.header()
+    if int(np.prod(shape)) not in (count, 2 * count):
+        raise DataError(
+            f"{labels.array.where}: {int(np.prod(shape)):,} labels for {count:,} patches; pixels and labels must have "
+            "the same length"
+        )
+    return binary_labels(labels.array.values(), count, labels.array.where)
+
+
+def _metadata(
+    files: Files,
+    pixels: _Named,
+    all_pixels: Sequence[_Named],
+    found: Sequence[_Named],
+    labels: Sequence[int] | None,
+    count: int,
+) -> tuple[dict[str, list[Any]], list[str]]:
+    """Read slide and position of each patch from PatchCamelyon's csv."""
+    csv = _of_pixels(pixels, "meta", all_pixels, found)
+    if csv is None:
+        return {}, []
+    where = files.locate(csv.name)
+    table = read_csv(files.read(csv.name), ["coord_x", "coord_y", "wsi"], where)
+    if len(table) != count:
+        raise DataError(
+            f"{where}: {len(table):,} rows for {count:,} patches; pixels and metadata must have the same length"
+        )
+    notes = []
+    if labels is not None and "center_tumor_patch" in table:
+        differ = int((table["center_tumor_patch"].str.lower().eq("true") != np.array(labels, bool)).sum())
+        if differ:
+            notes.append(f"{csv.name}: center_tumor_patch differs from y in {differ:,} rows; y is used")
+    slides = [slide or None for slide in table["wsi"]]
+    return {
+        "slide": slides,
+        "centre": [_centre(slide) for slide in slides],
+        "x": _whole_numbers(table["coord_x"], where),
+        "y": _whole_numbers(table["coord_y"], where),
+    }, notes
+
+
+def _whole_numbers(column: pd.Series, where: str) -> list[int]:
+    numbers = pd.to_numeric(column, errors="coerce")
+    wrong = np.flatnonzero(~(numbers % 1 == 0))
+    if len(wrong):
+        row = int(wrong[0])
+        raise DataError(
+            f"{where} row {row + FIRST_ROW}: {column.name} is {column[row]!r}, where a whole number is expected"
+        )
+    return numbers.astype("int64").tolist()
+
+
+def _centre(slide: str | None) -> str | None:
+    """Return the centre of a CAMELYON16 training slide; it is not known for test slides."""
+    match = _TRAINING_SLIDE.match(slide or "")
+    if match is None:
+        return None
+    last_of_radboud = 100 if match[1] == "normal" else 70
+    return "Radboudumc" if int(match[2]) <= last_of_radboud else "UMC Utrecht"

@@ -1,8 +1,8 @@
 """Camelyon17-WILDS: ``metadata.csv`` and ``patches/patient_PPP_node_N/patch_patient_PPP_node_N_x_X_y_Y.png``.
 
-Splits are the official ones: centre 1 is ``valid`` and centre 2 ``test``, both centres that ``train`` has not seen;
-``id_val`` are other patches of the slides of ``train``. P. W. Koh et al., "WILDS: A Benchmark of in-the-Wild
-Distribution Shifts", ICML 2021, and its own reader.
+Splits are the official ones: centre 1 is ``valid`` and centre 2 ``test``, which are not in ``train``; ``id_val`` has
+other patches of the slides of ``train``. P. W. Koh et al., "WILDS: A Benchmark of in-the-Wild Distribution Shifts",
+ICML 2021.
 """
 
 from typing import Any
@@ -20,18 +20,31 @@ FORM = "Camelyon17-WILDS: metadata.csv, patches/patient_*_node_*/*.png"
 
 METADATA = "metadata.csv"
 COLUMNS = ("patient", "node", "x_coord", "y_coord", "tumor", "center", "split")
-LABELS = {"0": 0, "1": 1, "-1": None, "": None}  # -1 in the part without labels.
+LABELS = {"0": 0, "1": 1, "-1": None, "": None}  # -1 in the unlabelled part.
 SPLITS = {"0": "train", "1": "id_val"}
 SPLITS_OF_CENTRES = {"1": "valid", "2": "test"}
-# A position is that of the central 32 × 32 px on level 2, of which a pixel is four of level 0.
+# Positions are those of the central 32 × 32 px on level 2; a pixel there is four of level 0.
 CENTRE_OFFSET_PX = 32
 DOWNSAMPLE = 4
 
 
 def open_source(files: Files, options: ReadOptions) -> PatchSet | None:
-    """Open the layout; None when there is no ``metadata.csv`` beside ``patches/patient_…``.
+    """Open the layout. The alpha channel of the patches is dropped, as WILDS' own reader does.
 
-    The patches are RGBA and their fourth channel is left out, as in WILDS' own reader.
+    Rows and files that do not fit each other are listed in ``skipped``, which `open_patches` treats as an error unless
+    it may skip them.
+
+    Parameters
+    ----------
+    files : Files
+        The source.
+    options : ReadOptions
+        How patches are read.
+
+    Returns
+    -------
+    PatchSet or None
+        None when there is no ``metadata.csv`` beside ``patches/patient_…``.
 
     Raises
     ------
@@ -46,7 +59,7 @@ def open_source(files: Files, options: ReadOptions) -> PatchSet | None:
     rows, skipped = _rows(files, base, metadata, there)
     names = [row["id"] for row in rows]
     skipped += [
-        Skipped(name, f"{files.locate(name)}: no row in {base}{METADATA}; add its row or take the file out")
+        Skipped(name, f"{files.locate(name)}: no row in {base}{METADATA}; add its row or remove the file")
         for name in sorted(there - set(names) - {each.id for each in skipped})
     ]
     columns = {name: [row[name] for row in rows] for name in ("label", "split", "slide", "patient", "centre", "x", "y")}
@@ -72,7 +85,7 @@ def _base(files: Files) -> str | None:
 def _rows(
     files: Files, base: str, metadata: pd.DataFrame, there: set[str]
 ) -> tuple[list[dict[str, Any]], list[Skipped]]:
-    """Return what is known of each patch, and the rows that are not as they should be."""
+    """Return the metadata of each patch, and the rows that cannot be used."""
     rows: list[dict[str, Any]] = []
     skipped: list[Skipped] = []
     seen: set[str] = set()
@@ -83,17 +96,17 @@ def _rows(
         name = f"{base}patches/{slide}/patch_{slide}_x_{x}_y_{y}.png"
         where = f"{files.locate(base + METADATA)} row {number}"
         if not patient:
-            wrong = "no patient; mend or drop the row"
+            wrong = "no patient; correct or remove the row"
         elif tumor not in LABELS:
-            wrong = f"tumor is {tumor!r}, where 0, 1 or -1 is expected; mend or drop the row"
+            wrong = f"tumor is {tumor!r}, where 0, 1 or -1 is expected; correct or remove the row"
         elif centre not in SPLITS_OF_CENTRES and split not in SPLITS:
-            wrong = f"split is {split!r}, where 0 or 1 is expected; mend or drop the row"
+            wrong = f"split is {split!r}, where 0 or 1 is expected; correct or remove the row"
         elif not (x.isdecimal() and y.isdecimal()):
-            wrong = f"position {x!r}, {y!r}, where whole numbers are expected; mend or drop the row"
+            wrong = f"position {x!r}, {y!r}, where whole numbers are expected; correct or remove the row"
         elif name in seen:
-            wrong = f"{name} came before; keep one of its rows"
+            wrong = f"{name} is repeated; keep one of its rows"
         elif name not in there:
-            wrong = f"there is no {name}; unpack the whole archive, or drop the row"
+            wrong = f"there is no {name}; unpack the whole archive, or remove the row"
         else:
             seen.add(name)
             rows.append(
