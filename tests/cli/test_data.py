@@ -47,7 +47,9 @@ def test_info_refuses_splits_that_share_slides(leaking, pcam):
     assert "ERROR: slide camelyon16_train_" in done.stdout and RED not in done.stdout
     line = done.stderr.splitlines()[-1]
     assert line.startswith("error: ") and "splits share" in line and "sentinode data split" in line
-    assert "ERROR" not in succeeded(data("info", pcam))
+    output = succeeded(data("info", pcam))
+    assert "ERROR" not in output and "patients: unknown" in output
+    assert re.search(r"slides: \d+, known for 83 of 83 patches", output)
     found = json.loads(data("info", leaking, "--json").stdout)
     assert found["leaks"][0]["column"] == "slide" and len(found["leaks"][0]["patches"]) > 1
 

@@ -139,6 +139,10 @@ def _print_inspection(inspection: "Inspection", shared: Any) -> None:
         [(str(split), *(f"{n:,}" for n in row)) for split, row in zip(counts.index, counts.to_numpy(), strict=True)],
         header=("split", *counts.columns),
     )
+    total = int(counts.to_numpy().sum())
+    for column, row in inspection.known.iterrows():
+        known = f"{row['values']:,}, known for {row['patches']:,} of {total:,} patches" if row["patches"] else "unknown"
+        print(f"{column}s: {known}")
     print("grey levels, mean ± standard deviation")
     rows = []
     for split, row in inspection.grey_levels.iterrows():

@@ -17,6 +17,8 @@ from sentinode.data.quality.statistics import ChannelStatistics, QualityStatisti
 from sentinode.data.splitting.groups import Leak, find_leaks
 from sentinode.data.types import IndexArray, UInt8Array
 
+KNOWN_COUNTS = ["patches", "values"]
+
 
 @dataclass(frozen=True)
 class Quality:
@@ -60,6 +62,9 @@ class Inspection:
         One row per patch that has an exact duplicate: ``sha1``, ``id``, ``split``, ``label``, sorted by hash.
     near_blank : list of str
         Ids of patches without stained tissue.
+    known : DataFrame
+        One row for each of ``slide``, ``patient`` and ``centre``: ``patches``, for how many of them it is known, and
+        ``values``, the number of different ones.
     leaks : list of Leak
         Slides and patients with patches in more than one split.
     hashes : HashCheck
@@ -74,6 +79,7 @@ class Inspection:
     grey_levels: pd.DataFrame
     duplicates: pd.DataFrame
     near_blank: list[str]
+    known: pd.DataFrame
     leaks: list[Leak]
     hashes: HashCheck
     channels_exchanged: bool
@@ -106,6 +112,7 @@ class Inspection:
                 "label_conflicts": self.label_conflicts,
             },
             "near_blank": self.near_blank,
+            "known": self.known.to_dict(orient="index"),
             "leaks": [vars(leak) for leak in self.leaks],
             "file_hashes": vars(self.hashes),
             "channels_exchanged": self.channels_exchanged,
@@ -163,6 +170,7 @@ def inspect_patches(patches: PatchSet, *, quality: bool = False) -> Inspection:
         grey_levels=_grey_levels(list(counts.index), split, channels),
         duplicates=_duplicates(patches.table.assign(split=split)),
         near_blank=patches.table["id"][channels.saturation < MIN_SATURATION].tolist(),
+        known=patches.table[["slide", "patient", "centre"]].agg(["count", "nunique"]).T.set_axis(KNOWN_COUNTS, axis=1),
         leaks=find_leaks(patches),
         hashes=compare_hashes(patches),
         channels_exchanged=warn_of_exchanged_channels(patches),
