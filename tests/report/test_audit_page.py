@@ -12,7 +12,7 @@ from sentinode.report.audit_page import SHOWN, write_audit_page
 
 @pytest.fixture(scope="module")
 def found(mini):
-    return audit(load_run("d4net-m"), mini.select(range(0, len(mini), 5)))
+    return audit(load_run("d4net-m"), mini.select(range(0, len(mini), 8)))
 
 
 @pytest.fixture(scope="module")
