@@ -57,7 +57,7 @@ def sha1(pixels: np.ndarray) -> str:
 
 def encode(pixels: np.ndarray, ending: str = "png", **options: Any) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, FORMATS[ending], **options)
+    Image.fromarray(pixels).save(buffer, options.pop("format", None) or FORMATS[ending], **options)
     return buffer.getvalue()
 
 

@@ -35,7 +35,9 @@ def test_one_source_is_opened_as_if_it_were_alone(paths):
 def test_several_sources_follow_one_another_and_each_id_names_its_source(paths):
     joined = open_sources(paths)
     parts = [open_patches(path) for path in paths]
-    assert joined.table["id"].tolist() == [f"{part.path}/{name}" for part in parts for name in part.table["id"]]
+    assert joined.table["id"].tolist() == [
+        f"{Path(part.path).name}/{name}" for part in parts for name in part.table["id"]
+    ]
     assert joined.table["id"].is_unique
     assert np.array_equal(joined.read(), np.concatenate([part.read() for part in parts]))
     for column in ("label", "split", "slide", "centre", "x", "y"):
@@ -76,7 +78,7 @@ def test_several_images_keep_their_names_and_their_order(few, tmp_path):
     folder = forms.write(files, tmp_path / "images")
     images = [str(folder / row.id) for row in rows][::-1]
     opened = open_sources(images)
-    assert opened.table["id"].tolist() == images
+    assert opened.table["id"].tolist() == [row.id for row in rows][::-1], "without the absolute folder they share"
     assert [row.sha1 for row in forms.rows_of(opened)] == [row.sha1 for row in rows][::-1]
 
 

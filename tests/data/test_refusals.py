@@ -35,13 +35,11 @@ def set_line(number: int, text):
 
 CSV = {
     "label 2": (set_line(4, lambda line: line[:-1] + "2"), "row 4", "label '2'"),
-    "label empty": (set_line(5, lambda line: line[:-1]), "row 5", "label ''"),
-    "label NaN": (set_line(6, lambda line: line[:-1] + "NaN"), "row 6", "label 'NaN'"),
-    "label a word": (set_line(7, lambda line: line[:-1] + "tumour"), "row 7", "label 'tumour'"),
-    "label missing": (set_line(8, lambda line: line[:40]), "row 8", "label"),
+    "label between": (set_line(6, lambda line: line[:-1] + "0.5"), "row 6", "label '0.5'"),
+    "label a word": (set_line(7, lambda line: line[:-1] + "unsure"), "row 7", "label 'unsure'"),
     "label after an empty line": (lambda lines: [*lines[:3], "", lines[3][:-1] + "2", *lines[4:]], "row 5", "'2'"),
     "one field too many": (set_line(9, lambda line: line + ",1"), "line 9"),
-    "id twice": (lambda lines: [*lines[:9], lines[4], *lines[9:]], "row 10", "came before"),
+    "id twice": (lambda lines: [*lines[:9], lines[4], *lines[9:]], "row 10", "is repeated"),
     "missing file": (set_line(3, lambda line: "f00d" + line[4:]), "row 3", "train/f00d"),
     "other columns": (set_line(1, lambda line: "id,tumour"), "id, tumour", "id and label"),
     "nothing": (lambda lines: [], "not a readable csv"),
@@ -87,8 +85,8 @@ def test_two_files_of_one_id_are_refused_and_not_one_dropped_in_silence(few, pat
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("train/2/a.png", "'2' is neither 0 nor 1"),
-        ("train/unsure/a.png", "'unsure' is neither 0 nor 1"),
+        ("train/2/a.png", "'2' is not understood as a class"),
+        ("train/unsure/a.png", "--classes unsure=1"),
         ("train/a.png", "no label"),
         ("a.png", "no label"),
     ],
@@ -103,8 +101,8 @@ def test_a_path_that_holds_nothing_is_refused(few, tmp_path):
     text = forms.write({"README.txt": b"soon"}, tmp_path / "text")
     forms.refused(lambda: open_patches(tmp_path / "gone"), str(tmp_path / "gone"), "no such file or folder")
     forms.refused(lambda: open_patches(str(tmp_path / "*.png")), str(tmp_path / "*.png"), "no file matches")
-    forms.refused(lambda: open_patches(text), str(text), "no patches recognized", "1 files", "PCam HDF5")
-    forms.refused(lambda: open_patches(text / "README.txt"), "README.txt", "not a folder, zip")
+    forms.refused(lambda: open_patches(text), str(text), "no patches recognized", "1 files", "_x.h5")
+    forms.refused(lambda: open_patches(text / "README.txt"), "README.txt", "not a folder, a zip")
     forms.refused(lambda: open_patches([]), "list of files is empty")
     forms.refused(lambda: open_patches([tmp_path / "gone.png"]), "gone.png", "no such file")
     images = forms.write(forms.images(few)[0], tmp_path / "images")
@@ -126,7 +124,7 @@ def test_a_source_that_comes_twice_is_refused(few, tmp_path):
     folder = forms.write(files, tmp_path / "a")
     forms.refused(lambda: open_sources([folder, folder]), str(folder), "given twice")
     again = forms.write(files | {f"copy/{forms.PCAM}train_x.h5": files[f"{forms.PCAM}train_x.h5"]}, tmp_path / "b")
-    forms.refused(lambda: open_patches(again), f"copy/{forms.PCAM}train_x.h5", "two x files for one split")
+    forms.refused(lambda: open_patches(again), f"copy/{forms.PCAM}train_x.h5", "two arrays of pixels for one split")
 
 
 def test_a_file_that_goes_after_opening_is_named(few, tmp_path):

@@ -54,13 +54,13 @@ IMAGES = {
         lambda p: forms.encode(p, "jpg") + bytes(4_200_000),
         "4.2 MB for 96 × 96 px",
     ),
-    "empty file": ("jpg", lambda p: b"", "not a jpg, png or tif"),
-    "text": ("png", lambda p: b"no picture\n" * 99, "not a jpg, png or tif"),
-    "gif named png": ("png", lambda p: b"GIF89a" + bytes(500), "not a jpg, png or tif"),
+    "empty file": ("jpg", lambda p: b"", "unreadable image"),
+    "text": ("png", lambda p: b"no picture\n" * 99, "unreadable image"),
+    "gif named png": ("png", lambda p: b"GIF89a" + bytes(500), "unreadable image"),
     "too small": ("png", lambda p: forms.encode(p[:, :95]), "95 × 96 px"),
     "too large": ("tif", lambda p: forms.encode(np.tile(p, (2, 1, 1)), "tif"), "96 × 192 px"),
     "far too large": ("png", lambda p: saved(Image.new("RGB", (4097, 96)), "png"), "4097 × 96 px"),
-    "grayscale": ("jpg", lambda p: forms.encode(p[..., 0], "jpg"), "mode L"),
+    "grayscale": ("jpg", lambda p: forms.encode(p[..., 0], "jpg"), "gray image"),
     "grey of 16 bits, png": ("png", lambda p: forms.encode(p[..., 0].astype(np.uint16) * 257), "mode I;16"),
     "grey of 16 bits, tif": ("tif", lambda p: forms.encode(p[..., 0].astype(np.uint16) * 257, "tif"), "mode I;16"),
     "colour of 16 bits": ("png", png_of_16_bits, "8-bit"),
@@ -108,3 +108,35 @@ def test_a_damaged_image_is_a_patch_or_a_refusal(patch, ending, tmp_path):
             damaged[draw.randrange(400)] = draw.randrange(256)
         path.write_bytes(damaged)
         forms.accepted_or_refused(path)
+
+
+def test_images_of_more_channels_or_other_numbers_are_named_as_what_they_are(patch, tmp_path):
+    """Pillow would read the first three of five channels, and does not know floating-point colors."""
+    for name, pixels, named in (
+        ("five.tif", np.dstack([patch, patch[..., :2]]), "a TIFF with 5 channels"),
+        ("float.tif", (patch / 255).astype(np.float32), "a TIFF with 3 channels of 32-bit floating-point numbers"),
+    ):
+        (tmp_path / name).write_bytes(plain_tiff(pixels))
+        forms.refused(open_patches(tmp_path / name).read, name, named)
+
+
+def plain_tiff(pixels: np.ndarray) -> bytes:
+    """Write an uncompressed TIFF of any number of channels, which Pillow cannot write."""
+    height, width, channels = pixels.shape
+    bits, kind = pixels.dtype.itemsize * 8, 3 if pixels.dtype.kind == "f" else 1
+    entries = [
+        (256, 3, [width]), (257, 3, [height]), (258, 3, [bits] * channels), (259, 3, [1]), (262, 3, [2]),
+        (273, 4, [0]), (277, 3, [channels]), (278, 3, [height]), (279, 4, [pixels.nbytes]),
+        (338, 3, [0] * (channels - 3)), (339, 3, [kind] * channels),
+    ]  # fmt: skip
+    entries = [entry for entry in entries if entry[2]]
+    first = 8 + 2 + 12 * len(entries) + 4
+    tail, directory = b"", b""
+    for tag, size, values in entries:
+        packed = struct.pack(f"<{len(values)}{'HI'[size - 3]}", *values)
+        if len(packed) > 4:
+            tail, packed = tail + packed, struct.pack("<I", first + len(tail))
+        directory += struct.pack("<HHI", tag, size, len(values)) + packed.ljust(4, b"\0")
+    place = directory.index(struct.pack("<HHI", 273, 4, 1)) + 8
+    directory = directory[:place] + struct.pack("<I", first + len(tail)) + directory[place + 4 :]
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + directory + bytes(4) + tail + pixels.tobytes()

@@ -1,4 +1,4 @@
-"""Images that are not 96 × 96 px: refused, cropped or resampled, as asked and never otherwise."""
+"""Images of other sizes, scales and color modes: an error, or changed as asked and never otherwise."""
 
 import io
 
@@ -9,6 +9,7 @@ from tests import forms
 
 from sentinode import open_patches
 from sentinode.data.cache.store import list_cache
+from sentinode.data.tables import write_patch_table
 from sentinode.errors import ConfigError
 
 
@@ -22,15 +23,14 @@ def cut(tissue: np.ndarray, width: int, height: int) -> np.ndarray:
     return tissue[:height, :width]
 
 
-def open_one(pixels: np.ndarray, tmp_path, resize: str, container: str = "folder"):
-    return open_patches(forms.write({"a.png": forms.encode(pixels)}, tmp_path / "images", container), resize=resize)
+def open_one(pixels: np.ndarray, tmp_path, resize: str = "error", **options):
+    return open_patches(forms.write({"a.png": forms.encode(pixels)}, tmp_path / "images"), resize=resize, **options)
 
 
-@pytest.mark.parametrize("container", forms.CONTAINERS)
-@pytest.mark.parametrize("resize", ["error", "crop", "resample"])
-def test_a_patch_of_the_right_size_stays_as_it_is(tissue, resize, container, tmp_path):
+@pytest.mark.parametrize("resize", ["error", "crop", "pad", "resample"])
+def test_a_patch_of_the_right_size_stays_as_it_is(tissue, resize, tmp_path):
     pixels = cut(tissue, 96, 96)
-    assert np.array_equal(open_one(pixels, tmp_path, resize, container).read()[0], pixels)
+    assert np.array_equal(open_one(pixels, tmp_path, resize).read()[0], pixels)
 
 
 @pytest.mark.parametrize("size", [(97, 96), (96, 99), (100, 120), (128, 97), (480, 301)])
@@ -99,3 +99,76 @@ def test_crop_and_resample_of_the_same_file_do_not_share_a_cache(tissue, tmp_pat
     assert np.array_equal(cropped.read()[0], pixels[48:144, 48:144])
     assert not np.array_equal(cropped.read(), resampled.read())
     assert len(list_cache(tmp_path / "cache")) == 2
+
+
+@pytest.mark.parametrize("size", [(50, 32), (96, 40), (50, 120), (120, 130)])
+def test_pad_fills_up_with_white_around_the_center(tissue, size, tmp_path):
+    pixels = cut(tissue, *size)
+    found = open_one(pixels, tmp_path, "pad").read()[0]
+    expected = np.full((96, 96, 3), 255, np.uint8)
+    starts = [(side - 96) // 2 for side in pixels.shape[:2]]
+    inner = tuple(
+        slice(max(0, -start), max(0, -start) + min(96, side)) for start, side in zip(starts, pixels.shape, strict=False)
+    )
+    outer = tuple(
+        slice(max(0, start), max(0, start) + min(96, side)) for start, side in zip(starts, pixels.shape, strict=False)
+    )
+    expected[inner] = pixels[outer]
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize(("resize", "size"), [("crop", (50, 32)), ("crop", (50, 120)), ("resample", (50, 32))])
+def test_the_remedy_of_a_refused_size_reads_it(tissue, resize, size, tmp_path):
+    forms.refused(open_one(cut(tissue, *size), tmp_path, resize).read, "use --resize pad")
+    assert open_one(cut(tissue, *size), tmp_path, "pad").read().shape == (1, 96, 96, 3)
+
+
+def test_images_of_another_scale_are_resampled_to_that_of_the_patches(tissue, tmp_path):
+    # 373 px of 0.25 µm are 95.9 px of 0.972 µm: one pixel off, as tiles of whole pixels are.
+    found = open_one(cut(tissue, 373, 373), tmp_path, spacing_um_px=0.25).read()[0]
+    expected = Image.fromarray(cut(tissue, 373, 373)).resize((96, 96), Image.Resampling.LANCZOS)
+    assert np.array_equal(found, expected)
+    forms.refused(
+        open_one(cut(tissue, 256, 256), tmp_path, spacing_um_px=0.5).read, "256 × 256 px of 0.5 µm are 132 × 132 px"
+    )
+    cropped = open_one(cut(tissue, 256, 256), tmp_path, "crop", spacing_um_px=0.5).read()[0]
+    scaled = np.asarray(Image.fromarray(cut(tissue, 256, 256)).resize((132, 132), Image.Resampling.LANCZOS))
+    assert np.array_equal(cropped, scaled[18:114, 18:114])
+
+
+def test_transparent_tiles_are_put_on_white_on_request(tissue, tmp_path):
+    pixels = cut(tissue, 96, 96)
+    edge = np.dstack([pixels, np.full((96, 96), 255, np.uint8)])
+    edge[:, 80:] = 0
+    forms.refused(open_one(edge, tmp_path).read, "partly transparent", "--flatten white")
+    found = open_one(edge, tmp_path, flatten="white").read()[0]
+    assert np.array_equal(found[:, :80], pixels[:, :80]) and (found[:, 80:] == 255).all()
+
+
+def test_gray_images_are_read_on_request(tissue, tmp_path):
+    gray = cut(tissue, 96, 96)[..., 0]
+    forms.refused(open_one(gray, tmp_path).read, "a gray image", "--gray rgb")
+    assert np.array_equal(open_one(gray, tmp_path, gray="rgb").read()[0], np.dstack([gray] * 3))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"spacing_um_px": 0}, {"spacing_um_px": 250}, {"flatten": "black"}, {"gray": "yes"}, {"group_by": "slide"},
+        {"patient_from": "no group"}, {"patient_from": "("}, {"classes": {"TUM": 2}},
+    ],
+)  # fmt: skip
+def test_impossible_options_are_refused(tissue, options, tmp_path):
+    name = next(iter(options)) if "classes" not in options else "class"
+    forms.refused(lambda: open_one(cut(tissue, 96, 96), tmp_path, **options), name, error=ConfigError)
+
+
+def test_a_table_remembers_how_its_patches_were_read(tissue, tmp_path):
+    files = {f"TUM/{n}.png": forms.encode(cut(tissue, 40 + n, 60)) for n in range(3)}
+    path = forms.write(files | {"STR/4.png": forms.encode(cut(tissue, 96, 96))}, tmp_path / "data")
+    opened = open_patches(path, resize="pad", classes={"TUM": 1, "*": 0}).cached()
+    write_patch_table(opened, str(path), tmp_path / "table.csv")
+    again = open_patches(tmp_path / "table.csv").cached()
+    assert again.fingerprint == opened.fingerprint
+    write_patch_table(again.select([1, 0]), str(tmp_path / "table.csv"), tmp_path / "other" / "table.csv")
+    assert np.array_equal(open_patches(tmp_path / "other" / "table.csv").read(), opened.read([1, 0]))

@@ -9,6 +9,7 @@ from sentinode.cli.shared import (
     add_json,
     add_model,
     command_line,
+    data_words,
     open_data,
     output_folder,
     print_json,
@@ -79,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
             folder / ISSUES: "one row per label issue or outlier, least probable label first",
             folder / AUDIT: "all numbers",
         },
-        command_line("evaluate", arguments.data, "--model", arguments.model),
+        command_line("evaluate", *data_words(arguments), "--model", arguments.model),
     )
     return report_skipped(skipped)
 

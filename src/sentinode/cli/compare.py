@@ -9,6 +9,7 @@ from sentinode.cli.shared import (
     add_data,
     add_json,
     command_line,
+    data_words,
     open_data,
     output_folder,
     print_json,
@@ -72,6 +73,6 @@ def run(arguments: argparse.Namespace) -> int:
             folder / "compare.csv": "one row for each model",
             folder / COMPARISON: "all metrics",
         },
-        command_line("stress", arguments.data, "--model", "RUN", "--quick"),
+        command_line("stress", *data_words(arguments), "--model", "RUN", "--quick"),
     )
     return report_skipped(skipped)

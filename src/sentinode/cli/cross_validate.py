@@ -12,6 +12,7 @@ from sentinode.cli.shared import (
     add_data,
     add_json,
     command_line,
+    data_words,
     open_data,
     output_folder,
     print_json,
@@ -88,6 +89,6 @@ def run(arguments: argparse.Namespace) -> int:
             folder / "predictions.csv": "the out-of-fold prediction of each patch",
             folder / "fold-1": "the run of the first fold; the others beside it",
         },
-        command_line("train", arguments.data, "--model", arguments.model, "--out", "runs/first"),
+        command_line("train", *data_words(arguments), "--model", arguments.model, "--out", "runs/first"),
     )
     return report_skipped(skipped)

@@ -12,14 +12,16 @@ from sentinode.cli.shared import (
     DATA_HELP,
     add_cache,
     add_json,
-    add_resize,
+    add_read_options,
     add_skip_bad,
     add_table,
     command_line,
+    data_words,
     output_file,
     print_json,
     print_next_steps,
     print_table,
+    read_options,
     red,
     report_skipped,
 )
@@ -42,7 +44,7 @@ def add_parser(verbs: Any) -> None:
     )
     add_table(parser)
     add_cache(parser)
-    add_resize(parser)
+    add_read_options(parser)
     add_skip_bad(parser)
     parser.add_argument("--sheet", type=output_file, metavar="PNG", help="write a contact sheet of each class")
     parser.add_argument(
@@ -66,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         name = getattr(arguments, option)
         if name and Path(name).suffix.lower() != suffix:
             raise ConfigError(f"--{option} {name}: use a name that ends in {suffix}")
-    how = {"resize": arguments.resize, "skip_bad": arguments.skip_bad}
+    how = {**read_options(arguments), "skip_bad": arguments.skip_bad}
     if arguments.table and len(arguments.data) > 1:
         raise ConfigError("--table describes one DATA only; inspect the others separately")
     parts = (
@@ -96,9 +98,10 @@ def run(arguments: argparse.Namespace) -> int:
         _draw_sheet(patches, Path(arguments.sheet))
     files = {arguments.sheet: "example patches of each class", arguments.page: "all results, with pictures"}
     if any(files) and not arguments.json:
+        first = argparse.Namespace(**{**vars(arguments), "data": arguments.data[0]})
         print_next_steps(
             {Path(name): text for name, text in files.items() if name},
-            command_line("train", arguments.data[0], "--model", "cnn", "--out", "runs/first"),
+            command_line("train", *data_words(first), "--model", "cnn", "--out", "runs/first"),
         )
     _refuse_unusable(patches, inspection)
     return report_skipped(skipped, quiet=arguments.json)

@@ -9,11 +9,12 @@ from sentinode.cli.predict import SOURCE_HELP
 from sentinode.cli.shared import (
     add_json,
     add_model,
-    add_resize,
+    add_read_options,
     command_line,
     output_file,
     print_json,
     print_next_steps,
+    read_options,
     start_keras,
 )
 from sentinode.errors import ConfigError
@@ -32,7 +33,7 @@ def add_parser(commands: Any) -> None:
         help="the file to write: features, id, label, split, slide, sha1",
     )
     parser.add_argument("--split", metavar="NAME", help="embed only this split of the source")
-    add_resize(parser)
+    add_read_options(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
     from sentinode.training.load import load_predictor
 
     model = load_predictor([arguments.model])
-    patches = open_sources(arguments.source, resize=arguments.resize)
+    patches = open_sources(arguments.source, **read_options(arguments))
     if arguments.split is not None:
         patches = patches.split(arguments.split)
     if not arguments.json:

@@ -12,6 +12,7 @@ from sentinode.cli.shared import (
     add_precision,
     add_tta,
     command_line,
+    data_words,
     open_data,
     output_folder,
     print_json,
@@ -113,9 +114,9 @@ def run(arguments: argparse.Namespace) -> int:
         }
     files |= {folder / METRICS: "all metrics", folder / PREDICTIONS: "the prediction of every patch"}
     chosen = [word for model in models for word in ("--model", model)]
-    commands = [] if arguments.full else [command_line("evaluate", arguments.data, *chosen, "--full")]
+    commands = [] if arguments.full else [command_line("evaluate", *data_words(arguments), *chosen, "--full")]
     if len(models) == 1 and not arguments.out and evaluation.split != "all":
-        commands.append(command_line("report", models[0], arguments.data, "--split", evaluation.split))
+        commands.append(command_line("report", models[0], *data_words(arguments), "--split", evaluation.split))
     print_next_steps(files, *commands, command_line("predict", "IMAGES", *chosen, "--out", "predictions.csv"))
     return report_skipped(skipped)
 

@@ -9,6 +9,7 @@ from sentinode.cli.shared import (
     add_json,
     add_model,
     command_line,
+    data_words,
     open_data,
     output_folder,
     print_json,
@@ -92,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
     print_checks(found.table, found.summary())
     print_next_steps(
         {folder / name: description for name, description in FILES.items() if (folder / name).is_file()},
-        command_line("report", arguments.model, arguments.data),
+        command_line("report", arguments.model, *data_words(arguments)),
     )
     return report_skipped(found.skipped)
 

@@ -8,13 +8,14 @@ from sentinode.cli.shared import (
     add_json,
     add_models,
     add_precision,
-    add_resize,
+    add_read_options,
     add_skip_bad,
     add_tta,
     file_or_stdout,
     output_file_or_stdout,
     print_json,
     print_next_steps,
+    read_options,
     report_skipped,
     start_keras,
 )
@@ -54,7 +55,7 @@ def add_parser(commands: Any) -> None:
         help="what computes; onnxruntime and openvino start faster, and export the run once into the cache "
         "(default: keras)",
     )
-    add_resize(parser)
+    add_read_options(parser)
     add_skip_bad(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -75,7 +76,7 @@ def _predict(arguments: argparse.Namespace, out: Path) -> int:
 
     check_options(arguments.engine, arguments.tta, arguments.precision)
     model = load_predictor(arguments.model or [DEFAULT_MODEL])
-    patches = open_sources(arguments.source, resize=arguments.resize, skip_bad=arguments.skip_bad)
+    patches = open_sources(arguments.source, skip_bad=arguments.skip_bad, **read_options(arguments))
     if arguments.split is not None:
         patches = patches.split(arguments.split)
     elif arguments.kaggle:

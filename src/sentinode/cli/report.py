@@ -7,10 +7,11 @@ from typing import Any
 from sentinode.cli.shared import (
     DATA_HELP,
     add_cache,
-    add_resize,
+    add_read_options,
     add_skip_bad,
     add_table,
     command_line,
+    data_words,
     open_data,
     print_next_steps,
     report_skipped,
@@ -31,7 +32,7 @@ def add_parser(commands: Any) -> None:
     )
     add_table(parser)
     add_cache(parser)
-    add_resize(parser)
+    add_read_options(parser)
     add_skip_bad(parser)
     parser.add_argument(
         "--split", metavar="NAME", help="split to report on (default: test if it has labels, else valid)"
@@ -62,6 +63,6 @@ def run(arguments: argparse.Namespace) -> int:
     words = {".html": "the report; open it in a browser", ".md": "the model card; README.md on Hugging Face"}
     print_next_steps(
         {file: words[file.suffix] for file in written},
-        command_line("stress", arguments.data, "--model", arguments.model),
+        command_line("stress", *data_words(arguments), "--model", arguments.model),
     )
     return report_skipped([vars(each) for each in patches.skipped])

@@ -36,7 +36,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", help=DATA_HELP)
     add_table(parser)
     add_cache(parser)
-    add_resize(parser)
+    add_read_options(parser)
     add_skip_bad(parser)
 
 
@@ -58,13 +58,49 @@ def add_cache(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_resize(parser: argparse.ArgumentParser) -> None:
-    """Add ``--resize``: what to do with images of another size."""
+def add_read_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that decide how images become patches, and folders labels and patients."""
     parser.add_argument(
         "--resize",
-        choices=("error", "crop", "resample"),
+        choices=("error", "crop", "pad", "resample"),
         default="error",
-        help="images that are not 96 × 96 px: report an error, crop the center, or resample (default: error)",
+        help="images that are not 96 × 96 px: report an error, crop the center, pad with white to the size (larger "
+        "sides are cropped), or resample the whole image (default: error)",
+    )
+    parser.add_argument(
+        "--mpp",
+        type=float,
+        metavar="UM",
+        help="size of a pixel of the images in µm; resamples them to 0.972 µm, the scale of PatchCamelyon, before "
+        "--resize applies",
+    )
+    parser.add_argument(
+        "--flatten",
+        choices=("error", "white"),
+        default="error",
+        help="partly transparent images: report an error, or put them on white (default: error)",
+    )
+    parser.add_argument(
+        "--gray",
+        choices=("error", "rgb"),
+        default="error",
+        help="gray images: report an error, or repeat the channel (default: error)",
+    )
+    parser.add_argument(
+        "--classes",
+        metavar="NAME=0|1,…",
+        help="classes of folders and labels, such as TUM=1,NORM=0; *=0 stands for all other names; folders that are "
+        "not named are left out (default: 0 and 1, normal and tumour, and similar words)",
+    )
+    parser.add_argument(
+        "--patient-from",
+        metavar="REGEX",
+        help="regular expression that is searched in each id (its path in DATA); its first group is the patient",
+    )
+    parser.add_argument(
+        "--group-by",
+        choices=("folder",),
+        help="folder: the innermost folder that is neither a class nor a split is the patient",
     )
 
 
@@ -162,11 +198,38 @@ def output_folder(text: str) -> str:
 # Steps of a command
 
 
+def read_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of `add_read_options` as keyword arguments of `open_patches`."""
+    from sentinode.data.labels import parse_classes
+
+    return {
+        "resize": arguments.resize,
+        "spacing_um_px": arguments.mpp,
+        "flatten": arguments.flatten,
+        "gray": arguments.gray,
+        "classes": dict(parse_classes(arguments.classes)) if arguments.classes else None,
+        "patient_from": arguments.patient_from,
+        "group_by": arguments.group_by,
+    }
+
+
+def data_words(arguments: argparse.Namespace) -> list[str]:
+    """Return DATA and the options of `add_data` that were given, for a command that reads the same patches."""
+    words = [arguments.data, *(["--table", arguments.table] if arguments.table else [])]
+    for name in ("resize", "mpp", "flatten", "gray", "classes", "patient_from", "group_by"):
+        value = getattr(arguments, name)
+        if value not in (None, "error"):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return words + ["--skip-bad"] * arguments.skip_bad
+
+
 def open_data(arguments: argparse.Namespace, quiet: bool = False) -> "PatchSet":
     """Open DATA with the options of `add_data`, and print what was recognized unless `quiet`."""
     from sentinode.data.open import open_patches
 
-    patches = open_patches(arguments.data, resize=arguments.resize, table=arguments.table, skip_bad=arguments.skip_bad)
+    patches = open_patches(
+        arguments.data, table=arguments.table, skip_bad=arguments.skip_bad, **read_options(arguments)
+    )
     if not quiet:
         print(patches.describe())
     return patches

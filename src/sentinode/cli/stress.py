@@ -9,6 +9,7 @@ from sentinode.cli.shared import (
     add_json,
     add_models,
     command_line,
+    data_words,
     open_data,
     output_folder,
     print_json,
@@ -69,6 +70,6 @@ def run(arguments: argparse.Namespace) -> int:
             folder / "stress.csv": "one row for each perturbation and level",
             folder / STRESS: "all metrics",
         },
-        command_line("stress" if arguments.quick else "evaluate", arguments.data, *chosen),
+        command_line("stress" if arguments.quick else "evaluate", *data_words(arguments), *chosen),
     )
     return report_skipped(skipped)

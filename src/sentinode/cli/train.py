@@ -13,6 +13,7 @@ from sentinode.cli.shared import (
     add_data,
     add_json,
     command_line,
+    data_words,
     open_data,
     output_folder,
     print_json,
@@ -207,7 +208,7 @@ def run(arguments: argparse.Namespace) -> int:
             trained.path / "curves.png": "loss, accuracy and AUC by epoch",
             trained.path / "config.json": "settings, versions, data",
         },
-        command_line("evaluate", arguments.data, "--model", trained.path),
+        command_line("evaluate", *data_words(arguments), "--model", trained.path),
         shlex.join(["tensorboard", "--logdir", str(trained.path / "tensorboard")]),
     )
     return report_skipped(skipped)

@@ -8,6 +8,7 @@ from typing import Any
 from sentinode.cli.shared import (
     add_data,
     add_json,
+    data_words,
     open_data,
     output_folder,
     print_json,
@@ -95,11 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{failed} {'trial' if failed == 1 else 'trials'} failed; trials.csv contains the reasons")
     print("the AUC of the best trial is optimistic, since it was selected on these patches: evaluate it on others")
     settings, options = settings_of(best, config)
-    command = ["sentinode", "train", arguments.data, "--model", arguments.model, *option_arguments(options)]
+    command = ["sentinode", "train", *data_words(arguments), "--model", arguments.model, *option_arguments(options)]
     command += ["--out", "runs/tuned", *setting_arguments(settings)]
-    command += ["--table", arguments.table] if arguments.table else []
-    command += ["--resize", arguments.resize] if arguments.resize != "error" else []
-    command += ["--skip-bad"] if arguments.skip_bad else []
     print_next_steps(
         {tuning.folder / "trials.csv": "all trials", tuning.folder / "trials.png": "AUC by searched setting"},
         shlex.join(command),

@@ -148,7 +148,7 @@ def label_of(text: str, classes: Classes = ()) -> int | None:
     return label
 
 
-def binary_labels(values: Any, count: int, where: str) -> list[int]:
+def binary_labels(values: Any, count: int, where: str, classes: Classes = ()) -> list[int | None]:
     """Return an array of labels as integers.
 
     Parameters
@@ -159,11 +159,13 @@ def binary_labels(values: Any, count: int, where: str) -> list[int]:
         Number of patches.
     where : str
         Name of the array in messages.
+    classes : tuple of (str, {0, 1}), optional
+        See `class_of`; values that are not stated are missing labels.
 
     Returns
     -------
-    list of int
-        0 normal, 1 tumour.
+    list of int or None
+        0 normal, 1 tumour, None unknown.
 
     Raises
     ------
@@ -178,7 +180,7 @@ def binary_labels(values: Any, count: int, where: str) -> list[int]:
     [0, 1, 1]
     """
     array = np.asarray(values)
-    if array.size == 2 * count and array.shape[-1:] == (2,) and array.dtype.kind in "biuf":
+    if not classes and array.size == 2 * count and array.shape[-1:] == (2,) and array.dtype.kind in "biuf":
         rows = array.reshape(-1, 2)
         wrong = np.flatnonzero(~(np.isin(rows, (0, 1)).all(axis=1) & (rows.sum(axis=1) == 1)))
         if len(wrong):
@@ -190,17 +192,28 @@ def binary_labels(values: Any, count: int, where: str) -> list[int]:
             "labels of two classes, are expected"
         )
     flat = array.reshape(-1)
+    if classes:
+        names, name_of_row = np.unique([_text(value) for value in flat.tolist()], return_inverse=True)
+        known = [class_of(name, classes) for name in names]
+        return [known[number] for number in name_of_row]
     if flat.dtype.kind in "biuf":
         labels = np.where(np.isin(flat, (0, 1)), flat, np.nan)
     else:
-        texts = np.array([v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in flat.tolist()])
-        names, name_of_row = np.unique(texts, return_inverse=True)
+        names, name_of_row = np.unique([_text(value) for value in flat.tolist()], return_inverse=True)
         labels = np.array([_label_or_nan(name) for name in names])[name_of_row]
     wrong = np.flatnonzero(np.isnan(labels))
     if len(wrong):
-        value = str(flat[wrong[0]])
-        raise DataError(f"{where} row {wrong[0]}: label {value} is neither 0 nor 1; correct it or fetch the file again")
+        raise DataError(
+            f"{where} row {wrong[0]}: label {_text(flat[wrong[0]])} is neither 0 nor 1; correct it, or state the "
+            "classes with --classes"
+        )
     return labels.astype(int).tolist()
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _label_or_nan(text: str) -> float:

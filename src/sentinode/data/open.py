@@ -11,6 +11,7 @@ from typing import Any
 from sentinode.data.concat import concat
 from sentinode.data.grouping import add_groups, check_options
 from sentinode.data.io.files import IMAGE_ENDINGS, Files, FolderFiles, ListedFiles, is_image, matching_files
+from sentinode.data.io.tars import ShardedFiles, TarFiles, is_tar, without_tar_ending
 from sentinode.data.io.zips import ZipFiles
 from sentinode.data.patchset import PatchSet
 from sentinode.data.sources import SOURCES, images
@@ -21,7 +22,7 @@ from sentinode.errors import DataError
 from sentinode.samples import SAMPLES, sample_path
 
 # Endings of files that are a source by themselves.
-SINGLE_FILE_ENDINGS = (".h5", ".hdf5", ".h5.gz", ".npy", ".npz", ".csv")
+SINGLE_FILE_ENDINGS = (".h5", ".hdf5", ".h5.gz", ".npy", ".npz", ".csv", ".tsv", ".parquet")
 
 log = logging.getLogger("sentinode")
 
@@ -212,7 +213,13 @@ def _files(path: str | Path | Sequence[str | Path]) -> Files:
         return ZipFiles(sample_path(str(path)), where=str(path))
     location = Path(path)
     if location.is_dir():
-        return FolderFiles(location)
+        folder = FolderFiles(location)
+        shards = [name for name in folder.names if is_tar(name)]
+        if shards and not any(is_image(name) for name in folder.names):
+            return ShardedFiles(str(path), {without_tar_ending(name): TarFiles(folder.path(name)) for name in shards})
+        return folder
+    if location.is_file() and is_tar(location.name):
+        return TarFiles(location)
     if location.is_file():
         return ZipFiles(location) if location.suffix.lower() == ".zip" else _listed([location])
     if _is_pattern(path):
@@ -238,7 +245,7 @@ def _listed(paths: list[Path]) -> Files:
             raise DataError(f"{each}: there is no such file")
         if not is_image(each.name) and not (len(paths) == 1 and each.name.lower().endswith(SINGLE_FILE_ENDINGS)):
             raise DataError(
-                f"{each}: not a folder, a zip, an image ({', '.join(IMAGE_ENDINGS)}), or any of "
+                f"{each}: not a folder, a zip, a tar, an image ({', '.join(IMAGE_ENDINGS)}), or any of "
                 f"{', '.join(SINGLE_FILE_ENDINGS)}"
             )
     return ListedFiles(paths)

@@ -19,7 +19,7 @@ from sentinode.data.concat import concat
 from sentinode.data.io.csv import FIRST_ROW, SEPARATORS, read_csv
 from sentinode.data.io.files import ListedFiles, is_image, matching_files
 from sentinode.data.patchset import COLUMNS, PatchSet
-from sentinode.data.types import DEFAULT_OPTIONS, EXPECTED_SHA1, ReadOptions
+from sentinode.data.types import EXPECTED_SHA1, ReadOptions
 from sentinode.errors import ConfigError, DataError
 from sentinode.samples import SAMPLES
 from sentinode.storage import atomic_file
@@ -61,20 +61,21 @@ def write_patch_table(patches: PatchSet, source: str, out: str | Path, **more: A
     """
     if Path(out).resolve() == Path(source).resolve():
         raise ConfigError(f"{out}: this is the file that the patches come from; use another name for the table")
-    paths, sources = _paths_and_sources(patches, source, Path(out).resolve().parent)
+    paths, sources, options = _locations(patches, source, Path(out).resolve().parent)
     table = patches.table[list(COLUMNS[1:])].assign(source=sources, **more)
     table.insert(0, "path", paths)
-    if patches.options != DEFAULT_OPTIONS:
-        table["options"] = shlex.join(patches.options.to_arguments())
+    if any(options):
+        table["options"] = options
     if "sha1" in patches.table:
         table["sha1"] = patches.table["sha1"]
     with atomic_file(out) as beside:
         table.to_csv(beside, index=False, lineterminator="\n", encoding="utf-8")
 
 
-def _paths_and_sources(patches: PatchSet, source: str, folder: Path) -> tuple[list[str], list[str]]:
-    """Return path and source of each patch, relative to a folder."""
+def _locations(patches: PatchSet, source: str, folder: Path) -> tuple[list[str], list[str], list[str]]:
+    """Return path and source of each patch, relative to a folder, and the options to read it with."""
     ids, location = patches.table["id"].tolist(), Path(source)
+    options = [shlex.join(patches.options.to_arguments())] * len(ids)
     if is_patch_table(source):  # Written with the sources that it names itself.
         known, base = _read(source), location.resolve().parent
         known = known.set_index(pd.Index(_ids(known))).loc[ids]
@@ -82,14 +83,19 @@ def _paths_and_sources(patches: PatchSet, source: str, folder: Path) -> tuple[li
             [_relative(_located(each, base), folder) if each else "" for each in known[name]]
             for name in ("path", "source")
         )
-        return paths, sources
+        if "options" in known:
+            options = [
+                shlex.join(patches.options.over(_parse_options(text, source)).to_arguments())
+                for text in known["options"]
+            ]
+        return paths, sources, options
     if location.suffix.lower() == ".csv":  # The user's own table, beside the images that it names.
-        return [_relative(str(location.parent / each), folder) for each in ids], [""] * len(ids)
+        return [_relative(str(location.parent / each), folder) for each in ids], [""] * len(ids), options
     if source not in SAMPLES and (not location.exists() or is_image(source)):  # A pattern, or one image.
         files = ListedFiles([source] if location.exists() else matching_files(source))
-        return [_relative(str(files.path(each)), folder) for each in ids], [""] * len(ids)
+        return [_relative(str(files.path(each)), folder) for each in ids], [""] * len(ids), options
     place = _relative(source, folder)
-    return [f"{place}/{each}" for each in ids], [place] * len(ids)
+    return [f"{place}/{each}" for each in ids], [place] * len(ids), options
 
 
 def _relative(path: str, folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ _DOCUMENTS = {
 MAX_LINKED_FOLDERS = 10_000
 # Images and tables are read into memory whole; the csv of a million patches has a tenth of this.
 MAX_WHOLE_BYTES = 1 << 28
+_LEADS_OUT = re.compile(r"^/|^[A-Za-z]:|(^|/)\.\.(/|$)")
 _JUNK_FOLDERS = {"__MACOSX", ".git", ".ipynb_checkpoints", "@eaDir"}
 
 
@@ -109,6 +111,11 @@ def matching_files(pattern: str | Path) -> list[Path]:
     if not found:
         raise DataError(f"{pattern}: no file matches this pattern")
     return found
+
+
+def leads_out(name: str) -> bool:
+    """Tell whether the name of a member leads out of its archive."""
+    return _LEADS_OUT.search(name) is not None
 
 
 def is_junk(name: str) -> bool:

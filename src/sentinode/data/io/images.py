@@ -172,7 +172,8 @@ def _open(content: bytes, where: str, options: ReadOptions) -> Iterator[Image.Im
 def _unknown_kind(content: bytes) -> str:
     """Describe a file that Pillow does not recognize."""
     try:
-        tags = TiffImagePlugin.ImageFileDirectory_v2(content[:16])
+        header_bytes = 16 if content[2:3] == b"+" or content[3:4] == b"+" else 8  # BigTIFF has a longer header.
+        tags = TiffImagePlugin.ImageFileDirectory_v2(content[:header_bytes])
         file = io.BytesIO(content)
         file.seek(tags.next)
         tags.load(file)

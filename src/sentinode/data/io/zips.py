@@ -2,7 +2,6 @@
 
 import lzma
 import posixpath
-import re
 import struct
 import threading
 import zipfile
@@ -13,13 +12,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sentinode.data.io.compression import Unpacked, file_view
-from sentinode.data.io.files import check_whole, is_junk
+from sentinode.data.io.files import check_whole, is_junk, leads_out
 from sentinode.errors import DataError
 
 UNREADABLE = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, RuntimeError, NotImplementedError, struct.error
 )  # fmt: skip
-_LEADS_OUT = re.compile(r"^/|^[A-Za-z]:|(^|/)\.\.(/|$)")
 
 
 class ZipFiles:
@@ -60,7 +58,7 @@ class ZipFiles:
             name = member.filename.replace("\\", "/")
             if member.is_dir() or is_junk(name):
                 continue
-            if _LEADS_OUT.search(name):
+            if leads_out(name):
                 raise DataError(f"{self.where}: {name!r} leads out of the zip; do not use this file")
             if name in self._members:
                 raise DataError(f"{self.where}: {name!r} is in the zip twice; pack it again with one of the two")

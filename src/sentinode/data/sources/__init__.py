@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from sentinode.data.io.files import Files
 from sentinode.data.patchset import PatchSet
-from sentinode.data.sources import arrays, class_folders, images, kaggle, table, wilds
+from sentinode.data.sources import arrays, class_folders, images, kaggle, parquet, table, webdataset, wilds
 from sentinode.data.types import ReadOptions
 
 Source = Callable[[Files, ReadOptions], PatchSet | None]
@@ -16,8 +16,10 @@ Source = Callable[[Files, ReadOptions], PatchSet | None]
 SOURCES: tuple[tuple[str, Source], ...] = (
     (kaggle.FORM, kaggle.open_source),
     (wilds.FORM, wilds.open_source),
+    (webdataset.FORM, webdataset.open_source),
     (class_folders.FORM, class_folders.open_source),
     (arrays.FORM, arrays.open_source),
+    (parquet.FORM, parquet.open_source),
     (table.FORM, table.open_source),
     (images.FORM, images.open_source),
 )

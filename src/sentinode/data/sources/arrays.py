@@ -139,7 +139,7 @@ def open_source(files: Files, options: ReadOptions) -> PatchSet | None:
     tables, readers, notes = [], [], []
     for each in pixels:
         count = _check_pixels(each, options)
-        labels = _labels(each, pixels, found, count)
+        labels = _labels(each, pixels, found, count, options)
         metadata, remarks = _metadata(files, each, pixels, found, labels, count)
         prefix = f"{each.split}/" if each.split else f"{'/'.join(each.group)}/" if len(pixels) > 1 else ""
         tables.append(patch_table([f"{prefix}{row}" for row in range(count)], labels, split=each.split, **metadata))
@@ -256,7 +256,9 @@ def _check_pixels(pixels: _Named, options: ReadOptions) -> int:
     return int(shape[0])
 
 
-def _labels(pixels: _Named, all_pixels: Sequence[_Named], found: Sequence[_Named], count: int) -> list[int] | None:
+def _labels(
+    pixels: _Named, all_pixels: Sequence[_Named], found: Sequence[_Named], count: int, options: ReadOptions
+) -> list[int | None] | None:
     labels = _of_pixels(pixels, "y", all_pixels, found)
     if labels is None or labels.array is None:
         return None
@@ -266,7 +268,7 @@ def _labels(pixels: _Named, all_pixels: Sequence[_Named], found: Sequence[_Named
             f"{labels.array.where}: {int(np.prod(shape)):,} labels for {count:,} patches; pixels and labels must have "
             "the same length"
         )
-    return binary_labels(labels.array.values(), count, labels.array.where)
+    return binary_labels(labels.array.values(), count, labels.array.where, options.classes)
 
 
 def _metadata(
@@ -274,7 +276,7 @@ def _metadata(
     pixels: _Named,
     all_pixels: Sequence[_Named],
     found: Sequence[_Named],
-    labels: Sequence[int] | None,
+    labels: Sequence[int | None] | None,
     count: int,
 ) -> tuple[dict[str, list[Any]], list[str]]:
     """Read slide and position of each patch from PatchCamelyon's csv."""
@@ -288,7 +290,7 @@ def _metadata(
             f"{where}: {len(table):,} rows for {count:,} patches; pixels and metadata must have the same length"
         )
     notes = []
-    if labels is not None and "center_tumor_patch" in table:
+    if labels is not None and None not in labels and "center_tumor_patch" in table:
         differ = int((table["center_tumor_patch"].str.lower().eq("true") != np.array(labels, bool)).sum())
         if differ:
             notes.append(f"{csv.name}: center_tumor_patch differs from y in {differ:,} rows; y is used")

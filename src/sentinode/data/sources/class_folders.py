@@ -85,6 +85,7 @@ def open_source(files: Files, options: ReadOptions) -> PatchSet | None:
             raise DataError(f"{files.where}: no folder is named by --classes (folders: {_some(folders)})")
         return None
     _check_depths(files, places)
+    unknown = sorted({place.folder for place in places.values() if place.label is None and place.folder is not None})
     labels: dict[str, int | None] = {}
     skipped: list[Skipped] = []
     ignored: Counter[str] = Counter()
@@ -94,7 +95,7 @@ def open_source(files: Files, options: ReadOptions) -> PatchSet | None:
         elif classes and place.folder is not None:
             ignored[place.folder] += 1
         else:
-            skipped.append(Skipped(name, f"{files.locate(name)}: {_reason(place, has_class_above[name])}"))
+            skipped.append(Skipped(name, f"{files.locate(name)}: {_reason(place, has_class_above[name], unknown)}"))
     if ignored:
         notes.append(
             f"{ignored.total():,} images left out, in folders that --classes does not name: {_some(sorted(ignored))}"
@@ -160,8 +161,8 @@ def _is_unlabelled(place: _Place) -> bool:
     return place.folder.lower() in SPLITS or place.folder.lower() in UNLABELLED
 
 
-def _reason(place: _Place, has_class_above: bool) -> str:
-    if place.folder is None:
+def _reason(place: _Place, has_class_above: bool, unknown: Sequence[str]) -> str:
+    if place.folder is None or place.folder.lower() in SPLITS:
         return f"no label, the image lies in no class folder; move it into one ({CLASS_HELP})"
     if has_class_above:
         return (
@@ -169,8 +170,8 @@ def _reason(place: _Place, has_class_above: bool) -> str:
             "class, or a patient (--group-by folder)"
         )
     return (
-        f"folder {place.folder!r} is not understood as a class ({CLASS_HELP}); name the classes, such as "
-        f"--classes {place.folder}=1,*=0, or remove the folder"
+        f"folder {place.folder!r} is not understood as a class ({CLASS_HELP}); name the classes with --classes "
+        f"NAME=1,*=0, or remove the folder (folders that are not understood: {_some(unknown)})"
     )
 
 

@@ -56,7 +56,7 @@ def open_source(files: Files, options: ReadOptions) -> PatchSet | None:
     DataError
         The csv cannot be read, or has no column of paths.
     """
-    if len(files.names) != 1 or not files.names[0].lower().endswith(".csv"):
+    if not isinstance(files, ListedFiles) or not files.names[0].lower().endswith((".csv", ".tsv")):
         return None
     name = files.names[0]
     folder = name.rpartition("/")[0]
@@ -89,11 +89,11 @@ def open_table(files: Files, table: str | Path, options: ReadOptions) -> PatchSe
     return _open(files, "", listed, listed.names[0], options)
 
 
-def _open(files: Files, folder: str, csv_files: Files, name: str, options: ReadOptions) -> PatchSet:
+def _open(files: Files, folder: str, csv_files: ListedFiles, name: str, options: ReadOptions) -> PatchSet:
     where = csv_files.locate(name)
     given = read_csv(csv_files.read(name), where=where)
     table, hint = _standard_columns(given, where)
-    finder = _Finder(files, folder, where)
+    finder = _Finder(files, folder, csv_files.path(name).parent if files is csv_files else None)
     rows: list[dict[str, object]] = []
     names: list[str] = []
     skipped: list[Skipped] = []
@@ -157,11 +157,10 @@ def _standard_columns(given: pd.DataFrame, where: str) -> tuple[pd.DataFrame, st
 class _Finder:
     """Finder of the file that a table names."""
 
-    def __init__(self, files: Files, folder: str, where: str) -> None:
+    def __init__(self, files: Files, folder: str, searched: Path | None) -> None:
         self.matched_by_end = 0
         self.example = ""
-        self._files, self._base, self._where = files, f"{folder}/" if folder else "", where
-        self._is_listed = isinstance(files, ListedFiles)
+        self._files, self._base, self._searched = files, f"{folder}/" if folder else "", searched
         self._by_stem: dict[str, list[str]] | None = None
 
     def find(self, text: str) -> tuple[str, str]:
@@ -191,7 +190,7 @@ class _Finder:
     def _match_end(self, path: str) -> list[str]:
         """Return the images that share the longest end with `path`."""
         if self._by_stem is None:
-            names = FolderFiles(self._base or ".").names if self._is_listed else self._files.names
+            names = self._files.names if self._searched is None else FolderFiles(self._searched).names
             self._by_stem = defaultdict(list)
             for name in names:
                 if is_image(name):

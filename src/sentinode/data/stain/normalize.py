@@ -16,7 +16,7 @@ from sentinode.data.open import open_patches
 from sentinode.data.patchset import PatchSet
 from sentinode.data.stain.normalizers import Macenko, Reinhard
 from sentinode.data.tables import write_patch_table
-from sentinode.data.types import UInt8Array
+from sentinode.data.types import DEFAULT_OPTIONS, UInt8Array
 from sentinode.errors import ConfigError
 from sentinode.progress import progress_bar
 from sentinode.storage import atomic_file
@@ -111,7 +111,7 @@ def write_normalized(patches: PatchSet, normalizer: Macenko | Reinhard, out: str
                 images.writestr(zipfile.ZipInfo(name), _png(pixels))
             sha1 += pixel_sha1(after)
             advance(len(before))
-    written = replace(patches, table=patches.table.assign(id=names, sha1=sha1))
+    written = replace(patches, table=patches.table.assign(id=names, sha1=sha1), options=DEFAULT_OPTIONS)
     try:
         write_patch_table(written, str(archive.resolve()), table, original=originals)
     except BaseException:
