@@ -33,7 +33,7 @@ def done_but(done: Done, *left_out: str) -> str:
 def test_without_it_the_first_bad_file_is_refused(source, tiny_run, tmp_path):
     done = sentinode("predict", source, "--model", tiny_run.path, "--out", tmp_path / "it.csv")
     assert done.returncode == 1 and not (tmp_path / "it.csv").exists()
-    assert done.stderr.splitlines()[-1].endswith("or pass --skip-bad")
+    assert done.stderr.splitlines()[-1].endswith("or use --skip-bad")
 
 
 def test_predict_goes_on_and_lists_what_it_left_out(source, tiny_run, tmp_path):
