@@ -76,10 +76,10 @@ def test_no_label_affects_its_own_prediction():
 def test_few_patches_are_outliers_for_any_number_of_features():
     rng = np.random.default_rng(0)
     for width in (2, 50):
-        features = rng.normal(size=(400, width)) * rng.uniform(0.1, 10, width)
-        labels = rng.integers(0, 2, 400)
+        features = rng.normal(size=(600, width)) * rng.uniform(0.1, 10, width)
+        labels = rng.integers(0, 2, 600)
         features[7] += 60
-        distance = predict_out_of_fold(features, labels, np.arange(400) % 4, np.ones(400, dtype=bool)).distance
+        distance = predict_out_of_fold(features, labels, np.arange(600) % 3, np.ones(600, dtype=bool)).distance
         assert distance[7] > 1 and (distance > 1).mean() < 0.02
 
 
