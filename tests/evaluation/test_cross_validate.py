@@ -65,6 +65,8 @@ def test_missing_labels_and_folds_are_refused(few, tmp_path):
         cross_validate(build, unlabelled, CONFIG, out=tmp_path / "out")
     with pytest.raises(ConfigError, match="folds must be at least 2"):
         cross_validate(build, few, CONFIG, out=tmp_path / "out", folds=1)
+    with pytest.raises(ConfigError, match="makes its own splits"):
+        cross_validate(build, few, replace(CONFIG, valid_split="test"), out=tmp_path / "out")
     refused(sentinode("cross-validate", "pcam-mini", "--model", "resnet", "--out", tmp_path / "x"), "not a network")
     assert not list(tmp_path.iterdir())
 

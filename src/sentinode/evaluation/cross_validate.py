@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 from sentinode.data.duplicates.hashes import require_matching_hashes
 from sentinode.data.patchset import PatchSet
 from sentinode.data.splitting.split import Split, split_folds
-from sentinode.errors import DataError
+from sentinode.errors import ConfigError, DataError
 from sentinode.evaluation.evaluate import PREVALENCE, group_columns
 from sentinode.evaluation.evaluation import Evaluation
 from sentinode.inference.predict import predict
@@ -94,7 +94,7 @@ def cross_validate(
     Raises
     ------
     ConfigError
-        Fewer than two folds.
+        Fewer than two folds, or a training or validation split is named.
     DataError
         There are too few groups for the folds, or no labels.
     RunError
@@ -102,7 +102,11 @@ def cross_validate(
     TrainingStopped
         Ctrl-C or SIGTERM was received. The state is saved.
     """
-    settings, folder = replace(config or TrainConfig(), train_split="train", valid_split="valid"), Path(out)
+    settings, folder = config or TrainConfig(), Path(out)
+    if (settings.train_split, settings.valid_split) != ("train", "valid"):
+        raise ConfigError(
+            "cross-validation makes its own splits; leave out train_split and valid_split (--train, --valid)"
+        )
     labelled = np.flatnonzero(patches.table["label"].notna())
     if not len(labelled):
         raise DataError(f"{patches.path}: no patch has a label; cross-validation needs labelled patches")
