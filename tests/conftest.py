@@ -18,7 +18,7 @@ import sentinode  # noqa: F401  # Sets up TensorFlow, so it must come before any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # A busy machine is no reason to fail.
-settings.register_profile("busy", deadline=None)
+settings.register_profile("busy", deadline=None, max_examples=50)
 settings.load_profile("busy")
 
 
