@@ -30,7 +30,7 @@ def test_its_metadata_is_what_hugging_face_reads(card):
     point = metrics["operating_points"]["validation"]
     values = {each["type"]: each["value"] for each in result["metrics"]}
     assert values == {
-        "roc_auc": pytest.approx(metrics["auc"], abs=1e-6),
+        "roc_auc": pytest.approx(metrics["ranking"]["auc"]["estimate"], abs=1e-6),
         "recall": pytest.approx(point["sensitivity"]["estimate"], abs=1e-6),
         "specificity": pytest.approx(point["specificity"]["estimate"], abs=1e-6),
         "accuracy": pytest.approx(point["accuracy"]["estimate"], abs=1e-6),

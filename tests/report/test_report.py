@@ -38,8 +38,10 @@ def patches(mini):
 
 @pytest.fixture(scope="module")
 def report(run, patches):
-    evaluate(run, patches, points=["sensitivity>=0.9", 0.3], prevalences=[0.05, 0.02])
-    stress(run, patches, quick=True)
+    evaluations = run.path / "evaluations"
+    points = ["sensitivity>=0.9", 0.3]
+    evaluate(run, patches, points=points, prevalences=[0.05, 0.02], out=evaluations / "test")
+    stress(run, patches, quick=True, out=evaluations / "stress-test-quick")
     return write_report(run, patches, model_card=True)[0]
 
 
