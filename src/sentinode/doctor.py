@@ -34,7 +34,6 @@ EXTRAS = {
     "tune": (("optuna",), "sentinode tune"),
     "onnx": (("onnxruntime", "tf2onnx"), "export --format onnx, predict --engine onnxruntime"),
     "openvino": (("openvino",), "export --format openvino, predict --engine openvino"),
-    "parquet": (("pyarrow",), "reading .parquet files"),
     "parquet": (("pyarrow",), "Parquet files as DATA"),
 }
 # How to install each backend for the CPU and for an NVIDIA GPU.
