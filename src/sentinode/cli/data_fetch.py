@@ -1,4 +1,4 @@
-"""Get the official files of a data set: resumed where it stopped, verified, unpacked."""
+"""Download the official files of a data set; continue interrupted downloads, verify and unpack them."""
 
 import argparse
 from pathlib import Path
@@ -9,30 +9,30 @@ from sentinode.cli.shared import add_json, command_line, output_folder, print_js
 
 def add_parser(verbs: Any) -> None:
     """Add the command."""
-    parser = verbs.add_parser("fetch", help="get PCam's official files, verified", description=__doc__)
+    parser = verbs.add_parser("fetch", help="download and verify PatchCamelyon's official files", description=__doc__)
     parser.add_argument(
-        "name", metavar="NAME", choices=("pcam",), help="the data set: pcam (PatchCamelyon, 8 GB unpacked to 9)"
+        "name", metavar="NAME", choices=("pcam",), help="data set: pcam (PatchCamelyon; 8 GB, unpacked 9 GB)"
     )
     parser.add_argument(
         "--out",
         type=output_folder,
         required=True,
         metavar="DIR",
-        help="the folder for the files; it is DATA afterwards",
+        help="folder for the files, which is DATA for other commands afterwards",
     )
     parser.add_argument(
         "--split",
         action="append",
         choices=("train", "valid", "test"),
-        help="only this split (train 6.4 GB, valid and test 0.8 GB each); may be given several times",
+        help="download only this split (train 6.4 GB, valid and test 0.8 GB each); may be repeated",
     )
-    parser.add_argument("--mirror", metavar="URL", help="another address that has the same files (default: Zenodo's)")
+    parser.add_argument("--mirror", metavar="URL", help="another server with the same files (default: Zenodo)")
     add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Fetch, and name what is there."""
+    """Download the files and list them."""
     from sentinode.data.download.catalogue import CATALOGUES
     from sentinode.data.download.fetch import fetch
 

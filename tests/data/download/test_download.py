@@ -211,12 +211,12 @@ def test_a_broken_download_goes_on_where_it_ended(server, tmp_path):
     [
         ([status(404)], ["x.h5.gz", "HTTP 404", "--mirror"]),
         ([status(403)], ["HTTP 403"]),
-        ([status(500)] * 4, ["given up after 4 attempts", "HTTP 500"]),
-        ([hung_up] * 4, ["given up after 4 attempts"]),
-        ([dripping] * 4, ["given up after 4 attempts", "bytes in 1 s", "kept"]),
-        ([status(429, "3600")], ["come back in 3,600 s", "HTTP 429"]),
-        ([corrupted], ["not the official file", md5(PACKED), "deleted"]),
-        ([truncated, corrupted], ["not the official file"]),
+        ([status(500)] * 4, ["no data in 4 attempts", "HTTP 500"]),
+        ([hung_up] * 4, ["no data in 4 attempts"]),
+        ([dripping] * 4, ["no data in 4 attempts", "bytes in 1 s", "kept"]),
+        ([status(429, "3600")], ["asks to wait 3,600 s", "HTTP 429"]),
+        ([corrupted], ["differs from the official file", md5(PACKED), "deleted"]),
+        ([truncated, corrupted], ["differs from the official file"]),
         (
             [lambda request: serve(request, b"<html>please log in</html>")],
             ["26 bytes", f"{len(PACKED):,} are expected"],
@@ -235,7 +235,7 @@ def test_a_refusal_is_one_line_and_leaves_nothing_under_a_final_name(server, tmp
 
 def test_what_came_before_giving_up_is_kept(server, tmp_path):
     server.tricks = [truncated, *[status(500)] * 4]
-    forms.refused(lambda: get(server, tmp_path), "what came is kept")
+    forms.refused(lambda: get(server, tmp_path), "partial download is kept")
     assert (tmp_path / "x.h5.gz.part").stat().st_size == 300_000
     get(server, tmp_path)
     assert server.asked[-1] == ("/x.h5.gz", "bytes=300000-")
@@ -261,7 +261,11 @@ def test_a_file_without_end_is_cut_off(server, tmp_path):
 
 def test_a_gzip_that_inflates_too_far_or_is_none_is_refused(server, tmp_path, monkeypatch):
     bomb = gzip.compress(bytes(50_000_000))
-    for content, words in ((bomb, "inflates beyond"), (b"no gzip at all", "not a whole gzip"), (PACKED[:-500], "gzip")):
+    for content, words in (
+        (bomb, "unpacks to more than"),
+        (b"no gzip at all", "not a complete gzip"),
+        (PACKED[:-500], "gzip"),
+    ):
         monkeypatch.setitem(CONTENT, "/x.h5.gz", content)
         file = RemoteFile("x.h5.gz", md5(content), len(content), md5(RAW), len(RAW))
         forms.refused(lambda file=file: get(server, tmp_path, file), words)
@@ -271,7 +275,7 @@ def test_a_gzip_that_inflates_too_far_or_is_none_is_refused(server, tmp_path, mo
 
 def test_another_file_of_that_name_is_left_alone(server, tmp_path):
     (tmp_path / "x.h5").write_bytes(b"mine")
-    forms.refused(lambda: get(server, tmp_path), "x.h5", "not the official file", "move it away")
+    forms.refused(lambda: get(server, tmp_path), "x.h5", "differs from the official file", "move it away")
     assert (tmp_path / "x.h5").read_bytes() == b"mine"
     assert server.asked == []
 
@@ -294,7 +298,7 @@ def test_what_is_no_address_is_refused(tmp_path):
 
 def test_a_file_where_the_folder_should_be_is_named(server, tmp_path):
     (tmp_path / "taken").write_text("mine")
-    forms.refused(lambda: get(server, tmp_path / "taken"), "taken", "name another")
+    forms.refused(lambda: get(server, tmp_path / "taken"), "taken", "use another")
     assert (tmp_path / "taken").read_text() == "mine"
 
 

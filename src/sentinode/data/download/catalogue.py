@@ -1,7 +1,7 @@
-"""Data sets that can be fetched: their files, sizes and checksums.
+"""Data sets that can be downloaded: their files, sizes and checksums.
 
-The checksum table in PatchCamelyon's own README has every valid and test pair swapped (its issues 1 and 4); these are
-the right ones, as torchvision corrected them. Sizes are those of the record on Zenodo.
+PatchCamelyon's own README exchanges the checksums of valid and test (its issues 1 and 4); these are the correct ones,
+as in torchvision. Sizes are those of the record on Zenodo.
 """
 
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ class RemoteFile:
 
     Attributes
     ----------
-    name
-        As it is at the source; ``.gz`` is unpacked.
-    md5
-        Of the file as it is at the source.
-    size_bytes
-        Of the same; None where it is not known, and then the checksum alone decides.
-    unpacked_md5
-        Of what is in a ``.gz``.
-    unpacked_bytes
-        About how large that is; a tenth more is refused.
+    name : str
+        Name on the server; a ``.gz`` is unpacked after the download.
+    md5 : str
+        Checksum of the file on the server.
+    size_bytes : int or None
+        Its size; None where it is not known, so that the checksum alone decides.
+    unpacked_md5 : str or None
+        Checksum of the content of a ``.gz``.
+    unpacked_bytes : int
+        Approximate size of that content; more than 110 % is an error.
     """
 
     name: str
@@ -33,13 +33,23 @@ class RemoteFile:
 
     @property
     def final_name(self) -> str:
-        """The name under which it is kept."""
+        """Name of the file on disk."""
         return self.name.removesuffix(".gz")
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """A data set: where it is, and its files by split."""
+    """A data set.
+
+    Attributes
+    ----------
+    url : str
+        Address that names of files are appended to.
+    licence : str
+        Licence of the data.
+    files : dict of str to tuple of RemoteFile
+        Files of each split.
+    """
 
     url: str
     licence: str

@@ -1,4 +1,4 @@
-"""Official files: fetched, verified, unpacked, and under their final names only when they are right."""
+"""Download files, verify and unpack them; a file has its final name only when it is correct."""
 
 import contextlib
 import gzip
@@ -23,19 +23,19 @@ PART = ".part"
 
 
 def fetch(files: Sequence[RemoteFile], url: str, out: str | Path, patience: Patience | None = None) -> list[Path]:
-    """Get files into a folder, each whole and verified or not at all.
+    """Download files into a folder; each appears whole and verified, or not at all.
 
-    What is there already and right is left alone. What was begun is kept as ``NAME.part`` and goes on where it ended.
+    Correct files that exist are kept. A download that was interrupted is kept as ``NAME.part`` and continued.
 
     Parameters
     ----------
-    files
-        What to get, such as those of `sentinode.data.download.catalogue.PCAM`.
-    url
-        Where they are: names are added to it.
-    out
-        The folder; made when missing.
-    patience
+    files : sequence of RemoteFile
+        The files, such as those of `sentinode.data.download.catalogue.PCAM`.
+    url : str
+        Address that names are appended to.
+    out : str or Path
+        The folder, which is created if needed.
+    patience : Patience, optional
         How long to wait for a server that is silent, busy or broken.
 
     Returns
@@ -46,35 +46,35 @@ def fetch(files: Sequence[RemoteFile], url: str, out: str | Path, patience: Pati
     Raises
     ------
     DataError
-        Too little room, a server that refuses or gives up, a checksum that is not right, a file of that name that is
-        another one, a second process that fetches into the same folder.
+        The disk has too little space, the server refuses or does not answer, a checksum is wrong, another file has
+        that name, or another process downloads into the folder.
     """
     folder = Path(out)
     base = check_url(url)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"{folder}: no folder can be made there ({error.strerror}); name another with --out") from error
+        raise DataError(f"{folder}: the folder cannot be created ({error.strerror}); use another with --out") from error
     lock = FileLock(folder / f"{TEMPORARY_PREFIX}fetch.lock")
     try:
         with lock.acquire(timeout=0):
             missing = [file for file in files if not _is_there(file, folder)]
-            _check_room(missing, folder)
+            _check_space(missing, folder)
             for file in missing:
                 for stale in folder.glob(f"{TEMPORARY_PREFIX}{file.final_name[:40]}-*"):
-                    stale.unlink()  # Of a process that was killed while it unpacked.
+                    stale.unlink()  # Left by a process that was killed while it unpacked.
                 _fetch_one(file, base, folder, patience or Patience())
             with contextlib.suppress(OSError):
                 Path(lock.lock_file).unlink()
     except Timeout as error:
         raise DataError(
-            f"{folder}: another process is fetching into it; wait for it, or name another folder"
+            f"{folder}: another process is downloading into this folder; wait for it, or use another folder"
         ) from error
     return [folder / file.final_name for file in files]
 
 
 def _is_there(file: RemoteFile, folder: Path) -> bool:
-    """Say whether a file is there already; refuse one of its name that is another."""
+    """Tell whether the file exists; a different file of its name is an error."""
     final = folder / file.final_name
     if not final.exists():
         return False
@@ -82,15 +82,15 @@ def _is_there(file: RemoteFile, folder: Path) -> bool:
     found = _md5(final)
     if found != expected:
         raise DataError(
-            f"{final}: is there, but is not the official file (md5 {found}, where {expected} is expected); "
-            "move it away, and the same command fetches it"
+            f"{final}: exists, but differs from the official file (md5 {found}, where {expected} is expected); "
+            "move it away and run the same command again"
         )
-    log.info("%s: there already, and right", final)
+    log.info("%s: exists and is correct", final)
     return True
 
 
-def _check_room(files: Sequence[RemoteFile], folder: Path) -> None:
-    """Refuse before the first byte when the files, and the packed one of the moment, do not fit."""
+def _check_space(files: Sequence[RemoteFile], folder: Path) -> None:
+    """Check that the files fit, with the packed one that is unpacked at the time."""
     kept, most = 0, 0
     for file in files:
         part = folder / f"{file.name}{PART}"
@@ -98,13 +98,13 @@ def _check_room(files: Sequence[RemoteFile], folder: Path) -> None:
         packed = max((file.size_bytes or 0) - begun, 0)
         unpacked = file.unpacked_bytes if file.name != file.final_name else 0
         most = max(most, kept + packed + unpacked)
-        # Once unpacked, what had been begun is free again.
+        # The packed file is deleted once it is unpacked.
         kept += unpacked - begun if unpacked else packed
     free = shutil.disk_usage(folder).free
     if most > free:
         raise DataError(
-            f"{folder}: the files need {most / 1e6:,.0f} MB at most at a time and {free / 1e6:,.0f} MB are free; "
-            "free some room, name another folder with --out, or fetch fewer splits"
+            f"{folder}: the files need up to {most / 1e6:,.0f} MB and {free / 1e6:,.0f} MB are free; free some space, "
+            "use another folder with --out, or download fewer splits"
         )
 
 
@@ -117,13 +117,13 @@ def _fetch_one(file: RemoteFile, base: str, folder: Path, patience: Patience) ->
         if digest == file.md5:
             break
         part.unlink()
-        # A part that was begun elsewhere, or damaged on the disk, is no reason to give up.
+        # A part from elsewhere, or damaged on disk, is discarded once.
         if is_last or not resumed:
             raise DataError(
-                f"{base}{file.name}: what came is not the official file (md5 {digest}, where {file.md5} is expected) "
-                f"and was deleted; {WAY_OUT}"
+                f"{base}{file.name}: the download differs from the official file (md5 {digest}, where {file.md5} is "
+                f"expected) and was deleted; {WAY_OUT}"
             )
-        log.warning("%s: the part that was there does not fit the rest; it is fetched from the beginning", file.name)
+        log.warning("%s: the partial download does not fit the rest; starting again", file.name)
     if file.name == file.final_name:
         part.replace(folder / file.name)
     else:
@@ -146,7 +146,7 @@ def _unpack(file: RemoteFile, part: Path, final: Path) -> None:
                     size += len(chunk)
                     if size > most:
                         raise DataError(
-                            f"{part}: inflates beyond {most:,} bytes, so it is not what it should be; delete it"
+                            f"{part}: unpacks to more than {most:,} bytes, so it is not the official file; delete it"
                         )
                     out.write(chunk)
                     digest.update(chunk)
@@ -155,19 +155,19 @@ def _unpack(file: RemoteFile, part: Path, final: Path) -> None:
                 if isinstance(error, gzip.BadGzipFile):
                     raise _not_whole(part, error) from error
                 raise DataError(
-                    f"{final}: cannot be written ({error.strerror}); free some room, and the same command goes on"
+                    f"{final}: cannot be written ({error.strerror}); free some space and run the same command again"
                 ) from error
             except (EOFError, zlib.error) as error:
                 raise _not_whole(part, error) from error
         if file.unpacked_md5 and digest.hexdigest() != file.unpacked_md5:
             raise DataError(
-                f"{part}: unpacks to another file (md5 {digest.hexdigest()}, where {file.unpacked_md5} is expected); "
-                "delete it"
+                f"{part}: the unpacked file is wrong (md5 {digest.hexdigest()}, where {file.unpacked_md5} is "
+                "expected); delete it"
             )
 
 
 def _not_whole(part: Path, error: Exception) -> DataError:
-    return DataError(f"{part}: not a whole gzip file ({first_line(error)}); delete it and fetch again")
+    return DataError(f"{part}: not a complete gzip file ({first_line(error)}); delete it and download it again")
 
 
 def _md5(path: Path) -> str:
