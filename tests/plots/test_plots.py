@@ -13,6 +13,7 @@ from sentinode.errors import ConfigError
 from sentinode.metrics import (
     ConfusionMatrix,
     Interval,
+    RocBand,
     decision_curve,
     precision_recall_curve,
     reliability_curve,
@@ -45,7 +46,8 @@ LABELS = RNG.integers(0, 2, 80)
 SCORES = np.clip(0.3 * LABELS + RNG.uniform(0, 0.7, 80), 0, 1)
 ROC = roc_curve(LABELS, SCORES)
 LIMITS = Interval(0.8, 0.75, 0.85, "by hand", 100)
-COUNTS = ConfusionMatrix(12, 30, 1200, 5)
+MATRIX = ConfusionMatrix(true_positives=12, false_positives=30, true_negatives=1200, false_negatives=5)
+BAND = RocBand(np.linspace(0, 1, 5), np.linspace(0, 0.9, 5), np.ones(5))
 HISTORY = pd.DataFrame(
     {
         "epoch": [1, 2, 3],
@@ -85,12 +87,12 @@ def comparison(models=3, seeds=2):
 
 def robustness(perturbations=5, levels=3):
     points = [(float(level), (LIMITS, LIMITS, LIMITS)) for level in range(levels)]
-    return plot_robustness({f"blur {number}": ("sigma, px", 0.0, points) for number in range(perturbations)})
+    return plot_robustness({f"blur {number}": ("σ, px", 0.0, points) for number in range(perturbations)})
 
 
 FIGURES = {
-    "ROC": lambda: plot_roc(ROC, name="cost $x_{$", band=(ROC.true_positive_rate - 0.1, ROC.true_positive_rate)),
-    "confusion": lambda: plot_confusion_matrix(COUNTS, title="valid\nthreshold 0.4"),
+    "ROC": lambda: plot_roc(ROC, name="cost $x_{$", band=BAND),
+    "confusion": lambda: plot_confusion_matrix(MATRIX, title="valid\nthreshold 0.4"),
     "evaluation": evaluation,
     "forest": lambda: plot_forest({"a": LIMITS, "b": None}, reference=0.8),
     "subgroups": lambda: plot_subgroups(subgroups(LABELS, SCORES, np.arange(80) % 3, 0.5)),
@@ -160,7 +162,7 @@ def test_axes_of_the_caller_are_used_and_returned():
 
 def test_a_roc_curve_shows_its_numbers():
     points = {"threshold 0.5": (0.1, 0.6)}
-    ax = plot_roc(ROC, name="d4net-m", auc=LIMITS, band=(ROC.true_positive_rate, ROC.true_positive_rate), points=points)
+    ax = plot_roc(ROC, name="d4net-m", auc=LIMITS, band=BAND, points=points)
     assert ax.get_legend_handles_labels()[1] == [
         "chance",
         "d4net-m: AUC 0.800 (0.750–0.850)",
@@ -171,18 +173,16 @@ def test_a_roc_curve_shows_its_numbers():
     assert ax.lines[2].get_xydata().tolist() == [[0.1, 0.6]]
 
 
-def test_figures_belong_to_pyplot_only_where_it_is_imported(monkeypatch, tmp_path):
-    import sys
-
+def test_figures_belong_to_pyplot_only_in_interactive_sessions(tmp_path):
     from matplotlib import pyplot
 
     pyplot.switch_backend("agg")
-    drawn = figure_of(plot_forest({"a": LIMITS}))
+    assert not hasattr(figure_of(plot_forest({"a": LIMITS})), "number")
+    with pyplot.ion():
+        drawn = figure_of(plot_forest({"a": LIMITS}))
     assert drawn.number in pyplot.get_fignums()
     save_figure(drawn, tmp_path / "it.png")
     assert pyplot.get_fignums() == []
-    monkeypatch.delitem(sys.modules, "matplotlib.pyplot")
-    assert not hasattr(figure_of(plot_forest({"a": LIMITS})), "number")
 
 
 def test_sixteen_models_have_sixteen_styles():

@@ -1,11 +1,18 @@
-"""A browser for the tests of pages: Debian's Chromium, without a network."""
+"""A browser for the tests of pages, Debian's Chromium without a network; a run with results to report on."""
 
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+
+from sentinode import evaluate, load_run, stress
+from sentinode.report.attribution_overlays import AttributionOverlays
+from sentinode.report.data import load_report_data
+from sentinode.report.report import write_report_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -13,6 +20,7 @@ if TYPE_CHECKING:
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 QUIET += ["--disable-component-update", "--disable-sync"]
+HOSTILE = "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=1>"
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +30,42 @@ def browser() -> "Iterator[Browser]":
 
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
-        words = f"no browser is installed ({', '.join(NAMES)}); on Debian: apt-get install chromium"
-        pytest.fail(words) if os.environ.get("CI") == "true" else pytest.skip(words)
+        reason = f"no browser is installed ({', '.join(NAMES)}); on Debian: apt-get install chromium"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
     # Closed with the module: while it runs no other event loop can.
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=path, args=QUIET)
         yield started
         started.close()
+
+
+@pytest.fixture(scope="session")
+def run(tiny_run, tmp_path_factory):
+    return load_run(shutil.copytree(tiny_run.path, tmp_path_factory.mktemp("reported") / "run"))
+
+
+@pytest.fixture(scope="session")
+def patches(mini):
+    """Labelled patches whose names, slides and centres would be markup if they were not escaped."""
+    few = mini.split("test").select(range(0, 400, 2))
+    rows = np.arange(len(few))
+    known = {"slide": [f"slide {row % 9}" for row in rows], "centre": [f"{HOSTILE} {row % 3}" for row in rows]}
+    return replace(few, table=few.table.assign(id=[f"{HOSTILE}{row}" for row in rows], **known))
+
+
+@pytest.fixture(scope="session")
+def report_data(run, patches):
+    folder = run.path / "evaluations"
+    options = {"points": ["sensitivity>=0.9", 0.3], "prevalences": [0.05, 0.02]}
+    evaluate(run, patches, out=folder / "test", **options)
+    stress(run, patches, quick=True, out=folder / "stress-test-quick")
+    return load_report_data(run, patches)
+
+
+@pytest.fixture(scope="session")
+def report(report_data, tmp_path_factory):
+    """The page of a report with made-up attribution overlays."""
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    overlay = np.full((96, 96, 3), 200, np.uint8)
+    write_report_page(report_data, path, lambda pixels: AttributionOverlays([overlay] * len(pixels), "Made up."))
+    return path

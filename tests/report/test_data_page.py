@@ -15,7 +15,7 @@ from sentinode import PatchSet, open_patches
 from sentinode.data.quality.inspection import inspect_patches
 from sentinode.report.data_page import write_data_page
 
-VOID = {"meta", "img", "br", "link"}
+VOID = {"meta", "img", "br", "link", "input"}
 
 
 class Checked(HTMLParser):
@@ -31,7 +31,7 @@ class Checked(HTMLParser):
     def handle_starttag(self, tag, attributes):
         attributes = dict(attributes)
         if tag == "img":
-            assert attributes["alt"]
+            assert "alt" in attributes
             self.images.append(attributes["src"])
         self.refers += [attributes[name] for name in ("src", "href") if name in attributes]
         if tag not in VOID:

@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
@@ -323,11 +322,7 @@ class Evaluation:
         }
         model, chosen = Path(str(self.made_by.get("model", "ensemble"))).name, self.operating_point
         title = f"{self.data}, {self.normal + self.tumour:,} patches"
-        band = (
-            np.interp(roc.false_positive_rate, self.roc_band.false_positive_rate, self.roc_band.low),
-            np.interp(roc.false_positive_rate, self.roc_band.false_positive_rate, self.roc_band.high),
-        )
-        axes = plot_roc(roc, name=model, auc=self.ranking.auc, band=band, points=points, title=title)
+        axes = plot_roc(roc, name=model, auc=self.ranking.auc, band=self.roc_band, points=points, title=title)
         save_figure(axes, folder / "roc.png")
         curves = (recall, self.calibration.reliability, risk, self.decision_curve)
         save_figure(plot_evaluation(*curves, name=model, title=title), folder / "curves.png")

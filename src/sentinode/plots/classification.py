@@ -13,9 +13,9 @@ from sentinode.metrics import (
     PrecisionRecallCurve,
     ReliabilityPoint,
     RiskCoverage,
+    RocBand,
     RocCurve,
 )
-from sentinode.metrics.checks import Floats
 from sentinode.plots.style import DOTTED, GREY, INK, new_axes, set_suptitle, set_title, shorten_start, styled
 
 MARKERS = "oD^vsP*X"
@@ -28,7 +28,7 @@ def plot_roc(
     *,
     name: str = "model",
     auc: Interval | None = None,
-    band: tuple[Floats, Floats] | None = None,
+    band: RocBand | None = None,
     points: Mapping[str, tuple[float, float]] | None = None,
     title: str = "",
     ax: Axes | None = None,
@@ -44,8 +44,8 @@ def plot_roc(
         The name of the model, for the legend.
     auc : Interval, optional
         The area with its confidence interval, for the legend; when left out the area of `curve`.
-    band : tuple of ndarray, optional
-        Lower and upper limits of the sensitivity at each false positive rate of `curve`.
+    band : RocBand, optional
+        From `sentinode.metrics.roc_band`.
     points : mapping, optional
         Operating points: by name, false and true positive rate.
     title : str
@@ -74,7 +74,8 @@ def plot_roc(
     [drawn] = ax.plot(curve.false_positive_rate, curve.true_positive_rate, **{"label": label, **line})
     color = drawn.get_color()
     if band:
-        ax.fill_between(curve.false_positive_rate, *band, color=color, alpha=0.16, linewidth=0, label="95 % band")
+        edges = (band.false_positive_rate, band.low, band.high)
+        ax.fill_between(*edges, color=color, alpha=0.16, linewidth=0, label="95 % band")
     for marker, (label, (false, true)) in zip(MARKERS, (points or {}).items(), strict=False):
         ax.plot(false, true, marker, color=color, markersize=7, markeredgecolor="white", label=label)
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
@@ -85,12 +86,12 @@ def plot_roc(
 
 
 @styled
-def plot_confusion_matrix(counts: ConfusionMatrix, *, title: str = "", ax: Axes | None = None) -> Axes:
+def plot_confusion_matrix(matrix: ConfusionMatrix, *, title: str = "", ax: Axes | None = None) -> Axes:
     """Plot a confusion matrix with counts and the share of each true class.
 
     Parameters
     ----------
-    counts : ConfusionMatrix
+    matrix : ConfusionMatrix
         The counts.
     title : str
         The title.
@@ -103,12 +104,13 @@ def plot_confusion_matrix(counts: ConfusionMatrix, *, title: str = "", ax: Axes 
         The axes.
     """
     ax = ax or new_axes(size=(4.4, 4.2))[0]
-    normal, tumour = (counts.true_negatives, counts.false_positives), (counts.false_negatives, counts.true_positives)
-    cells = np.array([normal, tumour])
-    shares = cells / np.maximum(cells.sum(axis=1, keepdims=True), 1)
+    counts = np.array(
+        [[matrix.true_negatives, matrix.false_positives], [matrix.false_negatives, matrix.true_positives]]
+    )
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), share in np.ndenumerate(shares):
-        text = f"{cells[row, column]:,}\n{share:.1%}"
+        text = f"{counts[row, column]:,}\n{share:.1%}"
         color = "white" if share > 0.55 else INK
         ax.text(column, row, text, ha="center", va="center", color=color, fontsize=13)
     ax.set_xticks([0, 1], ["normal", "tumour"])

@@ -61,7 +61,7 @@ def plot_forest(
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['a', 'b']
     """
-    ax = ax or new_axes(size=(5.0, _height(len(intervals))))[0]
+    ax = ax or new_axes(size=(5.0, forest_height(len(intervals))))[0]
     if reference is not None:
         ax.axvline(reference, color=GREY, linewidth=1.2, linestyle=DOTTED)
     for row, interval in enumerate(intervals.values()):
@@ -98,15 +98,20 @@ def plot_subgroups(
     list of matplotlib.axes.Axes
         One for each figure.
     """
-    axes = new_axes(1, 3, (3.4, _height(len(groups))), sharey=True)
+    axes = new_axes(1, 3, (3.4, forest_height(len(groups))), sharey=True)
     for ax, name in zip(axes, COLOR_AND_MARKER, strict=True):
-        plot_subgroup_metric(groups, name, reference=(reference or {}).get(name), ax=ax)
+        plot_subgroup_metric(groups, name, reference=(reference or {}).get(name), title=name, ax=ax)
     set_suptitle(axes, title)
     return axes
 
 
 def plot_subgroup_metric(
-    groups: Sequence[Subgroup], metric: str, *, reference: float | None = None, ax: Axes | None = None
+    groups: Sequence[Subgroup],
+    metric: str,
+    *,
+    reference: float | None = None,
+    title: str = "",
+    ax: Axes | None = None,
 ) -> Axes:
     """Plot one metric of each subgroup.
 
@@ -118,6 +123,8 @@ def plot_subgroup_metric(
         The metric.
     reference : float, optional
         The value of all patches together.
+    title : str
+        The title.
     ax : matplotlib.axes.Axes, optional
         Axes to draw on; when left out a new figure is created.
 
@@ -133,8 +140,9 @@ def plot_subgroup_metric(
         else getattr(group.point, metric)
         for group in groups
     }
-    return plot_forest(intervals, reference=reference, colors=(color,), marker=marker, title=metric, ax=ax)
+    return plot_forest(intervals, reference=reference, colors=(color,), marker=marker, title=title, ax=ax)
 
 
-def _height(rows: int) -> float:
+def forest_height(rows: int) -> float:
+    """Return the height in inches of a forest plot of this many rows."""
     return 0.9 + 0.3 * max(rows, 2)

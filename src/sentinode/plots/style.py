@@ -3,11 +3,12 @@
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
+from io import StringIO
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from cycler import cycler
-from matplotlib import rc_context
+from matplotlib import is_interactive, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
@@ -69,10 +70,11 @@ def styled(plot: Callable[P, R]) -> Callable[P, R]:
     return with_style
 
 
+@styled
 def new_axes(rows: int = 1, columns: int = 1, size: tuple[float, float] = (5.0, 4.0), **options: Any) -> list[Axes]:
     """Create a figure and return its axes, row by row.
 
-    The figure belongs to pyplot where the program has imported it, so that notebooks and ``plt.show()`` display it.
+    In interactive sessions, such as notebooks, the figure belongs to pyplot, which displays it.
 
     Parameters
     ----------
@@ -88,7 +90,7 @@ def new_axes(rows: int = 1, columns: int = 1, size: tuple[float, float] = (5.0, 
     list of matplotlib.axes.Axes
         All axes of the figure.
     """
-    pyplot = sys.modules.get("matplotlib.pyplot")
+    pyplot = sys.modules.get("matplotlib.pyplot") if is_interactive() else None
     figure = (pyplot.figure if pyplot else Figure)(figsize=(columns * size[0], rows * size[1]), layout="constrained")
     return list(figure.subplots(rows, columns, squeeze=False, **options).ravel())
 
@@ -123,9 +125,13 @@ def save_figure(drawn: Axes | Sequence[Axes] | Figure | Image.Image, path: str |
         if isinstance(drawn, Image.Image):
             drawn.save(beside, format=ending)
             return
-        figure = figure_of(drawn)
-        with rc_context(STYLE):
-            figure.savefig(beside, format=ending, metadata=UNDATED[ending])
+        render(figure_of(drawn), beside, ending)
+
+
+def render(figure: Figure, target: Path | StringIO, ending: str) -> None:
+    """Write a figure to a file or buffer, and close it where pyplot holds it."""
+    with rc_context(STYLE):
+        figure.savefig(target, format=ending, metadata=UNDATED[ending])
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close(figure)
 

@@ -27,7 +27,7 @@ def plot_learning_curve(
     best_epoch : int
         The epoch whose weights were kept.
     title : str
-        The title; when left out it names the value at the best epoch.
+        The title.
     ax : matplotlib.axes.Axes, optional
         Axes to draw on; when left out a new figure is created.
 
@@ -43,8 +43,7 @@ def plot_learning_curve(
         ax.plot(epochs, history[metric], "-o", color=BLUE, markersize=size, label="training")
     ax.plot(epochs, history[f"val_{metric}"], "--s", color=ORANGE, markersize=size, label="validation")
     ax.axvline(best_epoch, color=GREY, linestyle="--", linewidth=1, label=f"best epoch: {best_epoch}")
-    best = float(history.loc[epochs == best_epoch, f"val_{metric}"].iloc[0])
-    set_title(ax, title or f"{METRICS[metric]}: validation {best:.3f} in the best epoch")
+    set_title(ax, title)
     ax.set(xlabel="epoch", xlim=(epochs.min() - 0.5, epochs.max() + 0.5))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend()
@@ -70,7 +69,9 @@ def plot_learning_curves(history: pd.DataFrame, best_epoch: int) -> list[Axes]:
     shown = [name for name in METRICS if f"val_{name}" in history]
     axes = new_axes(1, len(shown), (4.6, 3.8))
     for ax, name in zip(axes, shown, strict=True):
-        plot_learning_curve(history, name, best_epoch, ax=ax)
+        best = float(history.loc[history["epoch"] == best_epoch, f"val_{name}"].iloc[0])
+        title = f"{METRICS[name]}: validation {best:.3f} in the best epoch"
+        plot_learning_curve(history, name, best_epoch, title=title, ax=ax)
     return axes
 
 

@@ -1,5 +1,6 @@
-"""Where a run looked in the patches of a report, and how far that may be believed."""
+"""Attribution overlays for the patches of a report, with their sanity checks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,56 +12,69 @@ from sentinode.explanation.sanity import SanityChecks
 from sentinode.plots.patches import attribution_overlay, attribution_scale
 from sentinode.progress import progress_bar
 from sentinode.report.formatting import fixed
-from sentinode.report.page import data_uri
 
 if TYPE_CHECKING:
     from sentinode.training.run import Run
 
-# Any network allows it, and what it says is in the answer's own unit.
+# It works for every network, and its values have a unit: log-odds.
 METHOD = "occlusion"
-# Patches at once: little memory, and a bar that moves.
-AT_ONCE = 8
-# Patches that the checks are made on, since each costs a thousand predictions.
-CHECKED = 8
+BATCH_SIZE = 8
+# The sanity checks cost a thousand predictions per patch.
+CHECKED_PATCHES = 8
 
 
 @dataclass(frozen=True)
 class AttributionOverlays:
-    """What is laid over patches.
+    """Attribution overlays of some patches.
 
     Attributes
     ----------
-    images
-        For each patch an image that stands in the page itself.
-    sentences
-        What they show, and what the checks say of it.
+    images : sequence of ndarray, or of None
+        For each patch an image to lay over it, uint8 of shape ``(96, 96, 3)``.
+    description : str
+        What they show, and the results of the sanity checks; empty without overlays.
     """
 
-    images: list[str]
-    sentences: str
+    images: Sequence[UInt8Array | None]
+    description: str
 
 
 def attribution_overlays(run: "Run", pixels: UInt8Array) -> AttributionOverlays:
-    """Explain patches, uint8 ``(n, 96, 96, 3)``, by occlusion, all on one scale."""
+    """Compute attribution overlays by occlusion, all on one scale.
+
+    Parameters
+    ----------
+    run : Run
+        The run to explain.
+    pixels : ndarray of shape (n, 96, 96, 3)
+        Patches.
+
+    Returns
+    -------
+    AttributionOverlays
+        One overlay for each patch.
+    """
     found = []
-    with progress_bar("looking where it looked", total=len(pixels)) as advance:
-        for start in range(0, len(pixels), AT_ONCE):
-            found.append(attributions(run.model, pixels[start : start + AT_ONCE], METHOD))
+    with progress_bar("explaining patches", total=len(pixels)) as advance:
+        for start in range(0, len(pixels), BATCH_SIZE):
+            found.append(attributions(run.model, pixels[start : start + BATCH_SIZE], METHOD))
             advance(len(found[-1]))
     maps = np.concatenate(found)
-    largest = attribution_scale(maps)
-    images = [data_uri(attribution_overlay(patch, its, largest)) for patch, its in zip(pixels, maps, strict=True)]
-    return AttributionOverlays(images, _said(SanityChecks.measure(run.model, pixels[:CHECKED], METHOD), largest))
+    scale = attribution_scale(maps)
+    images = [attribution_overlay(patch, its, scale) for patch, its in zip(pixels, maps, strict=True)]
+    return AttributionOverlays(
+        images, _description(SanityChecks.measure(run.model, pixels[:CHECKED_PATCHES], METHOD), scale)
+    )
 
 
-def _said(trust: SanityChecks, largest: float) -> str:
-    gain, similarity = _mean(trust.deletion_gain), _mean(trust.randomization_correlation)
+def _description(checks: SanityChecks, scale: float) -> str:
     return (
         "Attribution by occlusion: the drop of the logit of tumour if a square of 16 px is replaced by the mean color. "
-        f"Orange raises the logit, blue lowers it; full color stands for {fixed(largest, 2)} or more in all patches. "
-        f"Checked on {len(trust.randomization_correlation)} of them: deleting the squares in order of attribution "
-        f"lowers P(tumour) by {fixed(gain)} more than a random order; the rank correlation with the maps of networks "
-        f"with randomized weights is {fixed(similarity, 2)} (0 is best). See docs/explaining.md."
+        f"Orange raises the logit, blue lowers it; full color stands for {fixed(scale, 2)} or more in all patches. "
+        f"Sanity checks on {len(checks.randomization_correlation)} of them: deleting the squares in order of "
+        f"attribution lowers P(tumour) by {fixed(_mean(checks.deletion_gain))} more than a random order; the rank "
+        "correlation with the maps of networks with randomized weights is "
+        f"{fixed(_mean(checks.randomization_correlation), 2)} (0 is best)."
     )
 
 

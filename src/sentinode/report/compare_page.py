@@ -1,216 +1,236 @@
-"""The page of a comparison: all ROC curves, what each model is worth and costs, and what the differences are worth."""
+"""The page of a comparison: ROC curves, results, differences and costs of several models."""
 
 import shlex
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from sentinode.evaluation.comparison import ComparedModel, ComparedPair, Comparison
-from sentinode.metrics import Interval, RocCurve
-from sentinode.report import svg
-from sentinode.report.forest import forest
-from sentinode.report.formatting import NONE, code, fixed, plural, with_limits
-from sentinode.report.old_html import Html, definitions, findings, paragraph, table
-from sentinode.report.page import Fragment, Section, write_page
+from sentinode.metrics.interval import Interval
+from sentinode.metrics.ranking import RocCurve
+from sentinode.plots import plot_forest, plot_roc_comparison
+from sentinode.plots.comparison import pair_label
+from sentinode.plots.style import COLOR_OF_16, INK, LINE_OF_16
+from sentinode.report import compare_sections as sections
+from sentinode.report.figures import VARIABLES, Frame, frame_of, to_svg
+from sentinode.report.formatting import NONE, code, fixed, plural, shareable, with_limits
+from sentinode.report.page import (
+    Definitions,
+    Figure,
+    Figures,
+    Findings,
+    Fragment,
+    Note,
+    Part,
+    Section,
+    Table,
+    write_page,
+)
 from sentinode.samples import PRETRAINED, pretrained_path
 from sentinode.serialize import to_json
 
-ROC = svg.Frame(width=400, height=400, left=46, right=10, top=10, bottom=44)
-# The false positive rate that the page starts at, in thousandths.
+# The false positive rate at which the page starts, in thousandths.
 START = 100
-# Differences of more pairs would be read in the table.
-MOST_PAIRS = 15
+# Differences of more pairs are better read in the table.
+MAX_PAIRS = 15
+DASHES = {"-": "none", "--": "7 3", "-.": "9 3 2 3", ":": "2 3"}
 
 
 def write_compare_page(found: Comparison, path: str | Path) -> None:
-    """Write the page, whole or not at all."""
-    sections = {
-        "curves": ("ROC curves", _curves(found)),
-        "worth": ("What each is worth", [_worth(found.models), *_areas(found)]),
-        "differences": ("Differences", [*_differences(found), _pairs(found.pairs), *_all_at_once(found)]),
-        "cost": ("What they cost", [_cost(found.models), paragraph(RATE, soft=True)]),
-        "again": ("Made from", [definitions(_made_from(found))]),
-    }
+    """Write the page of a comparison, whole or not at all.
+
+    Parameters
+    ----------
+    found : Comparison
+        From `compare`.
+    path : str or Path
+        The HTML file.
+    """
+    curves, frame = _curves(found)
+    parts: list[Part] = [
+        Fragment("research-use.html"),
+        Findings(_findings(found)),
+        Section("ROC curves", curves, "s-curves"),
+        Section("Results", [RESULTS, _results_table(found.models), _results_figures(found.models)], "s-results"),
+        Section("Differences", _differences(found), "s-differences"),
+        Section("Operating points", [sections.operating_points(found.models)], "s-points"),
+        Section("Precision, calibration, decisions", sections.curves(found.models), "s-more-curves"),
+        Section("Subgroups", sections.subgroups(found.models), "s-groups"),
+        Section("Cost", [_cost(found.models), Note(THROUGHPUT)], "s-cost"),
+        Section("Reproduce", [Definitions(_reproduce(found))], "s-reproduce"),
+    ]
     count = found.normal + found.tumour
     write_page(
         path,
-        f"{len(found.models)} models on the same patches",
-        [f"{plural(count, 'patch')} of {found.data}, {found.tumour:,} of them with tumour."],
-        [
-            Fragment("blocks/html.html", html='<p class="use"><b>Research use only.</b> Not a medical device.</p>'),
-            Fragment("blocks/html.html", html=findings(_findings(found))),
-            *(
-                Section(heading, [Fragment("blocks/html.html", html="".join(parts))], f"s-{name}")
-                for name, (heading, parts) in sections.items()
-            ),
-        ],
-        scripts=["compare.js"],
+        f"Comparison of {len(found.models)} models",
+        [f"On the same {plural(count, 'patch')} of {_data(found)}, {found.tumour:,} of them tumour."],
+        parts,
+        scripts=["comparison.js"],
         data={
             "models": [[corners(curve, found) for curve in model.curves] for model in found.models],
             "normal": found.normal,
             "tumour": found.tumour,
-            "roc": ROC.to_json(),
+            "frame": to_json(frame),
         },
     )
 
 
-RATE = (
-    "Patches a second on the machine of the comparison, start of the network and reading of the patches included: "
-    "rough."
-)
+RESULTS = "With 95 % confidence intervals, at the operating point of each model."
+THROUGHPUT = "Patches per second were measured once on this machine, including loading and decoding: an order of size."
 
 
 def corners(curve: RocCurve, found: Comparison) -> dict[str, list[int]]:
-    """Return false and true positives at the corners of a curve: what finds most tumour for each false alarm."""
+    """Return false and true positives at the corners of a ROC curve."""
     false = np.rint(curve.false_positive_rate * found.normal).astype(np.int64)
     true = np.rint(curve.true_positive_rate * found.tumour).astype(np.int64)
-    last = np.append(np.diff(false) != 0, True)  # The most tumour at each number of false alarms.
+    last = np.append(np.diff(false) != 0, True)  # The most true positives at each number of false positives.
     false, true = false[last], true[last]
     better = np.append(True, np.diff(true) > 0)
     return {"false_positives": false[better].tolist(), "true_positives": true[better].tolist()}
 
 
 def sensitivity_at(model: ComparedModel, rate: float) -> float:
-    """Return the largest sensitivity with at most this false positive rate; of several seeds the mean."""
+    """Return the largest sensitivity with at most this false positive rate, averaged over seeds."""
     return float(
         np.mean([curve.true_positive_rate[curve.false_positive_rate <= rate + 1e-9].max() for curve in model.curves])
     )
 
 
 def _findings(found: Comparison) -> list[tuple[str, str]]:
-    told = [("bad", f"{warning}.") for model in found.models for warning in model.overlap.warnings]
+    findings = [
+        ("bad" if model.overlap.trained_on else "warn", f"{warning[0].upper()}{warning[1:]}.")
+        for model in found.models
+        for warning in model.overlap.warnings
+    ]
     unknown = [model.name for model in found.models if model.overlap.trained_on is None]
     if unknown:
-        told.append(("warn", f"Whether {', '.join(unknown)} was trained on these patches is not known."))
+        findings.append(("warn", f"It is not known whether {', '.join(unknown)} was trained on these patches."))
     if found.clusters is None:
-        told.append(
+        findings.append(
             (
                 "warn",
-                "Slides of the patches are not known: limits and tests take patches as independent, and are too sure.",
+                "The slides of the patches are not known: confidence intervals and tests treat patches as independent, "
+                "so the intervals are too narrow and the p-values too small.",
             )
         )
-    return told or [("good", "None was trained on these patches.")]
+    return findings or [("good", "No source of optimistic bias was found.")]
 
 
-def _look(number: int) -> str:
-    """Return the classes of a model's colour and line: sixteen differ."""
-    return f"m{number % 4} d{(number + number // 4) % 4}"
-
-
-def _curves(found: Comparison) -> list[str]:
-    parts = [
-        svg.axes(
-            ROC,
-            svg.ticks(0, 1),
-            svg.ticks(0, 1),
-            "1 − specificity: normal patches called tumour",
-            "sensitivity: tumour patches called tumour",
-        ),
-        svg.line(ROC, [0, 1], [0, 1], "chance"),
-    ]
-    for number, model in enumerate(found.models):
-        thin = " thin" if len(model.curves) > 1 else ""
-        parts += [
-            svg.line(ROC, curve.false_positive_rate, curve.true_positive_rate, f"curve {_look(number)}{thin}")
-            for curve in model.curves
-        ]
-        parts.append(
-            svg.dots(ROC, [1 - model.specificity.estimate], [model.sensitivity.estimate], f"dot m{number % 4}", 5)
-        )
-    parts.append('<line id="at" class="at"/>')
-    alt = "ROC curves. " + "; ".join(f"{model.name}: AUC {fixed(model.auc.estimate)}" for model in found.models)
-    rows = "".join(
-        f'<tr><th scope="row"><span class="key {_look(number)}">{escape(model.name)}</span></th>'
-        f'<td data-model="{number}">{fixed(sensitivity_at(model, START / 1000))}</td></tr>'
-        for number, model in enumerate(found.models)
+def _curves(found: Comparison) -> tuple[list[Part], Frame]:
+    axes = plot_roc_comparison(
+        {model.name: model.curves for model in found.models},
+        {model.name: model.auc for model in found.models},
+        {model.name: (1 - model.specificity.estimate, model.sensitivity.estimate) for model in found.models},
     )
-    return [
-        paragraph("Dots are the operating points of the models. Move the line to compare them at one specificity."),
-        f'<div class="operating"><figure>{svg.drawing(ROC, alt, *parts)}</figure><div>'
-        '<div class="threshold"><label for="slider">Specificity</label> '
-        f'<output id="specificity" for="slider">{fixed(1 - START / 1000)}</output></div>'
-        f'<input id="slider" type="range" min="0" max="1000" step="1" value="{START}" '
-        f'aria-valuetext="{fixed(1 - START / 1000)}">'
-        '<table class="rates"><caption>Sensitivity there</caption>'
-        f"<tbody>{rows}</tbody></table></div></div>",
+    alt = "ROC curves. " + "; ".join(f"{model.name}: AUC {fixed(model.auc.estimate)}" for model in found.models)
+    svg = to_svg(axes, alt, "roc", '<line id="at" class="at"/>')
+    models = [
+        (
+            model.name,
+            f"stroke: var(--{VARIABLES[color]}); stroke-dasharray: {DASHES[line]}",
+            fixed(sensitivity_at(model, START / 1000)),
+        )
+        for model, color, line in zip(found.models, cycle(COLOR_OF_16), cycle(LINE_OF_16), strict=False)
     ]
+    fragment = Fragment("comparison.html", svg=svg, start=START, specificity=fixed(1 - START / 1000), models=models)
+    text = "Dots are the operating points of the models. Move the line to compare sensitivities at one specificity."
+    return [text, fragment], frame_of(axes)
 
 
-def _worth(models: Sequence[ComparedModel]) -> str:
+def _results_table(models: Sequence[ComparedModel]) -> Table:
     rows = [
         [
             model.name,
-            *(_limits(each) for each in (model.auc, model.sensitivity, model.specificity, model.accuracy)),
+            *map(with_limits, (model.auc, model.sensitivity, model.specificity, model.accuracy)),
             NONE if model.auc_sd is None else f"{fixed(model.auc_sd)} of {len(model.curves)}",
         ]
         for model in models
     ]
-    return table(["model", "AUC", "sensitivity", "specificity", "accuracy", "AUC, sd over seeds"], rows)
+    header = ["model", "AUC", "sensitivity", "specificity", "accuracy", "SD of AUC over seeds"]
+    return Table(header, rows, "results")
 
 
-def _areas(found: Comparison) -> list[str]:
-    colours = [f"m{number % 4}" for number in range(len(found.models))]
-    names = [(model.name, "") for model in found.models]
-    return [forest(names, {"AUC, 95 % limits": (colours, [to_json(model.auc) for model in found.models], None)}, 340)]
+def _results_figures(models: Sequence[ComparedModel]) -> Figures:
+    return Figures(
+        [
+            _forest(metric, {model.name: getattr(model, attribute) for model in models}, colors=COLOR_OF_16)
+            for metric, attribute in (
+                ("AUC", "auc"),
+                ("Sensitivity", "sensitivity"),
+                ("Specificity", "specificity"),
+                ("Accuracy", "accuracy"),
+            )
+        ]
+    )
 
 
-def _differences(found: Comparison) -> list[str]:
-    shown = found.pairs[:MOST_PAIRS]
-    names = [(f"{pair.auc.first} − {pair.auc.second}", _p(pair.auc.p_holm)) for pair in shown]
-    panels = {"difference of AUC": (["ink"] * len(shown), [to_json(pair.auc.difference) for pair in shown], 0.0)}
-    return [
-        paragraph(
-            "The first one's AUC minus the second's, on the same patches, with 95 % limits; p-values of each kind are "
-            "corrected for the number of pairs (Holm)."
+def _forest(title: str, intervals: Mapping[str, Interval], **options: Any) -> Figure:
+    alt = f"{title} with 95 % confidence intervals; the table has the numbers."
+    name = title.lower().replace(" ", "-")
+    return Figure(title, to_svg(plot_forest(intervals, **options), alt, name))
+
+
+def _differences(found: Comparison) -> list[Part]:
+    shown = found.pairs[:MAX_PAIRS]
+    aucs = {pair_label(pair.auc.first, pair.auc.second, pair.auc.p_holm): pair.auc.difference for pair in shown}
+    accuracies = {
+        pair_label(pair.auc.first, pair.auc.second, pair.accuracy_p_holm): pair.accuracy.difference for pair in shown
+    }
+    parts: list[Part] = [
+        "The first model minus the second on the same patches, with 95 % confidence intervals. The p-values of each "
+        "test are corrected for the number of pairs (Holm).",
+        Figures(
+            [
+                _forest("Difference of AUC", aucs, reference=0.0, colors=(INK,)),
+                _forest("Difference of accuracy", accuracies, reference=0.0, colors=(INK,)),
+            ]
         ),
-        forest(names, panels, 340),
+        _pairs(found.pairs),
     ]
+    if len(found.models) > 2:
+        parts.append(f"Test of equal AUCs of all models, p-value: {_p(found.p_value)}.")
+    return parts
 
 
-def _pairs(pairs: Sequence[ComparedPair]) -> str:
+def _pairs(pairs: Sequence[ComparedPair]) -> Table:
     rows = [
         [
             f"{pair.auc.first} − {pair.auc.second}",
-            _limits(pair.auc.difference),
+            with_limits(pair.auc.difference),
             _p(pair.auc.p_holm),
             _p(pair.bootstrap.p_holm),
-            _limits(pair.accuracy.difference),
+            with_limits(pair.accuracy.difference),
             _p(pair.accuracy_p_holm),
             fixed(pair.kappa.estimate if pair.kappa else None),
         ]
         for pair in pairs
     ]
-    return table(["", "AUC", "p", "p, bootstrap", "accuracy", "p, McNemar", "kappa"], rows)
+    return Table(
+        ["pair", "AUC", "p (DeLong)", "p (bootstrap)", "accuracy", "p (McNemar)", "kappa"], rows, "differences"
+    )
 
 
-def _all_at_once(found: Comparison) -> list[str]:
-    if len(found.models) < 3:
-        return []
-    return [paragraph(f"All areas being the same: {_p(found.p_value)}.")]
+def _cost(models: Sequence[ComparedModel]) -> Table:
+    rows = [
+        [
+            model.name,
+            NONE if model.cost.parameters is None else f"{model.cost.parameters:,}",
+            fixed(None if model.cost.flops is None else model.cost.flops / 1e9),
+            fixed(None if model.cost.size_bytes is None else model.cost.size_bytes / 1e6, 2),
+            NONE if model.cost.patches_per_s is None else f"{model.cost.patches_per_s:,.0f}",
+        ]
+        for model in models
+    ]
+    return Table(["model", "parameters", "GFLOP per patch", "size in MB", "patches/s"], rows, "cost")
 
 
-def _cost(models: Sequence[ComparedModel]) -> str:
-    rows = []
-    for model in models:
-        facts = model.cost
-        rows.append(
-            [
-                model.name,
-                NONE if facts.parameters is None else f"{facts.parameters:,}",
-                fixed(None if facts.flops is None else facts.flops / 1e9),
-                fixed(None if facts.size_bytes is None else facts.size_bytes / 1e6, 2),
-                NONE if facts.patches_per_s is None else f"{facts.patches_per_s:,.0f}",
-            ]
-        )
-    return table(["model", "parameters", "GFLOP a patch", "MB", "patches/s"], rows)
-
-
-def _made_from(found: Comparison) -> list[tuple[str, str]]:
+def _reproduce(found: Comparison) -> list[tuple[str, Markup | str]]:
     given = [f"{model.name}={','.join(_source(each) for each in model.made_by)}" for model in found.models]
-    words = ["sentinode", "compare", found.data.removesuffix(f", split {found.split}")]
+    words = ["sentinode", "compare", shareable(found.data.removesuffix(f", split {found.split}"))]
     words += [word for each in given for word in ("--model", each)] + ["--out", "comparison"]
     words += ["--split", found.split] if found.split != "all" else []
     point = found.made_by["point"]
@@ -224,19 +244,20 @@ def _made_from(found: Comparison) -> list[tuple[str, str]]:
             if "weights_sha256" in each
         ),
         ("Operating point", point or "the threshold of each model"),
-        ("This page again", code(shlex.join(words))),
+        ("This page", code(shlex.join(words))),
     ]
 
 
 def _source(made_by: dict[str, Any]) -> str:
-    """Return what to name after ``--model``; a run that ships by its name, wherever the package lies."""
+    """Return the argument of ``--model``: pretrained weights by name, wherever the package lies."""
     path = Path(made_by.get("model") or made_by["predictions"])
-    return path.name if path.name in PRETRAINED and path == pretrained_path(path.name) else str(path)
+    return path.name if path.name in PRETRAINED and path == pretrained_path(path.name) else shareable(str(path))
 
 
-def _limits(interval: Interval) -> Html:
-    return with_limits(to_json(interval))
+def _data(found: Comparison) -> str:
+    split = f", split {found.split}" if found.split != "all" else ""
+    return shareable(found.data.removesuffix(split)) + split
 
 
 def _p(value: float) -> str:
-    return "p < 0.001" if value < 0.001 else f"p = {fixed(value)}"
+    return "< 0.001" if value < 0.001 else fixed(value)

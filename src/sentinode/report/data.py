@@ -1,4 +1,4 @@
-"""What a report and a model card are made from: what a run, its evaluation and its stress test have left as files."""
+"""The data of a report: a run, its evaluation and its robustness test."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,90 +8,96 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from sentinode.data.patchset import PatchSet
-from sentinode.errors import DataError
 from sentinode.evaluation.evaluate import evaluate, group_columns
-from sentinode.evaluation.evaluation import METRICS, clusters_of
+from sentinode.evaluation.evaluation import METRICS, Evaluation, clusters_of
 from sentinode.evaluation.files import default_folder
 from sentinode.evaluation.robustness import STRESS, RobustnessResult
-from sentinode.evaluation.selection import select_patches
-from sentinode.inference.predictions import Predictions
-from sentinode.storage import read_json
+from sentinode.evaluation.selection import Overlap, select_patches
+from sentinode.metrics import OperatingPoint
+from sentinode.report.formatting import shareable
+from sentinode.report.threshold_table import ThresholdTable
 
 if TYPE_CHECKING:
     from sentinode.training.run import Run
 
-CURVES = ("roc", "precision_recall", "risk_coverage")
-
 
 @dataclass(frozen=True)
-class Facts:
-    """A run, the patches that it was evaluated on, and what came out.
+class ReportData:
+    """A run and its results on some patches.
 
     Attributes
     ----------
-    run
+    run : Run
         The run.
-    patches
+    patches : PatchSet
         The evaluated patches, cached, in the order of the predictions.
-    folder
-        Of the evaluation.
-    metrics
-        What its ``metrics.json`` holds.
-    stress
-        What the ``stress.json`` of a stress test of this run on this split holds; None without one.
-    trained_on
-        How many of the patches the run was trained on.
-    chosen_on
-        How many of them its threshold was chosen on, and what else `Run.validation_choices` names.
+    evaluation : Evaluation
+        The evaluation of the run on these patches.
+    robustness : RobustnessResult, optional
+        The robustness test of this run on this split; None without one.
+    overlap : Overlap
+        Which of these patches the training of the run has used.
     """
 
     run: "Run"
     patches: PatchSet
-    folder: Path
-    metrics: dict[str, Any]
-    stress: RobustnessResult | None
-    trained_on: int
-    chosen_on: int
+    evaluation: Evaluation
+    robustness: RobustnessResult | None
+    overlap: Overlap
 
-    @cached_property
-    def predictions(self) -> pd.DataFrame:
-        """One row a patch: ``id``, ``label``, ``probability``, ``logit``, ``prediction``, ``warning``."""
-        return Predictions.read(self.folder / "predictions.csv").table
-
-    @cached_property
-    def curves(self) -> dict[str, pd.DataFrame]:
-        """By name the columns of the curves that the evaluation has left as csv."""
-        return {name: _read_csv(self.folder / f"{name}.csv") for name in CURVES}
+    @property
+    def point(self) -> OperatingPoint:
+        """The metrics at the run's own threshold."""
+        return self.evaluation.operating_point
 
     @property
     def threshold(self) -> float:
-        """The run's own."""
-        return float(self.metrics["operating_points"]["validation"]["threshold"])
+        """The run's own threshold."""
+        return self.point.threshold
 
     @property
-    def point(self) -> dict[str, Any]:
-        """The figures there."""
-        return dict(self.metrics["operating_points"]["validation"])
+    def predictions(self) -> pd.DataFrame:
+        """One row a patch: ``id``, ``label``, ``probability``, ``logit``, ``prediction``, ``warning``."""
+        return self.evaluation.predictions.table
 
     @property
-    def independent(self) -> bool:
-        """Whether the intervals take patches for independent, because their slides are not known."""
-        return self.metrics["clusters"] is None
+    def source(self) -> str:
+        """The evaluated source and split, without absolute folders."""
+        split = self.evaluation.split
+        return shareable(self.patches.path) + (f", split {split}" if split != "all" else "")
+
+    @property
+    def prevalence(self) -> float:
+        """The share of tumour among the patches."""
+        return self.evaluation.tumour / (self.evaluation.tumour + self.evaluation.normal)
+
+    @cached_property
+    def threshold_table(self) -> ThresholdTable:
+        """The counts at every threshold that the page offers."""
+        named = [each.threshold for each in self.evaluation.operating_points.values()]
+        return ThresholdTable.of(self.predictions, named)
 
 
-def gather(run: "Run", patches: PatchSet, split: str | None = None, cache: str | Path | None = None) -> Facts:
-    """Return what is known of a run on a split; it is evaluated there first if it was not.
+def load_report_data(
+    run: "Run", patches: PatchSet, split: str | None = None, cache: str | Path | None = None
+) -> ReportData:
+    """Load the results of a run on a split; evaluate it first where that is missing.
 
     Parameters
     ----------
-    run
+    run : Run
         From `train` or `load_run`.
-    patches
+    patches : PatchSet
         Any labelled set.
-    split
+    split : str, optional
         The split; when left out that of `evaluate`.
-    cache
+    cache : str or Path, optional
         Where decoded patches are kept; see `PatchSet.cached`.
+
+    Returns
+    -------
+    ReportData
+        The run and its results.
 
     Raises
     ------
@@ -99,51 +105,30 @@ def gather(run: "Run", patches: PatchSet, split: str | None = None, cache: str |
         See `evaluate`; or a file of the evaluation is damaged.
     """
     selected = select_patches([run], patches, split, cache=cache, warn=False)
-    name, chosen, overlap = selected.split, selected.patches, selected.overlaps[0]
-    folder = default_folder(run.results_folder, name, chosen.fingerprint, METRICS)
-    if not _is_of(folder, run, chosen):
-        evaluate(run, patches, split, out=folder, cache=cache)
-    return Facts(
-        run=run,
-        patches=chosen,
-        folder=folder,
-        metrics=read_json(folder / METRICS),
-        stress=_stress(run, name, chosen),
-        trained_on=overlap.trained_on or 0,
-        chosen_on=overlap.validated_on or 0,
-    )
+    chosen = selected.patches
+    folder = default_folder(run.results_folder, selected.split, chosen.fingerprint, METRICS)
+    evaluation = _existing(folder, run, chosen) or evaluate(run, patches, split, out=folder, cache=cache)
+    return ReportData(run, chosen, evaluation, _robustness(run, selected.split, chosen), selected.overlaps[0])
 
 
-def _is_of(folder: Path, run: "Run", patches: PatchSet) -> bool:
-    """Say whether a whole evaluation is there, of these patches by this very run."""
-    needed = [folder / METRICS, folder / "predictions.csv", *(folder / f"{name}.csv" for name in CURVES)]
-    if not all(file.is_file() for file in needed):
-        return False
-    metrics = read_json(folder / METRICS)
-    # Slides and centres may have become known since.
-    known = metrics["clusters"] == clusters_of(patches.table)[0] and set(group_columns(patches)) <= set(
-        metrics["subgroups"]
-    )
-    return known and _same(metrics["made_by"], {**run.identity, "fingerprint": patches.fingerprint})
+def _existing(folder: Path, run: "Run", patches: PatchSet) -> Evaluation | None:
+    """Return the evaluation in a folder if it is one of these patches by this run, with all groups known now."""
+    if not (folder / METRICS).is_file():
+        return None
+    found = Evaluation.load(folder)
+    same = _same(found.made_by, {**run.identity, "fingerprint": patches.fingerprint})
+    known = set(group_columns(patches)) <= set(found.subgroups)
+    return found if same and known and found.clusters == clusters_of(patches.table)[0] else None
+
+
+def _robustness(run: "Run", split: str, patches: PatchSet) -> RobustnessResult | None:
+    """Return a robustness test of this run on this split; a full one rather than a quick one."""
+    found = map(RobustnessResult.load, sorted(run.results_folder.glob(f"evaluations/stress-*/{STRESS}")))
+    identity = {**run.identity, "split": split, "data": patches.path}
+    fitting = [each for each in found if _same(each.made_by, identity)]
+    return min(fitting, key=lambda each: bool(each.made_by["quick"]), default=None)
 
 
 def _same(made_by: dict[str, Any], identity: dict[str, Any]) -> bool:
     names = set(identity) - {"model"}  # A run may have been moved.
     return all(made_by.get(name) == identity[name] for name in names)
-
-
-def _stress(run: "Run", split: str, patches: PatchSet) -> RobustnessResult | None:
-    """Return a stress test of this run on this split; a whole one rather than a quick one."""
-    found = []
-    for file in sorted(run.results_folder.glob(f"evaluations/stress-*/{STRESS}")):
-        result = RobustnessResult.load(file)
-        if _same(result.made_by, {**run.identity, "split": split, "data": patches.path}):
-            found.append(result)
-    return min(found, key=lambda each: bool(each.made_by["quick"]), default=None)
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); evaluate again") from error

@@ -1,60 +1,60 @@
-"""Numbers as a reader of a page sees them."""
+"""Numbers and names as readers of a page see them."""
 
-from collections.abc import Mapping
+import math
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
+from pathlib import PurePosixPath, PureWindowsPath
 
 from markupsafe import Markup
+
+from sentinode.metrics.interval import Interval
 
 NONE = "–"
 
 
 def fixed(value: float | None, digits: int = 3) -> str:
-    """Return a number with so many digits, rounded half up as JavaScript's ``toFixed`` does.
+    """Format a number with a fixed number of digits, rounded half up as JavaScript's ``toFixed`` does.
 
     Examples
     --------
-    >>> fixed(0.8125), fixed(2.0, 1), fixed(None)
-    ('0.813', '2.0', '–')
+    >>> fixed(0.8125), fixed(2.0, 1), fixed(None), fixed(float("inf"))
+    ('0.813', '2.0', '–', '∞')
     """
-    if value is None:
+    if value is None or math.isnan(value):
         return NONE
+    if math.isinf(value):
+        return "∞"
     return f"{Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP):f}"
 
 
-def with_limits(interval: Mapping[str, Any] | None, digits: int = 3) -> Markup:
-    """Return an estimate with its limits, as html that breaks between them.
+def with_limits(interval: Interval | None, digits: int = 3) -> Markup:
+    """Format an estimate with its confidence limits as HTML that can break between them.
 
     Examples
     --------
-    >>> str(with_limits({"estimate": 0.9, "low": 0.85, "high": 0.94}))
-    '0.900 <span class="limits" data-low="0.850" data-high="0.940">0.850–0.940</span>'
+    >>> print(with_limits(Interval(0.9, 0.85, 0.94, "Wilson", 200)))
+    0.900 <span class="limits" data-low="0.850" data-high="0.940">0.850–0.940</span>
     """
     if interval is None:
         return Markup(NONE)
-    interval = {name: None if value == "Infinity" else value for name, value in interval.items()}
-    low, high = fixed(interval["low"], digits), fixed(interval["high"], digits)
-    # What has no upper limit, as a ratio over nothing, has None.
-    to = " to " if low.startswith("-") else "–"
-    limits = f"{low}{to}{'∞' if interval['high'] is None else high}"
-    estimate = "∞" if interval["estimate"] is None else fixed(interval["estimate"], digits)
-    span = '{} <span class="limits" data-low="{}" data-high="{}">{}</span>'
-    return Markup(span).format(estimate, low, "∞" if interval["high"] is None else high, limits)
+    low, high = fixed(interval.low, digits), fixed(interval.high, digits)
+    dash = " to " if low.startswith("-") else "–"
+    span = Markup('{} <span class="limits" data-low="{}" data-high="{}">{}{}{}</span>')
+    return span.format(fixed(interval.estimate, digits), low, high, low, dash, high)
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """Return a share as per cent.
+    r"""Format a share as a percentage.
 
     Examples
     --------
     >>> percent(0.0512), percent(0.5, 0)
-    ('5.1 %', '50 %')
+    ('5.1\xa0%', '50\xa0%')
     """
-    return f"{fixed(100 * share, digits)} %"
+    return f"{fixed(100 * share, digits)}\N{NO-BREAK SPACE}%"
 
 
 def plural(count: int, noun: str) -> str:
-    """Return a count with its noun.
+    """Format a count with its noun.
 
     Examples
     --------
@@ -64,18 +64,35 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "es" if noun.endswith("ch") else "s")
 
 
-def code(text: str) -> Markup:
-    """Return a text in the letters of a terminal.
+def shareable(path: str) -> str:
+    r"""Return a path without absolute folders: a page that is shared must not show a home folder.
 
     Examples
     --------
-    >>> str(code("a < b"))
-    '<code>a &lt; b</code>'
+    >>> shareable("/home/anna/pcam.zip + data/more"), shareable("C:\\Users\\Anna\\pcam"), shareable("runs/first")
+    ('pcam.zip + data/more', 'pcam', 'runs/first')
+    """
+    parts = []
+    for part in path.split(" + "):
+        for kind in (PurePosixPath, PureWindowsPath):
+            if kind(part).is_absolute() or part.startswith("~"):
+                part = kind(part).name
+        parts.append(part)
+    return " + ".join(parts)
+
+
+def code(text: str) -> Markup:
+    """Format a text as code.
+
+    Examples
+    --------
+    >>> print(code("a < b"))
+    <code>a &lt; b</code>
     """
     return Markup("<code>{}</code>").format(text)
 
 
 def swatch(red: float, green: float, blue: float) -> Markup:
-    """Return a small field of a color, 0–255 a channel."""
+    """Format a color, 0–255 per channel, as a small field of it."""
     color = f"rgb({red:.0f}, {green:.0f}, {blue:.0f})"
     return Markup('<span class="swatch" style="background: {0}" role="img" aria-label="{0}"></span>').format(color)

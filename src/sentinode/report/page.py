@@ -94,6 +94,58 @@ class Gallery:
     marked: bool = False
 
 
+@dataclass(frozen=True)
+class Figure:
+    """A figure with a title and a sentence on how to read it.
+
+    Attributes
+    ----------
+    title : str
+        The title.
+    svg : str
+        What `sentinode.report.figures.to_svg` returned.
+    reading : str
+        Text below the figure.
+    """
+
+    title: str
+    svg: str
+    reading: str = ""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Figures side by side, as many as fit.
+
+    Attributes
+    ----------
+    items : iterable of Figure
+        The figures.
+    small : bool
+        Whether three of them stand beside each other on a wide screen instead of two.
+    """
+
+    template: ClassVar[str] = "blocks/figures.html"
+    items: Iterable[Figure]
+    small: bool = False
+
+
+@dataclass(frozen=True)
+class Subheading:
+    """A heading within a section."""
+
+    template: ClassVar[str] = "blocks/subheading.html"
+    text: str
+
+
+@dataclass(frozen=True)
+class Bullets:
+    """A list of sentences."""
+
+    template: ClassVar[str] = "blocks/bullets.html"
+    items: Iterable[str]
+
+
 class Fragment:
     """A part of a page with a template of its own.
 
@@ -130,7 +182,7 @@ class Section:
     anchor: str = ""
 
 
-Part = str | Note | Findings | Table | Definitions | Gallery | Fragment | Section
+Part = str | Note | Subheading | Bullets | Findings | Table | Definitions | Gallery | Figures | Fragment | Section
 
 
 def write_page(

@@ -1,30 +1,26 @@
-"""The report of a run: one page that shows what it is worth, on what, why, and how to make it again."""
+"""The report of a run: one page with its results, data, training and limitations."""
 
-from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sentinode.data.patchset import PatchSet
 from sentinode.report.attribution_overlays import attribution_overlays
 from sentinode.report.curves import curves
-from sentinode.report.data import Facts, gather
-from sentinode.report.examples import Overlays, examples
-from sentinode.report.formatting import code
-from sentinode.report.groups import groups, stress
+from sentinode.report.data import ReportData, load_report_data
+from sentinode.report.examples import Explainer, examples
+from sentinode.report.formatting import code, plural
+from sentinode.report.groups import groups, robustness
 from sentinode.report.model_card import write_model_card
-from sentinode.report.old_html import definitions, paragraph
-from sentinode.report.operating import operating, values
-from sentinode.report.page import Fragment, Note, Section, write_page
-from sentinode.report.reproduce import commands, limitations, train
+from sentinode.report.page import Bullets, Definitions, Fragment, Note, Part, Section, write_page
+from sentinode.report.reproduce import commands, limitations, provenance
 from sentinode.report.summary import summary
+from sentinode.report.thresholds import thresholds
 from sentinode.report.training import training
 
 if TYPE_CHECKING:
     from sentinode.training.run import Run
 
 REPORT, CARD = "report.html", "model-card.md"
-QUESTION = "Does the central 32 × 32 px of a 96 × 96 px patch of lymph node, stained with H&E, hold metastatic tumour?"
 
 
 def write_report(
@@ -35,25 +31,26 @@ def write_report(
     cache: str | Path | None = None,
     model_card: bool = False,
 ) -> list[Path]:
-    """Write ``RUN/report.html``; evaluate first if nothing is there.
+    """Write ``RUN/report.html``; evaluate the run first where no evaluation exists.
 
     Parameters
     ----------
-    run
-        From `train` or `load_run`; of one that ships the report goes into a folder of its name where one works.
-    patches
+    run : Run
+        From `train` or `load_run`. The report of pretrained weights goes into a folder of their name in the current
+        directory.
+    patches : PatchSet
         Any labelled set.
-    split
+    split : str, optional
         The split to report on; when left out that of `evaluate`.
-    cache
+    cache : str or Path, optional
         Where decoded patches are kept; see `PatchSet.cached`.
-    model_card
-        Write ``RUN/model-card.md`` from the same facts too.
+    model_card : bool
+        Write ``RUN/model-card.md`` from the same data too.
 
     Returns
     -------
-    list
-        The files that were written.
+    list of Path
+        The written files.
 
     Raises
     ------
@@ -62,69 +59,60 @@ def write_report(
 
     Examples
     --------
-    >>> import shutil, tempfile
+    >>> import os, tempfile
     >>> from sentinode import load_run, open_patches
-    >>> patches = open_patches("pcam-mini")
-    >>> few = patches.select(range(0, len(patches), 20))
-    >>> run = load_run(shutil.copytree(load_run("d4net-m").path, tempfile.mkdtemp() + "/run"))
-    >>> [path.name for path in write_report(run, few)]
+    >>> os.chdir(tempfile.mkdtemp())
+    >>> patches = open_patches("pcam-mini", split="test")
+    >>> [path.name for path in write_report(load_run("d4net-m"), patches.select(range(0, 400, 40)))]
     ['report.html']
     """
-    facts = gather(run, patches, split, cache)
+    data = load_report_data(run, patches, split, cache)
     written = [run.results_folder / REPORT]
-    write_facts(facts, written[0], lambda pixels: attribution_overlays(run, pixels))
+    write_report_page(data, written[0], lambda pixels: attribution_overlays(run, pixels))
     if model_card:
         written.append(run.results_folder / CARD)
-        write_model_card(facts, written[1])
+        write_model_card(data, written[1])
     return written
 
 
-def write_facts(facts: Facts, path: Path, overlays: Overlays | None = None) -> None:
-    """Write the page of what is known of a run; see `sentinode.report.examples.examples` for `overlays`."""
-    sections: dict[str, tuple[str, Sequence[str]]] = {
-        "summary": ("In short", summary(facts)),
-        "operating": ("Operating point", operating(facts)),
-        "curves": ("Ranking, calibration, decisions", curves(facts)),
-        "groups": ("Groups of patches", groups(facts)),
-        "stress": ("Other stains and scanners", stress(facts)),
-        "patches": ("Patches to look at", examples(facts, overlays)),
-        "training": ("What was trained on what", training(facts)),
-        "limits": ("What it does not say", _list(limitations(facts))),
-        "again": ("How to make it again", _again(facts)),
-    }
-    write_page(
-        path,
-        facts.run.name,
-        [],
-        [
-            Fragment("blocks/html.html", html=f'<p class="question">{QUESTION}</p>'),
-            Note(_about(facts)),
-            Fragment("blocks/html.html", html='<p class="use"><b>Research use only.</b> Not a medical device.</p>'),
-            *(
-                Section(heading, [Fragment("blocks/html.html", html="".join(parts))], f"s-{name}")
-                for name, (heading, parts) in sections.items()
-            ),
-        ],
-        scripts=["operating.js", "roc.js", "gallery.js"],
-        data=values(facts),
-    )
+def write_report_page(data: ReportData, path: Path, explain: Explainer | None = None) -> None:
+    """Write the page of a report.
+
+    Parameters
+    ----------
+    data : ReportData
+        The run and its results.
+    path : Path
+        The HTML file.
+    explain : callable, optional
+        See `sentinode.report.examples.examples`.
+    """
+    movable, values = thresholds(data)
+    evaluation = data.evaluation
+    parts: list[Part] = [
+        Fragment("question.html"),
+        Note(
+            f"{plural(data.run.config['model']['parameters'], 'parameter')}. Evaluated on "
+            f"{plural(evaluation.normal + evaluation.tumour, 'patch')} of {data.source}. {provenance(data)[0]}"
+        ),
+        Section("Summary", summary(data), "s-summary"),
+        Section("Operating point", movable, "s-thresholds"),
+        Section("Precision, calibration, decisions", curves(data), "s-curves"),
+        Section("Subgroups", groups(data), "s-groups"),
+        Section("Robustness", robustness(data), "s-robustness"),
+        Section("Example patches", examples(data, explain), "s-examples"),
+        Section("Data and training", training(data), "s-training"),
+        Section("Limitations", [Bullets(limitations(data))], "s-limits"),
+        Section("Reproduce", _reproduce(data), "s-reproduce"),
+    ]
+    write_page(path, data.run.name, [], parts, scripts=["thresholds.js", "examples.js"], data=values)
 
 
-def _about(facts: Facts) -> str:
-    model, data, counts = facts.run.config["model"], facts.run.config["data"], facts.metrics
-    trained = data["train"]["normal"] + data["train"]["tumour"]
-    return (
-        f"A network of {model['parameters']:,} parameters, trained on {trained:,} patches of {data['path']}; "
-        f"measured on {counts['normal'] + counts['tumour']:,} patches of {facts.metrics['data']}."
-    )
-
-
-def _again(facts: Facts) -> list[str]:
-    told = [definitions([(what, code(each)) for what, each in commands(facts)])]
-    if not train(facts, ""):
-        told.append(paragraph("No one command makes the training again: see its settings, and what it started from."))
-    return told
-
-
-def _list(sentences: Sequence[str]) -> list[str]:
-    return [f"<ul>{''.join(f'<li>{escape(each)}</li>' for each in sentences)}</ul>"]
+def _reproduce(data: ReportData) -> list[Part]:
+    found = dict(commands(data))
+    parts: list[Part] = [Definitions([(purpose, code(command)) for purpose, command in found.items()])]
+    if "Training" not in found:
+        parts.append(
+            "No single command reproduces the training; see the provenance of the weights and the settings above."
+        )
+    return parts

@@ -1,79 +1,102 @@
-"""What has to be typed to come to the same numbers, and what they do not say."""
+"""The commands that reproduce a report, and the limitations of its results."""
 
 import shlex
-from collections.abc import Callable
+from dataclasses import replace
 
 from sentinode.evaluation.evaluate import PREVALENCE
-from sentinode.report.data import Facts
-from sentinode.report.formatting import fixed, percent
+from sentinode.report.data import ReportData
+from sentinode.report.formatting import fixed, percent, shareable
 from sentinode.training.command import train_command
+from sentinode.training.provenance import Provenance
 
 
-def commands(facts: Facts, shown: Callable[[str], str] = str) -> list[tuple[str, str]]:
-    """Return what each command is for, and the command; `shown` says what is shown of a path."""
-    run, data = shown(facts.run.name if facts.run.pretrained else str(facts.run.path)), shown(facts.patches.path)
-    split = ["--split", facts.metrics["split"]] if facts.metrics["split"] != "all" else []
-    points = facts.metrics["operating_points"]
-    asked = [word for name in points if name not in ("0.5", "validation") for word in ("--point", name)]
-    stated = [f"{each['prevalence']:g}" for each in facts.point["at_prevalence"]]
-    if stated != [f"{PREVALENCE:g}"]:
-        asked += [word for each in stated for word in ("--prevalence", each)]
-    told = [("the training", shlex.join(made))] if (made := train(facts, run, shown)) else []
-    told.append(("the evaluation", shlex.join(["sentinode", "evaluate", data, "--model", run, *split, *asked])))
-    if facts.stress is not None:
-        quick = ["--quick"] if facts.stress.made_by["quick"] else []
-        told.append(("the stress test", shlex.join(["sentinode", "stress", data, "--model", run, *split, *quick])))
-    return [*told, ("this page", shlex.join(["sentinode", "report", run, data, *split]))]
+def commands(data: ReportData) -> list[tuple[str, str]]:
+    """Return the commands of a report, each with its purpose.
+
+    Parameters
+    ----------
+    data : ReportData
+        The run and its results.
+
+    Returns
+    -------
+    list of tuple of str
+        Purpose and command, quoted for a shell; paths are shown without absolute folders.
+    """
+    run = data.run.name if data.run.pretrained else shareable(str(data.run.path))
+    patches = shareable(data.patches.path)
+    split = ["--split", data.evaluation.split] if data.evaluation.split != "all" else []
+    chosen = [name for name in data.evaluation.operating_points if name not in ("0.5", "validation")]
+    options = [word for name in chosen for word in ("--point", name)]
+    stated = [each.prevalence for each in data.point.at_prevalence]
+    if stated != [PREVALENCE]:
+        options += [word for each in stated for word in ("--prevalence", f"{each:g}")]
+    found = [("Evaluation", ["sentinode", "evaluate", patches, "--model", run, *split, *options])]
+    if trained := _train_command(data, run):
+        found.insert(0, ("Training", trained))
+    if data.robustness is not None:
+        quick = ["--quick"] if data.robustness.made_by["quick"] else []
+        found.append(("Robustness test", ["sentinode", "stress", patches, "--model", run, *split, *quick]))
+    found.append(("This page", ["sentinode", "report", run, patches, *split]))
+    return [(purpose, shlex.join(words)) for purpose, words in found]
 
 
-def train(facts: Facts, out: str, shown: Callable[[str], str] = str) -> list[str]:
-    """Return the command that trained the run; nothing where one command did not do it."""
-    start = facts.run.provenance.starting_weights
-    return train_command(facts.run, shown(facts.run.provenance.data), out, shown(start.model) if start else None) or []
+def _train_command(data: ReportData, out: str) -> list[str] | None:
+    start = data.run.provenance.starting_weights
+    model = shareable(start.model) if start else None
+    return train_command(data.run, shareable(data.run.provenance.data), out, model)
 
 
-def limitations(facts: Facts) -> list[str]:
-    """Return sentences on what the figures do not say."""
-    counts = facts.metrics
-    share = counts["tumour"] / (counts["normal"] + counts["tumour"])
-    told = [
-        "Research use only: not a medical device, and not for decisions about people. It was not compared with "
+def provenance(data: ReportData) -> list[str]:
+    """Return one sentence on each step that led to the weights, the last step first."""
+    return _shareable(data.run.provenance).sentences()
+
+
+def _shareable(step: Provenance) -> Provenance:
+    start = step.starting_weights
+    return replace(
+        step,
+        model=shareable(step.model),
+        data=shareable(step.data),
+        starting_weights=_shareable(start) if start else None,
+        teachers=tuple(map(_shareable, step.teachers)),
+    )
+
+
+def limitations(data: ReportData) -> list[str]:
+    """Return sentences on what the results do not show."""
+    soup = data.run.provenance.soup
+    found = [
+        "Research use only: not a medical device, and not for decisions about people. The model was not compared with "
         "pathologists.",
-        f"The share of tumour is {percent(share, 0)} among these patches. PPV, NPV, accuracy, average precision and "
-        "net benefit depend on it; on a slide a few patches in a hundred hold tumour.",
-        "A patch is 96 × 96 px, and its label is about the central 32 × 32 px. What a slide looks like around it, and "
-        "whether a patient has metastases, is another question.",
-        f"The weights are the mean of those of {len(averaged) + 1} trainings; the mean of others is another network."
-        if (averaged := facts.run.provenance.soup)
-        else "The numbers are of this one training; another seed gives another network.",
+        f"The prevalence of tumour is {percent(data.prevalence, 0)} among these patches. PPV, NPV, accuracy, average "
+        "precision and net benefit depend on it; on whole slides a few percent of the patches contain tumour.",
+        "A patch is 96 × 96 px, and its label refers to the central 32 × 32 px. Results on patches are not results on "
+        "slides or patients.",
+        f"The weights are the mean of {len(soup) + 1} trainings; the mean of other trainings would give other results."
+        if soup
+        else "The results are those of one training; another seed gives another network.",
+        *warnings(data),
     ]
-    told += warnings(facts)
-    if not facts.metrics["subgroups"]:
-        told.append("Whether it works equally well on every slide and in every centre is not known.")
-    if facts.stress is None:
-        told.append("What is left of it under other stains and scanners was not measured.")
+    if not data.evaluation.subgroups:
+        found.append("It is not known whether the model works equally well on every slide and in every centre.")
+    if data.robustness is None:
+        found.append("The robustness to other stains and scanners was not measured.")
     else:
-        told.append(
-            f"Other stains and scanners cost it: AUC falls from {fixed(facts.stress.unperturbed.auc.estimate)} to "
-            f"{fixed(facts.stress.perturbed_auc.estimate)} on the mean over shifts, the worst being "
-            f"{facts.stress.worst}. Made-up shifts are no other laboratory."
+        found.append(
+            f"Perturbations lower the AUC from {fixed(data.robustness.unperturbed.auc.estimate)} to "
+            f"{fixed(data.robustness.perturbed_auc.estimate)} on average; {data.robustness.worst} lowers it most. "
+            "Simulated perturbations do not replace data from another laboratory."
         )
-    return told
+    return found
 
 
-def warnings(facts: Facts) -> list[str]:
-    """Return sentences on what flatters the figures; none where nothing is known to."""
-    told = []
-    if facts.trained_on:
-        told.append(f"{facts.trained_on:,} of the evaluated patches were trained on: figures on them flatter.")
-    if facts.chosen_on:
-        told.append(
-            f"Calibration, {facts.run.validation_choices}: chosen on {facts.chosen_on:,} of the evaluated patches, "
-            "which makes them a development set. Figures flatter a little, those of calibration more."
+def warnings(data: ReportData) -> list[str]:
+    """Return sentences on sources of optimistic bias; empty where none is known."""
+    found = [f"{text[0].upper()}{text[1:]}." for text in data.overlap.warnings]
+    if data.evaluation.clusters is None:
+        found.append(
+            "The slides of the patches are not known, so the confidence intervals treat patches as independent. For "
+            "other slides they are too narrow."
         )
-    if facts.independent:
-        told.append(
-            "Slides of the patches are not known, so the limits take patches as independent. They are too narrow for "
-            "any other slides."
-        )
-    return told
+    return found

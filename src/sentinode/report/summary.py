@@ -1,61 +1,61 @@
-"""The top of a report: what it comes to, and what speaks against it."""
+"""The summary of a report: key figures and warnings."""
 
-from html import escape
-
-from sentinode.report.data import Facts
+from sentinode.report.data import ReportData
 from sentinode.report.formatting import fixed, plural, with_limits
-from sentinode.report.old_html import findings
+from sentinode.report.page import Findings, Fragment, Note, Part
 from sentinode.report.reproduce import warnings
 
+# A loss of AUC below this is no reason for a warning.
+SMALL_LOSS = 0.01
 
-def summary(facts: Facts) -> list[str]:
-    """Return the key figures and the findings."""
-    counts, point = facts.metrics, facts.point
-    error = facts.metrics["calibration"]["error"]
+
+def summary(data: ReportData) -> list[Part]:
+    """Return the parts of the section."""
+    found, error = data.evaluation, data.evaluation.calibration.error
     tiles = [
-        ("AUC", with_limits(facts.metrics["ranking"]["auc"]), "how often tumour scores above normal"),
-        ("Sensitivity", with_limits(point["sensitivity"]), "tumour patches called tumour"),
-        ("Specificity", with_limits(point["specificity"]), "normal patches called normal"),
+        ("AUC", with_limits(found.ranking.auc), "probability that a tumour patch scores above a normal one"),
+        ("Sensitivity", with_limits(data.point.sensitivity), "share of tumour patches that are detected"),
+        ("Specificity", with_limits(data.point.specificity), "share of normal patches predicted normal"),
         (
             "Calibration error",
-            f'{fixed(error["estimate"])} <span class="limits">'
-            f"below {fixed(error['q95_if_calibrated'])} if calibrated</span>",
-            "how far probabilities are from what happens",
+            fixed(error.estimate),
+            f"mean difference of predicted and observed frequency; below {fixed(error.q95_if_calibrated)} is expected "
+            "under perfect calibration",
         ),
     ]
-    shown = "".join(
-        f'<div><dt>{name}</dt><dd>{value}</dd><dd class="soft">{meaning}</dd></div>' for name, value, meaning in tiles
-    )
-    unit = "patches taken as independent"
-    if not facts.independent:
-        unit = plural(facts.metrics["ranking"]["auc"]["clusters"], str(facts.metrics["clusters"]))
+    auc = found.ranking.auc
+    unit = f"clustered by {plural(auc.clusters, str(found.clusters))}" if auc.clusters else "patches as independent"
     return [
-        f'<dl class="tiles">{shown}</dl>',
-        f'<p class="soft">On {plural(counts["normal"], "normal patch")} and '
-        f"{plural(counts['tumour'], 'patch')} with tumour, at the run's threshold of "
-        f"{fixed(facts.threshold, 4)}. Small figures are 95 % limits, over {escape(unit)}.</p>",
-        findings(_findings(facts)),
+        Fragment("tiles.html", tiles=tiles),
+        Note(
+            f"On {plural(found.normal, 'normal patch')} and {plural(found.tumour, 'tumour patch')}, at the run's "
+            f"threshold of {fixed(data.threshold, 4)}. Small figures are 95 % confidence intervals ({unit})."
+        ),
+        Findings(_findings(data)),
     ]
 
 
-def _findings(facts: Facts) -> list[tuple[str, str]]:
-    told = [("bad" if facts.trained_on and not place else "warn", each) for place, each in enumerate(warnings(facts))]
-    error = facts.metrics["calibration"]["error"]
-    if error["estimate"] is not None and error["estimate"] > error["q95_if_calibrated"]:
-        told.append(
+def _findings(data: ReportData) -> list[tuple[str, str]]:
+    found = [
+        ("bad" if data.overlap.trained_on and not number else "warn", text)
+        for number, text in enumerate(warnings(data))
+    ]
+    error = data.evaluation.calibration.error
+    if error.estimate > error.q95_if_calibrated:
+        found.append(
             (
                 "warn",
-                f"Probabilities are not what happens: the calibration error of {fixed(error['estimate'])} is more than "
-                f"the {fixed(error['q95_if_calibrated'])} that chance would leave of right ones.",
+                f"The model is miscalibrated: its calibration error is {fixed(error.estimate)}; under perfect "
+                f"calibration it would be below {fixed(error.q95_if_calibrated)} in 95 % of samples.",
             )
         )
-    if facts.stress is not None:
-        lost = facts.stress.auc_loss.estimate
-        told.append(
+    if data.robustness is not None:
+        lost = data.robustness.auc_loss.estimate
+        found.append(
             (
-                "warn" if lost > 0.01 else "good",
-                f"Under shifts of stain, focus and scanner {fixed(lost)} of the AUC is lost "
-                f"on the mean; the worst is {facts.stress.worst}.",
+                "warn" if lost > SMALL_LOSS else "good",
+                f"Perturbations of stain, focus and scanner lower the AUC by {fixed(lost)} on average; "
+                f"{data.robustness.worst} lowers it most.",
             )
         )
-    return told or [("good", "Nothing is known that flatters these figures.")]
+    return found or [("good", "No source of optimistic bias was found.")]

@@ -1,91 +1,86 @@
-"""The section of a report on how the network came to be."""
+"""The section of a report on the data, the network and its training."""
 
+from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
-from sentinode.report import svg
-from sentinode.report.curves import panel
-from sentinode.report.data import Facts
-from sentinode.report.formatting import code, fixed, plural
-from sentinode.report.old_html import definitions, table
-
-CURVES = {"loss": "Loss", "accuracy": "Accuracy", "auc": "AUC"}
+from sentinode.plots.style import new_axes
+from sentinode.plots.training import METRICS, plot_learning_curve
+from sentinode.report.data import ReportData
+from sentinode.report.figures import SMALL_SIZE, to_svg
+from sentinode.report.formatting import code, fixed, plural, shareable
+from sentinode.report.page import Bullets, Definitions, Figure, Figures, Part, Subheading, Table
+from sentinode.report.reproduce import provenance
 
 
-def training(facts: Facts) -> list[str]:
+def training(data: ReportData) -> list[Part]:
     """Return the parts of the section."""
-    config = facts.run.config
-    data, counts = config["data"], facts.metrics
-    evaluated = [
-        facts.metrics["data"],
-        f"{counts['normal']:,}",
-        f"{counts['tumour']:,}",
-        code(facts.patches.fingerprint),
-    ]
-    held_out = " (held out of them)" if data["valid"].get("held_out_from_train") else ""
-    rows = [
-        ["trained on", f"{data['path']}, split {config['settings']['train_split']}", *_part(data["train"])],
-        [
-            "threshold and calibration from",
-            f"{data['path']}, split {config['settings']['valid_split']}{held_out}",
-            *_part(data["valid"]),
-        ],
-        ["evaluated on", *evaluated],
-    ]
     return [
-        "<h3>Patches</h3>",
-        table(["", "patches of", "normal", "tumour", "fingerprint (SHA-256)"], rows).replace('"wide"', '"wide words"'),
-        "<h3>Network and settings</h3>",
-        definitions(_network(facts)),
-        "<h3>Learning curves</h3>",
-        _learning_curves(facts.run.history, int(facts.run.summary["best_epoch"])),
+        Subheading("Data"),
+        _patches(data),
+        Subheading("Provenance of the weights"),
+        Bullets(provenance(data)),
+        Subheading("Network and settings"),
+        Definitions(_network(data)),
+        *_learning_curves(data),
     ]
 
 
-def _part(part: dict[str, Any]) -> list[str]:
+def _patches(data: ReportData) -> Table:
+    config, evaluation = data.run.config["data"], data.evaluation
+    settings, source = data.run.config["settings"], shareable(config["path"])
+    held_out = " (held out of the training split)" if config["valid"].get("held_out_from_train") else ""
+    rows = [
+        ["training", f"{source}, split {settings['train_split']}", *_counts(config["train"])],
+        [
+            "validation (threshold, calibration)",
+            f"{source}, split {settings['valid_split']}{held_out}",
+            *_counts(config["valid"]),
+        ],
+        ["evaluation", data.source, *_counts({**vars(evaluation), "fingerprint": data.patches.fingerprint})],
+    ]
+    return Table(["used for", "patches", "normal", "tumour", "fingerprint (SHA-256)"], rows, "data", long_text=True)
+
+
+def _counts(part: Mapping[str, Any]) -> list[str]:
     return [f"{part['normal']:,}", f"{part['tumour']:,}", code(str(part["fingerprint"]))]
 
 
-def _network(facts: Facts) -> list[tuple[str, str]]:
-    run = facts.run
-    model, environment = run.config["model"], run.config["environment"]
-    built = model.get("built") or {}
+def _network(data: ReportData) -> list[tuple[str, str]]:
+    run = data.run
+    model, environment, summary = run.config["model"], run.config["environment"], run.summary
+    built, start = model.get("built") or {}, run.provenance.starting_weights
     options = ", ".join(f"{name} {_value(value)}" for name, value in (built.get("options") or {}).items())
     network = f"{built.get('name', model['name'])}{f' ({options})' if options else ''}"
-    calibration = run.calibration
-    rows = [
-        ("Network", f"{network}, {plural(model['parameters'], 'parameter')}"),
-        ("Weights (SHA-256)", code(run.identity["weights_sha256"])),
-    ]
-    if start := run.provenance.starting_weights:
-        rows.append(("Starting weights (SHA-256)", code(start.weights_sha256)))
-    settings = {name: value for name, value in run.settings.to_json().items() if not name.endswith("_split")}
-    averaged = [_differing(settings, other) for other in run.provenance.soup]
-    versions = f"Sentinode {environment['sentinode']}, Keras {environment['keras']}, "
-    versions += f"{environment['backend']} {environment['backend_version']}, Python {environment['python']}"
+    settings = {name: value for name, value in run.config["settings"].items() if not name.endswith("_split")}
+    averaged = [_differences(settings, other) for other in run.provenance.soup]
     return [
-        *rows,
-        ("Settings", ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in settings.items())),
-        *([("Averaged with", "; ".join(averaged))] if averaged else []),
         (
-            "Epoch that was kept",
-            f"{run.summary['best_epoch']} of {run.summary['epochs']}, in {run.summary['duration_s']:,.0f} s",
+            "Network",
+            f"{network}, {plural(model['parameters'], 'parameter')}, {model['trainable_parameters']:,} of them trained",
         ),
-        ("Calibration", f"temperature {fixed(calibration.temperature)}, offset {fixed(calibration.offset)}"),
-        ("Versions", versions),
+        ("Weights (SHA-256)", code(run.identity["weights_sha256"])),
+        *([("Starting weights (SHA-256)", code(start.weights_sha256))] if start else []),
+        ("Settings", ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in settings.items())),
+        *([("Weights averaged with", "; ".join(averaged))] if averaged else []),
+        ("Best epoch", f"{summary['best_epoch']} of {summary['epochs']}, in {summary['duration_s']:,.0f} s"),
+        ("Calibration", f"temperature {fixed(run.calibration.temperature)}, offset {fixed(run.calibration.offset)}"),
+        (
+            "Versions",
+            f"Sentinode {environment['sentinode']}, Keras {environment['keras']}, {environment['backend']} "
+            f"{environment['backend_version']}, Python {environment['python']}",
+        ),
         (
             "Machine",
-            f"{environment['platform']}, {environment['threads']} threads, started {run.config.get('started', '')}",
+            f"{environment['platform']}, {plural(environment['threads'], 'thread')}, "
+            f"started {run.config.get('started', '')}",
         ),
     ]
 
 
-def _differing(settings: dict[str, Any], other: dict[str, Any]) -> str:
-    """Return in words what differs in another training; settings of an earlier version may lack some."""
+def _differences(settings: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     changed = {name: value for name, value in other.items() if name in settings and value != settings[name]}
-    words = ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in changed.items())
-    return f"a training with {words or 'the same'}"
+    text = ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in changed.items())
+    return f"a training with {text or 'the same settings'}"
 
 
 def _value(value: Any) -> str:
@@ -94,31 +89,16 @@ def _value(value: Any) -> str:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else f"{value}"
 
 
-def _learning_curves(history: pd.DataFrame, best: int) -> str:
-    shown = [name for name in CURVES if f"val_{name}" in history]
-    return f'<div class="panels narrow">{"".join(_learning(history, name, best) for name in shown)}</div>'
-
-
-def _learning(history: pd.DataFrame, name: str, best: int) -> str:
-    epochs = history["epoch"].to_numpy()
-    series = [(f"val_{name}", "two")] + ([(name, "one")] if name in history else [])
-    values = pd.concat([history[column] for column, _ in series])
-    span = float(values.max() - values.min()) or 0.1
-    low, high = float(values.min() - 0.08 * span), float(values.max() + 0.08 * span)
-    frame = svg.Frame(x=(0.5, float(epochs[-1]) + 0.5), y=(low, high), width=300, height=230, left=46)
-    whole = [tick for tick in svg.ticks(1, float(epochs[-1])) if tick == int(tick)]
-    at_best = float(history.loc[history["epoch"] == best, f"val_{name}"].iloc[0])
-    alt = f"{CURVES[name]} by epoch; {fixed(at_best)} on the validation patches in epoch {best}, which was kept."
-    parts = [svg.axes(frame, whole, svg.ticks(low, high, most=5), "epoch", "")]
-    parts.append(svg.line(frame, [best, best], [low, high], "chance"))
-    for column, css in series:
-        parts.append(svg.line(frame, epochs, history[column], f"curve {css}"))
-        parts.append(svg.dots(frame, epochs, history[column], f"dot {css}", 2.5 if len(epochs) > 12 else 3.5))
-    keys = [(css, "validation" if column.startswith("val_") else "training") for column, css in series]
-    reading = f"{fixed(at_best)} on the validation patches in epoch {best}, whose weights were kept."
-    return panel(
-        CURVES[name],
-        svg.drawing(frame, alt, *parts),
-        reading,
-        [*keys[::-1], ("chance", "lowest loss: kept")],
-    )
+def _learning_curves(data: ReportData) -> list[Part]:
+    history, best = data.run.history, int(data.run.summary["best_epoch"])
+    shown = [name for name in METRICS if f"val_{name}" in history]
+    if len(history) < 2 or not shown:  # One point is no curve.
+        return []
+    figures = []
+    for name in shown:
+        at_best = fixed(float(history.loc[history["epoch"] == best, f"val_{name}"].iloc[0]))
+        axes = plot_learning_curve(history, name, best, ax=new_axes(size=SMALL_SIZE)[0])
+        alt = f"{METRICS[name]} of the training and validation patches by epoch."
+        reading = f"{at_best} on the validation patches in epoch {best}, whose weights were kept."
+        figures.append(Figure(METRICS[name], to_svg(axes, alt, f"learning-{name}"), reading))
+    return [Subheading("Learning curves"), Figures(figures, small=True)]
