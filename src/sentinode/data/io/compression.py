@@ -202,7 +202,7 @@ def hdf5_bytes(head: bytes) -> int:
     return int.from_bytes(head[place : place + 8], "little")
 
 
-class GunzippedFiles:
+class GunzippedFiles(Files):
     """Files in which every ``.h5.gz`` appears as the unpacked ``.h5``.
 
     Parameters
@@ -213,7 +213,7 @@ class GunzippedFiles:
 
     def __init__(self, files: Files) -> None:
         self._files = files
-        self.where = files.where
+        self.where, self.ignored_links = files.where, files.ignored_links
         names = set(files.names)
         zipped = [name for name in files.names if name.lower().endswith(GZIPPED_HDF5)]
         self._zipped = {name[: -len(".gz")]: name for name in zipped if name[: -len(".gz")] not in names}
@@ -236,11 +236,6 @@ class GunzippedFiles:
     def has(self, name: str) -> bool:
         """Tell whether there is a file of this name, gzipped or not."""
         return self._files.has(self._stored_name(name))
-
-    @property
-    def ignored_links(self) -> list[str]:
-        """Links that were not followed."""
-        return self._files.ignored_links
 
     def list_folder(self, folder: str) -> list[str]:
         """Return the names of the files in a folder, as they are stored."""

@@ -2,13 +2,15 @@
 
 import glob
 import os
+import posixpath
 import re
 import stat
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from sentinode.errors import DataError
 
@@ -138,7 +140,7 @@ def check_whole(size_bytes: int, where: str) -> int:
     return size_bytes
 
 
-class Files(Protocol):
+class Files(ABC):
     """The files of a source. Names are relative to the source, with forward slashes.
 
     Attributes
@@ -147,44 +149,72 @@ class Files(Protocol):
         The source, in messages.
     container : str
         What holds the files, to be appended to the name of a format: ``""`` or such as ``" in a zip"``.
-    ignored_links : list of str
+    ignored_links : sequence of str
         Links to folders that were not followed, because they are circular or broken.
     """
 
     where: str
-    container: str
+    container: str = ""
+    ignored_links: Sequence[str] = ()
 
     @property
-    def ignored_links(self) -> list[str]:
-        """Links that were not followed."""
-
-    @property
+    @abstractmethod
     def names(self) -> list[str]:
         """Sorted names of all files, without the junk of operating systems."""
 
-    def has(self, name: str) -> bool:
-        """Tell whether there is a file of this name."""
-
-    def list_folder(self, folder: str) -> list[str]:
-        """Return the names of the files in a folder, relative to it; files that were not listed are included."""
-
+    @abstractmethod
     def locate(self, name: str) -> str:
         """Return the place of a file, for messages."""
 
-    def read(self, name: str) -> bytes:
-        """Return the content of a file; a checksum is verified where there is one."""
-
+    @abstractmethod
     def open(self, name: str) -> BinaryIO:
-        """Open a file for random access; a checksum is verified where there is one."""
+        """Open a file for random access; a checksum is verified where there is one.
 
-    def peek(self, name: str) -> BinaryIO:
-        """Open a file to read its head; nothing is verified, and no more is unpacked than is read."""
+        Raises
+        ------
+        DataError
+            The file cannot be read.
+        """
 
+    @abstractmethod
     def stamp(self, name: str) -> str:
         """Return a text that changes whenever the content of the file may have changed."""
 
+    def has(self, name: str) -> bool:
+        """Tell whether there is a file of this name."""
+        return name in self._name_set
 
-class FolderFiles:
+    def list_folder(self, folder: str) -> list[str]:
+        """Return the names of the files in a folder, relative to it; files that were not listed are included."""
+        base = posixpath.normpath(folder) if folder else ""
+        return [name.rpartition("/")[2] for name in self.names if name.rpartition("/")[0] == base]
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file; a checksum is verified where there is one.
+
+        Raises
+        ------
+        DataError
+            The file cannot be read or is too large.
+        """
+        with self.open(name) as file:
+            size_bytes = check_whole(file.seek(0, 2), self.locate(name))
+            file.seek(0)
+            content = file.read()
+        if len(content) < size_bytes:
+            raise DataError(f"{self.locate(name)}: truncated; fetch the source again")
+        return content
+
+    def peek(self, name: str) -> BinaryIO:
+        """Open a file to read its head; nothing is verified, and no more is unpacked than is read."""
+        return self.open(name)
+
+    @cached_property
+    def _name_set(self) -> set[str]:
+        return set(self.names)
+
+
+class FolderFiles(Files):
     """The files below a folder.
 
     Parameters
@@ -193,7 +223,6 @@ class FolderFiles:
         The folder.
     """
 
-    container = ""
     # A pipe inside a folder would be waited for without end.
     takes_pipes = False
 
@@ -215,16 +244,16 @@ class FolderFiles:
         try:
             return sorted(self._walk("", (self._root,)))
         except OSError as error:
-            raise DataError(f"{self.where}: cannot be read ({error.strerror})") from error
+            raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from error
 
     def _walk(self, base: str, chain: tuple[str, ...]) -> Iterator[str]:
         """Yield the names of the files below a folder; `chain` has the real paths of the folders that lead to it."""
-        with os.scandir(self._folder / base) as entries:
+        with os.scandir(chain[-1]) as entries:
             listed = sorted(entries, key=lambda entry: entry.name)
         for entry in listed:
             name = f"{base}{entry.name}"
-            if not entry.is_dir():
-                if entry.is_symlink() and not is_image(name) and not (self._folder / name).exists():
+            if not _is_folder(entry):
+                if entry.is_symlink() and not is_image(name) and not Path(entry.path).exists():
                     self.ignored_links.append(name)
                 elif not is_junk(name):
                     yield name
@@ -233,7 +262,7 @@ class FolderFiles:
                 continue
             real_path = f"{chain[-1]}/{entry.name}"
             if entry.is_symlink():
-                real_path = os.path.realpath(entry.path)
+                real_path = os.path.realpath(real_path)
                 self._linked_folders += 1
                 if real_path in chain:
                     self.ignored_links.append(name)
@@ -293,10 +322,6 @@ class FolderFiles:
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from error
 
-    def peek(self, name: str) -> BinaryIO:
-        """Open a file, as `open` does: there is no checksum."""
-        return self.open(name)
-
     def stamp(self, name: str) -> str:
         """Return absolute path, size and modification time; a missing file is reported when it is read."""
         try:
@@ -311,6 +336,13 @@ class FolderFiles:
 
     def _absolute(self, name: str) -> str:
         return f"{self._root}/{name}"
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # A link to itself.
+        return False
 
 
 class ListedFiles(FolderFiles):

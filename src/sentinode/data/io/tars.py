@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from sentinode.data.io.compression import file_view
-from sentinode.data.io.files import Files, check_whole, is_junk, leads_out
+from sentinode.data.io.files import Files, is_junk, leads_out
 from sentinode.errors import DataError, first_line
 
 TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -43,7 +43,7 @@ def without_tar_ending(name: str) -> str:
     return name[: len(name) - len(ending)]
 
 
-class TarFiles:
+class TarFiles(Files):
     """The files inside a tar archive.
 
     A compressed archive is unpacked once into a temporary file that is deleted with this object.
@@ -63,7 +63,6 @@ class TarFiles:
 
     def __init__(self, path: str | Path) -> None:
         self.where = str(path)
-        self.ignored_links: list[str] = []
         self._path = Path(path)
         self._lock = threading.Lock()
         self._members: dict[str, tarfile.TarInfo] = {}
@@ -110,32 +109,9 @@ class TarFiles:
         """Sorted names inside the archive."""
         return sorted(self._members)
 
-    def has(self, name: str) -> bool:
-        """Tell whether there is a member of this name."""
-        return name in self._members
-
-    def list_folder(self, folder: str) -> list[str]:
-        """Return the names of the members in a folder."""
-        return [name.rpartition("/")[2] for name in self.names if name.rpartition("/")[0] == folder]
-
     def locate(self, name: str) -> str:
         """Return path of the archive and name of the member."""
         return f"{self.where}: {name}"
-
-    def read(self, name: str) -> bytes:
-        """Return the content of a member.
-
-        Raises
-        ------
-        DataError
-            The member is too large, or the archive is truncated.
-        """
-        size_bytes = check_whole(self._members[name].size, self.locate(name))
-        with self.open(name) as file:
-            content = file.read()
-        if len(content) < size_bytes:
-            raise DataError(f"{self.locate(name)}: the archive ends within it; fetch the archive again")
-        return content
 
     def open(self, name: str) -> BinaryIO:
         """Open a member for random access."""
@@ -148,17 +124,13 @@ class TarFiles:
 
         return file_view(read_at, member.size)
 
-    def peek(self, name: str) -> BinaryIO:
-        """Open a member, as `open` does: there is no checksum."""
-        return self.open(name)
-
     def stamp(self, name: str) -> str:
         """Return name, size and modification time of member and archive; they stay when the archive is moved."""
         member = self._members[name]
         return f"{name} {member.size} {member.mtime} {self._state}"
 
 
-class ShardedFiles:
+class ShardedFiles(Files):
     """The files of several archives; names start with the name of the archive without its ending.
 
     Parameters
@@ -173,7 +145,6 @@ class ShardedFiles:
 
     def __init__(self, where: str, shards: Mapping[str, Files]) -> None:
         self.where = where
-        self.ignored_links: list[str] = []
         self._shards = shards
 
     def _find(self, name: str) -> tuple[Files, str]:
@@ -185,33 +156,15 @@ class ShardedFiles:
         """Names inside all archives, in the order of the archives."""
         return [f"{prefix}/{name}" for prefix, files in self._shards.items() for name in files.names]
 
-    def has(self, name: str) -> bool:
-        """Tell whether there is a member of this name."""
-        return name in self.names
-
-    def list_folder(self, folder: str) -> list[str]:
-        """Return the names of the members in a folder."""
-        return [name.rpartition("/")[2] for name in self.names if name.rpartition("/")[0] == folder]
-
     def locate(self, name: str) -> str:
         """Return path of the archive and name of the member."""
         files, inner = self._find(name)
         return files.locate(inner)
 
-    def read(self, name: str) -> bytes:
-        """Return the content of a member."""
-        files, inner = self._find(name)
-        return files.read(inner)
-
     def open(self, name: str) -> BinaryIO:
         """Open a member for random access."""
         files, inner = self._find(name)
         return files.open(inner)
-
-    def peek(self, name: str) -> BinaryIO:
-        """Open a member to read its head."""
-        files, inner = self._find(name)
-        return files.peek(inner)
 
     def stamp(self, name: str) -> str:
         """Return the stamp of the member."""

@@ -1,7 +1,6 @@
 """Access the files inside a zip, in place: nothing is ever written under the names that a zip states."""
 
 import lzma
-import posixpath
 import struct
 import threading
 import zipfile
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sentinode.data.io.compression import Unpacked, file_view
-from sentinode.data.io.files import check_whole, is_junk, leads_out
+from sentinode.data.io.files import Files, check_whole, is_junk, leads_out
 from sentinode.errors import DataError
 
 UNREADABLE = (
@@ -20,7 +19,7 @@ UNREADABLE = (
 )  # fmt: skip
 
 
-class ZipFiles:
+class ZipFiles(Files):
     """The files inside a zip.
 
     Parameters
@@ -44,7 +43,6 @@ class ZipFiles:
         self, path: str | Path, where: str | None = None, opening: Callable[[], BinaryIO] | None = None
     ) -> None:
         self.where = where or str(path)
-        self.ignored_links: list[str] = []
         self._opening = opening or (lambda: Path(path).open("rb"))  # noqa: SIM115 - closed by whoever opens it
         try:
             self._zip = zipfile.ZipFile(self._opening())
@@ -68,15 +66,6 @@ class ZipFiles:
     def names(self) -> list[str]:
         """Sorted names inside the zip."""
         return sorted(self._members)
-
-    def has(self, name: str) -> bool:
-        """Tell whether there is a member of this name."""
-        return name in self._members
-
-    def list_folder(self, folder: str) -> list[str]:
-        """Return the names of the members in a folder."""
-        base = posixpath.normpath(folder) if folder else ""
-        return [name.rpartition("/")[2] for name in self.names if name.rpartition("/")[0] == base]
 
     def locate(self, name: str) -> str:
         """Return path of the zip and name of the member."""
