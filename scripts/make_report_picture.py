@@ -38,7 +38,7 @@ def main() -> None:
             wide = browser.new_page(viewport={"width": 1180, "height": HEIGHT})
             wide.goto(report.as_uri())
             wide.evaluate("document.documentElement.style.scrollBehavior = 'auto'")
-            wide.evaluate("document.getElementById('s-operating').scrollIntoView()")
+            wide.evaluate("document.getElementById('s-thresholds').scrollIntoView()")
             plot = wide.locator("#roc svg").bounding_box()
             assert plot is not None
             wide.mouse.move(plot["x"] + 0.3 * plot["width"], plot["y"] + 0.12 * plot["height"])
@@ -47,7 +47,7 @@ def main() -> None:
             parts = [_photograph(wide), _photograph(phone)]
             phone.evaluate("document.documentElement.style.scrollBehavior = 'auto'")
             phone.locator("#overlay").check()
-            phone.evaluate("document.querySelector('#s-patches .controls').scrollIntoView()")
+            phone.evaluate("document.querySelector('#s-examples .controls').scrollIntoView()")
             parts.append(_photograph(phone))
             browser.close()
     whole = Image.new("RGB", (sum(part.width for part in parts) + GAP * (len(parts) - 1), HEIGHT), "#c3c7ce")
