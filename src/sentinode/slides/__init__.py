@@ -1,0 +1,5 @@
+"""Whole slides: read, scan, outline lesions, score, and extract training patches."""
+
+from sentinode.slides.lesions import find_lesions as find_lesions
+from sentinode.slides.scan import scan_slide as scan_slide
+from sentinode.slides.slide import open_slide as open_slide

@@ -1,0 +1,84 @@
+"""Probability of tumour on a grid over a slide."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentinode.inference.engines import optional
+from sentinode.inference.logits import probability
+from sentinode.storage import atomic_file
+
+_TILE_PX = 256
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """Log-odds of tumour of overlapping patches.
+
+    Attributes
+    ----------
+    log_odds : ndarray of float32, shape (rows, columns)
+        Calibrated log-odds for the patch around each place of the grid; NaN where nothing was scanned.
+    origin_px : float
+        x and y of the center of the first patch in level-0 px.
+    step_px : float
+        Distance of neighboring centers in level-0 px.
+    step_um : float
+        The same in µm.
+    """
+
+    log_odds: NDArray[np.float32]
+    origin_px: float
+    step_px: float
+    step_um: float
+
+    @property
+    def probability(self) -> NDArray[np.float32]:
+        """Probability of tumour, NaN where nothing was scanned."""
+        return np.asarray(probability(self.log_odds), np.float32)
+
+    def save_tiff(self, path: str | Path) -> None:
+        """Write the probabilities as a pyramid of 8-bit grey TIFF pages that OpenSlide and QuPath open.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file to write. Value 0 stands for places that were not scanned, 1 to 255 for probabilities 0 to 1.
+        """
+        tifffile = optional("tifffile", "slides")
+        pixels = self.to_grey()
+        per_cm = 1e4 / self.step_um
+        with atomic_file(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=True) as file:
+            level = 0
+            while level == 0 or max(pixels.shape) > _TILE_PX:
+                if level:
+                    pixels, per_cm = _halved(pixels), per_cm / 2
+                file.write(
+                    pixels,
+                    photometric="minisblack",
+                    tile=(_TILE_PX, _TILE_PX),
+                    compression="deflate",
+                    subfiletype=int(level > 0),
+                    resolution=(per_cm, per_cm),
+                    resolutionunit="CENTIMETER",
+                    metadata=None,
+                    software=False,
+                )
+                level += 1
+
+    def to_grey(self) -> NDArray[np.uint8]:
+        """Return 0 where nothing was scanned, 1 to 255 for probabilities 0 to 1."""
+        scanned = ~np.isnan(self.log_odds)
+        grey = np.zeros(self.log_odds.shape, np.uint8)
+        grey[scanned] = 1 + np.rint(254 * self.probability[scanned]).astype(np.uint8)
+        return grey
+
+
+def _halved(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the largest of each 2 × 2 values, so that small lesions stay visible."""
+    rows, columns = ((size + 1) // 2 * 2 for size in pixels.shape)
+    padded = np.zeros((rows, columns), np.uint8)
+    padded[: pixels.shape[0], : pixels.shape[1]] = pixels
+    return np.asarray(padded.reshape(rows // 2, 2, columns // 2, 2).max(axis=(1, 3)))

@@ -1,0 +1,1 @@
+"""Slide readers: one module per library, each behind the same protocol."""

@@ -1,0 +1,227 @@
+"""Result folder of a scanned slide: heat map, lesions, overview and summary."""
+
+import json
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw
+
+from sentinode.data.types import UInt8Array
+from sentinode.errors import DataError, OutputError
+from sentinode.slides.heatmap import Heatmap
+from sentinode.slides.lesions import Lesion, find_lesions, slide_score, to_geojson
+from sentinode.slides.scan import BLOCK_PX, STEP_PX, Scan, scan_slide
+from sentinode.slides.slide import Slide
+from sentinode.slides.tissue import OVERVIEW_UM_PX, Tissue
+from sentinode.storage import atomic_file, check_output_folder, read_json, write_json
+from sentinode.version import __version__
+
+if TYPE_CHECKING:
+    from sentinode.training.run import Run
+
+log = logging.getLogger("sentinode")
+
+SUMMARY, SETTINGS, WORK = "summary.json", "settings.json", "unfinished"
+_SCALE_BAR_UM = (100, 200, 500, 1000, 2000, 5000, 10000)
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """What a scan found on a slide, and where its files are.
+
+    Attributes
+    ----------
+    folder : Path
+        The result folder.
+    summary : dict
+        What ``summary.json`` holds.
+    is_new : bool
+        Whether it was scanned now; False for a result that was there already.
+    """
+
+    folder: Path
+    summary: dict[str, Any]
+    is_new: bool
+
+
+def scan_to_folder(
+    slide: Slide,
+    run: "Run",
+    folder: str | Path,
+    *,
+    tissue: Tissue | None = None,
+    step_px: int = STEP_PX,
+    force: bool = False,
+) -> ScanResult:
+    """Scan a slide and write its result folder, or go on with an interrupted scan.
+
+    Parameters
+    ----------
+    slide : Slide
+        An open slide.
+    run : Run
+        The model.
+    folder : str or Path
+        The result folder. A finished result of the same slide, model and settings is returned as it is.
+    tissue, step_px, force
+        See `scan_slide`.
+
+    Returns
+    -------
+    ScanResult
+
+    Raises
+    ------
+    OutputError
+        The folder holds a result of another slide, model or settings.
+    DataError
+        See `scan_slide`.
+    """
+    folder = check_output_folder(folder)
+    settings = {
+        "slide": slide.path.name,
+        "slide_sha256": slide.fingerprint(),
+        "spacing_um_px": slide.spacing_um_px,
+        "model": run.name,
+        "weights_sha256": run.identity["weights_sha256"],
+        "step_px": step_px,
+        "tissue": "given" if tissue is not None else "found",
+        "forced": force,
+    }
+    if (folder / SETTINGS).is_file():
+        before = read_json(folder / SETTINGS)
+        differing = [name for name, value in settings.items() if before.get(name) != value]
+        if differing:
+            raise OutputError(
+                f"{folder}: holds a scan with another {' and '.join(differing)}; name another folder with --out, "
+                "or delete it"
+            )
+        if (folder / SUMMARY).is_file():
+            return ScanResult(folder, read_json(folder / SUMMARY), is_new=False)
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise OutputError(f"{folder}: is not empty and holds no scan; name another folder with --out")
+    write_json(folder / SETTINGS, settings)
+    scan = scan_slide(slide, run, tissue=tissue, step_px=step_px, force=force, work_folder=folder / WORK)
+    summary = _write(folder, slide, run, scan, settings)
+    shutil.rmtree(folder / WORK, ignore_errors=True)
+    return ScanResult(folder, summary, is_new=True)
+
+
+def load_heatmap(folder: str | Path) -> Heatmap:
+    """Load the heat map of a result folder.
+
+    Parameters
+    ----------
+    folder : str or Path
+        From `scan_to_folder`.
+
+    Returns
+    -------
+    Heatmap
+
+    Raises
+    ------
+    DataError
+        The folder holds no finished scan.
+    """
+    folder = Path(folder)
+    try:
+        grid = read_json(folder / SUMMARY)["grid"]
+        log_odds = np.load(folder / "log_odds.npy", allow_pickle=False)
+        return Heatmap(log_odds, grid["origin_px"], grid["step_level0_px"], grid["step_um"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder}: holds no finished scan ({error}); run sentinode scan again") from error
+
+
+def _write(folder: Path, slide: Slide, run: "Run", scan: Scan, settings: dict[str, Any]) -> dict[str, Any]:
+    heatmap, lesions = scan.heatmap, find_lesions(scan.heatmap)
+    identity = f"{settings['slide_sha256']} {settings['weights_sha256']}"
+    heatmap.save_tiff(folder / "heatmap.tif")
+    with atomic_file(folder / "log_odds.npy") as temporary:
+        np.save(temporary, heatmap.log_odds)
+    with atomic_file(folder / "lesions.geojson") as temporary:
+        temporary.write_text(json.dumps(to_geojson(lesions, identity=identity), allow_nan=False), encoding="utf-8")
+    with atomic_file(folder / "overview.png") as temporary:
+        draw_overview(slide, heatmap, lesions).save(temporary)
+    rows = [{name: value for name, value in asdict(lesion).items() if name != "polygon"} for lesion in lesions]
+    summary = {
+        **settings,
+        "slide_score": slide_score(heatmap),
+        "largest_lesion": max((lesion.diameter_mm for lesion in lesions), default=0.0),
+        "lesions": rows,
+        "tissue_mm2": scan.tissue.area_mm2,
+        "pen_mm2": scan.tissue.pen_mm2,
+        "out_of_distribution": scan.out_of_distribution,
+        "warnings": list(scan.warnings),
+        "grid": {
+            "origin_px": heatmap.origin_px,
+            "step_level0_px": heatmap.step_px,
+            "step_um": heatmap.step_um,
+            "level": scan.selection.level,
+            "effective_spacing_um_px": scan.selection.effective_um_px,
+            "block_px": BLOCK_PX,
+        },
+        "network": scan.network,
+        "reader": slide.reader.name,
+        "reader_notes": list(slide.notes),
+        "spacing_source": slide.spacing_source,
+        "color_profile": "embedded, not applied" if slide.metadata.has_color_profile else "none",
+        "sentinode": __version__,
+    }
+    write_json(folder / "timings.json", {"scan_s": scan.duration_s})
+    write_json(folder / SUMMARY, summary)  # Last: it says that the scan is finished.
+    return summary
+
+
+def draw_overview(slide: Slide, heatmap: Heatmap, lesions: Sequence[Lesion]) -> Image.Image:
+    """Draw the slide's overview with probabilities, outlines of lesions and a scale bar.
+
+    Parameters
+    ----------
+    slide : Slide
+    heatmap : Heatmap
+    lesions : sequence of Lesion
+
+    Returns
+    -------
+    PIL.Image.Image
+        RGB.
+    """
+    pixels, selection = slide.thumbnail(OVERVIEW_UM_PX * 2)
+    scale = selection.effective_um_px / slide.spacing_um_px
+    image = Image.fromarray(_tinted(pixels, heatmap, scale))
+    draw = ImageDraw.Draw(image)
+    for lesion in lesions:
+        for polygon in getattr(lesion.polygon, "geoms", [lesion.polygon]):
+            for ring in (polygon.exterior, *polygon.interiors) if hasattr(polygon, "exterior") else ():
+                draw.line([(x / scale, y / scale) for x, y in ring.coords], fill=(0, 0, 0), width=2)
+    _draw_scale_bar(draw, image.size, selection.effective_um_px)
+    return image
+
+
+def _tinted(pixels: UInt8Array, heatmap: Heatmap, scale: float) -> UInt8Array:
+    """Lay probabilities from 0.1 on over an overview, more opaque where they are higher."""
+    rows, columns = pixels.shape[:2]
+    down, across = (
+        np.rint((np.arange(count) * scale - heatmap.origin_px) / heatmap.step_px).astype(int)
+        for count in (rows, columns)
+    )
+    grid = np.pad(np.nan_to_num(heatmap.probability), 1)  # The border stands for places outside the grid.
+    values = grid[np.ix_(*(np.clip(at + 1, 0, most - 1) for at, most in zip((down, across), grid.shape, strict=True)))]
+    color = matplotlib.colormaps["plasma"](values)[..., :3] * 255
+    opacity = np.where(values >= 0.1, 0.2 + 0.5 * values, 0)[..., None]
+    return np.rint(pixels * (1 - opacity) + color * opacity).astype(np.uint8)
+
+
+def _draw_scale_bar(draw: ImageDraw.ImageDraw, size: tuple[int, int], um_px: float) -> None:
+    length_um = max([each for each in _SCALE_BAR_UM if each / um_px <= size[0] / 4], default=_SCALE_BAR_UM[0])
+    x, y = 10, size[1] - 14
+    draw.rectangle((x, y, x + length_um / um_px, y + 4), fill=(0, 0, 0))
+    text = f"{length_um / 1000:g} mm" if length_um >= 1000 else f"{length_um} µm"
+    draw.text((x, y - 14), text, fill=(0, 0, 0))

@@ -1,0 +1,282 @@
+"""Scan a slide: the probability of tumour for every patch of a dense grid over its tissue."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentinode.data.parallel import ordered_map
+from sentinode.data.types import PATCH_SIZE_PX, UInt8Array
+from sentinode.errors import DataError, ModelError
+from sentinode.progress import progress_bar
+from sentinode.slides.heatmap import Heatmap
+from sentinode.slides.slide import LevelSelection, Slide
+from sentinode.slides.tissue import Tissue, find_tissue
+from sentinode.storage import atomic_file
+
+if TYPE_CHECKING:
+    from sentinode.training.run import Run
+
+log = logging.getLogger("sentinode")
+
+# µm per pixel of the training patches.
+SPACING_UM_PX = 0.972
+STEP_PX = 8
+# A block's places span this many pixels; its last patches reach 88 px or so beyond.
+BLOCK_PX = 1024
+_PATCH_BATCH = 64
+# Enlarged twice, 50 to 100 % of the patches of real tissue are flagged; at the right scale 0 to 12 %.
+_CHECKED_PATCHES, _MOST_OUT_OF_DISTRIBUTION = 200, 0.3
+# Patches with little tissue say nothing about scale, stain or focus.
+_NO_TISSUE = "tissue"
+
+# Calibrated log-odds of one block: uint8 (rows, columns, 3) in, float32 (places, places) out.
+BlockNetwork = Callable[[UInt8Array], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A scanned slide.
+
+    Attributes
+    ----------
+    heatmap : Heatmap
+    tissue : Tissue
+    selection : LevelSelection
+        The resolution that was scanned.
+    network : str
+        ``"dense"`` where overlapping patches share their computation, ``"patches"`` where each is computed by itself.
+    out_of_distribution : float
+        Fraction of sampled tissue patches unlike the training patches in stain, brightness, focus or scale.
+    warnings : tuple of str
+        What may be wrong with the result.
+    duration_s : float
+        Seconds that the scan took in this process.
+    """
+
+    heatmap: Heatmap
+    tissue: Tissue
+    selection: LevelSelection
+    network: str
+    out_of_distribution: float
+    warnings: tuple[str, ...]
+    duration_s: float
+
+
+def scan_slide(
+    slide: Slide,
+    run: "Run",
+    *,
+    tissue: Tissue | None = None,
+    step_px: int = STEP_PX,
+    force: bool = False,
+    work_folder: str | Path | None = None,
+) -> Scan:
+    """Compute the probability of tumour on a dense grid over the tissue of a slide.
+
+    A d4net computes all patches of a block at once. Any other network computes patch by patch, at a step of at least
+    32 px.
+
+    Parameters
+    ----------
+    slide : Slide
+        An open slide.
+    run : Run
+        The model, with its calibration and its out-of-distribution detector.
+    tissue : Tissue or None
+        Where to scan; found by `find_tissue` where None.
+    step_px : int
+        Distance of neighboring patches in pixels of 0.972 µm, a multiple of 8.
+    force : bool
+        Scan although much of the tissue is unlike the training patches.
+    work_folder : str, Path or None
+        Where finished rows of blocks are kept, so that an interrupted scan goes on; none are kept where None.
+
+    Returns
+    -------
+    Scan
+
+    Raises
+    ------
+    DataError
+        There is no tissue, much of it is unlike the training patches, or the file is damaged.
+    ModelError
+        `step_px` does not suit the network.
+
+    Examples
+    --------
+    >>> from sentinode import load_run
+    >>> from sentinode.slides import open_slide, scan_slide
+    >>> with open_slide("slide.svs") as slide:  # doctest: +SKIP
+    ...     scan = scan_slide(slide, load_run("d4net-m"))
+    """
+    began = time.monotonic()
+    selection = slide.select_level(SPACING_UM_PX)
+    tissue = tissue or find_tissue(slide)
+    network, kind, step_px = _block_network(run, step_px)
+    grid = _Grid(slide, selection, tissue, step_px)
+    share, warnings = _check_distribution(slide, run, grid, force)
+    log_odds = np.full(grid.shape, np.nan, np.float32)
+    folder = Path(work_folder) if work_folder is not None else None
+    with progress_bar("scanning", total=round(grid.area_mm2), unit="mm²") as advance:
+        for row, values in _rows(slide, network, grid, folder):
+            place = row * grid.block
+            band = log_odds[place : place + grid.block]
+            band[:] = values[: len(band), : grid.shape[1]]
+            advance(grid.row_area_mm2(row))
+    log_odds[~grid.wanted] = np.nan
+    heatmap = Heatmap(log_odds, grid.origin_px, grid.step_level0_px, step_px * selection.effective_um_px)
+    return Scan(heatmap, tissue, selection, kind, share, warnings, time.monotonic() - began)
+
+
+class _Grid:
+    """The places of a scan: which there are, which are on tissue, and the blocks that they are computed in."""
+
+    def __init__(self, slide: Slide, selection: LevelSelection, tissue: Tissue, step_px: int) -> None:
+        self.selection, self.step_px = selection, step_px
+        self.block = max(1, BLOCK_PX // step_px)  # Places along each side of a block.
+        self.scale = selection.effective_um_px / slide.spacing_um_px  # Level-0 px along a scanned pixel.
+        full = slide.levels[0]
+        size = (int(full.height_px / self.scale), int(full.width_px / self.scale))
+        rows, columns = (max(1, (side - PATCH_SIZE_PX) // step_px + 1) for side in size)
+        self.shape = rows, columns
+        self.origin_px = PATCH_SIZE_PX / 2 * self.scale
+        self.step_level0_px = step_px * self.scale
+        self.place_mm2 = (step_px * selection.effective_um_px) ** 2 / 1e6
+        down, across = (
+            np.minimum(
+                ((self.origin_px + np.arange(count) * self.step_level0_px) / tissue.pixel_level0_px).astype(int),
+                most - 1,
+            )
+            for count, most in zip(self.shape, tissue.mask.shape, strict=True)
+        )
+        self.wanted = tissue.mask[np.ix_(down, across)]
+
+    @property
+    def area_mm2(self) -> float:
+        """Area of the tissue that is scanned."""
+        return float(self.wanted.sum()) * self.place_mm2
+
+    def row_area_mm2(self, row: int) -> float:
+        """Area of the tissue in a row of blocks."""
+        return float(self.wanted[row * self.block : (row + 1) * self.block].sum()) * self.place_mm2
+
+    def blocks(self) -> dict[int, list[int]]:
+        """Return for each row of blocks with tissue its columns with tissue."""
+        found: dict[int, list[int]] = {}
+        for row in range(-(-self.shape[0] // self.block)):
+            band = self.wanted[row * self.block : (row + 1) * self.block]
+            columns = np.unique(np.flatnonzero(band.any(axis=0)) // self.block)
+            if len(columns):
+                found[row] = columns.tolist()
+        return found
+
+    def read(self, slide: Slide, row: int, column: int) -> UInt8Array:
+        """Read the pixels of a block, with the border that its last patches need."""
+        side = (self.block - 1) * self.step_px + PATCH_SIZE_PX
+        x, y = (number * self.block * self.step_px for number in (column, row))
+        return slide.read(self.selection, x, y, side, side)
+
+
+def _rows(
+    slide: Slide, network: BlockNetwork, grid: _Grid, folder: Path | None
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Compute rows of blocks, or take them from an interrupted scan; give each with its number."""
+    places = grid.block
+    width = -(-grid.shape[1] // places) * places
+    blocks = grid.blocks()
+    kept = {row: _kept_row(folder, row, (places, width)) for row in blocks} if folder else {}
+    todo = [(row, column) for row, columns in blocks.items() if kept.get(row) is None for column in columns]
+    pixels = ordered_map(lambda place: grid.read(slide, *place), todo)
+    for row, columns in blocks.items():
+        values = kept.get(row)
+        if values is None:
+            values = np.full((places, width), np.nan, np.float32)
+            for column in columns:
+                values[:, column * places : (column + 1) * places] = network(next(pixels))
+            if folder:
+                with atomic_file(folder / f"row-{row:05}.npy") as temporary:
+                    np.save(temporary, values)
+        yield row, values
+
+
+def _kept_row(folder: Path, row: int, shape: tuple[int, int]) -> NDArray[np.float32] | None:
+    file = folder / f"row-{row:05}.npy"
+    with suppress(OSError, ValueError, EOFError):
+        values = np.load(file, allow_pickle=False)
+        if values.shape == shape and values.dtype == np.float32:
+            return values
+    return None
+
+
+def _block_network(run: "Run", step_px: int) -> tuple[BlockNetwork, str, int]:
+    """Return what computes a block, whether densely or patch by patch, and the step."""
+    from sentinode.models.plain import plain_network
+
+    if step_px < STEP_PX or step_px % STEP_PX:
+        raise ModelError(f"step {step_px} px: it must be a multiple of {STEP_PX}")
+    model, calibration = run.model, run.calibration
+    try:
+        dense = plain_network(model, step_px=step_px)
+    except ModelError:
+        return _patch_by_patch(model, calibration, max(step_px, 32)), "patches", max(step_px, 32)
+    return lambda pixels: _calibrated(calibration, dense.predict_on_batch(pixels[None])[0]), "dense", step_px
+
+
+def _patch_by_patch(model: Any, calibration: Any, step_px: int) -> BlockNetwork:
+    from sentinode.inference.logits import logit_model
+
+    network = logit_model(model)
+
+    def compute(pixels: UInt8Array) -> NDArray[np.float32]:
+        windows = np.lib.stride_tricks.sliding_window_view(pixels, (PATCH_SIZE_PX, PATCH_SIZE_PX), axis=(0, 1))
+        patches = windows[::step_px, ::step_px].transpose(0, 1, 3, 4, 2)
+        rows, columns = patches.shape[:2]
+        flat = [patches[row, column] for row in range(rows) for column in range(columns)]
+        logits = [
+            network.predict_on_batch(np.stack(flat[at : at + _PATCH_BATCH])) for at in range(0, len(flat), _PATCH_BATCH)
+        ]
+        return _calibrated(calibration, np.concatenate(logits).reshape(rows, columns, -1))
+
+    return compute
+
+
+def _calibrated(calibration: Any, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return calibrated log-odds of one sigmoid or two softmax units."""
+    logit = outputs[..., 0] if outputs.shape[-1] == 1 else outputs[..., 1] - outputs[..., 0]
+    return np.asarray(calibration(logit), np.float32)
+
+
+def _check_distribution(slide: Slide, run: "Run", grid: _Grid, force: bool) -> tuple[float, tuple[str, ...]]:
+    """Compare sampled tissue with the training patches; refuse to scan where much of it is unlike them."""
+    places = np.argwhere(grid.wanted)
+    if len(places) == 0:
+        raise DataError(f"{slide.path}: its tissue is smaller than one patch of {PATCH_SIZE_PX} px")
+    chosen = np.random.default_rng(0).choice(len(places), min(len(places), _CHECKED_PATCHES), replace=False)
+    pixels = np.stack(
+        [
+            slide.read(grid.selection, int(x) * grid.step_px, int(y) * grid.step_px, PATCH_SIZE_PX, PATCH_SIZE_PX)
+            for y, x in places[np.sort(chosen)]
+        ]
+    )
+    flagged = [[kind for kind in each.split(", ") if kind] for each in run.warnings(pixels)]
+    judged = [kinds for kinds in flagged if _NO_TISSUE not in kinds]
+    share = float(np.mean([bool(kinds) for kinds in judged])) if judged else 0.0
+    if share <= _MOST_OUT_OF_DISTRIBUTION:
+        return share, ()
+    kinds = sorted(kind for each in judged for kind in each)
+    most = max(kinds, key=kinds.count)
+    message = (
+        f"{slide.path}: {share:.0%} of {len(judged)} sampled tissue patches are unlike the training patches, "
+        f"most often in {most}; is {slide.spacing_um_px:.4g} µm per pixel right ({slide.spacing_source})?"
+    )
+    if not force:
+        raise DataError(f"{message} State it with --mpp, or scan all the same with --force")
+    log.warning(message)
+    return share, (message,)

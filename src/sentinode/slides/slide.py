@@ -1,0 +1,289 @@
+"""Open whole slides with a known µm per pixel, and read them at a requested resolution."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from PIL import Image
+
+from sentinode.data.types import UInt8Array
+from sentinode.errors import DataError
+from sentinode.slides.readers.flat_image import ENDINGS, FlatImageReader
+from sentinode.slides.readers.protocol import Level, SlideMetadata, SlideReader
+from sentinode.slides.readers.with_openslide import OpenSlideReader, UnsupportedSlideError
+from sentinode.slides.readers.with_tifffile import TiffReader
+
+# Scanners lie within; a factor of two in µm per pixel makes all tissue look like tumour.
+LEAST_SPACING_UM_PX, LARGEST_SPACING_UM_PX = 0.1, 2.0
+# A level this near to the requested spacing is read as it is: the training patches mix 0.905 and 0.972 µm/px.
+SPACING_TOLERANCE = 0.1
+_SAMPLES, _SAMPLE_SIDE_PX = 3, 512
+
+
+@dataclass(frozen=True)
+class LevelSelection:
+    """The level that is read for a requested spacing.
+
+    Attributes
+    ----------
+    level : int
+        Index into the slide's levels.
+    requested_um_px, effective_um_px : float
+        Spacing asked for, and of the pixels that result.
+    shrink : float
+        Pixels of the level along one resulting pixel; 1 where the level is taken as it is.
+    """
+
+    level: int
+    requested_um_px: float
+    effective_um_px: float
+    shrink: float
+
+
+@dataclass(frozen=True)
+class Slide:
+    """A pyramid of pixels with a known µm per pixel.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    reader : SlideReader
+        Reads its pixels.
+    spacing_um_px : float
+        µm per level-0 pixel.
+    spacing_source : str
+        Where the spacing comes from.
+    notes : tuple of str
+        Remarks made while opening.
+    """
+
+    path: Path
+    reader: SlideReader
+    spacing_um_px: float
+    spacing_source: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """Resolutions, from the finest to the coarsest."""
+        return self.reader.levels
+
+    @property
+    def metadata(self) -> SlideMetadata:
+        """What the file says of the slide."""
+        return self.reader.metadata
+
+    @property
+    def bounds_px(self) -> tuple[int, int, int, int]:
+        """x, y, width and height of the scanned part in level-0 px."""
+        full = self.levels[0]
+        return self.metadata.bounds_px or (0, 0, full.width_px, full.height_px)
+
+    def select_level(self, spacing_um_px: float) -> LevelSelection:
+        """Select the coarsest level that is fine enough for a spacing.
+
+        Parameters
+        ----------
+        spacing_um_px : float
+            Requested µm per pixel.
+
+        Returns
+        -------
+        LevelSelection
+            A level within 10 % of the request is taken as it is; otherwise the next finer one is shrunk, and where
+            there is none, level 0 is enlarged.
+        """
+        spacings = [self.spacing_um_px * level.downsample for level in self.levels]
+        nearest = int(np.argmin([abs(spacing - spacing_um_px) for spacing in spacings]))
+        if abs(spacings[nearest] - spacing_um_px) <= SPACING_TOLERANCE * spacing_um_px:
+            return LevelSelection(nearest, spacing_um_px, spacings[nearest], 1.0)
+        finer = [number for number, spacing in enumerate(spacings) if spacing <= spacing_um_px]
+        level = max(finer, key=lambda number: spacings[number]) if finer else 0
+        return LevelSelection(level, spacing_um_px, spacing_um_px, spacing_um_px / spacings[level])
+
+    def read(self, selection: LevelSelection, x_px: int, y_px: int, width_px: int, height_px: int) -> UInt8Array:
+        """Read a rectangle at a selected resolution.
+
+        Parameters
+        ----------
+        selection : LevelSelection
+            From `select_level`.
+        x_px, y_px : int
+            Top left corner in pixels of the resulting resolution.
+        width_px, height_px : int
+            Size in pixels of the resulting resolution.
+
+        Returns
+        -------
+        ndarray of uint8, shape (height_px, width_px, 3)
+            Averaged over area where a finer level is shrunk.
+        """
+        if selection.shrink == 1:
+            return self.reader.read(selection.level, x_px, y_px, width_px, height_px)
+        shrink = selection.shrink
+        left, top = x_px * shrink, y_px * shrink
+        x0, y0 = int(np.floor(left)), int(np.floor(top))
+        x1, y1 = int(np.ceil(left + width_px * shrink)), int(np.ceil(top + height_px * shrink))
+        pixels = self.reader.read(selection.level, x0, y0, x1 - x0, y1 - y0)
+        box = (left - x0, top - y0, left - x0 + width_px * shrink, top - y0 + height_px * shrink)
+        method = Image.Resampling.BOX if shrink > 1 else Image.Resampling.BICUBIC
+        return np.asarray(Image.fromarray(pixels).resize((width_px, height_px), method, box))
+
+    def thumbnail(self, spacing_um_px: float) -> tuple[UInt8Array, LevelSelection]:
+        """Read the whole slide at a coarse resolution.
+
+        Parameters
+        ----------
+        spacing_um_px : float
+            Requested µm per pixel.
+
+        Returns
+        -------
+        pixels : ndarray of uint8, shape (rows, columns, 3)
+        selection : LevelSelection
+            Says the effective spacing.
+        """
+        selection = self.select_level(spacing_um_px)
+        full = self.levels[0]
+        scale = selection.effective_um_px / self.spacing_um_px
+        columns, rows = (max(1, round(size / scale)) for size in (full.width_px, full.height_px))
+        strips = [
+            self.read(selection, 0, row, columns, min(_SAMPLE_SIDE_PX, rows - row))
+            for row in range(0, rows, _SAMPLE_SIDE_PX)
+        ]
+        return np.concatenate(strips), selection
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 of the file's size and its first and last megabyte."""
+        size = self.path.stat().st_size
+        digest = hashlib.sha256(str(size).encode())
+        with self.path.open("rb") as file:
+            digest.update(file.read(1 << 20))
+            file.seek(max(0, size - (1 << 20)))
+            digest.update(file.read())
+        return digest.hexdigest()
+
+    def close(self) -> None:
+        """Release the file."""
+        self.reader.close()
+
+    def __enter__(self) -> "Slide":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_slide(path: str | Path, *, spacing_um_px: float | None = None) -> Slide:
+    """Open a whole slide.
+
+    OpenSlide is the reference. For TIFF files a faster reader takes its place where sample regions have the same
+    pixels. Striped TIFF and OME-TIFF are read by tifffile alone, PNG and JPEG by Pillow.
+
+    Parameters
+    ----------
+    path : str or Path
+        The slide's file.
+    spacing_um_px : float or None
+        µm per level-0 pixel, instead of what the file says. Needed where the file says nothing.
+
+    Returns
+    -------
+    Slide
+
+    Raises
+    ------
+    DataError
+        The file is missing, damaged, or not a brightfield slide; its µm per pixel is unknown, or outside 0.1 to 2
+        and not given.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DataError(f"{path}: there is no such file")
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; name the slide's file")
+    reader, notes = _open_reader(path)
+    try:
+        spacing, source = _checked_spacing(path, reader.metadata, spacing_um_px)
+    except DataError:
+        reader.close()
+        raise
+    return Slide(path, reader, spacing, source, notes)
+
+
+def _open_reader(path: Path) -> tuple[SlideReader, tuple[str, ...]]:
+    if path.suffix.lower() in ENDINGS:
+        return FlatImageReader(path), ()
+    try:
+        reference = OpenSlideReader(path)
+    except UnsupportedSlideError as unsupported:
+        try:
+            return TiffReader(path), ("OpenSlide does not read this file; tifffile does",)
+        except DataError as error:
+            raise DataError(f"{error}; {unsupported}") from error
+    if len(reference.levels) == 0:
+        raise DataError(f"{path}: a slide without levels")
+    if not hasattr(os, "pread"):
+        return reference, ()
+    try:
+        fast = TiffReader(path, reference.metadata)
+    except DataError:
+        return reference, ()
+    reason = _difference(fast, reference)
+    if reason:
+        fast.close()
+        return reference, (f"read by OpenSlide: {reason}",)
+    reference.close()
+    return fast, ()
+
+
+def _difference(fast: SlideReader, reference: SlideReader) -> str:
+    """Say how two readers differ at sample regions; nothing where their pixels are the same."""
+    if [(each.width_px, each.height_px) for each in fast.levels] != [
+        (each.width_px, each.height_px) for each in reference.levels
+    ]:
+        return "the fast reader finds other levels"
+    for number, level in enumerate(fast.levels):
+        for place in _sample_regions(level):
+            try:
+                same = np.array_equal(fast.read(number, *place), reference.read(number, *place))
+            except DataError as error:
+                return str(error)
+            if not same:
+                return f"the fast reader gives other pixels at level {number}"
+    return ""
+
+
+def _sample_regions(level: Level) -> list[tuple[int, int, int, int]]:
+    """Return x, y, width and height of regions of a level that OpenSlide reads without interpolation."""
+    if level.downsample != round(level.downsample):  # Only regions at the origin lie on whole pixels of the level.
+        return [(0, 0, min(level.width_px, 4 * _SAMPLE_SIDE_PX), min(level.height_px, 4 * _SAMPLE_SIDE_PX))]
+    places = [
+        [max(0, int(size * share) - _SAMPLE_SIDE_PX // 2) for size in (level.width_px, level.height_px)]
+        for share in np.linspace(0.2, 0.8, _SAMPLES)
+    ]
+    return [(x, y, _SAMPLE_SIDE_PX, _SAMPLE_SIDE_PX) for x, y in places]
+
+
+def _checked_spacing(path: Path, metadata: SlideMetadata, given: float | None) -> tuple[float, str]:
+    if given is not None:
+        if not given > 0:
+            raise DataError(f"{path}: {given} µm per pixel; it must be positive")
+        return given, "given"
+    if metadata.spacing_um_px is None:
+        raise DataError(
+            f"{path}: µm per pixel are not known ({metadata.spacing_source}); state them with --mpp, "
+            "such as 0.25 for a scan at 40×: at a wrong scale all tissue looks like tumour"
+        )
+    if not LEAST_SPACING_UM_PX <= metadata.spacing_um_px <= LARGEST_SPACING_UM_PX:
+        raise DataError(
+            f"{path}: the file says {metadata.spacing_um_px:g} µm per pixel ({metadata.spacing_source}), outside "
+            f"{LEAST_SPACING_UM_PX:g} to {LARGEST_SPACING_UM_PX:g}; state the right value with --mpp"
+        )
+    return metadata.spacing_um_px, metadata.spacing_source

@@ -1,0 +1,192 @@
+"""Find tissue on a slide's overview, without pen marks, coverslip edges and dust."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from sentinode.data.types import UInt8Array
+from sentinode.errors import DataError
+from sentinode.slides.slide import Slide
+
+OVERVIEW_UM_PX = 8.0
+# Smaller pieces are dust, smaller holes belong to the tissue around them.
+LEAST_AREA_MM2, LEAST_HOLE_MM2 = 0.02, 0.02
+# Optical density from which on a pixel is surely tissue, and from which on it is when it touches such a pixel.
+_SURE, _POSSIBLE = 0.14, 0.06
+_SMOOTHING_UM = 12.0
+_BRIGHT, _COLORLESS = 200, 20
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Tissue:
+    """Where a slide has tissue.
+
+    Attributes
+    ----------
+    mask : ndarray of bool, shape (rows, columns)
+        True on tissue.
+    pixel_level0_px : float
+        Side of a mask pixel in level-0 px.
+    spacing_um_px : float
+        µm per pixel of the mask.
+    background : tuple of int
+        RGB of empty glass.
+    pen_mm2 : float
+        Area of pen marks that were left out.
+    """
+
+    mask: Mask
+    pixel_level0_px: float
+    spacing_um_px: float
+    background: tuple[int, int, int]
+    pen_mm2: float
+
+    @property
+    def area_mm2(self) -> float:
+        """Area of the tissue in mm²."""
+        return float(self.mask.sum()) * self.spacing_um_px**2 / 1e6
+
+
+def find_tissue(slide: Slide) -> Tissue:
+    """Find the tissue of a slide.
+
+    Parameters
+    ----------
+    slide : Slide
+        An open slide.
+
+    Returns
+    -------
+    Tissue
+
+    Raises
+    ------
+    DataError
+        There is no tissue on the slide.
+    """
+    pixels, selection = slide.thumbnail(OVERVIEW_UM_PX)
+    scale = selection.effective_um_px / slide.spacing_um_px
+    x, y, width, height = (value / scale for value in slide.bounds_px)
+    inside = np.zeros(pixels.shape[:2], bool)
+    inside[int(y) : int(np.ceil(y + height)), int(x) : int(np.ceil(x + width))] = True
+    background = background_color(pixels)
+    mask, pen = tissue_mask(pixels, selection.effective_um_px, background)
+    mask &= inside
+    if not mask.any():
+        raise DataError(
+            f"{slide.path}: no tissue found on {pixels.shape[1]} × {pixels.shape[0]} px at "
+            f"{selection.effective_um_px:.3g} µm/px; look at the slide, and outline tissue with --tissue mask.geojson "
+            "or scan everything with --tissue none"
+        )
+    pixel_mm2 = selection.effective_um_px**2 / 1e6
+    return Tissue(mask, scale, selection.effective_um_px, background, float(pen.sum()) * pixel_mm2)
+
+
+def background_color(pixels: UInt8Array) -> tuple[int, int, int]:
+    """Estimate the color of empty glass: the median of bright, colorless pixels.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8, shape (rows, columns, 3)
+        An overview. Pure white is taken for missing tiles and ignored, unless nothing else is bright.
+
+    Returns
+    -------
+    tuple of int
+        RGB.
+
+    Examples
+    --------
+    >>> overview = np.full((4, 4, 3), (240, 238, 241), np.uint8)
+    >>> overview[0] = 255
+    >>> background_color(overview)
+    (240, 238, 241)
+    """
+    flat = pixels.reshape(-1, 3)
+    darkest, brightest = flat.min(axis=1), flat.max(axis=1)
+    glass = (darkest >= _BRIGHT) & (brightest.astype(int) - darkest <= _COLORLESS) & (darkest < 255)
+    if glass.sum() < 0.001 * len(flat):
+        return (255, 255, 255) if (darkest == 255).any() else (245, 245, 245)
+    red, green, blue = np.median(flat[glass], axis=0)
+    return int(red), int(green), int(blue)
+
+
+def tissue_mask(
+    pixels: UInt8Array, spacing_um_px: float, background: tuple[int, int, int] | None = None
+) -> tuple[Mask, Mask]:
+    """Separate tissue from glass and from pen marks on an overview.
+
+    Tissue takes up colored light: its optical density, with a grey part counted less, exceeds a threshold, or a lower
+    one next to such places. Pen marks are told by hue: tissue stained with H&E takes up green most, pens do not.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8, shape (rows, columns, 3)
+        RGB overview.
+    spacing_um_px : float
+        µm per pixel, about 8.
+    background : tuple of int or None
+        RGB of glass; estimated where None.
+
+    Returns
+    -------
+    tissue, pen : ndarray of bool, shape (rows, columns)
+    """
+    light = np.asarray(background or background_color(pixels), float)
+    density = np.maximum(np.log((light + 1) / (pixels + 1.0)), 0)
+    empty = (pixels == 255).all(axis=2) | (pixels == 0).all(axis=2)
+    pen = _pen(pixels, density) & ~empty
+    sigma = _SMOOTHING_UM / spacing_um_px
+    usable = ~(pen | empty)
+    weight = ndimage.gaussian_filter(usable.astype(float), sigma)
+    smooth = (
+        np.stack([ndimage.gaussian_filter(density[..., channel] * usable, sigma) for channel in range(3)], axis=-1)
+        / np.maximum(weight, 1e-3)[..., None]
+    )
+    strength = _colored_density(smooth) * usable
+    sure, possible = strength > _SURE, strength > _POSSIBLE
+    labels, _ = ndimage.label(possible, np.ones((3, 3)))
+    mask = np.isin(labels, np.unique(labels[sure])) & possible
+    mask = ndimage.binary_closing(mask, iterations=1) & usable
+    pixel_mm2 = spacing_um_px**2 / 1e6
+    mask = ~_without_small(~mask, LEAST_HOLE_MM2 / pixel_mm2) & ~pen
+    return _without_small(mask, LEAST_AREA_MM2 / pixel_mm2), pen
+
+
+def _colored_density(density: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how much colored light is taken up; grey shadows count a third."""
+    darkest, brightest = density.max(axis=-1), density.min(axis=-1)
+    return (darkest - brightest) + brightest / 3
+
+
+def _pen(pixels: UInt8Array, density: NDArray[np.float64]) -> Mask:
+    red, green, blue = (density[..., channel] for channel in range(3))
+    strongest = density.max(axis=-1)
+    black = (pixels.max(axis=2) < 70) & (np.ptp(pixels, axis=2) < 25)
+    # Of each kind of ink the surely marked pixels, then the pale rims of its own hue that touch them.
+    inks = (
+        ((red > 1.25 * green + 0.05) & (strongest > 0.35), (red > 1.1 * green + 0.02) & (strongest > 0.04)),
+        (
+            (green > 0.8) & (blue > 0.7 * green) & (red < 0.3 * green),
+            (blue > 0.65 * green) & (red < 0.35 * green) & (strongest > 0.1),
+        ),
+        (black, black),
+    )
+    pen = np.zeros(strongest.shape, bool)
+    for sure, possible in inks:
+        core = ndimage.binary_opening(sure, iterations=2)
+        labels, _ = ndimage.label(core | possible)
+        pen |= np.isin(labels, np.unique(labels[core])) & (labels > 0)
+    return ndimage.binary_dilation(pen, iterations=3)
+
+
+def _without_small(mask: Mask, least_px: float) -> Mask:
+    """Remove connected parts with fewer pixels."""
+    labels, _ = ndimage.label(mask)
+    large = np.bincount(labels.ravel()) >= least_px
+    large[0] = False
+    return np.asarray(large[labels])

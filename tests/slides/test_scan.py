@@ -1,0 +1,148 @@
+"""A scan finds the tumour of a synthetic slide, equals predictions patch by patch, and survives interruption."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.commands import sentinode, succeeded
+from tests.slides.conftest import MARGIN_PX, SIDE, write_pyramid
+
+from sentinode import load_run
+from sentinode.errors import DataError, OutputError
+from sentinode.slides import open_slide
+from sentinode.slides.results import load_heatmap, scan_to_folder
+from sentinode.slides.scan import scan_slide
+
+pytest.importorskip("shapely")
+
+
+@pytest.fixture(scope="session")
+def model():
+    return load_run("d4net-m")
+
+
+@pytest.fixture(scope="session")
+def result(slide_file, model, tmp_path_factory):
+    with open_slide(slide_file) as slide:
+        return scan_to_folder(slide, model, tmp_path_factory.mktemp("scan") / "mosaic")
+
+
+def test_the_tumour_is_found_where_it_is(result):
+    assert result.summary["slide_score"] > 0.9
+    lesion = result.summary["lesions"][0]
+    low, high = MARGIN_PX + 3 * 96, MARGIN_PX + 7 * 96
+    assert low <= lesion["x_px"] <= high
+    assert low <= lesion["y_px"] <= high
+    assert lesion["lesion_class"] == "micro"
+
+
+@pytest.mark.slow
+def test_the_dense_scan_equals_predictions_patch_by_patch(slide_file, model, mosaic, mini):
+    with open_slide(slide_file) as slide:
+        heatmap = scan_slide(slide, model).heatmap
+        places = np.argwhere(~np.isnan(heatmap.log_odds))[::1500]
+        patches = np.stack([slide.reader.read(0, 8 * x, 8 * y, 96, 96) for y, x in places])
+    network = model.model
+    expected = model.calibration(_logits(network, patches))
+    found = np.array([heatmap.log_odds[tuple(place)] for place in places])
+    np.testing.assert_allclose(found, expected, atol=1e-3, rtol=1e-4)
+
+
+def _logits(network, patches):
+    from sentinode.inference.logits import logit_model
+
+    return logit_model(network).predict_on_batch(patches)[:, 0]
+
+
+def test_the_heat_map_is_read_back_by_openslide_and_tifffile(result):
+    import openslide
+    import tifffile
+
+    grey = load_heatmap(result.folder).to_grey()
+    np.testing.assert_array_equal(tifffile.imread(result.folder / "heatmap.tif", key=0), grey)
+    with openslide.OpenSlide(result.folder / "heatmap.tif") as slide:
+        np.testing.assert_array_equal(np.asarray(slide.read_region((0, 0), 0, slide.dimensions))[..., 0], grey)
+
+
+def test_lesions_are_valid_closed_geojson_with_uuids(result):
+    import uuid
+
+    import shapely
+
+    collection = json.loads((result.folder / "lesions.geojson").read_text())
+    assert collection["type"] == "FeatureCollection"
+    for feature in collection["features"]:
+        assert uuid.UUID(feature["id"])
+        shape = shapely.geometry.shape(feature["geometry"])
+        assert shape.is_valid
+        assert shape.area > 0
+        assert feature["properties"]["objectType"] == "annotation"
+
+
+def test_glass_is_not_scanned(result):
+    heatmap = load_heatmap(result.folder)
+    scanned_mm2 = (~np.isnan(heatmap.log_odds)).sum() * heatmap.step_um**2 / 1e6
+    assert scanned_mm2 == pytest.approx((SIDE * 96 * 0.972e-3) ** 2, rel=0.1)
+
+
+@pytest.mark.slow
+def test_an_interrupted_scan_goes_on_and_gives_the_same_bytes(slide_file, model, result, tmp_path, monkeypatch):
+    from sentinode.slides import scan as module
+
+    def interrupted(*arguments):
+        yield from []
+        raise KeyboardInterrupt
+
+    with open_slide(slide_file) as slide:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(module, "ordered_map", interrupted)
+            scan_to_folder(slide, model, tmp_path / "mosaic")
+        scan_to_folder(slide, model, tmp_path / "mosaic")
+    for file in ("heatmap.tif", "log_odds.npy", "lesions.geojson", "summary.json", "overview.png"):
+        assert (tmp_path / "mosaic" / file).read_bytes() == (result.folder / file).read_bytes(), file
+
+
+def test_a_finished_scan_is_not_repeated_and_never_overwritten_by_another(slide_file, model, result, tmp_path):
+    with open_slide(slide_file) as slide:
+        assert not scan_to_folder(slide, model, result.folder).is_new
+        with pytest.raises(OutputError, match="step_px"):
+            scan_to_folder(slide, model, result.folder, step_px=16)
+        (tmp_path / "notes.txt").write_text("mine")
+        with pytest.raises(OutputError, match="holds no scan"):
+            scan_to_folder(slide, model, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_slide_at_the_wrong_scale_is_refused_unless_forced(tmp_path, mosaic, model):
+    larger = np.asarray(Image.fromarray(mosaic[200:1000, 200:1000]).resize((1600, 1600), Image.Resampling.BICUBIC))
+    file = write_pyramid(tmp_path / "larger.tif", larger)
+    with open_slide(file) as slide:
+        with pytest.raises(DataError, match=r"unlike the training patches.*--mpp.*--force"):
+            scan_slide(slide, model)
+        assert scan_slide(slide, model, force=True, step_px=64).warnings
+
+
+def test_an_empty_slide_is_a_failure_and_not_zero_lesions(tmp_path, model):
+    file = write_pyramid(tmp_path / "empty.tif", np.full((600, 600, 3), 240, np.uint8))
+    with open_slide(file) as slide, pytest.raises(DataError, match="no tissue"):
+        scan_slide(slide, model)
+
+
+@pytest.mark.slow
+def test_the_command_goes_past_a_broken_slide_and_says_so(slide_file, tmp_path):
+    broken = tmp_path / "broken.tif"
+    broken.write_bytes(b"II*\0nothing")
+    copy = shutil.copy(slide_file, tmp_path / "good.tif")
+    done = sentinode("scan", broken, copy, "--out", tmp_path / "scans", "--step", 64)
+    assert done.returncode == 3
+    assert "broken.tif" in done.stdout
+    assert "Not scanned: 1 of 2" in done.stdout
+    assert (tmp_path / "scans" / "good" / "overview.png").is_file()
+
+
+def test_a_dry_run_says_scale_and_tissue_and_writes_nothing(slide_file, tmp_path):
+    printed = succeeded(sentinode("scan", slide_file, "--out", tmp_path / "scans", "--dry-run"))
+    assert "0.972 µm/px" in printed
+    assert not (tmp_path / "scans").exists()

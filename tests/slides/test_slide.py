@@ -1,0 +1,135 @@
+"""Slides are opened with a known scale or refused, and read alike by all readers."""
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.slides.conftest import write_pyramid
+
+from sentinode.errors import DataError
+from sentinode.slides import open_slide
+from sentinode.slides.readers.with_openslide import OpenSlideReader
+from sentinode.slides.readers.with_tifffile import TiffReader
+
+UNCOMPRESSED = {"compression": None, "compressionargs": None}
+REAL = ("CMU-1-Small-Region.svs", "TCGA-CR-7395-01A-01-TS1.svs", "ihc-crumbs-1065626.svs", "kidney-48-5.tif")
+
+
+@pytest.fixture(scope="session")
+def real_slides():
+    folder = Path(os.environ.get("SENTINODE_TEST_DATA", "/nowhere"), "slides")
+    if not folder.is_dir():
+        pytest.skip("no real slides here")
+    return folder
+
+
+def test_the_fast_reader_gives_the_pixels_of_openslide(slide_file):
+    reference, fast = OpenSlideReader(slide_file), TiffReader(slide_file)
+    for place in ((0, 130, 200, 700, 300), (1, 10, 20, 400, 400), (0, -50, -60, 300, 300), (1, 400, 400, 500, 500)):
+        np.testing.assert_array_equal(fast.read(*place), reference.read(*place))
+
+
+def test_a_pyramid_is_read_by_the_fast_reader(slide_file):
+    with open_slide(slide_file) as slide:
+        assert slide.reader.name == "tifffile"
+        assert slide.spacing_um_px == pytest.approx(0.972)
+
+
+def test_striped_tiff_is_read_although_openslide_refuses_it(tmp_path, mosaic):
+    file = write_pyramid(
+        tmp_path / "striped.tif", mosaic, levels=1, tile=None, rowsperstrip=64, compression=None, compressionargs=None
+    )
+    with open_slide(file) as slide:
+        np.testing.assert_array_equal(slide.reader.read(0, 300, 400, 200, 100), mosaic[400:500, 300:500])
+
+
+def test_places_outside_the_slide_have_the_background_color(slide_file):
+    with open_slide(slide_file) as slide:
+        assert (slide.reader.read(0, -100, -100, 50, 50) == 255).all()
+
+
+def test_a_level_that_does_not_exist_is_refused_by_every_reader(slide_file):
+    for reader in (OpenSlideReader(slide_file), TiffReader(slide_file)):
+        with pytest.raises(DataError, match="no level 2"):
+            reader.read(2, 0, 0, 10, 10)
+
+
+@pytest.mark.parametrize(("spacing", "says"), [(None, "not known"), (5.0, "outside 0.1 to 2")])
+def test_an_unknown_or_absurd_scale_is_refused_until_it_is_stated(tmp_path, mosaic, spacing, says):
+    file = write_pyramid(tmp_path / "slide.tif", mosaic, spacing_um_px=spacing)
+    with pytest.raises(DataError, match=f"{says}.*--mpp"):
+        open_slide(file)
+    with open_slide(file, spacing_um_px=0.5) as slide:
+        assert (slide.spacing_um_px, slide.spacing_source) == (0.5, "given")
+
+
+def test_png_needs_its_scale(tmp_path, mosaic):
+    Image.fromarray(mosaic).save(tmp_path / "tile.png")
+    with pytest.raises(DataError, match="--mpp"):
+        open_slide(tmp_path / "tile.png")
+    with open_slide(tmp_path / "tile.png", spacing_um_px=0.972) as slide:
+        np.testing.assert_array_equal(slide.reader.read(0, 300, 400, 50, 60), mosaic[400:460, 300:350])
+
+
+@pytest.mark.parametrize(
+    ("requested", "level", "effective", "shrink"),
+    [
+        (0.972, 0, 0.972, 1),
+        (0.905, 0, 0.972, 1),
+        (2.0, 1, 1.944, 1),
+        (1.5, 0, 1.5, 1.5 / 0.972),
+        (8.0, 1, 8.0, 8 / 1.944),
+    ],
+)
+def test_a_level_within_a_tenth_is_taken_and_otherwise_a_finer_one_is_shrunk(
+    slide_file, requested, level, effective, shrink
+):
+    with open_slide(slide_file) as slide:
+        selection = slide.select_level(requested)
+    assert (selection.level, selection.requested_um_px) == (level, requested)
+    assert selection.effective_um_px == pytest.approx(effective, rel=1e-3)
+    assert selection.shrink == pytest.approx(shrink, rel=1e-3)
+
+
+def test_shrinking_averages_over_area(tmp_path):
+    stripes = np.zeros((600, 600, 3), np.uint8)
+    stripes[:, ::2] = 200
+    file = write_pyramid(
+        tmp_path / "stripes.tif", stripes, spacing_um_px=0.486, levels=1, compression=None, compressionargs=None
+    )
+    with open_slide(file) as slide:
+        assert (slide.read(slide.select_level(0.972), 0, 0, 200, 200) == 100).all()
+
+
+def test_a_truncated_slide_is_refused_and_named(tmp_path, slide_file):
+    broken = tmp_path / "broken.tif"
+    broken.write_bytes(slide_file.read_bytes()[:-200_000])
+    with pytest.raises(DataError, match=r"broken\.tif"), open_slide(broken) as slide:
+        slide.thumbnail(0.972)
+
+
+@pytest.mark.parametrize("name", ["missing.svs", "folder"])
+def test_what_is_no_file_is_refused(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataError, match=name):
+        open_slide(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "name", ["multi-channel.ome.tif", "openslide/unopenable.tiff", "openslide/unreadable.svs", "openslide/boxes.tiff"]
+)
+def test_real_files_that_are_no_brightfield_slides_are_refused(real_slides, name):
+    with pytest.raises(DataError, match=re.escape(Path(name).name)), open_slide(real_slides / name) as slide:
+        slide.thumbnail(8.0)
+
+
+@pytest.mark.parametrize(
+    "name", ["CMU-1-Small-Region.svs", "TCGA-CR-7395-01A-01-TS1.svs", "ihc-crumbs-1065626.svs", "kidney-48-5.tif"]
+)
+def test_real_slides_open(real_slides, name):
+    with open_slide(real_slides / name, spacing_um_px=0.5) as slide:
+        pixels, _ = slide.thumbnail(16.0)
+        assert pixels.std() > 1
