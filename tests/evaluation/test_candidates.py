@@ -12,7 +12,10 @@ from sentinode import predict
 from sentinode.data.patchset import patch_table
 from sentinode.errors import ConfigError, DataError, RunError
 from sentinode.evaluation.candidates import open_candidate, open_candidates
+from sentinode.evaluation.operating_points import PointChooser
 from sentinode.evaluation.prediction_files import PredictionsFile
+from sentinode.evaluation.selection import select_patches
+from sentinode.metrics import choose_threshold
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +44,9 @@ def stem(name):
 
 def test_a_run_and_the_csv_of_its_predictions_give_the_same_predictions(tiny_run, few, tmp_path):
     predict(tiny_run, few).write(tmp_path / "predictions.csv")
-    [(predictions, threshold)], cost = open_candidate(tiny_run.path).predict(few)
-    [(other, other_threshold)], other_cost = open_candidate(f"csv={tmp_path / 'predictions.csv'}").predict(few)
+    chooser = PointChooser(few, select_patches([], few))
+    [(predictions, threshold)], cost = open_candidate(tiny_run.path).predict(few, chooser)
+    [(other, other_threshold)], other_cost = open_candidate(f"csv={tmp_path / 'predictions.csv'}").predict(few, chooser)
     assert threshold == other_threshold == tiny_run.threshold
     assert np.array_equal(predictions.table["logit"], predict(tiny_run, few).table["logit"])
     assert np.array_equal(predictions.table["logit"], other.table["logit"])
@@ -216,8 +220,19 @@ def test_a_missing_file_or_run_is_refused(tmp_path):
         open_candidate(tmp_path / "none")
 
 
-def test_a_rule_needs_validation_predictions_and_a_number_does_not(few, tmp_path):
-    candidate = open_candidate(written(tmp_path, id=few.table["id"], probability=probabilities(few)).path)
-    assert candidate.predict(few, "0.25")[0][0][1] == 0.25
-    with pytest.raises(ConfigError, match=r"it\.csv has no predictions of them"):
-        candidate.predict(few, "youden")
+def test_the_rule_of_a_csv_is_applied_to_its_rows_of_the_validation_split(mini, tmp_path):
+    few = mini.select(range(0, len(mini), 10))
+    probability = np.random.default_rng(0).uniform(size=len(few))
+    table = pd.DataFrame({"id": few.table["id"], "probability": probability})
+    table.to_csv(tmp_path / "all.csv", index=False)
+    table[few.table["split"] == "test"].to_csv(tmp_path / "test.csv", index=False)
+    selected = select_patches([], few, "test")
+    chooser = PointChooser(few, selected)
+    valid = (few.table["split"] == "valid").to_numpy()
+    expected = choose_threshold("youden", few.labels[valid], probability[valid])
+    [(_, threshold)], _ = open_candidate(tmp_path / "all.csv").predict(selected.patches, chooser, "youden")
+    assert threshold == pytest.approx(expected)
+    [(_, threshold)], _ = open_candidate(tmp_path / "test.csv").predict(selected.patches, chooser, "0.25")
+    assert threshold == 0.25
+    with pytest.raises(DataError, match="have no matching row"):
+        open_candidate(tmp_path / "test.csv").predict(selected.patches, chooser, "youden")

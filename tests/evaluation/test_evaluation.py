@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 from sklearn import metrics
 
-from sentinode import Evaluation, evaluate, load_run, open_patches, stress
+from sentinode import Evaluation, evaluate, load_run, open_patches, predict, stress
 from sentinode.errors import ConfigError, DataError
 from sentinode.evaluation.files import default_folder
 from sentinode.evaluation.formatting import format_evaluation
+from sentinode.metrics import choose_threshold
 from sentinode.samples import DEFAULT_MODEL
 from sentinode.serialize import to_json
 
@@ -191,10 +192,46 @@ def test_operating_points_are_chosen_on_the_validation_patches_of_the_run(tiny_r
     assert found.operating_points["0.25"].threshold == 0.25
 
 
-def test_a_rule_without_validation_predictions_is_refused_before_predicting(mini, tmp_path):
-    with pytest.raises(ConfigError, match="has no predictions of them"):
-        evaluate(load_run(DEFAULT_MODEL), mini, out=tmp_path, points=["youden"])
+def test_points_of_pretrained_weights_are_chosen_on_the_validation_split_of_the_user(mini):
+    few, model = mini.select(range(0, len(mini), 5)), load_run(DEFAULT_MODEL)
+    found = evaluate(model, few, points=["sensitivity>=0.9", 0.25])
+    chosen_on = found.made_by["points_chosen_on"]
+    valid = predict(model, few.split("valid"))
+    assert chosen_on["split"] == "valid" and chosen_on["fingerprint"] == few.split("valid").cached().fingerprint
+    threshold = choose_threshold("sensitivity>=0.9", valid.labels, valid.table["probability"])
+    assert found.operating_points["sensitivity>=0.9"].threshold == threshold
+    assert list(found.operating_points) == ["0.5", "validation", "sensitivity>=0.9", "0.25"]
+
+
+def test_points_of_a_run_can_be_chosen_on_another_split(tiny_run, mini):
+    few = mini.select(range(0, len(mini), 10))
+    own, other = (evaluate(tiny_run, few, points=["youden"], point_split=split) for split in (None, "train"))
+    assert own.made_by["points_chosen_on"] == "validation patches of the model"
+    assert other.made_by["points_chosen_on"]["split"] == "train"
+    assert own.operating_points["youden"].threshold == tiny_run.threshold
+
+
+@pytest.mark.parametrize("options", [{}, {"point_split": "test"}, {"point_split": "train"}])
+def test_points_are_not_chosen_without_other_labeled_patches(mini, tmp_path, options):
+    with pytest.raises(ConfigError, match="d4net-m: operating points are chosen on validation patches"):
+        evaluate(load_run(DEFAULT_MODEL), mini.split("test"), out=tmp_path, points=["youden"], **options)
     assert not list(tmp_path.iterdir())
+
+
+def test_exchanged_labels_are_reported(mini, caplog):
+    test = mini.split("test").select(range(0, 400, 10))
+    exchanged = replace(test, table=test.table.assign(label=1 - test.table["label"]))
+    found = evaluate(load_run(DEFAULT_MODEL), exchanged)
+    assert found.auc < 0.2 and "labels exchanged" in found.warnings[-1] and "labels exchanged" in caplog.text
+    caplog.clear()
+    assert not evaluate(load_run(DEFAULT_MODEL), test).warnings
+    two = exchanged.select([0, len(exchanged) - 1])  # An AUC of 0 by chance.
+    assert not any("exchanged" in warning for warning in evaluate(load_run(DEFAULT_MODEL), two).warnings)
+
+
+def test_a_notebook_shows_the_metrics(evaluation):
+    html = evaluation._repr_html_()
+    assert f"{evaluation.ranking.auc:.3f}" in html and "pcam-mini, split test" in html
 
 
 @pytest.mark.parametrize("prevalence", [0, 1, -0.1, float("nan")])

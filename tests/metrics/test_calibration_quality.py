@@ -189,3 +189,13 @@ def test_too_few_patches_leave_no_label_out():
     found = conformal_coverage(sets, [1, 1], [0.2, 0.3], [7, 7])
     assert (found.coverage.estimate, found.both_labels, found.normal) == (1.0, 1.0, None)
     json.dumps(to_json(found), allow_nan=False)
+
+
+@pytest.mark.parametrize("clusters", [3, 4, 5])
+def test_few_clusters_do_not_give_small_p_values(clusters):
+    """With k clusters there are 2**k assignments of signs, so no p-value is far below 2 / 2**k."""
+    units = np.repeat(np.arange(clusters), 40)
+    labels, probabilities = np.ones(len(units)), np.full(len(units), 0.6)
+    labels[::7] = 0
+    found = calibration_error(labels, probabilities, units, bins=3)
+    assert found.p_value > 0.7 / 2**clusters

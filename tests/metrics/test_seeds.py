@@ -1,5 +1,7 @@
 """Several seeds of one model in the place of one: their mean area, mean accuracy, mean agreement."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -74,3 +76,12 @@ def test_no_seed_is_refused():
     ):
         with pytest.raises(DataError):
             measure(np.empty((0, 80)))
+
+
+def test_bootstrap_draws_equal_to_zero_up_to_rounding_count_on_both_sides():
+    rng = np.random.default_rng(0)
+    other = SEEDS[0] * 3 + 1  # The same ranking with other rounding.
+    drawn = bootstrap_aucs(LABELS, {"a": SEEDS[0], "b": other, "c": rng.normal(size=80)}, SLIDES, draws=100)
+    assert drawn.p_value("a", "b") == 1.0
+    shifted = replace(drawn, areas=drawn.areas + np.array([0, 1e-16, 0]))
+    assert shifted.p_value("a", "b") == 1.0

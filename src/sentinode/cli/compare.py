@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.evaluate import POINT_HELP, SPLIT_HELP
+from sentinode.cli.evaluate import POINT_HELP, POINT_SPLIT_HELP, SPLIT_HELP
 from sentinode.cli.shared import (
     add_data,
     add_json,
@@ -41,6 +41,7 @@ def add_parser(commands: Any) -> None:
         help=f"operating point of all models: {POINT_HELP} (default: the threshold of each run; for a csv file that of "
         "the JSON file next to it, otherwise 0.5)",
     )
+    parser.add_argument("--point-split", metavar="NAME", help=POINT_SPLIT_HELP)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -59,7 +60,15 @@ def run(arguments: argparse.Namespace) -> int:
     from sentinode.report.compare_page import write_compare_page
 
     folder = Path(arguments.out)
-    found = compare(arguments.model, patches, arguments.split, out=folder, point=arguments.point, cache=arguments.cache)
+    found = compare(
+        arguments.model,
+        patches,
+        arguments.split,
+        out=folder,
+        point=arguments.point,
+        point_split=arguments.point_split,
+        cache=arguments.cache,
+    )
     write_compare_page(found, folder / "compare.html")
     skipped = found.made_by.get("skipped", ())
     if arguments.json:

@@ -26,8 +26,11 @@ from sentinode.storage import check_output_folder
 
 SPLIT_HELP = "split to evaluate on (default: test if it is labeled, otherwise valid)"
 POINT_HELP = (
-    "youden, 'sensitivity>=0.95', 'specificity>=0.95' or cost=FN:FP, chosen on the validation patches of the run, "
-    "or a threshold"
+    "youden, 'sensitivity>=0.95', 'specificity>=0.95' or cost=FN:FP, chosen on validation patches, or a threshold"
+)
+POINT_SPLIT_HELP = (
+    "split of DATA on which operating points are chosen (default: the validation patches of the run, or valid for a "
+    "model without them, such as a pretrained one)"
 )
 
 
@@ -51,6 +54,7 @@ def add_parser(commands: Any) -> None:
         metavar="RULE",
         help=f"additional operating point: {POINT_HELP}; may be repeated",
     )
+    parser.add_argument("--point-split", metavar="NAME", help=POINT_SPLIT_HELP)
     parser.add_argument(
         "--prevalence",
         action="append",
@@ -90,6 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
         patches,
         arguments.split,
         points=arguments.point,
+        point_split=arguments.point_split,
         prevalences=arguments.prevalence or (PREVALENCE,),
         by=arguments.by,
         cache=arguments.cache,

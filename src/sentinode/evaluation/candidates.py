@@ -11,7 +11,7 @@ import pandas as pd
 
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError, DataError
-from sentinode.evaluation.operating_points import threshold_of
+from sentinode.evaluation.operating_points import PointChooser
 from sentinode.evaluation.prediction_files import PredictionsFile
 from sentinode.inference.predict import predict
 from sentinode.inference.predictions import Predictions
@@ -114,7 +114,7 @@ class Candidate:
                 )
 
     def predict(
-        self, patches: PatchSet, point: str | float | None = None
+        self, patches: PatchSet, chooser: PointChooser, point: str | float | None = None
     ) -> tuple[list[tuple[Predictions, float]], Cost]:
         """Predict patches with every member.
 
@@ -122,6 +122,8 @@ class Candidate:
         ----------
         patches : PatchSet
             Labeled, cached patches.
+        chooser : PointChooser
+            Chooses the threshold of `point`.
         point : str or float, optional
             The operating point; by default the threshold of each member.
 
@@ -134,12 +136,13 @@ class Candidate:
         """
         found, duration_s = [], 0.0
         for member in self.members:
-            threshold = member.threshold if point is None else threshold_of(member, point)
+            points, about = ({}, {}) if point is None else chooser.choose(member, [point])
+            threshold = points.get(str(point), member.threshold)
             if isinstance(member, PredictionsFile):
-                found.append((member.predictions(patches), threshold))
+                found.append((member.predictions(patches, about), threshold))
                 continue
             started = time.perf_counter()
-            found.append((predict(member, patches), threshold))
+            found.append((predict(member, patches, about), threshold))
             duration_s += time.perf_counter() - started
         return found, self._cost(len(patches), duration_s)
 

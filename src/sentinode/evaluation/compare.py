@@ -1,5 +1,6 @@
 """Compare several models on the same labeled patches."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,9 +8,12 @@ from sentinode.data.patchset import PatchSet
 from sentinode.evaluation.candidates import Candidate, open_candidates
 from sentinode.evaluation.comparison import Comparison
 from sentinode.evaluation.evaluation import Evaluation
+from sentinode.evaluation.operating_points import PointChooser
 from sentinode.evaluation.selection import select_patches
 from sentinode.training.run import Run
 from sentinode.version import __version__
+
+log = logging.getLogger("sentinode")
 
 
 def compare(
@@ -19,6 +23,7 @@ def compare(
     *,
     out: str | Path | None = None,
     point: str | float | None = None,
+    point_split: str | None = None,
     cache: str | Path | None = None,
 ) -> Comparison:
     """Compare several models on the same labeled patches.
@@ -36,8 +41,10 @@ def compare(
         A folder to save the results to; see `Comparison.save`. By default nothing is written.
     point : str or float, optional
         The operating point of all models: ``"youden"``, ``"sensitivity>=0.95"``, ``"specificity>=0.95"``,
-        ``"cost=fn:fp"``, chosen for each run on its own validation patches, or a number. By default each run has its
-        own threshold, a csv file that of the JSON file next to it, or 0.5.
+        ``"cost=fn:fp"``, chosen for each model on validation patches, or a number. By default each run has its own
+        threshold, a csv file that of the JSON file next to it, or 0.5.
+    point_split : str, optional
+        The split of `patches` on which this rule is applied; see `evaluate`.
     cache : str or Path, optional
         The folder for decoded patches; see `PatchSet.cached`.
 
@@ -71,7 +78,8 @@ def compare(
         candidate.check()
     # Files are matched first, because that is fast and may fail.
     order = sorted(range(len(candidates)), key=lambda index: len(candidates[index].runs))
-    predicted = {index: candidates[index].predict(selected.patches, point) for index in order}
+    chooser = PointChooser(patches, selected, point_split, cache)
+    predicted = {index: candidates[index].predict(selected.patches, chooser, point) for index in order}
 
     def evaluations(candidate: Candidate, index: int) -> tuple[Evaluation, ...]:
         return tuple(
@@ -92,6 +100,10 @@ def compare(
         [predicted[index][1] for index in range(len(candidates))],
         {"sentinode": __version__, **selected.made_by, "point": None if point is None else str(point)},
     )
+    for model in comparison.models:
+        for warning in {text: None for each in model.evaluations for text in each.warnings}:
+            if warning not in model.overlap.warnings:
+                log.warning("%s: %s: %s", comparison.data, model.name, warning)
     if out is not None:
         comparison.save(out)
     return comparison

@@ -26,6 +26,7 @@ from sentinode.metrics import (
     mcnemar,
     proportion,
 )
+from sentinode.notebook import summary_html
 from sentinode.plots.comparison import plot_comparison
 from sentinode.plots.style import save_figure
 from sentinode.storage import write_json
@@ -255,6 +256,10 @@ class Comparison:
             rows.append({**row, "auc_sd": model.auc_sd, **seen, **asdict(model.cost)})
         integers = ("trained_on", "validated_on", "parameters", "flops", "size_bytes")
         return pd.DataFrame(rows).astype(dict.fromkeys(integers, "Int64"))
+
+    def _repr_html_(self) -> str:
+        facts = {"patches": f"{self.normal:,} normal, {self.tumour:,} tumour", "p-value of equal AUCs": self.p_value}
+        return summary_html(f"Comparison: {self.data}", facts, self.table().round(3))
 
     def __str__(self) -> str:
         areas = ", ".join(f"{model.name} {model.auc:.3f}" for model in self.models)

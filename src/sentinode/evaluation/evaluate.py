@@ -1,5 +1,6 @@
 """Evaluate a model on labeled patches."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,12 +8,14 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from sentinode.data.patchset import PatchSet
+from sentinode.data.quality.channel_order import warn_of_exchanged_channels
 from sentinode.errors import ConfigError
 from sentinode.evaluation.evaluation import Evaluation
-from sentinode.evaluation.operating_points import threshold_of
+from sentinode.evaluation.operating_points import PointChooser
 from sentinode.evaluation.selection import select_patches
 from sentinode.evaluation.stain_groups import stain_groups
 from sentinode.inference.predict import predict
+from sentinode.metrics import parse_rule
 from sentinode.metrics.checks import check_share
 
 if TYPE_CHECKING:
@@ -23,6 +26,8 @@ PREVALENCE = 0.05
 GROUP_COUNTS = range(2, 31)
 STAIN = "stain"
 
+log = logging.getLogger("sentinode")
+
 
 def evaluate(
     run: "Predictor",
@@ -30,6 +35,7 @@ def evaluate(
     split: str | None = None,
     *,
     points: Sequence[str | float] = (),
+    point_split: str | None = None,
     prevalences: Sequence[float] = (PREVALENCE,),
     by: Sequence[str] = (),
     out: str | Path | None = None,
@@ -50,7 +56,10 @@ def evaluate(
         the training held out from these patches; see `select_patches`.
     points : sequence of str or float, default ()
         Operating points in addition to 0.5 and the threshold of the run: ``"youden"``, ``"sensitivity>=0.95"``,
-        ``"specificity>=0.95"``, ``"cost=fn:fp"``, chosen on the validation patches of the run, or a number.
+        ``"specificity>=0.95"``, ``"cost=fn:fp"``, chosen on validation patches, or a number.
+    point_split : str, optional
+        The split of `patches` on which these rules are applied. By default the validation patches of the run, or the
+        split ``valid`` for a model without them, such as a pretrained one.
     prevalences : sequence of float, default (0.05,)
         Shares of tumour at which to compute PPV and NPV.
     by : sequence of str, optional
@@ -87,14 +96,18 @@ def evaluate(
     ('test', 20, 20)
     """
     # Invalid options are found before the minutes of prediction.
-    thresholds = {"0.5": 0.5, "validation": run.threshold}
-    thresholds |= {str(rule): threshold_of(run, rule) for rule in points if str(rule) not in thresholds}
     for prevalence in prevalences:
         check_share(prevalence, "prevalence")
+    for rule in points:
+        parse_rule(rule)
     selected = select_patches([run], patches, split, cache=cache)
+    warn_of_exchanged_channels(selected.patches)
+    chosen, chosen_on = PointChooser(patches, selected, point_split, cache).choose(run, points)
+    thresholds = {**chosen, "0.5": 0.5, "validation": run.threshold}
+    thresholds = {name: thresholds[name] for name in ("0.5", "validation", *chosen)}
     groups = {column: _groups(selected.patches, column) for column in by or group_columns(selected.patches)}
     evaluation = Evaluation.from_predictions(
-        predict(run, selected.patches, selected.made_by, tta=tta, precision=precision),
+        predict(run, selected.patches, {**selected.made_by, **chosen_on}, tta=tta, precision=precision),
         selected.data,
         selected.split,
         thresholds,
@@ -103,6 +116,8 @@ def evaluate(
         conformal=run.conformal,
         warnings=selected.overlaps[0].warnings,
     )
+    for warning in evaluation.warnings[len(selected.overlaps[0].warnings) :]:
+        log.warning("%s: %s", evaluation.data, warning)
     if out is not None:
         evaluation.save(out)
     return evaluation

@@ -44,6 +44,7 @@ from sentinode.metrics import (
     roc_curve,
     subgroups,
 )
+from sentinode.notebook import summary_html
 from sentinode.plots.classification import plot_confusion_matrix, plot_evaluation, plot_roc
 from sentinode.plots.forest import plot_subgroups
 from sentinode.plots.style import save_figure
@@ -52,6 +53,8 @@ from sentinode.storage import read_json, write_json
 METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
 # The shares of wrong predictions at which to compute the coverage.
 RISKS = (0.01, 0.05)
+# A lower AUC suggests exchanged labels.
+EXCHANGED_AUC = 0.3
 # Columns that define clusters, the largest clusters first.
 CLUSTERS = ("patient", "slide")
 OUTSIDE_JSON: Any = {"json": False}
@@ -226,7 +229,7 @@ class Evaluation:
             normal=len(labels) - tumour,
             tumour=tumour,
             clusters=column,
-            warnings=tuple(warnings),
+            warnings=(*warnings, *auc_warnings(ranking.auc)),
             ranking=ranking,
             operating_points={
                 name: operating_point(labels, probability, at, units, prevalences) for name, at in thresholds.items()
@@ -375,10 +378,23 @@ class Evaluation:
             orient="index",
         )
 
+    def _repr_html_(self) -> str:
+        facts = {"patches": f"{self.normal:,} normal, {self.tumour:,} tumour", "AUC": f"{self.ranking.auc:.3f}"}
+        facts |= {name: f"{getattr(self.operating_point, name):.3f}" for name in ("sensitivity", "specificity")}
+        facts |= {"warning": "; ".join(self.warnings)} if self.warnings else {}
+        return summary_html(f"Evaluation: {self.data}", facts, self.table().round(3))
+
     def __str__(self) -> str:
         point, count = self.operating_point, f"{self.normal:,} normal, {self.tumour:,} tumour"
         rates = f"sensitivity {point.sensitivity:.3f}, specificity {point.specificity:.3f}"
         return f"{self.data} ({count}): AUC {self.ranking.auc:.3f}, {rates} at threshold {point.threshold:.3f}"
+
+
+def auc_warnings(area: Interval) -> list[str]:
+    """Return a warning if an area under the ROC curve is so low that the labels seem exchanged."""
+    if area.estimate > EXCHANGED_AUC or area.high > 0.5:
+        return []
+    return [f"an AUC of {area.estimate:.3f} is far below 0.5: are the labels exchanged? 0 is normal, 1 is tumour"]
 
 
 def clusters_of(patches: pd.DataFrame) -> tuple[str | None, "pd.Series[str] | None"]:

@@ -1,57 +1,89 @@
-"""Choose operating points on the validation patches of a model."""
+"""Choose operating points on validation patches."""
 
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError
+from sentinode.evaluation.prediction_files import PredictionsFile
+from sentinode.evaluation.selection import SelectedPatches, select_patches
+from sentinode.inference.predict import predict
 from sentinode.inference.predictions import Predictions
+from sentinode.inference.predictor import Predictor
 from sentinode.metrics import choose_threshold, parse_rule
 
 
-class Validated(Protocol):
-    """A `Predictor`, or predictions from a file."""
+@dataclass(frozen=True)
+class PointChooser:
+    """Chooses operating points on validation patches that are not evaluated.
 
-    @property
-    def name(self) -> str:
-        """The name in messages."""
-
-    @property
-    def validation_predictions(self) -> Predictions | None:
-        """Predictions of the model's validation patches; None if unknown."""
-
-
-def threshold_of(model: Validated, rule: str | float) -> float:
-    """Choose the threshold of an operating point.
-
-    Parameters
+    Attributes
     ----------
-    model : Predictor or PredictionsFile
-        The model. A rule is applied to its validation predictions.
-    rule : str or float
-        ``"youden"``, ``"sensitivity>=0.95"``, ``"specificity>=0.95"``, ``"cost=fn:fp"``, or a threshold.
-
-    Returns
-    -------
-    float
-        The threshold.
-
-    Raises
-    ------
-    ConfigError
-        The rule is invalid, or the model has no validation predictions.
-
-    Examples
-    --------
-    >>> from sentinode import load_run
-    >>> threshold_of(load_run("d4net-m"), 0.3)
-    0.3
+    patches : PatchSet
+        The source of the evaluated patches.
+    evaluated : SelectedPatches
+        The evaluated patches.
+    split : str or None
+        The split of the source to choose points on. By default the validation predictions of each model, or the split
+        ``valid`` for a model without them, such as a pretrained one.
+    cache : str, Path or None
+        See `PatchSet.cached`.
     """
-    parsed = parse_rule(rule)
-    if parsed.kind == "number":
-        return parsed.value
-    validation = model.validation_predictions
-    if validation is None:
-        raise ConfigError(
-            f"operating point {rule!r} is chosen on validation patches, but {model.name} has no predictions of them; "
-            "use a number"
+
+    patches: PatchSet
+    evaluated: SelectedPatches
+    split: str | None = None
+    cache: str | Path | None = None
+
+    def choose(
+        self, model: Predictor | PredictionsFile, rules: Sequence[str | float]
+    ) -> tuple[dict[str, float], dict[str, Any]]:
+        """Choose the threshold of each rule.
+
+        Parameters
+        ----------
+        model : Predictor or PredictionsFile
+            The model.
+        rules : sequence of str or float
+            Rules of `sentinode.metrics.parse_rule`.
+
+        Returns
+        -------
+        thresholds : dict of str to float
+            The threshold of each rule.
+        made_by : dict
+            What results record of the validation patches; empty if every rule is a number.
+
+        Raises
+        ------
+        ConfigError
+            A rule is invalid, or there are no validation patches.
+        """
+        parsed = {str(rule): parse_rule(rule) for rule in rules}
+        if all(rule.kind == "number" for rule in parsed.values()):
+            return {name: rule.value for name, rule in parsed.items()}, {}
+        validation, chosen_on = self._predictions(model)
+        labels, probability = validation.labels, validation.table["probability"].to_numpy()
+        thresholds = {name: choose_threshold(rule, labels, probability) for name, rule in parsed.items()}
+        return thresholds, {"points_chosen_on": chosen_on}
+
+    def _predictions(self, model: Predictor | PredictionsFile) -> tuple[Predictions, str | dict[str, Any]]:
+        own = model.validation_predictions
+        if self.split is None and own is not None:
+            return own, "validation patches of the model"
+        name = self.split or "valid"
+        if name == self.evaluated.split or name not in self.patches.split_names:
+            raise ConfigError(
+                f"{model.name}: operating points are chosen on validation patches, but the model has none, and "
+                f"{self.patches.path} has no split {name!r} besides the evaluated one; use a number, or another split "
+                "with --point-split"
+            )
+        selected = select_patches([], self.patches, name, cache=self.cache)
+        predictions = (
+            model.predictions(selected.patches)
+            if isinstance(model, PredictionsFile)
+            else predict(model, selected.patches)
         )
-    return choose_threshold(parsed, validation.labels, validation.table["probability"].to_numpy())
+        return predictions, {"data": selected.data, **selected.made_by}

@@ -5,7 +5,7 @@ import logging
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -118,7 +118,7 @@ class PredictionsFile:
             )
         return value
 
-    def predictions(self, patches: PatchSet) -> Predictions:
+    def predictions(self, patches: PatchSet, made_by: Mapping[str, Any] | None = None) -> Predictions:
         """Match the predictions to patches.
 
         Ids are matched as they are, or else as paths: one of the two may have more leading folders, but the folders
@@ -129,6 +129,8 @@ class PredictionsFile:
         ----------
         patches : PatchSet
             The labeled patches.
+        made_by : mapping, optional
+            What the predictions should record in addition.
 
         Returns
         -------
@@ -158,7 +160,7 @@ class PredictionsFile:
                 _first(conflicts),
             )
         logits = self.table["logit"].to_numpy()[rows]
-        return Predictions.from_logits(patches.table, logits, {**self.identity, **about})
+        return Predictions.from_logits(patches.table, logits, {**self.identity, **about, **(made_by or {})})
 
     def _match(self, patches: PatchSet) -> tuple[np.ndarray, str]:
         wanted = list(patches.table["id"])

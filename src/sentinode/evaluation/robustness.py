@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sentinode.data.stain.perturbations import PERTURBATIONS
-from sentinode.evaluation.evaluation import clusters_of
+from sentinode.evaluation.evaluation import auc_warnings, clusters_of
 from sentinode.evaluation.files import interval_columns, write_csv
 from sentinode.inference.predictions import Predictions
 from sentinode.metrics import Interval, proportion
@@ -194,7 +194,7 @@ class RobustnessResult:
             normal=int(np.sum(labels == 0)),
             tumour=int(np.sum(labels == 1)),
             clusters=column,
-            warnings=tuple(warnings),
+            warnings=(*warnings, *auc_warnings(areas[0].interval())),
             threshold=threshold,
             unperturbed=point(0),
             perturbations=curves,

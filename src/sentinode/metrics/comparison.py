@@ -206,7 +206,8 @@ def area_difference(first: Area, second: Area) -> tuple[Interval, float]:
     0.25
     """
     estimate = first.estimate - second.estimate
-    moved = first.displacements - second.displacements
+    with np.errstate(invalid="ignore"):  # Infinite displacements are handled below.
+        moved = first.displacements - second.displacements
     clusters = cluster_count(first.codes)
     method = "paired DeLong, Student's t" if clusters is None else "paired jackknife over clusters, Student's t"
     found = limits(estimate, moved, "plain")
@@ -227,7 +228,8 @@ def area_difference(first: Area, second: Area) -> tuple[Interval, float]:
 def _p_value_of_all_equal(areas: list[Area]) -> float:
     """Return the p-value of Hotelling's T² test of the differences from the first area."""
     differences = np.array([each.estimate - areas[0].estimate for each in areas[1:]])
-    moved = np.array([each.displacements - areas[0].displacements for each in areas[1:]])
+    with np.errstate(invalid="ignore"):
+        moved = np.array([each.displacements - areas[0].displacements for each in areas[1:]])
     if not np.all(np.isfinite(moved)):
         return 1.0
     covariance = moved @ moved.T
