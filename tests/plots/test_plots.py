@@ -39,7 +39,7 @@ from sentinode.plots import (
     plot_trials,
     save_figure,
 )
-from sentinode.plots.style import figure_of
+from sentinode.plots.style import figure_of, save_figures
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 2, 80)
@@ -100,7 +100,7 @@ FIGURES = {
     "robustness": robustness,
     "learning": lambda: plot_learning_curves(HISTORY, 2),
     "one epoch": lambda: plot_learning_curves(HISTORY[:1], 1),
-    "trials": lambda: plot_trials(TRIALS, ["rate", "schedule"]),
+    "trials": lambda: plot_trials(TRIALS, ["rate", "schedule"], ["rate"]),
     "deletion": lambda: plot_deletion_curves(
         np.linspace(0, 1, 5),
         {way: {"occlusion": np.linspace(1, 0, 5)} for way in ("deletion", "insertion")},
@@ -183,6 +183,18 @@ def test_figures_belong_to_pyplot_only_in_interactive_sessions(tmp_path):
     assert drawn.number in pyplot.get_fignums()
     save_figure(drawn, tmp_path / "it.png")
     assert pyplot.get_fignums() == []
+
+
+def test_trials_have_their_numbers_and_a_logarithmic_axis():
+    rate, schedule = plot_trials(TRIALS.assign(constant=1), ["rate", "schedule", "constant"], ["rate"])
+    assert (rate.get_xscale(), schedule.get_xscale()) == ("log", "linear")
+    assert [text.get_text() for text in rate.texts] == ["0", "1"]
+
+
+def test_a_figure_in_a_new_format_replaces_the_old_one(tmp_path):
+    for ending in ("png", "svg"):
+        save_figures({"forest": FIGURES["forest"]()}, tmp_path, ending)
+    assert [path.name for path in tmp_path.iterdir()] == ["forest.svg"]
 
 
 def test_sixteen_models_have_sixteen_styles():

@@ -7,6 +7,7 @@ from typing import Any
 from sentinode.cli.evaluate import POINT_HELP, POINT_SPLIT_HELP, SPLIT_HELP
 from sentinode.cli.shared import (
     add_data,
+    add_figures,
     add_json,
     command_line,
     data_words,
@@ -42,6 +43,7 @@ def add_parser(commands: Any) -> None:
         "the JSON file next to it, otherwise 0.5)",
     )
     parser.add_argument("--point-split", metavar="NAME", help=POINT_SPLIT_HELP)
+    add_figures(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -64,11 +66,11 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.model,
         patches,
         arguments.split,
-        out=folder,
         point=arguments.point,
         point_split=arguments.point_split,
         cache=arguments.cache,
     )
+    found.save(folder, arguments.figures)
     write_compare_page(found, folder / "compare.html")
     skipped = found.made_by.get("skipped", ())
     if arguments.json:
@@ -78,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     print_next_steps(
         {
             folder / "compare.html": "report; open it in a browser",
-            folder / "compare.png": "ROC curves, areas and differences",
+            folder / f"compare.{arguments.figures}": "ROC curves, areas and differences",
             folder / "compare.csv": "one row for each model",
             folder / COMPARISON: "all metrics",
         },

@@ -7,6 +7,7 @@ from typing import Any
 
 from sentinode.cli.shared import (
     add_data,
+    add_figures,
     add_json,
     add_models,
     add_precision,
@@ -72,6 +73,7 @@ def add_parser(commands: Any) -> None:
     )
     add_tta(parser)
     add_precision(parser)
+    add_figures(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -104,18 +106,18 @@ def run(arguments: argparse.Namespace) -> int:
     name = evaluation.split + ("" if arguments.tta == "none" else f"-tta-{arguments.tta}")
     name += "" if arguments.precision == "float32" else f"-{arguments.precision}"
     folder = results_folder(arguments.out, loaded, name, evaluation.made_by, METRICS)
-    evaluation.save(folder)
+    evaluation.save(folder, arguments.figures)
     skipped = evaluation.made_by.get("skipped", ())
     if arguments.json:
         print_json(evaluation)
         return report_skipped(skipped, quiet=True)
     print(format_evaluation(evaluation, arguments.full))
-    files = {folder / "roc.png": "ROC curve"}
+    files = {folder / f"roc.{arguments.figures}": "ROC curve"}
     if arguments.full:
         files |= {
-            folder / "curves.png": "precision and recall, calibration, selective prediction, net benefit",
-            folder / "confusion.png": "confusion matrix",
-            **{folder / f"by-{column}.png": f"metrics by {column}" for column in evaluation.subgroups},
+            folder / f"curves.{arguments.figures}": "precision–recall, calibration, risk–coverage, net benefit",
+            folder / f"confusion.{arguments.figures}": "confusion matrix",
+            **{folder / f"by-{column}.{arguments.figures}": f"metrics by {column}" for column in evaluation.subgroups},
         }
     files |= {folder / METRICS: "all metrics", folder / PREDICTIONS: "the prediction of every patch"}
     chosen = [word for model in models for word in ("--model", model)]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentinode.cli.shared import (
     add_data,
+    add_figures,
     add_json,
     add_model,
     command_line,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 FILES = {
     "explanations.png": "each patch with its attribution overlays: orange raises P(tumour), blue lowers it",
     "explanations.csv": "the checks, one row per patch and method",
-    "deletion_curves.png": "deletion and insertion curves",
+    **{f"deletion_curves.{ending}": "deletion and insertion curves" for ending in ("png", "svg", "pdf")},
     "neighbors.png": "each patch with the nearest training patches in feature space",
     "first_layer.png": "kernels of the first layer, and their responses",
 }
@@ -59,6 +60,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--out", type=output_folder, metavar="DIR", help="the folder to write to (default: RUN/explanations)"
     )
+    add_figures(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -80,9 +82,9 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.split,
         ids=arguments.patch,
         methods=arguments.method,
-        out=folder,
         cache=arguments.cache,
     )
+    found.write(folder, arguments.figures)
     if arguments.json:
         # Undefined values become null.
         rows = found.table.astype(object).where(found.table.notna(), None).to_dict("records")

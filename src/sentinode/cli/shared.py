@@ -153,6 +153,13 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_figures(parser: argparse.ArgumentParser) -> None:
+    """Add ``--figures``."""
+    parser.add_argument(
+        "--figures", choices=("png", "svg", "pdf"), default="png", help="format of the figures (default: png)"
+    )
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add ``--json``: machine-readable output."""
     parser.add_argument("--json", action="store_true", help="print the results as JSON on standard output")

@@ -6,6 +6,7 @@ from typing import Any
 from sentinode.cli.evaluate import SPLIT_HELP, check_out, results_folder
 from sentinode.cli.shared import (
     add_data,
+    add_figures,
     add_json,
     add_models,
     command_line,
@@ -37,6 +38,7 @@ def add_parser(commands: Any) -> None:
         action="store_true",
         help="test only the extreme levels of each perturbation, on at most 250 patches of each class",
     )
+    add_figures(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -57,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = stress(loaded, patches, arguments.split, cache=arguments.cache, quick=arguments.quick)
     name = f"stress-{found.split}{'-quick' if arguments.quick else ''}"
     folder = results_folder(arguments.out, loaded, name, found.made_by, STRESS)
-    found.save(folder)
+    found.save(folder, arguments.figures)
     skipped = found.made_by.get("skipped", ())
     if arguments.json:
         print_json(found)
@@ -66,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = [word for model in models for word in ("--model", model)]
     print_next_steps(
         {
-            folder / "stress.png": "AUC, sensitivity and specificity by level",
+            folder / f"stress.{arguments.figures}": "AUC, sensitivity and specificity by level",
             folder / "stress.csv": "one row for each perturbation and level",
             folder / STRESS: "all metrics",
         },

@@ -7,6 +7,7 @@ from typing import Any
 
 from sentinode.cli.shared import (
     add_data,
+    add_figures,
     add_json,
     data_words,
     open_data,
@@ -51,6 +52,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--storage", metavar="URL", help="database that several machines share (default: a file in --out)"
     )
+    add_figures(parser)
     add_json(parser)
     add_settings(parser, "settings that are not searched")
     parser.set_defaults(run=run)
@@ -84,6 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         seeds=arguments.seeds,
         storage=arguments.storage,
         cache=arguments.cache,
+        figures=arguments.figures,
     )
     skipped = [vars(each) for each in patches.cached(arguments.cache).skipped] if arguments.skip_bad else []
     best = tuning.best
@@ -99,7 +102,10 @@ def run(arguments: argparse.Namespace) -> int:
     command = ["sentinode", "train", *data_words(arguments), "--model", arguments.model, *option_arguments(options)]
     command += ["--out", "runs/tuned", *setting_arguments(settings)]
     print_next_steps(
-        {tuning.folder / "trials.csv": "all trials", tuning.folder / "trials.png": "AUC by searched setting"},
+        {
+            tuning.folder / "trials.csv": "all trials",
+            tuning.folder / f"trials.{arguments.figures}": "AUC by searched setting",
+        },
         shlex.join(command),
     )
     return report_skipped(skipped)

@@ -28,7 +28,7 @@ from sentinode.metrics import (
 )
 from sentinode.notebook import summary_html
 from sentinode.plots.comparison import plot_comparison
-from sentinode.plots.style import save_figure
+from sentinode.plots.style import save_figures
 from sentinode.storage import write_json
 
 COMPARISON = "compare.json"
@@ -220,13 +220,15 @@ class Comparison:
             made_by=made_by,
         )
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, figures: str = "png") -> None:
         """Save the results to a folder.
 
         Parameters
         ----------
         folder : str or Path
-            The folder. Written are ``compare.json``, ``compare.csv`` (one row for each model) and ``compare.png``.
+            The folder. Written are ``compare.json``, ``compare.csv`` (one row for each model) and a figure ``compare``.
+        figures : {"png", "svg", "pdf"}, default "png"
+            The format of the figures.
         """
         folder = Path(folder)
         write_csv(self.table(), folder / "compare.csv")
@@ -237,7 +239,7 @@ class Comparison:
             {(pair.auc.first, pair.auc.second): (pair.auc.difference, pair.auc.p_holm) for pair in self.pairs},
             title=f"{self.data}, {self.normal + self.tumour:,} patches",
         )
-        save_figure(axes, folder / "compare.png")
+        save_figures({"compare": axes}, folder, figures)
         write_json(folder / COMPARISON, self)
 
     def table(self) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from sentinode.evaluation.files import interval_columns, write_csv
@@ -47,7 +48,7 @@ from sentinode.metrics import (
 from sentinode.notebook import summary_html
 from sentinode.plots.classification import plot_confusion_matrix, plot_evaluation, plot_roc
 from sentinode.plots.forest import plot_subgroups
-from sentinode.plots.style import save_figure
+from sentinode.plots.style import save_figures
 from sentinode.storage import read_json, write_json
 
 METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
@@ -289,14 +290,16 @@ class Evaluation:
         predictions = Predictions.read(folder / PREDICTIONS)
         return read_json(folder / METRICS, cls, predictions=predictions)
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, figures: str = "png") -> None:
         """Save metrics, predictions, curves and figures to a folder.
 
         Parameters
         ----------
         folder : str or Path
-            The folder. Written are ``metrics.json``, ``predictions.csv``, the curves as csv files, ``roc.png``,
-            ``curves.png``, ``confusion.png``, and ``by-COLUMN.csv`` and ``by-COLUMN.png`` for each column of groups.
+            The folder. Written are ``metrics.json``, ``predictions.csv``, the curves as csv files, the figures ``roc``,
+            ``curves`` and ``confusion``, and a table and a figure ``by-COLUMN`` for each column of groups.
+        figures : {"png", "svg", "pdf"}, default "png"
+            The format of the figures.
         """
         folder = Path(folder)
         self.predictions.write(folder / PREDICTIONS)
@@ -325,15 +328,17 @@ class Evaluation:
         }
         model, chosen = Path(str(self.made_by.get("model", "ensemble"))).name, self.operating_point
         title = f"{self.data}, {self.normal + self.tumour:,} patches"
-        axes = plot_roc(roc, name=model, auc=self.ranking.auc, band=self.roc_band, points=points, title=title)
-        save_figure(axes, folder / "roc.png")
-        curves = (recall, self.calibration.reliability, risk, self.decision_curve)
-        save_figure(plot_evaluation(*curves, name=model, title=title), folder / "curves.png")
         matrix_title = f"{self.data}\nthreshold {chosen.threshold:.3f}"
-        save_figure(plot_confusion_matrix(chosen.counts, title=matrix_title), folder / "confusion.png")
+        curves = (recall, self.calibration.reliability, risk, self.decision_curve)
+        drawn: dict[str, Axes | list[Axes]] = {
+            "roc": plot_roc(roc, name=model, auc=self.ranking.auc, band=self.roc_band, points=points, title=title),
+            "curves": plot_evaluation(*curves, name=model, title=title),
+            "confusion": plot_confusion_matrix(chosen.counts, title=matrix_title),
+        }
         for column, groups in self.subgroups.items():
             write_csv(_subgroup_table(groups), folder / f"by-{column}.csv")
-            save_figure(plot_subgroups(groups, title=f"{title}\nby {column}"), folder / f"by-{column}.png")
+            drawn[f"by-{column}"] = plot_subgroups(groups, title=f"{title}\nby {column}")
+        save_figures(drawn, folder, figures)
         write_json(folder / METRICS, self)  # Last, so that it marks a complete folder.
 
     @property

@@ -17,7 +17,7 @@ from sentinode.metrics import Interval, proportion
 from sentinode.metrics.comparison import area_difference
 from sentinode.metrics.roc_auc import Area, area, mean_area
 from sentinode.plots.robustness import plot_robustness
-from sentinode.plots.style import save_figure
+from sentinode.plots.style import save_figures
 from sentinode.storage import read_json, write_json
 
 STRESS = "stress.json"
@@ -224,14 +224,16 @@ class RobustnessResult:
         """
         return read_json(Path(path) if Path(path).is_file() else Path(path) / STRESS, cls)
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, figures: str = "png") -> None:
         """Save the results to a folder.
 
         Parameters
         ----------
         folder : str or Path
-            The folder. Written are ``stress.json``, ``stress.csv`` (one row for each perturbation and level) and
-            ``stress.png``.
+            The folder. Written are ``stress.json``, ``stress.csv`` (one row for each perturbation and level) and a
+            figure ``stress``.
+        figures : {"png", "svg", "pdf"}, default "png"
+            The format of the figures.
         """
         folder = Path(folder)
         write_csv(self.table(), folder / "stress.csv")
@@ -247,7 +249,7 @@ class RobustnessResult:
             title=f"{self.data}, {self.normal + self.tumour:,} patches: AUC {self.unperturbed.auc.estimate:.3f}, "
             f"mean over perturbations {self.perturbed_auc.estimate:.3f}",
         )
-        save_figure(axes, folder / "stress.png")
+        save_figures({"stress": axes}, folder, figures)
         write_json(folder / STRESS, self)
 
     @property

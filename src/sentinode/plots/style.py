@@ -1,7 +1,7 @@
 """The style of all figures: colors that differ for every kind of color vision, and little decoration."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from io import StringIO
 from pathlib import Path
@@ -126,6 +126,30 @@ def save_figure(drawn: Axes | Sequence[Axes] | Figure | Image.Image, path: str |
             drawn.save(beside, format=ending)
             return
         render(figure_of(drawn), beside, ending)
+
+
+def save_figures(drawn: Mapping[str, Axes | Sequence[Axes] | Figure], folder: Path, ending: str) -> None:
+    """Write several figures to a folder, and delete those of the same name in another format.
+
+    Parameters
+    ----------
+    drawn : mapping
+        By file name without ending, what a function of `sentinode.plots` returned.
+    folder : Path
+        The folder.
+    ending : {"png", "svg", "pdf"}
+        The format.
+
+    Raises
+    ------
+    ConfigError
+        The format is none of these.
+    """
+    for name, figure in drawn.items():
+        save_figure(figure, folder / f"{name}.{ending}")
+        for other in FIGURE_FORMATS:
+            if other != ending:
+                (folder / f"{name}.{other}").unlink(missing_ok=True)
 
 
 def render(figure: Figure, target: Path | StringIO, ending: str) -> None:

@@ -1,6 +1,6 @@
 """Figures of trainings: learning curves, and the trials of a search."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pandas as pd
@@ -76,15 +76,18 @@ def plot_learning_curves(history: pd.DataFrame, best_epoch: int) -> list[Axes]:
 
 
 @styled
-def plot_trials(table: pd.DataFrame, names: Sequence[str]) -> list[Axes]:
+def plot_trials(table: pd.DataFrame, names: Sequence[str], log: Collection[str] = ()) -> list[Axes]:
     """Plot the validation AUC of every trial against each setting that was searched.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        One row a trial, the best first: ``trial``, `names`, ``valid_auc`` and ``sd``, missing where there is one seed.
+        One row a trial, the best first: `names`, ``valid_auc``, ``sd``, missing where there is one seed, and ``trial``,
+        the number that is written beside each point.
     names : sequence of str
-        The columns of the settings.
+        The columns of the settings; those with a single value are left out if others remain.
+    log : collection of str
+        The settings that were searched on a logarithmic scale.
 
     Returns
     -------
@@ -92,16 +95,21 @@ def plot_trials(table: pd.DataFrame, names: Sequence[str]) -> list[Axes]:
         One for each setting.
     """
     done = table[table["valid_auc"].notna()]
-    axes = new_axes(1, len(names), (max(3.2, 4.2 / len(names)), 3.6), sharey=True)
-    for ax, name in zip(axes, names, strict=True):
+    shown = [name for name in names if done[name].nunique(dropna=False) > 1] or list(names)
+    axes = new_axes(1, len(shown), (max(3.2, 4.2 / len(shown)), 3.6), sharey=True)
+    for ax, name in zip(axes, shown, strict=True):
         numeric = pd.api.types.is_numeric_dtype(done[name])
-        values = done[name] if numeric else done[name].map(_short)
-        spread = done["sd"].fillna(0)
+        values, spread = done[name] if numeric else done[name].map(_short), done["sd"].fillna(0)
         ax.errorbar(values, done["valid_auc"], yerr=spread, fmt="o", color=BLUE, elinewidth=1, alpha=0.8)
         ax.plot(values.iloc[:1], done["valid_auc"].iloc[:1], "o", color=ORANGE, markersize=9, zorder=3)
-        if numeric and 0 < 30 * float(done[name].min()) < float(done[name].max()):
+        for number, x, y in zip(done.get("trial", ()), values, done["valid_auc"], strict=False):
+            ax.annotate(str(number), (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8, color=GREY)
+        # Values of a list have no scale of their own.
+        if name in log or (numeric and 0 < 30 * float(done[name].min()) < float(done[name].max())):
             ax.set_xscale("log")
             ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            ax.xaxis.set_minor_formatter("")
+        ax.margins(0.12)
         ax.set_xlabel(name)
     axes[0].set_ylabel("validation AUC")
     best = done.iloc[0]

@@ -22,7 +22,8 @@ import pandas as pd
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError, ModelError, RunError, TrainingDiverged, first_line
 from sentinode.models.build import MODELS, build_model
-from sentinode.plots import plot_trials, save_figure
+from sentinode.plots import plot_trials
+from sentinode.plots.style import save_figures
 from sentinode.samples import PRETRAINED
 from sentinode.storage import atomic_file
 from sentinode.training.config import TrainConfig
@@ -34,7 +35,7 @@ from sentinode.tuning.space import OPTION, Dimension, Range, combinations, setti
 
 # User attributes of a trial: the process that runs it, why it failed, the interrupted trial that it repeats.
 OWNER, REASON, REPEATS = "owner", "reason", "repeats"
-FIGURES = ("valid_auc", "sd", "seeds", REASON)
+FIGURES = ("valid_auc", "sd", "seeds", REASON, "trial")
 
 log = logging.getLogger("sentinode")
 
@@ -46,10 +47,10 @@ class Tuning:
     Attributes
     ----------
     table : DataFrame
-        One row per trial, the best first: its settings, ``valid_auc`` (mean over seeds), ``sd``, ``seeds``, and
-        ``reason`` if it failed.
+        One row per trial, the best first: its settings, ``valid_auc`` (mean over seeds), ``sd``, ``seeds``, ``reason``
+        if it failed, and its number ``trial``.
     folder : Path
-        Contains ``trials.csv``, ``trials.png`` and the runs.
+        Contains ``trials.csv``, a figure ``trials`` and the runs.
     """
 
     table: pd.DataFrame
@@ -83,6 +84,7 @@ def tune(
     seeds: int = 1,
     storage: str | None = None,
     cache: str | Path | None = None,
+    figures: str = "png",
 ) -> Tuning:
     """Search for the settings with the largest AUC on the validation patches.
 
@@ -107,6 +109,8 @@ def tune(
         URL of a database that several machines share, such as ``postgresql://…``; by default a file in `out`.
     cache : str or Path, optional
         As for `train`.
+    figures : {"png", "svg", "pdf"}, default "png"
+        Format of ``trials``, the figure of all trials.
 
     Returns
     -------
@@ -146,7 +150,7 @@ def tune(
         _repeat_interrupted(optuna, study, owner)
         while _count_done(optuna, study) < total:
             _run_trial(optuna, study, owner, start or model, patches, space, config, folder, seeds, cache)
-            _write(Tuning(_table(study), folder))
+            _write(Tuning(_table(study), folder), space, figures)
         states = optuna.trial.TrialState
         if running := [trial.number for trial in study.get_trials(deepcopy=False, states=(states.RUNNING,))]:
             log.warning(
@@ -157,7 +161,7 @@ def tune(
                 running[0],
             )
         tuning = Tuning(_table(study), folder)
-        _write(tuning)  # Includes the trials of other machines.
+        _write(tuning, space, figures)  # Includes the trials of other machines.
     return tuning
 
 
@@ -278,9 +282,8 @@ def _table(study: Any) -> pd.DataFrame:
         aucs, reason = trial.user_attrs.get("aucs", []), trial.user_attrs.get(REASON)
         if aucs or reason:
             spread = statistics.stdev(aucs) if len(aucs) > 1 else None
-            rows.append(
-                {**trial.params, "valid_auc": trial.value, "sd": spread, "seeds": len(aucs), REASON: reason or ""}
-            )
+            results = {"valid_auc": trial.value, "sd": spread, "seeds": len(aucs), REASON: reason or ""}
+            rows.append({**trial.params, **results, "trial": trial.number + 1})
     if not rows:
         raise RunError("no trial has ended yet: all of them run elsewhere; run the same command again later")
     table = pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=_dtype(name, rows)) for name in rows[0]})
@@ -294,9 +297,10 @@ def _dtype(name: str, rows: list[dict[str, Any]]) -> type | None:
     return object if any(row[name] is None for row in rows) else None
 
 
-def _write(tuning: Tuning) -> None:
+def _write(tuning: Tuning, space: Sequence[Dimension], figures: str) -> None:
     with atomic_file(tuning.folder / "trials.csv") as temporary:
         table = tuning.table.map(lambda value: "null" if value is None else value)
         table.to_csv(temporary, index=False, lineterminator="\n")
     with contextlib.suppress(RunError):  # All trials failed so far, and there is nothing to draw.
-        save_figure(plot_trials(tuning.table, list(tuning.best)), tuning.folder / "trials.png")
+        log = [dimension.name for dimension in space if isinstance(dimension, Range) and dimension.log]
+        save_figures({"trials": plot_trials(tuning.table, list(tuning.best), log)}, tuning.folder, figures)
