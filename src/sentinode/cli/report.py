@@ -1,4 +1,4 @@
-"""Write one page that shows a run: what it is worth, on what, why, and how to make it again."""
+"""Write a report of a run: one HTML page with its results, data, training and limitations."""
 
 import argparse
 from pathlib import Path
@@ -20,49 +20,66 @@ from sentinode.cli.shared import (
 from sentinode.errors import ConfigError
 from sentinode.samples import PRETRAINED, SAMPLES
 
+FILES = {".html": "the report; open it in a browser", ".md": "the model card; README.md on Hugging Face"}
+
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
-    parser = commands.add_parser(
-        "report", help="one page that shows a run and lets you look into it", description=__doc__
-    )
-    parser.add_argument("model", metavar="RUN", help=f"a run directory, or one that ships ({', '.join(PRETRAINED)})")
+    parser = commands.add_parser("report", help="write one page with all results of a run", description=__doc__)
     parser.add_argument(
-        "data", metavar="DATA", nargs="?", help=f"{DATA_HELP} (default: what the run was trained and validated on)"
+        "model", metavar="RUN", help=f"a run directory, or pretrained weights ({', '.join(PRETRAINED)})"
+    )
+    parser.add_argument(
+        "data", metavar="DATA", nargs="?", help=f"{DATA_HELP} (default: the data that the run was trained on)"
     )
     add_table(parser)
     add_cache(parser)
     add_read_options(parser)
     add_skip_bad(parser)
     parser.add_argument(
-        "--split", metavar="NAME", help="split to report on (default: test if it has labels, else valid)"
+        "--split", metavar="NAME", help="split to report on (default: test if it is labeled, otherwise valid)"
     )
     parser.add_argument(
-        "--model-card", action="store_true", help="write RUN/model-card.md too, with the metadata of Hugging Face"
+        "--model-card", action="store_true", help="also write RUN/model-card.md, with metadata for Hugging Face"
     )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Evaluate if need be, and write the page."""
+    """Run the command."""
     from sentinode.training.load import load_run
 
     loaded = load_run(arguments.model)
     if arguments.data is None:
-        arguments.data = loaded.config["data"]["path"]
-        if arguments.data not in SAMPLES and not Path(arguments.data).exists():
-            raise ConfigError(
-                f"{arguments.model}: the patches that it was made from, {arguments.data}, are not here; name some: "
-                f"sentinode report {arguments.model} DATA"
-            )
+        use_training_data(arguments, loaded.config["data"])
     patches = open_data(arguments)
     start_keras()
     from sentinode.report.report import write_report
 
     written = write_report(loaded, patches, arguments.split, cache=arguments.cache, model_card=arguments.model_card)
-    words = {".html": "the report; open it in a browser", ".md": "the model card; README.md on Hugging Face"}
     print_next_steps(
-        {file: words[file.suffix] for file in written},
+        {file: FILES[file.suffix] for file in written},
         command_line("stress", *data_words(arguments), "--model", arguments.model),
     )
     return report_skipped([vars(each) for each in patches.skipped])
+
+
+def use_training_data(arguments: argparse.Namespace, data: dict[str, Any]) -> None:
+    """Read the data that the run was trained on, with the options that it was read with unless others are given.
+
+    Raises
+    ------
+    ConfigError
+        The data are not there.
+    """
+    arguments.data = data["path"]
+    if arguments.data not in SAMPLES and not Path(arguments.data).exists():
+        raise ConfigError(
+            f"{arguments.model}: its training data, {arguments.data}, are not there; name the patches to report on: "
+            f"{command_line('report', arguments.model, 'DATA')}"
+        )
+    options = data.get("options", [])
+    for flag, value in zip(options[::2], options[1::2], strict=True):
+        name = flag.removeprefix("--").replace("-", "_")
+        if getattr(arguments, name) in (None, "error"):
+            setattr(arguments, name, float(value) if name == "mpp" else value)

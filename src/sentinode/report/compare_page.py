@@ -243,6 +243,12 @@ def _reproduce(found: Comparison) -> list[tuple[str, Markup | str]]:
             for each in model.made_by
             if "weights_sha256" in each
         ),
+        *(
+            (f"Predictions of {model.name}", f"matched to the patches by {each['matched_by']}")
+            for model in found.models
+            for each in model.made_by
+            if "matched_by" in each
+        ),
         ("Operating point", point or "the threshold of each model"),
         ("This page", code(shlex.join(words))),
     ]

@@ -24,20 +24,23 @@ def commands(data: ReportData) -> list[tuple[str, str]]:
         Purpose and command, quoted for a shell; paths are shown without absolute folders.
     """
     run = data.run.name if data.run.pretrained else shareable(str(data.run.path))
-    patches = shareable(data.patches.path)
+    patches = [shareable(data.patches.path), *data.patches.options.to_arguments()]
     split = ["--split", data.evaluation.split] if data.evaluation.split != "all" else []
     chosen = [name for name in data.evaluation.operating_points if name not in ("0.5", "validation")]
     options = [word for name in chosen for word in ("--point", name)]
+    chosen_on = data.evaluation.made_by.get("points_chosen_on")
+    if isinstance(chosen_on, dict):  # Not on the validation patches of the run.
+        options += ["--point-split", chosen_on["split"]]
     stated = [each.prevalence for each in data.point.at_prevalence]
     if stated != [PREVALENCE]:
         options += [word for each in stated for word in ("--prevalence", f"{each:g}")]
-    found = [("Evaluation", ["sentinode", "evaluate", patches, "--model", run, *split, *options])]
+    found = [("Evaluation", ["sentinode", "evaluate", *patches, "--model", run, *split, *options])]
     if trained := _train_command(data, run):
         found.insert(0, ("Training", trained))
     if data.robustness is not None:
         quick = ["--quick"] if data.robustness.made_by["quick"] else []
-        found.append(("Robustness test", ["sentinode", "stress", patches, "--model", run, *split, *quick]))
-    found.append(("This page", ["sentinode", "report", run, patches, *split]))
+        found.append(("Robustness test", ["sentinode", "stress", *patches, "--model", run, *split, *quick]))
+    found.append(("This page", ["sentinode", "report", run, *patches, *split]))
     return [(purpose, shlex.join(words)) for purpose, words in found]
 
 

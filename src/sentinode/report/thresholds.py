@@ -9,7 +9,7 @@ from sentinode.plots import plot_roc
 from sentinode.report.data import ReportData
 from sentinode.report.figures import Frame, frame_of, to_svg
 from sentinode.report.formatting import NONE, fixed, percent, with_limits
-from sentinode.report.page import Fragment, Part, Subheading, Table
+from sentinode.report.page import Fragment, Note, Part, Subheading, Table
 from sentinode.report.threshold_table import Histogram
 from sentinode.serialize import to_json
 
@@ -64,6 +64,10 @@ def thresholds(data: ReportData) -> tuple[list[Part], dict[str, Any]]:
         Subheading("At the named thresholds, with 95 % confidence intervals"),
         _points(data),
     ]
+    chosen_on = data.evaluation.made_by.get("points_chosen_on")
+    if chosen_on:
+        where = f"the {chosen_on}" if isinstance(chosen_on, str) else f"the split {chosen_on['split']} of the same data"
+        parts.append(Note(f"The other named thresholds were chosen on {where}."))
     values = {
         "threshold_table": to_json(data.threshold_table),
         "points": {

@@ -86,7 +86,7 @@ def _differences(settings: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, list):
         return " + ".join(map(str, value)) or "none"
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else f"{value}"
+    return {True: "yes", False: "no", None: "none"}[value] if value is None or isinstance(value, bool) else f"{value}"
 
 
 def _learning_curves(data: ReportData) -> list[Part]:
