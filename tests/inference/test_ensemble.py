@@ -110,5 +110,5 @@ def test_the_same_weights_twice_are_refused(tiny_run, tmp_path):
 
 def test_one_path_is_a_run_and_a_wrong_one_is_named(tiny_run, tmp_path):
     assert load_predictor([tiny_run.path]).path == tiny_run.path
-    with pytest.raises(RunError, match="no-run: there is no such run directory"):
+    with pytest.raises(RunError, match="no-run: no such run directory"):
         load_predictor([tiny_run.path, tmp_path / "no-run"])

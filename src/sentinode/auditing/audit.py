@@ -21,7 +21,7 @@ from sentinode.serialize import to_json
 from sentinode.version import __version__
 
 if TYPE_CHECKING:
-    from sentinode.training.run import Run
+    from sentinode.inference.predictor import Predictor
 
 # Outliers by features, compared with the other folds; the other kinds are compared with the run's training patches.
 FEATURES = "features"
@@ -106,7 +106,7 @@ class Audit:
 
 
 def audit(
-    run: "Run",
+    run: "Predictor",
     patches: PatchSet,
     splits: Sequence[str] = (),
     *,
@@ -123,7 +123,7 @@ def audit(
 
     Parameters
     ----------
-    run : Run
+    run : Run or ForeignModel
         From `train` or `load_run`. A run that was trained on the same patches may have memorized wrong labels.
     patches : PatchSet
         Patches without a label are left out.
@@ -164,7 +164,8 @@ def audit(
         )
     chosen = chosen.select(np.flatnonzero(chosen.table["label"].notna()))
     split = split_folds(chosen, folds, seed)
-    trained_on = run.trained_on(chosen.table["sha1"])
+    known = run.trained_on(chosen.table["sha1"])
+    trained_on = np.zeros(len(chosen), dtype=bool) if known is None else known
     if trained_on.any():
         log.warning(
             "%s: the network was trained on %s of these patches; label errors that it memorized are missed",
@@ -179,7 +180,7 @@ def audit(
     assert inspection.quality is not None
     quality = inspection.quality
     conflict = _duplicate_conflicts(chosen, quality.near_duplicates)
-    warnings = pd.Series(run.ood.warnings_for(quality.statistics))
+    warnings = pd.Series(run.ood.warnings_for(quality.statistics) if run.ood else [""] * len(chosen))
     table = chosen.table[["id", "label", "split", "slide", "sha1"]].assign(
         p_tumour=found.probability,
         p_label=np.where(labels == 1, found.probability, 1 - found.probability),

@@ -10,6 +10,7 @@ from sentinode.cli.shared import (
     add_model,
     command_line,
     data_words,
+    load_models,
     open_data,
     output_folder,
     print_json,
@@ -47,12 +48,10 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Audit, write the results, and print a summary."""
-    from sentinode.training.load import load_run
-
-    loaded = load_run(arguments.model)
+    loaded = load_models(arguments)
     if arguments.folds < 2:
         raise ConfigError(f"--folds must be at least 2; got {arguments.folds}")
-    check_output_folder(arguments.out or loaded.results_folder)
+    check_output_folder(arguments.out or loaded.results_folder or Path())
     patches = open_data(arguments, quiet=arguments.json)
     if not arguments.json:
         print(f"model: {loaded.describe()}")
@@ -67,7 +66,11 @@ def run(arguments: argparse.Namespace) -> int:
     found = audit(loaded, patches, splits, folds=arguments.folds, cache=arguments.cache)
     name = f"audit-{'-'.join(splits) or 'all'}"
     fingerprint = found.made_by["fingerprint"]
-    folder = Path(arguments.out) if arguments.out else default_folder(loaded.results_folder, name, fingerprint, AUDIT)
+    folder = (
+        Path(arguments.out)
+        if arguments.out
+        else default_folder(loaded.results_folder or Path(), name, fingerprint, AUDIT)
+    )
     write_audit(found, folder)
     skipped = found.made_by.get("skipped", ())
     if arguments.json:

@@ -8,6 +8,7 @@ from sentinode.cli.evaluate import POINT_HELP, POINT_SPLIT_HELP, SPLIT_HELP
 from sentinode.cli.shared import (
     add_data,
     add_figures,
+    add_interpretation,
     add_json,
     command_line,
     data_words,
@@ -30,7 +31,8 @@ def add_parser(commands: Any) -> None:
         action="append",
         required=True,
         metavar="MODEL",
-        help=f"model to compare, at least two: a run directory, a pretrained model ({', '.join(PRETRAINED)}) or a csv "
+        help=f"model to compare, at least two: a run directory, a model file (.keras, .onnx, …), a pretrained model "
+        f"({', '.join(PRETRAINED)}) or a csv "
         "file of predictions with the columns id, and probability or logit; NAME=MODEL sets its name; "
         "NAME=RUN,RUN,RUN or NAME=runs/cnn-* are several seeds of one recipe",
     )
@@ -44,6 +46,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--point-split", metavar="NAME", help=POINT_SPLIT_HELP)
     add_figures(parser)
+    add_interpretation(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -51,10 +54,13 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from sentinode.evaluation.candidates import open_candidates
+    from sentinode.foreign.files import is_keras_file
 
-    needs_keras = any(candidate.runs for candidate in open_candidates(arguments.model))
+    if any(is_keras_file(model.rpartition("=")[2]) for model in arguments.model):
+        start_keras()
+    candidates = open_candidates(arguments.model, input_scale=arguments.input_scale, output=arguments.output)
     patches = open_data(arguments, quiet=arguments.json)
-    if needs_keras:
+    if any(candidate.runs for candidate in candidates):
         start_keras()
     from sentinode.evaluation.compare import compare
     from sentinode.evaluation.comparison import COMPARISON
@@ -63,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     folder = Path(arguments.out)
     found = compare(
-        arguments.model,
+        candidates,
         patches,
         arguments.split,
         point=arguments.point,

@@ -11,6 +11,7 @@ from sentinode.cli.shared import (
     add_model,
     add_read_options,
     command_line,
+    load_models,
     output_file,
     print_json,
     print_next_steps,
@@ -45,9 +46,8 @@ def run(arguments: argparse.Namespace) -> None:
     out = Path(arguments.out)
     if out.suffix != ".npz":
         raise ConfigError(f"--out {out}: features are written as .npz; give the file that ending")
-    from sentinode.training.load import load_predictor
 
-    model = load_predictor([arguments.model])
+    model = load_models(arguments)
     patches = open_sources(arguments.source, **read_options(arguments))
     if arguments.split is not None:
         patches = patches.split(arguments.split)

@@ -14,6 +14,7 @@ from sentinode.cli.shared import (
     add_tta,
     command_line,
     data_words,
+    load_models,
     open_data,
     output_folder,
     print_json,
@@ -80,10 +81,8 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from sentinode.training.load import load_predictor
-
     models = arguments.model or [DEFAULT_MODEL]
-    loaded = load_predictor(models)
+    loaded = load_models(arguments)
     check_out(arguments.out, loaded)
     patches = open_data(arguments, quiet=arguments.json)
     start_keras()

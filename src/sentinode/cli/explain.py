@@ -11,6 +11,7 @@ from sentinode.cli.shared import (
     add_model,
     command_line,
     data_words,
+    load_models,
     open_data,
     output_folder,
     print_json,
@@ -67,9 +68,7 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Explain, write figures and tables, and print the checks."""
-    from sentinode.training.load import load_predictor
-
-    model = load_predictor([arguments.model])
+    model = load_models(arguments)
     folder = Path(arguments.out or (model.results_folder or Path.cwd()) / "explanations")
     check_output_folder(folder)
     patches = open_data(arguments, quiet=arguments.json)

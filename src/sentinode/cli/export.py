@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from sentinode.cli.shared import add_json, add_model, print_json, print_next_steps, start_keras
+from sentinode.cli.shared import add_json, add_model, load_models, print_json, print_next_steps, start_keras
 from sentinode.export.formats import FORMATS, find_format
 
 
@@ -32,11 +32,9 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Export, and print how far the logits are from those of Keras."""
-    from sentinode.training.load import load_predictor
-
     find_format(arguments.format)  # A missing package is reported before Keras starts.
     start_keras()
-    model = load_predictor([arguments.model])
+    model = load_models(arguments)
     from sentinode.export.export import export_run
 
     made = export_run(model, arguments.out, arguments.format, spacing_um_px=arguments.mpp)

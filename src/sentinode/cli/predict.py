@@ -12,6 +12,7 @@ from sentinode.cli.shared import (
     add_skip_bad,
     add_tta,
     file_or_stdout,
+    load_models,
     output_file_or_stdout,
     print_json,
     print_next_steps,
@@ -21,7 +22,6 @@ from sentinode.cli.shared import (
 )
 from sentinode.errors import ConfigError
 from sentinode.inference.engines import ENGINES, check_options
-from sentinode.samples import DEFAULT_MODEL
 
 SOURCE_HELP = "an image, a folder, a glob, a zip, a PCam _x.h5, .npy, .npz, or a csv that lists images"
 
@@ -72,10 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _predict(arguments: argparse.Namespace, out: Path) -> int:
     from sentinode.data.open import open_sources
     from sentinode.inference.kaggle import kaggle_ids, submission_patches
-    from sentinode.training.load import load_predictor
 
     check_options(arguments.engine, arguments.tta, arguments.precision)
-    model = load_predictor(arguments.model or [DEFAULT_MODEL])
+    model = load_models(arguments)
     patches = open_sources(arguments.source, skip_bad=arguments.skip_bad, **read_options(arguments))
     if arguments.split is not None:
         patches = patches.split(arguments.split)

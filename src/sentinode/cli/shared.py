@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentinode.errors import OutputError, SentinodeError, first_line
+from sentinode.foreign.files import OUTPUTS
 from sentinode.inference.engines import PRECISIONS
 from sentinode.machine import keep_freed_memory
 from sentinode.samples import DEFAULT_MODEL, PRETRAINED
@@ -20,12 +21,16 @@ from sentinode.storage import check_output_file, check_output_folder
 
 if TYPE_CHECKING:
     from sentinode.data.patchset import PatchSet
+    from sentinode.inference.predictor import Predictor
 
 DATA_HELP = "a folder, zip, PCam _x.h5, .npy, .npz, a csv that lists images, or pcam-mini, the sample in the package"
 # Exit status of a command that succeeded without some patches.
 SKIPPED_STATUS = 3
 _SKIPPED_SHOWN = 20
-_MODEL_HELP = f"a run directory, or pretrained weights ({', '.join(PRETRAINED)}; default: {DEFAULT_MODEL})"
+_MODEL_HELP = (
+    "a run directory, a model file (.keras, .h5, .onnx, …), or pretrained weights "
+    f"({', '.join(PRETRAINED)}; default: {DEFAULT_MODEL})"
+)
 
 
 # Options
@@ -117,6 +122,7 @@ def add_skip_bad(parser: argparse.ArgumentParser) -> None:
 def add_model(parser: argparse.ArgumentParser, purpose: str = "") -> None:
     """Add ``--model``: one trained model."""
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="RUN", help=f"{purpose}{_MODEL_HELP}")
+    add_interpretation(parser)
 
 
 def add_models(parser: argparse.ArgumentParser) -> None:
@@ -127,6 +133,23 @@ def add_models(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help=f"{_MODEL_HELP}; give it several times for an ensemble, which averages the calibrated log-odds of its "
         "runs, and their thresholds on the logit scale",
+    )
+    add_interpretation(parser)
+
+
+def add_interpretation(parser: argparse.ArgumentParser) -> None:
+    """Add ``--input-scale`` and ``--output``: how a model of other origin is used."""
+    parser.add_argument(
+        "--input-scale",
+        metavar="SCALE",
+        help="for a model file of other origin: the scaling of gray levels 0 to 255, such as 1, 1/255, 1/127.5-1 or "
+        "imagenet (default: from the file, or probed on pcam-mini)",
+    )
+    parser.add_argument(
+        "--output",
+        choices=OUTPUTS,
+        help="for a model file of other origin: the meaning of its outputs; softmax and tumour-first are two numbers "
+        "per patch (default: from the file, or from the values)",
     )
 
 
@@ -240,6 +263,17 @@ def open_data(arguments: argparse.Namespace, quiet: bool = False) -> "PatchSet":
     if not quiet:
         print(patches.describe())
     return patches
+
+
+def load_models(arguments: argparse.Namespace) -> "Predictor":
+    """Open the model or models of ``--model``."""
+    from sentinode.foreign.files import is_keras_file
+    from sentinode.training.load import load_predictor
+
+    models = [arguments.model] if isinstance(arguments.model, str) else arguments.model or [DEFAULT_MODEL]
+    if any(map(is_keras_file, models)):
+        start_keras()
+    return load_predictor(models, input_scale=arguments.input_scale, output=arguments.output)
 
 
 def start_keras() -> None:

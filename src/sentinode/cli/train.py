@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentinode.cli.shared import (
     add_data,
+    add_interpretation,
     add_json,
     command_line,
     data_words,
@@ -22,6 +23,7 @@ from sentinode.cli.shared import (
     start_keras,
 )
 from sentinode.errors import ConfigError, ModelError, SentinodeError
+from sentinode.foreign.files import is_model_file
 from sentinode.machine import limit_processors
 from sentinode.models.build import MODELS
 from sentinode.samples import PRETRAINED
@@ -44,8 +46,10 @@ def add_parser(commands: Any) -> None:
         "--model",
         required=True,
         metavar="NAME",
-        help=f"network ({models}), or a run directory or pretrained weights ({', '.join(PRETRAINED)}) to start from",
+        help=f"network ({models}), or a run directory, a Keras model file or pretrained weights "
+        f"({', '.join(PRETRAINED)}) to start from",
     )
+    add_interpretation(parser)
     parser.add_argument(
         "--out", type=output_folder, required=True, metavar="RUN", help="run directory to write, or to resume"
     )
@@ -161,7 +165,10 @@ def run(arguments: argparse.Namespace) -> int:
     # In a training with several processes, only the first one prints.
     first = os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID", "0") == "0"
     config, options = config_of(arguments), parse_options(arguments.option)
-    is_network = arguments.model in MODELS or not (Path(arguments.model).is_dir() or arguments.model in PRETRAINED)
+    is_file = is_model_file(arguments.model)
+    is_network = not is_file and (
+        arguments.model in MODELS or not (Path(arguments.model).is_dir() or arguments.model in PRETRAINED)
+    )
     if options and not is_network:
         raise ConfigError(f"--option: {arguments.model} is a trained run with a fixed network; leave out --option")
     if is_network and arguments.model not in MODELS:
@@ -181,14 +188,15 @@ def run(arguments: argparse.Namespace) -> int:
     from sentinode.models.build import build_model
     from sentinode.training.distributed import data_parallel
     from sentinode.training.linear_probe import fit_linear_probe
-    from sentinode.training.load import load_run
+    from sentinode.training.load import load_model, starting_model
     from sentinode.training.train import train
 
     with data_parallel(arguments.devices):
         if is_network:
             model = build_model(arguments.model, seed=config.seed, **options)
         else:
-            model = load_run(arguments.model).starting_model(config.seed)
+            trained_model = load_model(arguments.model, input_scale=arguments.input_scale, output=arguments.output)
+            model = starting_model(trained_model, config.seed)
         if arguments.linear_probe:
             splits = {"train_split": config.train_split, "valid_split": config.valid_split}
             trained = fit_linear_probe(

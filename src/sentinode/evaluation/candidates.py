@@ -13,10 +13,12 @@ from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError, DataError
 from sentinode.evaluation.operating_points import PointChooser
 from sentinode.evaluation.prediction_files import PredictionsFile
+from sentinode.foreign.files import is_model_file
+from sentinode.foreign.model import ForeignModel, KerasFile
 from sentinode.inference.predict import predict
 from sentinode.inference.predictions import Predictions
 from sentinode.samples import PRETRAINED
-from sentinode.training.load import load_run
+from sentinode.training.load import load_model
 from sentinode.training.run import ARCHITECTURE, WEIGHTS, Run
 
 
@@ -50,8 +52,8 @@ class Candidate:
     ----------
     name : str
         The name of the model.
-    members : tuple of Run or PredictionsFile
-        One run or file of predictions; for several seeds of one recipe, one for each seed.
+    members : tuple of Run, ForeignModel or PredictionsFile
+        One run, model file or file of predictions; for several seeds of one recipe, one for each seed.
 
     Raises
     ------
@@ -60,7 +62,7 @@ class Candidate:
     """
 
     name: str
-    members: tuple[Run | PredictionsFile, ...]
+    members: tuple[Run | ForeignModel | PredictionsFile, ...]
 
     def __post_init__(self) -> None:
         if not self.members:
@@ -75,9 +77,9 @@ class Candidate:
                 )
 
     @property
-    def runs(self) -> tuple[Run, ...]:
-        """The members that are runs."""
-        return tuple(member for member in self.members if isinstance(member, Run))
+    def runs(self) -> tuple[Run | ForeignModel, ...]:
+        """The members that are runs or model files."""
+        return tuple(member for member in self.members if not isinstance(member, PredictionsFile))
 
     @property
     def validation_choices(self) -> str:
@@ -86,16 +88,18 @@ class Candidate:
 
     def held_out(self) -> set[str] | None:
         """Return the SHA-1s of the patches that all trainings held out; None without runs."""
-        parts = [run.held_out() for run in self.runs]
+        parts = [part for run in self.runs if (part := run.held_out()) is not None]
         return (parts[0] if all(part == parts[0] for part in parts) else set()) if parts else None
 
     def trained_on(self, sha1: "pd.Series[str]") -> np.ndarray | None:
         """Return for each patch whether any run was trained on it; None without runs."""
-        return np.any([run.trained_on(sha1) for run in self.runs], axis=0) if self.runs else None
+        known = [part for run in self.runs if (part := run.trained_on(sha1)) is not None]
+        return np.any(known, axis=0) if known else None
 
     def validated_on(self, sha1: "pd.Series[str]") -> np.ndarray | None:
         """Return for each patch whether it is a validation patch of any run; None without runs."""
-        return np.any([run.validated_on(sha1) for run in self.runs], axis=0) if self.runs else None
+        known = [part for run in self.runs if (part := run.validated_on(sha1)) is not None]
+        return np.any(known, axis=0) if known else None
 
     def check(self) -> None:
         """Raise unless all seeds have the same number of parameters.
@@ -105,11 +109,12 @@ class Candidate:
         ConfigError
             Two runs are different networks.
         """
-        for run in self.runs[1:]:
-            first, other = self.runs[0].model.count_params(), run.model.count_params()
+        runs = [run for run in self.runs if isinstance(run, Run)]
+        for run in runs[1:]:
+            first, other = runs[0].model.count_params(), run.model.count_params()
             if first != other:
                 raise ConfigError(
-                    f"{self.name}: {self.runs[0].path} has {first:,} parameters and {run.path} has {other:,}, so they "
+                    f"{self.name}: {runs[0].path} has {first:,} parameters and {run.path} has {other:,}, so they "
                     "are not two seeds of one recipe; pass each with its own --model"
                 )
 
@@ -151,20 +156,28 @@ class Candidate:
             return Cost()
         from sentinode.models.flops import flops
 
-        run = self.runs[0]
-        size_bytes = sum((run.path / file).stat().st_size for file in (ARCHITECTURE, WEIGHTS["best"]))
-        return Cost(run.model.count_params(), flops(run.model), size_bytes, len(self.runs) * patches / duration_s)
+        run, patches_per_s = self.runs[0], len(self.runs) * patches / duration_s
+        parts = (ARCHITECTURE, WEIGHTS["best"])
+        files = run.files if isinstance(run, ForeignModel) else [run.path / name for name in parts]
+        size_bytes = sum(file.stat().st_size for file in files)
+        if isinstance(run, ForeignModel) and not isinstance(run, KerasFile):
+            return Cost(None, None, size_bytes, patches_per_s)
+        return Cost(run.model.count_params(), flops(run.model), size_bytes, patches_per_s)
 
 
-def open_candidate(model: "str | Path | Run") -> Candidate:
+def open_candidate(
+    model: "str | Path | Run | Candidate", *, input_scale: str | None = None, output: str | None = None
+) -> Candidate:
     """Open a model to compare.
 
     Parameters
     ----------
-    model : str, Path or Run
-        A run directory, the name of a pretrained run, or a csv file of predictions, optionally after a name, as in
-        ``"small=runs/a"``. Several seeds of one recipe are ``"cnn=runs/1,runs/2"`` or ``"cnn=runs/cnn-*"``. A string
-        that is an existing path is that path.
+    model : str, Path, Run or Candidate
+        A run directory, the name of a pretrained run, a model file, or a csv file of predictions, optionally after a
+        name, as in ``"small=runs/a"``. Several seeds of one recipe are ``"cnn=runs/1,runs/2"`` or ``"cnn=runs/cnn-*"``.
+        A string that is an existing path is that path.
+    input_scale, output : str, optional
+        Only for a model file, see `load_model`.
 
     Returns
     -------
@@ -185,20 +198,35 @@ def open_candidate(model: "str | Path | Run") -> Candidate:
     >>> open_candidate("pretrained=d4net-m").name
     'pretrained'
     """
+    if isinstance(model, Candidate):
+        return model
     if isinstance(model, Run):
         return Candidate(model.path.name, (model,))
+
+    def open_member(path: str) -> Run | ForeignModel | PredictionsFile:
+        if is_model_file(path):
+            return load_model(path, input_scale=input_scale, output=output)
+        file = Path(path)
+        if file.is_file():
+            return PredictionsFile(file)
+        if file.suffix.lower() == ".csv" and not file.exists():
+            raise DataError(f"{path}: no such csv file of predictions")
+        return load_model(path)
+
     text = str(model)
     if _exists(text):
-        return Candidate(_name_of(text), (_open_member(text),))
+        return Candidate(_name_of(text), (open_member(text),))
     name, equals, rest = text.partition("=")
     name, rest = (name.strip(), rest) if equals else ("", text)
     paths = [rest] if _exists(rest) else [path for part in rest.split(",") for path in _matching(part.strip())]
     if not name and len(paths) > 1:
         raise ConfigError(f"--model {text}: several seeds of one recipe need a name, as in --model NAME={text}")
-    return Candidate(name or _name_of(paths[0]), tuple(_open_member(path) for path in paths))
+    return Candidate(name or _name_of(paths[0]), tuple(open_member(path) for path in paths))
 
 
-def open_candidates(models: "Sequence[str | Path | Run]") -> list[Candidate]:
+def open_candidates(
+    models: "Sequence[str | Path | Run | Candidate]", *, input_scale: str | None = None, output: str | None = None
+) -> list[Candidate]:
     """Open several models to compare; see `open_candidate`.
 
     Raises
@@ -208,7 +236,7 @@ def open_candidates(models: "Sequence[str | Path | Run]") -> list[Candidate]:
     """
     if len(models) < 2:
         raise ConfigError(f"a comparison needs at least two models; got {len(models)} (repeat --model)")
-    candidates = [open_candidate(model) for model in models]
+    candidates = [open_candidate(model, input_scale=input_scale, output=output) for model in models]
     names = [candidate.name for candidate in candidates]
     for index, name in enumerate(names):
         if name in names[:index]:
@@ -217,8 +245,8 @@ def open_candidates(models: "Sequence[str | Path | Run]") -> list[Candidate]:
     return candidates
 
 
-def _digest(member: Run | PredictionsFile) -> str:
-    return str(member.identity["weights_sha256" if isinstance(member, Run) else "sha256"])
+def _digest(member: Run | ForeignModel | PredictionsFile) -> str:
+    return str(member.identity["sha256" if isinstance(member, PredictionsFile) else "weights_sha256"])
 
 
 def _exists(text: str) -> bool:
@@ -229,15 +257,6 @@ def _name_of(path: str) -> str:
     """Return the last part of a path; for predictions.csv the name of its folder, which says more."""
     file = Path(path)
     return file.parent.name or file.stem if file.name == "predictions.csv" else file.name.removesuffix(".csv")
-
-
-def _open_member(path: str) -> Run | PredictionsFile:
-    file = Path(path)
-    if file.is_file():
-        return PredictionsFile(file)
-    if file.suffix.lower() == ".csv" and not file.exists():
-        raise DataError(f"{path}: no such csv file of predictions")
-    return load_run(path)
 
 
 def _matching(part: str) -> list[str]:

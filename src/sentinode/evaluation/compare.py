@@ -17,7 +17,7 @@ log = logging.getLogger("sentinode")
 
 
 def compare(
-    models: Sequence[str | Path | Run],
+    models: Sequence[str | Path | Run | Candidate],
     patches: PatchSet,
     split: str | None = None,
     *,

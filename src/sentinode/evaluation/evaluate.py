@@ -14,11 +14,13 @@ from sentinode.evaluation.evaluation import Evaluation
 from sentinode.evaluation.operating_points import PointChooser
 from sentinode.evaluation.selection import select_patches
 from sentinode.evaluation.stain_groups import stain_groups
-from sentinode.inference.predict import predict
+from sentinode.inference.predict import as_predictor, predict
 from sentinode.metrics import parse_rule
 from sentinode.metrics.checks import check_share
 
 if TYPE_CHECKING:
+    import keras
+
     from sentinode.inference.predictor import Predictor
 
 # Whole slides have a few tumour patches in a hundred; half of PatchCamelyon's patches are tumour.
@@ -30,7 +32,7 @@ log = logging.getLogger("sentinode")
 
 
 def evaluate(
-    run: "Predictor",
+    run: "Predictor | keras.Model",
     patches: PatchSet,
     split: str | None = None,
     *,
@@ -95,6 +97,7 @@ def evaluate(
     >>> evaluation.split, evaluation.normal, evaluation.tumour
     ('test', 20, 20)
     """
+    run = as_predictor(run)
     # Invalid options are found before the minutes of prediction.
     for prevalence in prevalences:
         check_share(prevalence, "prevalence")

@@ -14,9 +14,11 @@ from sentinode.data.stain.perturbations import PERTURBATIONS, Perturbation
 from sentinode.data.types import IndexArray, PixelReader, UInt8Array
 from sentinode.evaluation.robustness import RobustnessResult, Setting
 from sentinode.evaluation.selection import select_patches
-from sentinode.inference.predict import predict
+from sentinode.inference.predict import as_predictor, predict
 
 if TYPE_CHECKING:
+    import keras
+
     from sentinode.inference.predictor import Predictor
 
 QUICK_PATCHES = 500
@@ -40,7 +42,7 @@ class PerturbedPixels:
 
 
 def stress(
-    run: "Predictor",
+    run: "Predictor | keras.Model",
     patches: PatchSet,
     split: str | None = None,
     *,
@@ -86,6 +88,7 @@ def stress(
     >>> found.perturbations["rotation"].mean_auc.estimate == found.unperturbed.auc.estimate
     True
     """
+    run = as_predictor(run)
     selected = select_patches(
         [run], patches, split, cache=cache, per_class=QUICK_PATCHES // 2 if quick else None, seed=seed
     )

@@ -73,9 +73,10 @@ def nearest_training_patches(
     (54, 3, True)
     """
     sha1 = patches.table["sha1"]
-    rows = np.flatnonzero(run.trained_on(sha1) & ~sha1.duplicated().to_numpy())
-    if not len(rows):
+    trained_on = run.trained_on(sha1)
+    if trained_on is None or not trained_on.any():
         return None
+    rows = np.flatnonzero(trained_on & ~sha1.duplicated().to_numpy())
     if len(rows) > MAX_SEARCHED:
         rows = np.sort(np.random.default_rng(seed).choice(rows, MAX_SEARCHED, replace=False))
     training = patches.select(rows)

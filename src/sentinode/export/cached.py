@@ -34,7 +34,8 @@ def engine_path(run: Predictor, architecture: Path, engine: str) -> Path:
         format.
     """
     hashed = hashlib.sha256(architecture.read_bytes()).hexdigest()
-    content = (run.identity["weights_sha256"], hashed, run.calibration, __version__, FORMAT_OF[engine])
+    network = {key: value for key, value in run.identity.items() if key not in ("model", "threshold")}
+    content = (network, hashed, __version__, FORMAT_OF[engine])
     key = hashlib.sha256(repr(content).encode("utf-8")).hexdigest()[:32]
     return entry_path("exports", key) / FORMATS[FORMAT_OF[engine]].files[0]
 

@@ -198,7 +198,7 @@ def _about(run: Predictor, kind: str, chosen: Format, made: Export, spacing_um_p
     import keras
 
     compared = {"runtime": made.runtime, "largest_logit_difference": made.difference, "patches": made.patches}
-    identity = {name: value for name, value in run.identity.items() if name != "model"}
+    identity = {name: value for name, value in run.identity.items() if name not in ("model", "input_scale", "output")}
     used = ("keras", *BACKEND_PACKAGES.get(chosen.backend or keras.backend.backend(), ()), *chosen.needs)
     versions = {
         "python": platform.python_version(),

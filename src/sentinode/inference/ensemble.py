@@ -101,22 +101,27 @@ class Ensemble(Predictor):
             for patch in zip(*known, strict=True)
         ]
 
-    def trained_on(self, sha1: pd.Series) -> NDArray[np.bool_]:
+    def trained_on(self, sha1: pd.Series) -> NDArray[np.bool_] | None:
         """Tell for each patch whether any member was trained on it."""
-        return np.any([member.trained_on(sha1) for member in self.members], axis=0)
+        return _any_of([member.trained_on(sha1) for member in self.members])
 
-    def validated_on(self, sha1: pd.Series) -> NDArray[np.bool_]:
-        """Tell for each patch whether anything of a member was chosen on it."""
-        return np.any([member.validated_on(sha1) for member in self.members], axis=0)
+    def validated_on(self, sha1: pd.Series) -> NDArray[np.bool_] | None:
+        """Tell for each patch whether it is a validation patch of any member."""
+        return _any_of([member.validated_on(sha1) for member in self.members])
 
     @property
     def validation_choices(self) -> str:  # noqa: D102
         return max((member.validation_choices for member in self.members), key=len)
 
-    def held_out(self) -> set[str]:
+    def held_out(self) -> set[str] | None:
         """Return the SHA-1 of the held-out patches if all members held out the same."""
         first, *others = (member.held_out() for member in self.members)
         return first if all(other == first for other in others) else set()
+
+
+def _any_of(parts: Sequence[NDArray[np.bool_] | None]) -> NDArray[np.bool_] | None:
+    known = [part for part in parts if part is not None]
+    return np.any(known, axis=0) if known else None
 
 
 def _mean_of(parts: Sequence[Callable[[UInt8Array], np.ndarray]]) -> Callable[[UInt8Array], np.ndarray]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sentinode.errors import ModelError
 from sentinode.inference.inputs import Patches, as_patches, decode_in_memory
 from sentinode.inference.logits import probability
+from sentinode.inference.ood import OODDetector
 from sentinode.inference.predictions import Predictions
 from sentinode.metrics import Calibration, ConformalSets
 
@@ -105,6 +106,11 @@ class Predictor(Protocol):
         return "nothing"
 
     @property
+    def ood(self) -> OODDetector | None:
+        """The out-of-distribution detector fitted to the training patches; None if there is none."""
+        return None
+
+    @property
     def validation_warning_rate(self) -> float:
         """The fraction of the validation patches that get an out-of-distribution warning."""
         return 0.0
@@ -118,17 +124,19 @@ class Predictor(Protocol):
         del pixels
         return None
 
-    def trained_on(self, sha1: pd.Series) -> NDArray[np.bool_]:
-        """Tell for the SHA-1 of each patch whether the model was trained on it."""
-        return np.zeros(len(sha1), dtype=bool)
+    def trained_on(self, sha1: pd.Series) -> NDArray[np.bool_] | None:
+        """Tell for the SHA-1 of each patch whether the model was trained on it; None if unknown."""
+        del sha1
+        return None
 
-    def validated_on(self, sha1: pd.Series) -> NDArray[np.bool_]:
-        """Tell for the SHA-1 of each patch whether `validation_choices` were made on it."""
-        return np.zeros(len(sha1), dtype=bool)
+    def validated_on(self, sha1: pd.Series) -> NDArray[np.bool_] | None:
+        """Tell for the SHA-1 of each patch whether it is a validation patch of the model; None if unknown."""
+        del sha1
+        return None
 
-    def held_out(self) -> set[str]:
-        """Return the SHA-1 of the patches that the training itself set aside for validation."""
-        return set()
+    def held_out(self) -> set[str] | None:
+        """Return the SHA-1 of the patches that the training itself set aside for validation; None if unknown."""
+        return None
 
 
 @dataclass(frozen=True)

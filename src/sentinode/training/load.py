@@ -2,11 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sentinode.errors import RunError
+from sentinode.foreign.files import is_model_file
+from sentinode.foreign.model import ForeignModel, load_model_file
 from sentinode.inference.ensemble import Ensemble
 from sentinode.samples import PRETRAINED, pretrained_digest, pretrained_path
+from sentinode.serialize import to_json
+from sentinode.training.provenance import Provenance
 from sentinode.training.run import ARCHITECTURE, CONFIG, SUMMARY, TRAIN_SHA1, VALID_SHA1, WEIGHTS, Run
+
+if TYPE_CHECKING:
+    import keras
 
 
 def is_run(folder: Path) -> bool:
@@ -70,20 +78,86 @@ def _pretrained(name: str) -> Run:
     return run
 
 
-def load_predictor(paths: Sequence[str | Path]) -> Run | Ensemble:
+def load_model(path: str | Path, *, input_scale: str | None = None, output: str | None = None) -> Run | ForeignModel:
+    """Open a run, pretrained weights, or a trained model of other origin.
+
+    Parameters
+    ----------
+    path : str or Path
+        As for `load_run`, or as for `load_model_file`: a Keras, ONNX, OpenVINO or TorchScript file.
+    input_scale, output : str, optional
+        Only for a model of other origin, see `load_model_file`.
+
+    Returns
+    -------
+    Run or ForeignModel
+
+    Raises
+    ------
+    RunError
+        It is a directory, but not a finished run.
+    ModelError
+        It is a file that cannot be loaded or could run code.
+    ConfigError
+        `input_scale` or `output` is invalid.
+
+    Examples
+    --------
+    >>> load_model("d4net-m").name
+    'd4net-m'
+    """
+    if str(path) not in PRETRAINED and is_model_file(path):
+        return load_model_file(path, input_scale, output)
+    return load_run(path)
+
+
+def starting_model(model: Run | ForeignModel, seed: int = 0) -> "keras.Model":
+    """Return the network of a trained model as the start of another training, which records where it comes from.
+
+    Parameters
+    ----------
+    model : Run or ForeignModel
+        From `load_model`; a Keras network.
+    seed : int, default 0
+        Seed of dropout.
+
+    Raises
+    ------
+    ModelError
+        It is not a Keras network.
+    """
+    if isinstance(model, Run):
+        return model.starting_model(seed)
+    from sentinode.models.build import Origin, set_origin
+
+    name, sha256 = str(model.path), model.identity["weights_sha256"]
+    provenance = Provenance(name, sha256, "unknown", "unknown", 0, 0, "")
+    set_origin(model.model, Origin(starting_weights=to_json(provenance)))
+    return model.model
+
+
+def load_predictor(
+    paths: Sequence[str | Path], *, input_scale: str | None = None, output: str | None = None
+) -> Run | ForeignModel | Ensemble:
     """Open one trained model, or several as an ensemble.
 
     Parameters
     ----------
     paths : sequence of str or Path
-        Each as for `load_run`.
+        Each as for `load_model`.
+    input_scale, output : str, optional
+        See `load_model`.
+
+    Returns
+    -------
+    Run, ForeignModel or Ensemble
 
     Raises
     ------
-    RunError
-        One of them is not a run that has ended.
+    RunError, ModelError
+        See `load_model`.
     ConfigError
         Two of them have the same weights.
     """
-    runs = tuple(load_run(path) for path in paths)
-    return runs[0] if len(runs) == 1 else Ensemble(runs)
+    models = tuple(load_model(path, input_scale=input_scale, output=output) for path in paths)
+    return models[0] if len(models) == 1 else Ensemble(models)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Method = Literal["training", "linear probe"]
+Method = Literal["training", "linear probe", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,9 @@ class Provenance:
         The name of pretrained weights, or the path of the run directory.
     weights_sha256 : str
         SHA-256 of the file with the weights.
-    method : {"training", "linear probe"}
-        Whether all trainable layers were trained, or only the last layer was fitted.
+    method : {"training", "linear probe", "unknown"}
+        Whether all trainable layers were trained, or only the last layer was fitted; unknown for a model file of other
+        origin.
     data : str
         Path of the training data.
     normal, tumour : int
@@ -72,6 +73,8 @@ class Provenance:
     def _sentence(self) -> str:
         patches = f"{self.patches:,} {'patch' if self.patches == 1 else 'patches'} of {self.data}"
         start = self.starting_weights.model if self.starting_weights else None
+        if self.method == "unknown":
+            return f"{self.model}: a model file of other origin (SHA-256 {self.weights_sha256}); its data are unknown."
         if self.method == "linear probe":
             others = f"all other weights are those of {start}" if start else "all other weights are the initial ones"
             return f"{self.model}: the last layer was fitted on {patches}; {others}."
