@@ -110,9 +110,9 @@ def test_labels_that_differ_from_those_of_the_patches_are_reported(few, tmp_path
     assert "label of 2 patches differs" in caplog.text
 
 
-@pytest.mark.parametrize("text", [None, "normal"])
-def test_equal_labels_and_labels_that_are_words_are_not_reported(few, tmp_path, caplog, text):
-    labels = few.labels if text is None else [text] * len(few)
+@pytest.mark.parametrize("words", [("0", "1"), ("normal", "tumour"), ("False", "True"), ("0.0", "1.0"), ("a", "b")])
+def test_equal_and_unknown_labels_are_not_reported(few, tmp_path, caplog, words):
+    labels = [words[label] for label in few.labels]
     written(tmp_path, id=few.table["id"], probability=probabilities(few), label=labels).predictions(few)
     assert not caplog.text
 
@@ -148,7 +148,7 @@ def test_a_missing_patch_is_refused_with_the_count_and_an_example(few, tmp_path)
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("id,probability\na,0.5\nb,1.2\n", "row 3: probability 1.2 is not between 0 and 1"),
+        ("id,probability\na,0.5\nb,1.2\n", "row 3: probability '1.2' is not between 0 and 1"),
         ("id,probability\na,0.5\nb,nan\n", "row 3: probability 'nan' is not a finite number"),
         ("id,logit\na,high\n", "row 2: logit 'high' is not a finite number"),
         ("id,logit\na,1\nb,2\na,3\n", "row 4: id 'a' occurs twice"),

@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from sentinode.errors import ConfigError, DataError
-from sentinode.metrics import auc, auc_covariance, bootstrap_aucs, compare_aucs, holm, kappa, mcnemar, weighted_auc
+from sentinode.metrics import auc, auc_covariance, bootstrap_aucs, compare_aucs, holm, kappa, mcnemar
 from sentinode.serialize import to_json
 
 random_cases = run_path(str(Path(__file__).with_name("cases.py")))["random_cases"]
@@ -104,15 +104,6 @@ def test_holm_is_bonferroni_for_the_smallest_and_nothing_for_the_largest():
     assert holm([0.2, 0.01, 0.04]) == pytest.approx([0.2, 0.03, 0.08])
     assert holm([]) == []
     assert holm([0.9, 0.8]) == [1.0, 1.0]
-
-
-def test_weights_are_copies():
-    rng = np.random.default_rng(7)
-    for labels, scores, _ in random_cases(300, 7):
-        weights = rng.integers(0, 4, len(labels))
-        weights[:2] = np.maximum(weights[:2], 1)
-        copied = sklearn_metrics.roc_auc_score(np.repeat(labels, weights), np.repeat(scores, weights))
-        assert weighted_auc(labels, scores, weights) == pytest.approx(copied, abs=1e-12)
 
 
 @pytest.mark.parametrize("clustered", [False, True])

@@ -9,23 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sentinode import metrics
 from sentinode.errors import ConfigError, DataError
 from sentinode.evaluation.candidates import Cost
 from sentinode.evaluation.evaluation import OUTSIDE_JSON, Evaluation, clusters_of
 from sentinode.evaluation.files import interval_columns, write_csv
 from sentinode.evaluation.selection import Overlap
-from sentinode.metrics import (
-    Interval,
-    McNemar,
-    PairedDifference,
-    RocCurve,
-    bootstrap_aucs,
-    compare_aucs,
-    holm,
-    kappa,
-    mcnemar,
-    proportion,
-)
 from sentinode.notebook import summary_html
 from sentinode.plots.comparison import plot_comparison
 from sentinode.plots.style import save_figures
@@ -63,20 +52,20 @@ class ComparedModel:
     """
 
     name: str
-    auc: Interval
+    auc: metrics.Interval
     auc_by_seed: tuple[float, ...]
     auc_sd: float | None
     thresholds: tuple[float, ...]
-    sensitivity: Interval
-    specificity: Interval
-    accuracy: Interval
+    sensitivity: metrics.Interval
+    specificity: metrics.Interval
+    accuracy: metrics.Interval
     overlap: Overlap
     cost: Cost
     made_by: tuple[dict[str, Any], ...]
     evaluations: tuple[Evaluation, ...] = field(default=(), repr=False, compare=False, metadata=OUTSIDE_JSON)
 
     @property
-    def curves(self) -> tuple[RocCurve, ...]:
+    def curves(self) -> tuple[metrics.RocCurve, ...]:
         """The ROC curve of each seed."""
         return tuple(evaluation.roc for evaluation in self.evaluations)
 
@@ -99,11 +88,11 @@ class ComparedPair:
         The agreement of the predictions beyond chance; None if both models predict the same class for all patches.
     """
 
-    auc: PairedDifference
-    bootstrap: PairedDifference
-    accuracy: McNemar
+    auc: metrics.PairedDifference
+    bootstrap: metrics.PairedDifference
+    accuracy: metrics.McNemar
     accuracy_p_holm: float
-    kappa: Interval | None
+    kappa: metrics.Interval | None
 
 
 @dataclass(frozen=True)
@@ -184,10 +173,10 @@ class Comparison:
             tables = [(seed.predictions.table, seed.operating_point.threshold) for seed in seeds]
             logits[name] = np.array([table["logit"].to_numpy() for table, _ in tables])
             classes[name] = np.array([(table["probability"] >= at).to_numpy(dtype=np.int64) for table, at in tables])
-        areas, drawn = compare_aucs(labels, logits, units), bootstrap_aucs(labels, logits, units)
+        areas, drawn = metrics.compare_aucs(labels, logits, units), metrics.bootstrap_aucs(labels, logits, units)
         pairs = list(combinations(evaluations, 2))
         drawn_p = [drawn.p_value(*pair) for pair in pairs]
-        tests = [mcnemar(labels, classes[a], classes[b], units) for a, b in pairs]
+        tests = [metrics.mcnemar(labels, classes[a], classes[b], units) for a, b in pairs]
         return cls(
             data=first.data,
             split=first.split,
@@ -201,7 +190,7 @@ class Comparison:
             pairs=tuple(
                 ComparedPair(
                     area,
-                    PairedDifference(pair[0], pair[1], drawn.difference(*pair), p_value, p_holm),
+                    metrics.PairedDifference(pair[0], pair[1], drawn.difference(*pair), p_value, p_holm),
                     test,
                     test_p_holm,
                     _kappa(classes[pair[0]], classes[pair[1]], units),
@@ -210,9 +199,9 @@ class Comparison:
                     pairs,
                     areas.pairs,
                     drawn_p,
-                    holm(drawn_p),
+                    metrics.holm(drawn_p),
                     tests,
-                    holm([each.p_value for each in tests]),
+                    metrics.holm([each.p_value for each in tests]),
                     strict=True,
                 )
             ),
@@ -252,8 +241,8 @@ class Comparison:
         """
         rows = []
         for model in self.models:
-            metrics = {name: getattr(model, name) for name in ("auc", "sensitivity", "specificity", "accuracy")}
-            row = {"model": model.name, "seeds": len(model.auc_by_seed), **interval_columns(metrics)}
+            values = {name: getattr(model, name) for name in ("auc", "sensitivity", "specificity", "accuracy")}
+            row = {"model": model.name, "seeds": len(model.auc_by_seed), **interval_columns(values)}
             seen = {"trained_on": model.overlap.trained_on, "validated_on": model.overlap.validated_on}
             rows.append({**row, "auc_sd": model.auc_sd, **seen, **asdict(model.cost)})
         integers = ("trained_on", "validated_on", "parameters", "flops", "size_bytes")
@@ -270,7 +259,7 @@ class Comparison:
 
 def _model(
     name: str,
-    area: Interval,
+    area: metrics.Interval,
     seeds: tuple[Evaluation, ...],
     classes: np.ndarray,
     labels: np.ndarray,
@@ -278,8 +267,8 @@ def _model(
     overlap: Overlap,
     cost: Cost,
 ) -> ComparedModel:
-    def correct(chosen: np.ndarray) -> Interval:
-        return proportion(classes[:, chosen] == labels[chosen], None if units is None else units[chosen])
+    def correct(chosen: np.ndarray) -> metrics.Interval:
+        return metrics.proportion(classes[:, chosen] == labels[chosen], None if units is None else units[chosen])
 
     areas = tuple(seed.auc for seed in seeds)
     return ComparedModel(
@@ -298,8 +287,8 @@ def _model(
     )
 
 
-def _kappa(first: np.ndarray, second: np.ndarray, units: "pd.Series[str] | None") -> Interval | None:
+def _kappa(first: np.ndarray, second: np.ndarray, units: "pd.Series[str] | None") -> metrics.Interval | None:
     try:
-        return kappa(first, second, units)
+        return metrics.kappa(first, second, units)
     except DataError:  # Both models predict the same class for all patches.
         return None

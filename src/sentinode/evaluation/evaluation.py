@@ -10,41 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
+from sentinode import metrics
 from sentinode.evaluation.files import interval_columns, write_csv
 from sentinode.inference.predictions import Predictions
-from sentinode.metrics import (
-    BrierScore,
-    CalibrationError,
-    ConformalCoverage,
-    ConformalSets,
-    CoverageAtRisk,
-    DecisionCurve,
-    Interval,
-    OperatingPoint,
-    PrecisionRecallCurve,
-    RecalibrationLine,
-    ReliabilityPoint,
-    RiskCoverage,
-    RocBand,
-    RocCurve,
-    Subgroup,
-    auc,
-    average_precision,
-    brier_score,
-    calibration_error,
-    conformal_coverage,
-    coverage_at_risk,
-    decision_curve,
-    operating_point,
-    partial_auc,
-    precision_recall_curve,
-    recalibration_line,
-    reliability_curve,
-    risk_coverage,
-    roc_band,
-    roc_curve,
-    subgroups,
-)
 from sentinode.notebook import summary_html
 from sentinode.plots.classification import plot_confusion_matrix, plot_evaluation, plot_roc
 from sentinode.plots.forest import plot_subgroups
@@ -71,9 +39,9 @@ class Ranking:
         The area under the ROC curve, the mean sensitivity at specificities of at least 0.9, the average precision.
     """
 
-    auc: Interval
-    partial_auc: Interval
-    average_precision: Interval
+    auc: metrics.Interval
+    partial_auc: metrics.Interval
+    average_precision: metrics.Interval
 
 
 @dataclass(frozen=True)
@@ -92,10 +60,10 @@ class CalibrationResult:
         The share of tumour by probability.
     """
 
-    error: CalibrationError
-    brier: BrierScore
-    recalibration: RecalibrationLine
-    reliability: tuple[ReliabilityPoint, ...]
+    error: metrics.CalibrationError
+    brier: metrics.BrierScore
+    recalibration: metrics.RecalibrationLine
+    reliability: tuple[metrics.ReliabilityPoint, ...]
 
 
 @dataclass(frozen=True)
@@ -114,8 +82,8 @@ class SelectiveResult:
 
     aurc: float
     aurc_optimal: float
-    coverage_at_risk: tuple[CoverageAtRisk, ...]
-    conformal: ConformalCoverage | None
+    coverage_at_risk: tuple[metrics.CoverageAtRisk, ...]
+    conformal: metrics.ConformalCoverage | None
 
 
 @dataclass(frozen=True)
@@ -165,12 +133,12 @@ class Evaluation:
     clusters: str | None
     warnings: tuple[str, ...]
     ranking: Ranking
-    operating_points: dict[str, OperatingPoint]
+    operating_points: dict[str, metrics.OperatingPoint]
     calibration: CalibrationResult
     selective: SelectiveResult
-    decision_curve: DecisionCurve
-    roc_band: RocBand
-    subgroups: dict[str, tuple[Subgroup, ...]]
+    decision_curve: metrics.DecisionCurve
+    roc_band: metrics.RocBand
+    subgroups: dict[str, tuple[metrics.Subgroup, ...]]
     made_by: dict[str, Any]
     predictions: Predictions = field(repr=False, compare=False, metadata=OUTSIDE_JSON)
 
@@ -184,7 +152,7 @@ class Evaluation:
         *,
         prevalences: Sequence[float] = (),
         groups: Mapping[str, ArrayLike] | None = None,
-        conformal: ConformalSets | None = None,
+        conformal: metrics.ConformalSets | None = None,
         warnings: Sequence[str] = (),
     ) -> "Evaluation":
         """Compute all metrics of predictions.
@@ -216,41 +184,41 @@ class Evaluation:
         DataError
             Only one class is present.
         """
-        labels, probability = predictions.labels, predictions.table["probability"].to_numpy()
-        logit = predictions.table["logit"].to_numpy()  # Has fewer ties than the probability.
-        column, units = clusters_of(predictions.table)
+        table, labels = predictions.table, predictions.labels
+        probability = table["probability"].to_numpy()
+        logit = table["logit"].to_numpy()  # Has fewer ties than the probability.
+        column, units = clusters_of(table)
+        ranked, probable = (labels, logit, units), (labels, probability, units)
         threshold, tumour = thresholds["validation"], int(labels.sum())
-        ranking = Ranking(
-            auc(labels, logit, units), partial_auc(labels, logit, units), average_precision(labels, logit, units)
-        )
-        curve = risk_coverage(labels, probability, threshold)
+        area, curve = metrics.auc(*ranked), metrics.risk_coverage(labels, probability, threshold)
         return cls(
             data=data,
             split=split,
             normal=len(labels) - tumour,
             tumour=tumour,
             clusters=column,
-            warnings=(*warnings, *auc_warnings(ranking.auc)),
-            ranking=ranking,
+            warnings=(*warnings, *auc_warnings(area)),
+            ranking=Ranking(area, metrics.partial_auc(*ranked), metrics.average_precision(*ranked)),
             operating_points={
-                name: operating_point(labels, probability, at, units, prevalences) for name, at in thresholds.items()
+                name: metrics.operating_point(labels, probability, at, units, prevalences)
+                for name, at in thresholds.items()
             },
             calibration=CalibrationResult(
-                calibration_error(labels, probability, units),
-                brier_score(labels, probability, units),
-                recalibration_line(labels, probability, units),
-                tuple(reliability_curve(labels, probability, units)),
+                metrics.calibration_error(*probable),
+                metrics.brier_score(*probable),
+                metrics.recalibration_line(*probable),
+                tuple(metrics.reliability_curve(*probable)),
             ),
             selective=SelectiveResult(
                 curve.aurc,
                 curve.aurc_optimal,
-                tuple(coverage_at_risk(labels, probability, risk, threshold, units) for risk in RISKS),
-                conformal_coverage(conformal, labels, probability, units) if conformal else None,
+                tuple(metrics.coverage_at_risk(labels, probability, risk, threshold, units) for risk in RISKS),
+                metrics.conformal_coverage(conformal, *probable) if conformal else None,
             ),
-            decision_curve=decision_curve(labels, probability, units),
-            roc_band=roc_band(labels, logit, units),
+            decision_curve=metrics.decision_curve(*probable),
+            roc_band=metrics.roc_band(*ranked),
             subgroups={
-                name: tuple(subgroups(labels, probability, each, threshold, units if name != column else None))
+                name: tuple(metrics.subgroups(labels, probability, each, threshold, None if name == column else units))
                 for name, each in (groups or {}).items()
             },
             made_by=predictions.made_by,
@@ -304,21 +272,18 @@ class Evaluation:
         folder = Path(folder)
         self.predictions.write(folder / PREDICTIONS)
         roc, recall, risk = self.roc, self.precision_recall, self.risk_coverage
-        tables = {
-            "roc.csv": {
-                "false_positive_rate": roc.false_positive_rate,
-                "true_positive_rate": roc.true_positive_rate,
-                "logit_at_least": roc.thresholds,
-            },
-            "precision_recall.csv": {
+        rates = {"false_positive_rate": roc.false_positive_rate, "true_positive_rate": roc.true_positive_rate}
+        curves = {
+            "roc": {**rates, "logit_at_least": roc.thresholds},
+            "precision_recall": {
                 "recall": recall.recall,
                 "precision": recall.precision,
                 "logit_at_least": recall.thresholds,
             },
-            "risk_coverage.csv": {"coverage": risk.coverage, "risk": risk.risk},
+            "risk_coverage": {"coverage": risk.coverage, "risk": risk.risk},
         }
-        for name, table in tables.items():
-            write_csv(pd.DataFrame(table), folder / name)
+        for name, columns in curves.items():
+            write_csv(pd.DataFrame(columns), folder / f"{name}.csv")
         points = {
             f"threshold {point.threshold:.3f}" + ("" if name == "0.5" else f" ({name})"): (
                 1 - (point.counts.specificity or 0),
@@ -329,10 +294,10 @@ class Evaluation:
         model, chosen = Path(str(self.made_by.get("model", "ensemble"))).name, self.operating_point
         title = f"{self.data}, {self.normal + self.tumour:,} patches"
         matrix_title = f"{self.data}\nthreshold {chosen.threshold:.3f}"
-        curves = (recall, self.calibration.reliability, risk, self.decision_curve)
+        plotted = (recall, self.calibration.reliability, risk, self.decision_curve)
         drawn: dict[str, Axes | list[Axes]] = {
             "roc": plot_roc(roc, name=model, auc=self.ranking.auc, band=self.roc_band, points=points, title=title),
-            "curves": plot_evaluation(*curves, name=model, title=title),
+            "curves": plot_evaluation(*plotted, name=model, title=title),
             "confusion": plot_confusion_matrix(chosen.counts, title=matrix_title),
         }
         for column, groups in self.subgroups.items():
@@ -347,25 +312,25 @@ class Evaluation:
         return self.ranking.auc.estimate
 
     @property
-    def operating_point(self) -> OperatingPoint:
+    def operating_point(self) -> metrics.OperatingPoint:
         """The metrics at the threshold of the model."""
         return self.operating_points["validation"]
 
     @cached_property
-    def roc(self) -> RocCurve:
+    def roc(self) -> metrics.RocCurve:
         """The ROC curve; its thresholds are logits."""
-        return roc_curve(self.predictions.labels, self.predictions.table["logit"])
+        return metrics.roc_curve(self.predictions.labels, self.predictions.table["logit"])
 
     @cached_property
-    def precision_recall(self) -> PrecisionRecallCurve:
+    def precision_recall(self) -> metrics.PrecisionRecallCurve:
         """The precision-recall curve; its thresholds are logits."""
-        return precision_recall_curve(self.predictions.labels, self.predictions.table["logit"])
+        return metrics.precision_recall_curve(self.predictions.labels, self.predictions.table["logit"])
 
     @cached_property
-    def risk_coverage(self) -> RiskCoverage:
+    def risk_coverage(self) -> metrics.RiskCoverage:
         """The risk-coverage curve at the threshold of the model."""
         probability = self.predictions.table["probability"]
-        return risk_coverage(self.predictions.labels, probability, self.operating_point.threshold)
+        return metrics.risk_coverage(self.predictions.labels, probability, self.operating_point.threshold)
 
     def table(self) -> pd.DataFrame:
         """Return the operating points as a table.
@@ -395,7 +360,7 @@ class Evaluation:
         return f"{self.data} ({count}): AUC {self.ranking.auc:.3f}, {rates} at threshold {point.threshold:.3f}"
 
 
-def auc_warnings(area: Interval) -> list[str]:
+def auc_warnings(area: metrics.Interval) -> list[str]:
     """Return a warning if an area under the ROC curve is so low that the labels seem exchanged."""
     if area.estimate > EXCHANGED_AUC or area.high > 0.5:
         return []
@@ -428,10 +393,10 @@ def clusters_of(patches: pd.DataFrame) -> tuple[str | None, "pd.Series[str] | No
     return None, None
 
 
-def _subgroup_table(groups: Sequence[Subgroup]) -> pd.DataFrame:
+def _subgroup_table(groups: Sequence[metrics.Subgroup]) -> pd.DataFrame:
     rows = []
     for group in groups:
-        metrics = {"auc": group.auc, "sensitivity": group.point.sensitivity, "specificity": group.point.specificity}
+        values = {"auc": group.auc, "sensitivity": group.point.sensitivity, "specificity": group.point.specificity}
         row = {"group": group.name, "normal": group.normal, "tumour": group.tumour, "clusters": group.clusters}
-        rows.append({**row, **interval_columns(metrics), "note": group.note})
+        rows.append({**row, **interval_columns(values), "note": group.note})
     return pd.DataFrame(rows).astype({"clusters": "Int64"})

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ import pandas as pd
 from scipy.special import logit
 
 from sentinode.data.io.csv import FIRST_ROW, read_csv
+from sentinode.data.labels import label_of
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import DataError
 from sentinode.inference.predictions import Predictions, made_by_path
@@ -98,25 +98,20 @@ class PredictionsFile:
             raise DataError(
                 f"{self.path} row {numbers[place]}: id {table[key].iloc[place]!r} occurs twice; remove one row"
             )
-        values = [self._value(text, column, row) for row, text in zip(numbers, table[column], strict=True)]
-        logits = np.array(values, dtype=np.float64)
+        logits = np.array([_number(text) for text in table[column]])
+        outside = (column != "logit") & ((logits < 0) | (logits > 1))
+        for wrong, problem in (
+            (~np.isfinite(logits), "is not a finite number"),
+            (outside, "is not between 0 and 1; a column of logits is named logit"),
+        ):
+            if wrong.any():
+                first = int(np.flatnonzero(wrong)[0])
+                text = table[column].iloc[first]
+                raise DataError(f"{self.path} row {numbers[first]}: {column} {text!r} {problem}")
         if column != "logit":
             logits = logit(np.clip(logits, _SMALLEST, _LARGEST))
         texts = {name: table[name].tolist() if name in table and name != column else "" for name in ("label", "split")}
         return pd.DataFrame({"logit": logits, **texts}, index=table[key].tolist())
-
-    def _value(self, text: str, column: str, number: int) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise DataError(f"{self.path} row {number}: {column} {text!r} is not a finite number")
-        if column != "logit" and not 0 <= value <= 1:
-            raise DataError(
-                f"{self.path} row {number}: probability {text} is not between 0 and 1; name a column of logits 'logit'"
-            )
-        return value
 
     def predictions(self, patches: PatchSet, made_by: Mapping[str, Any] | None = None) -> Predictions:
         """Match the predictions to patches.
@@ -218,8 +213,19 @@ def _parts(name: str, without_ending: bool) -> list[str]:
     return parts
 
 
+def _number(text: str) -> float:
+    try:  # Python reads every digit; pandas may round the last.
+        return float(text)
+    except ValueError:
+        return np.nan
+
+
 def _label(text: str) -> int | None:
-    return {"0": 0, "1": 1, "0.0": 0, "1.0": 1}.get(text)
+    """Return the label that a text states; None if it states none."""
+    try:
+        return label_of(text)
+    except ValueError:
+        return None
 
 
 def _first(names: Sequence[str], count: int = 3) -> str:

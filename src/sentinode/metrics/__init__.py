@@ -11,7 +11,7 @@ Examples
 """
 
 from sentinode.metrics.agreement import McNemar, kappa, mcnemar
-from sentinode.metrics.bootstrap import BootstrapAucs, RocBand, bootstrap_aucs, roc_band, weighted_auc
+from sentinode.metrics.bootstrap import BootstrapAucs, RocBand, bootstrap_aucs, roc_band
 from sentinode.metrics.calibration import Calibration, fit_calibration
 from sentinode.metrics.calibration_quality import BrierScore, RecalibrationLine, brier_score, recalibration_line
 from sentinode.metrics.comparison import AucComparison, PairedDifference, auc_covariance, compare_aucs, holm
@@ -83,7 +83,6 @@ __all__ = [
     "roc_band",
     "roc_curve",
     "subgroups",
-    "weighted_auc",
     "wilson",
     "youden_threshold",
 ]

@@ -204,32 +204,6 @@ def roc_band(
     return RocBand(grid, low, high)
 
 
-def weighted_auc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike) -> float:
-    """Compute the area under the ROC curve of weighted patches.
-
-    Parameters
-    ----------
-    labels : array-like of shape (n,)
-        True labels, 0 or 1.
-    scores : array-like of shape (n,)
-        Finite scores; higher means more probably 1.
-    weights : array-like of shape (n,)
-        How often each patch counts, 0 or more.
-
-    Returns
-    -------
-    float
-        The area.
-
-    Examples
-    --------
-    >>> weighted_auc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8], [1, 2, 1, 1])
-    0.6666666666666666
-    """
-    truth, score = check_labels_and_scores(labels, scores)
-    return float(_Sorted.of(truth, score).areas(np.asarray(weights, dtype=np.float64)[None])[0])
-
-
 def _check_any(usable: int, draws: int) -> None:
     if not usable:
         raise DataError(
