@@ -96,3 +96,7 @@ def test_a_set_without_problems_says_so(mini, tmp_path):
 
 def test_the_same_patches_give_the_same_bytes(planted, tmp_path):
     assert page(planted, tmp_path / "a.html") == page(planted, tmp_path / "b.html")
+
+
+def test_absolute_folders_are_left_out(planted, tmp_path):
+    assert str(planted.path).startswith("/") and str(planted.path) not in page(planted, tmp_path / "it.html")
