@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from sentinode.report.report import write_report as write_report
     from sentinode.training.config import TrainConfig as TrainConfig
     from sentinode.training.linear_probe import fit_linear_probe as fit_linear_probe
+    from sentinode.training.load import load_model as load_model
     from sentinode.training.load import load_run as load_run
     from sentinode.training.run import Run as Run
     from sentinode.training.train import train as train
@@ -76,6 +77,7 @@ _MODULES = {
     "explain": "sentinode.explanation.explain",
     "export_run": "sentinode.export.export",
     "fit_linear_probe": "sentinode.training.linear_probe",
+    "load_model": "sentinode.training.load",
     "load_run": "sentinode.training.load",
     "open_patches": "sentinode.data.open",
     "plain_network": "sentinode.models.plain",
