@@ -9,7 +9,6 @@ from tests import forms
 
 from sentinode import PatchSet, build_model
 from sentinode.data.batches import Batches, epoch_order
-from sentinode.training.fit import EpochOrder
 
 SEEDS = st.integers(0, 2**32)
 
@@ -112,7 +111,7 @@ def test_a_real_fit_sees_every_patch_once_an_epoch_and_another_order_each_time(f
     model.compile("sgd", "binary_crossentropy", run_eagerly=True)
     # As `train` does: Keras would shuffle the batches once more, by Python's global state.
     batches = Batches(few, batch_size=8, seed=3)
-    model.fit(batches, epochs=2, callbacks=[EpochOrder(batches), begin], shuffle=False, verbose=0)
+    model.fit(batches, epochs=2, callbacks=[batches.epoch_callback(), begin], shuffle=False, verbose=0)
     orders = [few.table["sha1"][epoch_order(len(few), 3, epoch)].tolist() for epoch in (0, 1)]
     assert record.epochs == orders and orders[0] != orders[1]
 
@@ -137,6 +136,6 @@ def test_a_fit_as_train_does_it_asks_for_each_patch_once_an_epoch_in_the_order_o
     model.compile("sgd", "binary_crossentropy")
     batches, valid = Recorded(few, 8, outputs, seed=3), Batches(few.select(range(9)), 8, outputs)
     begin = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.epochs.append([]))
-    callbacks = [EpochOrder(batches), begin]
+    callbacks = [batches.epoch_callback(), begin]
     model.fit(batches, validation_data=valid, epochs=3, callbacks=callbacks, shuffle=False, verbose=0)
     assert batches.epochs == [few.table["sha1"][epoch_order(len(few), 3, epoch)].tolist() for epoch in range(3)]

@@ -152,6 +152,10 @@ class Batches(keras.utils.PyDataset):
         """
         self._order = epoch_order(len(self._patches), self._seed, epoch)
 
+    def epoch_callback(self) -> keras.callbacks.Callback:
+        """Create a callback for `fit` that sets the order of each epoch."""
+        return keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: self.set_epoch(epoch))
+
 
 def targets(patches: PatchSet, outputs: int) -> np.ndarray:
     """Convert labels to the targets of a network.

@@ -3,7 +3,6 @@
 import shutil
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import keras
 
@@ -109,28 +108,10 @@ def fit(
                     epochs=end,
                     class_weight=config.class_weights(class_counts(training)),
                     shuffle=False,  # The order is that of `Batches`; Keras would shuffle by a global state.
-                    callbacks=[EpochOrder(batches), *callbacks],
+                    callbacks=[batches.epoch_callback(), *callbacks],
                     verbose=0,
                 )
         average.load()
         twin.set_weights(network.get_weights())
         save_weights(twin, folder / WEIGHTS["final"])
         return history.rows, checkpoints.duration_s
-
-
-class EpochOrder(keras.callbacks.Callback):
-    """Give each epoch its own order of patches.
-
-    Parameters
-    ----------
-    batches : Batches
-        Of the training split.
-    """
-
-    def __init__(self, batches: Batches) -> None:
-        super().__init__()
-        self._batches = batches
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Set the order."""
-        self._batches.set_epoch(epoch)

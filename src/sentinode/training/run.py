@@ -6,7 +6,7 @@ import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,8 @@ from sentinode.serialize import from_json, to_json
 from sentinode.storage import read_json
 from sentinode.training.config import TrainConfig
 from sentinode.training.provenance import Method, Provenance
+
+T = TypeVar("T")
 
 # A run can be read, and predict with another engine, without Keras.
 if TYPE_CHECKING:
@@ -99,18 +101,17 @@ class Run(Predictor):
     @property
     def threshold(self) -> float:
         """Decision threshold on the probability of tumour, chosen on the validation patches."""
-        return self._number("threshold")
+        try:
+            return float(self.summary["threshold"])
+        except (TypeError, ValueError) as error:
+            raise RunError(
+                f"{self.path / SUMMARY}: threshold is {self.summary['threshold']!r}, not a number"
+            ) from error
 
     @property
     def calibration(self) -> Calibration:
         """Calibration of the log-odds, fitted on the validation patches."""
-        try:
-            calibration = Calibration(**{name: float(value) for name, value in self.summary["calibration"].items()})
-        except (AttributeError, TypeError, ValueError) as error:
-            raise RunError(
-                f"{self.path / SUMMARY}: calibration is {self.summary['calibration']!r}; "
-                "expected temperature and offset"
-            ) from error
+        calibration = self._parse(Calibration, "calibration")
         if not (0 < calibration.temperature < math.inf and abs(calibration.offset) < math.inf):
             raise RunError(f"{self.path / SUMMARY}: {calibration} is not valid; temperature must be above 0")
         return calibration
@@ -118,10 +119,7 @@ class Run(Predictor):
     @property
     def conformal(self) -> ConformalSets | None:
         """Conformal prediction sets, fitted on the validation patches; None for a run of an earlier version."""
-        try:
-            return ConformalSets(**self.summary["conformal"]) if "conformal" in self.summary else None
-        except TypeError as error:
-            raise RunError(f"{self.path / SUMMARY}: conformal is {self.summary['conformal']!r} ({error})") from error
+        return self._parse(ConformalSets, "conformal") if "conformal" in self.summary else None
 
     @property
     def validation_predictions(self) -> Predictions | None:
@@ -129,11 +127,11 @@ class Run(Predictor):
         file = self.path / VALIDATION
         return Predictions.read(file) if file.is_file() else None
 
-    def _number(self, name: str) -> float:
+    def _parse(self, kind: type[T], name: str) -> T:
         try:
-            return float(self.summary[name])
-        except (TypeError, ValueError) as error:
-            raise RunError(f"{self.path / SUMMARY}: {name} is {self.summary[name]!r}, not a number") from error
+            return from_json(kind, self.summary[name])
+        except DataError as error:
+            raise RunError(f"{self.path / SUMMARY}: {name}: {error}; is the run complete?") from error
 
     @property
     def validation_warning_rate(self) -> float:

@@ -11,7 +11,7 @@ import json
 import logging
 import socket
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,20 +22,18 @@ import pandas as pd
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError, ModelError, RunError, TrainingDiverged, first_line
 from sentinode.models.build import MODELS, build_model
-from sentinode.plots import plot_trials
-from sentinode.plots.style import save_figures
+from sentinode.plots import plot_trials, save_figure
 from sentinode.samples import PRETRAINED
 from sentinode.storage import atomic_file
 from sentinode.training.config import TrainConfig
 from sentinode.training.load import load_run
-from sentinode.training.run import Run
 from sentinode.training.state.folder import locked
 from sentinode.training.train import train
 from sentinode.tuning.space import OPTION, Dimension, Range, combinations, settings_of
 
 # User attributes of a trial: the process that runs it, why it failed, the interrupted trial that it repeats.
 OWNER, REASON, REPEATS = "owner", "reason", "repeats"
-FIGURES = ("valid_auc", "sd", "seeds", REASON, "trial")
+FIGURES = ("valid_auc", "sd", "seeds", REASON)
 
 log = logging.getLogger("sentinode")
 
@@ -47,10 +45,10 @@ class Tuning:
     Attributes
     ----------
     table : DataFrame
-        One row per trial, the best first: its settings, ``valid_auc`` (mean over seeds), ``sd``, ``seeds``, ``reason``
-        if it failed, and its number ``trial``.
+        One row per trial, the best first: its settings, ``valid_auc`` (mean over seeds), ``sd``, ``seeds``, and
+        ``reason`` if it failed.
     folder : Path
-        Contains ``trials.csv``, a figure ``trials`` and the runs.
+        Contains ``trials.csv``, ``trials.png`` and the runs.
     """
 
     table: pd.DataFrame
@@ -84,7 +82,6 @@ def tune(
     seeds: int = 1,
     storage: str | None = None,
     cache: str | Path | None = None,
-    figures: str = "png",
 ) -> Tuning:
     """Search for the settings with the largest AUC on the validation patches.
 
@@ -109,8 +106,6 @@ def tune(
         URL of a database that several machines share, such as ``postgresql://…``; by default a file in `out`.
     cache : str or Path, optional
         As for `train`.
-    figures : {"png", "svg", "pdf"}, default "png"
-        Format of ``trials``, the figure of all trials.
 
     Returns
     -------
@@ -127,7 +122,6 @@ def tune(
     TrainingStopped
         Ctrl-C or SIGTERM was received. The state is saved.
     """
-    optuna = _optuna()
     config, folder = config or TrainConfig(), Path(out)
     total = combinations(space) if trials is None else trials
     if total is None:
@@ -144,15 +138,114 @@ def tune(
         "seeds": seeds,
         "weights_sha256": start.identity["weights_sha256"] if start else None,
     }
+
+    def run_trial(values: dict[str, Any]) -> list[float]:
+        settings, options = settings_of(values, config)
+        name = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
+        aucs = []
+        for seed in range(config.seed, config.seed + seeds):
+            network = start.starting_model(seed) if start else build_model(model, seed=seed, **options)
+            run = train(network, patches, replace(settings, seed=seed), out=folder / name / f"seed-{seed}", cache=cache)
+            aucs.append(float(run.summary["valid_auc"]))
+        return aucs
+
     with locked(folder):
-        study = _open_study(optuna, folder, storage, space, request, grid=trials is None)
-        owner = f"{socket.gethostname()}:{folder.resolve()}"
-        _repeat_interrupted(optuna, study, owner)
-        while _count_done(optuna, study) < total:
-            _run_trial(optuna, study, owner, start or model, patches, space, config, folder, seeds, cache)
-            _write(Tuning(_table(study), folder), space, figures)
-        states = optuna.trial.TrialState
-        if running := [trial.number for trial in study.get_trials(deepcopy=False, states=(states.RUNNING,))]:
+        study = _Study(folder, storage, space, request, config.seed, grid=trials is None)
+        while study.done() < total:
+            study.run(run_trial)
+            _write(Tuning(study.table(), folder))
+        study.warn_of_running()
+        tuning = Tuning(study.table(), folder)
+        _write(tuning)  # Includes the trials of other machines.
+    return tuning
+
+
+class _Study:
+    """The Optuna study: created or resumed, with the trials of this process and of others."""
+
+    def __init__(
+        self,
+        folder: Path,
+        storage: str | None,
+        space: Sequence[Dimension],
+        request: dict[str, Any],
+        seed: int,
+        grid: bool,
+    ) -> None:
+        try:
+            import optuna
+        except ImportError as error:
+            raise ConfigError("tuning needs Optuna: pip install 'sentinode[tune]'") from error
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._optuna, self._states, self._space, self._seed = optuna, optuna.trial.TrialState, space, seed
+        self._owner = f"{socket.gethostname()}:{folder.resolve()}"
+        try:
+            self._study = optuna.create_study(
+                storage=storage or f"sqlite:///{folder / 'study.db'}",
+                study_name="sentinode",
+                direction="maximize",
+                load_if_exists=True,
+            )
+        except Exception as error:  # The errors of the databases have many types.
+            raise RunError(f"{storage or folder / 'study.db'}: cannot store a study ({first_line(error)})") from error
+        if earlier := self._study.user_attrs.get("request"):
+            # Settings that were added later have their defaults.
+            earlier = {**earlier, "settings": {**TrainConfig().to_json(), **earlier["settings"]}}
+            request = json.loads(json.dumps(request))
+            if differences := ", ".join(name for name in request if earlier.get(name) != request[name]):
+                raise RunError(
+                    f"{storage or folder}: the study there has another {differences}; choose another folder with --out"
+                )
+            self._repeat_interrupted()
+            return
+        self._study.set_user_attr("request", request)
+        if grid:
+            values = [dimension.values for dimension in space if not isinstance(dimension, Range)]
+            for combination in itertools.product(*values):
+                self._study.enqueue_trial(dict(zip((each.name for each in space), combination, strict=True)))
+
+    def _repeat_interrupted(self) -> None:
+        """Queue the trials that were interrupted in this folder, whose lock is held, or marked as failed by hand."""
+        repeated = {trial.user_attrs.get(REPEATS) for trial in self._trials()}
+        for trial in self._trials():
+            interrupted = trial.state == self._states.RUNNING and trial.user_attrs.get(OWNER) == self._owner
+            abandoned = trial.state == self._states.FAIL and REASON not in trial.user_attrs
+            if (interrupted or abandoned) and trial.number not in repeated:
+                self._study.enqueue_trial(trial.params, user_attrs={REPEATS: trial.number})
+            if interrupted:
+                self._study.tell(trial.number, state=self._states.FAIL)
+
+    def _trials(self) -> list[Any]:
+        return list(self._study.get_trials(deepcopy=False))
+
+    def done(self) -> int:
+        """Count the trials that have ended or run elsewhere, without interrupted ones."""
+        active = (self._states.COMPLETE, self._states.RUNNING)
+        return sum(trial.state in active or REASON in trial.user_attrs for trial in self._trials())
+
+    def run(self, train_trial: Callable[[dict[str, Any]], list[float]]) -> None:
+        """Run the next trial: `train_trial` gets its values and returns one AUC per seed."""
+        trial = self._study.ask()
+        # Seeded by the number of the trial, so that a resumed process or another machine draws other values.
+        sampler_seed = int(np.random.SeedSequence([self._seed, trial.number]).generate_state(1)[0])
+        self._study.sampler = self._optuna.samplers.TPESampler(seed=sampler_seed)
+        trial.set_user_attr(OWNER, self._owner)
+        values = {dimension.name: _suggest(trial, dimension) for dimension in self._space}
+        log.info("trial %d: %s", trial.number + 1, ", ".join(f"{name}={value}" for name, value in values.items()))
+        try:
+            aucs = train_trial(values)
+        except (ConfigError, ModelError, TrainingDiverged) as error:  # Others, such as a full disk, end the study.
+            log.warning("trial %d: %s", trial.number + 1, error)
+            trial.set_user_attr(REASON, str(error))
+            self._study.tell(trial, state=self._states.FAIL)
+            return
+        trial.set_user_attr("aucs", aucs)
+        self._study.tell(trial, statistics.fmean(aucs))
+        log.info("trial %d: validation AUC %.4f", trial.number + 1, statistics.fmean(aucs))
+
+    def warn_of_running(self) -> None:
+        """Warn if trials of other machines have not ended."""
+        if running := [trial.number for trial in self._trials() if trial.state == self._states.RUNNING]:
             log.warning(
                 "%d %s still running elsewhere; run the same command again to see the results. If its machine was "
                 "lost: optuna tell --storage URL --study-name sentinode --trial-number %d --state fail",
@@ -160,112 +253,20 @@ def tune(
                 "trial is" if len(running) == 1 else "trials are",
                 running[0],
             )
-        tuning = Tuning(_table(study), folder)
-        _write(tuning, space, figures)  # Includes the trials of other machines.
-    return tuning
 
-
-def _optuna() -> Any:
-    try:
-        import optuna
-    except ImportError as error:
-        raise ConfigError("tuning needs Optuna: pip install 'sentinode[tune]'") from error
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return optuna
-
-
-def _open_study(
-    optuna: Any,
-    folder: Path,
-    storage: str | None,
-    space: Sequence[Dimension],
-    request: dict[str, Any],
-    grid: bool,
-) -> Any:
-    try:
-        study = optuna.create_study(
-            storage=storage or f"sqlite:///{folder / 'study.db'}",
-            study_name="sentinode",
-            direction="maximize",
-            load_if_exists=True,
-        )
-    except Exception as error:  # The errors of the databases have many types.
-        raise RunError(f"{storage or folder / 'study.db'}: cannot store a study ({first_line(error)})") from error
-    earlier = study.user_attrs.get("request")
-    if earlier is None:
-        study.set_user_attr("request", request)
-        if grid:
-            values = [dimension.values for dimension in space if not isinstance(dimension, Range)]
-            for combination in itertools.product(*values):
-                study.enqueue_trial(dict(zip((dimension.name for dimension in space), combination, strict=True)))
-        return study
-    # Settings that were added later have their defaults.
-    earlier = {**earlier, "settings": {**TrainConfig().to_json(), **earlier["settings"]}}
-    if differences := [name for name in request if earlier.get(name) != json.loads(json.dumps(request[name]))]:
-        raise RunError(
-            f"{storage or folder}: the study there has another {', '.join(differences)}; choose another folder with "
-            "--out"
-        )
-    return study
-
-
-def _repeat_interrupted(optuna: Any, study: Any, owner: str) -> None:
-    """Queue the trials that were interrupted in this folder, whose lock is held, or marked as failed by hand."""
-    states, trials = optuna.trial.TrialState, study.get_trials(deepcopy=False)
-    repeated = {trial.user_attrs.get(REPEATS) for trial in trials}
-    for trial in trials:
-        interrupted = trial.state == states.RUNNING and trial.user_attrs.get(OWNER) == owner
-        abandoned = trial.state == states.FAIL and REASON not in trial.user_attrs
-        if (interrupted or abandoned) and trial.number not in repeated:
-            study.enqueue_trial(trial.params, user_attrs={REPEATS: trial.number})
-        if interrupted:
-            study.tell(trial.number, state=states.FAIL)
-
-
-def _count_done(optuna: Any, study: Any) -> int:
-    """Count the trials that have ended or run elsewhere, without interrupted ones."""
-    states = optuna.trial.TrialState
-    return sum(
-        trial.state in (states.COMPLETE, states.RUNNING) or REASON in trial.user_attrs
-        for trial in study.get_trials(deepcopy=False)
-    )
-
-
-def _run_trial(
-    optuna: Any,
-    study: Any,
-    owner: str,
-    model: str | Run,
-    patches: PatchSet,
-    space: Sequence[Dimension],
-    config: TrainConfig,
-    folder: Path,
-    seeds: int,
-    cache: str | Path | None,
-) -> None:
-    trial = study.ask()
-    # Seeded by the number of the trial, so that a resumed process or another machine draws other values.
-    sampler_seed = int(np.random.SeedSequence([config.seed, trial.number]).generate_state(1)[0])
-    study.sampler = optuna.samplers.TPESampler(seed=sampler_seed)
-    trial.set_user_attr(OWNER, owner)
-    chosen = {dimension.name: _suggest(trial, dimension) for dimension in space}
-    log.info("trial %d: %s", trial.number + 1, ", ".join(f"{name}={value}" for name, value in chosen.items()))
-    try:
-        settings, options = settings_of(chosen, config)
-        name = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:8]
-        aucs = []
-        for seed in range(config.seed, config.seed + seeds):
-            network = build_model(model, seed=seed, **options) if isinstance(model, str) else model.starting_model(seed)
-            run = train(network, patches, replace(settings, seed=seed), out=folder / name / f"seed-{seed}", cache=cache)
-            aucs.append(float(run.summary["valid_auc"]))
-    except (ConfigError, ModelError, TrainingDiverged) as error:  # Other errors, such as a full disk, end the study.
-        log.warning("trial %d: %s", trial.number + 1, error)
-        trial.set_user_attr(REASON, str(error))
-        study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        return
-    trial.set_user_attr("aucs", aucs)
-    study.tell(trial, statistics.fmean(aucs))
-    log.info("trial %d: validation AUC %.4f", trial.number + 1, statistics.fmean(aucs))
+    def table(self) -> pd.DataFrame:
+        """Return one row per trial that has ended, the best first."""
+        rows = []
+        for trial in self._trials():
+            aucs, reason = trial.user_attrs.get("aucs", []), trial.user_attrs.get(REASON)
+            if aucs or reason:
+                spread = statistics.stdev(aucs) if len(aucs) > 1 else None
+                figures = {"valid_auc": trial.value, "sd": spread, "seeds": len(aucs), REASON: reason or ""}
+                rows.append({**trial.params, **figures})
+        if not rows:
+            raise RunError("no trial has ended yet: all of them run elsewhere; run the same command again later")
+        columns = {name: pd.Series([row[name] for row in rows], dtype=_dtype(name, rows)) for name in rows[0]}
+        return pd.DataFrame(columns).sort_values("valid_auc", ascending=False, na_position="last", ignore_index=True)
 
 
 def _suggest(trial: Any, dimension: Dimension) -> Any:
@@ -276,20 +277,6 @@ def _suggest(trial: Any, dimension: Dimension) -> Any:
     return trial.suggest_float(dimension.name, dimension.low, dimension.high, log=dimension.log)
 
 
-def _table(study: Any) -> pd.DataFrame:
-    rows = []
-    for trial in study.get_trials(deepcopy=False):
-        aucs, reason = trial.user_attrs.get("aucs", []), trial.user_attrs.get(REASON)
-        if aucs or reason:
-            spread = statistics.stdev(aucs) if len(aucs) > 1 else None
-            results = {"valid_auc": trial.value, "sd": spread, "seeds": len(aucs), REASON: reason or ""}
-            rows.append({**trial.params, **results, "trial": trial.number + 1})
-    if not rows:
-        raise RunError("no trial has ended yet: all of them run elsewhere; run the same command again later")
-    table = pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=_dtype(name, rows)) for name in rows[0]})
-    return table.sort_values("valid_auc", ascending=False, na_position="last", ignore_index=True)
-
-
 def _dtype(name: str, rows: list[dict[str, Any]]) -> type | None:
     """Return the dtype of a column where pandas would convert None and 4 to NaN and 4.0."""
     if name in ("valid_auc", "sd"):
@@ -297,10 +284,9 @@ def _dtype(name: str, rows: list[dict[str, Any]]) -> type | None:
     return object if any(row[name] is None for row in rows) else None
 
 
-def _write(tuning: Tuning, space: Sequence[Dimension], figures: str) -> None:
+def _write(tuning: Tuning) -> None:
     with atomic_file(tuning.folder / "trials.csv") as temporary:
         table = tuning.table.map(lambda value: "null" if value is None else value)
         table.to_csv(temporary, index=False, lineterminator="\n")
     with contextlib.suppress(RunError):  # All trials failed so far, and there is nothing to draw.
-        log = [dimension.name for dimension in space if isinstance(dimension, Range) and dimension.log]
-        save_figures({"trials": plot_trials(tuning.table, list(tuning.best), log)}, tuning.folder, figures)
+        save_figure(plot_trials(tuning.table, list(tuning.best)), tuning.folder / "trials.png")
