@@ -128,7 +128,7 @@ def test_a_step_with_fused_normalization_is_the_same():
 @pytest.mark.parametrize(
     ("name", "options"), [("resnet18", {"width": 4}), ("transfer", {"backbone": "MobileNetV2", "dropout": 0.0})]
 )
-def test_loss_and_what_is_kept_of_the_batch_are_the_same_in_real_networks(mini, name, options):
+def test_loss_and_moving_statistics_are_the_same_in_real_networks(mini, name, options):
     x, y = mini.read(range(16)), mini.labels[:16].astype(np.float32)[:, None]
     model, other = with_offsets(name, **options), with_offsets(name, **options)
     loss, _ = step(model, x, y)

@@ -1,4 +1,4 @@
-"""The chart of a run in the terminal: of one that has ended, of one under way, and of what is broken."""
+"""Learning curves in the terminal: of finished, running and damaged runs."""
 
 import json
 import os
@@ -98,7 +98,7 @@ def test_a_broken_config_is_refused_in_one_line(begun, content):
     refused(watch(begun), "config.json")
 
 
-def test_what_is_no_run_is_refused(tmp_path):
+def test_a_directory_that_is_not_a_run_is_refused(tmp_path):
     refused(watch(tmp_path / "nowhere"), "nowhere", "no such run directory", "sentinode train DATA --out")
     refused(watch(tmp_path), "not a run directory")
 

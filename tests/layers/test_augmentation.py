@@ -1,4 +1,4 @@
-"""Random changes of patches: what they leave alone, how far they go, and that training alone knows them."""
+"""Augmentation: limits of each layer, and that it acts in training only."""
 
 import keras
 import numpy as np
@@ -132,7 +132,7 @@ def run(mini, tmp_path_factory):
     return train(build_model("d4net"), few, TrainConfig(**SETTINGS), out=tmp_path_factory.mktemp("augmented") / "run")
 
 
-def test_what_is_saved_has_no_random_layers_and_predicts_what_was_validated(run, mini):
+def test_saved_models_have_no_augmentation_and_predict_as_validated(run, mini):
     assert [layer.name for layer in run.model.layers] == [layer.name for layer in build_model("d4net").layers]
     assert not any("random" in layer.name for layer in keras.saving.load_model(run.path / "model.keras").layers)
     assert run.summary["valid_auc"] == pytest.approx(run.history["val_auc"][run.summary["best_epoch"] - 1], abs=1e-6)

@@ -1,4 +1,4 @@
-"""Layers of the group D4: what they promise holds for any weights, and in training as in predicting."""
+"""Layers of the group D4 are equivariant for any weights, in training and inference."""
 
 import keras
 import numpy as np

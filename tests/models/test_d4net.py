@@ -1,4 +1,4 @@
-"""The flagship family: the same answer however a patch lies, and the same network on a region as on a patch."""
+"""D4Net: invariant to orientation, and the same network for patches and regions."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""The work of a network: as counted by hand, and as TensorFlow's own profiler counts it."""
+"""FLOPs: as counted by hand and by TensorFlow's profiler."""
 
 import keras
 import numpy as np
@@ -16,7 +16,7 @@ def test_the_cnn_is_counted_as_by_hand():
 
 
 @pytest.mark.parametrize("size", ["s", "m", "l"])
-def test_turned_kernels_count_as_those_of_the_ordinary_network(size):
+def test_equivariant_kernels_count_as_those_of_the_ordinary_network(size):
     model = build_model("d4net", size=size)
     pooled = model.layers[-1].kernel.shape[0]
     # The mean over the eight blocks comes before the last layer here, and is part of it there.

@@ -1,4 +1,4 @@
-"""Architectures are read from JSON, and nothing in the file is ever run."""
+"""Architectures are read from JSON without running code from the file."""
 
 import json
 
@@ -150,7 +150,7 @@ def test_a_preprocessing_that_keras_does_not_have_is_refused(tmp_path):
         '{"class_name": "Dense", "module": "keras.layers", "config": {"units": 1}}',
     ],
 )
-def test_what_is_not_an_architecture_is_refused(tmp_path, text):
+def test_other_json_is_refused(tmp_path, text):
     refusal(tmp_path, text)
 
 

@@ -112,7 +112,7 @@ def test_the_cnn_is_the_classic_network():
     assert trainable_count(model) == model.count_params() == 166_977
 
 
-def test_the_options_of_the_cnn_change_what_they_name():
+def test_options_of_the_cnn_set_its_layers():
     options = {"first_filters": 5, "second_filters": 7, "kernel_size": 5, "pool_size": 2, "dense_units": 9}
     _, conv_1, pool_1, conv_2, pool_2, _, dense, last = build_model("cnn", output="softmax", **options).layers
     assert (conv_1.filters, conv_2.filters) == (5, 7)
@@ -187,7 +187,7 @@ def test_fine_tuning_starts_at_the_layer_that_is_named():
         ("transfer", {"weights": "missing.weights.h5"}, ["missing.weights.h5", "file not found"]),
     ],
 )
-def test_what_cannot_be_built_is_refused_in_one_line(name, options, words):
+def test_invalid_options_are_refused_in_one_line(name, options, words):
     with pytest.raises(ModelError) as refused:
         build_model(name, **options)
     message = str(refused.value)
@@ -196,7 +196,7 @@ def test_what_cannot_be_built_is_refused_in_one_line(name, options, words):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_networks_are_channels_last_whatever_keras_json_sets(name):
+def test_networks_are_channels_last_if_keras_json_sets_channels_first(name):
     keras.config.set_image_data_format("channels_first")
     try:
         model = build_model(name)

@@ -1,4 +1,4 @@
-"""The network of the PatchCamelyon paper: its size, its field of view, and the same answer however a patch lies."""
+"""P4M-DenseNet: size, receptive field and invariance to orientation."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""The flagship family written out as ordinary networks: the same logits, of patches and of whole regions."""
+"""D4Net as an ordinary network: the same logits for patches and regions."""
 
 import keras
 import numpy as np
@@ -40,7 +40,7 @@ def test_a_written_out_network_gives_the_same_logits(network, mini):
 
 
 @pytest.mark.parametrize("step_px", [8, 32])
-def test_a_scan_of_a_region_says_what_its_patches_say(network, mini, step_px):
+def test_a_scan_of_a_region_gives_the_logits_of_its_patches(network, mini, step_px):
     pixels = mini.read(range(6))
     region = np.concatenate([np.concatenate(list(row), axis=1) for row in (pixels[:3], pixels[3:])], axis=0)
     scanned = keras.ops.convert_to_numpy(plain_network(network, step_px=step_px)(region[None]))[0]

@@ -1,4 +1,4 @@
-"""ResNet-18: its shape is that of the paper, and its shortcuts are what they are called."""
+"""ResNet-18: shapes of the paper, and identity shortcuts."""
 
 import keras
 import numpy as np

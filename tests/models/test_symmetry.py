@@ -1,4 +1,4 @@
-"""Which networks count as symmetric, and that those which do are."""
+"""Recognition of invariant networks."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""The running mean of the weights: what it is, and that nothing of it stays where training goes on."""
+"""The moving average of the weights is validated and saved, and training continues with the weights themselves."""
 
 import keras
 import numpy as np
@@ -88,7 +88,7 @@ def test_statistics_are_those_of_the_batches(kind, mini):
     np.testing.assert_allclose(found[1], variance, rtol=1e-2)
 
 
-def test_what_is_validated_is_what_is_saved_and_is_not_what_is_trained(mini, tmp_path):
+def test_the_average_is_validated_and_saved_and_the_weights_are_trained(mini, tmp_path):
     few = mini.select(range(0, len(mini), 20))
     config = TrainConfig(epochs=2, batch_size=8, ema=0.95, optimizer="adamw", learning_rate=0.003)
     model = build_model("d4net")

@@ -66,7 +66,7 @@ def test_a_broken_checkpoint_is_refused_in_one_line(tmp_path, damage):
     assert "\n" not in str(refusal.value)
 
 
-def test_an_epoch_gone_on_with_sees_exactly_the_batches_that_are_left(mini):
+def test_a_resumed_epoch_sees_the_remaining_batches(mini):
     few = mini.select(range(50))
     whole, rest = Batches(few, 8, seed=4, epoch=2), Batches(few, 8, seed=4, epoch=2, skip=3)
     assert len(rest) == len(whole) - 3

@@ -1,4 +1,4 @@
-"""Settings: what is refused, how they are written down, and that the command line has every one."""
+"""Settings: validation, JSON, and one command-line option for each."""
 
 import argparse
 import json
@@ -224,7 +224,7 @@ def test_the_classic_recipe_is_the_default():
     assert TrainConfig.recipe("classic") == TrainConfig()
 
 
-def test_a_recipe_sets_what_nobody_asked_for_otherwise():
+def test_settings_override_a_recipe():
     config = TrainConfig.recipe("flagship", epochs=5)
     assert (config.optimizer, config.schedule, config.epochs, config.seed) == ("muon", "linear", 5, 0)
 

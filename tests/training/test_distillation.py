@@ -1,4 +1,4 @@
-"""Learning from other networks."""
+"""Knowledge distillation."""
 
 import dataclasses
 
@@ -36,7 +36,7 @@ def test_a_student_follows_its_teacher_where_labels_say_the_opposite(few: PatchS
     assert run.provenance.teachers == (teacher.provenance,)
 
 
-def test_teachers_leave_no_trace_in_what_is_saved(few: PatchSet, tmp_path) -> None:
+def test_saved_files_do_not_contain_teachers(few: PatchSet, tmp_path) -> None:
     """The same architecture and the same number of weights as without; the teacher stays what it was."""
     teacher = load_run("d4net-m")
     before = [np.array(weight) for weight in teacher.model.get_weights()]

@@ -1,4 +1,4 @@
-"""Several devices and processes: the same curve as one device; refusals."""
+"""Several devices and processes: the same curves as one device, and invalid requests."""
 
 import os
 import subprocess
@@ -43,7 +43,7 @@ def test_fewer_patches_than_one_batch_are_refused():
 
 
 @needs_jax
-def test_four_devices_give_the_curves_and_the_weights_of_one_where_batches_divide(devices_runs):
+def test_four_devices_give_the_curves_and_weights_of_one(devices_runs):
     environments = {devices: run.config["environment"] for devices, run in devices_runs.items()}
     assert {devices: about["devices"] for devices, about in environments.items()} == {1: 1, 4: 4}
     assert_same_training(devices_runs[4], devices_runs[1])

@@ -1,4 +1,4 @@
-"""What a run remembers of where it was trained."""
+"""What a run records of its environment."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ def test_a_training_that_goes_on_with_other_threads_says_so(tiny_run, mini, tmp_
     assert "the result may differ in the last bits" in caplog.text
 
 
-def test_a_training_that_was_begun_on_another_backend_says_which_one_goes_on(tiny_run, mini, tmp_path):
+def test_a_training_that_was_begun_on_another_backend_is_refused_with_its_name(tiny_run, mini, tmp_path):
     out = tmp_path / "run"
     shutil.copytree(tiny_run.path, out)
     (out / SUMMARY).unlink()

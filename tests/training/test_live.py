@@ -1,4 +1,4 @@
-"""What a training shows after every epoch: exact figures of the validation, and example patches."""
+"""After every epoch: exact validation figures, and example patches in TensorBoard."""
 
 import io
 import os
@@ -130,7 +130,7 @@ def test_a_training_stopped_within_its_second_epoch_ends_with_the_same_history(
     assert all(one[step].tobytes() == two[step].tobytes() for step in one)
 
 
-def test_pictures_of_a_run_that_is_begun_anew_do_not_stay(finished, few, tmp_path):
+def test_images_of_a_run_that_starts_again_are_deleted(finished, few, tmp_path):
     out = Path(shutil.copytree(finished.path, tmp_path / "run"))
     (out / "summary.json").unlink()
     train(build_model("cnn", **SMALL), few, TrainConfig(epochs=1), out=out)

@@ -1,4 +1,4 @@
-"""bfloat16 in training only, and the decision that ``auto`` takes once."""
+"""bfloat16 in training only, and the choice of ``auto``."""
 
 import json
 import logging
@@ -85,7 +85,7 @@ def test_a_trial_ends_where_bfloat16_takes_far_too_long(few, monkeypatch, caplog
     assert "precision auto: float32" in caplog.text
 
 
-def test_what_auto_has_decided_is_kept_and_not_measured_again(few, tmp_path, caplog):
+def test_a_resumed_run_keeps_the_precision_that_auto_chose(few, tmp_path, caplog):
     class StopAtOnce(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             raise TrainingStopped("here", 2)

@@ -1,4 +1,4 @@
-"""The classic recipe as data: exactly what Keras is told, by default and by every setting."""
+"""The classic recipe and every setting, as passed to Keras."""
 
 import keras
 import numpy as np
@@ -141,7 +141,7 @@ def test_weights_do_not_decay_unless_asked(name):
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])
-def test_what_decays_by_itself_in_keras_does_not_unless_asked(name):
+def test_default_weight_decay_of_keras_is_off(name):
     optimizer = compiled(optimizer=name).optimizer
     assert optimizer.weight_decay == 0
     assert getattr(optimizer, "adam_weight_decay", 0) == 0
@@ -233,7 +233,7 @@ def test_metrics_are_those_that_were_asked_for():
     assert (auc["class_name"], auc["config"]["name"]) == ("AUC", "auc")
 
 
-def test_classes_weigh_what_was_asked():
+def test_class_weights_are_those_of_the_setting():
     assert TrainConfig().class_weights((30, 10)) is None
     assert TrainConfig(class_weight={0: 1, 1: 3}).class_weights((30, 10)) == {0: 1, 1: 3}
     balanced = TrainConfig(class_weight="balanced").class_weights((30, 10))

@@ -1,4 +1,4 @@
-"""A run directory: what is in it, that it stands by itself, and what is refused."""
+"""A run directory: its files, that it can be moved, and what is refused."""
 
 import json
 import logging
@@ -127,7 +127,7 @@ def test_a_directory_of_something_else_is_refused_and_kept(few, tmp_path, file):
     assert state(tmp_path) == before
 
 
-def test_an_empty_directory_is_taken_and_an_unfinished_run_is_made_anew(few, copied):
+def test_an_empty_directory_is_used_and_an_unfinished_run_is_trained_again(few, copied):
     (copied / "summary.json").unlink()
     with pytest.raises(RunError, match="is not finished"):
         load_run(copied)
@@ -176,7 +176,7 @@ def test_weights_of_another_network_are_refused(copied):
     assert "\n" not in str(refused.value)
 
 
-def test_what_is_no_run_is_refused(tiny_run, tmp_path):
+def test_a_directory_that_is_not_a_run_is_refused(tiny_run, tmp_path):
     with pytest.raises(RunError, match="no such run directory"):
         load_run(tmp_path / "nowhere")
     with pytest.raises(RunError, match="not a run directory"):
@@ -222,7 +222,7 @@ def test_history_is_the_same_in_every_form(stopped_run):
 
 @pytest.mark.parametrize("epochs", [1, 3])
 def test_a_training_that_diverges_ends_in_one_line(few, tmp_path, epochs):
-    with pytest.raises(RunError, match="lower the learning rate") as refused:
+    with pytest.raises(RunError, match=r"use a learning rate below 1e\+06, and another directory") as refused:
         train(build_model("cnn"), few, TrainConfig(learning_rate=1e6, epochs=epochs), out=tmp_path / "run")
     assert "\n" not in str(refused.value)
     with pytest.raises(RunError, match="is not finished"):
@@ -285,7 +285,7 @@ def test_a_model_without_probabilities_is_refused_before_anything_is_written(min
     assert not list(tmp_path.iterdir())
 
 
-def test_a_directory_has_one_lock_by_whatever_path_it_is_reached(tmp_path, monkeypatch):
+def test_a_directory_has_one_lock_through_every_path(tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     (tmp_path / "link").symlink_to("run")
     monkeypatch.chdir(tmp_path / "run")
@@ -311,7 +311,7 @@ def test_a_lock_leaves_nothing_where_nothing_came_of_it(few, tmp_path):
     assert [file.name for file in theirs.iterdir()] == ["file"]
 
 
-def test_what_a_killed_process_left_of_a_finished_run_goes_with_the_next_call(few, tiny_run, tmp_path):
+def test_a_leftover_checkpoint_of_a_finished_run_is_deleted(few, tiny_run, tmp_path):
     out = Path(shutil.copytree(tiny_run.path, tmp_path / "run"))
     (out / "checkpoint.npz").write_bytes(b"killed between summary.json and this file's end")
     train(build_model("cnn"), few, TrainConfig(epochs=1), out=out)

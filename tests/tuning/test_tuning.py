@@ -1,4 +1,4 @@
-"""A search for settings: what may be searched, what is tried, and that nothing is lost or done twice."""
+"""Hyperparameter search: search spaces, trials, and that no trial is lost or repeated."""
 
 import json
 import shlex
@@ -57,7 +57,7 @@ def test_a_range_of_whole_numbers_stays_whole_where_the_setting_is_one():
         ("augment=stain,colour", "augment must be one of"),
     ],
 )
-def test_what_cannot_be_searched_is_refused(text, reason):
+def test_an_invalid_dimension_is_refused(text, reason):
     with pytest.raises(ConfigError) as refusal:
         parse_dimension(text)
     assert reason in str(refusal.value)
@@ -142,7 +142,7 @@ def test_draws_lie_in_their_range_and_a_seed_fixes_them(few, tmp_path):
     assert tables[0]["batch_size"].between(4, 16).all()
 
 
-def test_a_trial_that_cannot_be_trained_is_told_with_its_reason(few, tmp_path):
+def test_a_failed_trial_is_listed_with_its_reason(few, tmp_path):
     space = [Values("option.kernel_size", (3, "wide"))]
     tuning = tune("cnn", few, space, TrainConfig(epochs=1), out=tmp_path / "it")
     assert tuning.table["valid_auc"].isna().tolist() == [False, True]
@@ -150,7 +150,7 @@ def test_a_trial_that_cannot_be_trained_is_told_with_its_reason(few, tmp_path):
     assert tuning.best == {"option.kernel_size": 3}
 
 
-def test_what_is_not_the_trials_own_fault_ends_the_study_and_is_tried_again(few, tmp_path):
+def test_other_errors_end_the_study_and_the_trial_is_repeated(few, tmp_path):
     space = [Values("momentum", (0.5,))]
     whole = tune("cnn", few, space, TrainConfig(epochs=1), out=tmp_path / "whole")
     (trained,) = (path.parent.name for path in whole.folder.glob("*/seed-0"))
@@ -172,7 +172,7 @@ def test_draws_are_not_repeated_by_a_study_that_goes_on_nor_by_another_folder_th
     assert tuning.table["learning_rate"].nunique() == len(tuning.table) == 6
 
 
-def test_trials_that_run_on_another_machine_are_told_of(few, tmp_path, caplog):
+def test_trials_of_another_machine_are_reported(few, tmp_path, caplog):
     import optuna
 
     space, config = [Range("learning_rate", 0.001, 0.1, log=True)], TrainConfig(epochs=1)
@@ -240,7 +240,7 @@ def test_every_trial_may_start_from_a_trained_run(few, tiny_run, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
-def test_the_command_that_is_printed_trains_with_what_was_found(tmp_path, capsys):
+def test_the_printed_command_trains_with_the_best_settings(tmp_path, capsys):
     searched = [f"--search={text}" for text in ("nesterov=true,false", "option.dense_units=4", "augment=stain+blur")]
     given = ["--epochs", "1", "--label-smoothing", "0.1", "--batch-size", "64", "--resize", "crop"]
     assert main(["tune", "pcam-mini", "--model", "cnn", "--out", str(tmp_path / "it"), *searched, *given]) == 0
