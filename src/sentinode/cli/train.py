@@ -211,11 +211,9 @@ def run(arguments: argparse.Namespace) -> int:
         print_json({"run": str(trained.path), **trained.summary, **({"skipped": skipped} if skipped else {})})
         return report_skipped(skipped, quiet=True)
     show_run(trained)
+    files = {"curves.png": "loss, accuracy and AUC by epoch", "config.json": "settings, versions, data"}
     print_next_steps(
-        {
-            trained.path / "curves.png": "loss, accuracy and AUC by epoch",
-            trained.path / "config.json": "settings, versions, data",
-        },
+        {trained.path / name: content for name, content in files.items() if (trained.path / name).is_file()},
         command_line("evaluate", *data_words(arguments), "--model", trained.path),
         shlex.join(["tensorboard", "--logdir", str(trained.path / "tensorboard")]),
     )

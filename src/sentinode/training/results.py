@@ -15,7 +15,7 @@ from sentinode.plots import plot_learning_curves, save_figure
 from sentinode.serialize import to_json
 from sentinode.storage import atomic_file, write_json
 from sentinode.training.logging.history import Row
-from sentinode.training.run import CHECKPOINT, OOD, SUMMARY, VALIDATION, Run
+from sentinode.training.run import CHECKPOINT, CURVES, OOD, SUMMARY, VALIDATION, Run
 from sentinode.training.state.best_weights import best_epoch
 
 
@@ -43,7 +43,8 @@ def write_results(folder: Path, training: PatchSet, validation: PatchSet, histor
     with atomic_file(folder / "model.keras") as temporary, without_tensorflow():
         model.save(temporary)
     write_json(folder / OOD, to_json(OODDetector.fit(training, validation)))
-    save_figure(plot_learning_curves(pd.DataFrame(history), best_epoch(history)), folder / "curves.png")
+    if len(history) > 1:
+        save_figure(plot_learning_curves(pd.DataFrame(history), best_epoch(history)), folder / CURVES)
     logits = predict_logits(model, validation)
     calibration = fit_calibration(validation.labels, logits)
     made_by = {

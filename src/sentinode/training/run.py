@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 CONFIG, SUMMARY, ARCHITECTURE = "config.json", "summary.json", "model.json"
 SPLITS, CHECKPOINT = "splits.csv", "checkpoint.npz"
 TRAIN_SHA1, VALID_SHA1 = "train_sha1.npy", "valid_sha1.npy"
-OOD, VALIDATION = "ood.json", "valid_predictions.csv"
+OOD, VALIDATION, CURVES = "ood.json", "valid_predictions.csv", "curves.png"
 WEIGHTS = {"best": "best.weights.h5", "final": "final.weights.h5"}
 
 

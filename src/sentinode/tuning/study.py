@@ -22,7 +22,8 @@ import pandas as pd
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError, ModelError, RunError, TrainingDiverged, first_line
 from sentinode.models.build import MODELS, build_model
-from sentinode.plots import plot_trials, save_figure
+from sentinode.plots import plot_trials
+from sentinode.plots.style import save_figures
 from sentinode.samples import PRETRAINED
 from sentinode.storage import atomic_file
 from sentinode.training.config import TrainConfig
@@ -33,7 +34,7 @@ from sentinode.tuning.space import OPTION, Dimension, Range, combinations, setti
 
 # User attributes of a trial: the process that runs it, why it failed, the interrupted trial that it repeats.
 OWNER, REASON, REPEATS = "owner", "reason", "repeats"
-FIGURES = ("valid_auc", "sd", "seeds", REASON)
+RESULTS = ("trial", "valid_auc", "sd", "seeds", REASON)
 
 log = logging.getLogger("sentinode")
 
@@ -45,10 +46,10 @@ class Tuning:
     Attributes
     ----------
     table : DataFrame
-        One row per trial, the best first: its settings, ``valid_auc`` (mean over seeds), ``sd``, ``seeds``, and
-        ``reason`` if it failed.
+        One row per trial, the best first: ``trial``, its settings, ``valid_auc`` (mean over seeds), ``sd``, ``seeds``,
+        and ``reason`` if it failed.
     folder : Path
-        Contains ``trials.csv``, ``trials.png`` and the runs.
+        Contains ``trials.csv``, the figure ``trials`` and the runs.
     """
 
     table: pd.DataFrame
@@ -67,7 +68,7 @@ class Tuning:
         if succeeded.empty:
             raise RunError(f"{self.folder}: all trials failed; trials.csv contains the reasons")
         row = succeeded.iloc[0]
-        values = {name: row[name] for name in self.table.columns if name not in FIGURES}
+        values = {name: row[name] for name in self.table.columns if name not in RESULTS}
         return {name: value.item() if hasattr(value, "item") else value for name, value in values.items()}
 
 
@@ -82,6 +83,7 @@ def tune(
     seeds: int = 1,
     storage: str | None = None,
     cache: str | Path | None = None,
+    figures: str = "png",
 ) -> Tuning:
     """Search for the settings with the largest AUC on the validation patches.
 
@@ -106,6 +108,8 @@ def tune(
         URL of a database that several machines share, such as ``postgresql://…``; by default a file in `out`.
     cache : str or Path, optional
         As for `train`.
+    figures : {"png", "svg", "pdf"}, default "png"
+        Format of ``trials``, the figure of all trials.
 
     Returns
     -------
@@ -153,10 +157,10 @@ def tune(
         study = _Study(folder, storage, space, request, config.seed, grid=trials is None)
         while study.done() < total:
             study.run(run_trial)
-            _write(Tuning(study.table(), folder))
+            _write(Tuning(study.table(), folder), space, figures)
         study.warn_of_running()
         tuning = Tuning(study.table(), folder)
-        _write(tuning)  # Includes the trials of other machines.
+        _write(tuning, space, figures)  # Includes the trials of other machines.
     return tuning
 
 
@@ -262,7 +266,7 @@ class _Study:
             if aucs or reason:
                 spread = statistics.stdev(aucs) if len(aucs) > 1 else None
                 figures = {"valid_auc": trial.value, "sd": spread, "seeds": len(aucs), REASON: reason or ""}
-                rows.append({**trial.params, **figures})
+                rows.append({"trial": trial.number + 1, **trial.params, **figures})
         if not rows:
             raise RunError("no trial has ended yet: all of them run elsewhere; run the same command again later")
         columns = {name: pd.Series([row[name] for row in rows], dtype=_dtype(name, rows)) for name in rows[0]}
@@ -284,9 +288,10 @@ def _dtype(name: str, rows: list[dict[str, Any]]) -> type | None:
     return object if any(row[name] is None for row in rows) else None
 
 
-def _write(tuning: Tuning) -> None:
+def _write(tuning: Tuning, space: Sequence[Dimension], figures: str) -> None:
     with atomic_file(tuning.folder / "trials.csv") as temporary:
         table = tuning.table.map(lambda value: "null" if value is None else value)
         table.to_csv(temporary, index=False, lineterminator="\n")
     with contextlib.suppress(RunError):  # All trials failed so far, and there is nothing to draw.
-        save_figure(plot_trials(tuning.table, list(tuning.best)), tuning.folder / "trials.png")
+        log_scale = [dimension.name for dimension in space if isinstance(dimension, Range) and dimension.log]
+        save_figures({"trials": plot_trials(tuning.table, list(tuning.best), log_scale)}, tuning.folder, figures)

@@ -80,8 +80,8 @@ class History(keras.callbacks.Callback):
             if not math.isfinite(figures[name]):
                 largest = max([rate, *(row["learning_rate"] for row in self.rows)])
                 raise TrainingDiverged(
-                    f"{self._folder}: training diverged, {name} is {figures[name]} in epoch {epoch + 1}; use a learning "
-                    f"rate below {largest:.2g}, and another directory"
+                    f"{self._folder}: training diverged, {name} is {figures[name]} in epoch {epoch + 1}; use a "
+                    f"learning rate below {largest:.2g}, and another directory"
                 )
         patches, self._patches = self._patches[0], (self._patches[1], self._patches[1])
         train_s = self._train_s or time.perf_counter() - self._started
