@@ -79,11 +79,11 @@ def test_every_epoch_leaves_a_picture_of_the_same_patches(finished, few):
     found = pictures(finished.path)
     assert sorted(found) == [1, 2]
     first, second = (np.asarray(found[step].convert("RGB")).astype(int) for step in (1, 2))
-    assert first.shape == second.shape == (572, 848, 3)
+    assert first.shape == second.shape
     changed = (first != second).any(axis=(1, 2))
     assert changed.any()
-    # Patches are the same, and the numbers below them are not.
-    assert not changed[: 16 + 28 + 192].any()
+    # The patches are the same, the probabilities below them are not.
+    assert not changed[:200].any()
 
 
 def test_the_examples_are_of_both_classes_and_chosen_by_the_seed(few):

@@ -111,10 +111,11 @@ def train(
         precision = record.config["precision"]["used"]
         with _learner(model, config, teachers, precision) as learner:
             compile_model(learner, config, steps_per_epoch(training, config, group), labels=not teachers)
+            initial = initial_checkpoint(learner)
             with group.in_turn():
                 if stage == "new" or group.process:
                     write_record(folder, record, training, validation)
-                    initial_checkpoint(learner).save(folder / CHECKPOINT)
+                    initial.save(folder / CHECKPOINT)
                 if group.process and find_stage(run, record, config) != "begun":
                     raise RunError(f"{run}: no checkpoint of process 0; all processes need the same shared directory")
                 start = Checkpoint.load(run / CHECKPOINT)
