@@ -102,7 +102,8 @@ def kaggle_csv(patches: PatchSet) -> Format:
 
     def read(damaged: bytes) -> tuple[np.ndarray, list[int | None]]:
         rows = {
-            row["id"].strip(): int(row["label"]) for row in csv.DictReader(io.StringIO(damaged.decode("utf-8-sig")))
+            row["id"].strip(): int(row["label"]) if row["label"] else None
+            for row in csv.DictReader(io.StringIO(damaged.decode("utf-8-sig")))
         }
         return np.stack([by_id[name] for name in sorted(rows)]), [rows[name] for name in sorted(rows)]
 
