@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from tests.report.pages import DESKTOP, PHONE, opened, violations
+from tests.report.test_data_page import Checked
 
 from sentinode import compare, open_patches
 from sentinode.report.compare_page import sensitivity_at, write_compare_page
@@ -57,14 +58,24 @@ def test_every_figure_fits_on_a_phone(browser, compared):
     assert all(box["x"] >= 0 and box["x"] + box["width"] <= PHONE for box in boxes)
 
 
-def test_what_was_chosen_on_these_patches_is_said(browser, tiny_run, tmp_path):
+def test_optimistic_bias_is_reported(tiny_run, tmp_path):
     own = open_patches("pcam-mini").cached()
     own = own.select(range(0, len(own), 20))
-    found = compare([tiny_run, "d4net-m"], own, "valid", out=tmp_path)
-    assert [model.seen.chosen for model in found.models] == ["threshold and best epoch", "threshold"]
-    write_compare_page(found, tmp_path / "compare.html")
-    with opened(browser, tmp_path / "compare.html") as page:
-        assert "Threshold and best epoch of tiny: chosen on patches among these" in page.inner_text(".findings")
+    write_compare_page(compare([tiny_run, "d4net-m"], own, "valid"), tmp_path / "compare.html")
+    text = (tmp_path / "compare.html").read_text(encoding="utf-8")
+    assert "to choose the threshold and best epoch of tiny; its results have an optimistic bias." in text
+
+
+def test_the_page_has_every_section_of_a_report_and_no_absolute_folder(compared):
+    path = compared[1]
+    text = path.read_text(encoding="utf-8")
+    parsed = Checked(text)
+    assert all(each.startswith("#") for each in parsed.refers)
+    for heading in ("ROC curves", "Differences", "Operating points", "Precision, calibration, decisions", "Subgroups"):
+        assert f"<h2>{heading}</h2>" in text
+    assert text.count("<b>seeds") == 0 and "&lt;b&gt;seeds" in text
+    assert "matched to the patches by id" in text
+    assert str(path.parent) not in text
 
 
 @pytest.mark.parametrize("width", [DESKTOP, PHONE])
