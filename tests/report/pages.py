@@ -17,7 +17,7 @@ def opened(browser: "Browser", path: Path, width: int = DESKTOP, scheme: str = "
     """Open a file; fail in the end if it logged an error or asked for anything but itself."""
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     wrong = []
-    page.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
+    page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("request", lambda asked: None if asked.url.startswith("data:") else wrong.append(asked.url))
     address = path.as_uri()

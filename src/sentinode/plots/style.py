@@ -121,11 +121,11 @@ def save_figure(drawn: Axes | Sequence[Axes] | Figure | Image.Image, path: str |
     formats = [name for name in FIGURE_FORMATS if name != "svg" or not isinstance(drawn, Image.Image)]
     if ending not in formats:
         raise ConfigError(f"{path}: the file name must end in {', '.join(f'.{name}' for name in formats)}")
-    with atomic_file(path) as beside:
+    with atomic_file(path) as temporary:
         if isinstance(drawn, Image.Image):
-            drawn.save(beside, format=ending)
+            drawn.save(temporary, format=ending)
             return
-        render(figure_of(drawn), beside, ending)
+        render(figure_of(drawn), temporary, ending)
 
 
 def save_figures(drawn: Mapping[str, Axes | Sequence[Axes] | Figure], folder: Path, ending: str) -> None:

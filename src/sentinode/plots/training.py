@@ -83,7 +83,7 @@ def plot_trials(table: pd.DataFrame, names: Sequence[str], log: Collection[str] 
     ----------
     table : pandas.DataFrame
         One row a trial, the best first: `names`, ``valid_auc``, ``sd``, missing where there is one seed, and ``trial``,
-        the number that is written beside each point.
+        the number that is written next to each point.
     names : sequence of str
         The columns of the settings; those with a single value are left out if others remain.
     log : collection of str

@@ -230,11 +230,11 @@ def _cost(models: Sequence[ComparedModel]) -> Table:
 
 def _reproduce(found: Comparison) -> list[tuple[str, Markup | str]]:
     given = [f"{model.name}={','.join(_source(each) for each in model.made_by)}" for model in found.models]
-    words = ["sentinode", "compare", shareable(found.data.removesuffix(f", split {found.split}"))]
-    words += [word for each in given for word in ("--model", each)] + ["--out", "comparison"]
-    words += ["--split", found.split] if found.split != "all" else []
+    command = ["sentinode", "compare", shareable(found.data.removesuffix(f", split {found.split}"))]
+    command += [word for each in given for word in ("--model", each)] + ["--out", "comparison"]
+    command += ["--split", found.split] if found.split != "all" else []
     point = found.made_by["point"]
-    words += ["--point", point] if point else []
+    command += ["--point", point] if point else []
     return [
         ("Patches (SHA-256)", code(found.made_by["fingerprint"])),
         *(
@@ -250,7 +250,7 @@ def _reproduce(found: Comparison) -> list[tuple[str, Markup | str]]:
             if "matched_by" in each
         ),
         ("Operating point", point or "the threshold of each model"),
-        ("This page", code(shlex.join(words))),
+        ("This page", code(shlex.join(command))),
     ]
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from sentinode.plots.style import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, figure_of, render
 
-# What a color of the plots is called in the style sheet.
+# Colors of the plots, and their names in the style sheet.
 VARIABLES = {
     BLUE: "one",
     ORANGE: "two",

@@ -23,7 +23,7 @@ from sentinode.version import __version__
 
 @dataclass(frozen=True)
 class Note:
-    """A paragraph in a softer colour."""
+    """A paragraph of secondary text."""
 
     template: ClassVar[str] = "blocks/note.html"
     text: str
@@ -68,7 +68,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Definitions:
-    """Names, each with a value beside it."""
+    """Names with their values."""
 
     template: ClassVar[str] = "blocks/definitions.html"
     rows: Iterable[tuple[str, str]]
@@ -122,7 +122,7 @@ class Figures:
     items : iterable of Figure
         The figures.
     small : bool
-        Whether three of them stand beside each other on a wide screen instead of two.
+        Whether three of them instead of two fit into a row on a wide screen.
     """
 
     template: ClassVar[str] = "blocks/figures.html"

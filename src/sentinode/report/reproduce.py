@@ -41,7 +41,7 @@ def commands(data: ReportData) -> list[tuple[str, str]]:
         quick = ["--quick"] if data.robustness.made_by["quick"] else []
         found.append(("Robustness test", ["sentinode", "stress", *patches, "--model", run, *split, *quick]))
     found.append(("This page", ["sentinode", "report", run, *patches, *split]))
-    return [(purpose, shlex.join(words)) for purpose, words in found]
+    return [(purpose, shlex.join(command)) for purpose, command in found]
 
 
 def _train_command(data: ReportData, out: str) -> list[str] | None:

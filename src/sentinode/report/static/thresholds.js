@@ -129,7 +129,7 @@ function preview(index) {
     return [term, number];
   }));
   tip.hidden = false;
-  // Beside the point, on the side where there is room.
+  // On the side of the point that has more room.
   const right = x < frame.width / 2, low = y > frame.height * 0.55;
   tip.style.left = right ? `${(100 * (x + 12)) / frame.width}%` : "auto";
   tip.style.right = right ? "auto" : `${100 - (100 * (x - 12)) / frame.width}%`;
