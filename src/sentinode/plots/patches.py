@@ -23,7 +23,7 @@ class Tile:
     pixels : ndarray of shape (height, width, 3)
         uint8, square.
     caption : str
-        Text below it; the beginning is left out where it is too long.
+        Text below it; its middle is left out where it is too long.
     color : str
         The color of its frame; empty for none.
     probability : float, optional
@@ -101,10 +101,12 @@ def _row_height(row: Row, side_px: int) -> int:
 
 
 def _fitting(caption: str, width_px: int, font: "ImageFont.FreeTypeFont | ImageFont.ImageFont") -> str:
-    length = len(caption)
-    while length > 1 and font.getlength(shorten_start(caption, length)) > width_px:
-        length -= 1
-    return shorten_start(caption, length)
+    """Return the caption, with as much left out of its middle as makes it fit."""
+    shown, kept = caption, len(caption)
+    while font.getlength(shown) > width_px and kept > 2:
+        kept -= 1
+        shown = f"{caption[: kept * 3 // 5]}…{caption[len(caption) - kept * 2 // 5 :]}"
+    return shown
 
 
 def _draw_tile(
