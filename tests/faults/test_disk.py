@@ -171,7 +171,7 @@ def test_a_folder_that_becomes_read_only_ends_a_training_in_one_line_and_it_goes
 def test_a_folder_that_cannot_be_written_is_refused_before_training(tmp_path):
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o555)
-    assert f"{closed / 'run'}: cannot be made (Permission denied)" in Training(closed / "run").refusal()
+    assert f"{closed / 'run'}: cannot be written; there is no write access" in Training(closed / "run").refusal()
     assert not list(closed.iterdir())
 
 

@@ -263,7 +263,7 @@ def test_a_cache_that_may_not_grow_is_refused_in_a_line_and_built_later(few, tmp
     source = forms.write(forms.images(few)[0], tmp_path / "source")
     ends_in_one_line(build(source, tmp_path / "cache", 200_000), "cannot be written (File too large)", "--cache")
     assert list_cache(tmp_path / "cache") == []
-    assert not [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
+    assert not [path for path in (tmp_path / "cache" / "patches").iterdir() if path.is_dir()]
     assert np.array_equal(open_patches(source).cached(tmp_path / "cache").read(), few.read())
 
 
@@ -286,7 +286,7 @@ def test_a_disk_that_fills_while_the_cache_is_written_ends_in_a_line_and_nothing
     held.unlink()
     os.mkfifo(held)  # Whoever reads it waits: there was room when the building began.
     builder = build(source, small_disk / "cache")
-    while not list(small_disk.glob("cache/*.part/pixels.npy")):
+    while not list(small_disk.glob("cache/patches/*.part/pixels.npy")):
         assert builder.poll() is None
         time.sleep(0.02)
     filler = small_disk / "filler"
@@ -299,7 +299,7 @@ def test_a_disk_that_fills_while_the_cache_is_written_ends_in_a_line_and_nothing
                 pass
     threading.Thread(target=held.write_bytes, args=[files[rows[0].id]], daemon=True).start()
     ends_in_one_line(builder, "cannot be written (No space left on device)", "--cache")
-    assert not [path for path in (small_disk / "cache").iterdir() if path.is_dir()]
+    assert not [path for path in (small_disk / "cache" / "patches").iterdir() if path.is_dir()]
     filler.unlink()
     held.unlink()
     held.write_bytes(files[rows[0].id])
