@@ -7,6 +7,7 @@ be broken, renamed or added to before they are laid in a folder or a zip.
 import gzip
 import hashlib
 import io
+import tarfile
 import zipfile
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -22,7 +23,8 @@ from sentinode import PatchSet, open_patches
 from sentinode.errors import DataError
 
 FORMATS = {"png": "PNG", "tif": "TIFF", "jpg": "JPEG"}
-CONTAINERS = ("folder", "stored", "deflated")
+# Containers, and what the name of a form gets in them.
+CONTAINERS = {"folder": "", "stored": " in a zip", "deflated": " in a zip", "tar": " in a tar"}
 PCAM = "camelyonpatch_level_2_split_"
 # Kaggle's two odd patches: users often delete their files, or drop their rows.
 BLACK, OFTEN_DROPPED = "9369c7278ec8bcc6c880d99194de09fc2bd4efbe", "dd6dfed324f9fcb6f93f46f32fc800f2ec196be2"
@@ -276,11 +278,23 @@ def write_zip(files: Files, path: Path, method: int = zipfile.ZIP_STORED) -> Pat
     return path
 
 
+def write_tar(files: Files, path: Path, mode: str = "w") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, mode) as packed:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            packed.addfile(member, io.BytesIO(content))
+    return path
+
+
 def write(files: Files, path: Path, container: str = "folder") -> Path:
-    """Lay files at `path`, as a folder or as a zip whose name gets its ending."""
+    """Lay files at `path`, as a folder or as an archive whose name gets its ending."""
     if container == "folder":
         path.mkdir(parents=True, exist_ok=True)
         return write_folder(files, path)
+    if container == "tar":
+        return write_tar(files, path.with_name(f"{path.name}.tar"))
     method = {"stored": zipfile.ZIP_STORED, "deflated": zipfile.ZIP_DEFLATED}[container]
     return write_zip(files, path.with_name(f"{path.name}.zip"), method)
 

@@ -1,8 +1,6 @@
 """Forms in which others hold these data: arrays under other names, Parquet, tars, tables of other computers."""
 
-import io
 import json
-import tarfile
 from pathlib import Path
 
 import h5py
@@ -141,20 +139,11 @@ def test_parquet_of_hugging_face_is_read(few, tmp_path):
     forms.refused(lambda: open_patches(tmp_path / "broken.parquet"), "broken.parquet", "not a readable Parquet")
 
 
-def pack(files: forms.Files, path: Path, mode: str = "w") -> Path:
-    with tarfile.open(path, mode) as packed:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            packed.addfile(member, io.BytesIO(content))
-    return path
-
-
 @pytest.mark.parametrize("ending", ["tar", "tar.gz", "tgz", "tar.xz"])
 def test_class_folders_in_a_tar_are_read(few, ending, tmp_path):
     files, rows = forms.class_folders(few, "png")
     mode = {"tar": "w", "tar.gz": "w:gz", "tgz": "w:gz", "tar.xz": "w:xz"}[ending]
-    opened = open_patches(pack(files, tmp_path / f"data.{ending}", mode))
+    opened = open_patches(forms.write_tar(files, tmp_path / f"data.{ending}", mode))
     assert sorted(forms.rows_of(opened)) == sorted(rows)
     assert opened.kind == "class folders in a tar"
 
@@ -166,7 +155,7 @@ def test_shards_of_a_webdataset_are_read(few, kind, tmp_path):
         for number, (pixels, label) in enumerate(zip(few.split(split).read(), few.split(split).labels, strict=True)):
             files[f"{number:05}.png"] = forms.encode(pixels)
             files[f"{number:05}.{kind}"] = (str(label) if kind == "cls" else json.dumps({"label": int(label)})).encode()
-        pack(files, tmp_path / f"{split}-000000.tar")
+        forms.write_tar(files, tmp_path / f"{split}-000000.tar")
     opened = open_patches(tmp_path)
     assert sorted(read(opened), key=str) == sorted(written(few), key=str)
     assert open_patches(tmp_path / "test-000000.tar").labels.tolist() == few.split("test").labels.tolist()
@@ -177,12 +166,12 @@ def test_shards_of_a_webdataset_are_read(few, kind, tmp_path):
 )
 def test_a_tar_with_names_that_cannot_be_trusted_is_refused(few, name, reason, tmp_path):
     content = forms.encode(few.read([0])[0])
-    path = pack({"0/a.png": content, name: content}, tmp_path / "data.tar")
+    path = forms.write_tar({"0/a.png": content, name: content}, tmp_path / "data.tar")
     forms.refused(lambda: open_patches(path), "data.tar", reason)
 
 
 def test_a_damaged_tar_is_refused(few, tmp_path):
-    whole = pack(forms.class_folders(few, "png")[0], tmp_path / "data.tar.gz", "w:gz").read_bytes()
+    whole = forms.write_tar(forms.class_folders(few, "png")[0], tmp_path / "data.tar.gz", "w:gz").read_bytes()
     (tmp_path / "data.tar.gz").write_bytes(whole[: len(whole) // 2])
     forms.refused(lambda: open_patches(tmp_path / "data.tar.gz"), "data.tar.gz", "not a readable tar")
 

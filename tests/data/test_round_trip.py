@@ -35,9 +35,9 @@ def patch_sets(draw) -> PatchSet:
     return PatchSet("drawn", "drawn", table, forms.Drawn(pixels), np.arange(count))
 
 
-@pytest.mark.parametrize("container", forms.CONTAINERS)
+@pytest.mark.parametrize("container", ["folder", "tar"])
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(drawn=patch_sets())
 def test_the_cache_gives_back_what_the_format_held(form, container, drawn):
     with tempfile.TemporaryDirectory() as folder:

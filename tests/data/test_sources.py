@@ -29,28 +29,46 @@ def few(mini) -> PatchSet:
     return mini.select(range(0, len(mini), 40))
 
 
-@pytest.fixture(scope="module", params=forms.CONTAINERS)
-def container(request) -> str:
-    return request.param
+def write(form: str, container: str, few, folder: Path) -> Written:
+    files, rows = forms.FORMS[form](few)
+    return Written(form, container, forms.write(files, folder / "patches", container), files, rows)
 
 
 @pytest.fixture(scope="module", params=forms.FORMS)
-def written(request, few, container, tmp_path_factory) -> Written:
-    files, rows = forms.FORMS[request.param](few)
-    path = forms.write(files, tmp_path_factory.mktemp("form") / "patches", container)
-    return Written(request.param, container, path, files, rows)
+def written(request, few, tmp_path_factory) -> Written:
+    """Every form, in a folder."""
+    return write(request.param, "folder", few, tmp_path_factory.mktemp("form"))
 
 
-def test_a_form_is_recognised_and_said_in_words(written):
+PACKED = ("splits of jpg", "course", "kaggle", "pcam_hdf5", "npy", "npz", "wilds", "images")
+
+
+@pytest.fixture(
+    scope="module", params=[(form, kind) for form in PACKED for kind in list(forms.CONTAINERS)[1:]], ids="-".join
+)
+def packed(request, few, tmp_path_factory) -> Written:
+    """Forms of each kind, in each archive."""
+    return write(*request.param, few, tmp_path_factory.mktemp("form"))
+
+
+def check(written: Written) -> None:
     opened = open_patches(written.path)
     expected = forms.RECOGNISED_AS.get(written.form, "class folders")
-    assert opened.kind == expected + (" in a zip" if written.container != "folder" else "")
+    assert opened.kind == expected + forms.CONTAINERS[written.container]
     assert expected in opened.describe() and f"{len(written.rows)} patches" in opened.describe()
     assert opened.notes == ()
+    assert sorted(forms.rows_of(opened)) == sorted(written.rows)
 
 
-def test_pixels_labels_and_splits_are_those_written(written):
-    assert sorted(forms.rows_of(open_patches(written.path))) == sorted(written.rows)
+def test_a_form_is_recognized_and_its_patches_are_those_written(written):
+    check(written)
+
+
+def test_a_form_in_an_archive_is_recognized_and_its_patches_are_those_written(packed):
+    check(packed)
+    opened = open_patches(packed.path)
+    wanted = [5, 0, len(opened) - 1, 5, 17]
+    assert np.array_equal(opened.read(wanted), opened.read()[wanted])
 
 
 def test_ids_are_unique(written):
@@ -294,7 +312,7 @@ def test_a_table_is_a_source_by_itself_or_says_what_is_in_another(few, table, tm
         ("a/Größe 2.", "a/Größe 4.", "is repeated"),
         ("Größe 4.", "Größe 400.", "there is no 'a/Größe 400.png'"),
         (";7\n", ";left\n", "x is 'left'"),
-        ("path;", "file;", "no column path"),
+        ("path;", "place;", "no column path"),
     ],
 )
 def test_a_wrong_row_of_a_table_is_refused_or_skipped(table, old, new, named):

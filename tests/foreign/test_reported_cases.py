@@ -12,9 +12,7 @@ from sentinode.inference.keras_predictor import KerasPredictor
 
 
 def test_an_export_states_that_it_expects_uint8_and_reads_all_forms_of_0_to_255(tiny_run, mini, tmp_path):
-    text = succeeded(
-        sentinode("export", "--model", tiny_run.path, "--format", "keras", "--out", tmp_path / "it.keras")
-    )
+    text = succeeded(sentinode("export", "--model", tiny_run.path, "--format", "keras", "--out", tmp_path / "it.keras"))
     assert "expects uint8 patches from 0 to 255, not scaled" in text
     about = json.loads((tmp_path / "it.keras.json").read_text())["input"]
     assert (about["dtype"], about["value_range"]) == ("uint8", [0, 255])

@@ -36,8 +36,8 @@ def change_unseen(path: Path) -> None:
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
 
 
-@pytest.mark.parametrize("container", forms.CONTAINERS)
-@pytest.mark.parametrize("form", forms.FORMS)
+@pytest.mark.parametrize("container", ["folder", "deflated"])
+@pytest.mark.parametrize("form", ["splits of jpg", "kaggle", "pcam_hdf5_gz", "npz", "images"])
 def test_what_comes_out_is_what_went_in(few, form, container, tmp_path, cache):
     opened = open_patches(forms.write(forms.FORMS[form](few)[0], tmp_path / "source", container))
     cached = opened.cached(cache)
@@ -79,7 +79,7 @@ def test_a_cached_set_is_not_cached_again(source, cache, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
-@pytest.mark.parametrize("container", forms.CONTAINERS)
+@pytest.mark.parametrize("container", ["folder", "deflated", "tar"])
 @pytest.mark.parametrize("form", ["images", "pcam_hdf5"])
 def test_a_changed_file_makes_a_new_entry(few, form, container, tmp_path, cache):
     train = few.split("train")
