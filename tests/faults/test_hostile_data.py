@@ -1,5 +1,6 @@
 """Bombs, links, loops, names, full disks, folders that nobody may write: one line each, or the right result."""
 
+import contextlib
 import gzip
 import io
 import json
@@ -282,7 +283,7 @@ def small_disk(tmp_path):
 def test_a_disk_that_fills_while_the_cache_is_written_ends_in_a_line_and_nothing_is_left(few, small_disk, tmp_path):
     files, rows = forms.images(few)
     source = forms.write(files, tmp_path / "source")
-    held = source / rows[0].id
+    held = source / rows[-1].id
     held.unlink()
     os.mkfifo(held)  # Whoever reads it waits: there was room when the building began.
     builder = build(source, small_disk / "cache")
@@ -297,12 +298,18 @@ def test_a_disk_that_fills_while_the_cache_is_written_ends_in_a_line_and_nothing
                     file.write(bytes(size))
             except OSError:
                 pass
-    threading.Thread(target=held.write_bytes, args=[files[rows[0].id]], daemon=True).start()
+
+    def answer() -> None:
+        while builder.poll() is None:  # The file may be opened more than once.
+            with contextlib.suppress(OSError):
+                held.write_bytes(files[rows[-1].id])
+
+    threading.Thread(target=answer, daemon=True).start()
     ends_in_one_line(builder, "cannot be written (No space left on device)", "--cache")
     assert not [path for path in (small_disk / "cache" / "patches").iterdir() if path.is_dir()]
     filler.unlink()
     held.unlink()
-    held.write_bytes(files[rows[0].id])
+    held.write_bytes(files[rows[-1].id])
     assert np.array_equal(open_patches(source).cached(small_disk / "cache").read(), few.read())
 
 
