@@ -84,7 +84,7 @@ def train_command(run: Run, data: str, out: str, model: str | None = None) -> li
         return None
     backend = config["environment"]["backend"]
     command = [] if backend == "tensorflow" else [f"KERAS_BACKEND={backend}"]
-    command += ["sentinode", "train", data]
+    command += ["sentinode", "train", data, *config["data"].get("options", [])]
     if source.starting_weights:
         command += ["--model", model or source.starting_weights.model]
     else:

@@ -117,6 +117,7 @@ def describe(
             "data": {
                 "path": patches.path,
                 "kind": patches.kind,
+                "options": patches.options.to_arguments(),
                 "train": _part(training),
                 "valid": {**_part(validation), "held_out_from_train": held_out},
                 **({"skipped": [vars(each) for each in skipped]} if skipped else {}),
