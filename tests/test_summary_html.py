@@ -18,6 +18,6 @@ def test_patches_show_their_counts(mini: PatchSet):
     assert "pcam-mini" in html and "1,660" in html and "<th>tumour</th>" in html
 
 
-@pytest.mark.parametrize("words", ["d4net-m", "189,517", "research use only"])
+@pytest.mark.parametrize("words", ["d4net-m", "189,793", "research use only"])
 def test_a_run_shows_its_network(words):
     assert words in load_run("d4net-m")._repr_html_()

@@ -24,7 +24,7 @@ from sentinode.version import __version__
 
 DATA_COMMANDS = ("info", "split", "match", "normalize", "fetch", "cache")
 EVERY_COMMAND = ["", "demo", "train", "tune", "cross-validate", "watch", "evaluate", "compare", "stress", "explain"]
-EVERY_COMMAND += ["report", "audit", "predict", "embed", "export", "models", "data", "doctor"]
+EVERY_COMMAND += ["report", "audit", "predict", "embed", "export", "models", "data", "doctor", "scan"]
 EVERY_COMMAND += [f"data {name}" for name in DATA_COMMANDS]
 
 
@@ -213,7 +213,7 @@ def test_what_needs_no_network_does_not_import_one():
         ("data split pcam-mini --out splits", ["--out splits", ".csv"]),
         ("data split pcam-mini --out splits.csv --valid 0.9", ["sum to 1"]),
         ("data match pcam-mini --reference pcam-mini --out matched.csv", ["pcam-mini", "no slides"]),
-        ("data fetch pcam --out pcam --mirror pcam", ["pcam: not an address", "http://"]),
+        ("data fetch pcam --out pcam --mirror pcam", ["pcam: not a web address", "http://"]),
         ("train nowhere --model cnn --out run", ["nowhere", "no such file"]),
         ("train pcam-mini --model cnn --out run --epochs 0", ["epochs must be at least 1; got 0"]),
         ("train pcam-mini --model cnn --out run --class-weight heavy", ["class_weight", "heavy"]),
@@ -238,7 +238,7 @@ def test_an_image_of_another_size_is_refused_by_name(tmp_path):
 def test_a_missing_run_and_a_missing_backend_are_refused(tmp_path, images):
     arguments = ["--model", tmp_path / "no-run", "--out", tmp_path / "out.csv"]
     refused(sentinode("predict", images / "test", *arguments), "no-run", "no such run directory")
-    done = sentinode_process("predict", images / "test", *arguments, KERAS_BACKEND="nonsense")
+    done = sentinode_process("predict", images / "test", "--out", tmp_path / "out.csv", KERAS_BACKEND="nonsense")
     refused(done, "nonsense", "sentinode doctor")
 
 
@@ -301,7 +301,7 @@ def test_train_takes_options_and_does_nothing_when_it_is_done(tmp_path, images):
     said += ["--schedule", "cosine", "--option", "output=softmax", "--option", "dense_units=4"]
     done = sentinode(*said)
     output = succeeded(done)
-    assert "held out for validation" in done.stderr
+    assert "become the validation split" in done.stderr
     assert all(path.is_file() for path in files_named(output))
     run = load_run(out)
     assert run.model.output_shape == (None, 2)
@@ -324,17 +324,17 @@ def test_train_starts_from_a_run_and_says_so(tmp_path, tiny_run):
         assert np.allclose(before, after, atol=1e-6)  # At this rate nothing is learned.
     refused = sentinode(*train, "--option", "kernel_size=5")
     assert refused.returncode == 1
-    assert "is a trained run, whose network is what it is" in refused.stderr
+    assert "leave out --option" in refused.stderr
 
 
 def test_models_counts_every_network():
     found = json.loads(succeeded(sentinode("models", "--json")))["models"]
     assert {each["model"] for each in found} == set(MODELS)
     of = {(each["model"], *each["options"].values()): each for each in found}
-    assert (of["cnn",]["parameters"], of["cnn",]["gflop_a_patch"]) == (166_977, 0.037453952)
+    assert (of["cnn",]["parameters"], of["cnn",]["gflop_per_patch"]) == (166_977, 0.037453952)
     assert of["d4net", "s"]["parameters"] < of["d4net", "m"]["parameters"] < of["d4net", "l"]["parameters"]
     output = succeeded(sentinode("models"))
-    assert re.search(r"resnet18 +11,186,625 +0\.\d{3} +the usual residual network", output)
+    assert re.search(r"resnet18 +11,186,625 +0\.\d{3} +\w", output)
 
 
 def test_evaluate_speaks_json(tmp_path, tiny_run):
@@ -378,7 +378,7 @@ def test_report_needs_only_a_run_and_ends_by_naming_the_page(tmp_path, tiny_run)
     output = succeeded(sentinode("report", run, "--split", "valid", "--model-card"))
     assert files_named(output) == [run / "report.html", run / "model-card.md"]
     assert all(path.stat().st_size > 1000 for path in files_named(output))
-    refused(sentinode("report", "d4net-m"), "pcam-small.zip + pcam-extra.zip, are not here", "report d4net-m DATA")
+    refused(sentinode("report", "d4net-m"), "pcam-small.zip + pcam-extra.zip, are not there", "report d4net-m DATA")
 
 
 def test_a_submission_is_the_same_from_images_and_from_hdf5(tmp_path, tiny_run, images):
@@ -398,7 +398,7 @@ def test_several_runs_and_orientations_speak_of_it(tmp_path, tiny_run, other_run
     done = sentinode("predict", images / "test", *both, "--tta", "d4", "--out", tmp_path / "it.csv")
     output = succeeded(done)
     assert f"{tiny_run.path}, {other_run.path}" in output
-    assert "eight orientations, for eight times the work" in done.stderr
+    assert "eight times the cost" in done.stderr
     made = json.loads((tmp_path / "it.csv.json").read_text())
     assert made["tta"] == {"requested": "d4", "effective": "d4"}
     assert [each["model"] for each in made["ensemble"]] == [str(tiny_run.path), str(other_run.path)]

@@ -74,7 +74,7 @@ def test_what_a_training_cannot_have_is_refused_with_the_way_out(few, tmp_path):
     refused(sentinode(*train, "--devices", "2"), "devices", "KERAS_BACKEND=jax")
     tune = ("tune", "pcam-mini", "--model", "cnn", "--out", tmp_path / "tuned", "--trials", "2")
     refused(sentinode(*tune, "--search", "lr=0.1,0.01"), "lr", "learning_rate")
-    refused(sentinode(*tune, "--search", "learning_rate=0.1..0.001:log"), "learning_rate", "smaller")
+    refused(sentinode(*tune, "--search", "learning_rate=0.1..0.001:log"), "learning_rate", "LOW below HIGH")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -86,7 +86,7 @@ def test_two_files_of_one_id_are_refused_and_not_one_dropped_in_silence(few, pat
     ("name", "reason"),
     [
         ("train/2/a.png", "'2' is not understood as a class"),
-        ("train/unsure/a.png", "--classes unsure=1"),
+        ("train/unsure/a.png", "'unsure' is not understood as a class"),
         ("train/a.png", "no label"),
         ("a.png", "no label"),
     ],

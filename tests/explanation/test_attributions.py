@@ -93,7 +93,7 @@ def test_every_network_with_a_feature_map_supports_every_method(pixels, name: st
 
 def test_a_network_without_a_feature_map_refuses_grad_cam_only(pixels):
     model = build_model("mlp", seed=0)
-    with pytest.raises(ModelError, match="integrated-gradients and occlusion"):
+    with pytest.raises(ModelError, match="integrated-gradients or occlusion"):
         attributions(model, pixels, "grad-cam")
     assert np.isfinite(attributions(model, pixels, "integrated-gradients")).all()
 

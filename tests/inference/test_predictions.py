@@ -181,7 +181,7 @@ def test_a_network_with_another_end_is_refused(last):
 def test_memory_does_not_grow_with_the_number_of_patches(tmp_path):
     for count in (2000, 8000):
         with h5py.File(tmp_path / f"{count}_x.h5", "w") as file:
-            x = file.create_dataset("x", (count, 96, 96, 3), "uint8", chunks=(100, 96, 96, 3))
+            x = file.create_dataset("x", (count, 96, 96, 3), "uint8", chunks=(10, 96, 96, 3))
             for start in range(0, count, 100):
                 x[start : start + 100] = np.random.default_rng(start).integers(0, 256, (100, 96, 96, 3), np.uint8)
     script = (

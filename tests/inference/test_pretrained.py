@@ -46,10 +46,10 @@ def test_a_run_with_a_file_that_was_changed_or_is_missing_is_refused(name, tmp_p
     assert load_run(DEFAULT_MODEL).threshold > 0
     file = tmp_path / DEFAULT_MODEL / name
     file.write_bytes(file.read_bytes()[:-2] + b"??")
-    with pytest.raises(RunError, match="are not those of the package; install it again"):
+    with pytest.raises(RunError, match="were changed; reinstall sentinode"):
         load_run(DEFAULT_MODEL)
     file.unlink()
-    with pytest.raises(RunError, match="are not those of the package; install it again"):
+    with pytest.raises(RunError, match="were changed; reinstall sentinode"):
         load_run(DEFAULT_MODEL)
     shutil.rmtree(tmp_path / DEFAULT_MODEL)
     with pytest.raises(RunError, match="missing in the package"):

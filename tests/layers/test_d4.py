@@ -128,7 +128,7 @@ def test_sizes_that_lose_the_symmetry_are_refused(side, kernel_size, strides):
 
 
 def test_channels_that_are_no_eight_blocks_are_refused():
-    with pytest.raises(ValueError, match="12 channels are not 8 blocks"):
+    with pytest.raises(ValueError, match="12 channels cannot be divided into 8 blocks"):
         D4Conv(1, 3)(images(0, 5, 12))
 
 

@@ -25,7 +25,7 @@ def drawn(seed: int, count: int = 300) -> tuple[np.ndarray, np.ndarray]:
 def test_it_finds_what_cleanlab_finds(seed):
     labels, tumour = drawn(seed)
     theirs = find_label_issues(
-        labels, np.column_stack([1 - tumour, tumour]), filter_by="find_label_errors", n_jobs=1, verbose=False
+        labels, np.column_stack([1 - tumour, tumour]), filter_by="confident_learning", n_jobs=1, verbose=False
     )
     np.testing.assert_array_equal(find_label_errors(labels, tumour).suspect, theirs)
 

@@ -64,5 +64,5 @@ def test_a_width_below_one_is_refused():
 
 
 def test_it_is_not_written_out_as_a_chain_of_convolutions():
-    with pytest.raises(ModelError, match="is not of the d4net family"):
+    with pytest.raises(ModelError, match="is not part of d4net"):
         plain_network(build_model("p4m-densenet"))

@@ -59,5 +59,5 @@ def test_a_step_between_the_strides_is_refused(step_px):
 
 
 def test_another_network_is_refused():
-    with pytest.raises(ModelError, match=r"'cnn': conv_1 \(Conv2D\) is not of the d4net family"):
+    with pytest.raises(ModelError, match=r"'cnn': layer conv_1 \(Conv2D\) is not part of d4net"):
         plain_network(build_model("cnn"))
