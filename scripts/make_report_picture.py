@@ -22,16 +22,18 @@ HEIGHT, GAP = 1150, 40
 
 
 def main() -> None:
-    """Make the report, and photograph it."""
+    """Write the report, and take screenshots of it."""
     patches = str(Path(sys.argv[1]).resolve())
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        if sentinode(["stress", patches, "--split", "valid", "--quick"]):
-            raise SystemExit(1)
-        # Named as the README's reader would name it.
-        Path(Path(patches).name).symlink_to(patches)
-        if sentinode(["report", "d4net-m", Path(patches).name, "--split", "valid"]):
-            raise SystemExit(1)
+        name = Path(patches).name
+        Path(name).symlink_to(patches)
+        for command in (
+            ["stress", name, "--split", "valid", "--quick"],
+            ["report", "d4net-m", name, "--split", "valid"],
+        ):
+            if sentinode(command):
+                raise SystemExit(1)
         report = Path(folder) / "d4net-m" / "report.html"
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=QUIET)
@@ -44,11 +46,11 @@ def main() -> None:
             wide.mouse.move(plot["x"] + 0.3 * plot["width"], plot["y"] + 0.12 * plot["height"])
             phone = browser.new_page(viewport={"width": 390, "height": HEIGHT}, color_scheme="dark")
             phone.goto(report.as_uri())
-            parts = [_photograph(wide), _photograph(phone)]
+            parts = [_screenshot(wide), _screenshot(phone)]
             phone.evaluate("document.documentElement.style.scrollBehavior = 'auto'")
             phone.locator("#overlay").check()
             phone.evaluate("document.querySelector('#s-examples .controls').scrollIntoView()")
-            parts.append(_photograph(phone))
+            parts.append(_screenshot(phone))
             browser.close()
     whole = Image.new("RGB", (sum(part.width for part in parts) + GAP * (len(parts) - 1), HEIGHT), "#c3c7ce")
     left = 0
@@ -59,7 +61,7 @@ def main() -> None:
     print(f"{PICTURE}: {whole.width} × {whole.height} px, {PICTURE.stat().st_size / 1000:.0f} kB")
 
 
-def _photograph(page: Page) -> Image.Image:
+def _screenshot(page: Page) -> Image.Image:
     return Image.open(io.BytesIO(page.screenshot())).convert("RGB")
 
 
