@@ -2,8 +2,8 @@
 
 import os
 
-if os.environ.get("PYTEST_XDIST_WORKER"):  # As many worker processes as processors: one thread each.
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+if os.environ.get("PYTEST_XDIST_WORKER"):  # As many worker processes as processors: one thread of BLAS each.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
 
 from collections.abc import Callable, Iterator
