@@ -147,7 +147,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(made, backend):
     whole, interrupted = made / backend / "whole", made / backend / "interrupted"
     within, validating, after = facts(made, backend)["interrupted_at"]
     assert within[0] == 0 and 1 <= within[1] <= 3
-    assert validating == [0, 5]  # The last step and the validation after it are repeated.
+    assert validating[0] == 0 and within[1] <= validating[1] <= 5  # At the latest before the last step.
     assert after == [1, 0]
     for name in ("best.weights.h5", "final.weights.h5"):
         assert (interrupted / name).read_bytes() == (whole / name).read_bytes()
