@@ -1,11 +1,6 @@
 """Fixtures for all tests: a cache of their own, the sample, trained runs, and extra data from SENTINODE_TEST_DATA."""
 
 import os
-
-if os.environ.get("PYTEST_XDIST_WORKER"):  # As many worker processes as processors: one thread of BLAS each.
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
