@@ -10,6 +10,8 @@ from sentinode.keras_compat import Muon, activation_after_pooling, flatten_layer
 from sentinode.models.precision import mixed_precision
 from sentinode.training.recipe.compile import compile_model
 
+pytestmark = pytest.mark.slow
+
 
 def step(model, x, y):
     model.compile(keras.optimizers.SGD(0.01, momentum=0.95), "binary_crossentropy")
