@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -40,10 +41,18 @@ print("done", flush=True)
 TEMPORARY = ".sentinode-checkpoint.npz-*"
 
 
+def written(run: Path) -> int:
+    """Return when the checkpoint of a run was written; 0 where there is none."""
+    with suppress(FileNotFoundError):
+        return (run / "checkpoint.npz").stat().st_mtime_ns
+    return 0
+
+
 class Trainer:
     """A training in a process of its own."""
 
     def __init__(self, out: Path, backend: str = "tensorflow") -> None:
+        self._started_ns = written(out)
         self._child = subprocess.Popen(
             [sys.executable, "-c", TRAINER, str(out)],
             stdout=subprocess.PIPE,
@@ -56,8 +65,8 @@ class Trainer:
         self._ready = time.monotonic()
 
     def begun(self, out: Path) -> "Trainer":
-        """Wait for the first checkpoint, or for the end of a run that had only its last files to write."""
-        while self._child.poll() is None and not (out / "checkpoint.npz").is_file():
+        """Wait for its first checkpoint, or for the end of a run that had only its last files to write."""
+        while self._child.poll() is None and written(out) <= self._started_ns:
             time.sleep(0.01)
         return self
 
