@@ -220,7 +220,7 @@ def test_null_is_a_value_like_others(few, tmp_path, monkeypatch, capsys):
     assert found["best"] == {"option.dense_units": 8}
     assert [trial["option.dense_units"] for trial in found["trials"]] == [8, None]
     assert [trial["valid_auc"] is None for trial in found["trials"]] == [False, True]
-    assert "\nnull,,,0," in (tmp_path / "it" / "trials.csv").read_text()
+    assert ",null,,,0," in (tmp_path / "it" / "trials.csv").read_text()
     table = pd.DataFrame({"trainable": pd.Series([None, "all"], dtype=object), "valid_auc": [0.9, 0.8], "sd": None})
     assert Tuning(table.assign(seeds=1), tmp_path).best == {"trainable": None}
     plotted = plot_trials(table, ["trainable"])[0]
