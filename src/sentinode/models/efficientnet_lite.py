@@ -42,13 +42,7 @@ VARIANTS = {
 }
 
 
-def build_efficientnet_lite(
-    variant: str,
-    input_shape: tuple[int | None, int | None, int] = (96, 96, 3),
-    *,
-    stem_stride: int = 2,
-    name: str = "backbone",
-) -> keras.Model:
+def build_efficientnet_lite(variant: str, input_shape: tuple[int | None, int | None, int] = (96, 96, 3)) -> keras.Model:
     """Build an EfficientNet-Lite backbone without its classification head.
 
     Parameters
@@ -57,10 +51,6 @@ def build_efficientnet_lite(
         A name of `VARIANTS`.
     input_shape : tuple of int
         Rows, columns and channels of the images.
-    stem_stride : {1, 2}
-        Stride of the first convolution. With 1, features have twice the resolution at four times the work.
-    name : str
-        Name of the model.
 
     Returns
     -------
@@ -86,7 +76,7 @@ def build_efficientnet_lite(
         raise ModelError(f"there is no backbone {variant!r}; there are: {', '.join(VARIANTS)}")
     width, depth = VARIANTS[variant]
     images = keras.Input(input_shape, name="images")
-    x = _convolution(images, _STEM_FILTERS, 3, stem_stride, "stem")
+    x = _convolution(images, _STEM_FILTERS, 3, 2, "stem")
     number = 0
     for index, stage in enumerate(STAGES):
         # The first and the last stage keep their depth, as the stem and the head keep their width.
@@ -94,7 +84,7 @@ def build_efficientnet_lite(
         for repeat in range(stage.repeats if at_an_end else math.ceil(depth * stage.repeats)):
             x = _block(x, stage, _scaled(stage.filters, width), stage.stride if repeat == 0 else 1, f"block{number}")
             number += 1
-    return keras.Model(images, _convolution(x, _HEAD_FILTERS, 1, 1, "head"), name=name)
+    return keras.Model(images, _convolution(x, _HEAD_FILTERS, 1, 1, "head"), name="backbone")
 
 
 def _scaled(filters: int, width: float) -> int:

@@ -79,8 +79,7 @@ def find_tissue(slide: Slide) -> Tissue:
     if not mask.any():
         raise DataError(
             f"{slide.path}: no tissue found on {pixels.shape[1]} × {pixels.shape[0]} px at "
-            f"{selection.effective_um_px:.3g} µm/px; look at the slide, and outline tissue with --tissue mask.geojson "
-            "or scan everything with --tissue none"
+            f"{selection.effective_um_px:.3g} µm/px; look at the slide: is it empty, very pale, or marked all over?"
         )
     pixel_mm2 = selection.effective_um_px**2 / 1e6
     return Tissue(mask, scale, selection.effective_um_px, background, float(pen.sum()) * pixel_mm2)
