@@ -13,7 +13,7 @@ from sentinode.foreign.arrays import ArrayNetwork, open_network
 from sentinode.foreign.files import find_weights, read_sidecar, recognize, sha256_of
 from sentinode.foreign.interpretation import Interpretation, interpret, to_logits
 from sentinode.inference.engines import check_options, open_engine
-from sentinode.inference.predictor import Floats, Predictor, Session
+from sentinode.inference.predictor import Floats, KeptSessions, Predictor, Session
 
 if TYPE_CHECKING:
     import keras
@@ -120,7 +120,7 @@ class ForeignModel(Predictor):
         return f"{self.path}: a {self.kind} file of other origin; {sentences}; threshold {self.threshold:g}"
 
 
-class KerasFile(ForeignModel):
+class KerasFile(KeptSessions, ForeignModel):
     """A Keras file of other origin."""
 
     @cached_property
@@ -151,18 +151,7 @@ class KerasFile(ForeignModel):
 
         return conforming_model(self._loaded, self.interpretation)
 
-    def predictor(self, engine: str = "keras", *, tta: str = "none", precision: str = "float32") -> Session:  # noqa: D102
-        options = (engine, tta, precision)
-        if options not in self._sessions:
-            check_options(*options)
-            self._sessions[options] = self._open(*options)
-        return self._sessions[options]
-
-    @cached_property
-    def _sessions(self) -> dict[tuple[str, str, str], Session]:
-        return {}
-
-    def _open(self, engine: str, tta: str, precision: str) -> Session:
+    def _load(self, engine: str, tta: str, precision: str) -> Session:
         if engine == "keras":
             from sentinode.inference.keras_predictor import keras_session
 

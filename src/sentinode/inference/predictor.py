@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sentinode.errors import ModelError
+from sentinode.inference.engines import check_options
 from sentinode.inference.inputs import Patches, as_patches, decode_in_memory
 from sentinode.inference.logits import probability
 from sentinode.inference.ood import OODDetector
@@ -214,3 +216,32 @@ class Session:
             logits.append(self.compute(pixels))
             warnings = None if warned is None or warnings is None else [*warnings, *warned]
         return np.concatenate(logits), warnings
+
+
+class KeptSessions(Predictor, Protocol):
+    """A predictor that loads its network once for each set of options. Subclasses provide `_load`."""
+
+    def predictor(self, engine: str = "keras", *, tta: str = "none", precision: str = "float32") -> Session:
+        """Load the network into an engine and keep it there, so that one patch takes milliseconds.
+
+        Parameters
+        ----------
+        engine, tta, precision : str
+            See `predict`. For an engine other than Keras the network is exported once, into the user's cache.
+
+        Returns
+        -------
+        Session
+            The same one for the same options.
+        """
+        options = (engine, tta, precision)
+        if options not in self._sessions:
+            check_options(*options)
+            self._sessions[options] = self._load(*options)
+        return self._sessions[options]
+
+    @cached_property
+    def _sessions(self) -> dict[tuple[str, str, str], Session]:
+        return {}
+
+    def _load(self, engine: str, tta: str, precision: str) -> Session: ...

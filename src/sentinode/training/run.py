@@ -13,10 +13,10 @@ import pandas as pd
 
 from sentinode.data.duplicates.hashes import sha1_bytes
 from sentinode.errors import DataError, RunError, SentinodeError, first_line
-from sentinode.inference.engines import check_options, open_engine
+from sentinode.inference.engines import open_engine
 from sentinode.inference.ood import OODDetector
 from sentinode.inference.predictions import Predictions
-from sentinode.inference.predictor import Predictor, Session
+from sentinode.inference.predictor import KeptSessions, Session
 from sentinode.metrics import Calibration, ConformalSets
 from sentinode.notebook import summary_html
 from sentinode.samples import pretrained_path
@@ -39,7 +39,7 @@ WEIGHTS = {"best": "best.weights.h5", "final": "final.weights.h5"}
 
 
 @dataclass(frozen=True)
-class Run(Predictor):
+class Run(KeptSessions):
     """A finished training.
 
     Attributes
@@ -281,30 +281,7 @@ class Run(Predictor):
             raise RunError(f"{file}: cannot be loaded into {ARCHITECTURE} ({reason}); is the run complete?") from error
         return model
 
-    def predictor(self, engine: str = "keras", *, tta: str = "none", precision: str = "float32") -> Session:
-        """Load the network into an engine and keep it there, so that one patch takes milliseconds.
-
-        Parameters
-        ----------
-        engine, tta, precision : str
-            See `predict`. For an engine other than Keras the run is exported once, into the cache of the user.
-
-        Returns
-        -------
-        Session
-            The same one for the same options.
-        """
-        options = (engine, tta, precision)
-        if options not in self._sessions:
-            check_options(*options)
-            self._sessions[options] = self._open(*options)
-        return self._sessions[options]
-
-    @cached_property
-    def _sessions(self) -> dict[tuple[str, str, str], Session]:
-        return {}
-
-    def _open(self, engine: str, tta: str, precision: str) -> Session:
+    def _load(self, engine: str, tta: str, precision: str) -> Session:
         if engine == "keras":
             from sentinode.inference.keras_predictor import keras_session
 
