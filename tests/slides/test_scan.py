@@ -11,7 +11,7 @@ from tests.slides.conftest import MARGIN_PX, SIDE, write_pyramid
 
 from sentinode import load_run
 from sentinode.errors import DataError, OutputError
-from sentinode.slides import open_slide
+from sentinode.slides import load_scanner, open_slide
 from sentinode.slides.results import load_heatmap, scan_to_folder
 from sentinode.slides.scan import scan_slide
 
@@ -24,9 +24,14 @@ def model():
 
 
 @pytest.fixture(scope="session")
-def result(slide_file, model, tmp_path_factory):
+def scanner(model):
+    return load_scanner(model)
+
+
+@pytest.fixture(scope="session")
+def result(slide_file, scanner, tmp_path_factory):
     with open_slide(slide_file) as slide:
-        return scan_to_folder(slide, model, tmp_path_factory.mktemp("scan") / "mosaic")
+        return scan_to_folder(slide, scanner, tmp_path_factory.mktemp("scan") / "mosaic")
 
 
 def test_the_tumour_is_found_where_it_is(result):
@@ -39,21 +44,14 @@ def test_the_tumour_is_found_where_it_is(result):
 
 
 @pytest.mark.slow
-def test_the_dense_scan_equals_predictions_patch_by_patch(slide_file, model, mosaic, mini):
+def test_the_dense_scan_equals_predictions_patch_by_patch(slide_file, model, scanner):
     with open_slide(slide_file) as slide:
-        heatmap = scan_slide(slide, model).heatmap
+        heatmap = scan_slide(slide, scanner).heatmap
         places = np.argwhere(~np.isnan(heatmap.log_odds))[::1500]
         patches = np.stack([slide.reader.read(0, 8 * x, 8 * y, 96, 96) for y, x in places])
-    network = model.model
-    expected = model.calibration(_logits(network, patches))
+    expected = model.predictor().logits(patches)
     found = np.array([heatmap.log_odds[tuple(place)] for place in places])
     np.testing.assert_allclose(found, expected, atol=1e-3, rtol=1e-4)
-
-
-def _logits(network, patches):
-    from sentinode.inference.logits import logit_model
-
-    return logit_model(network).predict_on_batch(patches)[:, 0]
 
 
 def test_the_heat_map_is_read_back_by_openslide_and_tifffile(result):
@@ -88,7 +86,7 @@ def test_glass_is_not_scanned(result):
 
 
 @pytest.mark.slow
-def test_an_interrupted_scan_goes_on_and_gives_the_same_bytes(slide_file, model, result, tmp_path, monkeypatch):
+def test_an_interrupted_scan_goes_on_and_gives_the_same_bytes(slide_file, scanner, result, tmp_path, monkeypatch):
     from sentinode.slides import scan as module
 
     def interrupted(*arguments):
@@ -98,20 +96,20 @@ def test_an_interrupted_scan_goes_on_and_gives_the_same_bytes(slide_file, model,
     with open_slide(slide_file) as slide:
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(module, "ordered_map", interrupted)
-            scan_to_folder(slide, model, tmp_path / "mosaic")
-        scan_to_folder(slide, model, tmp_path / "mosaic")
+            scan_to_folder(slide, scanner, tmp_path / "mosaic")
+        scan_to_folder(slide, scanner, tmp_path / "mosaic")
     for file in ("heatmap.tif", "log_odds.npy", "lesions.geojson", "summary.json", "overview.png"):
         assert (tmp_path / "mosaic" / file).read_bytes() == (result.folder / file).read_bytes(), file
 
 
-def test_a_finished_scan_is_not_repeated_and_never_overwritten_by_another(slide_file, model, result, tmp_path):
+def test_a_finished_scan_is_not_repeated_and_never_overwritten_by_another(slide_file, model, scanner, result, tmp_path):
     with open_slide(slide_file) as slide:
-        assert not scan_to_folder(slide, model, result.folder).is_new
+        assert not scan_to_folder(slide, scanner, result.folder).is_new
         with pytest.raises(OutputError, match="step_px"):
-            scan_to_folder(slide, model, result.folder, step_px=16)
+            scan_to_folder(slide, load_scanner(model, 16), result.folder)
         (tmp_path / "notes.txt").write_text("mine")
         with pytest.raises(OutputError, match="holds no scan"):
-            scan_to_folder(slide, model, tmp_path)
+            scan_to_folder(slide, scanner, tmp_path)
 
 
 @pytest.mark.slow
@@ -121,7 +119,7 @@ def test_a_slide_at_the_wrong_scale_is_refused_unless_forced(tmp_path, mosaic, m
     with open_slide(file) as slide:
         with pytest.raises(DataError, match=r"unlike the training patches.*--mpp.*--force"):
             scan_slide(slide, model)
-        assert scan_slide(slide, model, force=True, step_px=64).warnings
+        assert scan_slide(slide, load_scanner(model, 64), force=True).warnings
 
 
 def test_an_empty_slide_is_a_failure_and_not_zero_lesions(tmp_path, model):
@@ -146,3 +144,13 @@ def test_a_dry_run_says_scale_and_tissue_and_writes_nothing(slide_file, tmp_path
     printed = succeeded(sentinode("scan", slide_file, "--out", tmp_path / "scans", "--dry-run"))
     assert "0.972 µm/px" in printed
     assert not (tmp_path / "scans").exists()
+
+
+@pytest.mark.slow
+def test_another_network_is_scanned_patch_by_patch(slide_file, tiny_run):
+    with open_slide(slide_file) as slide:
+        scan = scan_slide(slide, load_scanner(tiny_run), force=True)
+        place = tuple(np.argwhere(~np.isnan(scan.heatmap.log_odds))[100])
+        patch = slide.reader.read(0, 32 * place[1], 32 * place[0], 96, 96)
+    assert scan.network == "patches"
+    assert scan.heatmap.log_odds[place] == pytest.approx(tiny_run.predictor().logits(patch)[0], abs=1e-4)

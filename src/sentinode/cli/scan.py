@@ -4,10 +4,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.shared import add_json, print_json, print_next_steps, print_table, start_keras
-from sentinode.samples import DEFAULT_MODEL, PRETRAINED
-
-SOME_FAILED = 3
+from sentinode.cli.shared import (
+    SKIPPED_STATUS,
+    add_json,
+    add_model,
+    load_models,
+    print_json,
+    print_next_steps,
+    print_table,
+    start_keras,
+)
 
 
 def add_parser(commands: Any) -> None:
@@ -15,12 +21,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser("scan", help="scan whole slides for metastases", description=__doc__)
     parser.add_argument("slide", nargs="+", metavar="SLIDE", help="slides: SVS, TIFF, NDPI, MRXS, DICOM, PNG, …")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results, one folder for each slide")
-    parser.add_argument(
-        "--model",
-        default=DEFAULT_MODEL,
-        metavar="RUN",
-        help=f"a run directory or pretrained weights ({', '.join(PRETRAINED)}; default: {DEFAULT_MODEL})",
-    )
+    add_model(parser)
     parser.add_argument(
         "--mpp",
         type=float,
@@ -47,7 +48,7 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Scan each slide, go past those that fail, and list them at the end."""
     from sentinode.errors import ConfigError, SentinodeError
-    from sentinode.slides import open_slide
+    from sentinode.slides import load_scanner, open_slide
     from sentinode.slides.results import scan_to_folder
     from sentinode.slides.tissue import find_tissue
     from sentinode.storage import check_output_folder
@@ -58,18 +59,16 @@ def run(arguments: argparse.Namespace) -> int:
         if stems.count(path.stem) > 1:
             raise ConfigError(f"{path}: two slides are named {path.stem} and would share a folder; give another --out")
     out = check_output_folder(arguments.out)
-    model = None
+    scanner = None
     if not arguments.dry_run:
-        from sentinode.training.load import load_run
-
         start_keras()
-        model = load_run(arguments.model)
+        scanner = load_scanner(load_models(arguments), arguments.step)
     summaries: list[dict[str, Any]] = []
     failures: list[tuple[str, str]] = []
     for path in paths:
         try:
             with open_slide(path, spacing_um_px=arguments.mpp) as slide:
-                if model is None:
+                if scanner is None:
                     tissue = find_tissue(slide)
                     summaries.append(
                         {
@@ -81,9 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
                         }
                     )
                 else:
-                    result = scan_to_folder(
-                        slide, model, out / path.stem, step_px=arguments.step, force=arguments.force
-                    )
+                    result = scan_to_folder(slide, scanner, out / path.stem, force=arguments.force)
                     summaries.append({**result.summary, "folder": str(result.folder)})
                 if not arguments.json:
                     print(_line(summaries[-1]), flush=True)
@@ -95,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
         if failures:
             print(f"\nNot scanned: {len(failures)} of {len(paths)}")
             print_table(failures, ("slide", "reason"), text_columns=(0, 1))
-        if summaries and model is not None:
+        if summaries and scanner is not None:
             first = Path(summaries[0]["folder"])
             print_next_steps(
                 {
@@ -107,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
             )
     if not summaries:
         return 1
-    return SOME_FAILED if failures else 0
+    return SKIPPED_STATUS if failures else 0
 
 
 def _line(summary: dict[str, Any]) -> str:
@@ -115,5 +112,5 @@ def _line(summary: dict[str, Any]) -> str:
     if "lesions" not in summary:
         return f"{start}, {summary['spacing_um_px']:.4g} µm/px ({summary['spacing_source']})"
     count = len(summary["lesions"])
-    largest = f", the largest {summary['largest_lesion']:.2g} mm" if count else ""
+    largest = f", the largest {summary['largest_lesion_mm']:.2g} mm" if count else ""
     return f"{start}, score {summary['slide_score']:.3f}, {count} lesion{'' if count == 1 else 's'}{largest}"

@@ -1,4 +1,4 @@
-"""Free-response ROC curve of lesion detection, exactly as the two evaluation scripts of CAMELYON16 compute it.
+"""Free-response ROC curve of lesion detection, as the two evaluation scripts of CAMELYON16 define it.
 
 ``"2016"`` is the challenge's original script. ``"data"`` is the newer one that is distributed with the images. They
 differ in the mask's tumour value, in how coordinates are rounded, and in how the score reads the curve; see `Variant`.

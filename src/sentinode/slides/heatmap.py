@@ -1,16 +1,20 @@
 """Probability of tumour on a grid over a slide."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from sentinode.inference.engines import optional
 from sentinode.inference.logits import probability
 from sentinode.storage import atomic_file
 
 _TILE_PX = 256
+# Neighboring patches share most of their pixels, so noise is smoothed over half a patch.
+SMOOTHING_UM = 45.0
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,15 @@ class Heatmap:
     def probability(self) -> NDArray[np.float32]:
         """Probability of tumour, NaN where nothing was scanned."""
         return np.asarray(probability(self.log_odds), np.float32)
+
+    @cached_property
+    def smoothed(self) -> NDArray[np.float32]:
+        """Log-odds smoothed with a Gaussian of 45 µm that ignores places that were not scanned; NaN there."""
+        known = ~np.isnan(self.log_odds)
+        sigma = SMOOTHING_UM / self.step_um
+        total = ndimage.gaussian_filter(np.where(known, self.log_odds, 0).astype(np.float32), sigma)
+        weight = ndimage.gaussian_filter(known.astype(np.float32), sigma)
+        return np.where(known, total / np.maximum(weight, 1e-6), np.nan).astype(np.float32)
 
     def save_tiff(self, path: str | Path) -> None:
         """Write the probabilities as a pyramid of 8-bit grey TIFF pages that OpenSlide and QuPath open.

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -15,8 +15,6 @@ from sentinode.inference.logits import probability
 from sentinode.slides.heatmap import Heatmap
 from sentinode.slides.staging import LesionClass, classify_lesion
 
-# Neighboring patches share most of their pixels, so noise is smoothed over half a patch.
-SMOOTHING_UM = 45.0
 # A lesion reaches down to the lower probability and has the higher one somewhere.
 OUTLINE_FROM, PEAK_FROM = 0.5, 0.9
 # Area over which the highest probabilities are averaged for the slide's score.
@@ -50,28 +48,7 @@ class Lesion:
     area_mm2: float
     diameter_mm: float
     lesion_class: LesionClass
-    polygon: Any
-
-
-def smooth(heatmap: Heatmap, sigma_um: float = SMOOTHING_UM) -> NDArray[np.float32]:
-    """Smooth log-odds with a Gaussian that ignores places that were not scanned.
-
-    Parameters
-    ----------
-    heatmap : Heatmap
-    sigma_um : float
-        Standard deviation in µm.
-
-    Returns
-    -------
-    ndarray of float32, shape (rows, columns)
-        NaN where nothing was scanned.
-    """
-    known = ~np.isnan(heatmap.log_odds)
-    sigma = sigma_um / heatmap.step_um
-    total = ndimage.gaussian_filter(np.where(known, heatmap.log_odds, 0).astype(np.float32), sigma)
-    weight = ndimage.gaussian_filter(known.astype(np.float32), sigma)
-    return np.where(known, total / np.maximum(weight, 1e-6), np.nan).astype(np.float32)
+    polygon: Any = field(metadata={"json": False})
 
 
 def find_lesions(heatmap: Heatmap) -> list[Lesion]:
@@ -87,7 +64,7 @@ def find_lesions(heatmap: Heatmap) -> list[Lesion]:
         The one with the highest probability first.
     """
     optional("shapely", "slides")
-    smoothed = np.nan_to_num(smooth(heatmap), nan=-np.inf)
+    smoothed = np.nan_to_num(heatmap.smoothed, nan=-np.inf)
     inside = smoothed >= _log_odds(OUTLINE_FROM)
     labels, count = ndimage.label(inside, np.ones((3, 3)))
     found = []
@@ -110,8 +87,7 @@ def slide_score(heatmap: Heatmap) -> float:
     float
         Between 0 and 1. A single artefact weighs less than in the maximum.
     """
-    smoothed = smooth(heatmap)
-    known = probability(smoothed[~np.isnan(smoothed)])
+    known = probability(heatmap.smoothed[~np.isnan(heatmap.smoothed)])
     count = max(1, round(SCORE_AREA_MM2 * 1e6 / heatmap.step_um**2))
     return float(np.mean(np.sort(known)[-count:]))
 

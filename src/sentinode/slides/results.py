@@ -1,10 +1,11 @@
 """Result folder of a scanned slide: heat map, lesions, overview and summary."""
 
+import hashlib
 import json
 import logging
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +15,17 @@ from PIL import Image, ImageDraw
 
 from sentinode.data.types import UInt8Array
 from sentinode.errors import DataError, OutputError
+from sentinode.serialize import to_json
 from sentinode.slides.heatmap import Heatmap
 from sentinode.slides.lesions import Lesion, find_lesions, slide_score, to_geojson
-from sentinode.slides.scan import BLOCK_PX, STEP_PX, Scan, scan_slide
+from sentinode.slides.scan import BLOCK_PX, Scan, Scanner, scan_slide
 from sentinode.slides.slide import Slide
 from sentinode.slides.tissue import OVERVIEW_UM_PX, Tissue
 from sentinode.storage import atomic_file, check_output_folder, read_json, write_json
 from sentinode.version import __version__
 
 if TYPE_CHECKING:
-    from sentinode.training.run import Run
+    from sentinode.inference.predictor import Predictor
 
 log = logging.getLogger("sentinode")
 
@@ -52,11 +54,10 @@ class ScanResult:
 
 def scan_to_folder(
     slide: Slide,
-    run: "Run",
+    scanner: Scanner,
     folder: str | Path,
     *,
     tissue: Tissue | None = None,
-    step_px: int = STEP_PX,
     force: bool = False,
 ) -> ScanResult:
     """Scan a slide and write its result folder, or go on with an interrupted scan.
@@ -65,11 +66,11 @@ def scan_to_folder(
     ----------
     slide : Slide
         An open slide.
-    run : Run
-        The model.
+    scanner : Scanner
+        From `load_scanner`.
     folder : str or Path
         The result folder. A finished result of the same slide, model and settings is returned as it is.
-    tissue, step_px, force
+    tissue, force
         See `scan_slide`.
 
     Returns
@@ -88,10 +89,10 @@ def scan_to_folder(
         "slide": slide.path.name,
         "slide_sha256": slide.fingerprint(),
         "spacing_um_px": slide.spacing_um_px,
-        "model": run.name,
-        "weights_sha256": run.identity["weights_sha256"],
-        "step_px": step_px,
-        "tissue": "given" if tissue is not None else "found",
+        "model": scanner.model.name,
+        "weights_sha256": _weights_sha256(scanner.model),
+        "step_px": scanner.step_px,
+        "tissue": "found" if tissue is None else hashlib.sha256(tissue.mask.tobytes()).hexdigest(),
         "forced": force,
     }
     if (folder / SETTINGS).is_file():
@@ -107,8 +108,8 @@ def scan_to_folder(
     elif folder.is_dir() and any(folder.iterdir()):
         raise OutputError(f"{folder}: is not empty and holds no scan; name another folder with --out")
     write_json(folder / SETTINGS, settings)
-    scan = scan_slide(slide, run, tissue=tissue, step_px=step_px, force=force, work_folder=folder / WORK)
-    summary = _write(folder, slide, run, scan, settings)
+    scan = scan_slide(slide, scanner, tissue=tissue, force=force, work_folder=folder / WORK)
+    summary = _write(folder, slide, scan, settings)
     shutil.rmtree(folder / WORK, ignore_errors=True)
     return ScanResult(folder, summary, is_new=True)
 
@@ -139,7 +140,12 @@ def load_heatmap(folder: str | Path) -> Heatmap:
         raise DataError(f"{folder}: holds no finished scan ({error}); run sentinode scan again") from error
 
 
-def _write(folder: Path, slide: Slide, run: "Run", scan: Scan, settings: dict[str, Any]) -> dict[str, Any]:
+def _weights_sha256(model: "Predictor") -> list[str]:
+    members = model.identity.get("ensemble", [model.identity])
+    return [each["weights_sha256"] for each in members]
+
+
+def _write(folder: Path, slide: Slide, scan: Scan, settings: dict[str, Any]) -> dict[str, Any]:
     heatmap, lesions = scan.heatmap, find_lesions(scan.heatmap)
     identity = f"{settings['slide_sha256']} {settings['weights_sha256']}"
     heatmap.save_tiff(folder / "heatmap.tif")
@@ -149,12 +155,11 @@ def _write(folder: Path, slide: Slide, run: "Run", scan: Scan, settings: dict[st
         temporary.write_text(json.dumps(to_geojson(lesions, identity=identity), allow_nan=False), encoding="utf-8")
     with atomic_file(folder / "overview.png") as temporary:
         draw_overview(slide, heatmap, lesions).save(temporary)
-    rows = [{name: value for name, value in asdict(lesion).items() if name != "polygon"} for lesion in lesions]
     summary = {
         **settings,
         "slide_score": slide_score(heatmap),
-        "largest_lesion": max((lesion.diameter_mm for lesion in lesions), default=0.0),
-        "lesions": rows,
+        "largest_lesion_mm": max((lesion.diameter_mm for lesion in lesions), default=0.0),
+        "lesions": to_json(lesions),
         "tissue_mm2": scan.tissue.area_mm2,
         "pen_mm2": scan.tissue.pen_mm2,
         "out_of_distribution": scan.out_of_distribution,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sentinode.data.parallel import ordered_map
 from sentinode.data.types import PATCH_SIZE_PX, UInt8Array
 from sentinode.errors import DataError, ModelError
+from sentinode.inference.logits import tumour_logit
 from sentinode.progress import progress_bar
 from sentinode.slides.heatmap import Heatmap
 from sentinode.slides.slide import LevelSelection, Slide
@@ -21,7 +22,7 @@ from sentinode.slides.tissue import Tissue, find_tissue
 from sentinode.storage import atomic_file
 
 if TYPE_CHECKING:
-    from sentinode.training.run import Run
+    from sentinode.inference.predictor import Predictor
 
 log = logging.getLogger("sentinode")
 
@@ -30,7 +31,8 @@ SPACING_UM_PX = 0.972
 STEP_PX = 8
 # A block's places span this many pixels; its last patches reach 88 px or so beyond.
 BLOCK_PX = 1024
-_PATCH_BATCH = 64
+# Step of models that are computed patch by patch, at the least.
+_PATCH_STEP_PX = 32
 # Enlarged twice, 50 to 100 % of the patches of real tissue are flagged; at the right scale 0 to 12 %.
 _CHECKED_PATCHES, _MOST_OUT_OF_DISTRIBUTION = 200, 0.3
 # Patches with little tissue say nothing about scale, stain or focus.
@@ -38,6 +40,68 @@ _NO_TISSUE = "tissue"
 
 # Calibrated log-odds of one block: uint8 (rows, columns, 3) in, float32 (places, places) out.
 BlockNetwork = Callable[[UInt8Array], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """A model that is loaded for scanning, so that the slides of a folder share it.
+
+    Attributes
+    ----------
+    model : Predictor
+        The model.
+    step_px : int
+        Distance of neighboring patches in pixels of 0.972 µm.
+    network : str
+        ``"dense"`` where overlapping patches share their computation, ``"patches"`` where each is computed by itself.
+    compute : callable
+        uint8 ``(rows, columns, 3)`` in, float32 calibrated log-odds of its patches out.
+    """
+
+    model: "Predictor"
+    step_px: int
+    network: str
+    compute: BlockNetwork
+
+
+def load_scanner(model: "Predictor", step_px: int = STEP_PX) -> Scanner:
+    """Load a model for scanning.
+
+    A d4net computes all patches of a block at once. Any other model computes patch by patch, at a step of at least
+    32 px.
+
+    Parameters
+    ----------
+    model : Predictor
+        The model, such as a `Run`.
+    step_px : int
+        Distance of neighboring patches in pixels of 0.972 µm, a multiple of 8.
+
+    Returns
+    -------
+    Scanner
+
+    Raises
+    ------
+    ModelError
+        `step_px` is no multiple of 8.
+    """
+    from sentinode.models.plain import plain_network
+
+    if step_px < STEP_PX or step_px % STEP_PX:
+        raise ModelError(f"step {step_px} px: it must be a multiple of {STEP_PX}")
+    try:
+        dense, calibration = plain_network(model.model, step_px=step_px), model.calibration
+    except ModelError:
+        step_px = max(step_px, _PATCH_STEP_PX)
+        return Scanner(model, step_px, "patches", _patch_by_patch(model, step_px))
+
+    def compute(pixels: UInt8Array) -> NDArray[np.float32]:
+        outputs = dense.predict_on_batch(pixels[None])[0]
+        logits = calibration(tumour_logit(outputs.reshape(-1, outputs.shape[-1])))
+        return logits.astype(np.float32).reshape(outputs.shape[:2])
+
+    return Scanner(model, step_px, "dense", compute)
 
 
 @dataclass(frozen=True)
@@ -52,8 +116,9 @@ class Scan:
         The resolution that was scanned.
     network : str
         ``"dense"`` where overlapping patches share their computation, ``"patches"`` where each is computed by itself.
-    out_of_distribution : float
-        Fraction of sampled tissue patches unlike the training patches in stain, brightness, focus or scale.
+    out_of_distribution : float or None
+        Fraction of sampled tissue patches unlike the training patches in stain, brightness, focus or scale; None where
+        nothing is known of these.
     warnings : tuple of str
         What may be wrong with the result.
     duration_s : float
@@ -64,35 +129,29 @@ class Scan:
     tissue: Tissue
     selection: LevelSelection
     network: str
-    out_of_distribution: float
+    out_of_distribution: float | None
     warnings: tuple[str, ...]
     duration_s: float
 
 
 def scan_slide(
     slide: Slide,
-    run: "Run",
+    scanner: "Scanner | Predictor",
     *,
     tissue: Tissue | None = None,
-    step_px: int = STEP_PX,
     force: bool = False,
     work_folder: str | Path | None = None,
 ) -> Scan:
     """Compute the probability of tumour on a dense grid over the tissue of a slide.
 
-    A d4net computes all patches of a block at once. Any other network computes patch by patch, at a step of at least
-    32 px.
-
     Parameters
     ----------
     slide : Slide
         An open slide.
-    run : Run
-        The model, with its calibration and its out-of-distribution detector.
+    scanner : Scanner or Predictor
+        From `load_scanner`; a model, such as a `Run`, is loaded with a step of 8 px.
     tissue : Tissue or None
         Where to scan; found by `find_tissue` where None.
-    step_px : int
-        Distance of neighboring patches in pixels of 0.972 µm, a multiple of 8.
     force : bool
         Scan although much of the tissue is unlike the training patches.
     work_folder : str, Path or None
@@ -106,8 +165,6 @@ def scan_slide(
     ------
     DataError
         There is no tissue, much of it is unlike the training patches, or the file is damaged.
-    ModelError
-        `step_px` does not suit the network.
 
     Examples
     --------
@@ -119,20 +176,20 @@ def scan_slide(
     began = time.monotonic()
     selection = slide.select_level(SPACING_UM_PX)
     tissue = tissue or find_tissue(slide)
-    network, kind, step_px = _block_network(run, step_px)
-    grid = _Grid(slide, selection, tissue, step_px)
-    share, warnings = _check_distribution(slide, run, grid, force)
+    scanner = scanner if isinstance(scanner, Scanner) else load_scanner(scanner)
+    grid = _Grid(slide, selection, tissue, scanner.step_px)
+    share, warnings = _check_distribution(slide, scanner.model, grid, force)
     log_odds = np.full(grid.shape, np.nan, np.float32)
     folder = Path(work_folder) if work_folder is not None else None
     with progress_bar("scanning", total=round(grid.area_mm2), unit="mm²") as advance:
-        for row, values in _rows(slide, network, grid, folder):
+        for row, values in _rows(slide, scanner.compute, grid, folder):
             place = row * grid.block
             band = log_odds[place : place + grid.block]
             band[:] = values[: len(band), : grid.shape[1]]
             advance(grid.row_area_mm2(row))
     log_odds[~grid.wanted] = np.nan
-    heatmap = Heatmap(log_odds, grid.origin_px, grid.step_level0_px, step_px * selection.effective_um_px)
-    return Scan(heatmap, tissue, selection, kind, share, warnings, time.monotonic() - began)
+    heatmap = Heatmap(log_odds, grid.origin_px, grid.step_level0_px, grid.step_px * selection.effective_um_px)
+    return Scan(heatmap, tissue, selection, scanner.network, share, warnings, time.monotonic() - began)
 
 
 class _Grid:
@@ -215,45 +272,20 @@ def _kept_row(folder: Path, row: int, shape: tuple[int, int]) -> NDArray[np.floa
     return None
 
 
-def _block_network(run: "Run", step_px: int) -> tuple[BlockNetwork, str, int]:
-    """Return what computes a block, whether densely or patch by patch, and the step."""
-    from sentinode.models.plain import plain_network
-
-    if step_px < STEP_PX or step_px % STEP_PX:
-        raise ModelError(f"step {step_px} px: it must be a multiple of {STEP_PX}")
-    model, calibration = run.model, run.calibration
-    try:
-        dense = plain_network(model, step_px=step_px)
-    except ModelError:
-        return _patch_by_patch(model, calibration, max(step_px, 32)), "patches", max(step_px, 32)
-    return lambda pixels: _calibrated(calibration, dense.predict_on_batch(pixels[None])[0]), "dense", step_px
-
-
-def _patch_by_patch(model: Any, calibration: Any, step_px: int) -> BlockNetwork:
-    from sentinode.inference.logits import logit_model
-
-    network = logit_model(model)
+def _patch_by_patch(model: "Predictor", step_px: int) -> BlockNetwork:
+    session = model.predictor()
 
     def compute(pixels: UInt8Array) -> NDArray[np.float32]:
         windows = np.lib.stride_tricks.sliding_window_view(pixels, (PATCH_SIZE_PX, PATCH_SIZE_PX), axis=(0, 1))
-        patches = windows[::step_px, ::step_px].transpose(0, 1, 3, 4, 2)
-        rows, columns = patches.shape[:2]
-        flat = [patches[row, column] for row in range(rows) for column in range(columns)]
-        logits = [
-            network.predict_on_batch(np.stack(flat[at : at + _PATCH_BATCH])) for at in range(0, len(flat), _PATCH_BATCH)
-        ]
-        return _calibrated(calibration, np.concatenate(logits).reshape(rows, columns, -1))
+        rows = windows[::step_px, ::step_px].transpose(0, 1, 3, 4, 2)
+        return np.stack([session.compute(np.ascontiguousarray(row)) for row in rows]).astype(np.float32)
 
     return compute
 
 
-def _calibrated(calibration: Any, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return calibrated log-odds of one sigmoid or two softmax units."""
-    logit = outputs[..., 0] if outputs.shape[-1] == 1 else outputs[..., 1] - outputs[..., 0]
-    return np.asarray(calibration(logit), np.float32)
-
-
-def _check_distribution(slide: Slide, run: "Run", grid: _Grid, force: bool) -> tuple[float, tuple[str, ...]]:
+def _check_distribution(
+    slide: Slide, model: "Predictor", grid: _Grid, force: bool
+) -> tuple[float | None, tuple[str, ...]]:
     """Compare sampled tissue with the training patches; refuse to scan where much of it is unlike them."""
     places = np.argwhere(grid.wanted)
     if len(places) == 0:
@@ -265,7 +297,10 @@ def _check_distribution(slide: Slide, run: "Run", grid: _Grid, force: bool) -> t
             for y, x in places[np.sort(chosen)]
         ]
     )
-    flagged = [[kind for kind in each.split(", ") if kind] for each in run.warnings(pixels)]
+    warnings = model.warnings(pixels)
+    if warnings is None:
+        return None, ("nothing is known of the training patches of this model: scale and stain were not checked",)
+    flagged = [[kind for kind in each.split(", ") if kind] for each in warnings]
     judged = [kinds for kinds in flagged if _NO_TISSUE not in kinds]
     share = float(np.mean([bool(kinds) for kinds in judged])) if judged else 0.0
     if share <= _MOST_OUT_OF_DISTRIBUTION:
