@@ -4,23 +4,20 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw
 
-from sentinode.data.types import UInt8Array
 from sentinode.errors import DataError, OutputError
 from sentinode.serialize import to_json
 from sentinode.slides.heatmap import Heatmap
-from sentinode.slides.lesions import Lesion, find_lesions, slide_score, to_geojson
+from sentinode.slides.lesions import find_lesions, slide_score, to_geojson
+from sentinode.slides.overview import draw_overview
 from sentinode.slides.scan import BLOCK_PX, Scan, Scanner, scan_slide
 from sentinode.slides.slide import Slide
-from sentinode.slides.tissue import OVERVIEW_UM_PX, Tissue
+from sentinode.slides.tissue import Tissue
 from sentinode.storage import atomic_file, check_output_folder, read_json, write_json
 from sentinode.version import __version__
 
@@ -30,7 +27,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("sentinode")
 
 SUMMARY, SETTINGS, WORK = "summary.json", "settings.json", "unfinished"
-_SCALE_BAR_UM = (100, 200, 500, 1000, 2000, 5000, 10000)
 
 
 @dataclass(frozen=True)
@@ -182,51 +178,3 @@ def _write(folder: Path, slide: Slide, scan: Scan, settings: dict[str, Any]) -> 
     write_json(folder / "timings.json", {"scan_s": scan.duration_s})
     write_json(folder / SUMMARY, summary)  # Last: it says that the scan is finished.
     return summary
-
-
-def draw_overview(slide: Slide, heatmap: Heatmap, lesions: Sequence[Lesion]) -> Image.Image:
-    """Draw the slide's overview with probabilities, outlines of lesions and a scale bar.
-
-    Parameters
-    ----------
-    slide : Slide
-    heatmap : Heatmap
-    lesions : sequence of Lesion
-
-    Returns
-    -------
-    PIL.Image.Image
-        RGB.
-    """
-    pixels, selection = slide.thumbnail(OVERVIEW_UM_PX * 2)
-    scale = selection.effective_um_px / slide.spacing_um_px
-    image = Image.fromarray(_tinted(pixels, heatmap, scale))
-    draw = ImageDraw.Draw(image)
-    for lesion in lesions:
-        for polygon in getattr(lesion.polygon, "geoms", [lesion.polygon]):
-            for ring in (polygon.exterior, *polygon.interiors) if hasattr(polygon, "exterior") else ():
-                draw.line([(x / scale, y / scale) for x, y in ring.coords], fill=(0, 0, 0), width=2)
-    _draw_scale_bar(draw, image.size, selection.effective_um_px)
-    return image
-
-
-def _tinted(pixels: UInt8Array, heatmap: Heatmap, scale: float) -> UInt8Array:
-    """Lay probabilities from 0.1 on over an overview, more opaque where they are higher."""
-    rows, columns = pixels.shape[:2]
-    down, across = (
-        np.rint((np.arange(count) * scale - heatmap.origin_px) / heatmap.step_px).astype(int)
-        for count in (rows, columns)
-    )
-    grid = np.pad(np.nan_to_num(heatmap.probability), 1)  # The border stands for places outside the grid.
-    values = grid[np.ix_(*(np.clip(at + 1, 0, most - 1) for at, most in zip((down, across), grid.shape, strict=True)))]
-    color = matplotlib.colormaps["plasma"](values)[..., :3] * 255
-    opacity = np.where(values >= 0.1, 0.2 + 0.5 * values, 0)[..., None]
-    return np.rint(pixels * (1 - opacity) + color * opacity).astype(np.uint8)
-
-
-def _draw_scale_bar(draw: ImageDraw.ImageDraw, size: tuple[int, int], um_px: float) -> None:
-    length_um = max([each for each in _SCALE_BAR_UM if each / um_px <= size[0] / 4], default=_SCALE_BAR_UM[0])
-    x, y = 10, size[1] - 14
-    draw.rectangle((x, y, x + length_um / um_px, y + 4), fill=(0, 0, 0))
-    text = f"{length_um / 1000:g} mm" if length_um >= 1000 else f"{length_um} µm"
-    draw.text((x, y - 14), text, fill=(0, 0, 0))
