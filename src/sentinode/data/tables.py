@@ -68,8 +68,8 @@ def write_patch_table(patches: PatchSet, source: str, out: str | Path, **more: A
         table["options"] = options
     if "sha1" in patches.table:
         table["sha1"] = patches.table["sha1"]
-    with atomic_file(out) as beside:
-        table.to_csv(beside, index=False, lineterminator="\n", encoding="utf-8")
+    with atomic_file(out) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
 
 
 def _locations(patches: PatchSet, source: str, folder: Path) -> tuple[list[str], list[str], list[str]]:

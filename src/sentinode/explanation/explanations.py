@@ -183,5 +183,5 @@ def _center_caption(share: float) -> str:
 
 
 def _write_csv(table: pd.DataFrame, file: Path) -> None:
-    with atomic_file(file) as beside:
-        table.to_csv(beside, index=False, lineterminator="\n")
+    with atomic_file(file) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")

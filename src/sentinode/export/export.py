@@ -118,9 +118,9 @@ def export_run(
             write_json(made.about, about)
         else:
             write_json(Path(work) / WSINFER_CONFIG, _wsinfer_config(about))
-            with atomic_folder(out) as beside:
+            with atomic_folder(out) as temporary:
                 for name in chosen.files:
-                    shutil.copyfile(Path(work) / name, beside / name)
+                    shutil.copyfile(Path(work) / name, temporary / name)
     return made
 
 
@@ -185,8 +185,8 @@ def _make(run: Predictor, kind: str, chosen: Format, work: Path) -> Path:
 def _place_files(work: Path, out: Path, chosen: Format) -> None:
     """Move the files to their place; the first, which refers to the others, comes last."""
     for name in reversed(chosen.files):
-        with atomic_file(out.with_suffix(Path(name).suffix)) as beside:
-            shutil.copyfile(work / name, beside)
+        with atomic_file(out.with_suffix(Path(name).suffix)) as temporary:
+            shutil.copyfile(work / name, temporary)
 
 
 def _about_path(out: Path, chosen: Format) -> Path:

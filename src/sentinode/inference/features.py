@@ -103,7 +103,7 @@ def write_features(run: Predictor, patches: PatchSet, out: str | Path) -> dict[s
     network = feature_model(run.model)
     count, width = len(patches), int(network.output_shape[-1])
     sha1: list[str] = []
-    with atomic_file(out) as beside, zipfile.ZipFile(beside, "w") as archive:
+    with atomic_file(out) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         with archive.open("features.npy", "w", force_zip64=True) as file:
             header = {"descr": "<f4", "fortran_order": False, "shape": (count, width)}
             np.lib.format.write_array_header_1_0(file, header)

@@ -138,8 +138,8 @@ class Predictions:
 
 
 def _write(table: pd.DataFrame, path: str | Path, made_by: dict[str, Any]) -> None:
-    with atomic_file(path) as beside:
-        table.to_csv(beside, index=False, lineterminator="\n")
+    with atomic_file(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
     write_json(made_by_path(path), made_by)
 
 

@@ -155,7 +155,7 @@ def scan_slide(
     force : bool
         Scan although much of the tissue is unlike the training patches.
     work_folder : str, Path or None
-        Where finished rows of blocks are kept, so that an interrupted scan goes on; none are kept where None.
+        Where finished rows of blocks are kept, so that an interrupted scan can continue; none are kept where None.
 
     Returns
     -------

@@ -120,7 +120,7 @@ def tissue_mask(
     """Separate tissue from glass and from pen marks on an overview.
 
     Tissue takes up colored light: its optical density, with a grey part counted less, exceeds a threshold, or a lower
-    one next to such places. Pen marks are told by hue: tissue stained with H&E takes up green most, pens do not.
+    one next to such places. Pen marks are recognized by hue: tissue stained with H&E takes up green most, pens do not.
 
     Parameters
     ----------

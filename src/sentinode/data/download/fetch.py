@@ -135,11 +135,11 @@ def _fetch_one(file: RemoteFile, base: str, folder: Path, patience: Patience) ->
 def _unpack(file: RemoteFile, part: Path, final: Path) -> None:
     most = file.unpacked_bytes * 11 // 10 + (1 << 20)
     digest, size = hashlib.md5(usedforsecurity=False), 0
-    with atomic_file(final) as beside:
+    with atomic_file(final) as temporary:
         with (
             progress_bar(f"unpacking {final.name}", total=megabytes(file.unpacked_bytes), unit="MB") as advance,
             gzip.open(part) as packed,
-            beside.open("wb") as out,
+            temporary.open("wb") as out,
         ):
             try:
                 while chunk := packed.read(CHUNK_BYTES * 4):
