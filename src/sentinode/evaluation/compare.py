@@ -7,6 +7,7 @@ from pathlib import Path
 from sentinode.data.patchset import PatchSet
 from sentinode.evaluation.candidates import Candidate, open_candidates
 from sentinode.evaluation.comparison import Comparison
+from sentinode.evaluation.evaluate import known_groups
 from sentinode.evaluation.evaluation import Evaluation
 from sentinode.evaluation.operating_points import PointChooser
 from sentinode.evaluation.selection import select_patches
@@ -81,6 +82,8 @@ def compare(
     chooser = PointChooser(patches, selected, point_split, cache)
     predicted = {index: candidates[index].predict(selected.patches, chooser, point) for index in order}
 
+    groups = known_groups(selected.patches)
+
     def evaluations(candidate: Candidate, index: int) -> tuple[Evaluation, ...]:
         return tuple(
             Evaluation.from_predictions(
@@ -88,6 +91,7 @@ def compare(
                 selected.data,
                 selected.split,
                 {"validation": threshold},
+                groups=groups,
                 warnings=selected.overlaps[index].warnings,
             )
             for predictions, threshold in predicted[index][0]

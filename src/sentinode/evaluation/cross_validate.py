@@ -14,7 +14,7 @@ from sentinode.data.duplicates.hashes import require_matching_hashes
 from sentinode.data.patchset import PatchSet
 from sentinode.data.splitting.split import Split, split_folds
 from sentinode.errors import ConfigError, DataError
-from sentinode.evaluation.evaluate import PREVALENCE, group_columns
+from sentinode.evaluation.evaluate import PREVALENCE, known_groups
 from sentinode.evaluation.evaluation import Evaluation
 from sentinode.inference.predict import predict
 from sentinode.inference.predictions import Predictions
@@ -136,7 +136,7 @@ def cross_validate(
         "cross-validation",
         {"0.5": 0.5, "validation": float(expit(np.mean([logit(run.threshold) for run in runs])))},
         prevalences=(PREVALENCE,),
-        groups={column: chosen.table[column] for column in group_columns(chosen)},
+        groups=known_groups(chosen),
     )
     evaluation.save(folder)
     summary = pd.DataFrame([_fold_summary(*each) for each in enumerate(zip(runs, tables, strict=True), 1)])

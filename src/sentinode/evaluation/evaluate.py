@@ -108,7 +108,7 @@ def evaluate(
     chosen, chosen_on = PointChooser(patches, selected, point_split, cache).choose(run, points)
     thresholds = {**chosen, "0.5": 0.5, "validation": run.threshold}
     thresholds = {name: thresholds[name] for name in ("0.5", "validation", *chosen)}
-    groups = {column: _groups(selected.patches, column) for column in by or group_columns(selected.patches)}
+    groups = {column: _groups(selected.patches, column) for column in by} if by else known_groups(selected.patches)
     evaluation = Evaluation.from_predictions(
         predict(run, selected.patches, {**selected.made_by, **chosen_on}, tta=tta, precision=precision),
         selected.data,
@@ -126,10 +126,10 @@ def evaluate(
     return evaluation
 
 
-def group_columns(patches: PatchSet) -> list[str]:
+def known_groups(patches: PatchSet) -> "dict[str, pd.Series[str]]":
     """Return the columns whose groups are evaluated separately by default."""
-    known = [name for name in ("centre", "patient", "slide") if patches.table[name].notna().all()]
-    return [name for name in known if patches.table[name].nunique() in GROUP_COUNTS]
+    columns = [patches.table[name] for name in ("centre", "patient", "slide")]
+    return {str(each.name): each for each in columns if each.notna().all() and each.nunique() in GROUP_COUNTS}
 
 
 def _groups(patches: PatchSet, column: str) -> "pd.Series[str]":

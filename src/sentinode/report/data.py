@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from sentinode.data.patchset import PatchSet
-from sentinode.evaluation.evaluate import evaluate, group_columns
+from sentinode.evaluation.evaluate import evaluate, known_groups
 from sentinode.evaluation.evaluation import METRICS, Evaluation, clusters_of
 from sentinode.evaluation.files import default_folder
 from sentinode.evaluation.robustness import STRESS, RobustnessResult
@@ -117,7 +117,7 @@ def _existing(folder: Path, run: "Run", patches: PatchSet) -> Evaluation | None:
         return None
     found = Evaluation.load(folder)
     same = _same(found.made_by, {**run.identity, "fingerprint": patches.fingerprint})
-    known = set(group_columns(patches)) <= set(found.subgroups)
+    known = set(known_groups(patches)) <= set(found.subgroups)
     return found if same and known and found.clusters == clusters_of(patches.table)[0] else None
 
 
