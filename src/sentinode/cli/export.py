@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from sentinode.cli.shared import add_json, add_model, load_models, print_json, print_next_steps, start_keras
-from sentinode.export.formats import FORMATS, find_format
+from sentinode.export.formats import FORMATS, check_export_path, find_format
 
 
 def add_parser(commands: Any) -> None:
@@ -32,7 +32,9 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Export, and print how far the logits are from those of Keras."""
-    find_format(arguments.format)  # A missing package is reported before Keras starts.
+    # Reported before Keras starts.
+    check_export_path(arguments.out, arguments.format)
+    find_format(arguments.format)
     start_keras()
     model = load_models(arguments)
     from sentinode.export.export import export_run

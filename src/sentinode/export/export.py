@@ -14,12 +14,12 @@ import numpy as np
 from sentinode.data.open import open_patches
 from sentinode.data.patchset import PatchSet
 from sentinode.data.types import CLASS_NAMES, PATCH_SHAPE, PATCH_SIZE_PX
-from sentinode.errors import ConfigError, DataError, ModelError
-from sentinode.export.formats import Format, find_format
+from sentinode.errors import ConfigError, ModelError
+from sentinode.export.formats import WSINFER_CONFIG, Format, check_export_path, find_format
 from sentinode.export.runtimes import call_python, logits_of, runtime
 from sentinode.inference.predict import as_predictor
 from sentinode.inference.predictor import Predictor
-from sentinode.storage import atomic_file, atomic_folder, check_output_file, check_output_folder, read_json, write_json
+from sentinode.storage import atomic_file, atomic_folder, write_json
 from sentinode.version import BACKEND_PACKAGES, __version__, installed_version
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ SPACING_UM_PX = 0.972
 # Of logits: above the rounding errors of all runtimes, below the effect of a wrong weight.
 TOLERANCE = 1e-3
 SAMPLE_PATCHES = 16
-WSINFER_CONFIG = "config.json"
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def export_run(
     True
     """
     chosen, out, run = find_format(kind), Path(out), as_predictor(run)
-    _check_place(out, kind, chosen)
+    check_export_path(out, kind)
     if not 0 < spacing_um_px < float("inf"):
         raise ConfigError(f"spacing_um_px must be a number above 0; got {spacing_um_px}")
     sample = _sample()
@@ -122,24 +121,6 @@ def export_run(
                 for name in chosen.files:
                     shutil.copyfile(Path(work) / name, temporary / name)
     return made
-
-
-def _check_place(out: Path, kind: str, chosen: Format) -> None:
-    if chosen.ending:
-        if out.suffix != chosen.ending or out.is_dir():
-            raise ConfigError(f"{out}: format {kind} is a file that ends in {chosen.ending}; name such a file")
-        check_output_file(out)
-        return
-    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not _is_wsinfer_export(out)):
-        raise ConfigError(f"{out}: format {kind} is a folder, and something else is in its place; name another")
-    check_output_folder(out)
-
-
-def _is_wsinfer_export(folder: Path) -> bool:
-    try:
-        return "sentinode" in read_json(folder / WSINFER_CONFIG)
-    except (OSError, DataError, TypeError):
-        return False
 
 
 def _sample() -> PatchSet:

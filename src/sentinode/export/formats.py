@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 
-from sentinode.errors import ConfigError, ModelError
+from sentinode.errors import ConfigError, DataError, ModelError
+from sentinode.storage import check_output_file, check_output_folder, read_json
+
+WSINFER_CONFIG = "config.json"
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ FORMATS: Mapping[str, Format] = {
     "keras": Format(".keras", ("model.keras",), None, {}, "keras"),
     "onnx": Format(".onnx", ("model.onnx",), "tensorflow", {"tf2onnx": "onnx", "onnxruntime": "onnx"}, "onnxruntime"),
     "openvino": Format(".xml", ("model.xml", "model.bin"), "tensorflow", {"openvino": "openvino"}, "openvino"),
-    "wsinfer": Format("", ("torchscript_model.pt", "config.json"), "torch", {"torch": "torch"}, "torch"),
+    "wsinfer": Format("", ("torchscript_model.pt", WSINFER_CONFIG), "torch", {"torch": "torch"}, "torch"),
 }
 
 
@@ -62,3 +66,31 @@ def find_format(name: str) -> Format:
         if find_spec(module) is None:
             raise ModelError(f"format {name} needs {module}, which is not installed; pip install 'sentinode[{extra}]'")
     return FORMATS[name]
+
+
+def check_export_path(out: str | Path, name: str) -> None:
+    """Check that a network can be written to a path in a format.
+
+    Raises
+    ------
+    ConfigError
+        The path has another ending than the format, or something else is in its place.
+    OutputError
+        The path cannot be written.
+    """
+    out, ending = Path(out), FORMATS[name].ending
+    if ending:
+        if out.suffix != ending or out.is_dir():
+            raise ConfigError(f"{out}: format {name} is a file that ends in {ending}; name such a file")
+        check_output_file(out)
+        return
+    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not _is_wsinfer_export(out)):
+        raise ConfigError(f"{out}: format {name} is a folder, and something else is in its place; name another")
+    check_output_folder(out)
+
+
+def _is_wsinfer_export(folder: Path) -> bool:
+    try:
+        return "sentinode" in read_json(folder / WSINFER_CONFIG)
+    except (OSError, DataError, TypeError):
+        return False
