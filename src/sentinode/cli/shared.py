@@ -63,8 +63,8 @@ def add_cache(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_read_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that decide how images become patches, and folders labels and patients."""
+def add_pixel_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that decide how images become patches."""
     parser.add_argument(
         "--resize",
         choices=("error", "crop", "pad", "resample"),
@@ -91,6 +91,11 @@ def add_read_options(parser: argparse.ArgumentParser) -> None:
         default="error",
         help="gray images: report an error, or repeat the channel (default: error)",
     )
+
+
+def add_read_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that decide how images become patches, and folders labels and patients."""
+    add_pixel_options(parser)
     parser.add_argument(
         "--classes",
         metavar="NAME=0|1,…",

@@ -1,0 +1,141 @@
+"""Serve predictions over HTTP: images are posted, probabilities are returned as JSON."""
+
+import argparse
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sentinode.cli.shared import add_models, add_pixel_options, add_precision, load_models, start_keras
+from sentinode.errors import ConfigError, first_line
+from sentinode.inference.engines import ENGINES, check_options, optional
+
+log = logging.getLogger("sentinode")
+
+TOKEN_VARIABLE = "SENTINODE_TOKEN"
+# Of the largest size.
+_WAITING_REQUESTS = 4
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser("serve", help="serve predictions over HTTP", description=__doc__)
+    add_models(parser)
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="onnxruntime",
+        help="what computes; onnxruntime and openvino export the run once into the cache (default: onnxruntime)",
+    )
+    add_precision(parser)
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="NAME",
+        help="address to listen on; 0.0.0.0 for all of this machine (default: 127.0.0.1, which only it can reach)",
+    )
+    parser.add_argument(
+        "--port", type=_port, default=8000, metavar="N", help="port to listen on; 0 for any free one (default: 8000)"
+    )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="host name under which clients call the service, besides localhost and --host; can be repeated",
+    )
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help=f"file whose first line clients must send as bearer token (default: the value of ${TOKEN_VARIABLE}, else "
+        "none)",
+    )
+    parser.add_argument(
+        "--max-images",
+        type=_above_0(int),
+        default=256,
+        metavar="N",
+        help="images that a request may hold; four times as many may wait (default: 256)",
+    )
+    parser.add_argument(
+        "--max-mb", type=_above_0(float), default=32, metavar="MB", help="largest request in MB (default: 32)"
+    )
+    add_pixel_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Load the model, and serve until the process is stopped."""
+    check_options(arguments.engine, "none", arguments.precision)
+    for package in ("starlette", "uvicorn"):
+        optional(package, "serve")
+    from sentinode.data.types import ReadOptions
+    from sentinode.service.access import LOOPBACK
+    from sentinode.service.application import create_application
+    from sentinode.service.images import Limits
+    from sentinode.service.server import listen, serve
+
+    token = _token(arguments.token_file)
+    if arguments.host not in LOOPBACK and token is None:
+        log.warning("%s can be reached from other machines, and there is no --token-file", arguments.host)
+    limits = Limits(
+        images=arguments.max_images,
+        body_bytes=int(arguments.max_mb * 1e6),
+        waiting_patches=_WAITING_REQUESTS * arguments.max_images,
+    )
+    with listen(arguments.host, arguments.port) as listening:
+        model = load_models(arguments)
+        if arguments.engine == "keras" or model.needs_keras(arguments.engine):
+            start_keras()
+        application = create_application(
+            model.predictor(arguments.engine, precision=arguments.precision),
+            limits=limits,
+            options=ReadOptions(
+                resize=arguments.resize,
+                spacing_um_px=arguments.mpp,
+                flatten=arguments.flatten,
+                gray=arguments.gray,
+            ),
+            hosts=("*",) if "*" in arguments.allow_host else (*LOOPBACK, arguments.host, *arguments.allow_host),
+            token=token,
+        )
+        host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
+        address = f"http://{host}:{listening.getsockname()[1]}"
+
+        def started() -> None:
+            print(f"{model.describe()}\nserving {address} (Ctrl-C stops it)", flush=True)
+
+        serve(application, listening, started)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; give a number from 0 to 65535")
+    return int(text)
+
+
+def _above_0(kind: type[int] | type[float]) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        value = kind(text)
+        if not 0 < value < float("inf"):
+            raise ValueError
+        return value
+
+    read.__name__ = "number above 0"  # argparse names it: invalid number above 0 value: '0'.
+    return read
+
+
+def _token(file: Path | None) -> str | None:
+    """Return the token of a file or of the environment; not of the command line, which other users can read."""
+    if file is None:
+        token, source = os.environ.get(TOKEN_VARIABLE), f"${TOKEN_VARIABLE}"
+    else:
+        try:
+            token, source = file.read_text().strip(), str(file)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{file}: no token can be read ({first_line(error)})") from error
+    if token is not None and not (token.isascii() and token.isprintable() and token.strip() == token != ""):
+        raise ConfigError(f"{source}: a token is one line of ASCII characters; give such a one")
+    return token
