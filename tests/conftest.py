@@ -16,11 +16,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 settings.register_profile("busy", deadline=None, max_examples=50)
 settings.load_profile("busy")
 
+# The first writes a whole report, the second starts a backend in a process of its own.
+SLOW_EXAMPLES = ("sentinode.report.report.write_report", "sentinode.doctor.diagnose")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that opens a page in a browser as slow."""
+    """Mark every test that opens a page in a browser as slow, and the examples that take long."""
     for item in items:
-        if "browser" in getattr(item, "fixturenames", ()):
+        if "browser" in getattr(item, "fixturenames", ()) or item.name in SLOW_EXAMPLES:
             item.add_marker(pytest.mark.slow)
 
 

@@ -33,6 +33,7 @@ def kaggle_source(tmp_path, mini) -> Path:
     return write(files, tmp_path / "kaggle", "deflated")
 
 
+@pytest.mark.slow
 def test_kaggles_layout_and_hdf5_give_the_same_network_evaluation_and_submission(kaggle_source, tmp_path):
     sources = {"kaggle": kaggle_source, "hdf5": as_pcam_hdf5(kaggle_source, tmp_path / "hdf5-files")}
     for form, source in sources.items():

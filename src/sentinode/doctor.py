@@ -35,6 +35,8 @@ EXTRAS = {
     "onnx": (("onnxruntime", "tf2onnx"), "export --format onnx, predict --engine onnxruntime"),
     "openvino": (("openvino",), "export --format openvino, predict --engine openvino"),
     "parquet": (("pyarrow",), "Parquet files as DATA"),
+    "serve": (("starlette", "uvicorn"), "sentinode serve"),
+    "slides": (("openslide-python", "tifffile", "imagecodecs", "shapely"), "sentinode scan"),
 }
 # How to install each backend for the CPU and for an NVIDIA GPU.
 BACKENDS = {

@@ -408,6 +408,7 @@ def test_several_runs_and_orientations_speak_of_it(tmp_path, tiny_run, other_run
     assert all(path.is_file() for path in files_named(output))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
 def test_another_backend_never_imports_tensorflow(tmp_path, monkeypatch, images):
     monkeypatch.setenv("KERAS_BACKEND", "jax")

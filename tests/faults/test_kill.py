@@ -112,6 +112,7 @@ def undisturbed(tmp_path_factory) -> tuple[Path, float]:
     return out, Trainer(out).to_the_end()
 
 
+@pytest.mark.slow
 def test_a_killed_and_stopped_training_ends_with_the_same_weights(undisturbed, tmp_path):
     out = tmp_path / "run"
     Trainer(out).begun(out).after(0.3 * undisturbed[1], signal.SIGKILL)

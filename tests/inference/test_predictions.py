@@ -177,6 +177,7 @@ def test_a_network_with_another_end_is_refused(last):
         logit_model(flat)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 def test_memory_does_not_grow_with_the_number_of_patches(tmp_path):
     for count in (2000, 8000):

@@ -46,6 +46,7 @@ def test_a_logit_depends_on_the_whole_patch_and_nothing_is_padded(size):
     assert field + (positions - 1) * jump == 96
 
 
+@pytest.mark.slow
 def test_it_is_trained_saved_and_loaded_like_any_other(mini, tmp_path):
     few = mini.select(range(0, len(mini), 20))
     config = TrainConfig(epochs=1, optimizer="adamw", learning_rate=0.003, precision="bfloat16")

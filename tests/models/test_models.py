@@ -215,6 +215,7 @@ def test_weights_of_another_backbone_are_refused(tmp_path):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_imagenet_weights_without_a_network_name_the_way_out(tmp_path):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

@@ -1,12 +1,13 @@
 """A scan finds the tumour of a synthetic slide, equals predictions patch by patch, and survives interruption."""
 
 import json
+import os
 import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
-from tests.commands import sentinode, succeeded
+from tests.commands import refused, sentinode, succeeded
 from tests.slides.conftest import MARGIN_PX, SIDE, write_pyramid
 
 from sentinode import load_run
@@ -154,3 +155,41 @@ def test_another_network_is_scanned_patch_by_patch(slide_file, tiny_run):
         patch = slide.reader.read(0, 32 * place[1], 32 * place[0], 96, 96)
     assert scan.network == "patches"
     assert scan.heatmap.log_odds[place] == pytest.approx(tiny_run.predictor().logits(patch)[0], abs=1e-4)
+
+
+def test_a_slide_that_crashes_its_reader_is_named_and_the_others_are_scanned(slide_file, tmp_path, monkeypatch):
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "sitecustomize.py").write_text(
+        "import os, openslide\n"
+        "before = openslide.OpenSlide.__init__\n"
+        "def crash(self, name):\n"
+        "    os.kill(os.getpid(), 11) if 'poison' in str(name) else before(self, name)\n"
+        "openslide.OpenSlide.__init__ = crash\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(package), prepend=os.pathsep)
+    slides = tmp_path / "slides"
+    slides.mkdir()
+    for name in ("first", "poison", "third"):
+        shutil.copy(slide_file, slides / f"{name}.tif")
+    done = sentinode("scan", slides, "--out", tmp_path / "scans", "--dry-run")
+    assert done.returncode == 3
+    assert "Not scanned: 1 of 3" in done.stdout
+    assert "poison.tif" in done.stdout and "signal 11" in done.stdout
+    assert "3/3 third.tif" in done.stdout
+
+
+def test_the_scale_of_each_slide_can_be_stated_in_a_csv(slide_file, tmp_path):
+    slides = tmp_path / "slides"
+    slides.mkdir()
+    shutil.copy(slide_file, slides / "a.tif")
+    shutil.copy(slide_file, slides / "b.tif")
+    (tmp_path / "mpp.csv").write_text("slide,mpp\na.tif,0.5\n")
+    done = sentinode("scan", slides, "--out", tmp_path / "scans", "--dry-run", "--mpp", tmp_path / "mpp.csv", "--json")
+    found = {each["slide"]: each["spacing_um_px"] for each in json.loads(succeeded(done))["slides"]}
+    assert found == {"a.tif": 0.5, "b.tif": pytest.approx(0.972)}
+    (tmp_path / "mpp.csv").write_text("slide,mpp\na.tif,half\n")
+    refused(sentinode("scan", slides, "--out", tmp_path / "scans", "--mpp", tmp_path / "mpp.csv"), "a.tif", "half")
+    refused(sentinode("scan", tmp_path / "mpp.csv", "--out", tmp_path, "--mpp", "0"), "--mpp")
+    (tmp_path / "empty").mkdir()
+    refused(sentinode("scan", tmp_path / "empty", "--out", tmp_path / "scans"), "empty", ".svs")

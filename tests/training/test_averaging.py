@@ -88,6 +88,7 @@ def test_statistics_are_those_of_the_batches(kind, mini):
     np.testing.assert_allclose(found[1], variance, rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_the_average_is_validated_and_saved_and_the_weights_are_trained(mini, tmp_path):
     few = mini.select(range(0, len(mini), 20))
     config = TrainConfig(epochs=2, batch_size=8, ema=0.95, optimizer="adamw", learning_rate=0.003)

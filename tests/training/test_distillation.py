@@ -36,6 +36,7 @@ def test_a_student_follows_its_teacher_where_labels_say_the_opposite(few: PatchS
     assert run.provenance.teachers == (teacher.provenance,)
 
 
+@pytest.mark.slow
 def test_saved_files_do_not_contain_teachers(few: PatchSet, tmp_path) -> None:
     """The same architecture and the same number of weights as without; the teacher stays what it was."""
     teacher = load_run("d4net-m")

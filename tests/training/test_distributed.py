@@ -42,6 +42,7 @@ def test_fewer_patches_than_one_batch_are_refused():
         ProcessGroup(devices=4).check(32, patches=20)
 
 
+@pytest.mark.slow
 @needs_jax
 def test_four_devices_give_the_curves_and_weights_of_one(devices_runs):
     environments = {devices: run.config["environment"] for devices, run in devices_runs.items()}
@@ -62,6 +63,7 @@ for more in (["5"], ["all", "--batch-size", "33"]):
 """
 
 
+@pytest.mark.slow
 @needs_jax
 def test_the_command_refuses_devices_that_are_not_there_and_a_batch_that_they_cannot_share():
     done = subprocess.run(

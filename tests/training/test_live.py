@@ -107,6 +107,7 @@ def stop_after(steps: int, monkeypatch, method: str = "on_train_batch_end") -> N
     monkeypatch.setattr(Checkpoints, method, counting)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "calls"), [("on_train_batch_end", 9), ("on_predict_batch_end", 3)], ids=["training", "validation"]
 )

@@ -85,6 +85,7 @@ def test_a_trial_ends_where_bfloat16_takes_far_too_long(few, monkeypatch, caplog
     assert "precision auto: float32" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_the_precision_that_auto_chose(few, tmp_path, caplog):
     class StopAtOnce(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):

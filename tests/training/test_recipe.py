@@ -61,6 +61,7 @@ def test_the_defaults_are_the_classic_recipe(output, loss):
     }
 
 
+@pytest.mark.slow
 def test_training_ends_with_the_weights_that_keras_alone_ends_with(mini, tmp_path):
     few = mini.select(range(0, len(mini), 20))
     training = few.split("train")

@@ -247,6 +247,7 @@ def test_a_source_without_validation_gets_a_split_that_is_written_down(mini, tmp
     assert run.config["data"]["valid"]["held_out_from_train"] is True
 
 
+@pytest.mark.slow
 def test_the_whole_model_opens_in_plain_keras(tiny_run, few, tmp_path):
     np.save(tmp_path / "pixels.npy", few.read(range(8)))
     script = (

@@ -164,6 +164,7 @@ def test_other_errors_end_the_study_and_the_trial_is_repeated(few, tmp_path):
     assert again.table["valid_auc"].equals(whole.table["valid_auc"])
 
 
+@pytest.mark.slow
 def test_draws_are_not_repeated_by_a_study_that_goes_on_nor_by_another_folder_that_shares_it(few, tmp_path):
     space, config = [Range("learning_rate", 0.001, 0.1, log=True)], TrainConfig(epochs=1)
     storage = f"sqlite:///{tmp_path / 'shared.db'}"
@@ -240,6 +241,7 @@ def test_every_trial_may_start_from_a_trained_run(few, tiny_run, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_the_printed_command_trains_with_the_best_settings(tmp_path, capsys):
     searched = [f"--search={text}" for text in ("nesterov=true,false", "option.dense_units=4", "augment=stain+blur")]
     given = ["--epochs", "1", "--label-smoothing", "0.1", "--batch-size", "64", "--resize", "crop"]

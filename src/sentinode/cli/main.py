@@ -32,6 +32,7 @@ from sentinode.cli import (
     tune,
     watch,
 )
+from sentinode.cli.shared import start_logging
 from sentinode.errors import SentinodeError, TrainingStopped
 from sentinode.version import __version__
 
@@ -184,10 +185,7 @@ def messages_on_stderr() -> Iterator[None]:
     """Print the package's log messages on standard error while the block runs."""
     log = logging.getLogger("sentinode")
     before = log.level, log.propagate
-    handler = logging.StreamHandler(sys.stderr)
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    log.propagate = False  # The root logger may have a handler of its own.
+    handler = start_logging()
     try:
         yield
     finally:

@@ -1,8 +1,10 @@
 """Scan whole slides: probability of tumour on a 7.8 µm grid, outlined lesions, and a score for each slide."""
 
 import argparse
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sentinode.cli.shared import (
     SKIPPED_STATUS,
@@ -13,20 +15,27 @@ from sentinode.cli.shared import (
     print_next_steps,
     print_table,
     start_keras,
+    start_logging,
 )
+from sentinode.errors import ConfigError, SentinodeError
+
+if TYPE_CHECKING:
+    from sentinode.slides.scan import Scanner
 
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser("scan", help="scan whole slides for metastases", description=__doc__)
-    parser.add_argument("slide", nargs="+", metavar="SLIDE", help="slides: SVS, TIFF, NDPI, MRXS, DICOM, PNG, …")
+    parser.add_argument(
+        "slide", nargs="+", metavar="SLIDE", help="slides (SVS, TIFF, NDPI, MRXS, DICOM, PNG, …), or folders of slides"
+    )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results, one folder for each slide")
     add_model(parser)
     parser.add_argument(
         "--mpp",
-        type=float,
-        metavar="UM",
-        help="µm per pixel at full resolution, instead of what the files say; needed where they say nothing",
+        metavar="UM|CSV",
+        help="µm per pixel at full resolution, instead of what the files say, or a csv with columns slide (file name) "
+        "and mpp; needed where the files say nothing",
     )
     parser.add_argument(
         "--step",
@@ -47,52 +56,38 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Scan each slide, go past those that fail, and list them at the end."""
-    from sentinode.errors import ConfigError, SentinodeError
-    from sentinode.slides import load_scanner, open_slide
-    from sentinode.slides.results import scan_to_folder
-    from sentinode.slides.tissue import find_tissue
+    from sentinode.slides.isolation import IsolatedWorker, ProcessDiedError
+    from sentinode.slides.slide import find_slides
     from sentinode.storage import check_output_folder
 
-    paths = [Path(name) for name in arguments.slide]
+    paths = find_slides(arguments.slide)
     stems = [path.stem for path in paths]
     for path in paths:
         if stems.count(path.stem) > 1:
             raise ConfigError(f"{path}: two slides are named {path.stem} and would share a folder; give another --out")
-    out = check_output_folder(arguments.out)
-    scanner = None
-    if not arguments.dry_run:
-        start_keras()
-        scanner = load_scanner(load_models(arguments), arguments.step)
+    spacings = _Spacings(arguments.mpp)
+    check_output_folder(arguments.out)
     summaries: list[dict[str, Any]] = []
     failures: list[tuple[str, str]] = []
-    for path in paths:
-        try:
-            with open_slide(path, spacing_um_px=arguments.mpp) as slide:
-                if scanner is None:
-                    tissue = find_tissue(slide)
-                    summaries.append(
-                        {
-                            "slide": path.name,
-                            "spacing_um_px": slide.spacing_um_px,
-                            "spacing_source": slide.spacing_source,
-                            "tissue_mm2": tissue.area_mm2,
-                            "pen_mm2": tissue.pen_mm2,
-                        }
-                    )
-                else:
-                    result = scan_to_folder(slide, scanner, out / path.stem, force=arguments.force)
-                    summaries.append({**result.summary, "folder": str(result.folder)})
+    with IsolatedWorker(partial(_prepare, arguments, spacings)) as worker:
+        for number, path in enumerate(paths, 1):
+            try:
+                summaries.append(worker.call(path))
                 if not arguments.json:
-                    print(_line(summaries[-1]), flush=True)
-        except SentinodeError as error:
-            failures.append((path.name, str(error)))
+                    place = f"{number}/{len(paths)} " if len(paths) > 1 else ""
+                    print(f"{place}{_line(summaries[-1])}", flush=True)
+            except ProcessDiedError as error:
+                reason = f"{path}: the process that read it died ({error}); the file is damaged, or memory ran out"
+                failures.append((path.name, reason))
+            except SentinodeError as error:
+                failures.append((path.name, str(error)))
     if arguments.json:
         print_json({"slides": summaries, "failures": [{"slide": name, "reason": reason} for name, reason in failures]})
     else:
         if failures:
             print(f"\nNot scanned: {len(failures)} of {len(paths)}")
             print_table(failures, ("slide", "reason"), text_columns=(0, 1))
-        if summaries and scanner is not None:
+        if summaries and not arguments.dry_run:
             first = Path(summaries[0]["folder"])
             print_next_steps(
                 {
@@ -107,7 +102,76 @@ def run(arguments: argparse.Namespace) -> int:
     return SKIPPED_STATUS if failures else 0
 
 
-def _line(summary: dict[str, Any]) -> str:
+def _prepare(arguments: argparse.Namespace, spacings: "_Spacings") -> Callable[[Path], dict[str, Any]]:
+    """Load what all slides share, in the process that reads them; return the function that scans one."""
+    from sentinode.slides.scan import load_scanner
+
+    start_logging()
+    if arguments.dry_run:
+        return partial(_describe, spacings)
+    start_keras()
+    return partial(_scan, arguments, spacings, load_scanner(load_models(arguments), arguments.step))
+
+
+def _scan(arguments: argparse.Namespace, spacings: "_Spacings", scanner: "Scanner", path: Path) -> dict[str, Any]:
+    from sentinode.slides.results import scan_to_folder
+    from sentinode.slides.slide import open_slide
+
+    with open_slide(path, spacing_um_px=spacings(path)) as slide:
+        result = scan_to_folder(slide, scanner, Path(arguments.out) / path.stem, force=arguments.force)
+    return {**result.summary, "folder": str(result.folder)}
+
+
+def _describe(spacings: "_Spacings", path: Path) -> dict[str, Any]:
+    from sentinode.slides.slide import open_slide
+    from sentinode.slides.tissue import find_tissue
+
+    with open_slide(path, spacing_um_px=spacings(path)) as slide:
+        tissue = find_tissue(slide)
+        return {
+            "slide": path.name,
+            "spacing_um_px": slide.spacing_um_px,
+            "spacing_source": slide.spacing_source,
+            "tissue_mm2": tissue.area_mm2,
+            "pen_mm2": tissue.pen_mm2,
+        }
+
+
+class _Spacings:
+    """The µm per pixel that ``--mpp`` states for each slide."""
+
+    def __init__(self, text: str | None) -> None:
+        self._all: float | None = None
+        self._each: dict[str, float] = {}
+        if text is None:
+            return
+        if Path(text).suffix.lower() == ".csv":
+            from sentinode.data.io.csv import read_csv
+
+            table = read_csv(text, ("slide", "mpp"))
+            self._each = {
+                name: _spacing(value, f"{text}: slide {name}")
+                for name, value in zip(table["slide"], table["mpp"], strict=True)
+            }
+        else:
+            self._all = _spacing(text, "--mpp")
+
+    def __call__(self, path: Path) -> float | None:
+        """Return the µm per pixel of a slide; None where the file must say it."""
+        return self._all or self._each.get(path.name) or self._each.get(path.stem)
+
+
+def _spacing(text: str, where: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise ConfigError(f"{where}: {text!r} is not a number of µm per pixel above 0, such as 0.25; correct it")
+    return value
+
+
+def _line(summary: Mapping[str, Any]) -> str:
     start = f"{summary['slide']}: {summary['tissue_mm2']:.3g} mm² tissue"
     if "lesions" not in summary:
         return f"{start}, {summary['spacing_um_px']:.4g} µm/px ({summary['spacing_source']})"

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import logging
 import os
 import shlex
 import sys
@@ -279,6 +280,16 @@ def load_models(arguments: argparse.Namespace) -> "Predictor":
     if any(map(is_keras_file, models)):
         start_keras()
     return load_predictor(models, input_scale=arguments.input_scale, output=arguments.output)
+
+
+def start_logging() -> logging.Handler:
+    """Print the package's log messages on standard error; return the handler that does it."""
+    log = logging.getLogger("sentinode")
+    handler = logging.StreamHandler(sys.stderr)
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False  # The root logger may have a handler of its own.
+    return handler
 
 
 def start_keras() -> None:

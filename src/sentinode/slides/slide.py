@@ -1,7 +1,9 @@
 """Open whole slides with a known µm per pixel, and read them at a requested resolution."""
 
 import hashlib
+import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,10 +18,18 @@ from sentinode.slides.readers.protocol import Level, SlideMetadata, SlideReader
 from sentinode.slides.readers.with_openslide import OpenSlideReader, UnsupportedSlideError
 from sentinode.slides.readers.with_tifffile import TiffReader
 
+log = logging.getLogger("sentinode")
+
 # Scanners lie within; a factor of two in µm per pixel makes all tissue look like tumour.
 LEAST_SPACING_UM_PX, LARGEST_SPACING_UM_PX = 0.1, 2.0
+# Files that a folder of slides is searched for; a PNG or JPEG must be named itself.
+SLIDE_ENDINGS = (".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".svslide", ".vms", ".vmu", ".czi", ".dcm")
 # A level this near to the requested spacing is read as it is: the training patches mix 0.905 and 0.972 µm/px.
 SPACING_TOLERANCE = 0.1
+# Scanners reach a quarter of it.
+_LARGEST_SIDE_PX = 1 << 20
+# Between a stated spacing and that of the file, without a warning.
+_SPACING_AGREEMENT = 0.05
 _SAMPLES, _SAMPLE_SIDE_PX = 3, 512
 
 
@@ -214,7 +224,48 @@ def open_slide(path: str | Path, *, spacing_um_px: float | None = None) -> Slide
     except DataError:
         reader.close()
         raise
+    stated = reader.metadata.spacing_um_px
+    if stated is not None and abs(stated - spacing) > _SPACING_AGREEMENT * stated:
+        notes = (*notes, f"{spacing:.4g} µm per pixel are given, but the file says {stated:.4g}")
+        log.warning("%s: %s", path, notes[-1])
     return Slide(path, reader, spacing, source, notes)
+
+
+def find_slides(paths: Sequence[str | Path]) -> list[Path]:
+    """Return the slides among files and folders.
+
+    Parameters
+    ----------
+    paths : sequence of str or Path
+        Files are taken as they are; of a folder all slides in it and below it, and of a folder with DICOM files the
+        first, since the others are levels of the same slide.
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    DataError
+        A folder has no slides.
+
+    Examples
+    --------
+    >>> find_slides(["a.svs", "b.ndpi"])
+    [PosixPath('a.svs'), PosixPath('b.ndpi')]
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SLIDE_ENDINGS and file.is_file())
+        firsts = {file.parent: file for file in reversed(inside) if file.suffix.lower() == ".dcm"}
+        inside = [file for file in inside if file.suffix.lower() != ".dcm" or firsts[file.parent] == file]
+        if not inside:
+            raise DataError(f"{path}: no slides in it or below it; slides end in {', '.join(SLIDE_ENDINGS)}")
+        found += inside
+    return found
 
 
 def _open_reader(path: Path) -> tuple[SlideReader, tuple[str, ...]]:
@@ -227,8 +278,11 @@ def _open_reader(path: Path) -> tuple[SlideReader, tuple[str, ...]]:
             return TiffReader(path), ("OpenSlide does not read this file; tifffile does",)
         except DataError as error:
             raise DataError(f"{error}; {unsupported}") from error
-    if len(reference.levels) == 0:
-        raise DataError(f"{path}: a slide without levels")
+    sides = [side for level in reference.levels for side in (level.width_px, level.height_px)]
+    if not sides or min(sides) < 1 or max(sides) > _LARGEST_SIDE_PX:
+        sizes = ", ".join(f"{level.width_px} × {level.height_px}" for level in reference.levels) or "none"
+        reference.close()
+        raise DataError(f"{path}: levels of {sizes} px; the file is damaged, copy it again")
     if not hasattr(os, "pread"):
         return reference, ()
     try:

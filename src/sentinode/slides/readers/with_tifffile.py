@@ -15,6 +15,8 @@ from sentinode.slides.readers.protocol import WHITE, Level, SlideMetadata
 
 # Decoded tiles kept per slide: neighboring blocks share those at their common border.
 CACHED_TILES = 256
+# Decoded tiles are a few megabytes at the most, strips of whole slides some hundred.
+_LARGEST_TILE_BYTES = 1 << 30
 _UM_PER_UNIT = {2: 25_400.0, 3: 10_000.0}  # Inch and centimeter.
 
 
@@ -38,17 +40,17 @@ class TiffReader:
         try:
             self._file = tifffile.TiffFile(path)
             self._pages = _pyramid(path, self._file)
+            full = self._pages[0]
+            for page in self._pages:
+                _check_page(path, page)
+            self.levels = tuple(
+                Level(page.imagewidth, page.imagelength, full.imagewidth / page.imagewidth) for page in self._pages
+            )
+            self.metadata = metadata or _metadata(full)
         except DataError:
             raise
         except Exception as error:  # A damaged TIFF raises whatever its tags make fail.
             raise DataError(f"{path}: not a readable TIFF ({first_line(error)}); is the file whole?") from error
-        full = self._pages[0]
-        for page in self._pages:
-            _check_rgb(path, page)
-        self.levels = tuple(
-            Level(page.imagewidth, page.imagelength, full.imagewidth / page.imagewidth) for page in self._pages
-        )
-        self.metadata = metadata or _metadata(full)
         self._descriptor = os.open(path, os.O_RDONLY)
         self._lock = threading.Lock()
         self._tiles: OrderedDict[tuple[int, int], UInt8Array] = OrderedDict()
@@ -106,6 +108,8 @@ class TiffReader:
         if size == 0:
             return None
         try:
+            if size > _LARGEST_TILE_BYTES:
+                raise DataError(f"a tile of {size:,} bytes")
             content = os.pread(self._descriptor, size, page.dataoffsets[index])
             if len(content) != size:
                 raise DataError("the file ends early")
@@ -134,10 +138,17 @@ def _pyramid(path: Path, file: Any) -> list[Any]:
     return pages
 
 
-def _check_rgb(path: Path, page: Any) -> None:
+def _check_page(path: Path, page: Any) -> None:
+    """Refuse a level that is not RGB, or whose tags contradict each other."""
     if page.samplesperpixel not in (3, 4) or page.dtype != np.uint8 or page.planarconfig != 1:
         raise DataError(
             f"{path}: {page.samplesperpixel} channels of {page.dtype}; a brightfield slide has RGB pixels of 8 bits"
+        )
+    tiles = np.prod(page.chunked) if page.imagewidth and page.imagelength else 0
+    if not tiles or tiles != len(page.dataoffsets) or tiles != len(page.databytecounts):
+        raise DataError(
+            f"{path}: a level of {page.imagewidth} × {page.imagelength} px with {len(page.dataoffsets)} tiles; the "
+            "file is damaged, copy it again"
         )
 
 

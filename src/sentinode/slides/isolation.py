@@ -1,0 +1,128 @@
+"""Work in a process of its own: readers of damaged slides may crash the process that they run in."""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable
+from functools import partial
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from sentinode.errors import SentinodeError
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+class ProcessDiedError(SentinodeError):
+    """The process of an `IsolatedWorker` ended while it worked."""
+
+
+class IsolatedWorker(Generic[Job, Result]):
+    """Calls a function in a process of its own, which is started again when it has died.
+
+    Parameters
+    ----------
+    prepare : callable
+        Called once in each new process; returns the function. It must be picklable, such as a module's function with
+        `functools.partial`.
+
+    Examples
+    --------
+    >>> from operator import methodcaller
+    >>> from functools import partial
+    >>> with IsolatedWorker(partial(methodcaller, "upper")) as worker:
+    ...     worker.call("slide")
+    'SLIDE'
+    """
+
+    def __init__(self, prepare: Callable[[], Callable[[Job], Result]]) -> None:
+        self._prepare = prepare
+        self._process: Any = None
+        self._connection: Connection[Any, Any] | None = None
+
+    def call(self, job: Job) -> Result:
+        """Call the function and return its result.
+
+        Raises
+        ------
+        SentinodeError
+            What the function raised.
+        ProcessDiedError
+            The process died; the next call starts another.
+        """
+        if self._process is None:
+            self._start()
+        return self._answer(job)
+
+    def close(self) -> None:
+        """End the process."""
+        if self._connection is not None:
+            self._connection.close()  # The process ends when it cannot receive.
+            self._process.join()
+        self._process = self._connection = None
+
+    def __enter__(self) -> "IsolatedWorker[Job, Result]":
+        self._start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, KeyboardInterrupt) and self._process is not None:
+            self._process.terminate()
+        self.close()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")  # A fork would copy the threads' locks of TensorFlow.
+        self._connection, other = context.Pipe()
+        self._process = context.Process(target=_work, args=(other, self._prepare), daemon=True)
+        self._process.start()
+        other.close()
+        self._answer()
+
+    def _answer(self, *job: Any) -> Any:
+        """Send a job, if there is one, and wait for the answer."""
+        assert self._connection is not None
+        try:
+            for each in job:
+                self._connection.send(each)
+            succeeded, result = self._connection.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            status = self._process.exitcode
+            self.close()
+            raise ProcessDiedError(f"signal {-status}" if status < 0 else f"exit status {status}") from None
+        if not succeeded:
+            raise result
+        return result
+
+
+def _work(connection: "Connection[Any, Any]", prepare: Callable[[], Callable[[Any], Any]]) -> None:
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    try:
+        function = _send_result(connection, prepare)
+        while function is not None:
+            _send_result(connection, partial(function, connection.recv()))
+    except (EOFError, OSError, KeyboardInterrupt):
+        return
+
+
+def _send_result(connection: "Connection[Any, Any]", function: Callable[[], Any]) -> Any:
+    """Call a function and send whether it succeeded, with its result or error; functions are not sent."""
+    try:
+        result = function()
+    except SentinodeError as error:
+        connection.send((False, error))
+        return None
+    connection.send((True, None if callable(result) else result))
+    return result
+
+
+def _end_with_the_parent() -> None:
+    """End this process when its parent is killed, or two would scan the same slide after the next start."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
