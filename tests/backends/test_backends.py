@@ -184,6 +184,8 @@ def test_gradients_are_those_of_every_backend(made, backend):
 def test_faster_layers_and_muon_hold_on_pytorch():
     tests = Path(__file__).parents[1] / "test_keras_compat.py"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)]
-    done = subprocess.run(command, env={**os.environ, "KERAS_BACKEND": "torch"}, capture_output=True, text=True)
+    done = subprocess.run(
+        command, env={**os.environ, "KERAS_BACKEND": "torch"}, capture_output=True, text=True, timeout=900
+    )
     assert done.returncode == 0, done.stdout[-3000:]
     assert " passed" in done.stdout and "skipped" not in done.stdout

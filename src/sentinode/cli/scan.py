@@ -1,7 +1,9 @@
 """Scan whole slides: probability of tumour on a 7.8 µm grid, outlined lesions, and a score for each slide."""
 
 import argparse
-from collections.abc import Callable, Mapping
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +59,7 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Scan each slide, go past those that fail, and list them at the end."""
     from sentinode.slides.isolation import IsolatedWorker, ProcessDiedError
+    from sentinode.slides.leases import take_lease
     from sentinode.slides.slide import find_slides
     from sentinode.storage import check_output_folder
 
@@ -66,13 +69,19 @@ def run(arguments: argparse.Namespace) -> int:
         if stems.count(path.stem) > 1:
             raise ConfigError(f"{path}: two slides are named {path.stem} and would share a folder; give another --out")
     spacings = _Spacings(arguments.mpp)
-    check_output_folder(arguments.out)
+    out = check_output_folder(arguments.out)
     summaries: list[dict[str, Any]] = []
+    elsewhere: list[str] = []
     failures: list[tuple[str, str]] = []
-    with IsolatedWorker(partial(_prepare, arguments, spacings)) as worker:
+    with _exit_on_sigterm(), IsolatedWorker(partial(_prepare, arguments, spacings)) as worker:
         for number, path in enumerate(paths, 1):
             try:
-                summaries.append(worker.call(path))
+                lease = nullcontext() if arguments.dry_run else take_lease(out, path.stem)
+                if lease is None:
+                    elsewhere.append(path.name)
+                    continue
+                with lease:
+                    summaries.append(worker.call(path))
                 if not arguments.json:
                     place = f"{number}/{len(paths)} " if len(paths) > 1 else ""
                     print(f"{place}{_line(summaries[-1])}", flush=True)
@@ -82,8 +91,11 @@ def run(arguments: argparse.Namespace) -> int:
             except SentinodeError as error:
                 failures.append((path.name, str(error)))
     if arguments.json:
-        print_json({"slides": summaries, "failures": [{"slide": name, "reason": reason} for name, reason in failures]})
+        listed = [{"slide": name, "reason": reason} for name, reason in failures]
+        print_json({"slides": summaries, "failures": listed, "scanned_by_other_processes": elsewhere})
     else:
+        if elsewhere:
+            print(f"Left to other processes that scan them now: {', '.join(elsewhere)}")
         if failures:
             print(f"\nNot scanned: {len(failures)} of {len(paths)}")
             print_table(failures, ("slide", "reason"), text_columns=(0, 1))
@@ -97,9 +109,23 @@ def run(arguments: argparse.Namespace) -> int:
                     first / "summary.json": "score, lesions, warnings, settings",
                 }
             )
-    if not summaries:
+    if failures and not summaries:
         return 1
     return SKIPPED_STATUS if failures else 0
+
+
+@contextmanager
+def _exit_on_sigterm() -> Iterator[None]:
+    """Make SIGTERM end the block like Ctrl-C, so that the slide is given back to other processes."""
+
+    def end(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _prepare(arguments: argparse.Namespace, spacings: "_Spacings") -> Callable[[Path], dict[str, Any]]:

@@ -70,8 +70,8 @@ class IsolatedWorker(Generic[Job, Result]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if isinstance(error, KeyboardInterrupt) and self._process is not None:
-            self._process.terminate()
+        if error is not None and not isinstance(error, Exception) and self._process is not None:
+            self._process.terminate()  # Interrupted: its result is not wanted any more.
         self.close()
 
     def _start(self) -> None:

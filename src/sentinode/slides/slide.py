@@ -11,6 +11,7 @@ from types import TracebackType
 import numpy as np
 from PIL import Image
 
+from sentinode.data.parallel import ordered_map
 from sentinode.data.types import UInt8Array
 from sentinode.errors import DataError
 from sentinode.slides.readers.flat_image import ENDINGS, FlatImageReader
@@ -31,6 +32,8 @@ _LARGEST_SIDE_PX = 1 << 20
 # Between a stated spacing and that of the file, without a warning.
 _SPACING_AGREEMENT = 0.05
 _SAMPLES, _SAMPLE_SIDE_PX = 3, 512
+# Side of what a thumbnail reads at a time, in pixels of the level: 50 MB.
+_TILE_LEVEL_PX = 4096
 
 
 @dataclass(frozen=True)
@@ -161,11 +164,17 @@ class Slide:
         full = self.levels[0]
         scale = selection.effective_um_px / self.spacing_um_px
         columns, rows = (max(1, round(size / scale)) for size in (full.width_px, full.height_px))
-        strips = [
-            self.read(selection, 0, row, columns, min(_SAMPLE_SIDE_PX, rows - row))
-            for row in range(0, rows, _SAMPLE_SIDE_PX)
-        ]
-        return np.concatenate(strips), selection
+        side = max(16, int(_TILE_LEVEL_PX / selection.shrink))
+        places = [(row, column) for row in range(0, rows, side) for column in range(0, columns, side)]
+
+        def read(place: tuple[int, int]) -> UInt8Array:
+            row, column = place
+            return self.read(selection, column, row, min(side, columns - column), min(side, rows - row))
+
+        pixels = np.empty((rows, columns, 3), np.uint8)
+        for (row, column), tile in zip(places, ordered_map(read, places), strict=True):
+            pixels[row : row + side, column : column + side] = tile
+        return pixels, selection
 
     def fingerprint(self) -> str:
         """Return a SHA-256 of the file's size and its first and last megabyte."""

@@ -1,0 +1,106 @@
+"""Processes that share an output folder divide its slides, also when some of them are killed."""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+from tests.commands import command
+
+from sentinode.errors import DataError
+from sentinode.slides import leases
+from sentinode.slides.leases import take_lease
+
+HOLD = """
+import sys, time
+from sentinode.slides.leases import take_lease
+take_lease(sys.argv[1], "a")
+print(flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def killed(tmp_path):
+    """Return a function that lets another process take the slide and die."""
+
+    def kill():
+        process = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path], stdout=subprocess.PIPE)
+        process.stdout.readline()
+        process.kill()
+        process.wait()
+
+    return kill
+
+
+def test_a_slide_has_one_holder_until_it_is_given_back(tmp_path):
+    with take_lease(tmp_path, "a"):
+        assert take_lease(tmp_path, "a") is None
+        with take_lease(tmp_path, "b"):
+            pass
+    with take_lease(tmp_path, "a"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_slide_of_a_killed_process_is_taken_again_but_not_more_than_three_times(tmp_path, killed):
+    for attempt in (1, 2, 3):
+        killed()
+        assert (tmp_path / f"a.lease-{attempt}").is_file()
+    with pytest.raises(DataError, match=r"3 processes died.*a.lease-\*"):
+        take_lease(tmp_path, "a")
+
+
+def test_a_holder_on_another_machine_is_given_up_when_it_no_longer_touches_its_file(tmp_path, monkeypatch):
+    file = tmp_path / "a.lease-1"
+    file.write_text(json.dumps({"host": "elsewhere", "namespace": "", "pid": 1}))
+    assert take_lease(tmp_path, "a") is None
+    os.utime(file, (time.time() - 3600, time.time() - 3600))
+    with take_lease(tmp_path, "a"):
+        assert (tmp_path / "a.lease-2").is_file()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_holder_touches_its_file_while_it_works(tmp_path, monkeypatch):
+    monkeypatch.setattr(leases, "HEARTBEAT_S", 0.05)
+    with take_lease(tmp_path, "a"):
+        file = tmp_path / "a.lease-1"
+        os.utime(file, (0, 0))
+        deadline = time.monotonic() + 10
+        while file.stat().st_mtime == 0 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert file.stat().st_mtime > 0
+
+
+@pytest.mark.slow
+def test_killed_processes_on_one_folder_scan_every_slide_once_with_the_same_bytes(slide_file, tmp_path):
+    slides = tmp_path / "slides"
+    slides.mkdir()
+    for number in range(4):
+        shutil.copy(slide_file, slides / f"{number}.tif")
+
+    def scan(out):
+        words = command("scan", slides, "--out", out, "--step", 64)
+        return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    assert scan(tmp_path / "alone").wait(300) == 0
+    together, choose = tmp_path / "together", random.Random(0)
+    for _ in range(4):
+        workers = [scan(together), scan(together)]
+        time.sleep(choose.uniform(4, 15))
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+        for attempt in together.glob("*.lease-*"):  # Killed by this test, not by their slide.
+            attempt.unlink()
+    workers = [scan(together), scan(together)]
+    assert [worker.wait(300) for worker in workers] == [0, 0]
+    for number in range(4):
+        for name in ("heatmap.tif", "log_odds.npy", "lesions.geojson", "summary.json", "overview.png"):
+            expected = (tmp_path / "alone" / f"{number}" / name).read_bytes()
+            assert (together / f"{number}" / name).read_bytes() == expected, name
+    assert not list(together.glob("*.lease-*"))
