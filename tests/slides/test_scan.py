@@ -13,8 +13,10 @@ from tests.slides.conftest import MARGIN_PX, SIDE, write_pyramid
 from sentinode import load_run
 from sentinode.errors import DataError, OutputError
 from sentinode.slides import load_scanner, open_slide
+from sentinode.slides.readers.protocol import Level, SlideMetadata
 from sentinode.slides.results import load_heatmap, scan_to_folder
 from sentinode.slides.scan import scan_slide
+from sentinode.slides.slide import Slide
 
 pytest.importorskip("shapely")
 
@@ -84,6 +86,51 @@ def test_glass_is_not_scanned(result):
     heatmap = load_heatmap(result.folder)
     scanned_mm2 = (~np.isnan(heatmap.log_odds)).sum() * heatmap.step_um**2 / 1e6
     assert scanned_mm2 == pytest.approx((SIDE * 96 * 0.972e-3) ** 2, rel=0.1)
+
+
+class BoundedReader:
+    """Behaves like a reader of MIRAX: a small scanned part in a large slide, nothing but background around it."""
+
+    name = "bounded"
+
+    def __init__(self, pixels, corner, side):
+        self.pixels, (self.x, self.y) = pixels, corner
+        self.levels = (Level(side, side, 1.0),)
+        size = pixels.shape[1], pixels.shape[0]
+        self.metadata = SlideMetadata(0.972, "test", "mirax", bounds_px=(*corner, *size), background=(200, 60, 120))
+
+    def read(self, level, x_px, y_px, width_px, height_px):
+        out = np.empty((height_px, width_px, 3), np.uint8)
+        out[:] = self.metadata.background
+        rows, columns, _ = self.pixels.shape
+        top, left = max(y_px, self.y), max(x_px, self.x)
+        bottom, right = min(y_px + height_px, self.y + rows), min(x_px + width_px, self.x + columns)
+        if bottom > top and right > left:
+            part = self.pixels[top - self.y : bottom - self.y, left - self.x : right - self.x]
+            out[top - y_px : bottom - y_px, left - x_px : right - x_px] = part
+        return out
+
+    def close(self):
+        pass
+
+
+@pytest.mark.slow
+def test_only_the_scanned_part_of_a_slide_is_scanned_and_qupath_gets_its_coordinates(
+    slide_file, mosaic, model, result, tmp_path
+):
+    corner = (1000, 2008)
+    slide = Slide(slide_file, BoundedReader(mosaic, corner, 6000), 0.972, "test")
+    with slide:
+        bounded = scan_to_folder(slide, load_scanner(model), tmp_path / "mosaic")
+    whole, part = result.summary["lesions"][0], bounded.summary["lesions"][0]
+    assert part["x_px"] - corner[0] == pytest.approx(whole["x_px"], abs=16)
+    assert part["y_px"] - corner[1] == pytest.approx(whole["y_px"], abs=16)
+    assert bounded.summary["tissue_mm2"] == pytest.approx(result.summary["tissue_mm2"], rel=0.05)
+    centers = []
+    for folder in (result.folder, bounded.folder):
+        first = json.loads((folder / "lesions.geojson").read_text())["features"][0]
+        centers.append(np.mean(first["geometry"]["coordinates"][0], axis=0))
+    np.testing.assert_allclose(centers[1], centers[0], atol=32)
 
 
 @pytest.mark.slow

@@ -148,7 +148,9 @@ def _write(folder: Path, slide: Slide, scan: Scan, settings: dict[str, Any]) -> 
     with atomic_file(folder / "log_odds.npy") as temporary:
         np.save(temporary, heatmap.log_odds)
     with atomic_file(folder / "lesions.geojson") as temporary:
-        temporary.write_text(json.dumps(to_geojson(lesions, identity=identity), allow_nan=False), encoding="utf-8")
+        # QuPath shows the scanned part of a slide alone, and counts from its corner.
+        annotations = to_geojson(lesions, identity=identity, offset_px=slide.bounds_px[:2])
+        temporary.write_text(json.dumps(annotations, allow_nan=False), encoding="utf-8")
     with atomic_file(folder / "overview.png") as temporary:
         draw_overview(slide, heatmap, lesions).save(temporary)
     summary = {
@@ -172,6 +174,7 @@ def _write(folder: Path, slide: Slide, scan: Scan, settings: dict[str, Any]) -> 
         "reader": slide.reader.name,
         "reader_notes": list(slide.notes),
         "spacing_source": slide.spacing_source,
+        "bounds_px": slide.bounds_px,
         "color_profile": "embedded, not applied" if slide.metadata.has_color_profile else "none",
         "sentinode": __version__,
     }

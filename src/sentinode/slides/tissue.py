@@ -71,11 +71,11 @@ def find_tissue(slide: Slide) -> Tissue:
     pixels, selection = slide.thumbnail(OVERVIEW_UM_PX)
     scale = selection.effective_um_px / slide.spacing_um_px
     x, y, width, height = (value / scale for value in slide.bounds_px)
-    inside = np.zeros(pixels.shape[:2], bool)
-    inside[int(y) : int(np.ceil(y + height)), int(x) : int(np.ceil(x + width))] = True
-    background = background_color(pixels)
-    mask, pen = tissue_mask(pixels, selection.effective_um_px, background)
-    mask &= inside
+    # Pixels on the rim are mixed with what lies outside.
+    scanned = slice(int(np.ceil(y)), int(y + height)), slice(int(np.ceil(x)), int(x + width))
+    background = background_color(pixels[scanned])
+    mask = np.zeros(pixels.shape[:2], bool)
+    mask[scanned], pen = tissue_mask(pixels[scanned], selection.effective_um_px, background)
     if not mask.any():
         raise DataError(
             f"{slide.path}: no tissue found on {pixels.shape[1]} × {pixels.shape[0]} px at "
