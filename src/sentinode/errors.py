@@ -80,3 +80,14 @@ def first_line(error: BaseException) -> str:
     ('no such shape', 'KeyError')
     """
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def plural(count: int, noun: str) -> str:
+    """Format a count with its noun.
+
+    Examples
+    --------
+    >>> plural(1, "patch"), plural(1200, "patch"), plural(2, "slide")
+    ('1 patch', '1,200 patches', '2 slides')
+    """
+    return f"{count:,} {noun}" + ("" if count == 1 else "es" if noun.endswith("ch") else "s")

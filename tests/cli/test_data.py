@@ -209,7 +209,7 @@ def test_match_finds_slides_and_its_table_can_be_split(few, pcam, tmp_path):
         data("match", kaggle, "--reference", *x_files, x_files[0].with_name("any_meta.csv"), "--out", out)
     )
     assert re.search(rf"sha1 +{len(few)}  identical pixels", output)
-    assert f"{len(few)} of {len(few)} patches have a slide" in output
+    assert f"patches with a slide: {len(few)} of {len(few)}" in output
     table = pd.read_csv(out, dtype=str)
     assert table["slide"].notna().all() and table["match"].eq("sha1").all()
     assert np.array_equal(open_patches(out).read(), open_patches(kaggle).read())

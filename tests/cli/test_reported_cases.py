@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 from tests.commands import refused, sentinode, sentinode_process, succeeded
 
-from sentinode import load_run, open_patches
+import sentinode as sentinode_package
+from sentinode import build_model, load_run, open_patches
+from sentinode.errors import ConfigError
 
 
 @pytest.fixture
@@ -96,6 +98,33 @@ def test_an_export_needs_a_sensible_scale_and_a_name_with_an_ending(tmp_path):
     export = ("export", "--model", "d4net-m")
     refused(sentinode(*export, "--format", "onnx", "--out", tmp_path / "it"), "it", ".onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_on_a_model_file_names_what_is_possible_with_it(tmp_path):
+    """A report needs the settings and the training of a run."""
+    (tmp_path / "my.keras").write_bytes(b"PK")
+    line = refused(sentinode("report", tmp_path / "my.keras", "pcam-mini"), "my.keras", "run directory")
+    assert f"sentinode evaluate DATA --model {tmp_path / 'my.keras'}" in line
+    refused(sentinode("report", tmp_path / "missing.keras"), "missing.keras", "no such run directory")
+    refused(sentinode("report", "d4netm"), "d4netm", "d4net-m?")
+
+
+@pytest.mark.parametrize("use", ["evaluate", "stress", "audit", "train", "cross_validate"])
+@pytest.mark.parametrize("given", ["pcam-mini", np.zeros((2, 96, 96, 3), "uint8")], ids=["path", "array"])
+def test_what_is_no_patch_set_is_refused_by_its_type(use, given, tiny_run, tmp_path):
+    """A message about another argument leads nowhere."""
+    first = {"train": build_model("mlp", dense_units=1), "cross_validate": build_model}.get(use, tiny_run)
+    with pytest.raises(ConfigError, match=rf"PatchSet; got {type(given).__name__}: open_patches"):
+        options = {} if use == "audit" else {"out": tmp_path / "out"}
+        getattr(sentinode_package, use)(first, given, **options)
+
+
+def test_counts_of_one_are_singular(few, tiny_run, tmp_path):
+    """Nobody should read "1 patches"."""
+    save(few.read([0])[0], tmp_path / "data" / "test" / "0" / "a.png")
+    done = sentinode("predict", tmp_path / "data", "--model", tiny_run.path, "--out", tmp_path / "it.csv")
+    assert "of 1 patch (" in succeeded(done)
+    assert "1 patches" not in done.stdout + done.stderr
 
 
 def test_a_run_whose_data_moved_is_not_trained_again_but_evaluated(few, tiny_run, tmp_path):

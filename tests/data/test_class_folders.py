@@ -120,6 +120,21 @@ def test_folders_that_may_be_classes_are_no_images_without_labels_for_training(e
     assert "--classes yes=1,no=0" in " ".join(opened.notes)
 
 
+@pytest.mark.parametrize(
+    ("folders", "remedy"),
+    [
+        (("a_tumor", "b_normal"), "a_tumor=1,b_normal=0"),
+        (("10_normal", "2_tumor"), "2_tumor=1,10_normal=0"),
+        (("mucosa_x", "stroma_x", "tumour_x"), "tumour_x=1,*=0"),
+        (("left", "right"), "NAME=1,*=0"),
+    ],
+)
+def test_the_classes_that_a_message_suggests_are_never_exchanged(encoded, folders, remedy, tmp_path):
+    """The order of names says nothing of their meaning."""
+    files = {f"{folder}/{row}.png": encoded[row] for row, folder in enumerate(folders)}
+    assert f"--classes {remedy}" in " ".join(open_patches(forms.write(files, tmp_path / "data")).notes)
+
+
 def test_two_folders_of_one_class_are_noted(encoded, tmp_path):
     files = {f"{name}/{n}.png": encoded[n] for n, name in enumerate(("benign", "normal", "tumor"))}
     opened = open_patches(forms.write(files, tmp_path / "data"))

@@ -92,7 +92,7 @@ def test_contradicting_or_ambiguous_ids_do_not_match(mini, tmp_path, ids, patch_
     patches = renamed(test.select([0, 399]), patch_ids, "test")
     assert patches.labels.tolist() == [0, 1]
     file = written(tmp_path, id=ids, probability=[0.1, 0.9][: len(ids)], **columns)
-    with pytest.raises(DataError, match="have no matching row"):
+    with pytest.raises(DataError, match="no matching row"):
         file.predictions(patches)
 
 
@@ -234,5 +234,5 @@ def test_the_rule_of_a_csv_is_applied_to_its_rows_of_the_validation_split(mini, 
     assert threshold == pytest.approx(expected)
     [(_, threshold)], _ = open_candidate(tmp_path / "test.csv").predict(selected.patches, chooser, "0.25")
     assert threshold == 0.25
-    with pytest.raises(DataError, match="have no matching row"):
+    with pytest.raises(DataError, match="no matching row"):
         open_candidate(tmp_path / "test.csv").predict(selected.patches, chooser, "youden")

@@ -35,7 +35,7 @@ def test_an_unlabeled_test_split_is_skipped_and_refused_by_name(tiny_run, mini):
     table = mini.table.assign(label=mini.table["label"].mask(mini.table["split"] == "test"))
     unlabeled = replace(mini, table=table)
     assert choose_split([tiny_run], unlabeled)[0] == "valid"
-    with pytest.raises(DataError, match="400 of 400 patches have no label"):
+    with pytest.raises(DataError, match="no label for 400 of 400 patches"):
         select_patches([tiny_run], unlabeled, "test")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tests.commands import sentinode, succeeded
 
-from sentinode import compare, embed, evaluate, export_run, load_run, predict
+from sentinode import audit, compare, embed, evaluate, export_run, load_run, predict, stress
 from sentinode.inference.keras_predictor import KerasPredictor
 
 
@@ -30,6 +30,8 @@ def test_a_model_with_two_softmax_outputs_works_everywhere(mini, tmp_path):
     assert evaluate(model, few).made_by["threshold"] == 0.4
     assert embed(model, few).shape[0] == len(few)
     assert export_run(model, tmp_path / "it.keras").difference < 1e-3
+    assert len(audit(model, few, folds=2).table) == len(few)
+    assert stress(model, few, quick=True).unperturbed.auc.estimate == evaluate(model, few).auc
 
 
 def test_predictions_in_another_order_are_as_good_as_chance(mini, tmp_path):

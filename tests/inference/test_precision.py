@@ -3,6 +3,7 @@
 import importlib.util
 import json
 
+import keras
 import numpy as np
 import pytest
 
@@ -51,3 +52,16 @@ def test_what_cannot_be_is_refused(tiny_run, mini):
 def test_an_engine_without_bfloat16_is_named(mini):
     with pytest.raises(ConfigError, match="onnxruntime computes in float32 only"):
         predict(load_run("d4net-m"), mini.select([0]), engine="onnxruntime", precision="bfloat16")
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
+def test_the_policy_that_a_notebook_set_for_keras_changes_no_prediction(policy, mini):
+    """A policy for the layers of the user's own networks stays theirs."""
+    few = mini.split("test").select(range(0, 400, 80))
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        logits = predict(load_run("d4net-m"), few).table["logit"]
+    finally:
+        keras.config.set_dtype_policy(before)
+    np.testing.assert_allclose(logits, predict(load_run("d4net-m"), few).table["logit"], atol=1e-5)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sentinode.auditing.out_of_fold import predict_out_of_fold
-from sentinode.data.patchset import PatchSet
+from sentinode.data.patchset import PatchSet, check_patches
 from sentinode.data.quality.checks import CHECKS
 from sentinode.data.quality.inspection import Inspection, Quality, inspect_patches, quality_json
 from sentinode.data.splitting.split import split_folds
@@ -207,6 +207,7 @@ def audit(
 
 
 def _select_splits(patches: PatchSet, splits: Sequence[str]) -> PatchSet:
+    check_patches(patches)
     for name in splits:
         patches.split(name)  # Raises for a split that does not exist.
     if not splits:

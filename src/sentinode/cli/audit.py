@@ -19,7 +19,7 @@ from sentinode.cli.shared import (
     report_skipped,
     start_keras,
 )
-from sentinode.errors import ConfigError
+from sentinode.errors import ConfigError, plural
 from sentinode.storage import check_output_folder
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def print_audit(found: "Audit") -> None:
     labels, table = found.label_issue_counts(), found.table
     count = labels["normal"] + labels["tumour"]
     print(
-        f"label issues: {count:,} of {len(table):,} patches ({labels['normal']:,} labelled normal, "
+        f"label issues: {count:,} of {plural(len(table), 'patch')} ({labels['normal']:,} labelled normal, "
         f"{labels['tumour']:,} labelled tumour; {labels['duplicate_conflicts']:,} with a duplicate of the other label)"
     )
     if count:

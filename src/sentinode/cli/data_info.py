@@ -25,7 +25,7 @@ from sentinode.cli.shared import (
     red,
     report_skipped,
 )
-from sentinode.errors import ConfigError, DataError
+from sentinode.errors import ConfigError, DataError, plural
 
 if TYPE_CHECKING:
     from sentinode.data.patchset import PatchSet
@@ -112,8 +112,8 @@ def _refuse_unusable(patches: "PatchSet", inspection: "Inspection") -> None:
 
     if leaks := inspection.leaks:
         raise DataError(
-            f"{patches.path}: splits share {len(leaks):,} slides or patients, first {leaks[0].column} {leaks[0].name}; "
-            "make splits that share none with sentinode data split"
+            f"{patches.path}: splits share slides or patients ({len(leaks):,}), first "
+            f"{leaks[0].column} {leaks[0].name}; make splits that share none with sentinode data split"
         )
     exact, near = inspection.duplicates_across_splits, inspection.quality and inspection.quality.pairs_across_splits
     if exact or near:
@@ -144,7 +144,11 @@ def _print_inspection(inspection: "Inspection", shared: Any) -> None:
     )
     total = int(counts.to_numpy().sum())
     for column, row in inspection.known.iterrows():
-        known = f"{row['values']:,}, known for {row['patches']:,} of {total:,} patches" if row["patches"] else "unknown"
+        known = (
+            f"{row['values']:,}, known for {row['patches']:,} of {plural(total, 'patch')}"
+            if row["patches"]
+            else "unknown"
+        )
         print(f"{column}s: {known}")
     print("grey levels, mean ± standard deviation")
     rows = []

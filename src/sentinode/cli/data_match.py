@@ -20,7 +20,7 @@ from sentinode.cli.shared import (
     red,
     report_skipped,
 )
-from sentinode.errors import ConfigError
+from sentinode.errors import ConfigError, plural
 
 MEANINGS = {
     "sha1": "identical pixels",
@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"reference {reference.describe()}")
     rows = [(name, f"{count:,}", MEANINGS[name]) for name, count in found.counts.items()]
     print_table(rows, header=("match", "patches", "meaning"), text_columns=(0, 2))
-    print(f"{with_slide:,} of {len(patches):,} patches have a slide; {table['slide'].nunique():,} slides")
+    print(f"patches with a slide: {with_slide:,} of {len(patches):,}; {plural(table['slide'].nunique(), 'slide')}")
     if found.different_labels:
         print(red(f"WARNING: the labels of {found.different_labels:,} matched patches differ in the reference"))
     print_next_steps(

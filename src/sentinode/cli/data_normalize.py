@@ -13,6 +13,7 @@ from sentinode.cli.shared import (
     print_next_steps,
     report_skipped,
 )
+from sentinode.errors import plural
 
 
 def add_parser(verbs: Any) -> None:
@@ -58,7 +59,10 @@ def run(arguments: argparse.Namespace) -> int:
         written = {"table": str(out), "patches": len(patches), "unchanged": unchanged}
         print_json({**written, **({"skipped": skipped} if skipped else {})})
         return report_skipped(skipped, quiet=True)
-    print(f"normalized {len(patches) - unchanged:,} patches to the stain of {arguments.target} ({arguments.method})")
+    print(
+        f"normalized {plural(len(patches) - unchanged, 'patch')} to the stain of {arguments.target} "
+        f"({arguments.method})"
+    )
     if unchanged:
         print(f"unchanged: {unchanged:,} (too little tissue, one color only, or already the target's stain)")
     print_next_steps(

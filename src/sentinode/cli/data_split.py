@@ -19,7 +19,7 @@ from sentinode.cli.shared import (
     red,
     report_skipped,
 )
-from sentinode.errors import ConfigError
+from sentinode.errors import ConfigError, plural
 
 if TYPE_CHECKING:
     from sentinode.data.splitting.split import Split
@@ -100,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
 def warn_of_missing_slides(split: "Split") -> None:
     """Print a warning if the slides of some patches are unknown."""
     if split.ungrouped:
-        count = f"{split.ungrouped:,} of {len(split.patches):,} patches"
+        count = f"{split.ungrouped:,} of {plural(len(split.patches), 'patch')}"
         print(red(f"WARNING: slide and patient of {count} are unknown, so that splits can share slides:"))
         print(red("results on these splits are biased upwards. Only duplicates were kept together."))
         print("For patches from PCam, sentinode data match finds the slides.")

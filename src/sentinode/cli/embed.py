@@ -18,7 +18,7 @@ from sentinode.cli.shared import (
     read_options,
     start_keras,
 )
-from sentinode.errors import ConfigError
+from sentinode.errors import ConfigError, plural
 
 
 def add_parser(commands: Any) -> None:
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
         print_json({"out": str(out), "seconds": round(seconds, 2), **about})
         return
     print(
-        f"{about['features']} features for each of {len(patches):,} patches in {seconds:.1f} s "
+        f"{about['features']} features for each of {plural(len(patches), 'patch')} in {seconds:.1f} s "
         f"({len(patches) / seconds:,.0f} patches/s)"
     )
     print_next_steps(

@@ -20,6 +20,7 @@ from sentinode.cli.shared import (
     report_skipped,
     start_keras,
 )
+from sentinode.errors import plural
 from sentinode.storage import check_output_folder
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
 def print_checks(table: "pd.DataFrame", means: "pd.DataFrame") -> None:
     """Print the mean of each check by method, and what it means."""
     count = table["id"].nunique()
-    print(f"checks of the attribution maps of {count} {'patch' if count == 1 else 'patches'}, means")
+    print(f"checks of the attribution maps of {plural(count, 'patch')}, means")
     print_table(
         [
             (str(method), *("–" if value != value else f"{value:.3f}" for value in row))
@@ -115,4 +116,4 @@ def print_checks(table: "pd.DataFrame", means: "pd.DataFrame") -> None:
     print("randomized: correlation with the maps of networks with randomized weights; low is good")
     constant = table.loc[table["deletion_gain"].isna()].groupby("method", sort=False)["id"].count()
     for method, count in constant.items():
-        print(f"{method}: the maps of {count} patches are constant and were left out of the means")
+        print(f"{method}: constant maps, left out of the means: {plural(count, 'patch')}")

@@ -20,7 +20,7 @@ from sentinode.cli.shared import (
     report_skipped,
     start_keras,
 )
-from sentinode.errors import ConfigError
+from sentinode.errors import ConfigError, plural
 from sentinode.inference.engines import ENGINES, check_options
 
 SOURCE_HELP = "an image, a folder, a glob, a zip, a PCam _x.h5, .npy, .npz, or a csv that lists images"
@@ -106,12 +106,13 @@ def _predict(arguments: argparse.Namespace, out: Path) -> int:
         counts |= {} if warnings is None else {"warnings": warnings.to_dict()}
         print_json({"out": str(out), **counts, **predictions.made_by})
         return report_skipped(skipped, quiet=True)
-    print(f"{tumour:,} of {len(table):,} patches are predicted to be tumour (threshold {model.threshold:.3f})")
+    print(f"predicted to be tumour: {tumour:,} of {plural(len(table), 'patch')} (threshold {model.threshold:.3f})")
     if warnings is not None and len(warnings):
         kinds = ", ".join(f"{kind} {count:,}" for kind, count in warnings.items())
         print(
-            f"{warnings.sum():,} of {len(table):,} patches are out of distribution ({kinds}): their predictions are "
-            f"less reliable; {100 * model.validation_warning_rate:.1f} % of the validation patches get such a warning"
+            f"out of distribution: {warnings.sum():,} of {plural(len(table), 'patch')} ({kinds}); their predictions "
+            "are less reliable; "
+            f"{100 * model.validation_warning_rate:.1f} % of the validation patches get such a warning"
         )
     if arguments.out != "-":
         print_next_steps({out: "one row per patch", made_by_path(out): "model, data and settings"})

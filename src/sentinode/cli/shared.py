@@ -347,7 +347,10 @@ def file_or_stdout(name: str) -> Iterator[Path]:
         yield file
         output.flush()
         with contextlib.suppress(BrokenPipeError):
-            output.buffer.write(file.read_bytes())
+            if hasattr(output, "buffer"):
+                output.buffer.write(file.read_bytes())
+            else:  # A stream of text only, such as that of a notebook.
+                output.write(file.read_text(encoding="utf-8", errors="surrogateescape"))
 
 
 def print_json(content: Any) -> None:

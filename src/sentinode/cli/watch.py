@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sentinode.errors import plural
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
@@ -73,8 +75,9 @@ def _picture(folder: Path, progress: "Progress", console: "Console") -> "Text":
 
 def _state(progress: "Progress") -> str:
     done = len(progress.rows)
+    epochs = plural(progress.epochs, "epoch")
     return {
         "training": f"training epoch {done + 1} of {progress.epochs}",
-        "stopped": f"stopped after {done} of {progress.epochs} epochs; run the same sentinode train command to resume",
-        "finished": f"finished after {done} of {progress.epochs} epochs",
+        "stopped": f"stopped after {done} of {epochs}; run the same sentinode train command to resume",
+        "finished": f"finished after {done} of {epochs}",
     }[progress.state]

@@ -9,7 +9,7 @@ import pandas as pd
 from sentinode.data.labels import OTHERS, SPLITS, class_of
 from sentinode.data.patchset import PatchSet
 from sentinode.data.types import ReadOptions, Resize
-from sentinode.errors import ConfigError, DataError
+from sentinode.errors import ConfigError, DataError, plural
 
 _PATIENT = re.compile(r"(?:patient|case|subject|pat)[ _-]?\d+$", re.IGNORECASE)
 _TCGA = re.compile(r"(TCGA-\w{2}-\w{4})(-\w{2,3}-\w{2,3}(?:-\w+)*)?", re.IGNORECASE)
@@ -74,15 +74,16 @@ def add_groups(patches: PatchSet, options: ReadOptions) -> PatchSet:
         rule = ""
     missing = [each for each, (patient, _) in zip(ids, found, strict=True) if patient is None]
     if missing and rule:
-        raise DataError(f"{patches.path}: {rule} finds no patient for {len(missing):,} patches, such as {missing[0]!r}")
+        raise DataError(
+            f"{patches.path}: {rule} finds no patient for {plural(len(missing), 'patch')}, such as {missing[0]!r}"
+        )
     table = patches.table.copy()
     for number, column in enumerate(("patient", "slide")):
         values = pd.Series([each[number] for each in found], index=table.index, dtype="str")
         table[column] = values.where(values.notna(), table[column]).astype("str")
     names = list(dict.fromkeys(patient for patient, _ in found if patient))
-    noun = "patient" if len(names) == 1 else "patients"
-    without = f"; {len(missing):,} patches have none" if missing else ""
-    note = f"{len(names):,} {noun} by {rule or 'the names of folders'}, such as {names[0]}{without}"
+    without = f"; none for {plural(len(missing), 'patch')}" if missing else ""
+    note = f"{plural(len(names), 'patient')} by {rule or 'the names of folders'}, such as {names[0]}{without}"
     return replace(patches, table=table, notes=(*patches.notes, note))
 
 

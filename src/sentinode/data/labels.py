@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sentinode.errors import ConfigError, DataError
+from sentinode.errors import ConfigError, DataError, plural
 
 SPLITS = {
     "train": "train", "training": "train", "train_set": "train", "training_set": "train",
@@ -108,6 +108,33 @@ def class_of(name: str, classes: Classes = ()) -> int | None:
     return found.pop() if len(found) == 1 and not is_negated else None
 
 
+def likely_class(name: str) -> int | None:
+    """Return the class that a name suggests; for a message, not for a label.
+
+    Parameters
+    ----------
+    name : str
+        Name of a folder that `class_of` does not understand.
+
+    Returns
+    -------
+    int or None
+        0 normal, 1 tumour, None when no word of the name, or words of both classes, suggest one.
+
+    Examples
+    --------
+    >>> [likely_class(name) for name in ("b_normal", "a_tumor", "site2", "tumor_or_normal", "not_tumor_x")]
+    [0, 1, None, None, 0]
+    """
+    if name.lower() in ("yes", "no"):
+        return int(name.lower() == "yes")
+    words = re.split(r"[^a-z]+", name.lower())
+    found = {_WORDS[word] for word in words if word in _WORDS}
+    if found == {1} and _NEGATIONS & {*words}:
+        return 0
+    return found.pop() if len(found) == 1 else None
+
+
 @lru_cache(maxsize=1 << 16)
 def label_of(text: str, classes: Classes = ()) -> int | None:
     """Return the label that a field of a table states.
@@ -188,8 +215,8 @@ def binary_labels(values: Any, count: int, where: str, classes: Classes = ()) ->
         return rows[:, 1].astype(int).tolist()
     if array.size != count:
         raise DataError(
-            f"{where}: labels of shape {array.shape} for {count:,} patches, where one label per patch, or one-hot "
-            "labels of two classes, are expected"
+            f"{where}: labels of shape {array.shape} for {plural(count, 'patch')}, where one label per patch, or "
+            "one-hot labels of two classes, are expected"
         )
     flat = array.reshape(-1)
     if classes:

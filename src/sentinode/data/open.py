@@ -18,7 +18,7 @@ from sentinode.data.sources import SOURCES, images
 from sentinode.data.sources.table import open_table
 from sentinode.data.tables import is_patch_table, open_patch_table
 from sentinode.data.types import ReadOptions
-from sentinode.errors import DataError
+from sentinode.errors import DataError, plural
 from sentinode.samples import SAMPLES, sample_path
 
 # Endings of files that are a source by themselves.
@@ -138,7 +138,9 @@ def _recognize(files: Files, options: ReadOptions) -> PatchSet:
         if patches is not None:
             return patches
     known = "; ".join(form for form, _ in SOURCES)
-    raise DataError(f"{files.where}: no patches recognized among {len(files.names):,} files; known forms: {known}")
+    raise DataError(
+        f"{files.where}: no patches recognized among {plural(len(files.names), 'file')}; known forms: {known}"
+    )
 
 
 def open_sources(paths: Sequence[str | Path], *, skip_bad: bool = False, **options: Any) -> PatchSet:

@@ -23,7 +23,7 @@ from sentinode.data.types import (
     Skipped,
     UInt8Array,
 )
-from sentinode.errors import DataError
+from sentinode.errors import ConfigError, DataError, plural
 from sentinode.notebook import summary_html
 
 COLUMNS = ("id", "label", "split", "slide", "patient", "centre", "x", "y")
@@ -130,8 +130,8 @@ class PatchSet:
                 "train_labels.csv, or from y beside the pixels (HDF5, NumPy)"
             )
             raise DataError(
-                f"{self.path}: {int(unknown.sum()):,} of {len(self):,} patches have no label, the first is {first!r}; "
-                f"{remedy}"
+                f"{self.path}: no label for {int(unknown.sum()):,} of {plural(len(self), 'patch')}, the first is "
+                f"{first!r}; {remedy}"
             )
         return self.table["label"].to_numpy(dtype=np.int64)
 
@@ -238,7 +238,7 @@ class PatchSet:
         wrong = np.flatnonzero(expected.notna() & (expected != "") & (expected != self.table["sha1"]))
         if len(wrong):
             raise DataError(
-                f"{self.path}: {len(wrong):,} patches differ from those that the table was made from, the first is "
+                f"{self.path}: the table was made from other pixels for {plural(len(wrong), 'patch')}, the first is "
                 f"{self.table['id'].iloc[wrong[0]]!r}; make the table again, or use the options that it was made with "
                 "(such as --resize)"
             )
@@ -292,7 +292,7 @@ class PatchSet:
         left = np.setdiff1d(np.arange(len(self)), list(errors))
         if len(left) == 0:
             first = next(iter(errors.values()))
-            raise DataError(f"{self.path}: none of {len(self):,} patches can be read; the first error: {first}")
+            raise DataError(f"{self.path}: none of {plural(len(self), 'patch')} can be read; the first error: {first}")
         ids = self.table["id"]
         skipped = tuple(Skipped(ids.iloc[row], reason) for row, reason in errors.items())
         return replace(self.select(left), skipped=(*self.skipped, *skipped))
@@ -343,6 +343,26 @@ class PatchSet:
             parts.append(classes if split == "-" else f"{split} {classes}")
         noun = "patch" if len(self) == 1 else "patches"
         return f"{self.path}: {self.kind}; {len(self):,} {noun} ({'; '.join(parts)})"
+
+
+def check_patches(patches: object) -> None:
+    """Check that an argument is a `PatchSet`.
+
+    Parameters
+    ----------
+    patches : object
+        The argument.
+
+    Raises
+    ------
+    ConfigError
+        It is something else, such as a path or an array.
+    """
+    if not isinstance(patches, PatchSet):
+        raise ConfigError(
+            f"patches must be a PatchSet; got {type(patches).__name__}: open_patches(PATH) opens files and folders, "
+            "also a .npz with arrays x and y; predict alone takes arrays"
+        )
 
 
 def patch_table(

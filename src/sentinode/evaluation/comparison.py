@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sentinode import metrics
-from sentinode.errors import ConfigError, DataError
+from sentinode.errors import ConfigError, DataError, plural
 from sentinode.evaluation.candidates import Cost
 from sentinode.evaluation.evaluation import OUTSIDE_JSON, Evaluation, clusters_of
 from sentinode.evaluation.files import interval_columns, write_csv
@@ -226,7 +226,7 @@ class Comparison:
             {model.name: model.auc for model in self.models},
             {model.name: (1 - model.specificity.estimate, model.sensitivity.estimate) for model in self.models},
             {(pair.auc.first, pair.auc.second): (pair.auc.difference, pair.auc.p_holm) for pair in self.pairs},
-            title=f"{self.data}, {self.normal + self.tumour:,} patches",
+            title=f"{self.data}, {plural(self.normal + self.tumour, 'patch')}",
         )
         save_figures({"compare": axes}, folder, figures)
         write_json(folder / COMPARISON, self)

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from sentinode.data.duplicates.hashes import require_matching_hashes
-from sentinode.data.patchset import PatchSet
+from sentinode.data.patchset import PatchSet, check_patches
 from sentinode.data.splitting.split import Split, split_folds
 from sentinode.errors import ConfigError, DataError
 from sentinode.evaluation.evaluate import PREVALENCE, known_groups
@@ -107,6 +107,7 @@ def cross_validate(
         raise ConfigError(
             "cross-validation makes its own splits; leave out train_split and valid_split (--train, --valid)"
         )
+    check_patches(patches)
     labelled = np.flatnonzero(patches.table["label"].notna())
     if not len(labelled):
         raise DataError(f"{patches.path}: no patch has a label; cross-validation needs labelled patches")

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from sentinode import metrics
+from sentinode.errors import plural
 from sentinode.evaluation.files import interval_columns, write_csv
 from sentinode.inference.predictions import Predictions
 from sentinode.notebook import summary_html
@@ -292,7 +293,7 @@ class Evaluation:
             for name, point in self.operating_points.items()
         }
         model, chosen = Path(str(self.made_by.get("model", "ensemble"))).name, self.operating_point
-        title = f"{self.data}, {self.normal + self.tumour:,} patches"
+        title = f"{self.data}, {plural(self.normal + self.tumour, 'patch')}"
         matrix_title = f"{self.data}\nthreshold {chosen.threshold:.3f}"
         plotted = (recall, self.calibration.reliability, risk, self.decision_curve)
         drawn: dict[str, Axes | list[Axes]] = {

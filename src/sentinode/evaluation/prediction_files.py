@@ -18,7 +18,7 @@ from scipy.special import logit
 from sentinode.data.io.csv import FIRST_ROW, read_csv
 from sentinode.data.labels import label_of
 from sentinode.data.patchset import PatchSet
-from sentinode.errors import DataError
+from sentinode.errors import DataError, plural
 from sentinode.inference.predictions import Predictions, made_by_path
 
 IDS = ("id", "image_id", "filename", "file_name", "file", "path", "image")
@@ -171,9 +171,9 @@ class PredictionsFile:
             best = rows if (rows >= 0).sum() >= (best >= 0).sum() else best
         missing = [wanted[index] for index in np.flatnonzero(best < 0)]
         raise DataError(
-            f"{self.path}: {len(missing):,} of the {len(wanted):,} patches of {patches.path} have no matching row, or "
-            f"several, for example {_first(missing)}; its ids are such as {_first(list(self.table.index))}. Ids are "
-            f"compared as they are, then as paths whose common folders, labels and splits must agree"
+            f"{self.path}: no matching row, or several, for {len(missing):,} of the {plural(len(wanted), 'patch')} of "
+            f"{patches.path}, for example {_first(missing)}; its ids are such as {_first(list(self.table.index))}. Ids "
+            f"are compared as they are, then as paths whose common folders, labels and splits must agree"
         )
 
     def _match_paths(self, patches: pd.DataFrame, without_ending: bool) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sentinode.data.stain.perturbations import PERTURBATIONS
+from sentinode.errors import plural
 from sentinode.evaluation.evaluation import auc_warnings, clusters_of
 from sentinode.evaluation.files import interval_columns, write_csv
 from sentinode.inference.predictions import Predictions
@@ -246,8 +247,8 @@ class RobustnessResult:
                 )
                 for name, curve in self.perturbations.items()
             },
-            title=f"{self.data}, {self.normal + self.tumour:,} patches: AUC {self.unperturbed.auc.estimate:.3f}, "
-            f"mean over perturbations {self.perturbed_auc.estimate:.3f}",
+            title=f"{self.data}, {plural(self.normal + self.tumour, 'patch')}: AUC "
+            f"{self.unperturbed.auc.estimate:.3f}, mean over perturbations {self.perturbed_auc.estimate:.3f}",
         )
         save_figures({"stress": axes}, folder, figures)
         write_json(folder / STRESS, self)

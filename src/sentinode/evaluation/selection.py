@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sentinode.data.duplicates.hashes import require_matching_hashes
-from sentinode.data.patchset import PatchSet
+from sentinode.data.patchset import PatchSet, check_patches
 from sentinode.errors import DataError
 
 log = logging.getLogger("sentinode")
@@ -153,6 +153,7 @@ def select_patches(
         The split does not exist, no split is labeled, a patch has no label, or a file was altered: it does not hold
         the pixels whose hash is its name.
     """
+    check_patches(patches)
     if split is None and not labeled and patches.table["label"].isna().all():
         name, chosen = "all", patches
     else:

@@ -72,10 +72,10 @@ def plain_network(model: keras.Model, *, step_px: int | None = None) -> keras.Mo
         x = layer(x)
         layer.set_weights([each.kernel, each.bias])
     if step_px is None:
-        x = layers.GlobalAveragePooling2D(name="mean_over_positions")(x)
+        x = layers.GlobalAveragePooling2D(dtype="float32", name="mean_over_positions")(x)
         last: Any = layers.Dense(kernel.shape[1], name="logit", **_ZEROS)
     else:
-        x = layers.AveragePooling2D(positions, step_px // jump, name="mean_over_positions")(x)
+        x = layers.AveragePooling2D(positions, step_px // jump, dtype="float32", name="mean_over_positions")(x)
         last, kernel = layers.Conv2D(kernel.shape[1], 1, name="logit", **_ZEROS), kernel[None, None]
     logits = last(x)
     last.set_weights([kernel, bias])

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from sentinode.errors import plural
 from sentinode.plots.style import BLUE, GREY, ORANGE, new_axes, set_suptitle, set_title, styled
 
 METRICS = {"loss": "loss", "accuracy": "accuracy", "auc": "AUC"}
@@ -114,7 +115,7 @@ def plot_trials(table: pd.DataFrame, names: Sequence[str], log: Collection[str] 
     axes[0].set_ylabel("validation AUC")
     best = done.iloc[0]
     settings = ", ".join(f"{name} {_short(best[name])}" for name in names)
-    set_suptitle(axes, f"{len(done)} trials; the best: {settings}, AUC {best['valid_auc']:.3f}")
+    set_suptitle(axes, f"{plural(len(done), 'trial')}; the best: {settings}, AUC {best['valid_auc']:.3f}")
     return axes
 
 

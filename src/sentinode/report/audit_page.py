@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from sentinode.auditing.audit import FEATURES, OUTLIER_KINDS, Audit
-from sentinode.errors import ConfigError, DataError
+from sentinode.errors import ConfigError, DataError, plural
 from sentinode.report.data_page import data_findings, data_sections, note_if_more
-from sentinode.report.formatting import plural, shareable
+from sentinode.report.formatting import shareable
 from sentinode.report.page import Findings, Gallery, Part, Section, Table, write_page
 from sentinode.storage import atomic_file, atomic_folder, read_json, write_json
 
@@ -82,7 +82,7 @@ def write_audit_page(audit: Audit, path: str | Path) -> None:
         path,
         f"Audit: {shareable(patches.path)}",
         [
-            f"{len(patches):,} patches with labels; {patches.kind}.",
+            f"{plural(len(patches), 'patch')} with labels; {patches.kind}.",
             f"Features of {Path(audit.made_by['model']).name}; AUC of the out-of-fold probabilities against the given "
             f"labels: {audit.auc:.3f}. Fingerprint {patches.fingerprint[:16]}…",
         ],

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from sentinode.errors import plural
 from sentinode.evaluation.comparison import ComparedModel, ComparedPair, Comparison
 from sentinode.metrics.interval import Interval
 from sentinode.metrics.ranking import RocCurve
@@ -17,7 +18,7 @@ from sentinode.plots.comparison import pair_label
 from sentinode.plots.style import COLOR_OF_16, INK, LINE_OF_16
 from sentinode.report import compare_sections as sections
 from sentinode.report.figures import VARIABLES, Frame, frame_of, to_svg
-from sentinode.report.formatting import NONE, code, fixed, plural, shareable, with_limits
+from sentinode.report.formatting import NONE, code, fixed, shareable, with_limits
 from sentinode.report.page import (
     Definitions,
     Figure,

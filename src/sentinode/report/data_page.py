@@ -10,7 +10,8 @@ from sentinode.data.patchset import PatchSet
 from sentinode.data.quality.checks import CHECKS
 from sentinode.data.quality.inspection import Inspection, Quality
 from sentinode.data.splitting.groups import Leak
-from sentinode.report.formatting import NONE, plural, shareable, swatch
+from sentinode.errors import plural
+from sentinode.report.formatting import NONE, shareable, swatch
 from sentinode.report.page import Findings, Gallery, Note, Part, Section, Table, write_page
 
 SHOWN = 24
@@ -46,7 +47,11 @@ def write_data_page(path: str | Path, patches: PatchSet, inspection: Inspection)
     write_page(
         path,
         f"Patches: {shareable(patches.path)}",
-        [f"{len(patches):,} patches; {patches.kind}.", *patches.notes, f"Fingerprint {patches.fingerprint[:16]}…"],
+        [
+            f"{plural(len(patches), 'patch')}; {patches.kind}.",
+            *patches.notes,
+            f"Fingerprint {patches.fingerprint[:16]}…",
+        ],
         [Findings(data_findings(inspection)), *data_sections(patches, inspection)],
     )
 

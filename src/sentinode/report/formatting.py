@@ -53,17 +53,6 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{fixed(100 * share, digits)}\N{NO-BREAK SPACE}%"
 
 
-def plural(count: int, noun: str) -> str:
-    """Format a count with its noun.
-
-    Examples
-    --------
-    >>> plural(1, "patch"), plural(1200, "patch"), plural(2, "slide")
-    ('1 patch', '1,200 patches', '2 slides')
-    """
-    return f"{count:,} {noun}" + ("" if count == 1 else "es" if noun.endswith("ch") else "s")
-
-
 def shareable(path: str) -> str:
     r"""Return a path without absolute folders: a page that is shared must not show a home folder.
 

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
+from sentinode.errors import plural
 from sentinode.metrics import Subgroup
 from sentinode.plots.forest import COLOR_AND_MARKER, forest_height, plot_subgroup_metric
 from sentinode.plots.robustness import LINES, lowest_limit, plot_perturbation
 from sentinode.plots.style import new_axes
 from sentinode.report.data import ReportData
 from sentinode.report.figures import SMALL_SIZE, VARIABLES, to_svg
-from sentinode.report.formatting import fixed, plural, with_limits
+from sentinode.report.formatting import fixed, with_limits
 from sentinode.report.page import Figure, Figures, Fragment, Note, Part, Subheading, Table
 
 

@@ -3,9 +3,10 @@
 import json
 from pathlib import Path, PurePath
 
+from sentinode.errors import plural
 from sentinode.metrics.interval import Interval
 from sentinode.report.data import ReportData
-from sentinode.report.formatting import fixed, plural, shareable
+from sentinode.report.formatting import fixed, shareable
 from sentinode.report.page import environment
 from sentinode.report.reproduce import commands, limitations, provenance
 from sentinode.storage import write_text

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sentinode.data.patchset import PatchSet
+from sentinode.errors import plural
 from sentinode.report.attribution_overlays import attribution_overlays
 from sentinode.report.curves import curves
 from sentinode.report.data import ReportData, load_report_data
 from sentinode.report.examples import Explainer, examples
-from sentinode.report.formatting import code, plural
+from sentinode.report.formatting import code
 from sentinode.report.groups import groups, robustness
 from sentinode.report.model_card import write_model_card
 from sentinode.report.page import Bullets, Definitions, Fragment, Note, Part, Section, write_page

@@ -1,7 +1,8 @@
 """The summary of a report: key figures and warnings."""
 
+from sentinode.errors import plural
 from sentinode.report.data import ReportData
-from sentinode.report.formatting import fixed, plural, with_limits
+from sentinode.report.formatting import fixed, with_limits
 from sentinode.report.page import Findings, Fragment, Note, Part
 from sentinode.report.reproduce import warnings
 

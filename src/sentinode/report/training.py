@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from sentinode.errors import plural
 from sentinode.plots.style import new_axes
 from sentinode.plots.training import METRICS, plot_learning_curve
 from sentinode.report.data import ReportData
 from sentinode.report.figures import SMALL_SIZE, to_svg
-from sentinode.report.formatting import code, fixed, plural, shareable
+from sentinode.report.formatting import code, fixed, shareable
 from sentinode.report.page import Bullets, Definitions, Figure, Figures, Part, Subheading, Table
 from sentinode.report.reproduce import provenance
 

@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
 
 from sentinode.data.types import DEFAULT_OPTIONS, ReadOptions, UInt8Array
+from sentinode.errors import plural
 from sentinode.inference.logits import probability
 from sentinode.service.access import LOOPBACK, AccessControl
 from sentinode.service.batching import BatchQueue, QueueFullError
@@ -80,7 +81,8 @@ def create_application(
         except QueueFullError:
             raise HTTPException(
                 503,
-                f"{queue.waiting:,} patches wait already, and at most {limits.waiting_patches:,} may; try again",
+                f"{plural(queue.waiting, 'patch')} in the queue, and at most {limits.waiting_patches:,} may wait; "
+                "try again",
                 {"Retry-After": _RETRY_AFTER_S},
             ) from None
         named = [{"name": image.name, **result} for image, result in zip(images, results, strict=True)]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from sentinode.errors import DataError
+from sentinode.errors import DataError, plural
 
 # False positives per slide at which sensitivities are averaged.
 FALSE_POSITIVE_RATES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -270,7 +270,9 @@ def froc(slides: Mapping[str, SlideDetections] | Sequence[SlideDetections], *, v
     each = list(slides.values()) if isinstance(slides, Mapping) else list(slides)
     lesions = sum(slide.lesions for slide in each)
     if not each or lesions == 0:
-        raise DataError(f"{len(each)} slides with {lesions} lesions: a FROC curve needs slides with lesions")
+        raise DataError(
+            f"{plural(len(each), 'slide')} with {plural(lesions, 'lesion')}: a FROC curve needs slides with lesions"
+        )
     true = np.concatenate([slide.true_positives for slide in each]).astype(float)
     false = np.concatenate([slide.false_positives.astype(np.float32) for slide in each]).astype(float)
     scores = np.unique(np.concatenate([true, false]))

@@ -1,5 +1,6 @@
 """Open run directories and pretrained weights."""
 
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,8 +55,16 @@ def load_run(path: str | Path) -> Run:
     # A folder of this name without a run in it holds results of the pretrained weights.
     if str(path) in PRETRAINED and not (folder / CONFIG).is_file():
         return _pretrained(str(path))
+    if is_model_file(folder) and folder.exists():
+        raise RunError(
+            f"{folder}: a model file, and a run directory is needed, with its settings, training and validation; "
+            f"evaluate this model with sentinode evaluate DATA --model {folder}, or train it further with sentinode "
+            f"train DATA --model {folder} --out NEW_RUN"
+        )
     if not folder.is_dir():
-        raise RunError(f"{folder}: no such run directory; sentinode train DATA --out {folder} creates one")
+        nearest = difflib.get_close_matches(str(path), PRETRAINED, n=1)
+        hint = f"; did you mean {nearest[0]}?" if nearest else f"; sentinode train DATA --out {folder} creates one"
+        raise RunError(f"{folder}: no such run directory{hint}")
     if not (folder / CONFIG).is_file():
         raise RunError(f"{folder}: not a run directory, {CONFIG} is missing")
     if not (folder / SUMMARY).is_file():

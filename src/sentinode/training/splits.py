@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from sentinode.data.duplicates.hashes import require_matching_hashes
-from sentinode.data.patchset import PatchSet
+from sentinode.data.patchset import PatchSet, check_patches
 from sentinode.data.quality.channel_order import warn_of_exchanged_channels
 from sentinode.data.splitting.split import split_patches
 from sentinode.errors import DataError
@@ -46,6 +46,7 @@ def training_and_validation(
     DataError
         A label or a class is missing, a patch cannot be read, or a file does not match the hash in its name.
     """
+    check_patches(patches)
     training, validation, held_out = _select(patches, config, cache)
     warn_of_exchanged_channels(training)
     if config.deduplicate:

@@ -164,6 +164,11 @@ def _open(content: bytes, where: str, options: ReadOptions) -> Iterator[Image.Im
             yield image
     except DataError:
         raise
+    except Image.DecompressionBombError as error:
+        raise DataError(
+            f"{where}: an image of more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels is not a patch; cut patches "
+            "from it, or read a whole slide with sentinode scan"
+        ) from error
     except Exception as error:  # Pillow raises a dozen kinds for damaged files, TypeError and struct.error among them.
         reason = _unknown_kind(content) if isinstance(error, UnidentifiedImageError) else first_line(error)
         raise DataError(f"{where}: unreadable image ({reason}); replace or remove it, or use --skip-bad") from error

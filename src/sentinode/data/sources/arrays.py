@@ -30,7 +30,7 @@ from sentinode.data.labels import SPLIT_ORDER, SPLITS, binary_labels
 from sentinode.data.patchset import PatchSet, patch_table
 from sentinode.data.pixels import ConcatPixels
 from sentinode.data.types import PATCH_SHAPE, IndexArray, ReadOptions, UInt8Array
-from sentinode.errors import DataError
+from sentinode.errors import DataError, plural
 
 FORM = "arrays: PCam's *_x.h5 with *_y.h5, x_train.npy with y_train.npy, an .npz or .h5 with x and y"
 
@@ -265,8 +265,8 @@ def _labels(
     shape, _ = labels.array.header()
     if int(np.prod(shape)) not in (count, 2 * count):
         raise DataError(
-            f"{labels.array.where}: {int(np.prod(shape)):,} labels for {count:,} patches; pixels and labels must have "
-            "the same length"
+            f"{labels.array.where}: {plural(int(np.prod(shape)), 'label')} for {plural(count, 'patch')}; "
+            "pixels and labels must have the same length"
         )
     return binary_labels(labels.array.values(), count, labels.array.where, options.classes)
 
@@ -287,13 +287,14 @@ def _metadata(
     table = read_csv(files.read(csv.name), ["coord_x", "coord_y", "wsi"], where)
     if len(table) != count:
         raise DataError(
-            f"{where}: {len(table):,} rows for {count:,} patches; pixels and metadata must have the same length"
+            f"{where}: {plural(len(table), 'row')} for {plural(count, 'patch')}; pixels and metadata "
+            "must have the same length"
         )
     notes = []
     if labels is not None and None not in labels and "center_tumor_patch" in table:
         differ = int((table["center_tumor_patch"].str.lower().eq("true") != np.array(labels, bool)).sum())
         if differ:
-            notes.append(f"{csv.name}: center_tumor_patch differs from y in {differ:,} rows; y is used")
+            notes.append(f"{csv.name}: center_tumor_patch differs from y in {plural(differ, 'row')}; y is used")
     slides = [slide or None for slide in table["wsi"]]
     return {
         "slide": slides,

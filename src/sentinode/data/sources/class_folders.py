@@ -17,7 +17,7 @@ from sentinode.data.io.images import ImageFiles
 from sentinode.data.labels import CLASS_HELP, OTHERS, SPLITS, UNLABELLED, Classes, class_of
 from sentinode.data.patchset import PatchSet, patch_table
 from sentinode.data.types import ReadOptions, Skipped
-from sentinode.errors import DataError
+from sentinode.errors import DataError, plural
 
 FORM = "class folders: {train,valid,test}/{0,1}/*.jpg"
 
@@ -98,7 +98,8 @@ def open_source(files: Files, options: ReadOptions) -> PatchSet | None:
             skipped.append(Skipped(name, f"{files.locate(name)}: {_reason(place, has_class_above[name], unknown)}"))
     if ignored:
         notes.append(
-            f"{ignored.total():,} images left out, in folders that --classes does not name: {_some(sorted(ignored))}"
+            f"{plural(ignored.total(), 'image')} left out, in folders that --classes does not name: "
+            f"{_some(sorted(ignored))}"
         )
     notes += _merged_classes(places)
     return PatchSet(

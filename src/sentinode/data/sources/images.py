@@ -7,7 +7,7 @@ import numpy as np
 from sentinode.data.grouping import is_patient
 from sentinode.data.io.files import Files, image_names
 from sentinode.data.io.images import ImageFiles
-from sentinode.data.labels import SPLITS, UNLABELLED
+from sentinode.data.labels import SPLITS, UNLABELLED, likely_class
 from sentinode.data.patchset import PatchSet, patch_table
 from sentinode.data.types import ReadOptions
 
@@ -56,7 +56,10 @@ def _hint(names: list[str]) -> str:
     if len(folders) < 2 or len(folders) > 50:
         return ""
     shown = ", ".join(folders[:9]) + (", …" if len(folders) > 9 else "")
-    return (
-        f"the folders {shown} are not understood as classes; if they are, name them: "
-        f"--classes {folders[-1]}=1,{folders[0] if len(folders) == 2 else '*'}=0"
-    )
+    tumour = [each for each in folders if likely_class(each) == 1]
+    if len(tumour) == 1:
+        others = "*" if len(folders) > 2 else next(each for each in folders if each not in tumour)
+        remedy = f"--classes {tumour[0]}=1,{others}=0"
+    else:
+        remedy = "--classes NAME=1,*=0, where NAME is the folder of the tumour patches"
+    return f"the folders {shown} are not understood as classes; if they are, state them: {remedy}"
