@@ -43,7 +43,7 @@ def test_a_finished_run_is_drawn_once(tiny_run):
     assert (done.returncode, done.stderr) == (0, "")
     row = tiny_run.history.iloc[-1]
     for words in (
-        "finished after 1 of 1 epochs",
+        "finished after 1 of 1 epoch",
         f"○ training {row['loss']:.3f}",
         f"● validation {row['val_loss']:.3f}",
     ):

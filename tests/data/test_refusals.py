@@ -101,7 +101,7 @@ def test_a_path_that_holds_nothing_is_refused(few, tmp_path):
     text = forms.write({"README.txt": b"soon"}, tmp_path / "text")
     forms.refused(lambda: open_patches(tmp_path / "gone"), str(tmp_path / "gone"), "no such file or folder")
     forms.refused(lambda: open_patches(str(tmp_path / "*.png")), str(tmp_path / "*.png"), "no file matches")
-    forms.refused(lambda: open_patches(text), str(text), "no patches recognized", "1 files", "_x.h5")
+    forms.refused(lambda: open_patches(text), str(text), "no patches recognized", "1 file;", "_x.h5")
     forms.refused(lambda: open_patches(text / "README.txt"), "README.txt", "not a folder, a zip")
     forms.refused(lambda: open_patches([]), "list of files is empty")
     forms.refused(lambda: open_patches([tmp_path / "gone.png"]), "gone.png", "no such file")

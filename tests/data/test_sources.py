@@ -238,7 +238,7 @@ def test_a_meta_csv_that_contradicts_y_is_said(few, tmp_path):
     name = f"{forms.PCAM}valid_meta.csv"
     files[name] = files[name].replace(b"True,True", b"True,False", 1)
     opened = open_patches(forms.write(files, tmp_path))
-    assert len(opened.notes) == 1 and name in opened.notes[0] and "1 rows" in opened.notes[0]
+    assert len(opened.notes) == 1 and name in opened.notes[0] and "1 row;" in opened.notes[0]
     assert sorted(forms.rows_of(opened)) == sorted(rows)
 
 
