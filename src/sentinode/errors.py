@@ -87,7 +87,7 @@ def plural(count: int, noun: str) -> str:
 
     Examples
     --------
-    >>> plural(1, "patch"), plural(1200, "patch"), plural(2, "slide")
-    ('1 patch', '1,200 patches', '2 slides')
+    >>> plural(1, "patch"), plural(1200, "patch"), plural(2, "epoch")
+    ('1 patch', '1,200 patches', '2 epochs')
     """
-    return f"{count:,} {noun}" + ("" if count == 1 else "es" if noun.endswith("ch") else "s")
+    return f"{count:,} {noun}" + ("" if count == 1 else "es" if noun.endswith("tch") else "s")

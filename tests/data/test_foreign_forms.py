@@ -50,6 +50,15 @@ def test_hdf5_files_are_known_by_many_names(few, x, y, tmp_path):
     assert read(open_patches(path / x("test"))) == read(few.split("test"))
 
 
+def test_patches_of_clam_are_read_and_its_features_are_named_as_such(few, tmp_path):
+    """Files of whole-slide pipelines: imgs and coords, or features and coords."""
+    pixels, coords = few.read([0, 1]), np.zeros((2, 2), int)
+    files = {"slide.h5": forms.hdf5(imgs=pixels, coords=coords), "bag.h5": forms.hdf5(features=coords, coords=coords)}
+    path = forms.write(files, tmp_path / "data")
+    np.testing.assert_array_equal(open_patches(path / "slide.h5").read(), pixels)
+    forms.refused(lambda: open_patches(path / "bag.h5"), "bag.h5", "(arrays: coords, features)", "no pixels")
+
+
 def test_the_copy_of_pcam_on_kaggle_has_its_slides(few, tmp_path):
     train = few.split("train")
     files = {

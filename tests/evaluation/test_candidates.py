@@ -96,6 +96,14 @@ def test_contradicting_or_ambiguous_ids_do_not_match(mini, tmp_path, ids, patch_
         file.predictions(patches)
 
 
+def test_ids_that_lost_their_leading_zeros_are_refused_with_the_cause(mini, tmp_path):
+    """pandas reads 0007 as 7 unless it is told that ids are text."""
+    patches = renamed(mini.split("test").select([0, 399]), ["test/0/0007.png", "test/1/0010.png"], "test")
+    with pytest.raises(DataError, match="leading zeros"):
+        written(tmp_path, id=["7", "10"], probability=[0.1, 0.9]).predictions(patches)
+    assert written(tmp_path, id=["0007", "0010"], probability=[0.1, 0.9]).predictions(patches)
+
+
 def test_rows_of_other_patches_are_ignored_and_counted(few, tmp_path):
     file = written(tmp_path, id=[*few.table["id"], "x.png", "y.png"], logit=np.arange(len(few) + 2.0))
     predictions = file.predictions(few)

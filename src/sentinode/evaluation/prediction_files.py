@@ -170,6 +170,11 @@ class PredictionsFile:
                 return rows, matched_by
             best = rows if (rows >= 0).sum() >= (best >= 0).sum() else best
         missing = [wanted[index] for index in np.flatnonzero(best < 0)]
+        if _lost_zeros(wanted, list(self.table.index)):
+            raise DataError(
+                f"{self.path}: its ids lost their leading zeros, such as {_first(list(self.table.index))} for "
+                f"{_first(missing)}; read and write ids as text (in pandas dtype=str)"
+            )
         raise DataError(
             f"{self.path}: no matching row, or several, for {len(missing):,} of the {plural(len(wanted), 'patch')} of "
             f"{patches.path}, for example {_first(missing)}; its ids are such as {_first(list(self.table.index))}. Ids "
@@ -226,6 +231,14 @@ def _label(text: str) -> int | None:
         return label_of(text)
     except ValueError:
         return None
+
+
+def _lost_zeros(wanted: Sequence[str], ids: Sequence[str]) -> bool:
+    """Check whether ids are the numbers in the names of patches, without their leading zeros."""
+    stems = [name.rpartition("/")[2].partition(".")[0] for name in wanted]
+    numbers = {stem.lstrip("0") or "0" for stem in stems if stem.isdecimal()}
+    known = {name.rpartition("/")[2].partition(".")[0] for name in ids}
+    return len(numbers) == len(stems) and numbers <= known and not {*stems} <= known
 
 
 def _first(names: Sequence[str], count: int = 3) -> str:

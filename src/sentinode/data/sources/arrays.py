@@ -35,8 +35,8 @@ from sentinode.errors import DataError, plural
 FORM = "arrays: PCam's *_x.h5 with *_y.h5, x_train.npy with y_train.npy, an .npz or .h5 with x and y"
 
 NUMPY_ENDINGS = (".npy", ".npz")
-_ROLES = {"x": "x", "image": "x", "images": "x", "y": "y", "label": "y", "labels": "y", "meta": "meta"}
-_KEYS = {"x": ("x", "images", "image"), "y": ("y", "labels", "label")}
+_ROLES = {"x": "x", "image": "x", "images": "x", "imgs": "x", "y": "y", "label": "y", "labels": "y", "meta": "meta"}
+_KEYS = {"x": ("x", "images", "image", "imgs"), "y": ("y", "labels", "label")}
 _TRAINING_SLIDE = re.compile(r"camelyon16_train_(normal|tumor)_(\d+)$")
 # Where a copy of PatchCamelyon on Kaggle has labels and metadata, seen from the folder of the pixels.
 _KAGGLE_FOLDERS = ("../Labels/Labels", "../Metadata/Metadata")
@@ -207,10 +207,13 @@ def _parse(stem: str) -> tuple[tuple[str, ...], str | None]:
 def _check_names(files: Files, found: Sequence[_Named]) -> None:
     arrays = [each for each in found if each.array is not None]
     if arrays and all(name.lower().endswith((*NUMPY_ENDINGS, *hdf5.ENDINGS)) for name in files.names):
-        names = ", ".join("_".join(each.group) for each in arrays[:9])
+        names = [each.group[-1] for each in arrays]
+        if any(name.lower().startswith("feat") for name in names):
+            remedy = "features and coordinates hold no pixels; give the images that they were computed from"
+        else:
+            remedy = "name the pixels x and the labels y, with the split before or behind, such as x_train"
         raise DataError(
-            f"{files.where}: no array is named as pixels (arrays: {names}); name the pixels x and the labels y, with "
-            "the split before or behind, such as x_train"
+            f"{files.where}: no array is named as pixels (arrays: {', '.join(dict.fromkeys(names[:9]))}); {remedy}"
         )
 
 
