@@ -149,7 +149,7 @@ def test_what_predict_writes_for_kaggle_can_be_compared(tiny_run, few, tmp_path)
 def test_a_missing_patch_is_refused_with_the_count_and_an_example(few, tmp_path):
     ids = list(few.table["id"])
     file = written(tmp_path, id=ids[2:], logit=np.arange(len(few) - 2.0))
-    with pytest.raises(DataError, match=f"2 of the 20 patches of pcam-mini .*'{ids[0]}', '{ids[1]}'"):
+    with pytest.raises(DataError, match=f"2 of the 20 patches of pcam-mini, .*'{ids[0]}', '{ids[1]}'"):
         file.predictions(few)
 
 
