@@ -147,7 +147,7 @@ def test_patches_that_changed_their_places_are_refused(few, tmp_path):
     forms.refused(
         open_patches(tmp_path / "it.csv").cached,
         "it.csv",
-        "differ from those that the table was made from",
+        "the table was made from other pixels",
         "make the table again",
     )
 
