@@ -299,8 +299,10 @@ def _metadata(
         if differ:
             notes.append(f"{csv.name}: center_tumor_patch differs from y in {plural(differ, 'row')}; y is used")
     slides = [slide or None for slide in table["wsi"]]
+    patients = {"patient": [patient or None for patient in table["patient"]]} if "patient" in table else {}
     return {
         "slide": slides,
+        **patients,
         "centre": [_centre(slide) for slide in slides],
         "x": _whole_numbers(table["coord_x"], where),
         "y": _whole_numbers(table["coord_y"], where),
