@@ -1,7 +1,7 @@
 """Extract labelled patches from annotated slides as training data, with hard negatives from a scan."""
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sentinode.cli.shared import (
     SKIPPED_STATUS,
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sentinode.slides.extract import Extraction
 
 
-def add_parser(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser("extract", help="extract training patches from annotated slides", description=__doc__)
     parser.add_argument("slide", nargs="+", metavar="SLIDE", help="slides: SVS, TIFF, NDPI, MRXS, DICOM, PNG, …")
