@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import os
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -269,3 +272,23 @@ def test_annotations_are_found_by_the_slides_name(tmp_path):
 def test_a_slide_is_not_its_own_mask(tmp_path):
     (tmp_path / "a.tif").touch()
     assert find_annotations(tmp_path / "a.tif", tmp_path) is None
+
+
+@pytest.mark.slow
+def test_real_outlines_of_camelyon16_are_read_and_valid(tmp_path):
+    folder = os.environ.get("SENTINODE_TEST_DATA")
+    archive = Path(folder or "none") / "camelyon" / "camelyon16-lesion-polygons.zip"
+    if not archive.is_file():
+        pytest.skip("needs SENTINODE_TEST_DATA with camelyon/camelyon16-lesion-polygons.zip")
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(tmp_path)
+    files = sorted(tmp_path.glob("*.json"))
+    assert len(files) == 40
+    for file in files:
+        lists = json.loads(file.read_text())
+        tumour = read_annotations(file).tumour
+        assert tumour.is_valid
+        assert tumour.area > 0
+        # Holes are cut out, and what outlines enclose is otherwise kept, but for loops where they cross themselves.
+        enclosed = shapely.union_all([shapely.Polygon(each["vertices"]).buffer(0) for each in lists["positive"]])
+        assert lists["negative"] or tumour.area == pytest.approx(enclosed.area, rel=0.05), file

@@ -163,7 +163,7 @@ def test_false_positives_of_a_scan_come_first_among_normal_patches(slides, scans
         assert extraction.counts["random"] == 20 - len(hard)
         assert hard["probability"].max() == pytest.approx(1 / (1 + np.exp(-3)), abs=1e-6)
         assert (hard["probability"] >= 0.5).all()
-        assert not hard["center_tumor_patch"].any()
+        assert not hard["tumor_patch"].any()
         best = hard.loc[hard["probability"].idxmax()]
         assert (best["coord_x"], best["coord_y"]) == (33 * 8, 33 * 8)
         assert not extraction.table.duplicated(["wsi", "coord_x", "coord_y"]).any()

@@ -42,6 +42,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _BATCH = 64  # Patches written at once.
 _POINTS = 1 << 22  # Pixel centers compared with the outlines at once.
+_BOXES = 1 << 17  # Patches compared with the outlines at once.
 
 Places = NDArray[np.int64]  # x and y of top left corners in pixels of the resolution that is read, shape (n, 2).
 
@@ -299,6 +300,18 @@ def tumour_inside(tumour: Any, places: Places, scale: float, *, border_px: int, 
     return found
 
 
+def _touches(tumour: Any, places: Places, scale: float) -> NDArray[np.bool_]:
+    """Tell for patches whether any part of them touches the tumour region."""
+    shapely = optional("shapely", "slides")
+    shapely.prepare(tumour)
+    found = np.zeros(len(places), bool)
+    for start in range(0, len(places), _BOXES):
+        some = slice(start, start + _BOXES)
+        corners = places[some] * scale
+        found[some] = shapely.intersects(tumour, shapely.box(*corners.T, *(corners + PATCH_SIZE_PX * scale).T))
+    return found
+
+
 # Candidates
 
 
@@ -413,7 +426,10 @@ def _scan_folder(slide: Slide, scans: str | Path | None) -> Path | None:
 def _hard_negatives(
     slide: Slide, scan: Path | None, sha256: str, tumour: Any, scale: float, config: ExtractConfig
 ) -> tuple[Places, NDArray[np.float64]]:
-    """Return normal places that a scan called tumour, the most probable first: one for each square of the grid."""
+    """Return places without tumour that a scan called tumour, the most probable first, one for each square of the grid.
+
+    No part of these patches is annotated as tumour: at the edge of a lesion the outline may be wrong, not the scan.
+    """
     if scan is None:
         return np.empty((0, 2), np.int64), np.empty(0)
     from sentinode.slides.results import SETTINGS, load_heatmap
@@ -432,7 +448,7 @@ def _hard_negatives(
         places + PATCH_SIZE_PX <= np.array([int(full.width_px / scale), int(full.height_px / scale)])
     ).all(axis=1)
     places, values = places[within], values[within]
-    normal = ~tumour_inside(tumour, places, scale, border_px=_border(CENTER_PX), side_px=CENTER_PX)
+    normal = ~_touches(tumour, places, scale)
     places, values = places[normal], values[normal]
     order = np.lexsort((places[:, 0], places[:, 1], -values))
     _, first = np.unique(places[order] // config.step_px, axis=0, return_index=True)
