@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-KILLS, KILLS_IN_WRITES = 20, 6
+KILLS, KILLS_IN_WRITES = 9, 4
 # Dropout and augmentation have generators of their own, whose states Keras' weight files leave out.
 TRAINER = """
 import sys, keras
@@ -139,7 +139,7 @@ def test_a_training_killed_at_any_moment_ends_with_the_same_weights(undisturbed,
     while kills < KILLS:
         out = tmp_path / f"run-{runs}"
         runs += 1
-        for _ in range(7):
+        for _ in range(3):
             if Trainer(out).after(rng.uniform(0, 0.9 * duration_s), signal.SIGKILL):
                 break
             kills += 1
