@@ -113,16 +113,16 @@ class Diagnosis:
         """Format the diagnosis for a terminal."""
         lines = [f"{name:<12}{value}" for name, value in self.system.items()]
         lines += ["", "required packages"]
-        lines += [f"  {name:<14}{version or 'missing'}" for name, version in self.packages.items()]
+        lines += [f"  {name:<18}{version or 'missing'}" for name, version in self.packages.items()]
         lines += ["", "optional packages"]
         for extra, (names, feature) in EXTRAS.items():
             for name in names:
                 hint = f"not installed; for {feature}: pip install 'sentinode[{extra}]'"
-                lines.append(f"  {name:<14}{self.extras[name] or hint}")
+                lines.append(f"  {name:<18}{self.extras[name] or hint}")
         lines += ["", f"backend       {self.backend} (set by {self.chosen_by})"]
         for name, version in self.backends.items():
             hint = f"not installed: {BACKENDS[name][0]}"
-            lines.append(f"  {name:<14}{version or hint}" + ("  <- used" if version and name == self.backend else ""))
+            lines.append(f"  {name:<18}{version or hint}" + ("  <- used" if version and name == self.backend else ""))
         lines.append(f"devices       {', '.join(self.devices) or 'none'}")
         if self.failure:
             lines.append(f"failure       {self.failure}")
