@@ -4,7 +4,9 @@ import gzip
 import json
 import os
 import zipfile
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -256,6 +258,16 @@ def test_annotations_of_another_slide_are_refused(tmp_path, small_slide):
     far = [(x + 1000, y) for x, y in SQUARE]
     with pytest.raises(DataError, match=r"lies outside of s\.tif"):
         read_annotations(asap(tmp_path / "a.xml", ("Tumor", far)), small_slide)
+
+
+def test_qupath_counts_from_the_corner_of_the_scanned_part(tmp_path, small_slide):
+    metadata = replace(small_slide.metadata, bounds_px=(5, 7, 100, 100))
+    reader = SimpleNamespace(metadata=metadata, levels=small_slide.levels)
+    slide = replace(small_slide, reader=reader)
+    qupath = read_annotations(geojson(tmp_path / "a.geojson", feature("Tumor", [SQUARE])), slide).tumour
+    assert qupath.equals(shapely.box(15, 17, 65, 67))
+    asap_file = asap(tmp_path / "a.xml", ("Tumor", SQUARE))
+    assert read_annotations(asap_file, slide).tumour.equals(shapely.box(10, 10, 60, 60))
 
 
 def test_annotations_are_found_by_the_slides_name(tmp_path):

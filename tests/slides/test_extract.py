@@ -9,11 +9,13 @@ from tests.commands import refused, sentinode, succeeded
 from tests.slides.conftest import MARGIN_PX, write_pyramid
 from tests.slides.test_annotations import feature, geojson
 
-from sentinode import open_patches
+from sentinode import load_run, open_patches
 from sentinode.errors import ConfigError, DataError, OutputError
-from sentinode.slides import extract_patches, open_slide
+from sentinode.slides import extract_patches, load_scanner, open_slide
 from sentinode.slides.extract import ExtractConfig, tumour_inside
 from sentinode.slides.heatmap import Heatmap
+from sentinode.slides.results import scan_to_folder
+from sentinode.training.run import Run
 
 shapely = pytest.importorskip("shapely")
 
@@ -232,6 +234,40 @@ def test_slides_of_the_models_training_are_named(slides, extracted, tmp_path):
     for model, known in ((Known(), {slide.stem: "1 of its patches is a training patch"}), (Unknown(), None)):
         done = extract_patches([slide], tmp_path / type(model).__name__, annotations=slides, model=model, config=config)
         assert done.known_slides == known
+
+
+def test_slides_are_named_by_the_training_data_where_other_patches_of_them_were_trained_on(slides, extracted, tmp_path):
+    class Trained(Run):
+        name = "trained"
+
+        @property
+        def config(self):
+            return {"data": {"path": str(extracted.folder)}}
+
+        def trained_on(self, sha1):
+            known = open_patches(extracted.folder).cached().table
+            return sha1.isin(set(known["sha1"][known["slide"] == "patient_001_node_0"])).to_numpy()
+
+    config = ExtractConfig(max_per_slide=2, step_px=37)
+    chosen = [slides / f"{name}.tif" for name in ("patient_001_node_0", "patient_002_node_1")]
+    done = extract_patches(chosen, tmp_path / "p", annotations=slides, model=Trained(tmp_path), config=config)
+    assert list(done.known_slides) == ["patient_001_node_0"]
+
+
+@pytest.mark.slow
+def test_hard_negatives_come_from_a_real_scan(slides, tmp_path):
+    slide_file = slides / "patient_001_node_0.tif"
+    with open_slide(slide_file) as slide:
+        scan_to_folder(slide, load_scanner(load_run("d4net-m"), 16), tmp_path / "scans" / slide_file.stem)
+    config = ExtractConfig(max_per_slide=40, hard_threshold=0.2)
+    done = extract_patches(
+        [slide_file], tmp_path / "p", annotations=slides, hard_negatives=tmp_path / "scans", config=config
+    )
+    hard = done.table[done.table["kind"] == "hard"]
+    assert 0 < len(hard) <= 20
+    pixels = open_patches(done.folder).read(hard.index.to_numpy())
+    predicted = load_run("d4net-m").predictor().probabilities(pixels)
+    np.testing.assert_allclose(predicted, hard["probability"], atol=1e-3)
 
 
 def test_patients_are_taken_from_names_by_a_pattern(slides, tmp_path):

@@ -3,6 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from sentinode.cli.scan import Spacings
 from sentinode.cli.shared import (
     SKIPPED_STATUS,
     add_interpretation,
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser("extract", help="extract training patches from annotated slides", description=__doc__)
-    parser.add_argument("slide", nargs="+", metavar="SLIDE", help="slides: SVS, TIFF, NDPI, MRXS, DICOM, PNG, …")
+    parser.add_argument(
+        "slide", nargs="+", metavar="SLIDE", help="slides (SVS, TIFF, NDPI, MRXS, DICOM, PNG, …), or folders of slides"
+    )
     parser.add_argument(
         "--annotations",
         metavar="DIR",
@@ -44,9 +47,9 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--mpp",
-        type=float,
-        metavar="UM",
-        help="µm per pixel at full resolution, instead of what the files say; needed where they say nothing",
+        metavar="UM|CSV",
+        help="µm per pixel at full resolution, instead of what the files say, or a csv with columns slide (file name) "
+        "and mpp; needed where the files say nothing",
     )
     parser.add_argument(
         "--step",
@@ -109,6 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Extract the patches and report what was found on each slide."""
     from sentinode.data.labels import parse_classes
     from sentinode.slides.extract import ExtractConfig, check_new_folder, extract_patches
+    from sentinode.slides.slide import find_slides
 
     config = ExtractConfig(
         step_px=arguments.step,
@@ -122,12 +126,12 @@ def run(arguments: argparse.Namespace) -> int:
     classes = parse_classes(arguments.classes) if arguments.classes else ()
     check_new_folder(arguments.out)
     extraction = extract_patches(
-        arguments.slide,
+        find_slides(arguments.slide),
         arguments.out,
         annotations=arguments.annotations,
         classes=classes,
         hard_negatives=arguments.hard_negatives,
-        spacing_um_px=arguments.mpp,
+        spacing_um_px=Spacings(arguments.mpp),
         patient_from=arguments.patient_from,
         model=load_models(arguments) if arguments.model else None,
         config=config,
@@ -167,7 +171,7 @@ def _print(extraction: "Extraction", arguments: argparse.Namespace) -> None:
     if without := [each["slide"] for each in extraction.slides if arguments.hard_negatives and not each["scan"]]:
         print(f"not scanned, so without hard negatives: {', '.join(without)}")
     if extraction.failures:
-        print(f"\nNot used: {len(extraction.failures)} of {len(arguments.slide)}")
+        print(f"\nNot used: {len(extraction.failures)} of {len(extraction.failures) + len(extraction.slides)}")
         print_table(extraction.failures, ("slide", "reason"), text_columns=(0, 1))
     if arguments.model and extraction.known_slides is None:
         print(f"nothing is known of the training patches of {arguments.model}")

@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     for path in paths:
         if stems.count(path.stem) > 1:
             raise ConfigError(f"{path}: two slides are named {path.stem} and would share a folder; give another --out")
-    spacings = _Spacings(arguments.mpp)
+    spacings = Spacings(arguments.mpp)
     out = check_output_folder(arguments.out)
     summaries: list[dict[str, Any]] = []
     elsewhere: list[str] = []
@@ -128,7 +128,7 @@ def _exit_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _prepare(arguments: argparse.Namespace, spacings: "_Spacings") -> Callable[[Path], dict[str, Any]]:
+def _prepare(arguments: argparse.Namespace, spacings: "Spacings") -> Callable[[Path], dict[str, Any]]:
     """Load what all slides share, in the process that reads them; return the function that scans one."""
     from sentinode.slides.scan import load_scanner
 
@@ -139,7 +139,7 @@ def _prepare(arguments: argparse.Namespace, spacings: "_Spacings") -> Callable[[
     return partial(_scan, arguments, spacings, load_scanner(load_models(arguments), arguments.step))
 
 
-def _scan(arguments: argparse.Namespace, spacings: "_Spacings", scanner: "Scanner", path: Path) -> dict[str, Any]:
+def _scan(arguments: argparse.Namespace, spacings: "Spacings", scanner: "Scanner", path: Path) -> dict[str, Any]:
     from sentinode.slides.results import scan_to_folder
     from sentinode.slides.slide import open_slide
 
@@ -148,7 +148,7 @@ def _scan(arguments: argparse.Namespace, spacings: "_Spacings", scanner: "Scanne
     return {**result.summary, "folder": str(result.folder)}
 
 
-def _describe(spacings: "_Spacings", path: Path) -> dict[str, Any]:
+def _describe(spacings: "Spacings", path: Path) -> dict[str, Any]:
     from sentinode.slides.slide import open_slide
     from sentinode.slides.tissue import find_tissue
 
@@ -163,7 +163,7 @@ def _describe(spacings: "_Spacings", path: Path) -> dict[str, Any]:
         }
 
 
-class _Spacings:
+class Spacings:
     """The µm per pixel that ``--mpp`` states for each slide."""
 
     def __init__(self, text: str | None) -> None:

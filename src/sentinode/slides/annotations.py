@@ -151,7 +151,8 @@ def read_annotations(path: str | Path, slide: Slide | None = None, classes: Clas
         if lower.endswith(".xml"):
             drawn, notes = _read_asap(path)
         elif lower.endswith(JSON_ENDINGS):
-            drawn, notes = _read_json(path)
+            # QuPath shows the scanned part of a slide alone, and counts from its corner.
+            drawn, notes = _read_json(path, slide.bounds_px[:2] if slide else (0, 0))
         else:
             raise DataError(f"{path}: annotations end in {', '.join(ENDINGS)}")
         found = _united(path, drawn, notes, classes)
@@ -275,7 +276,7 @@ def _spline(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return curve.reshape(-1, 2)
 
 
-def _read_json(path: Path) -> tuple[list[_Drawn], list[str]]:
+def _read_json(path: Path, offset_px: tuple[int, int]) -> tuple[list[_Drawn], list[str]]:
     try:
         content = path.read_bytes()
         text = gzip.decompress(content) if path.suffix.lower() == ".gz" else content
@@ -294,10 +295,10 @@ def _read_json(path: Path) -> tuple[list[_Drawn], list[str]]:
             f"{path}: neither GeoJSON (a FeatureCollection, a Feature or a list of these) nor lists of positive and "
             "negative polygons; export it again, from QuPath as a FeatureCollection"
         )
-    return _features(path, parsed)
+    return _features(path, parsed, offset_px)
 
 
-def _features(path: Path, features: Sequence[Any]) -> tuple[list[_Drawn], list[str]]:
+def _features(path: Path, features: Sequence[Any], offset_px: tuple[int, int]) -> tuple[list[_Drawn], list[str]]:
     drawn, left_out, notes = [], Counter[str](), Counter[str]()
     for number, feature in enumerate(features, start=1):
         title = f"feature {number}"
@@ -316,7 +317,7 @@ def _features(path: Path, features: Sequence[Any]) -> tuple[list[_Drawn], list[s
                     f"{path}: {title}: geometry {geometry['type']!r}, where Polygon or MultiPolygon is expected"
                 )
             parts = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
-            polygons = [_polygon([_ring(ring) for ring in part], notes) for part in parts]
+            polygons = [_polygon([_ring(ring) + offset_px for ring in part], notes) for part in parts]
             names = (_classification(properties),)
         except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
             raise DataError(

@@ -7,7 +7,7 @@ Patches that a scan called tumour outside of the annotations can be added as har
 import hashlib
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -142,7 +142,7 @@ def extract_patches(
     annotations: str | Path | None = None,
     classes: Classes = (),
     hard_negatives: str | Path | None = None,
-    spacing_um_px: float | None = None,
+    spacing_um_px: float | Callable[[Path], float | None] | None = None,
     patient_from: str | None = None,
     model: "Predictor | None" = None,
     config: ExtractConfig | None = None,
@@ -164,8 +164,8 @@ def extract_patches(
         Class names of the annotations, from `parse_classes`.
     hard_negatives : str, Path or None
         The output folder of a scan of these slides, or of one of them.
-    spacing_um_px : float or None
-        µm per level-0 pixel, instead of what the files say.
+    spacing_um_px : float, callable or None
+        µm per level-0 pixel, instead of what the files say; or a function that returns it for a slide's path.
     patient_from : str or None
         Regular expression that is searched in the name of each slide; its first group is the patient. Without it,
         CAMELYON17's and TCGA's names are recognized.
@@ -195,6 +195,7 @@ def extract_patches(
     optional("shapely", "slides")
     config = config or ExtractConfig()
     paths = [Path(path) for path in slides]
+    spacings = {path: spacing_um_px(path) if callable(spacing_um_px) else spacing_um_px for path in paths}
     patients = _patients(paths, patient_from)
     folder = check_new_folder(out)
     for given in (annotations, hard_negatives):
@@ -209,7 +210,7 @@ def extract_patches(
     with progress_bar("finding candidates", total=len(paths), unit="slides") as advance:
         for path in paths:
             try:
-                found.append(_candidates(path, annotations, classes, hard_negatives, spacing_um_px, config))
+                found.append(_candidates(path, annotations, classes, hard_negatives, spacings[path], config))
             except DataError as error:
                 failures.append((path.name, str(error)))
             advance(1)
@@ -221,7 +222,7 @@ def extract_patches(
     chosen = _choose(found, config)
     _check_disk(folder, sum(len(places) for each in chosen for places in each.values()))
     with atomic_folder(folder) as temporary:
-        table, sha1, broken = _write(temporary, folder.name, found, chosen, patients, spacing_um_px)
+        table, sha1, broken = _write(temporary, folder.name, found, chosen, patients, spacings)
         failures += broken
         if table.empty:
             raise DataError(f"no patch could be read: {failures[-1][1]}")
@@ -522,7 +523,7 @@ def _write(
     found: Sequence[_Candidates],
     chosen: Sequence[Mapping[Kind, Places]],
     patients: Mapping[str, str],
-    spacing_um_px: float | None,
+    spacings: Mapping[Path, float | None],
 ) -> tuple[pd.DataFrame, pd.Series, list[tuple[str, str]]]:
     """Write pixels, labels and metadata; return the metadata, the SHA-1s, and slides that could not be read."""
     import h5py
@@ -537,7 +538,7 @@ def _write(
             table = _table(each, places, patients)
             before = len(pixels)
             try:
-                sha1 += _read(each, table, pixels, spacing_um_px, advance)
+                sha1 += _read(each, table, pixels, spacings[each.path], advance)
                 tables.append(table)
             except DataError as error:
                 pixels.resize(before, axis=0)
