@@ -87,7 +87,9 @@ def plural(count: int, noun: str) -> str:
 
     Examples
     --------
-    >>> plural(1, "patch"), plural(1200, "patch"), plural(2, "epoch")
-    ('1 patch', '1,200 patches', '2 epochs')
+    >>> plural(1, "patch"), plural(1200, "patch"), plural(2, "epoch"), plural(0, "entry")
+    ('1 patch', '1,200 patches', '2 epochs', '0 entries')
     """
-    return f"{count:,} {noun}" + ("" if count == 1 else "es" if noun.endswith("tch") else "s")
+    if count != 1:
+        noun = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}{'es' if noun.endswith('tch') else 's'}"
+    return f"{count:,} {noun}"

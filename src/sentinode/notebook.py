@@ -10,19 +10,19 @@ if TYPE_CHECKING:
 
 TEMPLATE = """\
 <div><strong>{{ title }}</strong>
-<table>{% for name, value in facts.items() %}<tr><th style="text-align: left">{{ name }}</th>
+<table>{% for name, value in rows.items() %}<tr><th style="text-align: left">{{ name }}</th>
 <td style="text-align: left">{{ value }}</td></tr>{% endfor %}</table>
 {% if table is not none %}{{ table.to_html(border=0)|safe }}{% endif %}</div>"""
 
 
-def summary_html(title: str, facts: Mapping[str, Any], table: "pd.DataFrame | None" = None) -> str:
+def summary_html(title: str, rows: Mapping[str, Any], table: "pd.DataFrame | None" = None) -> str:
     """Return a summary of an object as HTML.
 
     Parameters
     ----------
     title : str
         The kind of object, and its name.
-    facts : mapping
+    rows : mapping
         Names and values, shown one below the other.
     table : pandas.DataFrame, optional
         A table below them.
@@ -37,7 +37,7 @@ def summary_html(title: str, facts: Mapping[str, Any], table: "pd.DataFrame | No
     >>> "a &lt; b" in summary_html("Run", {"name": "a < b"})
     True
     """
-    return _template().render(title=title, facts=facts, table=table)
+    return _template().render(title=title, rows=rows, table=table)
 
 
 @cache

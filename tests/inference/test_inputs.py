@@ -58,6 +58,7 @@ def test_a_single_patch_of_every_form_gives_one_row(tiny_run, pixels, tmp_path):
         (np.zeros((96, 96, 3), np.float32), "scale gray levels to 0…255"),
         (np.zeros((2, 3, 96, 96), np.uint8), r"\(2, 3, 96, 96\)"),
         (np.zeros((64, 64, 3), np.uint8), r"\(64, 64, 3\)"),
+        (np.zeros((0, 96, 96, 3), np.uint8), "array of 0 patches"),
         (Image.new("RGB", (64, 64)), "64 × 64 px"),
         (Image.new("CMYK", (96, 96)), "CMYK"),
         (Image.new("RGBA", (96, 96), (0, 0, 0, 10)), "transparent"),

@@ -114,7 +114,7 @@ def audit(
     cache: str | None = None,
     seed: int = 0,
 ) -> Audit:
-    """Find probable label errors and outliers among labelled patches.
+    """Find probable label errors and outliers among labeled patches.
 
     A logistic regression on the network's features is fitted to all folds but one and predicts that one, so that no
     label affects its own prediction. Patients, slides and duplicates stay together in the folds. A label is an issue if

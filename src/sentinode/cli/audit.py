@@ -93,8 +93,8 @@ def print_audit(found: "Audit") -> None:
     labels, table = found.label_issue_counts(), found.table
     count = labels["normal"] + labels["tumour"]
     print(
-        f"label issues: {count:,} of {plural(len(table), 'patch')} ({labels['normal']:,} labelled normal, "
-        f"{labels['tumour']:,} labelled tumour; {labels['duplicate_conflicts']:,} with a duplicate of the other label)"
+        f"label issues: {count:,} of {plural(len(table), 'patch')} ({labels['normal']:,} labeled normal, "
+        f"{labels['tumour']:,} labeled tumour; {labels['duplicate_conflicts']:,} with a duplicate of the other label)"
     )
     if count:
         first = found.issues.head(min(SHOWN, count))

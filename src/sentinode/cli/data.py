@@ -6,6 +6,7 @@ from typing import Any
 
 from sentinode.cli import data_fetch, data_info, data_match, data_normalize, data_split
 from sentinode.cli.shared import add_cache, add_json, print_json, print_table
+from sentinode.errors import plural
 
 
 def add_parser(commands: Any) -> None:
@@ -49,8 +50,7 @@ def run_cache(arguments: argparse.Namespace) -> None:
         content = [{**vars(entry), "path": str(entry.path)} for entry in entries]
         print_json({"folder": str(folder), "entries": content})
         return
-    noun = "entry" if len(entries) == 1 else "entries"
-    print(f"{folder}: {len(entries)} {noun}, {sum(entry.size_bytes for entry in entries) / 1e6:,.0f} MB")
+    print(f"{folder}: {plural(len(entries), 'entry')}, {sum(entry.size_bytes for entry in entries) / 1e6:,.0f} MB")
     rows = []
     for entry in entries:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.last_used))

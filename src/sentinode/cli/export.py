@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from sentinode.cli.shared import add_json, add_model, load_models, print_json, print_next_steps, start_keras
+from sentinode.errors import plural
 from sentinode.export.formats import FORMATS, check_export_path, find_format
 
 
@@ -52,7 +53,8 @@ def run(arguments: argparse.Namespace) -> None:
         )
         return
     print(
-        f"{made.patches} patches compared: logits of {made.runtime} and Keras differ by {made.difference:.2g} at most"
+        f"{plural(made.patches, 'patch')} compared: logits of {made.runtime} and Keras differ by "
+        f"{made.difference:.2g} at most"
     )
     wanted = "float tiles from 0 to 1" if arguments.format == "wsinfer" else "uint8 patches from 0 to 255, not scaled"
     print(f"the exported network expects {wanted}")

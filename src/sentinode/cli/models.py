@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from sentinode.cli.shared import add_json, print_json, print_table, start_keras
+from sentinode.errors import plural
 from sentinode.models.build import MODELS
 from sentinode.samples import DEFAULT_MODEL, PRETRAINED
 
@@ -32,7 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
     for name in PRETRAINED:
         loaded = load_run(name)
         size = {"parameters": loaded.model.count_params(), "gflop_per_patch": flops(loaded.model) / 1e9}
-        summary = f"trained on {loaded.provenance.patches:,} patches; card: {loaded.path / 'README.md'}"
+        summary = f"trained on {plural(loaded.provenance.patches, 'patch')}; card: {loaded.path / 'README.md'}"
         pretrained.append({"model": name, **size, "default": name == DEFAULT_MODEL, "summary": summary})
     if arguments.json:
         print_json({"models": networks, "pretrained": pretrained})

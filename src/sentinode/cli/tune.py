@@ -18,7 +18,7 @@ from sentinode.cli.shared import (
     start_keras,
 )
 from sentinode.cli.train import add_settings, config_of
-from sentinode.errors import ConfigError, ModelError
+from sentinode.errors import ConfigError, ModelError, plural
 from sentinode.models.build import MODELS
 from sentinode.samples import PRETRAINED
 
@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
         return report_skipped(skipped, quiet=True)
     print(tuning.table.drop(columns="reason").head(10).round(4).to_string(index=False))
     if failed := int(tuning.table["valid_auc"].isna().sum()):
-        print(f"{failed} {'trial' if failed == 1 else 'trials'} failed; trials.csv contains the reasons")
+        print(f"{plural(failed, 'trial')} failed; trials.csv contains the reasons")
     print("the AUC of the best trial is optimistic, since it was selected on these patches: evaluate it on others")
     settings, options = settings_of(best, config)
     command = ["sentinode", "train", *data_words(arguments), "--model", arguments.model, *option_arguments(options)]

@@ -81,10 +81,10 @@ class PatchSet:
         return f"<PatchSet {self.describe()}>"
 
     def _repr_html_(self) -> str:
-        facts = {"source": self.path, "format": self.kind, "patches": f"{len(self):,}"}
+        rows = {"source": self.path, "format": self.kind, "patches": f"{len(self):,}"}
         if self.skipped:
-            facts["skipped"] = f"{len(self.skipped):,}"
-        return summary_html("PatchSet", facts, self.counts())
+            rows["skipped"] = f"{len(self.skipped):,}"
+        return summary_html("PatchSet", rows, self.counts())
 
     def read(self, rows: Sequence[int] | NDArray[np.integer[Any]] | slice | None = None) -> UInt8Array:
         """Read pixels.
@@ -341,8 +341,7 @@ class PatchSet:
         for split, row in self.counts().iterrows():
             classes = " + ".join(f"{row[name]:,} {name}" for name in row.index if row[name])
             parts.append(classes if split == "-" else f"{split} {classes}")
-        noun = "patch" if len(self) == 1 else "patches"
-        return f"{self.path}: {self.kind}; {len(self):,} {noun} ({'; '.join(parts)})"
+        return f"{self.path}: {self.kind}; {plural(len(self), 'patch')} ({'; '.join(parts)})"
 
 
 def check_patches(patches: object) -> None:

@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 PATCH_SIZE_PX = 96
-# The label states whether the central square of this size contains tumour.
-CENTER_SIZE_PX = 32
 # Scale of PatchCamelyon, and so of the networks that are trained on it.
 PATCH_SPACING_UM_PX = 0.972
 PATCH_SHAPE = (PATCH_SIZE_PX, PATCH_SIZE_PX, 3)

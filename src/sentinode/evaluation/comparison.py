@@ -249,8 +249,14 @@ class Comparison:
         return pd.DataFrame(rows).astype(dict.fromkeys(integers, "Int64"))
 
     def _repr_html_(self) -> str:
-        facts = {"patches": f"{self.normal:,} normal, {self.tumour:,} tumour", "p-value of equal AUCs": self.p_value}
-        return summary_html(f"Comparison: {self.data}", facts, self.table().round(3))
+        rows = {
+            "patches": f"{self.normal:,} normal, {self.tumour:,} tumour",
+            "p-value of equal AUCs": f"{self.p_value:.3g}",
+        }
+        return summary_html(f"Comparison: {self.data}", rows, self.table().round(3))
+
+    def __repr__(self) -> str:
+        return f"<Comparison of {self}>"
 
     def __str__(self) -> str:
         areas = ", ".join(f"{model.name} {model.auc:.3f}" for model in self.models)

@@ -66,7 +66,7 @@ def cross_validate(
     folds: int = FOLDS,
     cache: str | Path | None = None,
 ) -> CrossValidation:
-    """Cross-validate a network on labelled patches and write the results.
+    """Cross-validate a network on labeled patches and write the results.
 
     The patches are split into folds by patient, slide and duplicates; see `split_folds`. For each fold, a new network
     is trained on the other folds, of which a tenth selects the epoch, the calibration and the threshold, and predicts
@@ -108,10 +108,10 @@ def cross_validate(
             "cross-validation makes its own splits; leave out train_split and valid_split (--train, --valid)"
         )
     check_patches(patches)
-    labelled = np.flatnonzero(patches.table["label"].notna())
-    if not len(labelled):
-        raise DataError(f"{patches.path}: no patch has a label; cross-validation needs labelled patches")
-    chosen = require_matching_hashes(patches.select(labelled).cached(cache))
+    labeled = np.flatnonzero(patches.table["label"].notna())
+    if not len(labeled):
+        raise DataError(f"{patches.path}: no patch has a label; cross-validation needs labeled patches")
+    chosen = require_matching_hashes(patches.select(labeled).cached(cache))
     split = split_folds(chosen, folds, settings.seed)
     fold_of = split.patches.table["split"].astype(int).to_numpy()
     runs, tables = [], []

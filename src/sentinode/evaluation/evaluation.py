@@ -350,10 +350,13 @@ class Evaluation:
         )
 
     def _repr_html_(self) -> str:
-        facts = {"patches": f"{self.normal:,} normal, {self.tumour:,} tumour", "AUC": f"{self.ranking.auc:.3f}"}
-        facts |= {name: f"{getattr(self.operating_point, name):.3f}" for name in ("sensitivity", "specificity")}
-        facts |= {"warning": "; ".join(self.warnings)} if self.warnings else {}
-        return summary_html(f"Evaluation: {self.data}", facts, self.table().round(3))
+        rows = {"patches": f"{self.normal:,} normal, {self.tumour:,} tumour", "AUC": f"{self.ranking.auc:.3f}"}
+        rows |= {name: f"{getattr(self.operating_point, name):.3f}" for name in ("sensitivity", "specificity")}
+        rows |= {"warning": "; ".join(self.warnings)} if self.warnings else {}
+        return summary_html(f"Evaluation: {self.data}", rows, self.table().round(3))
+
+    def __repr__(self) -> str:
+        return f"<Evaluation of {self}>"
 
     def __str__(self) -> str:
         point, count = self.operating_point, f"{self.normal:,} normal, {self.tumour:,} tumour"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from sentinode.errors import plural
 from sentinode.evaluation.comparison import ComparedModel, ComparedPair, Comparison
 from sentinode.evaluation.evaluation import Evaluation
 from sentinode.evaluation.robustness import RobustnessPoint, RobustnessResult
@@ -206,7 +207,7 @@ def _selective(found: Evaluation) -> list[str]:
 
 
 def _metrics(model: ComparedModel) -> tuple[str, ...]:
-    spread = UNKNOWN if model.auc_sd is None else f"{model.auc_sd:.3f} ({len(model.auc_by_seed)} seeds)"
+    spread = UNKNOWN if model.auc_sd is None else f"{model.auc_sd:.3f} ({plural(len(model.auc_by_seed), 'seed')})"
     return model.name, _short(model.auc), spread, _short(model.sensitivity), _short(model.specificity)
 
 

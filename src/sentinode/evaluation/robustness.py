@@ -282,6 +282,9 @@ class RobustnessResult:
             ]
         )
 
+    def __repr__(self) -> str:
+        return f"<RobustnessResult of {self}>"
+
     def __str__(self) -> str:
         return (
             f"{self.data} ({self.normal:,} normal, {self.tumour:,} tumour): AUC {self.unperturbed.auc:.3f}, mean over "

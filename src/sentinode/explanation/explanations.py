@@ -12,6 +12,7 @@ import pandas as pd
 from PIL import Image
 
 from sentinode.data.types import CLASS_NAMES, UInt8Array
+from sentinode.errors import plural
 from sentinode.explanation.first_layer import FirstLayer
 from sentinode.explanation.neighbors import Neighbors
 from sentinode.explanation.sanity import FRACTIONS, SanityChecks
@@ -56,8 +57,7 @@ class Explanations:
     skipped: list[dict[str, str]]
 
     def __repr__(self) -> str:
-        count = len(self.pixels)
-        return f"<Explanations of {count} {'patch' if count == 1 else 'patches'} by {', '.join(self.maps)}>"
+        return f"<Explanations of {plural(len(self.pixels), 'patch')} by {', '.join(self.maps)}>"
 
     def _repr_html_(self) -> str:
         buffer = io.BytesIO()

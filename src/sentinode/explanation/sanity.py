@@ -60,7 +60,11 @@ class SanityChecks:
 
         Parameters
         ----------
-        model, pixels, method
+        model : keras.Model
+            See `attributions`.
+        pixels : ndarray of uint8, shape (n, 96, 96, 3)
+            The patches.
+        method : str
             See `attributions`.
         seed : int
             Seed of the random orders and of the randomized weights.

@@ -50,7 +50,11 @@ def engine_file(run: Predictor, architecture: Path, engine: str) -> Path:
 
     Parameters
     ----------
-    run, architecture, engine
+    run : Predictor
+        See `engine_path`.
+    architecture : Path
+        See `engine_path`.
+    engine : str
         See `engine_path`.
 
     Returns

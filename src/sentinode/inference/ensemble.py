@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import logit
 
 from sentinode.data.types import UInt8Array
-from sentinode.errors import ConfigError
+from sentinode.errors import ConfigError, plural
 from sentinode.inference.logits import probability
 from sentinode.inference.ood import WARNINGS
 from sentinode.inference.predictor import Predictor, Session
@@ -73,7 +73,8 @@ class Ensemble(Predictor):
 
     def describe(self) -> str:  # noqa: D102
         models = ", ".join(str(member.identity["model"]) for member in self.members)
-        return f"ensemble of {len(self.members)} models (mean of their calibrated logits): {models}; research use only"
+        count = plural(len(self.members), "model")
+        return f"ensemble of {count} (mean of their calibrated logits): {models}; research use only"
 
     def predictor(self, engine: str = "keras", *, tta: str = "none", precision: str = "float32") -> Session:  # noqa: D102
         sessions = [member.predictor(engine, tta=tta, precision=precision) for member in self.members]

@@ -102,4 +102,6 @@ def _decode(one: Any, where: str) -> UInt8Array:
             f"{where}: {array.dtype} of shape {array.shape}, where uint8 RGB of shape (96, 96, 3) or (n, 96, 96, 3) is "
             f"expected{hint}"
         )
+    if not len(array):
+        raise DataError(f"{where}: an array of 0 patches: there is nothing to predict")
     return array.reshape(-1, *PATCH_SHAPE)

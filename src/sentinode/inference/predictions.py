@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sentinode.errors import DataError
+from sentinode.errors import DataError, plural
 from sentinode.inference.logits import probability
 from sentinode.storage import atomic_file, write_json
 from sentinode.version import __version__
@@ -79,8 +79,7 @@ class Predictions:
 
     def describe(self) -> str:
         """Return one line: the model, and how many patches are predicted to be tumour or get a warning."""
-        count = len(self)
-        parts = [f"{count:,} {'patch' if count == 1 else 'patches'}"]
+        parts = [plural(len(self), "patch")]
         if "prediction" in self.table:
             tumour, threshold = int(self.table["prediction"].sum()), self.made_by.get("threshold")
             parts.append(f"{tumour:,} predicted tumour" + (f" (threshold {threshold:.3f})" if threshold else ""))
@@ -107,7 +106,15 @@ class Predictions:
         _write(self.table[columns], path, self.made_by)
 
     def write_kaggle(self, path: str | Path, kaggle_ids: list[str]) -> None:
-        """Write a Kaggle submission: the columns ``id`` and, holding the probability, ``label``."""
+        """Write a Kaggle submission: the columns ``id`` and, holding the probability, ``label``.
+
+        Parameters
+        ----------
+        path : str or Path
+            The csv file to write.
+        kaggle_ids : list of str
+            Kaggle's id of each patch, in the order of the table.
+        """
         _write(pd.DataFrame({"id": kaggle_ids, "label": self.table["probability"]}), path, self.made_by)
 
     @classmethod

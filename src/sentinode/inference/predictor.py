@@ -189,7 +189,19 @@ class Session:
         return probability(self.logits(x))
 
     def predict(self, x: Patches, made_by: Mapping[str, Any] | None = None) -> Predictions:
-        """Predict every patch; see `sentinode.predict`."""
+        """Predict every patch.
+
+        Parameters
+        ----------
+        x : PatchSet, ndarray, image, bytes, path, or list of these
+            See `sentinode.predict`.
+        made_by : mapping, optional
+            Further entries of the provenance of the predictions.
+
+        Returns
+        -------
+        Predictions
+        """
         patches = as_patches(x).readable()
         about: dict[str, Any] = {"data": patches.path, "patches": len(patches), **self.source.identity}
         if patches.skipped:

@@ -53,12 +53,31 @@ class BootstrapAucs:
         return self._limits(self.areas[:, index], self.estimates[index])
 
     def difference(self, first: str, second: str) -> Interval:
-        """Compute the percentile interval of the first model's area minus the second's."""
+        """Compute the percentile interval of the first model's area minus the second's.
+
+        Parameters
+        ----------
+        first, second : str
+            Names of two models.
+
+        Returns
+        -------
+        Interval
+        """
         a, b = self.names.index(first), self.names.index(second)
         return self._limits(self.areas[:, a] - self.areas[:, b], self.estimates[a] - self.estimates[b])
 
     def p_value(self, first: str, second: str) -> float:
         """Compute the two-sided p-value of equal areas [1]_; it is at least 2 / (draws + 1).
+
+        Parameters
+        ----------
+        first, second : str
+            Names of two models.
+
+        Returns
+        -------
+        float
 
         References
         ----------

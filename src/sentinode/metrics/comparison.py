@@ -197,6 +197,18 @@ def auc_covariance(labels: ArrayLike, scores: Mapping[str, ArrayLike], clusters:
 def area_difference(first: Area, second: Area) -> tuple[Interval, float]:
     """Compute the first area minus the second on the same patches, and the p-value of no difference.
 
+    Parameters
+    ----------
+    first, second : Area
+        Areas of two models; see `sentinode.metrics.roc_auc.area`.
+
+    Returns
+    -------
+    Interval
+        The difference.
+    float
+        The two-sided p-value.
+
     Examples
     --------
     >>> from sentinode.metrics.roc_auc import area

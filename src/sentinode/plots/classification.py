@@ -281,8 +281,14 @@ def plot_evaluation(
 
     Parameters
     ----------
-    precision_recall, reliability, risk_coverage, decision
-        From `sentinode.metrics`.
+    precision_recall : PrecisionRecallCurve
+        See `sentinode.metrics.precision_recall_curve`.
+    reliability : sequence of ReliabilityPoint
+        See `sentinode.metrics.reliability_curve`.
+    risk_coverage : RiskCoverage
+        See `sentinode.metrics.risk_coverage`.
+    decision : DecisionCurve
+        See `sentinode.metrics.decision_curve`.
     name : str
         The name of the model, for the legends.
     title : str

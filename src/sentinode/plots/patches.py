@@ -183,7 +183,7 @@ def draw_predictions(pixels: np.ndarray, labels: np.ndarray, probabilities: np.n
                 Tile(pixels[patch], f"P(tumour) {probabilities[patch]:.3f}", color, float(probabilities[patch]))
                 for patch in np.flatnonzero(labels == label)
             ],
-            f"labelled {name}",
+            f"labeled {name}",
             color,
         )
         for label, (name, color) in enumerate((("normal", BLUE), ("tumour", ORANGE)))

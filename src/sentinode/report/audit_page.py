@@ -100,8 +100,8 @@ def write_audit_page(audit: Audit, path: str | Path) -> None:
 def _findings(audit: Audit) -> list[tuple[str, str]]:
     labels, outliers, trained_on = audit.label_issue_counts(), audit.outlier_counts(), audit.made_by["trained_on"]
     found = [
-        ("warn", labels["normal"], "patch", "labelled normal that look like tumour"),
-        ("warn", labels["tumour"], "patch", "labelled tumour that look normal"),
+        ("warn", labels["normal"], "patch", "labeled normal that look like tumour"),
+        ("warn", labels["tumour"], "patch", "labeled tumour that look normal"),
         ("bad", labels["duplicate_conflicts"], "patch", "with an exact or near duplicate that has the other label"),
         *(("warn", outliers[kind], "patch", DESCRIPTIONS[kind]) for kind in OUTLIER_KINDS),
         ("warn", trained_on, "patch", "from the network's training: label errors that it memorized are missed"),

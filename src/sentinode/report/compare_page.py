@@ -67,7 +67,7 @@ def write_compare_page(found: Comparison, path: str | Path) -> None:
     count = found.normal + found.tumour
     write_page(
         path,
-        f"Comparison of {len(found.models)} models",
+        f"Comparison of {plural(len(found.models), 'model')}",
         [f"On the same {plural(count, 'patch')} of {_data(found)}, {found.tumour:,} of them tumour."],
         parts,
         scripts=["comparison.js"],

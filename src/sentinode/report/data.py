@@ -88,7 +88,7 @@ def load_report_data(
     run : Run
         From `train` or `load_run`.
     patches : PatchSet
-        Any labelled set.
+        Any labeled set.
     split : str, optional
         The split; when left out that of `evaluate`.
     cache : str or Path, optional

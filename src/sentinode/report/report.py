@@ -40,7 +40,7 @@ def write_report(
         From `train` or `load_run`. The report of pretrained weights goes into a folder of their name in the current
         directory.
     patches : PatchSet
-        Any labelled set.
+        Any labeled set.
     split : str, optional
         The split to report on; when left out that of `evaluate`.
     cache : str or Path, optional

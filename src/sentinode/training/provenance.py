@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from sentinode.errors import plural
+
 Method = Literal["training", "linear probe", "unknown"]
 
 
@@ -71,7 +73,7 @@ class Provenance:
         return (*([self.starting_weights] if self.starting_weights else []), *self.teachers)
 
     def _sentence(self) -> str:
-        patches = f"{self.patches:,} {'patch' if self.patches == 1 else 'patches'} of {self.data}"
+        patches = f"{plural(self.patches, 'patch')} of {self.data}"
         start = self.starting_weights.model if self.starting_weights else None
         if self.method == "unknown":
             return f"{self.model}: a model file of other origin (SHA-256 {self.weights_sha256}); its data are unknown."

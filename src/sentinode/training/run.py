@@ -178,14 +178,14 @@ class Run(KeptSessions):
 
     def _repr_html_(self) -> str:
         model, data, summary = self.config["model"], self.config["data"], self.summary
-        facts = {
+        rows = {
             "folder": self.path,
             "network": f"{model['name']}, {model['parameters']:,} parameters",
             "best epoch": f"{summary['best_epoch']} of {summary.get('epochs', len(self.history))}",
             "threshold": f"{self.threshold:.4f}",
         }
         counts = pd.DataFrame({part: data[part] for part in ("train", "valid")}).T[["normal", "tumour"]]
-        return summary_html(f"Run {self.name} (research use only)", facts, counts)
+        return summary_html(f"Run {self.name} (research use only)", rows, counts)
 
     @cached_property
     def ood(self) -> OODDetector:

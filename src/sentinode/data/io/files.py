@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from sentinode.errors import DataError
+from sentinode.errors import DataError, plural
 
 IMAGE_ENDINGS = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".gif", ".jp2", ".j2k", ".ppm", ".pnm", ".webp"
@@ -67,12 +67,10 @@ def image_names(files: "Files") -> tuple[list[str], list[str]]:
     notes = []
     if counts and names:
         shown = ", ".join(f"{ending} {count:,}" for ending, count in list(counts.items())[:9])
-        noun = "file" if sum(counts.values()) == 1 else "files"
-        notes.append(f"{sum(counts.values()):,} {noun} of formats that are not read as images: {shown}")
+        notes.append(f"{plural(sum(counts.values()), 'file')} of formats that are not read as images: {shown}")
     links = files.ignored_links
     if links:
-        noun = "link" if len(links) == 1 else "links"
-        notes.append(f"{len(links):,} {noun} not followed, circular or broken: {', '.join(links[:5])}")
+        notes.append(f"{plural(len(links), 'link')} not followed, circular or broken: {', '.join(links[:5])}")
     return names, notes
 
 

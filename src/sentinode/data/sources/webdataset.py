@@ -35,8 +35,8 @@ def open_source(files: Files, options: ReadOptions) -> PatchSet | None:
         return None
     images, notes = image_names(files)
     present = set(files.names)
-    labelled = {name for name in images if _class_file(name, present)}
-    if not labelled:
+    labeled = {name for name in images if _class_file(name, present)}
+    if not labeled:
         return None
     labels: dict[str, int | None] = {}
     skipped = []

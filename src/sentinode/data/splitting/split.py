@@ -28,7 +28,7 @@ class Split:
     grouped_by : tuple of str
         What connects the patches of a group, such as ``("slide", "duplicates")``.
     ungrouped : int
-        Number of labelled patches whose slide and patient are both unknown.
+        Number of labeled patches whose slide and patient are both unknown.
     near_duplicates : int
         Number of pairs of near duplicates.
     """
@@ -81,7 +81,7 @@ def check_fractions(fractions: Mapping[str, float]) -> np.ndarray:
 
 
 def split_patches(patches: PatchSet, fractions: Mapping[str, float], seed: int = 0) -> Split:
-    """Split labelled patches by group, with the classes of each split in proportion.
+    """Split labeled patches by group, with the classes of each split in proportion.
 
     Patches of one patient, patches of one slide, exact duplicates and near duplicates (recompressed, rotated or
     mirrored) form groups that are never divided. Large groups are assigned first, each to the split that lacks most
@@ -147,7 +147,7 @@ def split_patches(patches: PatchSet, fractions: Mapping[str, float], seed: int =
 
 
 def split_folds(patches: PatchSet, count: int, seed: int = 0) -> Split:
-    """Split labelled patches into folds of equal size, named ``"1"``, ``"2"``, …; see `split_patches`.
+    """Split labeled patches into folds of equal size, named ``"1"``, ``"2"``, …; see `split_patches`.
 
     Parameters
     ----------

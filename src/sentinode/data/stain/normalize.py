@@ -34,7 +34,9 @@ def read_target(target: str | Path, resize: str = "error", skip_bad: bool = Fals
     target : str or Path
         An image of up to 4096 px a side, or patches in any form that `open_patches` reads, of which 64 evenly spaced
         ones are used.
-    resize, skip_bad
+    resize : {"error", "crop", "pad", "resample"}
+        See `open_patches`.
+    skip_bad : bool
         See `open_patches`.
 
     Returns
