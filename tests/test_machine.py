@@ -48,7 +48,7 @@ print([before, faults()])
 
 @pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="oneDNN is for x86 processors")
 @pytest.mark.parametrize(("given", "wanted"), [(None, "1"), ("0", "0")])
-def test_tensorflow_is_told_to_use_onednn_unless_the_user_said_otherwise(given, wanted):
+def test_onednn_is_enabled_unless_the_user_disabled_it(given, wanted):
     environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
     if given is not None:
         environment["TF_ENABLE_ONEDNN_OPTS"] = given

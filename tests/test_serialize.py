@@ -65,7 +65,7 @@ def test_fields_excluded_from_json_are_not_written():
     assert "hidden" not in to_json(outer())
 
 
-def test_numpy_and_python_numbers_are_written_alike():
+def test_numpy_and_python_numbers_are_written_identically():
     assert json.dumps(to_json({"a": np.float64(0.5), "b": np.int64(2), "c": np.bool_(True)})) == (
         '{"a": 0.5, "b": 2, "c": true}'
     )

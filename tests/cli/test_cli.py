@@ -79,7 +79,7 @@ def test_the_help_names_every_command():
     assert succeeded(sentinode("--version")) == f"sentinode {__version__}\n"
 
 
-def test_the_script_is_installed_beside_python():
+def test_the_script_is_installed_next_to_python():
     script = next(Path(sys.executable).parent.glob("sentinode*"), None)
     assert script is not None
     done = subprocess.run([script, "--version"], capture_output=True, text=True, timeout=60)
@@ -342,7 +342,7 @@ def test_evaluate_speaks_json(tmp_path, tiny_run):
     assert json.loads(succeeded(done)) == json.loads((tmp_path / "it" / "metrics.json").read_text())
 
 
-def test_compare_sets_a_run_beside_another_softwares_csv(tmp_path, tiny_run, images):
+def test_compare_accepts_predictions_of_other_software(tmp_path, tiny_run, images):
     ids = [path.stem for path in sorted((images / "train").iterdir())]
     pd.DataFrame({"id": ids, "probability": np.linspace(0, 1, len(ids))}).to_csv(tmp_path / "theirs.csv", index=False)
     said = ["compare", images, "--split", "train", "--model", f"ours={tiny_run.path}"]

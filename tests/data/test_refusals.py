@@ -135,7 +135,7 @@ def test_a_file_that_goes_after_opening_is_named(few, tmp_path):
         forms.refused(opened.read, str(tmp_path / form), "cannot be read")
 
 
-def test_what_needs_labels_or_pixels_says_so(few, tmp_path):
+def test_missing_labels_or_pixels_are_refused(few, tmp_path):
     opened = open_patches(forms.write(forms.course(few)[0], tmp_path))
     forms.refused(lambda: opened.labels, "no label for 7 of 28 patches", "'test/0000.jpg'")
     forms.refused(lambda: opened.fingerprint, str(tmp_path), "cached")

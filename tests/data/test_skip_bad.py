@@ -66,7 +66,7 @@ def test_what_can_be_read_again_is_read_again(few, source, tmp_path):
     assert len(list_cache(tmp_path / "cache")) == 3
 
 
-def test_nothing_but_bad_files_is_refused(tmp_path):
+def test_a_source_with_only_bad_files_is_refused(tmp_path):
     folder = forms.write({f"0/{number}.png": b"" for number in range(3)}, tmp_path / "source")
     opened = open_patches(folder, skip_bad=True)
     for reading in (lambda: opened.cached(tmp_path / "cache"), opened.readable):

@@ -178,7 +178,7 @@ def test_the_odd_files_of_kaggle_are_read_when_file_and_row_are_there(kaggle_wit
 
 @pytest.mark.parametrize("odd", [forms.BLACK, forms.OFTEN_DROPPED])
 @pytest.mark.parametrize("gone", ["file", "row"])
-def test_an_odd_file_of_kaggle_without_its_other_half_is_left_out_and_said(kaggle_with_odd, odd, gone, tmp_path):
+def test_a_kaggle_file_without_its_counterpart_is_left_out_with_a_note(kaggle_with_odd, odd, gone, tmp_path):
     files, rows = dict(kaggle_with_odd[0]), kaggle_with_odd[1]
     if gone == "file":
         del files[f"train/{odd}.tif"]
@@ -233,7 +233,7 @@ def test_a_slide_of_the_test_set_has_no_known_centre_and_no_name_is_no_slide(few
     assert pd.isna(table["slide"][1])
 
 
-def test_a_meta_csv_that_contradicts_y_is_said(few, tmp_path):
+def test_a_meta_csv_that_contradicts_y_is_noted(few, tmp_path):
     files, rows = forms.pcam_hdf5(few)
     name = f"{forms.PCAM}valid_meta.csv"
     files[name] = files[name].replace(b"True,True", b"True,False", 1)
@@ -242,7 +242,7 @@ def test_a_meta_csv_that_contradicts_y_is_said(few, tmp_path):
     assert sorted(forms.rows_of(opened)) == sorted(rows)
 
 
-def test_an_x_file_alone_brings_the_labels_beside_it(few, tmp_path):
+def test_an_x_file_is_read_with_the_labels_next_to_it(few, tmp_path):
     files, rows = forms.pcam_hdf5(few)
     folder = forms.write(files, tmp_path)
     opened = open_patches(folder / f"{forms.PCAM}valid_x.h5")

@@ -109,7 +109,7 @@ def test_patients_are_drawn_where_all_are_known_else_slides(tables, mini, tmp_pa
     assert (found.clusters, found.models[0].sensitivity.clusters) == ("slide", 12)
 
 
-def test_a_run_stands_beside_a_csv_with_what_it_costs_and_was_trained_on(tiny_run, mini, tmp_path, caplog):
+def test_a_run_is_compared_with_a_csv_and_has_its_cost_and_overlap(tiny_run, mini, tmp_path, caplog):
     few = mini.split("train").select(range(0, 1080, 20))
     csv_of(few, tmp_path, "other", 1.0, 0)
     found = compare([tiny_run, tmp_path / "other.csv"], few, "train", out=tmp_path / "out")

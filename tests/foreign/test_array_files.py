@@ -152,7 +152,7 @@ def test_weights_in_the_folder_are_read(save, network, few, expected, tmp_path):
 
 
 @needs_onnx
-def test_compare_takes_a_file_beside_a_run(save, few, tmp_path, tiny_run):
+def test_compare_accepts_a_model_file_and_a_run(save, few, tmp_path, tiny_run):
     np.savez(tmp_path / "test.npz", x=few.read(), y=few.labels)
     models = ("--model", f"theirs={save()}", "--model", f"ours={tiny_run.path}")
     text = succeeded(sentinode("compare", tmp_path / "test.npz", *models, "--out", tmp_path / "c"))

@@ -62,7 +62,7 @@ def test_thresholds_without_log_odds_give_a_number(one, other):
     assert 0 < Ensemble((Given(one), Given(other))).threshold < 1
 
 
-def test_predictions_remember_every_run(both, few, tiny_run, warm_run):
+def test_predictions_of_an_ensemble_record_every_run(both, few, tiny_run, warm_run):
     made = predict(both, few).made_by
     assert made["ensemble"] == [tiny_run.identity, warm_run.identity]
     assert (made["threshold"], made["threshold_rule"]) == (

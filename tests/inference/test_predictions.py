@@ -167,7 +167,7 @@ def test_a_network_with_turned_kernels_is_predicted_as_it_is_written_out(test_pa
 
 
 @pytest.mark.parametrize("last", [("relu", 1), ("softmax", 1), ("sigmoid", 2), ("softmax", 3), (None, 1)])
-def test_a_network_with_another_end_is_refused(last):
+def test_a_network_with_another_last_layer_is_refused(last):
     activation, units = last
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units, activation, name="end")], name="odd")
     with pytest.raises(ModelError, match=r"'odd' ends in 'end' \(Dense\)"):

@@ -63,7 +63,7 @@ def test_certainty_that_is_always_right_has_a_score_of_0_that_is_not_certain():
     assert score.estimate == score.low == 0 and 0.05 < score.high < 0.15
 
 
-def test_the_line_that_was_bent_is_found():
+def test_the_recalibration_line_is_recovered():
     line = recalibration_line(*drawn(20_000, 2, temperature=2.0))
     assert line.slope.low < 0.5 < line.slope.high and line.slope.high - line.slope.low < 0.05
     line = recalibration_line(*drawn(20_000, 3, offset=-0.5))

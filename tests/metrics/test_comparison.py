@@ -63,7 +63,7 @@ def test_with_two_models_all_at_once_is_the_pair():
 
 
 @pytest.mark.parametrize("clusters", [None, 30])
-def test_models_that_are_alike_differ_in_one_of_twenty_samples(clusters):
+def test_equal_models_differ_significantly_in_five_percent_of_samples(clusters):
     rng = np.random.default_rng(4)
     below = []
     for _ in range(400):

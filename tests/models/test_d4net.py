@@ -58,6 +58,6 @@ def test_it_is_trained_saved_and_loaded_like_any_other(mini, tmp_path):
     np.testing.assert_allclose(logit_model(again).predict_on_batch(apply_symmetry(pixels, 5)), said, atol=1e-4)
 
 
-def test_a_size_that_is_none_is_refused():
+def test_an_unknown_size_is_refused():
     with pytest.raises(ModelError, match="size must be one of s, m, l; got 'xl'"):
         build_model("d4net", size="xl")

@@ -227,7 +227,7 @@ def test_captions_do_not_reach_the_next_tile():
     assert (below < 128).any() and (gap == 255).all()
 
 
-def test_curves_in_a_terminal_fit_and_stand_where_they_should():
+def test_curves_fit_the_terminal_with_values_at_the_right_height():
     curves = {"training": [0.9, 0.5, 0.5], "validation": [0.5, 0.5, 0.1]}
     for width, height in ((24, 5), (80, 14)):
         lines = draw_curves("loss", curves, 5, width, height, ascii_only=True).plain.splitlines()

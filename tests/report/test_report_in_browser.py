@@ -261,7 +261,7 @@ def test_attribution_overlays_are_shown_on_request(browser, report):
         assert page.locator("#large .over").is_visible()
 
 
-def test_names_stay_text(browser, report):
+def test_hostile_names_are_escaped(browser, report):
     with opened(browser, report) as page:
         assert page.evaluate("typeof window.hacked") == "undefined"
         assert page.locator("img[src=x]").count() == 0

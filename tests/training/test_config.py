@@ -137,7 +137,7 @@ def test_the_augmentations_of_the_settings_are_those_of_the_layers():
     assert tuple(LAYERS) == AUGMENTATIONS
 
 
-def test_a_run_of_before_a_setting_was_there_had_its_default():
+def test_a_setting_missing_in_an_older_run_has_its_default():
     before = TrainConfig().to_json()
     del before["ema"]
     assert TrainConfig().differences(before) == []

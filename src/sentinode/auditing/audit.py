@@ -13,7 +13,7 @@ from sentinode.data.patchset import PatchSet, check_patches
 from sentinode.data.quality.checks import CHECKS
 from sentinode.data.quality.inspection import Inspection, Quality, inspect_patches, quality_json
 from sentinode.data.splitting.split import split_folds
-from sentinode.errors import DataError
+from sentinode.errors import DataError, plural
 from sentinode.inference.features import embed
 from sentinode.inference.ood import WARNINGS
 from sentinode.metrics import LabelErrors, find_label_errors, roc_curve
@@ -67,9 +67,13 @@ class Audit:
     inspection: Inspection
     made_by: dict[str, Any]
 
+    def __repr__(self) -> str:
+        issues, outliers = int(self.table["label_issue"].sum()), int((self.table["outlier"] != "").sum())
+        return f"<Audit of {plural(len(self.table), 'patch')}: {plural(issues, 'label issue')}, {plural(outliers, 'outlier')}>"
+
     @property
     def quality(self) -> Quality:
-        """The quality checks."""
+        """`Inspection.quality`, which an audit always has."""
         assert self.inspection.quality is not None
         return self.inspection.quality
 

@@ -56,6 +56,9 @@ class CrossValidation:
     runs: list[Run]
     split: Split
 
+    def __repr__(self) -> str:
+        return f"<CrossValidation with {len(self.runs)} folds of {self.evaluation}>"
+
 
 def cross_validate(
     build: "Callable[[], keras.Model]",

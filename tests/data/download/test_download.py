@@ -273,14 +273,14 @@ def test_a_gzip_that_inflates_too_far_or_is_none_is_refused(server, tmp_path, mo
         (tmp_path / "x.h5.gz.part").unlink()
 
 
-def test_another_file_of_that_name_is_left_alone(server, tmp_path):
+def test_an_existing_file_with_other_content_is_kept(server, tmp_path):
     (tmp_path / "x.h5").write_bytes(b"mine")
     forms.refused(lambda: get(server, tmp_path), "x.h5", "differs from the official file", "move it away")
     assert (tmp_path / "x.h5").read_bytes() == b"mine"
     assert server.asked == []
 
 
-def test_the_disk_is_looked_at_before_the_first_byte(server, tmp_path):
+def test_free_disk_space_is_checked_before_the_download(server, tmp_path):
     huge = RemoteFile("x.h5.gz", md5(PACKED), 10**16, md5(RAW), 10**16)
     forms.refused(lambda: get(server, tmp_path, CSV, huge), "MB are free")
     assert server.asked == []
@@ -291,7 +291,7 @@ def test_two_processes_do_not_fetch_into_one_folder(server, tmp_path):
         forms.refused(lambda: get(server, tmp_path), "another process")
 
 
-def test_what_is_no_address_is_refused(tmp_path):
+def test_invalid_mirror_addresses_are_refused(tmp_path):
     for url in ("file:///etc/", "/a/folder", "ftp://example.org", "http://[bad"):
         forms.refused(lambda url=url: fetch((X,), url, tmp_path, QUICK), url, "http")
 
