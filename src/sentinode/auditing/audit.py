@@ -68,8 +68,9 @@ class Audit:
     made_by: dict[str, Any]
 
     def __repr__(self) -> str:
-        issues, outliers = int(self.table["label_issue"].sum()), int((self.table["outlier"] != "").sum())
-        return f"<Audit of {plural(len(self.table), 'patch')}: {plural(issues, 'label issue')}, {plural(outliers, 'outlier')}>"
+        issues = plural(int(self.table["label_issue"].sum()), "label issue")
+        outliers = plural(int((self.table["outlier"] != "").sum()), "outlier")
+        return f"<Audit of {plural(len(self.table), 'patch')}: {issues}, {outliers}>"
 
     @property
     def quality(self) -> Quality:
