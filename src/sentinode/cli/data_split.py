@@ -102,7 +102,7 @@ def warn_of_missing_slides(split: "Split") -> None:
     if split.ungrouped:
         count = f"{split.ungrouped:,} of {plural(len(split.patches), 'patch')}"
         print(red(f"WARNING: slide and patient of {count} are unknown, so that splits can share slides:"))
-        print(red("results on these splits are biased upwards. Only duplicates were kept together."))
+        print(red("results on these splits have an optimistic bias. Only duplicates were kept together."))
         print("For patches from PCam, sentinode data match finds the slides.")
 
 

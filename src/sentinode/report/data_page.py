@@ -18,7 +18,7 @@ SHOWN = 24
 SHOWN_PAIRS = 12
 SHOWN_GROUPS = 40
 
-BIAS = "with patches in more than one split: results on them are biased upwards"
+BIAS = "with patches in more than one split: results on them have an optimistic bias"
 EXPLANATIONS = {
     "near_blank": "The saturation of every 8 × 8 px block is below 0.07, which is PatchCamelyon's own background "
     "filter. Such a patch shows no stained tissue, whatever its label says.",

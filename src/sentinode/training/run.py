@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from sentinode.data.duplicates.hashes import sha1_bytes
+from sentinode.data.io.csv import read_csv
 from sentinode.errors import DataError, RunError, SentinodeError, first_line
 from sentinode.inference.engines import open_engine
 from sentinode.inference.ood import OODDetector
@@ -305,10 +306,10 @@ class Run(KeptSessions):
         if not file.is_file():
             return set()
         try:
-            table = pd.read_csv(file, dtype="str")
+            table = read_csv(file, ["sha1", "split"])
             return set(table["sha1"][table["split"] == "valid"])
-        except (OSError, ValueError, KeyError) as error:
-            raise RunError(f"{file}: cannot be read ({error}); is the run complete?") from error
+        except DataError as error:
+            raise RunError(f"{error}; is the run complete?") from error
 
     def trained_on(self, sha1: pd.Series) -> np.ndarray:
         """Check which patches the weights were trained on, including those of starting weights and teachers.

@@ -100,8 +100,8 @@ def _warn_of_leaks(training: PatchSet, validation: PatchSet) -> None:
         shared = set(training.table[column].dropna()) & set(validation.table[column].dropna())
         if shared:
             log.warning(
-                "%s: %s %s in both the training and the validation split, such as %s: validation results are biased "
-                "upwards; make new splits with sentinode data split",
+                "%s: %s %s in both the training and the validation split, such as %s: validation results have "
+                "an optimistic bias; make new splits with sentinode data split",
                 training.path,
                 f"{len(shared):,}",
                 f"{column} is" if len(shared) == 1 else f"{column}s are",
