@@ -40,6 +40,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "transfer-sigmoid": {"name": "transfer", "backbone": "MobileNet", "trainable": "conv_dw_13", "dropout": 0.0},
     "d4net-sigmoid": {"name": "d4net", "dropout": 0.0},
 }
+BATCH_SIZE = 4
 INTERRUPTIONS = ("within an epoch", "while validating", "after an epoch")
 
 
@@ -98,7 +99,8 @@ class Interrupting:
         """Read, and interrupt once."""
         validation = self.patches.rows[self.patches.table["split"] == "valid"]
         of_validation = bool(np.isin(rows, validation).any())
-        self.train_reads += not of_validation
+        # Other numbers of patches are read to check the channels and the state that training goes on from.
+        self.train_reads += not of_validation and len(rows) == BATCH_SIZE
         # Earlier reads are for the metrics and for the examples in TensorBoard.
         validating = of_validation and self.train_reads > 1
         if self.when == "after an epoch" and self.validated and not of_validation:
@@ -132,8 +134,8 @@ def dropout_twice() -> list[list[float]]:
 
 def interrupted(patches: PatchSet, mine: Path) -> list[tuple[int, int]]:
     """Train without interruption, then with three; return epoch and step of the checkpoints."""
-    random: dict[str, Any] = {"augment": AUGMENTATIONS, "ema": 0.5}
-    config = TrainConfig(epochs=3, batch_size=4, optimizer="muon", metrics=("accuracy", "auc"), seed=3, **random)
+    settings: dict[str, Any] = {"augment": AUGMENTATIONS, "ema": 0.5, "metrics": ("accuracy", "auc")}
+    config = TrainConfig(epochs=3, batch_size=BATCH_SIZE, optimizer="muon", seed=3, **settings)
     train(random_network(), patches, config, out=mine / "whole")
     places = []
     for when in INTERRUPTIONS:
