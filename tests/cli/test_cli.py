@@ -49,7 +49,7 @@ def files_named(output: str) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def images(mini, tmp_path_factory) -> Path:
-    """A small Kaggle: labelled train, unlabelled test; beside it, the test patches as HDF5."""
+    """A small Kaggle: labelled train, unlabeled test; beside it, the test patches as HDF5."""
     folder = tmp_path_factory.mktemp("forms") / "kaggle"
     patches = mini.select(range(0, len(mini), 40))
     ids = [hashlib.sha1(pixels.tobytes()).hexdigest() for pixels in patches.read()]
@@ -255,7 +255,7 @@ def test_data_info_and_the_cache_speak_json(tmp_path, images):
     cache = tmp_path / "cache"
     found = json.loads(succeeded(sentinode("data", "info", images, "--json", "--cache", cache)))
     assert found["kind"] == "Kaggle's histopathologic-cancer-detection"
-    assert found["counts"]["test"] == {"normal": 0, "tumour": 0, "unlabelled": 10}
+    assert found["counts"]["test"] == {"normal": 0, "tumour": 0, "unlabeled": 10}
     listed = json.loads(succeeded(sentinode("data", "cache", "--json", "--cache", cache)))
     assert sorted(entry["patches"] for entry in listed["entries"]) == [10, 32]
     assert {entry["source"] for entry in listed["entries"]} == {str(images)}

@@ -75,9 +75,9 @@ def test_labels_stay_with_their_pixels(few, outputs):
 
 
 def test_without_outputs_there_are_pixels_alone_and_no_label_is_needed(few):
-    unlabelled = Batches(few, batch_size=8, outputs=0)
-    assert [len(batch) for batch in (unlabelled[0], unlabelled[5])] == [1, 1]
-    assert seen(unlabelled) == few.table["sha1"].tolist()
+    unlabeled = Batches(few, batch_size=8, outputs=0)
+    assert [len(batch) for batch in (unlabeled[0], unlabeled[5])] == [1, 1]
+    assert seen(unlabeled) == few.table["sha1"].tolist()
 
 
 class Record(keras.layers.Layer):

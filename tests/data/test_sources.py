@@ -77,7 +77,7 @@ def test_ids_are_unique(written):
 
 def test_counts_are_those_of_the_labels_written(written):
     counts = open_patches(written.path).counts()
-    names = {0: "normal", 1: "tumour", None: "unlabelled"}
+    names = {0: "normal", 1: "tumour", None: "unlabeled"}
     expected = pd.DataFrame(0, index=counts.index, columns=counts.columns)
     for row in written.rows:
         expected.loc[row.split or "-", names[row.label]] += 1

@@ -60,9 +60,9 @@ def test_the_same_call_again_trains_nothing_and_gives_the_same(found, few):
 
 
 def test_missing_labels_and_folds_are_refused(few, tmp_path):
-    unlabelled = replace(few, table=few.table.assign(label=pd.array([None] * len(few), dtype="Int8")))
+    unlabeled = replace(few, table=few.table.assign(label=pd.array([None] * len(few), dtype="Int8")))
     with pytest.raises(DataError, match="no patch has a label"):
-        cross_validate(build, unlabelled, CONFIG, out=tmp_path / "out")
+        cross_validate(build, unlabeled, CONFIG, out=tmp_path / "out")
     with pytest.raises(ConfigError, match="folds must be at least 2"):
         cross_validate(build, few, CONFIG, out=tmp_path / "out", folds=1)
     with pytest.raises(ConfigError, match="makes its own splits"):

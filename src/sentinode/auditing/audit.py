@@ -164,7 +164,7 @@ def audit(
     without_label = int(chosen.table["label"].isna().sum())
     if without_label == len(chosen):
         raise DataError(
-            f"{patches.path}: no patch has a label, so that there is nothing to audit; for warnings about unlabelled "
+            f"{patches.path}: no patch has a label, so that there is nothing to audit; for warnings about unlabeled "
             "patches use sentinode predict"
         )
     chosen = chosen.select(np.flatnonzero(chosen.table["label"].notna()))

@@ -14,7 +14,7 @@ SPLITS = {
     "test": "test", "testing": "test", "test_set": "test", "testing_set": "test",
 }  # fmt: skip
 SPLIT_ORDER = ("train", "valid", "test", None)
-UNLABELLED = {"unknown", "unlabelled", "unlabeled", "test", "images"}
+UNLABELED = {"unknown", "unlabelled", "unlabeled", "test", "images"}
 MISSING = {"", "-1", "-1.0", "na", "n/a", "nan", "none", "null", "unknown", "unlabelled", "unlabeled"}
 CLASS_HELP = "0 and 1, or normal and tumour"
 # Names of classes with their labels, as a user states them; OTHERS stands for every name that is not stated.

@@ -321,11 +321,11 @@ class PatchSet:
         Returns
         -------
         DataFrame
-            Index: split (``"-"`` where unknown); columns ``normal``, ``tumour``, ``unlabelled``.
+            Index: split (``"-"`` where unknown); columns ``normal``, ``tumour``, ``unlabeled``.
         """
         split = self.table["split"].astype("string").fillna("-")
-        label = self.table["label"].map({0: "normal", 1: "tumour"}).astype("string").fillna("unlabelled")
-        counts = pd.crosstab(split, label).reindex(columns=[*CLASS_NAMES, "unlabelled"], fill_value=0)
+        label = self.table["label"].map({0: "normal", 1: "tumour"}).astype("string").fillna("unlabeled")
+        counts = pd.crosstab(split, label).reindex(columns=[*CLASS_NAMES, "unlabeled"], fill_value=0)
         order = [name for name in [*self.split_names, "-"] if name in counts.index]
         return counts.reindex(order).rename_axis(index="split", columns=None)
 

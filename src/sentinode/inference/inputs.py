@@ -40,7 +40,7 @@ def as_patches(x: Patches) -> PatchSet:
     Examples
     --------
     >>> as_patches(np.zeros((96, 96, 3), np.uint8))
-    <PatchSet memory: patches in memory; 1 patch... (1 unlabelled)>
+    <PatchSet memory: patches in memory; 1 patch... (1 unlabeled)>
     """
     if isinstance(x, PatchSet):
         return x

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from sentinode.plots.style import BLUE, GREY, INK, ORANGE, rgb, shorten_start
 
 GAP_PX, HEADING_PX, CAPTION_PX, BAR_PX = 12, 30, 22, 16
-CLASS_COLORS = {"normal": BLUE, "tumour": ORANGE, "unlabelled": GREY}
+CLASS_COLORS = {"normal": BLUE, "tumour": ORANGE, "unlabeled": GREY}
 # A row of the first layer holds this many kernels; the others follow below.
 KERNELS_PER_ROW = 16
 
@@ -138,7 +138,7 @@ def draw_contact_sheet(
     Parameters
     ----------
     groups : sequence of tuple
-        For each group its heading, its class (``"normal"``, ``"tumour"`` or ``"unlabelled"``), and its patches, uint8
+        For each group its heading, its class (``"normal"``, ``"tumour"`` or ``"unlabeled"``), and its patches, uint8
         of shape ``(n, 96, 96, 3)``.
     title : str
         Text above all; the beginning is left out where it is too long.

@@ -100,7 +100,7 @@ def plot_trials(table: pd.DataFrame, names: Sequence[str], log: Collection[str] 
     axes = new_axes(1, len(shown), (max(3.2, 4.2 / len(shown)), 3.6), sharey=True)
     for ax, name in zip(axes, shown, strict=True):
         numeric = pd.api.types.is_numeric_dtype(done[name])
-        values, spread = done[name] if numeric else done[name].map(_short), done["sd"].fillna(0)
+        values, spread = done[name] if numeric else done[name].map(_format_setting), done["sd"].fillna(0)
         ax.errorbar(values, done["valid_auc"], yerr=spread, fmt="o", color=BLUE, elinewidth=1, alpha=0.8)
         ax.plot(values.iloc[:1], done["valid_auc"].iloc[:1], "o", color=ORANGE, markersize=9, zorder=3)
         for number, x, y in zip(done.get("trial", ()), values, done["valid_auc"], strict=False):
@@ -114,12 +114,12 @@ def plot_trials(table: pd.DataFrame, names: Sequence[str], log: Collection[str] 
         ax.set_xlabel(name)
     axes[0].set_ylabel("validation AUC")
     best = done.iloc[0]
-    settings = ", ".join(f"{name} {_short(best[name])}" for name in names)
+    settings = ", ".join(f"{name} {_format_setting(best[name])}" for name in names)
     set_suptitle(axes, f"{plural(len(done), 'trial')}; the best: {settings}, AUC {best['valid_auc']:.3f}")
     return axes
 
 
-def _short(value: Any) -> str:
+def _format_setting(value: Any) -> str:
     if value is None:
         return "null"
     return f"{value:.3g}" if isinstance(value, float) else str(value)

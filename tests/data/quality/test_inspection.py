@@ -133,6 +133,6 @@ def test_near_blank_means_low_saturation_of_8_px_blocks(few):
 def test_json_holds_plain_values(few):
     planted = placed(few, [(0, "train", 0), (0, "valid", 1), (1, "valid", 1)])
     found = json.loads(json.dumps(inspect_patches(planted).to_json(), allow_nan=False))
-    assert found["counts"]["valid"] == {"normal": 0, "tumour": 2, "unlabelled": 0}
+    assert found["counts"]["valid"] == {"normal": 0, "tumour": 2, "unlabeled": 0}
     assert found["duplicates"] == {"within_splits": {}, "across_splits": 1, "label_conflicts": 1}
     assert found["near_blank"] == []

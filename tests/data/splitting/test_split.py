@@ -10,7 +10,7 @@ from tests import forms
 
 from sentinode import PatchSet, open_patches
 from sentinode.data.splitting.groups import connected_groups, find_leaks
-from sentinode.data.splitting.split import UNLABELLED, split_folds, split_patches
+from sentinode.data.splitting.split import UNLABELED, split_folds, split_patches
 from sentinode.errors import ConfigError, DataError
 
 NAMES = st.none() | st.sampled_from([f"n{number}" for number in range(8)])
@@ -47,7 +47,7 @@ def test_groups_stay_whole_and_every_split_gets_both_classes_wherever_that_is_po
         return
     table = split_patches(patches, fractions, seed).patches.table
     assert table["id"].equals(patches.table["id"])
-    labelled = table[table["split"] != UNLABELLED]
+    labelled = table[table["split"] != UNLABELED]
     assert labelled["label"].notna().all() and len(labelled) == labels.notna().sum()
     for column in ("slide", "patient", "sha1"):
         assert (labelled.groupby(column)["split"].nunique() <= 1).all(), column

@@ -204,7 +204,7 @@ def spaced_examples(patches: PatchSet, count: int) -> Iterator[tuple[str, int, I
     Yields
     ------
     name : str
-        ``"normal"``, ``"tumour"`` or ``"unlabelled"``.
+        ``"normal"``, ``"tumour"`` or ``"unlabeled"``.
     total : int
         Number of patches of this class.
     rows : ndarray of int64
@@ -218,7 +218,7 @@ def spaced_examples(patches: PatchSet, count: int) -> Iterator[tuple[str, int, I
     [('normal', 200, 3), ('tumour', 200, 3)]
     """
     label = patches.table["label"]
-    for name, chosen in (("normal", label == 0), ("tumour", label == 1), ("unlabelled", label.isna())):
+    for name, chosen in (("normal", label == 0), ("tumour", label == 1), ("unlabeled", label.isna())):
         rows = np.flatnonzero(chosen.fillna(False).to_numpy(dtype=bool))
         if len(rows):
             yield name, len(rows), rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)]

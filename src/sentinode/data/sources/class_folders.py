@@ -14,7 +14,7 @@ import numpy as np
 from sentinode.data.grouping import is_patient
 from sentinode.data.io.files import Files, image_names
 from sentinode.data.io.images import ImageFiles
-from sentinode.data.labels import CLASS_HELP, OTHERS, SPLITS, UNLABELLED, Classes, class_of
+from sentinode.data.labels import CLASS_HELP, OTHERS, SPLITS, UNLABELED, Classes, class_of
 from sentinode.data.patchset import PatchSet, patch_table
 from sentinode.data.types import ReadOptions, Skipped
 from sentinode.errors import DataError, plural
@@ -90,7 +90,7 @@ def open_source(files: Files, options: ReadOptions) -> PatchSet | None:
     skipped: list[Skipped] = []
     ignored: Counter[str] = Counter()
     for name, place in places.items():
-        if place.label is not None or (_is_unlabelled(place) and not has_class_above[name]):
+        if place.label is not None or (_is_unlabeled(place) and not has_class_above[name]):
             labels[name] = place.label
         elif classes and place.folder is not None:
             ignored[place.folder] += 1
@@ -156,10 +156,10 @@ def _check_depths(files: Files, places: Mapping[str, _Place]) -> None:
         )
 
 
-def _is_unlabelled(place: _Place) -> bool:
+def _is_unlabeled(place: _Place) -> bool:
     if place.split != "test" or place.folder is None:
         return False
-    return place.folder.lower() in SPLITS or place.folder.lower() in UNLABELLED
+    return place.folder.lower() in SPLITS or place.folder.lower() in UNLABELED
 
 
 def _reason(place: _Place, has_class_above: bool, unknown: Sequence[str]) -> str:

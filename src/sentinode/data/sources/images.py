@@ -7,7 +7,7 @@ import numpy as np
 from sentinode.data.grouping import is_patient
 from sentinode.data.io.files import Files, image_names
 from sentinode.data.io.images import ImageFiles
-from sentinode.data.labels import SPLITS, UNLABELLED, likely_class
+from sentinode.data.labels import SPLITS, UNLABELED, likely_class
 from sentinode.data.patchset import PatchSet, patch_table
 from sentinode.data.types import ReadOptions
 
@@ -52,7 +52,7 @@ def open_source(files: Files, options: ReadOptions) -> PatchSet | None:
 def _hint(names: list[str]) -> str:
     """Return how to label images whose folders may be classes."""
     folders = sorted({name.split("/")[-2] for name in names if "/" in name})
-    folders = [each for each in folders if each.lower() not in {*SPLITS, *UNLABELLED} and not is_patient(each)]
+    folders = [each for each in folders if each.lower() not in {*SPLITS, *UNLABELED} and not is_patient(each)]
     if len(folders) < 2 or len(folders) > 50:
         return ""
     shown = ", ".join(folders[:9]) + (", …" if len(folders) > 9 else "")

@@ -20,7 +20,7 @@ FORM = "Camelyon17-WILDS: metadata.csv, patches/patient_*_node_*/*.png"
 
 METADATA = "metadata.csv"
 COLUMNS = ("patient", "node", "x_coord", "y_coord", "tumor", "center", "split")
-LABELS = {"0": 0, "1": 1, "-1": None, "": None}  # -1 in the unlabelled part.
+LABELS = {"0": 0, "1": 1, "-1": None, "": None}  # -1 in the unlabeled part.
 SPLITS = {"0": "train", "1": "id_val"}
 SPLITS_OF_CENTRES = {"1": "valid", "2": "test"}
 # Positions are those of the central 32 × 32 px on level 2; a pixel there is four of level 0.

@@ -12,7 +12,7 @@ from sentinode.data.splitting.groups import connected_groups
 from sentinode.data.types import IndexArray
 from sentinode.errors import ConfigError, DataError
 
-UNLABELLED = "unlabelled"
+UNLABELED = "unlabeled"
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Split:
     Attributes
     ----------
     patches : PatchSet
-        The patches; their column ``split`` holds the new splits, ``"unlabelled"`` for patches without a label.
+        The patches; their column ``split`` holds the new splits, ``"unlabeled"`` for patches without a label.
     groups : ndarray of int64, shape (n,)
         Group of each patch. A group is never divided.
     grouped_by : tuple of str
@@ -52,7 +52,7 @@ class Split:
         PatchSet
         """
         split = self.patches.table["split"]
-        names = split.where(split == UNLABELLED, split.eq(str(number)).map({True: "valid", False: "train"}))
+        names = split.where(split == UNLABELED, split.eq(str(number)).map({True: "valid", False: "train"}))
         return replace(self.patches, table=self.patches.table.assign(split=names.astype("str")))
 
 
@@ -135,7 +135,7 @@ def split_patches(patches: PatchSet, fractions: Mapping[str, float], seed: int =
             f"{has_label.sum():,} patches); ask for fewer splits or add patches"
         )
     names = np.array(list(fractions), dtype=object)[split_of[groups]]
-    names[~has_label] = UNLABELLED
+    names[~has_label] = UNLABELED
     known = patches.table[["slide", "patient"]].notna().any(axis=1).to_numpy()
     return Split(
         patches=replace(patches, table=patches.table.assign(split=pd.Series(names, dtype="str"))),
