@@ -3,8 +3,11 @@
 import json
 import os
 import shutil
+from types import SimpleNamespace
 
+import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from tests.commands import refused, sentinode, succeeded
@@ -240,3 +243,52 @@ def test_the_scale_of_each_slide_can_be_stated_in_a_csv(slide_file, tmp_path):
     refused(sentinode("scan", tmp_path / "mpp.csv", "--out", tmp_path, "--mpp", "0"), "--mpp")
     (tmp_path / "empty").mkdir()
     refused(sentinode("scan", tmp_path / "empty", "--out", tmp_path / "scans"), "empty", ".svs")
+
+
+def test_the_tissue_can_be_drawn_or_everything_be_scanned(slide_file, tmp_path):
+    def area_mm2(*options):
+        done = sentinode("scan", slide_file, "--out", tmp_path / "scans", "--dry-run", "--json", *options)
+        return json.loads(succeeded(done))["slides"][0]["tissue_mm2"]
+
+    square = [[100, 200], [600, 200], [600, 700], [100, 700], [100, 200]]
+    hole = [[200, 300], [300, 300], [300, 400], [200, 400], [200, 300]]
+    drawn = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [square, hole]}}
+    file = tmp_path / "tissue" / f"{slide_file.stem}.geojson"
+    file.parent.mkdir()
+    file.write_text(json.dumps({"type": "FeatureCollection", "features": [drawn]}))
+    for given in (file, file.parent):
+        assert area_mm2("--tissue", given) == pytest.approx((500**2 - 100**2) * 0.972**2 / 1e6, rel=0.05)
+    with open_slide(slide_file) as slide:
+        whole = slide.levels[0].width_px * slide.levels[0].height_px * 0.972**2 / 1e6
+    assert area_mm2("--tissue", "none") == pytest.approx(whole, rel=0.05)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    done = sentinode("scan", slide_file, "--out", tmp_path / "scans", "--dry-run", "--tissue", empty)
+    assert done.returncode == 1 and slide_file.name in done.stdout
+    refused(sentinode("scan", slide_file, "other.tif", "--out", tmp_path, "--tissue", file), "one file", "2 slides")
+    refused(sentinode("scan", slide_file, "--out", tmp_path, "--tissue", tmp_path / "nothing"), "nothing")
+
+
+def test_tables_for_other_software_hold_the_scanned_patches(result, slide_file, scanner):
+    with open_slide(slide_file) as slide:
+        scan_to_folder(slide, scanner, result.folder, tables=("parquet", "wsinfer", "clam"))
+    heatmap = load_heatmap(result.folder)
+    patches = pd.read_parquet(result.folder / "patches.parquet")
+    assert len(patches) == (~np.isnan(heatmap.log_odds)).sum()
+    first = patches.iloc[0]
+    row, column = (round((first[name] - heatmap.origin_px) / heatmap.step_px) for name in ("y_px", "x_px"))
+    assert heatmap.log_odds[row, column] == first["log_odds"]
+    table = pd.read_csv(result.folder / "wsinfer.csv")
+    assert list(table) == ["minx", "miny", "width", "height", "prob_normal", "prob_tumor"]
+    assert (table["width"] == 96).all() and (table["minx"] % 96 == 0).all()
+    np.testing.assert_allclose(table["prob_normal"] + table["prob_tumor"], 1, atol=1e-5)
+    with h5py.File(result.folder / "clam.h5") as file:
+        np.testing.assert_array_equal(file["coords"], table[["minx", "miny"]])
+        assert file["coords"].attrs["patch_size"] == 96
+
+
+def test_a_disk_with_too_little_space_is_refused_before_the_scan(slide_file, scanner, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000_000))
+    with open_slide(slide_file) as slide, pytest.raises(OutputError, match=r"1 MB are free.*--out"):
+        scan_to_folder(slide, scanner, tmp_path / "scan")
+    assert not (tmp_path / "scan").exists()

@@ -19,10 +19,14 @@ from sentinode.cli.shared import (
     start_keras,
     start_logging,
 )
-from sentinode.errors import ConfigError, SentinodeError
+from sentinode.errors import ConfigError, DataError, SentinodeError
 
 if TYPE_CHECKING:
     from sentinode.slides.scan import Scanner
+    from sentinode.slides.slide import Slide
+    from sentinode.slides.tissue import Tissue
+
+_TABLES = ("parquet", "wsinfer", "clam")
 
 
 def add_parser(commands: Any) -> None:
@@ -47,6 +51,19 @@ def add_parser(commands: Any) -> None:
         help="distance of neighboring patches in pixels of 0.972 µm, a multiple of 8 (default: 8)",
     )
     parser.add_argument(
+        "--tissue",
+        metavar="FILE|DIR|none",
+        help="where to scan: regions of QuPath GeoJSON, ASAP XML or a mask TIFF, in a file for one slide, or in a "
+        "folder with files named like the slides; none: the whole slide (default: tissue is found)",
+    )
+    parser.add_argument(
+        "--tables",
+        type=_tables,
+        default=(),
+        metavar="NAME,…",
+        help=f"tables to write as well: {', '.join(_TABLES)}",
+    )
+    parser.add_argument(
         "--force", action="store_true", help="scan slides although much of their tissue is unlike the training patches"
     )
     parser.add_argument(
@@ -54,6 +71,14 @@ def add_parser(commands: Any) -> None:
     )
     add_json(parser)
     parser.set_defaults(run=run)
+
+
+def _tables(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    for name in names:
+        if name not in _TABLES:
+            raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(_TABLES)}")
+    return names
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -68,6 +93,13 @@ def run(arguments: argparse.Namespace) -> int:
     for path in paths:
         if stems.count(path.stem) > 1:
             raise ConfigError(f"{path}: two slides are named {path.stem} and would share a folder; give another --out")
+    if arguments.tissue not in (None, "none"):
+        if not Path(arguments.tissue).exists():
+            raise ConfigError(f"--tissue {arguments.tissue}: there is no such file or folder; correct it")
+        if len(paths) > 1 and not Path(arguments.tissue).is_dir():
+            raise ConfigError(
+                f"--tissue {arguments.tissue}: one file, but {len(paths)} slides; name a folder with a file for each"
+            )
     spacings = Spacings(arguments.mpp)
     out = check_output_folder(arguments.out)
     summaries: list[dict[str, Any]] = []
@@ -134,7 +166,7 @@ def _prepare(arguments: argparse.Namespace, spacings: "Spacings") -> Callable[[P
 
     start_logging()
     if arguments.dry_run:
-        return partial(_describe, spacings)
+        return partial(_describe, arguments, spacings)
     start_keras()
     return partial(_scan, arguments, spacings, load_scanner(load_models(arguments), arguments.step))
 
@@ -144,17 +176,41 @@ def _scan(arguments: argparse.Namespace, spacings: "Spacings", scanner: "Scanner
     from sentinode.slides.slide import open_slide
 
     with open_slide(path, spacing_um_px=spacings(path)) as slide:
-        result = scan_to_folder(slide, scanner, Path(arguments.out) / path.stem, force=arguments.force)
+        result = scan_to_folder(
+            slide,
+            scanner,
+            Path(arguments.out) / path.stem,
+            tissue=_tissue(arguments.tissue, slide),
+            force=arguments.force,
+            tables=arguments.tables,
+        )
     return {**result.summary, "folder": str(result.folder)}
 
 
-def _describe(spacings: "Spacings", path: Path) -> dict[str, Any]:
+def _tissue(given: str | None, slide: "Slide") -> "Tissue | None":
+    """Return the tissue that ``--tissue`` states; None where it is to be found."""
+    from sentinode.slides.annotations import find_annotations, read_annotations
+    from sentinode.slides.tissue import tissue_in
+
+    if given is None:
+        return None
+    if given == "none":
+        return tissue_in(slide)
+    file = find_annotations(slide.path, given) if Path(given).is_dir() else Path(given)
+    if file is None:
+        raise DataError(f"{given}: no file there is named like {slide.path.name}; add one, or leave out --tissue")
+    return tissue_in(slide, read_annotations(file, slide, classes=(("*", 1),)).tumour)
+
+
+def _describe(arguments: argparse.Namespace, spacings: "Spacings", path: Path) -> dict[str, Any]:
+    from sentinode.slides.results import bytes_needed
     from sentinode.slides.slide import open_slide
     from sentinode.slides.tissue import find_tissue
 
     with open_slide(path, spacing_um_px=spacings(path)) as slide:
-        tissue = find_tissue(slide)
+        tissue = _tissue(arguments.tissue, slide) or find_tissue(slide)
         return {
+            "mb_needed": bytes_needed(slide, tissue, arguments.step) / 1e6,
             "slide": path.name,
             "spacing_um_px": slide.spacing_um_px,
             "spacing_source": slide.spacing_source,
@@ -200,7 +256,8 @@ def _spacing(text: str, where: str) -> float:
 def _line(summary: Mapping[str, Any]) -> str:
     start = f"{summary['slide']}: {summary['tissue_mm2']:.3g} mm² tissue"
     if "lesions" not in summary:
-        return f"{start}, {summary['spacing_um_px']:.4g} µm/px ({summary['spacing_source']})"
+        size = f"at most {summary['mb_needed']:,.0f} MB on disk"
+        return f"{start}, {summary['spacing_um_px']:.4g} µm/px ({summary['spacing_source']}), {size}"
     count = len(summary["lesions"])
     largest = f", the largest {summary['largest_lesion_mm']:.2g} mm" if count else ""
     return f"{start}, score {summary['slide_score']:.3f}, {count} lesion{'' if count == 1 else 's'}{largest}"

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,10 @@ from sentinode.serialize import to_json
 from sentinode.slides.heatmap import Heatmap
 from sentinode.slides.lesions import find_lesions, slide_score, to_geojson
 from sentinode.slides.overview import draw_overview
-from sentinode.slides.scan import BLOCK_PX, Scan, Scanner, scan_slide
+from sentinode.slides.scan import BLOCK_PX, SPACING_UM_PX, Scan, Scanner, scan_slide
 from sentinode.slides.slide import Slide
-from sentinode.slides.tissue import Tissue
+from sentinode.slides.tables import write_tables
+from sentinode.slides.tissue import Tissue, find_tissue
 from sentinode.storage import atomic_file, check_output_folder, read_json, write_json
 from sentinode.version import __version__
 
@@ -55,6 +57,7 @@ def scan_to_folder(
     *,
     tissue: Tissue | None = None,
     force: bool = False,
+    tables: Collection[str] = (),
 ) -> ScanResult:
     """Scan a slide and write its result folder, or go on with an interrupted scan.
 
@@ -68,6 +71,8 @@ def scan_to_folder(
         The result folder. A finished result of the same slide, model and settings is returned as it is.
     tissue, force
         See `scan_slide`.
+    tables : collection of str
+        Tables to write as well; see `write_tables`.
 
     Returns
     -------
@@ -76,7 +81,7 @@ def scan_to_folder(
     Raises
     ------
     OutputError
-        The folder holds a result of another slide, model or settings.
+        The folder holds a result of another slide, model or settings, or its disk has too little space.
     DataError
         See `scan_slide`.
     """
@@ -100,14 +105,40 @@ def scan_to_folder(
                 "or delete it"
             )
         if (folder / SUMMARY).is_file():
+            if tables:
+                write_tables(load_heatmap(folder), folder, tables)
             return ScanResult(folder, read_json(folder / SUMMARY), is_new=False)
     elif folder.is_dir() and any(folder.iterdir()):
         raise OutputError(f"{folder}: is not empty and holds no scan; name another folder with --out")
+    tissue = tissue or find_tissue(slide)
+    _check_space(folder, bytes_needed(slide, tissue, scanner.step_px))
     write_json(folder / SETTINGS, settings)
     scan = scan_slide(slide, scanner, tissue=tissue, force=force, work_folder=folder / WORK)
+    write_tables(scan.heatmap, folder, tables)
     summary = _write(folder, slide, scan, settings)
     shutil.rmtree(folder / WORK, ignore_errors=True)
     return ScanResult(folder, summary, is_new=True)
+
+
+def bytes_needed(slide: Slide, tissue: Tissue, step_px: int) -> int:
+    """Estimate the disk space that a scan needs at the most, without tables.
+
+    Parameters
+    ----------
+    slide : Slide
+    tissue : Tissue
+    step_px : int
+        Distance of neighboring patches in pixels of 0.972 µm.
+
+    Returns
+    -------
+    int
+        Bytes: the log-odds of the whole grid, those of unfinished rows with tissue, and room for maps and pictures.
+    """
+    full, scale = slide.levels[0], step_px * SPACING_UM_PX / slide.spacing_um_px
+    grid = full.width_px / scale * full.height_px / scale
+    rows_with_tissue = tissue.mask.any(axis=1).mean()
+    return int(grid * (4 + 4 * rows_with_tissue + 1.4)) + 20_000_000
 
 
 def load_heatmap(folder: str | Path) -> Heatmap:
@@ -134,6 +165,15 @@ def load_heatmap(folder: str | Path) -> Heatmap:
         return Heatmap(log_odds, grid["origin_px"], grid["step_level0_px"], grid["step_um"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder}: holds no finished scan ({error}); run sentinode scan again") from error
+
+
+def _check_space(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(next(each for each in (folder, *folder.parents) if each.is_dir())).free
+    if free < needed:
+        raise OutputError(
+            f"{folder}: the scan may need {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free; make room, or "
+            "name another folder with --out"
+        )
 
 
 def _weights_sha256(model: "Predictor") -> list[str]:

@@ -1,9 +1,11 @@
 """Find tissue on a slide's overview, without pen marks, coverslip edges and dust."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from sentinode.data.types import UInt8Array
@@ -33,8 +35,6 @@ class Tissue:
         Side of a mask pixel in level-0 px.
     spacing_um_px : float
         µm per pixel of the mask.
-    background : tuple of int
-        RGB of empty glass.
     pen_mm2 : float
         Area of pen marks that were left out.
     """
@@ -42,7 +42,6 @@ class Tissue:
     mask: Mask
     pixel_level0_px: float
     spacing_um_px: float
-    background: tuple[int, int, int]
     pen_mm2: float
 
     @property
@@ -82,7 +81,44 @@ def find_tissue(slide: Slide) -> Tissue:
             f"{selection.effective_um_px:.3g} µm/px; look at the slide: is it empty, very pale, or marked all over?"
         )
     pixel_mm2 = selection.effective_um_px**2 / 1e6
-    return Tissue(mask, scale, selection.effective_um_px, background, float(pen.sum()) * pixel_mm2)
+    return Tissue(mask, scale, selection.effective_um_px, float(pen.sum()) * pixel_mm2)
+
+
+def tissue_in(slide: Slide, region: Any = None) -> Tissue:
+    """Take a region as the tissue of a slide, instead of finding it.
+
+    Parameters
+    ----------
+    slide : Slide
+        An open slide.
+    region : shapely geometry, optional
+        Polygons in level-0 px; the whole scanned part where None.
+
+    Returns
+    -------
+    Tissue
+
+    Raises
+    ------
+    DataError
+        The region lies outside of the slide.
+    """
+    full = slide.levels[0]
+    scale = OVERVIEW_UM_PX / slide.spacing_um_px
+    columns, rows = (max(1, round(size / scale)) for size in (full.width_px, full.height_px))
+    image = Image.new("1", (columns, rows))
+    draw = ImageDraw.Draw(image)
+    if region is None:
+        x, y, width, height = (value / scale for value in slide.bounds_px)
+        draw.rectangle((x, y, x + width, y + height), fill=1)
+    else:
+        for polygon in getattr(region, "geoms", [region]):
+            for ring, value in ((polygon.exterior, 1), *((hole, 0) for hole in polygon.interiors)):
+                draw.polygon([(px / scale, py / scale) for px, py in ring.coords], fill=value)
+    mask = np.asarray(image)
+    if not mask.any():
+        raise DataError(f"{slide.path}: the tissue region lies outside of its {full.width_px} × {full.height_px} px")
+    return Tissue(mask, scale, OVERVIEW_UM_PX, 0.0)
 
 
 def background_color(pixels: UInt8Array) -> tuple[int, int, int]:
