@@ -1,4 +1,4 @@
-"""Extract labelled patches from annotated slides as training data, with hard negatives from a scan."""
+"""Extract labeled patches from annotated slides as training data, with hard negatives from a scan."""
 
 import argparse
 from typing import TYPE_CHECKING, Any

@@ -19,7 +19,7 @@ from sentinode.cli.shared import (
     start_keras,
     start_logging,
 )
-from sentinode.errors import ConfigError, DataError, SentinodeError
+from sentinode.errors import ConfigError, DataError, SentinodeError, plural
 
 if TYPE_CHECKING:
     from sentinode.slides.scan import Scanner
@@ -260,4 +260,4 @@ def _line(summary: Mapping[str, Any]) -> str:
         return f"{start}, {summary['spacing_um_px']:.4g} µm/px ({summary['spacing_source']}), {size}"
     count = len(summary["lesions"])
     largest = f", the largest {summary['largest_lesion_mm']:.2g} mm" if count else ""
-    return f"{start}, score {summary['slide_score']:.3f}, {count} lesion{'' if count == 1 else 's'}{largest}"
+    return f"{start}, score {summary['slide_score']:.3f}, {plural(count, 'lesion')}{largest}"

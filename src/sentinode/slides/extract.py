@@ -1,4 +1,4 @@
-"""Extract labelled patches from annotated slides, in the layout of PatchCamelyon's HDF5 files.
+"""Extract labeled patches from annotated slides, in the layout of PatchCamelyon's HDF5 files.
 
 The label rule is PatchCamelyon's: B. S. Veeling et al., "Rotation equivariant CNNs for digital pathology", MICCAI 2018.
 Patches that a scan called tumour outside of the annotations can be added as hard negatives.
@@ -147,7 +147,7 @@ def extract_patches(
     model: "Predictor | None" = None,
     config: ExtractConfig | None = None,
 ) -> Extraction:
-    """Extract labelled patches of 96 × 96 px at 0.972 µm per pixel from annotated slides.
+    """Extract labeled patches of 96 × 96 px at 0.972 µm per pixel from annotated slides.
 
     A patch is tumour (1) if a tumour pixel lies in its central 32 × 32 px, and normal (0) if none does. Its center lies
     on tissue. The same slides, annotations and settings give the same files.

@@ -221,7 +221,8 @@ class Run(KeptSessions):
         """What predictions record of the run: weights, calibration, threshold."""
         weights = hashlib.sha256((self.path / WEIGHTS["best"]).read_bytes()).hexdigest()
         numbers = {"calibration": to_json(self.calibration), "threshold": self.threshold}
-        return {"model": str(self.path), "weights_sha256": weights, **numbers}
+        model = self.path.name if self.pretrained else str(self.path)
+        return {"model": model, "weights_sha256": weights, **numbers}
 
     def starting_model(self, seed: int = 0) -> "keras.Model":
         """Return the network with the best weights as the start of another training (fine-tuning).
