@@ -53,6 +53,7 @@ def test_a_backend_that_does_not_exist_fails_with_advice():
     assert found["advice"][-1] == "Keras has no backend 'nonsense'; set KERAS_BACKEND to tensorflow, jax, torch"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("jax" in MISSING, reason="jax is not installed")
 def test_the_backend_of_keras_own_settings_is_found(no_keras_settings):
     file = no_keras_settings / "keras.json"

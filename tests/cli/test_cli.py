@@ -24,7 +24,19 @@ from sentinode.version import __version__
 
 DATA_COMMANDS = ("info", "split", "match", "normalize", "fetch", "cache")
 EVERY_COMMAND = ["", "demo", "train", "tune", "cross-validate", "watch", "evaluate", "compare", "stress", "explain"]
-EVERY_COMMAND += ["report", "audit", "predict", "embed", "export", "models", "data", "doctor", "scan", "serve", "extract"]
+EVERY_COMMAND += [
+    "report",
+    "audit",
+    "predict",
+    "embed",
+    "export",
+    "models",
+    "data",
+    "doctor",
+    "scan",
+    "serve",
+    "extract",
+]
 EVERY_COMMAND += [f"data {name}" for name in DATA_COMMANDS]
 
 
@@ -373,6 +385,7 @@ def test_stress_shows_every_level_and_speaks_json(tmp_path, tiny_run, images):
     assert found == json.loads((tmp_path / "out" / "stress.json").read_text())
 
 
+@pytest.mark.slow
 def test_report_needs_only_a_run_and_ends_by_naming_the_page(tmp_path, tiny_run):
     run = shutil.copytree(tiny_run.path, tmp_path / "run")
     output = succeeded(sentinode("report", run, "--split", "valid", "--model-card"))

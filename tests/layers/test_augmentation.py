@@ -132,6 +132,7 @@ def run(mini, tmp_path_factory):
     return train(build_model("d4net"), few, TrainConfig(**SETTINGS), out=tmp_path_factory.mktemp("augmented") / "run")
 
 
+@pytest.mark.slow
 def test_saved_models_have_no_augmentation_and_predict_as_validated(run, mini):
     assert [layer.name for layer in run.model.layers] == [layer.name for layer in build_model("d4net").layers]
     assert not any("random" in layer.name for layer in keras.saving.load_model(run.path / "model.keras").layers)

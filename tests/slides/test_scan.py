@@ -245,6 +245,7 @@ def test_the_scale_of_each_slide_can_be_stated_in_a_csv(slide_file, tmp_path):
     refused(sentinode("scan", tmp_path / "empty", "--out", tmp_path / "scans"), "empty", ".svs")
 
 
+@pytest.mark.slow
 def test_the_tissue_can_be_drawn_or_everything_be_scanned(slide_file, tmp_path):
     def area_mm2(*options):
         done = sentinode("scan", slide_file, "--out", tmp_path / "scans", "--dry-run", "--json", *options)

@@ -21,6 +21,7 @@ def few() -> PatchSet:
     return patches.select(range(0, len(patches), 4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["sigmoid", "softmax"])
 def test_a_student_follows_its_teacher_where_labels_say_the_opposite(few: PatchSet, tmp_path, output: str) -> None:
     """Only the training labels are turned round."""

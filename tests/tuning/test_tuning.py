@@ -135,6 +135,7 @@ def test_a_range_without_a_number_of_trials_is_refused(few, tmp_path):
     assert not (tmp_path / "it").exists()
 
 
+@pytest.mark.slow
 def test_draws_lie_in_their_range_and_a_seed_fixes_them(few, tmp_path):
     space = [Range("learning_rate", 1e-4, 1e-1, log=True), Range("batch_size", 4, 16, integer=True)]
     tables = [tune("cnn", few, space, TrainConfig(epochs=1), out=tmp_path / name, trials=2).table for name in "ab"]
@@ -204,6 +205,7 @@ def test_a_trial_that_was_given_up_is_tried_again_once(few, tmp_path):
     assert len(optuna.load_study(storage=storage, study_name="sentinode").trials) == 4
 
 
+@pytest.mark.slow
 def test_studies_of_neighbouring_seeds_draw_different_values(few, tmp_path):
     space = [Range("learning_rate", 0.001, 0.1, log=True)]
     drawn = []
