@@ -21,13 +21,13 @@ import time
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from sentinode.metrics import auc
 from sentinode.slides import open_slide, read_annotations
 from sentinode.slides.annotations import find_annotations
 from sentinode.slides.froc import VARIANTS, evaluation_mask, froc, match_detections
 from sentinode.slides.slide import find_slides
+from sentinode.slides.tissue import region_mask
 
 # Level 5, on which the challenge evaluates.
 MASK_LEVEL0_PX = 32
@@ -40,12 +40,8 @@ def tumour_mask(slide_path: Path, annotations: Path) -> tuple[np.ndarray, float]
         tumour = read_annotations(annotations, slide).tumour
         full = slide.levels[0]
         spacing = slide.spacing_um_px * MASK_LEVEL0_PX
-    image = Image.new("1", (-(-full.width_px // MASK_LEVEL0_PX), -(-full.height_px // MASK_LEVEL0_PX)))
-    draw = ImageDraw.Draw(image)
-    for polygon in getattr(tumour, "geoms", [tumour]):
-        for ring, value in ((polygon.exterior, 1), *((hole, 0) for hole in polygon.interiors)):
-            draw.polygon([(x / MASK_LEVEL0_PX, y / MASK_LEVEL0_PX) for x, y in ring.coords], fill=value)
-    return np.asarray(image), spacing
+    shape = -(-full.height_px // MASK_LEVEL0_PX), -(-full.width_px // MASK_LEVEL0_PX)
+    return region_mask(tumour, shape, MASK_LEVEL0_PX), spacing
 
 
 def interval(statistic, count: int, seed: int = 0) -> tuple[float, float]:

@@ -264,10 +264,10 @@ def test_decay_takes_off_its_part_times_the_rate():
 def test_a_network_learns_with_it(name):
     keras.utils.set_random_seed(0)
     model = build_model(name)
-    compile_model(model, TrainConfig(optimizer="muon", learning_rate=0.05, weight_decay=0.1), steps_per_epoch=10)
+    compile_model(model, TrainConfig(optimizer="muon", learning_rate=0.05, weight_decay=0.1), steps_per_epoch=20)
     pixels = np.random.default_rng(0).integers(0, 256, (16, 96, 96, 3), dtype=np.uint8)
     labels = np.arange(16).reshape(-1, 1) % 2
     pixels[labels[:, 0] == 1] //= 2
     first = model.evaluate(pixels, labels, verbose=0)[0]
-    model.fit(pixels, labels, epochs=10, verbose=0, shuffle=False)
-    assert model.history.history["loss"][-1] < 0.75 * first
+    model.fit(pixels, labels, epochs=20, verbose=0, shuffle=False)
+    assert model.history.history["loss"][-1] < first / 2

@@ -60,6 +60,31 @@ def check_output_file(path: str | Path) -> Path:
     return final
 
 
+def check_free_space(folder: str | Path, needed_bytes: int, remedy: str) -> None:
+    """Check that a disk has room for what is to be written.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder; it need not exist yet.
+    needed_bytes : int
+        What will be written at the most.
+    remedy : str
+        How to go on, for the message.
+
+    Raises
+    ------
+    OutputError
+        Less is free.
+    """
+    nearest = next(each for each in (Path(folder), *Path(folder).absolute().parents) if each.is_dir())
+    free = shutil.disk_usage(nearest).free
+    if free < needed_bytes:
+        raise OutputError(
+            f"{folder}: {needed_bytes / 1e6:,.0f} MB may be needed, and {free / 1e6:,.0f} MB are free; {remedy}"
+        )
+
+
 def check_output_folder(path: str | Path) -> Path:
     """Check that a folder can be made or is there and can be written, before the work that fills it.
 

@@ -3,7 +3,6 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from sentinode.cli.scan import Spacings
 from sentinode.cli.shared import (
     SKIPPED_STATUS,
     add_interpretation,
@@ -15,6 +14,7 @@ from sentinode.cli.shared import (
     print_table,
     red,
 )
+from sentinode.cli.slide_options import Spacings, add_mpp, add_slides
 
 if TYPE_CHECKING:
     from sentinode.slides.extract import Extraction
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser("extract", help="extract training patches from annotated slides", description=__doc__)
-    parser.add_argument(
-        "slide", nargs="+", metavar="SLIDE", help="slides (SVS, TIFF, NDPI, MRXS, DICOM, PNG, …), or folders of slides"
-    )
+    add_slides(parser)
     parser.add_argument(
         "--annotations",
         metavar="DIR",
@@ -45,12 +43,7 @@ def add_parser(commands: Any) -> None:
         action="store_true",
         help="slides without annotations hold no tumour (default: they are listed as failures)",
     )
-    parser.add_argument(
-        "--mpp",
-        metavar="UM|CSV",
-        help="µm per pixel at full resolution, instead of what the files say, or a csv with columns slide (file name) "
-        "and mpp; needed where the files say nothing",
-    )
+    add_mpp(parser)
     parser.add_argument(
         "--step",
         type=int,

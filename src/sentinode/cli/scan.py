@@ -19,6 +19,7 @@ from sentinode.cli.shared import (
     start_keras,
     start_logging,
 )
+from sentinode.cli.slide_options import Spacings, add_mpp, add_slides
 from sentinode.errors import ConfigError, DataError, SentinodeError, plural
 
 if TYPE_CHECKING:
@@ -32,17 +33,10 @@ _TABLES = ("parquet", "wsinfer", "clam")
 def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser("scan", help="scan whole slides for metastases", description=__doc__)
-    parser.add_argument(
-        "slide", nargs="+", metavar="SLIDE", help="slides (SVS, TIFF, NDPI, MRXS, DICOM, PNG, …), or folders of slides"
-    )
+    add_slides(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results, one folder for each slide")
     add_model(parser)
-    parser.add_argument(
-        "--mpp",
-        metavar="UM|CSV",
-        help="µm per pixel at full resolution, instead of what the files say, or a csv with columns slide (file name) "
-        "and mpp; needed where the files say nothing",
-    )
+    add_mpp(parser)
     parser.add_argument(
         "--step",
         type=int,
@@ -217,40 +211,6 @@ def _describe(arguments: argparse.Namespace, spacings: "Spacings", path: Path) -
             "tissue_mm2": tissue.area_mm2,
             "pen_mm2": tissue.pen_mm2,
         }
-
-
-class Spacings:
-    """The µm per pixel that ``--mpp`` states for each slide."""
-
-    def __init__(self, text: str | None) -> None:
-        self._all: float | None = None
-        self._each: dict[str, float] = {}
-        if text is None:
-            return
-        if Path(text).suffix.lower() == ".csv":
-            from sentinode.data.io.csv import read_csv
-
-            table = read_csv(text, ("slide", "mpp"))
-            self._each = {
-                name: _spacing(value, f"{text}: slide {name}")
-                for name, value in zip(table["slide"], table["mpp"], strict=True)
-            }
-        else:
-            self._all = _spacing(text, "--mpp")
-
-    def __call__(self, path: Path) -> float | None:
-        """Return the µm per pixel of a slide; None where the file must say it."""
-        return self._all or self._each.get(path.name) or self._each.get(path.stem)
-
-
-def _spacing(text: str, where: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise ConfigError(f"{where}: {text!r} is not a number of µm per pixel above 0, such as 0.25; correct it")
-    return value
 
 
 def _line(summary: Mapping[str, Any]) -> str:

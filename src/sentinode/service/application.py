@@ -1,6 +1,5 @@
 """The application: ``POST /predict``, ``GET /health``, ``GET /openapi.json``, and a page that says how to use them."""
 
-import logging
 import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -26,8 +25,6 @@ from sentinode.version import __version__
 
 if TYPE_CHECKING:
     from sentinode.inference.predictor import Session
-
-log = logging.getLogger("sentinode")
 
 DEFAULT_LIMITS = Limits()
 _RETRY_AFTER_S = "1"

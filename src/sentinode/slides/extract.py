@@ -6,7 +6,6 @@ Patches that a scan called tumour outside of the annotations can be added as har
 
 import hashlib
 import re
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,7 +26,7 @@ from sentinode.slides.annotations import Annotations, find_annotations, read_ann
 from sentinode.slides.scan import SPACING_UM_PX
 from sentinode.slides.slide import LevelSelection, Slide, open_slide
 from sentinode.slides.tissue import Tissue, find_tissue
-from sentinode.storage import atomic_folder, check_output_folder, read_json, write_json
+from sentinode.storage import atomic_folder, check_free_space, check_output_folder, read_json, write_json
 from sentinode.version import __version__
 
 if TYPE_CHECKING:
@@ -220,7 +219,8 @@ def extract_patches(
     if hard_negatives is not None and not any(each.about["scan"] for each in found):
         raise DataError(f"{hard_negatives}: holds no finished scan of these slides; run sentinode scan on them first")
     chosen = _choose(found, config)
-    _check_disk(folder, sum(len(places) for each in chosen for places in each.values()))
+    count = sum(len(places) for each in chosen for places in each.values())
+    check_free_space(folder, count * int(np.prod(PATCH_SHAPE)), "make room, or lower --max-per-slide")
     with atomic_folder(folder) as temporary:
         table, sha1, broken = _write(temporary, folder.name, found, chosen, patients, spacings)
         failures += broken
@@ -505,16 +505,6 @@ def _spread(most: NDArray[np.int64], total: int) -> NDArray[np.int64]:
 
 
 # Files
-
-
-def _check_disk(folder: Path, count: int) -> None:
-    nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    needed, free = count * int(np.prod(PATCH_SHAPE)), shutil.disk_usage(nearest).free
-    if needed > free:
-        raise OutputError(
-            f"{folder}: {count:,} patches need {needed / 1e9:.1f} GB, but {free / 1e9:.1f} GB are free; "
-            "lower --max-per-slide"
-        )
 
 
 def _write(

@@ -20,7 +20,7 @@ from sentinode.slides.scan import BLOCK_PX, SPACING_UM_PX, Scan, Scanner, scan_s
 from sentinode.slides.slide import Slide
 from sentinode.slides.tables import write_tables
 from sentinode.slides.tissue import Tissue, find_tissue
-from sentinode.storage import atomic_file, check_output_folder, read_json, write_json
+from sentinode.storage import atomic_file, check_free_space, check_output_folder, read_json, write_json
 from sentinode.version import __version__
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ def scan_to_folder(
     elif folder.is_dir() and any(folder.iterdir()):
         raise OutputError(f"{folder}: is not empty and holds no scan; name another folder with --out")
     tissue = tissue or find_tissue(slide)
-    _check_space(folder, bytes_needed(slide, tissue, scanner.step_px))
+    needed = bytes_needed(slide, tissue, scanner.step_px)
+    check_free_space(folder, needed, "make room, or name another folder with --out")
     write_json(folder / SETTINGS, settings)
     scan = scan_slide(slide, scanner, tissue=tissue, force=force, work_folder=folder / WORK)
     write_tables(scan.heatmap, folder, tables)
@@ -165,15 +166,6 @@ def load_heatmap(folder: str | Path) -> Heatmap:
         return Heatmap(log_odds, grid["origin_px"], grid["step_level0_px"], grid["step_um"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder}: holds no finished scan ({error}); run sentinode scan again") from error
-
-
-def _check_space(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(next(each for each in (folder, *folder.parents) if each.is_dir())).free
-    if free < needed:
-        raise OutputError(
-            f"{folder}: the scan may need {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free; make room, or "
-            "name another folder with --out"
-        )
 
 
 def _weights_sha256(model: "Predictor") -> list[str]:

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from sentinode.data.types import UInt8Array
 from sentinode.errors import DataError
+from sentinode.inference.engines import optional
 from sentinode.slides.slide import Slide
 
 OVERVIEW_UM_PX = 8.0
@@ -106,19 +107,47 @@ def tissue_in(slide: Slide, region: Any = None) -> Tissue:
     full = slide.levels[0]
     scale = OVERVIEW_UM_PX / slide.spacing_um_px
     columns, rows = (max(1, round(size / scale)) for size in (full.width_px, full.height_px))
-    image = Image.new("1", (columns, rows))
-    draw = ImageDraw.Draw(image)
     if region is None:
-        x, y, width, height = (value / scale for value in slide.bounds_px)
-        draw.rectangle((x, y, x + width, y + height), fill=1)
-    else:
-        for polygon in getattr(region, "geoms", [region]):
-            for ring, value in ((polygon.exterior, 1), *((hole, 0) for hole in polygon.interiors)):
-                draw.polygon([(px / scale, py / scale) for px, py in ring.coords], fill=value)
-    mask = np.asarray(image)
+        x, y, width, height = slide.bounds_px
+        region = optional("shapely", "slides").box(x, y, x + width, y + height)
+    mask = region_mask(region, (rows, columns), scale)
     if not mask.any():
         raise DataError(f"{slide.path}: the tissue region lies outside of its {full.width_px} × {full.height_px} px")
     return Tissue(mask, scale, OVERVIEW_UM_PX, 0.0)
+
+
+def region_mask(region: Any, shape: tuple[int, int], pixel_level0_px: float) -> Mask:
+    """Draw a region as a mask.
+
+    Parameters
+    ----------
+    region : shapely geometry
+        Polygons in level-0 px, with holes.
+    shape : tuple of int
+        Rows and columns of the mask.
+    pixel_level0_px : float
+        Side of a mask pixel in level-0 px.
+
+    Returns
+    -------
+    ndarray of bool, shape (rows, columns)
+
+    Examples
+    --------
+    >>> import shapely
+    >>> ring = shapely.box(0, 0, 100, 100) - shapely.box(20, 20, 80, 80)
+    >>> island = shapely.box(40, 40, 60, 60)
+    >>> mask = region_mask(shapely.MultiPolygon([island, ring]), (10, 10), 10.0)
+    >>> mask[1, 1], mask[3, 3], mask[5, 5]
+    (np.True_, np.False_, np.True_)
+    """
+    image = Image.new("1", shape[::-1])
+    draw = ImageDraw.Draw(image)
+    # Larger ones first: an island in a hole would be erased with the hole.
+    for polygon in sorted(getattr(region, "geoms", [region]), key=lambda each: -each.convex_hull.area):
+        for ring, value in ((polygon.exterior, 1), *((hole, 0) for hole in polygon.interiors)):
+            draw.polygon([(x / pixel_level0_px, y / pixel_level0_px) for x, y in ring.coords], fill=value)
+    return np.asarray(image)
 
 
 def background_color(pixels: UInt8Array) -> tuple[int, int, int]:
