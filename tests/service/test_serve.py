@@ -160,6 +160,8 @@ def test_the_description_names_every_route_and_status(service):
     with urllib.request.urlopen(service.address) as page:
         html = page.read().decode()
     assert "Research use only" in html and "<form" in html
+    # Folders of the machine are nobody's business.
+    assert "Model: d4net-m" in html and "samples" not in html
 
 
 def test_unknown_paths_and_methods_are_refused(service):

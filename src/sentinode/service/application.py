@@ -67,7 +67,7 @@ def create_application(
     model = session.source
     queue = BatchQueue(lambda pixels: _results(session, pixels), limits.waiting_patches)
     description = describe_service(model.name, limits, with_token=token is not None)
-    page = _page(model.describe(), limits, with_token=token is not None)
+    page = _page(model.name, limits, with_token=token is not None)
     started = time.monotonic()
 
     async def predict(request: Request) -> JSONResponse:
