@@ -251,6 +251,17 @@ def remove_leftovers(folder: Path) -> None:
         shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink()
 
 
+def sync_folder(folder: Path) -> None:
+    """Flush the names of a folder's files to disk, so that a renamed file outlives a power failure."""
+    if os.name == "nt":  # Folders cannot be opened there.
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text with LF line ends atomically."""
     with atomic_file(path) as temporary:

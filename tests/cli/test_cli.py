@@ -34,6 +34,7 @@ EVERY_COMMAND += [
     "data",
     "doctor",
     "scan",
+    "view",
     "serve",
     "extract",
 ]

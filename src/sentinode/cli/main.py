@@ -31,6 +31,7 @@ from sentinode.cli import (
     stress,
     train,
     tune,
+    view,
     watch,
 )
 from sentinode.cli.shared import start_logging
@@ -51,6 +52,7 @@ COMMANDS = (
     audit,
     predict,
     scan,
+    view,
     extract,
     serve,
     embed,

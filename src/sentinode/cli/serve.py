@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sentinode.cli.listen_options import add_listening, address, allowed_hosts
 from sentinode.cli.shared import add_models, add_pixel_options, add_precision, load_models, start_keras
 from sentinode.errors import ConfigError, first_line
 from sentinode.inference.engines import ENGINES, check_options, optional
@@ -29,22 +30,7 @@ def add_parser(commands: Any) -> None:
         help="what computes; onnxruntime and openvino export the run once into the cache (default: onnxruntime)",
     )
     add_precision(parser)
-    parser.add_argument(
-        "--host",
-        default="127.0.0.1",
-        metavar="NAME",
-        help="address to listen on; 0.0.0.0 for all of this machine (default: 127.0.0.1, which only it can reach)",
-    )
-    parser.add_argument(
-        "--port", type=_port, default=8000, metavar="N", help="port to listen on; 0 for any free one (default: 8000)"
-    )
-    parser.add_argument(
-        "--allow-host",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="host name under which clients call the service, besides localhost and --host; can be repeated",
-    )
+    add_listening(parser, port=8000)
     parser.add_argument(
         "--token-file",
         type=Path,
@@ -98,22 +84,15 @@ def run(arguments: argparse.Namespace) -> None:
                 flatten=arguments.flatten,
                 gray=arguments.gray,
             ),
-            hosts=("*",) if "*" in arguments.allow_host else (*LOOPBACK, arguments.host, *arguments.allow_host),
+            hosts=allowed_hosts(arguments),
             token=token,
         )
-        host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
-        address = f"http://{host}:{listening.getsockname()[1]}"
 
         def started() -> None:
-            print(f"{model.describe()}\nserving {address} (Ctrl-C stops it)", flush=True)
+            at = address(arguments.host, listening.getsockname()[1])
+            print(f"{model.describe()}\nserving {at} (Ctrl-C stops it)", flush=True)
 
         serve(application, listening, started)
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 0 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port; give a number from 0 to 65535")
-    return int(text)
 
 
 def _above_0(kind: type[int] | type[float]) -> Callable[[str], float]:

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -25,16 +26,26 @@ class AccessControl:
     token : str or None
         What must follow ``Authorization: Bearer``.
     open_paths : collection of str
-        Paths that need no token.
+        Paths that need no token; ``/static/*`` stands for all that begin with ``/static/``.
+    cookie : str, optional
+        Name of a cookie that may hold the token. Browsers send it to every port of this machine, so that all requests
+        of pages must then come from this very host and port.
     """
 
     def __init__(
-        self, application: ASGIApp, hosts: Collection[str], token: str | None, open_paths: Collection[str] = ()
+        self,
+        application: ASGIApp,
+        hosts: Collection[str],
+        token: str | None,
+        open_paths: Collection[str] = (),
+        cookie: str = "",
     ) -> None:
         self._application = application
         self._hosts = {host.lower() for host in hosts}
         self._token = token
-        self._open_paths = open_paths
+        self._open_paths = {path for path in open_paths if not path.endswith("*")}
+        self._open_prefixes = tuple(path[:-1] for path in open_paths if path.endswith("*"))
+        self._cookie = cookie
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
@@ -50,16 +61,27 @@ class AccessControl:
         if not self._allows(host):
             return _error(400, f"unknown host {host!r}; start the service with --allow-host {host or 'NAME'}")
         origin = headers.get("origin")
-        if origin is not None and not self._allows(urlsplit(origin).hostname or ""):
+        if origin is not None and not self._allows_origin(origin, headers):
             return _error(403, f"requests from pages of {origin} are not allowed")
-        if self._token is None or path in self._open_paths:
+        if self._token is None or path in self._open_paths or path.startswith(self._open_prefixes):
             return None
+        if self._cookie and headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+            return _error(403, "requests from other pages are not allowed")
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and secrets.compare_digest(given.strip().encode(), self._token.encode()):
+        if scheme.lower() != "bearer":
+            given = cookie_parser(headers.get("cookie", "")).get(self._cookie, "") if self._cookie else ""
+        if secrets.compare_digest(given.strip().encode(), self._token.encode()):
             return None
-        refused = _error(401, "send the header Authorization: Bearer TOKEN with the token of this service")
+        how = "open the address that sentinode view printed, or " if self._cookie else ""
+        refused = _error(401, f"{how}send the header Authorization: Bearer TOKEN with the token of this service")
         refused.headers["WWW-Authenticate"] = "Bearer"
         return refused
+
+    def _allows_origin(self, origin: str, headers: Headers) -> bool:
+        page = urlsplit(origin)
+        if self._cookie:
+            return page.netloc.lower() == headers.get("host", "").lower()
+        return self._allows(page.hostname or "")
 
     def _allows(self, host: str) -> bool:
         return "*" in self._hosts or host.lower() in self._hosts

@@ -42,7 +42,12 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def serve(application: Starlette, listening: socket.socket, started: Callable[[], None]) -> None:
+def serve(
+    application: Starlette,
+    listening: socket.socket,
+    started: Callable[[], None],
+    stopping: Callable[[], None] = lambda: None,
+) -> None:
     """Serve until the process gets SIGINT or SIGTERM, then finish the requests that run.
 
     Parameters
@@ -52,6 +57,8 @@ def serve(application: Starlette, listening: socket.socket, started: Callable[[]
         From `listen`.
     started : callable
         Called when requests are accepted.
+    stopping : callable
+        Called when a signal arrives, to end answers that have no end by themselves.
     """
 
     class Server(uvicorn.Server):
@@ -64,6 +71,7 @@ def serve(application: Starlette, listening: socket.socket, started: Callable[[]
             # uvicorn's own would raise the signal again after the shutdown; a service that was asked to stop succeeded.
             self.force_exit = self.should_exit and sig == signal.SIGINT
             self.should_exit = True
+            stopping()
 
     settings = uvicorn.Config(
         application, log_level="warning", access_log=False, timeout_graceful_shutdown=_SHUTDOWN_S, server_header=False

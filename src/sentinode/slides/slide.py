@@ -178,13 +178,7 @@ class Slide:
 
     def fingerprint(self) -> str:
         """Return a SHA-256 of the file's size and its first and last megabyte."""
-        size = self.path.stat().st_size
-        digest = hashlib.sha256(str(size).encode())
-        with self.path.open("rb") as file:
-            digest.update(file.read(1 << 20))
-            file.seek(max(0, size - (1 << 20)))
-            digest.update(file.read())
-        return digest.hexdigest()
+        return fingerprint(self.path)
 
     def close(self) -> None:
         """Release the file."""
@@ -275,6 +269,17 @@ def find_slides(paths: Sequence[str | Path]) -> list[Path]:
             raise DataError(f"{path}: no slides in it or below it; slides end in {', '.join(SLIDE_ENDINGS)}")
         found += inside
     return found
+
+
+def fingerprint(path: Path) -> str:
+    """Return a SHA-256 of a file's size and its first and last megabyte."""
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        digest.update(file.read(1 << 20))
+        file.seek(max(0, size - (1 << 20)))
+        digest.update(file.read())
+    return digest.hexdigest()
 
 
 def _open_reader(path: Path) -> tuple[SlideReader, tuple[str, ...]]:

@@ -1,0 +1,139 @@
+"""View slides, heat maps and patches in the browser, and correct what the network says."""
+
+import argparse
+import html
+import logging
+import os
+import secrets
+import sys
+import tempfile
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sentinode.cli.listen_options import add_listening, address, allowed_hosts
+from sentinode.cli.slide_options import Spacings, add_mpp
+from sentinode.errors import ConfigError, plural
+from sentinode.inference.engines import optional
+
+log = logging.getLogger("sentinode")
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser("view", help="view slides and heat maps in the browser", description=__doc__)
+    parser.add_argument(
+        "target",
+        nargs="+",
+        metavar="TARGET",
+        help="slides, folders of slides, folders with results of sentinode scan, a run or the name of pretrained "
+        "weights, and patches; nothing else is read",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder for decisions, and for scans that are started from the page (default: the first folder with "
+        "results, else ./view)",
+    )
+    add_mpp(parser)
+    parser.add_argument(
+        "--user", default="anonymous", metavar="NAME", help="who decides; recorded with decisions (default: anonymous)"
+    )
+    parser.add_argument("--read-only", action="store_true", help="refuse decisions and scans")
+    parser.add_argument(
+        "--show-names", action="store_true", help="show the names of files, which may identify patients"
+    )
+    parser.add_argument(
+        "--jpeg-quality", type=_quality, default=80, metavar="Q", help="of the tiles, 1 to 95 (default: 80)"
+    )
+    parser.add_argument(
+        "--cache-mb", type=_megabytes, default=200, metavar="MB", help="encoded tiles kept in memory (default: 200)"
+    )
+    add_listening(parser, port=0)
+    parser.add_argument("--no-browser", action="store_true", help="print the address, and open no browser")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Open the targets, and serve the page until the process is stopped."""
+    for package in ("starlette", "uvicorn"):
+        optional(package, "view")
+    from sentinode.service.access import LOOPBACK
+    from sentinode.service.server import listen, serve
+    from sentinode.viewer.application import create_viewer
+    from sentinode.viewer.start import start_viewer
+    from sentinode.viewer.targets import sort_targets
+
+    user = arguments.user.strip()
+    if not user.isprintable() or not 0 < len(user) <= 100:
+        raise ConfigError(f"--user {arguments.user!r}: a name of 1 to 100 characters is needed")
+    targets = sort_targets(arguments.target)
+    out = arguments.out or (targets.results[0] if targets.results else Path("view"))
+    if arguments.host not in LOOPBACK:
+        log.warning(
+            "%s can be reached from other machines, and what is sent is not encrypted; an ssh tunnel is safer",
+            arguments.host,
+        )
+    with listen(arguments.host, arguments.port) as listening:
+        port = listening.getsockname()[1]
+        viewer = start_viewer(
+            targets,
+            out,
+            spacing=Spacings(arguments.mpp),
+            user=user,
+            read_only=arguments.read_only,
+            show_names=arguments.show_names,
+            jpeg_quality=arguments.jpeg_quality,
+            cache_bytes=int(arguments.cache_mb * 1e6),
+        )
+        token = secrets.token_urlsafe(32)
+        application = create_viewer(viewer, token=token, port=port, hosts=allowed_hosts(arguments))
+        page = f"{address(arguments.host, port)}/?token={token}"
+        with _private_link(page) as link:
+
+            def started() -> None:
+                saved = "nothing is saved" if arguments.read_only else f"decisions are saved in {out}"
+                print(f"{plural(len(targets.slides), 'slide')}; {saved}; research use only", flush=True)
+                print(f"viewing {page} (Ctrl-C stops it)", flush=True)
+                if not arguments.no_browser and _has_screen():
+                    webbrowser.open(link.as_uri())
+
+            serve(application, listening, started, viewer.stop)
+
+
+@contextmanager
+def _private_link(page: str) -> Iterator[Path]:
+    """Write a file that leads to the page: an address given to a browser is seen by all users in the process list."""
+    with tempfile.TemporaryDirectory(prefix="sentinode-view-") as folder:  # For this user alone.
+        link = Path(folder) / "open.html"
+        target = html.escape(page)
+        link.write_text(
+            f'<!doctype html><meta charset="utf-8"><title>Sentinode</title>'
+            f'<meta http-equiv="refresh" content="0; url={target}"><a href="{target}">Open the viewer</a>\n',
+            encoding="utf-8",
+        )
+        yield link
+
+
+def _has_screen() -> bool:
+    """Tell whether a browser with windows can be opened; others would take over the terminal."""
+    return sys.platform in ("win32", "darwin") or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
+
+
+def _quality(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 95:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a JPEG quality; give a number from 1 to 95")
+    return int(text)
+
+
+def _megabytes(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of megabytes; give 0 or more")
+    return value

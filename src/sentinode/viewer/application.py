@@ -1,0 +1,167 @@
+"""The application: the page, its static files, and the routes that it calls."""
+
+import errno
+import hmac
+import logging
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sentinode.errors import OutputError, SentinodeError
+from sentinode.service.access import LOOPBACK, AccessControl
+from sentinode.version import __version__
+from sentinode.viewer.annotation_routes import annotation_routes
+from sentinode.viewer.catalogue import Entry
+from sentinode.viewer.errors import ViewerError
+from sentinode.viewer.slide_routes import slide_routes
+from sentinode.viewer.viewer import CLIENT_GONE, Viewer
+
+log = logging.getLogger("sentinode")
+
+STATIC = Path(__file__).parent / "static"
+COOKIE = "sentinode_token"
+# No script or style but those of the package; pictures may be drawn by the page itself.
+_POLICY = (
+    "default-src 'self'; img-src 'self' data: blob:; style-src 'self'; script-src 'self'; object-src 'none'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    b"content-security-policy": _POLICY.encode(),
+    b"cross-origin-resource-policy": b"same-origin",
+    b"referrer-policy": b"no-referrer",
+    b"x-content-type-options": b"nosniff",
+}
+
+
+def create_viewer(viewer: Viewer, *, token: str, port: int = 0, hosts: Collection[str] = LOOPBACK) -> Starlette:
+    """Create the HTTP application of the viewer, for any ASGI server.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        What is shown.
+    token : str
+        Secret that the page's address holds once, and a cookie from then on.
+    port : int
+        The port that is listened on. Browsers send a cookie to all ports of a machine, so that its name must differ.
+    hosts : collection of str
+        Host names under which the viewer may be called; ``"*"`` allows all.
+
+    Returns
+    -------
+    Starlette
+    """
+    cookie = f"{COOKIE}_{port}"
+    environment = jinja2.Environment(loader=jinja2.PackageLoader("sentinode.viewer", "."), autoescape=True)
+
+    async def index(request: Request) -> Response:
+        given = request.query_params.get("token")
+        if given is None:
+            # The page itself holds no data, so that it can say what is wrong when the token is missing.
+            return HTMLResponse(environment.get_template("index.html.j2").render(version=__version__))
+        if not hmac.compare_digest(given.encode(), token.encode()):
+            raise ViewerError("the token in the address is wrong; open the address that sentinode view printed", 401)
+        answer = RedirectResponse("/", 303, {"Cache-Control": "no-store"})
+        answer.set_cookie(cookie, token, path="/", httponly=True, samesite="strict")
+        return answer
+
+    async def session(request: Request) -> JSONResponse:
+        return JSONResponse(
+            {
+                "version": __version__,
+                "user": viewer.user,
+                "read_only": viewer.read_only,
+                "show_names": viewer.show_names,
+                "has_patches": False,
+                "pages": ["slides"] if len(viewer.catalogue) else [],
+            }
+        )
+
+    def describe(entry: Entry) -> dict[str, Any]:
+        return _listed(viewer, entry)
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        return _refusal(viewer, error)
+
+    @asynccontextmanager
+    async def lifespan(application: Starlette) -> AsyncIterator[None]:
+        yield
+        viewer.close()
+
+    return Starlette(
+        routes=[
+            Route("/", index),
+            Route("/api/session", session),
+            *slide_routes(viewer, describe),
+            *annotation_routes(viewer),
+            Mount("/static", StaticFiles(directory=STATIC, check_dir=False)),
+        ],
+        middleware=[
+            Middleware(_SafeHeaders),
+            Middleware(AccessControl, hosts=hosts, token=token, open_paths=("/", "/static/*"), cookie=cookie),
+        ],
+        exception_handlers={HTTPException: refuse, SentinodeError: refuse, OSError: refuse, Exception: refuse},
+        lifespan=lifespan,
+    )
+
+
+def _listed(viewer: Viewer, entry: Entry) -> dict[str, Any]:
+    results = viewer.catalogue.results(entry)
+    summary = results[-1].summary if results else None
+    return {
+        "id": entry.id,
+        "name": entry.name,
+        "state": "done" if summary else "not scanned",
+        "progress": None,
+        "error": None,
+        "slide_score": summary["slide_score"] if summary else None,
+        "lesion_count": len(summary["lesions"]) if summary else None,
+        "largest_lesion_mm": summary["largest_lesion_mm"] if summary else None,
+        "tissue_mm2": summary["tissue_mm2"] if summary else None,
+        "pn": viewer.catalogue.pn_stage(entry),
+        "warnings": [viewer.catalogue.hide_names(warning) for warning in summary["warnings"]] if summary else [],
+        "can_scan": False,
+        "results": [result.id for result in results],
+    }
+
+
+def _refusal(viewer: Viewer, error: Exception) -> Response:
+    if isinstance(error, ViewerError):
+        if error.status == CLIENT_GONE:
+            return Response(status_code=CLIENT_GONE)
+        return JSONResponse({"error": viewer.catalogue.hide_names(str(error)), **error.facts}, error.status)
+    if isinstance(error, HTTPException):
+        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+    if isinstance(error, SentinodeError):
+        status = 507 if isinstance(error, OutputError) else 422
+        return JSONResponse({"error": viewer.catalogue.hide_names(str(error))}, status)
+    if isinstance(error, OSError):
+        status = 507 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else 500
+        return JSONResponse({"error": f"{error.strerror or 'a file cannot be read or written'}; try again"}, status)
+    return JSONResponse({"error": "an error within the viewer; the terminal that runs it says which"}, 500)
+
+
+class _SafeHeaders:
+    """Adds the headers of the content security policy to every answer."""
+
+    def __init__(self, application: ASGIApp) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_safely(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), *_HEADERS.items()]
+            await send(message)
+
+        await self._application(scope, receive, send_safely if scope["type"] == "http" else send)

@@ -1,0 +1,253 @@
+"""The slides that the viewer shows, under ids that tell nothing of their files, and the results of their scans."""
+
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sentinode.errors import DataError
+from sentinode.slides.results import SUMMARY
+from sentinode.slides.slide import Slide, fingerprint, open_slide
+from sentinode.slides.staging import classify_lesion, pn_stage
+from sentinode.storage import read_json
+from sentinode.viewer.errors import ViewerError, not_found
+from sentinode.viewer.targets import Targets, scanned
+
+# Each keeps decoded tiles, up to 200 MB.
+_MOST_OPEN_SLIDES = 4
+_CAMELYON17 = re.compile(r"(patient_\d+)_node_\d+", re.IGNORECASE)
+
+Stamp = tuple[int, int]
+
+
+@dataclass
+class Entry:
+    """One slide.
+
+    Attributes
+    ----------
+    id : str
+        Its id, such as ``"s1"``.
+    path : Path
+        Its file.
+    name : str
+        What the page shows.
+    results : dict of str to Result
+        Finished scans, by id.
+    bounds_px : tuple of int or None
+        Of the slide, once it has been opened.
+    """
+
+    id: str
+    path: Path
+    name: str
+    results: "dict[str, Result]" = field(default_factory=dict)
+    size_px: tuple[int, int] | None = None
+    bounds_px: tuple[int, int, int, int] | None = None
+
+    def stamp(self) -> Stamp:
+        """Return what changes when the file does.
+
+        Raises
+        ------
+        ViewerError
+            The file is gone.
+        """
+        try:
+            status = self.path.stat()
+        except OSError as error:
+            raise ViewerError(
+                f"{self.name}: its file cannot be read ({error.strerror}); was it moved, or a disk disconnected?", 410
+            ) from error
+        return status.st_mtime_ns, status.st_size
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished scan of a slide.
+
+    Attributes
+    ----------
+    id : str
+        Its id, such as ``"r1"``.
+    folder : Path
+        The result folder.
+    summary : dict
+        What ``summary.json`` holds.
+    """
+
+    id: str
+    folder: Path
+    summary: dict[str, Any]
+
+
+class Catalogue:
+    """The slides among the targets.
+
+    Parameters
+    ----------
+    targets : Targets
+    out : Path
+        Folder of decisions, and of scans that are started from the page.
+    spacing : callable
+        µm per pixel that the user states for a slide, or None.
+    show_names : bool
+        Whether the page may show the names of files.
+    """
+
+    def __init__(
+        self, targets: Targets, out: Path, spacing: Callable[[Path], float | None], show_names: bool = False
+    ) -> None:
+        self._folders = tuple(dict.fromkeys((*(folder.absolute() for folder in targets.results), out.absolute())))
+        self._spacing, self._show_names = spacing, show_names
+        self._entries = {
+            f"s{number}": Entry(f"s{number}", path, path.name if show_names else f"Slide {number}")
+            for number, path in enumerate(targets.slides, 1)
+        }
+        self._ids: dict[Path, str] = {}
+        self._checked: dict[tuple[Path, Stamp], bool] = {}
+        self._open: OrderedDict[str, _Handle] = OrderedDict()
+        self._lock = threading.Lock()
+        self.refresh()
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries.values())
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __getitem__(self, name: str) -> Entry:
+        try:
+            return self._entries[name]
+        except KeyError:
+            raise not_found("slide") from None
+
+    def result(self, entry: Entry, name: str) -> Result:
+        """Return a scan of a slide by its id."""
+        if name not in entry.results or not self._belongs(entry, entry.results[name]):
+            raise not_found("result")
+        return entry.results[name]
+
+    def results(self, entry: Entry) -> list[Result]:
+        """Return the finished scans of a slide, without those of another file of the same name."""
+        return [result for result in entry.results.values() if self._belongs(entry, result)]
+
+    def refresh(self) -> None:
+        """Look for finished scans."""
+        by_name: dict[str, list[Path]] = {}
+        for folder in self._folders:
+            for found, settings in scanned(folder):
+                by_name.setdefault(settings["slide"], []).append(found)
+        for entry in self:
+            results = {}
+            for found in by_name.get(entry.path.name, []):
+                with self._lock:
+                    name = self._ids.setdefault(found, f"r{len(self._ids) + 1}")
+                try:
+                    results[name] = Result(name, found, read_json(found / SUMMARY))
+                except (OSError, DataError):
+                    continue  # Not finished.
+            entry.results = results
+
+    def pn_stage(self, entry: Entry) -> str | None:
+        """Return the stage of a slide's patient; None unless CAMELYON17's names say who it is and all are scanned."""
+        patient = _patient(entry)
+        if patient is None:
+            return None
+        nodes = [each for each in self if _patient(each) == patient]
+        if any(not node.results for node in nodes):
+            return None
+        latest = [list(node.results.values())[-1].summary for node in nodes]
+        return pn_stage([classify_lesion(summary["largest_lesion_mm"]) for summary in latest])
+
+    @contextmanager
+    def open(self, entry: Entry) -> Iterator[Slide]:
+        """Open a slide, or use it while it is open; it stays open for the next request."""
+        stamp = entry.stamp()
+        with self._lock:
+            handle = self._open.get(entry.id)
+            if handle is None or handle.stamp != stamp:  # A file that was replaced is opened again.
+                if handle is not None and handle.users == 0:
+                    handle.close()
+                handle = self._open[entry.id] = _Handle(stamp)
+            self._open.move_to_end(entry.id)
+            handle.users += 1
+        try:
+            with handle.lock:
+                if handle.slide is None:
+                    handle.slide = open_slide(entry.path, spacing_um_px=self._spacing(entry.path))
+                    full = handle.slide.levels[0]
+                    entry.size_px, entry.bounds_px = (full.width_px, full.height_px), handle.slide.bounds_px
+            yield handle.slide
+        finally:
+            with self._lock:
+                handle.users -= 1
+                if handle.users == 0 and self._open.get(entry.id) is not handle:
+                    handle.close()
+                self._close_idle()
+
+    def bounds_px(self, entry: Entry) -> tuple[int, int, int, int]:
+        """Return x, y, width and height of the scanned part of a slide in level-0 px."""
+        if entry.bounds_px is None:
+            with self.open(entry):
+                pass
+        assert entry.bounds_px is not None
+        return entry.bounds_px
+
+    def close(self) -> None:
+        """Close all slides."""
+        with self._lock:
+            for handle in self._open.values():
+                handle.close()
+            self._open.clear()
+
+    def hide_names(self, message: str) -> str:
+        """Replace the paths and names of files in a message by what the page shows."""
+        for entry in self:
+            message = message.replace(str(entry.path), entry.name)
+            if not self._show_names:
+                message = message.replace(entry.path.name, entry.name).replace(entry.path.stem, entry.name)
+        for folder in self._folders:
+            message = message.replace(f"{folder}/", "").replace(str(folder), folder.name)
+        return message
+
+    def _close_idle(self) -> None:
+        for name, handle in list(self._open.items()):
+            if len(self._open) <= _MOST_OPEN_SLIDES:
+                return
+            if handle.users == 0:
+                handle.close()
+                del self._open[name]
+
+    def _belongs(self, entry: Entry, result: Result) -> bool:
+        """Tell whether a result is of this file, and not of another one of the same name."""
+        try:
+            key = result.folder, entry.stamp()
+        except ViewerError:
+            return True  # The file is gone; its heat map can still be looked at.
+        if key not in self._checked:
+            self._checked[key] = fingerprint(entry.path) == result.summary.get("slide_sha256")
+        return self._checked[key]
+
+
+class _Handle:
+    """An open slide and the number of requests that use it."""
+
+    def __init__(self, stamp: Stamp) -> None:
+        self.stamp, self.users = stamp, 0
+        self.slide: Slide | None = None
+        self.lock = threading.Lock()
+
+    def close(self) -> None:
+        if self.slide is not None:
+            self.slide.close()
+            self.slide = None
+
+
+def _patient(entry: Entry) -> str | None:
+    found = _CAMELYON17.fullmatch(entry.path.stem)
+    return found[1].lower() if found else None

@@ -1,0 +1,114 @@
+"""What a scan found, as the page draws it: the heat map as values, outlines of lesions and of the tissue."""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from sentinode.data.types import UInt8Array
+from sentinode.inference.engines import optional
+from sentinode.slides.heatmap import Heatmap
+from sentinode.slides.lesions import OUTLINE_FROM
+from sentinode.slides.results import load_heatmap
+from sentinode.slides.slide import Slide
+from sentinode.slides.tissue import find_tissue
+from sentinode.storage import read_json
+from sentinode.viewer.catalogue import Result
+
+NOT_SCANNED, _MOST = 255, 254
+# Of the tissue's outline, in pixels of the overview that it is found on.
+_TOLERANCE_PX = 1.5
+
+
+def describe_result(result: Result) -> dict[str, Any]:
+    """Return what a scan found, without the lesions themselves."""
+    summary = result.summary
+    shape = _shape(result)
+    grid = summary["grid"]
+    return {
+        "id": result.id,
+        "model": summary["model"],
+        "threshold": OUTLINE_FROM,
+        "slide_score": summary["slide_score"],
+        "tissue_mm2": summary["tissue_mm2"],
+        "lesion_count": len(summary["lesions"]),
+        "largest_lesion_mm": summary["largest_lesion_mm"],
+        "warnings": summary["warnings"],
+        "out_of_distribution": summary["out_of_distribution"],
+        "grid": {
+            "rows": shape[0],
+            "columns": shape[1],
+            "origin_px": grid["origin_px"],
+            "step_px": grid["step_level0_px"],
+            "step_um": grid["step_um"],
+        },
+    }
+
+
+def heatmap_bytes(heatmap: Heatmap) -> UInt8Array:
+    """Return 0 to 254 for probabilities 0 to 1, and 255 where nothing was scanned."""
+    scanned = ~np.isnan(heatmap.log_odds)
+    values = np.full(heatmap.log_odds.shape, NOT_SCANNED, np.uint8)
+    values[scanned] = np.rint(_MOST * heatmap.probability[scanned])
+    return values
+
+
+def lesions(result: Result, slide_bounds_px: tuple[int, int, int, int]) -> list[dict[str, Any]]:
+    """Return the lesions of a scan with their outlines in level-0 px."""
+    shapely = optional("shapely", "slides")
+    features = read_json(result.folder / "lesions.geojson")["features"]
+    found = []
+    # The file counts from the corner of the scanned part, as QuPath does.
+    offset = np.asarray(slide_bounds_px[:2], float)
+    for lesion, feature in zip(result.summary["lesions"], features, strict=True):
+        shape = shapely.transform(shapely.geometry.shape(feature["geometry"]), lambda points: points + offset)
+        x0, y0, x1, y1 = shape.bounds
+        found.append(
+            {
+                "id": feature["id"],
+                "class": lesion["lesion_class"],
+                "probability_max": lesion["max_probability"],
+                "probability_mean": lesion["mean_probability"],
+                "area_mm2": lesion["area_mm2"],
+                "diameter_mm": lesion["diameter_mm"],
+                "center_px": [lesion["x_px"], lesion["y_px"]],
+                "bounds_px": [x0, y0, x1 - x0, y1 - y0],
+                "polygon": shapely.geometry.mapping(shape),
+            }
+        )
+    return found
+
+
+def tissue_outline(slide: Slide) -> dict[str, Any]:
+    """Return the outline of a slide's tissue as a GeoJSON MultiPolygon in level-0 px."""
+    from contourpy import FillType, contour_generator
+
+    shapely = optional("shapely", "slides")
+    tissue = find_tissue(slide)
+    generator = contour_generator(z=np.pad(tissue.mask, 1).astype(float), fill_type=FillType.OuterOffset)
+    points, offsets, *_ = generator.filled(0.5, 2.0)
+    parts = []
+    for ring, offset in zip(points, offsets, strict=True):
+        if ring is None or offset is None:  # Not with this kind of filling.
+            continue
+        rings = [ring[start:end] for start, end in pairwise(offset)]
+        parts.append(shapely.Polygon(rings[0], rings[1:]).simplify(_TOLERANCE_PX))
+    outline = shapely.union_all([shapely.make_valid(part) for part in parts])
+    # The mask was padded by a pixel, and its values stand for the centers of its pixels.
+    scaled = shapely.transform(outline, lambda each: np.round((each - 0.5) * tissue.pixel_level0_px))
+    polygons = [part for part in shapely.get_parts(scaled) if part.geom_type == "Polygon"]
+    mapping: dict[str, Any] = shapely.geometry.mapping(shapely.MultiPolygon(polygons))
+    return mapping
+
+
+def _shape(result: Result) -> tuple[int, int]:
+    """Return rows and columns of the heat map from the header of its file."""
+    with (result.folder / "log_odds.npy").open("rb") as file:
+        np.lib.format.read_magic(file)
+        shape, _, _ = np.lib.format.read_array_header_1_0(file)
+    return int(shape[0]), int(shape[1])
+
+
+def load(result: Result) -> Heatmap:
+    """Load the heat map of a scan."""
+    return load_heatmap(result.folder)

@@ -1,0 +1,170 @@
+"""Routes of slides: list, description, tiles, thumbnail, heat map, lesions, tissue."""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from sentinode.viewer.catalogue import Entry, Result
+from sentinode.viewer.overlay import describe_result, heatmap_bytes, lesions, load, tissue_outline
+from sentinode.viewer.tiles import OVERLAP_PX, TILE_PX, DeepZoom, encode_jpeg, read_scaled
+from sentinode.viewer.viewer import Viewer, whole_number
+
+# A browser asks again whether a tile is still the same, which costs no decoding.
+_CACHING = "private, max-age=3600"
+_THUMBNAIL_PX = 256
+
+
+def slide_routes(viewer: Viewer, describe: Callable[[Entry], dict[str, Any]]) -> list[Route]:
+    """Return the routes of slides.
+
+    Parameters
+    ----------
+    viewer : Viewer
+    describe : callable
+        Returns what the list says of a slide.
+    """
+
+    async def slides(request: Request) -> JSONResponse:
+        def listed() -> list[dict[str, Any]]:
+            viewer.catalogue.refresh()
+            return [describe(entry) for entry in viewer.catalogue]
+
+        return JSONResponse({"slides": await viewer.run(listed)})
+
+    async def slide(request: Request) -> JSONResponse:
+        return JSONResponse(await viewer.run(_describe, viewer, _entry(viewer, request)))
+
+    async def tile(request: Request) -> Response:
+        entry = _entry(viewer, request)
+        level, column, row = (int(request.path_params[name]) for name in ("level", "column", "row"))
+        key = ("tile", entry.id, entry.stamp(), level, column, row, viewer.jpeg_quality)
+        return await _cached(viewer, request, key, "image/jpeg", lambda: _tile(viewer, entry, level, column, row))
+
+    async def thumbnail(request: Request) -> Response:
+        entry = _entry(viewer, request)
+        side = whole_number(request.query_params, "size", _THUMBNAIL_PX, 1, 1024)
+        key = ("thumbnail", entry.id, entry.stamp(), side)
+        return await _cached(viewer, request, key, "image/jpeg", lambda: _thumbnail(viewer, entry, side))
+
+    async def heatmap(request: Request) -> Response:
+        result = await viewer.run(_result, viewer, request)
+        key = ("heatmap", result.id, _stamp(result))
+
+        def compressed() -> bytes:
+            return gzip.compress(heatmap_bytes(load(result)).tobytes(), 1, mtime=0)
+
+        answer = await _cached(viewer, request, key, "application/octet-stream", compressed)
+        answer.headers["Content-Encoding"] = "gzip"
+        return answer
+
+    async def found(request: Request) -> JSONResponse:
+        entry = _entry(viewer, request)
+        result = await viewer.run(_result, viewer, request)
+        bounds = result.summary["bounds_px"]
+        return JSONResponse({"lesions": await viewer.run(lesions, result, tuple(bounds or entry.bounds_px or (0, 0)))})
+
+    async def tissue(request: Request) -> Response:
+        entry = _entry(viewer, request)
+
+        def outline() -> bytes:
+            with viewer.catalogue.open(entry) as opened:
+                return json.dumps(tissue_outline(opened)).encode()
+
+        key = ("tissue", entry.id, entry.stamp())
+        return await _cached(viewer, request, key, "application/geo+json", outline)
+
+    at = "/api/slides/{slide}"
+    return [
+        Route("/api/slides", slides),
+        Route(at, slide),
+        Route(f"{at}/tiles/{{level:int}}/{{column:int}}_{{row:int}}.jpg", tile),
+        Route(f"{at}/thumbnail.jpg", thumbnail),
+        Route(f"{at}/tissue", tissue),
+        Route(f"{at}/results/{{result}}/heatmap", heatmap),
+        Route(f"{at}/results/{{result}}/lesions", found),
+        Route(f"{at}/results/{{result}}/tissue", tissue),
+    ]
+
+
+def _entry(viewer: Viewer, request: Request) -> Entry:
+    return viewer.catalogue[request.path_params["slide"]]
+
+
+def _result(viewer: Viewer, request: Request) -> Result:
+    return viewer.catalogue.result(_entry(viewer, request), request.path_params["result"])
+
+
+def _stamp(result: Result) -> int:
+    return (result.folder / "log_odds.npy").stat().st_mtime_ns
+
+
+def _describe(viewer: Viewer, entry: Entry) -> dict[str, Any]:
+    with viewer.catalogue.open(entry) as opened:
+        full = opened.levels[0]
+        return {
+            "id": entry.id,
+            "name": entry.name,
+            "width_px": full.width_px,
+            "height_px": full.height_px,
+            "spacing_um_px": opened.spacing_um_px,
+            "spacing_source": opened.spacing_source,
+            "bounds_px": list(opened.bounds_px),
+            "tile_px": TILE_PX,
+            "overlap_px": OVERLAP_PX,
+            "max_level": DeepZoom(full.width_px, full.height_px).max_level,
+            "notes": [viewer.catalogue.hide_names(note) for note in opened.notes],
+            "results": [_with_hidden_names(viewer, result) for result in viewer.catalogue.results(entry)],
+        }
+
+
+def _with_hidden_names(viewer: Viewer, result: Result) -> dict[str, Any]:
+    described = describe_result(result)
+    described["warnings"] = [viewer.catalogue.hide_names(warning) for warning in described["warnings"]]
+    return described
+
+
+def _tile(viewer: Viewer, entry: Entry, level: int, column: int, row: int) -> bytes:
+    with viewer.catalogue.open(entry) as opened:
+        full = opened.levels[0]
+        pyramid = DeepZoom(full.width_px, full.height_px)
+        pixels = read_scaled(opened, pyramid.scale(level), *pyramid.box(level, column, row))
+    return encode_jpeg(pixels, viewer.jpeg_quality)
+
+
+def _thumbnail(viewer: Viewer, entry: Entry, side: int) -> bytes:
+    with viewer.catalogue.open(entry) as opened:
+        full = opened.levels[0]
+        pyramid = DeepZoom(full.width_px, full.height_px)
+        wanted = min(1.0, side / max(full.width_px, full.height_px))
+        level = next(
+            each
+            for each in range(pyramid.max_level + 1)
+            if max(pyramid.size(each)) >= min(side, max(full.width_px, full.height_px))
+        )
+        pixels = read_scaled(opened, pyramid.scale(level), 0, 0, *pyramid.size(level))
+    size = tuple(max(1, round(each * wanted)) for each in (full.width_px, full.height_px))
+    image = Image.fromarray(pixels).resize(size, Image.Resampling.BOX)  # type: ignore[arg-type]
+    return encode_jpeg(np.asarray(image), viewer.jpeg_quality)
+
+
+async def _cached(
+    viewer: Viewer, request: Request, key: tuple[Any, ...], kind: str, make: Callable[[], bytes]
+) -> Response:
+    """Answer from the cache, with nothing where the browser has the same already, or with what is made now."""
+    tag = f'"{hashlib.blake2s(repr(key).encode(), digest_size=12).hexdigest()}"'
+    headers = {"ETag": tag, "Cache-Control": _CACHING}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    content = viewer.cache.get(key)
+    if content is None:
+        content = await viewer.run_wanted(request, make)
+        viewer.cache.put(key, content)
+    return Response(content, media_type=kind, headers=headers)

@@ -1,0 +1,76 @@
+"""Open the targets of a viewer."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from sentinode.errors import DataError
+from sentinode.storage import check_output_folder
+from sentinode.viewer.annotations import AnnotationStore
+from sentinode.viewer.catalogue import Catalogue
+from sentinode.viewer.targets import Targets
+from sentinode.viewer.tiles import ByteCache
+from sentinode.viewer.viewer import Viewer
+
+_CACHE_BYTES = 200_000_000
+_JPEG_QUALITY = 80
+
+
+def start_viewer(
+    targets: Targets,
+    out: str | Path,
+    *,
+    spacing: Callable[[Path], float | None] = lambda path: None,
+    user: str = "anonymous",
+    read_only: bool = False,
+    show_names: bool = False,
+    jpeg_quality: int = _JPEG_QUALITY,
+    cache_bytes: int = _CACHE_BYTES,
+) -> Viewer:
+    """Open the targets of a viewer.
+
+    Parameters
+    ----------
+    targets : Targets
+        From `sort_targets`.
+    out : str or Path
+        Folder of decisions, and of scans that are started from the page; made when something is saved.
+    spacing : callable
+        Returns the µm per pixel of a slide's file, or None where the file says it.
+    user : str
+        Recorded with decisions.
+    read_only : bool
+        Whether decisions and scans are refused.
+    show_names : bool
+        Whether the page may show the names of files.
+    jpeg_quality : int
+        Of tiles.
+    cache_bytes : int
+        Bytes of encoded tiles kept in memory.
+
+    Returns
+    -------
+    Viewer
+
+    Raises
+    ------
+    DataError
+        A slide is missing, or results were named without their slides.
+    """
+    out = Path(out) if read_only else check_output_folder(out)
+    for path in targets.slides:
+        if not path.is_file():
+            raise DataError(f"{path}: there is no such file")
+    if targets.results and not targets.slides:
+        raise DataError(f"{targets.results[0]}: holds results of scans; name the slides as well, or their folder")
+    store = AnnotationStore(out, user)
+    if not read_only:
+        store.write_table(targets.slides)
+    return Viewer(
+        catalogue=Catalogue(targets, out, spacing, show_names),
+        store=store,
+        cache=ByteCache(cache_bytes),
+        user=user,
+        read_only=read_only,
+        show_names=show_names,
+        jpeg_quality=jpeg_quality,
+    )

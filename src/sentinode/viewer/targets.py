@@ -1,0 +1,144 @@
+"""Tell slides, results of scans, models and patches apart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from sentinode.errors import ConfigError, DataError
+from sentinode.foreign.files import is_model_file
+from sentinode.samples import PRETRAINED
+from sentinode.slides.readers.flat_image import ENDINGS as FLAT_ENDINGS
+from sentinode.slides.results import SETTINGS
+from sentinode.slides.slide import SLIDE_ENDINGS, find_slides
+from sentinode.storage import read_json
+from sentinode.training.load import is_run
+
+# A TIFF up to this size is a patch, a larger one a slide.
+_LARGEST_PATCH_PX = 512
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the viewer shows; nothing else is read.
+
+    Attributes
+    ----------
+    slides : tuple of Path
+        Files of slides.
+    results : tuple of Path
+        Folders that `sentinode scan` wrote to, with one folder for each slide.
+    model : str or None
+        A run or the name of pretrained weights.
+    patches : str or None
+        A source of patches.
+    """
+
+    slides: tuple[Path, ...] = ()
+    results: tuple[Path, ...] = ()
+    model: str | None = None
+    patches: str | None = None
+
+
+def sort_targets(targets: Sequence[str | Path]) -> Targets:
+    """Tell slides, results of scans, models and patches apart.
+
+    Parameters
+    ----------
+    targets : sequence of str or Path
+        Slides, folders of slides, folders with the results of `sentinode scan`, a run or the name of pretrained
+        weights, and a source of patches.
+
+    Returns
+    -------
+    Targets
+
+    Raises
+    ------
+    ConfigError
+        There are two models or two sources of patches, or two slides of the same name.
+    DataError
+        There is nothing at a path.
+
+    Examples
+    --------
+    >>> sort_targets(["slide.svs", "d4net-m", "pcam-mini"])
+    Targets(slides=(PosixPath('slide.svs'),), results=(), model='d4net-m', patches='pcam-mini')
+    """
+    slides: list[Path] = []
+    results: list[Path] = []
+    single: dict[str, str] = {}
+    for target in map(str, targets):
+        path = Path(target)
+        folder = _results_folder(path)
+        if folder is not None:
+            results.append(folder)
+        elif target in PRETRAINED or is_model_file(path) or is_run(path):
+            _set(single, "model", target)
+        elif _is_slide(path):
+            slides.append(path)
+        elif path.is_dir() and _has_slides(path):
+            slides += find_slides([path])
+        else:
+            _set(single, "patches", target)
+    slides = list(dict.fromkeys(path.absolute() if path.exists() else path for path in slides))
+    stems: dict[str, Path] = {}
+    for path in slides:
+        if stems.setdefault(path.stem, path) != path:
+            raise ConfigError(f"{stems[path.stem]} and {path} have the same name; view them one after the other")
+    return Targets(tuple(slides), tuple(dict.fromkeys(results)), single.get("model"), single.get("patches"))
+
+
+def scanned(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """Return the folders of scanned slides in a folder, with their settings."""
+    found = []
+    for settings in sorted(folder.glob(f"*/{SETTINGS}")):
+        try:
+            content = read_json(settings)
+        except (OSError, DataError):
+            continue
+        if isinstance(content, dict) and isinstance(content.get("slide"), str):
+            found.append((settings.parent, content))
+    return found
+
+
+def _results_folder(path: Path) -> Path | None:
+    """Return the folder that a scan wrote to, where this is one or that of one of its slides."""
+    if not path.is_dir():
+        return None
+    path = path.absolute()
+    if any(folder == path for folder, _ in scanned(path.parent)):
+        return path.parent
+    return path if scanned(path) else None
+
+
+def _is_slide(path: Path) -> bool:
+    if path.is_dir():
+        return False
+    ending = path.suffix.lower()
+    return ending in FLAT_ENDINGS or (ending in SLIDE_ENDINGS and not _is_patch(path))
+
+
+def _has_slides(folder: Path) -> bool:
+    inside = (file for file in folder.rglob("*") if file.suffix.lower() in SLIDE_ENDINGS and file.is_file())
+    first = next(inside, None)
+    return first is not None and not _is_patch(first)
+
+
+def _is_patch(path: Path) -> bool:
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return False
+    try:
+        with Image.open(path) as image:
+            return max(image.size) <= _LARGEST_PATCH_PX
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return False
+
+
+def _set(single: dict[str, str], kind: str, target: str) -> None:
+    if kind in single:
+        what = "one model" if kind == "model" else "one source of patches"
+        raise ConfigError(f"{single[kind]} and {target}: the viewer takes {what}; name one of them")
+    single[kind] = target

@@ -1,0 +1,126 @@
+"""What the requests of the viewer share."""
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, ParamSpec, TypeVar
+
+from starlette.requests import Request
+
+from sentinode.viewer.annotations import AnnotationStore
+from sentinode.viewer.catalogue import Catalogue
+from sentinode.viewer.errors import ViewerError
+from sentinode.viewer.tiles import ByteCache
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_LARGEST_BODY = 8_000_000
+# Nobody waits any more for the answer to a request that was cancelled.
+CLIENT_GONE = 499
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """What the requests of the viewer share.
+
+    Attributes
+    ----------
+    catalogue : Catalogue
+    store : AnnotationStore
+    cache : ByteCache
+        Encoded tiles, thumbnails and heat maps.
+    user : str
+        Recorded with decisions.
+    read_only : bool
+        Whether decisions and scans are refused.
+    show_names : bool
+        Whether the page may show the names of files.
+    jpeg_quality : int
+        Of tiles.
+    """
+
+    catalogue: Catalogue
+    store: AnnotationStore
+    cache: ByteCache
+    user: str
+    read_only: bool
+    show_names: bool
+    jpeg_quality: int
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(os.cpu_count() or 2, "viewer"))
+
+    _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(os.cpu_count() or 2))
+
+    async def run(self, function: Callable[P, T], /, *arguments: P.args, **named: P.kwargs) -> T:
+        """Call a function in a thread; as many run at a time as there are cores."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, lambda: function(*arguments, **named))
+
+    async def run_wanted(self, request: Request, function: Callable[[], T]) -> T:
+        """Call a function in a thread, unless the client is gone when its turn comes."""
+        async with self._turn:
+            if await request.is_disconnected():
+                raise ViewerError("the client is gone", CLIENT_GONE)
+            return await self.run(function)
+
+    def check_writable(self) -> None:
+        """Refuse a change in read-only mode."""
+        if self.read_only:
+            raise ViewerError("this viewer is read-only; start it without --read-only", 403)
+
+    def stop(self) -> None:
+        """End the answers that have no end by themselves."""
+
+    def close(self) -> None:
+        """End the threads and close the slides."""
+        self._pool.shutdown(cancel_futures=True)
+        self.catalogue.close()
+
+
+async def read_body(request: Request) -> Mapping[str, Any]:
+    """Return the JSON object in the body of a request."""
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > _LARGEST_BODY:
+            raise ViewerError(f"the body is longer than {_LARGEST_BODY / 1e6:g} MB; draw with fewer points", 413)
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ViewerError("the body is not JSON") from error
+    if not isinstance(body, dict):
+        raise ViewerError("the body must be a JSON object")
+    return body
+
+
+def number(parameters: Mapping[str, str], name: str, default: float | None = None) -> float:
+    """Return a number of the query; refuse what is none."""
+    text = parameters.get(name, "")
+    if not text and default is not None:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not abs(value) < 1e9:
+        raise ViewerError(f"{name} {text[:80]!r}: it must be a number")
+    return value
+
+
+def whole_number(parameters: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    """Return a whole number of the query between two limits."""
+    value = number(parameters, name, default)
+    if value != int(value) or not least <= value <= most:
+        raise ViewerError(f"{name} {value:g}: it must be a whole number from {least} to {most}")
+    return int(value)
+
+
+def choice(parameters: Mapping[str, str], name: str, allowed: Collection[str], default: str = "") -> str:
+    """Return a word of the query; refuse what is not allowed."""
+    value = parameters.get(name, default)
+    if value != default and value not in allowed:
+        raise ViewerError(f"{name} {value[:80]!r}: it must be one of {', '.join(allowed)}")
+    return value

@@ -1,0 +1,54 @@
+"""Fixtures of the viewer: a slide with a dark lesion, its scan without a network, and a running server."""
+
+import numpy as np
+import pytest
+from tests.slides.conftest import GLASS, write_pyramid
+from tests.viewer.serving import Server
+
+from sentinode.slides.results import scan_to_folder
+from sentinode.slides.scan import Scanner
+from sentinode.slides.slide import open_slide
+
+SIDE_PX, TISSUE, LESION = 1300, (200, 1100), (500, 750)
+
+
+class DarkIsTumour:
+    """A model whose log-odds grow with darkness, for tests that need no network."""
+
+    name, threshold, identity = "dark", 0.5, {"weights_sha256": "0" * 64}
+
+    def warnings(self, pixels):
+        return None
+
+
+def darkness(pixels):
+    """Compute the log-odds of all patches of a block."""
+    windows = np.lib.stride_tricks.sliding_window_view(pixels[..., 1], (96, 96))[::8, ::8, 32:64:8, 32:64:8]
+    return ((150 - windows.mean(axis=(2, 3))) / 8).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def view_slide(tmp_path_factory):
+    """Pink tissue with a dark square on glass at 0.972 µm/px."""
+    rng = np.random.default_rng(0)
+    pixels = np.full((SIDE_PX, SIDE_PX, 3), GLASS, np.uint8)
+    for (start, end), color in ((TISSUE, (220, 170, 200)), (LESION, (120, 70, 140))):
+        pixels[start:end, start:end] = color
+    noise = rng.integers(-12, 12, (SIDE_PX // 4, SIDE_PX // 4, 1)).repeat(4, 0).repeat(4, 1)
+    pixels = np.clip(pixels.astype(int) + noise, 0, 254).astype(np.uint8)
+    return write_pyramid(tmp_path_factory.mktemp("viewed") / "secretname.tif", pixels)
+
+
+@pytest.fixture(scope="session")
+def results(view_slide, tmp_path_factory):
+    out = tmp_path_factory.mktemp("view") / "results"
+    with open_slide(view_slide) as slide:
+        scan_to_folder(slide, Scanner(DarkIsTumour(), 8, "patches", darkness), out / view_slide.stem)
+    return out
+
+
+@pytest.fixture(scope="session")
+def server(view_slide, results):
+    running = Server(view_slide, results)
+    yield running
+    assert running.stop() == 0

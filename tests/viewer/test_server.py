@@ -1,0 +1,169 @@
+"""The server of the viewer, in a process of its own, called over 127.0.0.1."""
+
+import gzip
+import io
+import json
+import urllib.request
+import uuid
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sentinode.slides import open_slide, read_annotations
+from sentinode.slides.results import load_heatmap
+from sentinode.viewer.tiles import DeepZoom
+
+SQUARE = {"type": "Polygon", "coordinates": [[[300, 300], [500, 300], [500, 500], [300, 500], [300, 300]]]}
+
+
+def drawn(**changes):
+    return {
+        "geometry": SQUARE,
+        "class": "Tumor",
+        "decision": "accepted",
+        "source": "drawn",
+        "base_version": 0,
+    } | changes
+
+
+def test_tiles_are_the_pixels_of_the_slide_at_every_level(server, view_slide):
+    about = server.get("/api/slides/s1")
+    pyramid = DeepZoom(about["width_px"], about["height_px"])
+    with open_slide(view_slide) as slide:
+        for level in (0, pyramid.max_level - 2, pyramid.max_level - 1, pyramid.max_level):
+            columns, rows = (-(-side // 254) for side in pyramid.size(level))
+            x, y, width, height = pyramid.box(level, columns - 1, rows - 1)
+            tile = server.get(f"/api/slides/s1/tiles/{level}/{columns - 1}_{rows - 1}.jpg")
+            with Image.open(io.BytesIO(tile)) as image:
+                found = np.asarray(image.convert("RGB")).astype(float)
+            assert found.shape == (height, width, 3)
+            scale = pyramid.scale(level)
+            full = slide.reader.read(0, x * scale, y * scale, width * scale, height * scale).astype(float)
+            expected = full.reshape(height, scale, width, scale, 3).mean(axis=(1, 3))
+            assert abs(found - expected).mean() < 6, level
+
+
+def test_a_tile_that_the_browser_has_is_not_sent_again(server):
+    _, headers, _ = server.request("/api/slides/s1/tiles/8/0_0.jpg")
+    status, _, content = server.request("/api/slides/s1/tiles/8/0_0.jpg", If_None_Match=headers["etag"])
+    assert (status, content) == (304, b"")
+
+
+@pytest.mark.parametrize("place", ["20/0_0", "8/9_0", "8/0_9", "8/0_99999999999999999999", "99999999999999999999/0_0"])
+def test_tiles_outside_of_the_slide_are_not_found(server, place):
+    status, _, answer = server.request(f"/api/slides/s1/tiles/{place}.jpg")
+    assert (status, "no such tile" in answer["error"]) == (404, True)
+
+
+def test_the_heat_map_is_that_of_the_scan(server, results, view_slide):
+    [result] = server.get("/api/slides/s1")["results"]
+    content = gzip.decompress(server.get(f"/api/slides/s1/results/{result['id']}/heatmap"))
+    heatmap = load_heatmap(results / view_slide.stem)
+    values = np.frombuffer(content, np.uint8).reshape(result["grid"]["rows"], result["grid"]["columns"])
+    scanned = values < 255
+    assert np.array_equal(scanned, ~np.isnan(heatmap.log_odds))
+    np.testing.assert_allclose(values[scanned] / 254, heatmap.probability[scanned], atol=0.5 / 254 + 1e-6)
+
+
+def test_lesions_have_measures_and_outlines_on_the_slide(server, results, view_slide):
+    [result] = server.get("/api/slides/s1")["results"]
+    found = server.get(f"/api/slides/s1/results/{result['id']}/lesions")["lesions"]
+    summary = json.loads((results / view_slide.stem / "summary.json").read_text())
+    assert len(found) == len(summary["lesions"]) == result["lesion_count"] > 0
+    for lesion in found:
+        x, y, width, height = lesion["bounds_px"]
+        assert x <= lesion["center_px"][0] <= x + width and y <= lesion["center_px"][1] <= y + height
+        assert uuid.UUID(lesion["id"]) and lesion["class"] in ("itc", "micro", "macro")
+
+
+def test_the_tissue_outline_covers_the_tissue(server, view_slide):
+    shapely = pytest.importorskip("shapely")
+    outline = shapely.geometry.shape(server.get("/api/slides/s1/tissue"))
+    middle = shapely.box(300, 300, 960, 960)
+    assert outline.is_valid and outline.intersection(middle).area > 0.9 * middle.area
+    assert not outline.contains(shapely.Point(50, 50))
+
+
+def test_an_annotation_is_saved_for_qupath_and_for_extract(server, results, view_slide):
+    name = str(uuid.uuid4())
+    status, _, answer = server.put(f"/api/slides/s1/annotations/{name}", **drawn())
+    assert status == 200
+    assert answer["feature"] in server.get("/api/slides/s1/annotations")["features"]
+    with open_slide(view_slide) as slide:
+        file = results / f"{view_slide.stem}.annotations.geojson"
+        assert read_annotations(file, slide).tumour.area == pytest.approx(200 * 200)
+    rows = (results / "decisions.csv").read_text().splitlines()
+    assert any(row.startswith(f"{view_slide.name},{name},300,300,200,200,1,accepted,anonymous,") for row in rows)
+    version = answer["version"]
+    path = f"/api/slides/s1/annotations/{name}?base_version={version}"
+    assert server.request(path, method="DELETE")[0] == 200
+    assert server.get("/api/slides/s1/annotations")["features"] == []
+
+
+def test_the_later_of_two_edits_is_refused_with_the_earlier(server):
+    path = f"/api/slides/s1/annotations/{uuid.uuid4()}"
+    first = server.put(path, **drawn())[2]
+    second = server.put(path, **drawn(decision="rejected", base_version=first["version"]))[2]
+    assert second["feature"]["properties"]["classification"]["name"] == "Normal"
+    status, _, answer = server.put(path, **drawn(base_version=first["version"]))
+    assert (status, answer["current"]) == (409, second["feature"])
+    assert server.request(f"{path}?base_version={first['version']}", method="DELETE")[0] == 409
+    assert server.request(f"{path}?base_version={second['version']}", method="DELETE")[0] == 200
+    status, _, answer = server.put(path, **drawn(base_version=second["version"]))
+    assert (status, answer["current"]) == (409, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "fact"),
+    [
+        ({"geometry": None}, "geometry"),
+        ({"geometry": {"type": "Point", "coordinates": [1, 2]}}, "Point"),
+        ({"geometry": {"type": "Polygon", "coordinates": [[[1, 1], [2, 2], [1, 1]]]}}, "geometry"),
+        ({"geometry": {"type": "Polygon", "coordinates": [[["1e999", 1], [2, 2], [3, 1]]]}}, "finite"),
+        ({"geometry": {"type": "Polygon", "coordinates": [[[-9, -9], [-8, -9], [-8, -8], [-9, -9]]]}}, "outside"),
+        ({"class": "Tumour"}, "class"),
+        ({"class": ["Tumor"]}, "class"),
+        ({"decision": "maybe"}, "decision"),
+        ({"source": "../../etc"}, "source"),
+        ({"lesion": "x"}, "UUID"),
+        ({"base_version": "0"}, "base_version"),
+        ({"base_version": True}, "base_version"),
+    ],
+)
+def test_an_annotation_that_is_not_valid_is_refused(server, change, fact):
+    status, _, answer = server.put(f"/api/slides/s1/annotations/{uuid.uuid4()}", **drawn(**change))
+    assert (status, fact in answer["error"]) == (422, True), answer
+    assert server.get("/api/slides/s1/annotations")["features"] == []
+
+
+def test_the_page_is_reached_by_the_address_with_the_token_alone(server):
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    with opener.open(f"{server.address}/?token={server.token}", timeout=30) as answer:
+        assert answer.url == f"{server.address}/"
+        assert "'unsafe-inline'" not in answer.headers["content-security-policy"]
+    with opener.open(f"{server.address}/api/session", timeout=30) as answer:
+        assert json.loads(answer.read())["user"] == "anonymous"
+    assert server.request("/api/session", token=False)[0] == 401
+    assert server.request("/?token=wrong", token=False)[0] == 401
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "null"},
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Sec_Fetch_Site": "same-site"},
+    ],
+)
+def test_requests_of_other_pages_are_refused(server, headers):
+    assert server.request("/api/slides", **headers)[0] in (400, 403)
+
+
+def test_names_and_paths_are_not_shown_unless_asked(server, view_slide):
+    for path in ("/api/slides", "/api/slides/s1", "/api/slides/s1/annotations", "/api/session"):
+        content = json.dumps(server.get(path))
+        assert view_slide.stem not in content and str(view_slide.parent) not in content, path
