@@ -135,7 +135,8 @@ def _tile(viewer: Viewer, entry: Entry, level: int, column: int, row: int) -> by
     with viewer.catalogue.open(entry) as opened:
         full = opened.levels[0]
         pyramid = DeepZoom(full.width_px, full.height_px)
-        pixels = read_scaled(opened, pyramid.scale(level), *pyramid.box(level, column, row))
+        box = pyramid.box(level, column, row)
+        pixels = read_scaled(opened, pyramid.scale(level), *box)
     return encode_jpeg(pixels, viewer.jpeg_quality)
 
 
