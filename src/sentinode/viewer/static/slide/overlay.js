@@ -121,7 +121,7 @@ export class Overlay {
         const toCells = toCanvas.translate(...corner).scale(cellPx);
         if (this.shown.heatmap || this.differences) {
           context.setTransform(toCells);
-          context.globalAlpha = this.style.opacity;
+          context.globalAlpha = this.differences ? 0.85 : this.style.opacity;
           context.imageSmoothingEnabled = false;
           context.drawImage(this.#image(cells), 0, 0);
           context.globalAlpha = 1;
