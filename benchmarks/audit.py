@@ -159,7 +159,7 @@ CORRUPTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "blank glass": lambda pixels: np.random.default_rng(0).normal(240, 3, pixels.shape).clip(0, 255).astype(np.uint8),
     "noise": lambda pixels: np.random.default_rng(0).integers(0, 256, pixels.shape, dtype=np.uint8),
     "inverted": lambda pixels: 255 - pixels,
-    "grey": lambda pixels: np.repeat(pixels.mean(axis=3, keepdims=True), 3, axis=3).astype(np.uint8),
+    "gray": lambda pixels: np.repeat(pixels.mean(axis=3, keepdims=True), 3, axis=3).astype(np.uint8),
     "red and blue exchanged": lambda pixels: np.ascontiguousarray(pixels[..., ::-1]),
 }
 

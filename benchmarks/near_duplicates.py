@@ -72,7 +72,7 @@ def main() -> None:
     sought = compressed(patches, 75)
     pairs = near_duplicates_between(sought, others)
     print(f"\nQuality 75, against the {len(others):,} others alone: {len(pairs)} pairs\n")
-    print("| patch | match | correlation | RMS difference, grey levels |")
+    print("| patch | match | correlation | RMS difference, gray levels |")
     print("|---|---|---|---|")
     for first, second, correlation in pairs.itertuples(index=False):
         difference = sought.read([first])[0].astype(float) - others.read([second])[0]

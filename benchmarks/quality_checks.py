@@ -42,7 +42,7 @@ CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
             "pen blue": (40, 50, 140),
             "violet blue": (50, 40, 150),
             "violet": (110, 40, 160),
-            "grey": (55, 55, 60),
+            "gray": (55, 55, 60),
         }.items()
     },
     "black line, 10 px": _line((20, 20, 22), 10),

@@ -47,7 +47,7 @@ def test_pcam_small_has_its_known_copies_and_shares_none(pcam, found):
 
 def test_pcam_small_looks_like_stained_tissue(found):
     for split in ("train", "valid"):
-        red, green, blue = found.grey_levels.loc[split, ["mean_red", "mean_green", "mean_blue"]]
+        red, green, blue = found.gray_levels.loc[split, ["mean_red", "mean_green", "mean_blue"]]
         assert green < min(red, blue) and 100 < green < 230
     assert len(found.near_blank) < 0.01 * 23_000
 

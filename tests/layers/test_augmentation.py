@@ -50,7 +50,7 @@ def test_a_symmetry_is_one_of_the_eight_and_all_are_as_frequent(pixels):
     assert min(counts) > 60
 
 
-def test_light_keeps_the_order_of_grey_levels_and_its_limits():
+def test_light_keeps_the_order_of_gray_levels_and_its_limits():
     levels = np.arange(1, 256, dtype="float32").reshape(1, 15, 17, 1).repeat(3, axis=3).repeat(400, axis=0)
     times = changed("brightness", levels) / levels
     assert np.ptp(times, axis=(1, 2)).max() < 1e-4  # One number a patch and colour.

@@ -1,4 +1,4 @@
-"""Inspect patches before training: counts, grey levels, duplicates, leaks between splits, damaged files.
+"""Inspect patches before training: counts, gray levels, duplicates, leaks between splits, damaged files.
 
 Ends with exit status 1 if splits share slides, patients or duplicates, or if files do not match the hash in their name.
 """
@@ -150,9 +150,9 @@ def _print_inspection(inspection: "Inspection", shared: Any) -> None:
             else "unknown"
         )
         print(f"{column}s: {known}")
-    print("grey levels, mean ± standard deviation")
+    print("gray levels, mean ± standard deviation")
     rows = []
-    for split, row in inspection.grey_levels.iterrows():
+    for split, row in inspection.gray_levels.iterrows():
         cells = (f"{row[f'mean_{c}']:.1f} ± {row[f'sd_{c}']:.1f}" for c in ("red", "green", "blue"))
         rows.append((str(split), *cells))
     print_table(rows, header=("split", "red", "green", "blue"))

@@ -80,7 +80,7 @@ def _with_standard_preprocessing(model: keras.Model) -> keras.Model:
         if layer.weights:
             changed.get_layer(layer.name).set_weights(layer.get_weights())
     for layer in ours:
-        grey_levels = np.concatenate([np.zeros((1, 3)), 255 * np.eye(3)])[:, None, None].astype("float32")
-        scaled = keras.ops.convert_to_numpy(layer(grey_levels))[:, 0, 0]
+        gray_levels = np.concatenate([np.zeros((1, 3)), 255 * np.eye(3)])[:, None, None].astype("float32")
+        scaled = keras.ops.convert_to_numpy(layer(gray_levels))[:, 0, 0]
         standard[layer.name].get_layer("colors").set_weights([(scaled[1:] - scaled[0])[None, None], scaled[0]])
     return changed

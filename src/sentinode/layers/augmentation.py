@@ -64,8 +64,8 @@ class RandomStain(Augmentation):
 
     Examples
     --------
-    >>> grey = np.full((1, 2, 2, 3), 200, "float32")
-    >>> bool((RandomStain(seed=0)(grey, training=True) != grey).numpy().any())
+    >>> gray = np.full((1, 2, 2, 3), 200, "float32")
+    >>> bool((RandomStain(seed=0)(gray, training=True) != gray).numpy().any())
     True
     """
 
@@ -89,8 +89,8 @@ class RandomBrightness(Augmentation):
 
     Examples
     --------
-    >>> grey = np.full((1, 2, 2, 3), 100, "float32")
-    >>> RandomBrightness(seed=0)(grey, training=True).numpy()[0, 0, 0].std() > 0
+    >>> gray = np.full((1, 2, 2, 3), 100, "float32")
+    >>> RandomBrightness(seed=0)(gray, training=True).numpy()[0, 0, 0].std() > 0
     np.True_
     """
 

@@ -16,10 +16,10 @@ from sentinode.metrics import (
     RocBand,
     RocCurve,
 )
-from sentinode.plots.style import DOTTED, GREY, INK, new_axes, set_suptitle, set_title, shorten_start, styled
+from sentinode.plots.style import DOTTED, GRAY, INK, new_axes, set_suptitle, set_title, shorten_start, styled
 
 MARKERS = "oD^vsP*X"
-REFERENCE: Any = {"color": GREY, "linewidth": 1, "linestyle": DOTTED}
+REFERENCE: Any = {"color": GRAY, "linewidth": 1, "linestyle": DOTTED}
 
 
 @styled
@@ -256,8 +256,8 @@ def plot_decision_curve(
     """
     ax = ax or new_axes()[0]
     if not ax.lines:
-        ax.axhline(0, color=GREY, linewidth=1, linestyle="-", label="treat none")
-        ax.plot(curve.thresholds, curve.treat_all, color=GREY, linewidth=1.2, linestyle="--", label="treat all")
+        ax.axhline(0, color=GRAY, linewidth=1, linestyle="-", label="treat none")
+        ax.plot(curve.thresholds, curve.treat_all, color=GRAY, linewidth=1.2, linestyle="--", label="treat all")
     [drawn] = ax.plot(curve.thresholds, curve.net_benefit, **{"label": shorten_start(name, 28), **line})
     ax.fill_between(curve.thresholds, curve.low, curve.high, color=drawn.get_color(), alpha=0.16, linewidth=0)
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.1 * curve.prevalence, 1.1 * curve.prevalence))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 
-from sentinode.plots.style import COLORS, GREY, new_axes, styled
+from sentinode.plots.style import COLORS, GRAY, new_axes, styled
 
 TITLES = {"deletion": "Deletion: lower is better", "insertion": "Insertion: higher is better"}
 
@@ -32,7 +32,7 @@ def plot_deletion_curves(
     """
     axes = new_axes(1, 2, (4.8, 4.1), sharey=True)
     for ax, (way, title) in zip(axes, TITLES.items(), strict=True):
-        ax.plot(100 * shares, random[way], color=GREY, linestyle="--", label="random order")
+        ax.plot(100 * shares, random[way], color=GRAY, linestyle="--", label="random order")
         for (method, curve), color in zip(curves[way].items(), COLORS, strict=False):
             ax.plot(100 * shares, curve, color=color, linestyle="-", label=method)
         ax.set(xlim=(0, 100), ylim=(0, 1), title=title)

@@ -8,8 +8,8 @@ from sentinode.metrics import Interval, Subgroup
 from sentinode.plots.style import (
     BLUE,
     DOTTED,
+    GRAY,
     GREEN,
-    GREY,
     ORANGE,
     new_axes,
     set_suptitle,
@@ -63,7 +63,7 @@ def plot_forest(
     """
     ax = ax or new_axes(size=(5.0, forest_height(len(intervals))))[0]
     if reference is not None:
-        ax.axvline(reference, color=GREY, linewidth=1.2, linestyle=DOTTED)
+        ax.axvline(reference, color=GRAY, linewidth=1.2, linestyle=DOTTED)
     for row, interval in enumerate(intervals.values()):
         if interval is not None:
             color = colors[row % len(colors)]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from sentinode.plots.style import BLUE, GREY, INK, ORANGE, rgb, shorten_start
+from sentinode.plots.style import BLUE, GRAY, INK, ORANGE, rgb, shorten_start
 
 GAP_PX, HEADING_PX, CAPTION_PX, BAR_PX = 12, 30, 22, 16
-CLASS_COLORS = {"normal": BLUE, "tumour": ORANGE, "unlabeled": GREY}
+CLASS_COLORS = {"normal": BLUE, "tumour": ORANGE, "unlabeled": GRAY}
 # A row of the first layer holds this many kernels; the others follow below.
 KERNELS_PER_ROW = 16
 
@@ -90,7 +90,7 @@ def draw_sheet(
             left, upper = GAP_PX + column * pitch, top + HEADING_PX * bool(row.heading)
             _draw_tile(sheet, draw, tile, (left, upper), side_px, marked)
             caption = _fitting(tile.caption, side_px, small)
-            draw.text((left, upper + side_px + 4), caption, fill=GREY, font=small)
+            draw.text((left, upper + side_px + 4), caption, fill=GRAY, font=small)
     return sheet
 
 
@@ -124,9 +124,9 @@ def _draw_tile(
     if tile.probability is not None:
         upper = top + side_px + CAPTION_PX * bool(tile.caption) + 4
         middle = left + side_px // 2
-        draw.rectangle((left, upper, left + side_px - 1, upper + 9), outline=GREY)
+        draw.rectangle((left, upper, left + side_px - 1, upper + 9), outline=GRAY)
         filled = left + round(tile.probability * (side_px - 1))
-        draw.rectangle((left, upper, filled, upper + 9), fill=ORANGE, outline=GREY)
+        draw.rectangle((left, upper, filled, upper + 9), fill=ORANGE, outline=GRAY)
         draw.line((middle, upper - 3, middle, upper + 12), fill=INK)
 
 
@@ -246,7 +246,7 @@ def draw_neighbors(
 def draw_first_layer(pixels: np.ndarray, kernels: np.ndarray, responses: np.ndarray) -> Image.Image:
     """Draw the kernels of a first layer, and below each its responses to some patches.
 
-    A weight of 0 is grey, and a larger weight is brighter in its color channel. A response is orange above 0, blue
+    A weight of 0 is gray, and a larger weight is brighter in its color channel. A response is orange above 0, blue
     below and white at 0, on a scale of its own for each kernel.
 
     Parameters
@@ -294,7 +294,7 @@ def attribution_overlay(pixels: np.ndarray, attribution: np.ndarray, largest: fl
     Parameters
     ----------
     pixels : ndarray of shape (96, 96, 3)
-        The patch, uint8; it is shown in grey, so that color belongs to the map.
+        The patch, uint8; it is shown in gray, so that color belongs to the map.
     attribution : ndarray of shape (96, 96)
         The map.
     largest : float, optional
@@ -314,13 +314,13 @@ def attribution_overlay(pixels: np.ndarray, attribution: np.ndarray, largest: fl
     """
     from scipy.ndimage import gaussian_filter
 
-    grey = Image.fromarray(pixels).convert("L").convert("RGB")
+    gray = Image.fromarray(pixels).convert("L").convert("RGB")
     smooth = gaussian_filter(attribution, 1.5)
     strength = np.abs(smooth) / max(attribution_scale(smooth) if largest is None else largest, 1e-12)
     mask = Image.fromarray((np.clip(strength, 0, 1) * 190).astype(np.uint8))
     colors = np.where((smooth >= 0)[..., None], rgb(ORANGE), rgb(BLUE)).astype(np.uint8)
-    grey.paste(Image.fromarray(colors), (0, 0), mask)
-    return np.asarray(grey)
+    gray.paste(Image.fromarray(colors), (0, 0), mask)
+    return np.asarray(gray)
 
 
 def attribution_scale(attributions: np.ndarray) -> float:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from sentinode.metrics import Interval
 from sentinode.plots.forest import COLOR_AND_MARKER
-from sentinode.plots.style import DOTTED, GREY, figure_of, new_axes, set_suptitle, set_title, styled
+from sentinode.plots.style import DOTTED, GRAY, figure_of, new_axes, set_suptitle, set_title, styled
 
 COLUMNS = 4
 # The dashes of the lines, as SVG has them.
@@ -43,7 +43,7 @@ def plot_perturbation(
     """
     ax = ax or new_axes(size=(3.6, 2.8))[0]
     x = [level for level, _ in levels]
-    ax.axvline(neutral, color=GREY, linewidth=1, linestyle=DOTTED, label="unperturbed")
+    ax.axvline(neutral, color=GRAY, linewidth=1, linestyle=DOTTED, label="unperturbed")
     for number, (name, (color, marker)) in enumerate(COLOR_AND_MARKER.items()):
         intervals = [found[number] for _, found in levels]
         low, high = [each.low for each in intervals], [each.high for each in intervals]

@@ -21,7 +21,7 @@ R = TypeVar("R")
 
 # From the palette of Okabe and Ito (2008).
 BLUE, ORANGE, GREEN, PURPLE = COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-GREY, INK, PALE = "#6B7280", "#1F2937", "#E5E7EB"
+GRAY, INK, PALE = "#6B7280", "#1F2937", "#E5E7EB"
 # Sixteen combinations of color and line.
 COLOR_OF_16 = [COLORS[number % 4] for number in range(16)]
 LINE_OF_16 = [("-", "--", "-.", ":")[(number + number // 4) % 4] for number in range(16)]
@@ -35,7 +35,7 @@ UNDATED: dict[str, Any] = {
 }
 
 STYLE: Any = {
-    "axes.edgecolor": GREY,
+    "axes.edgecolor": GRAY,
     "axes.grid": True,
     "axes.labelcolor": INK,
     "axes.prop_cycle": cycler(color=COLOR_OF_16) + cycler(linestyle=LINE_OF_16),
@@ -54,8 +54,8 @@ STYLE: Any = {
     "svg.hashsalt": "sentinode",
     "text.color": INK,
     "text.parse_math": False,  # File names may hold dollar signs.
-    "xtick.color": GREY,
-    "ytick.color": GREY,
+    "xtick.color": GRAY,
+    "ytick.color": GRAY,
 }
 
 

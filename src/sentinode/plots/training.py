@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from sentinode.errors import plural
-from sentinode.plots.style import BLUE, GREY, ORANGE, new_axes, set_suptitle, set_title, styled
+from sentinode.plots.style import BLUE, GRAY, ORANGE, new_axes, set_suptitle, set_title, styled
 
 METRICS = {"loss": "loss", "accuracy": "accuracy", "auc": "AUC"}
 
@@ -43,7 +43,7 @@ def plot_learning_curve(
     if metric in history:
         ax.plot(epochs, history[metric], "-o", color=BLUE, markersize=size, label="training")
     ax.plot(epochs, history[f"val_{metric}"], "--s", color=ORANGE, markersize=size, label="validation")
-    ax.axvline(best_epoch, color=GREY, linestyle="--", linewidth=1, label=f"best epoch: {best_epoch}")
+    ax.axvline(best_epoch, color=GRAY, linestyle="--", linewidth=1, label=f"best epoch: {best_epoch}")
     set_title(ax, title)
     ax.set(xlabel="epoch", xlim=(epochs.min() - 0.5, epochs.max() + 0.5))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -104,7 +104,7 @@ def plot_trials(table: pd.DataFrame, names: Sequence[str], log: Collection[str] 
         ax.errorbar(values, done["valid_auc"], yerr=spread, fmt="o", color=BLUE, elinewidth=1, alpha=0.8)
         ax.plot(values.iloc[:1], done["valid_auc"].iloc[:1], "o", color=ORANGE, markersize=9, zorder=3)
         for number, x, y in zip(done.get("trial", ()), values, done["valid_auc"], strict=False):
-            ax.annotate(str(number), (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8, color=GREY)
+            ax.annotate(str(number), (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8, color=GRAY)
         # Values of a list have no scale of their own.
         if name in log or (numeric and 0 < 30 * float(done[name].min()) < float(done[name].max())):
             ax.set_xscale("log")

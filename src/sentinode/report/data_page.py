@@ -96,7 +96,7 @@ def data_findings(inspection: Inspection) -> list[tuple[str, str]]:
 def _counts(inspection: Inspection) -> Table:
     rows = []
     classes = inspection.counts.columns
-    for split, values in inspection.counts.join(inspection.grey_levels).iterrows():
+    for split, values in inspection.counts.join(inspection.gray_levels).iterrows():
         levels = [f"{values[f'mean_{c}']:.0f} ± {values[f'sd_{c}']:.0f}" for c in ("red", "green", "blue")]
         rows.append([str(split), *(f"{int(values[name]):,}" for name in classes), *levels])
     return Table(["split", *classes, "red", "green", "blue"], rows, "splits")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
-from sentinode.plots.style import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, figure_of, render
+from sentinode.plots.style import BLUE, GRAY, GREEN, INK, ORANGE, PALE, PURPLE, figure_of, render
 
 # Colors of the plots, and their names in the style sheet.
 VARIABLES = {
@@ -15,7 +15,7 @@ VARIABLES = {
     ORANGE: "two",
     GREEN: "three",
     PURPLE: "four",
-    GREY: "faint",
+    GRAY: "faint",
     INK: "ink",
     PALE: "grid",
     "#ffffff": "paper",

@@ -1,4 +1,4 @@
-"""Inspection: counts, grey levels, planted duplicates, near-blank patches."""
+"""Inspection: counts, gray levels, planted duplicates, near-blank patches."""
 
 import json
 from dataclasses import replace
@@ -32,8 +32,8 @@ def test_counts_are_those_of_the_set(few):
     assert inspect_patches(few).counts.equals(few.counts())
 
 
-def test_grey_levels_cover_all_pixels_of_a_split(few):
-    statistics = inspect_patches(few).grey_levels
+def test_gray_levels_cover_all_pixels_of_a_split(few):
+    statistics = inspect_patches(few).gray_levels
     assert list(statistics.index) == few.split_names
     for split in few.split_names:
         pixels = few.split(split).read().reshape(-1, 3).astype(np.float64)
@@ -43,10 +43,10 @@ def test_grey_levels_cover_all_pixels_of_a_split(few):
 
 
 @pytest.mark.parametrize("level", [0, 127, 240, 255])
-def test_patches_of_one_grey_level_have_no_deviation(level, tmp_path):
+def test_patches_of_one_gray_level_have_no_deviation(level, tmp_path):
     pixels = np.full((96, 96, 3), level, np.uint8)
     path = forms.write({f"{n}.png": forms.encode(pixels) for n in range(3)}, tmp_path)
-    statistics = inspect_patches(open_patches(path).cached()).grey_levels
+    statistics = inspect_patches(open_patches(path).cached()).gray_levels
     assert np.allclose(statistics.loc["-"], [level] * 3 + [0] * 3, rtol=0, atol=0.001)
 
 
@@ -100,7 +100,7 @@ BLANK = {
     "nearly black": np.random.default_rng(0).integers(0, 6, (96, 96, 3)).astype(np.uint8),
     "glass": glass(240),
     "pale pink": glass(230, (8, -4, 4)),
-    "grey": glass(128),
+    "gray": glass(128),
 }
 
 

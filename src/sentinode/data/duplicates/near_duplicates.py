@@ -15,11 +15,11 @@ from sentinode.data.types import PATCH_SIZE_PX, IndexArray, UInt8Array
 from sentinode.progress import progress_bar
 
 # The limits are measured: ``benchmarks/near_duplicates.py`` prints how many true pairs they find and how many false.
-# Euclidean distance of two descriptors, in grey levels: JPEG of quality 50 moves none of 618 real patches further.
+# Euclidean distance of two descriptors, in gray levels: JPEG of quality 50 moves none of 618 real patches further.
 MAX_DISTANCE = 8.0
 # Correlation of the details of two patches: JPEG of quality 75 leaves 0.974 or more.
 MIN_SIMILARITY = 0.95
-# Below this standard deviation in grey levels, detail is noise: two patches of glass are no duplicates.
+# Below this standard deviation in gray levels, detail is noise: two patches of glass are no duplicates.
 MIN_DETAIL = 1.0
 # Candidates per patch: limits the work for patches of glass, which are all similar.
 MAX_CANDIDATES = 16
@@ -56,7 +56,7 @@ def describe_pixels(pixels: UInt8Array) -> Floats:
     Returns
     -------
     ndarray of float32, shape (n, 24)
-        In grey levels: for each of the six groups of 16 × 16 px cells that rotation and mirroring exchange, the mean
+        In gray levels: for each of the six groups of 16 × 16 px cells that rotation and mirroring exchange, the mean
         of each color and the standard deviation of brightness between cells.
 
     Examples

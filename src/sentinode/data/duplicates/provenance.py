@@ -21,7 +21,7 @@ PROVENANCE_COLUMNS = ("slide", "patient", "centre", "x", "y")
 MATCHES = ("sha1", "near_duplicate", "row_number", "ambiguous", "none")
 # Row numbers in file names are used if so many matches by pixels confirm them, and nearly all of these agree.
 MIN_CONFIRMATIONS, MIN_AGREEMENT = 20, 0.99
-# Patches of glass have no detail to compare: their grey levels must not differ by more than JPEG changes them.
+# Patches of glass have no detail to compare: their gray levels must not differ by more than JPEG changes them.
 MAX_LEVEL_DIFFERENCE = 12.0
 
 
@@ -146,7 +146,7 @@ def _match_row_numbers(patches: PatchSet, reference: PatchSet, row_of: IndexArra
     """Match unclear patches by the row numbers in their file names; return reference rows, -1 where there is none.
 
     Some data sets number their files, such as ``patch0001234.jpg``, by PCam's rows. These numbers are used only if
-    they agree with nearly all matches by pixels, and if the patch with that number has the same grey levels.
+    they agree with nearly all matches by pixels, and if the patch with that number has the same gray levels.
     """
     rows_of_numbers = _rows_of_numbers(reference)
     named = np.full(len(patches), -1)
@@ -168,7 +168,7 @@ def _match_row_numbers(patches: PatchSet, reference: PatchSet, row_of: IndexArra
     used = set(hashes[row_of[row_of >= 0]])
     unclear = np.flatnonzero((named >= 0) & (table["match"].isin(["ambiguous", "none"]).to_numpy()))
     for row in unclear.tolist():
-        if hashes[named[row]] not in used and _same_grey_levels(patches, reference, row, int(named[row])):
+        if hashes[named[row]] not in used and _same_gray_levels(patches, reference, row, int(named[row])):
             result[row] = named[row]
             used.add(hashes[named[row]])
     return result
@@ -184,7 +184,7 @@ def _rows_of_numbers(reference: PatchSet) -> dict[str, int]:
     return rows
 
 
-def _same_grey_levels(patches: PatchSet, reference: PatchSet, row: int, other: int) -> bool:
+def _same_gray_levels(patches: PatchSet, reference: PatchSet, row: int, other: int) -> bool:
     ours, theirs = patches.read([row]), reference.read([other])
     difference = np.sqrt(np.mean(np.square(ours.astype(np.float32) - theirs)))
     has_detail = ours.std() >= MAX_LEVEL_DIFFERENCE

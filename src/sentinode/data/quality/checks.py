@@ -45,7 +45,7 @@ def check_quality(channels: ChannelStatistics, statistics: QualityStatistics) ->
         - ``out_of_focus``: the standard deviation of the detail at 1 px is below 13.5 % of the patch's contrast, and
           the patch is not near-blank. The patch is blurred or enlarged.
         - ``pen_marks``: 5 % of the pixels are green or blue as haematoxylin and eosin are not, or 20 % are black: a
-          pen, the dye of cut margins, the edge of a slide, padding. Red, violet and grey ink is not detected, since it
+          pen, the dye of cut margins, the edge of a slide, padding. Red, violet and gray ink is not detected, since it
           looks like eosin, haematoxylin and shadow.
         - ``clipped``: 40 % of the pixels have a channel at 255.
     """

@@ -56,7 +56,7 @@ class Inspection:
     ----------
     counts : DataFrame
         Patches of each split and class; see `PatchSet.counts`.
-    grey_levels : DataFrame
+    gray_levels : DataFrame
         One row per split: mean and standard deviation of each channel, ``mean_red`` … ``sd_blue``, from 0 to 255.
     duplicates : DataFrame
         One row per patch that has an exact duplicate: ``sha1``, ``id``, ``split``, ``label``, sorted by hash.
@@ -76,7 +76,7 @@ class Inspection:
     """
 
     counts: pd.DataFrame
-    grey_levels: pd.DataFrame
+    gray_levels: pd.DataFrame
     duplicates: pd.DataFrame
     near_blank: list[str]
     known: pd.DataFrame
@@ -105,7 +105,7 @@ class Inspection:
         """Return the results as plain values."""
         content = {
             "counts": self.counts.to_dict(orient="index"),
-            "grey_levels": self.grey_levels.round(3).to_dict(orient="index"),
+            "gray_levels": self.gray_levels.round(3).to_dict(orient="index"),
             "duplicates": {
                 "within_splits": self.duplicates_within_splits,
                 "across_splits": self.duplicates_across_splits,
@@ -167,7 +167,7 @@ def inspect_patches(patches: PatchSet, *, quality: bool = False) -> Inspection:
     counts = patches.counts()
     return Inspection(
         counts=counts,
-        grey_levels=_grey_levels(list(counts.index), split, channels),
+        gray_levels=_gray_levels(list(counts.index), split, channels),
         duplicates=_duplicates(patches.table.assign(split=split)),
         near_blank=patches.table["id"][channels.saturation < MIN_SATURATION].tolist(),
         known=patches.table[["slide", "patient", "centre"]].agg(["count", "nunique"]).T.set_axis(KNOWN_COUNTS, axis=1),
@@ -224,7 +224,7 @@ def spaced_examples(patches: PatchSet, count: int) -> Iterator[tuple[str, int, I
             yield name, len(rows), rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)]
 
 
-def _grey_levels(names: list[str], split: pd.Series, channels: ChannelStatistics) -> pd.DataFrame:
+def _gray_levels(names: list[str], split: pd.Series, channels: ChannelStatistics) -> pd.DataFrame:
     rows = {}
     for name in names:
         here = (split == name).to_numpy()

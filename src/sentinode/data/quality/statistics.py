@@ -22,7 +22,7 @@ TISSUE_DENSITY = 0.15
 MIN_TISSUE_FRACTION = 0.1
 # The fraction of pixels that counts as the brightest ones: nearly every patch has bright gaps between its cells.
 BRIGHTEST_FRACTION = 0.005
-# A pixel is overexposed when all three channels reach this grey level.
+# A pixel is overexposed when all three channels reach this gray level.
 OVEREXPOSED_LEVEL = 254
 # Side of the blocks in which colors are averaged before their saturation is measured.
 BLOCK_PX = 8
@@ -110,7 +110,7 @@ class QualityStatistics(PatchStatistics):
     stain_amounts : ndarray of shape (n, 2)
         Mean amounts of haematoxylin and eosin in the tissue, in optical density; NaN without tissue.
     tissue_color : ndarray of shape (n, 3)
-        Mean red, green and blue of the tissue, in grey levels; NaN without tissue.
+        Mean red, green and blue of the tissue, in gray levels; NaN without tissue.
     descriptors : ndarray of float32, shape (n, 24)
         Descriptors for the search for near duplicates; see `describe_pixels`.
     """
@@ -126,11 +126,11 @@ class QualityStatistics(PatchStatistics):
     @classmethod
     def from_pixels(cls, pixels: UInt8Array) -> "QualityStatistics":
         """Measure patches, uint8 of shape ``(n, 96, 96, 3)``."""
-        density, grey = _densities(pixels)
-        amounts, color = _tissue_means(pixels, density, grey)
+        density, gray = _densities(pixels)
+        amounts, color = _tissue_means(pixels, density, gray)
         return QualityStatistics(
-            *_patch_statistics(pixels, density, grey),
-            np.log(grey.std(axis=(1, 2)) + EPSILON),
+            *_patch_statistics(pixels, density, gray),
+            np.log(gray.std(axis=(1, 2)) + EPSILON),
             *_artifact_fractions(pixels),
             amounts,
             color,
@@ -140,12 +140,12 @@ class QualityStatistics(PatchStatistics):
 
 @dataclass(frozen=True)
 class ChannelStatistics:
-    """Grey levels and saturation of `n` patches.
+    """Gray levels and saturation of `n` patches.
 
     Attributes
     ----------
     mean, mean_square : ndarray of shape (n, 3)
-        Mean of the grey levels and of their squares, for each channel.
+        Mean of the gray levels and of their squares, for each channel.
     saturation : ndarray of shape (n,)
         Largest saturation (HSV, 0 to 1) of the mean colors of 8 × 8 px blocks; 0 for black blocks.
     """
@@ -180,8 +180,8 @@ def _densities(pixels: UInt8Array) -> tuple[Floats, Floats]:
     return density, (density[..., 0] + density[..., 1] + density[..., 2]) / 3
 
 
-def _patch_statistics(pixels: UInt8Array, density: Floats, grey: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    flat = grey.reshape(len(grey), -1)
+def _patch_statistics(pixels: UInt8Array, density: Floats, gray: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    flat = gray.reshape(len(gray), -1)
     tissue_fraction = np.count_nonzero(flat > TISSUE_DENSITY, axis=1) / flat.shape[1]
     place = int(BRIGHTEST_FRACTION * flat.shape[1])
     bright = pixels >= OVEREXPOSED_LEVEL
@@ -191,7 +191,7 @@ def _patch_statistics(pixels: UInt8Array, density: Floats, grey: Floats) -> tupl
     color = weighted / np.maximum(flat.sum(axis=1), 1e-3)[:, None]
     total = np.maximum(color.sum(axis=1, keepdims=True), 1e-3)
     stain = np.column_stack([color[:, [0, 2]] / total, np.log(total / 3)])
-    image, levels = grey, []
+    image, levels = gray, []
     for _ in range(3):
         blurred = _blurred(image)
         levels.append((image[:, 1:-1, 1:-1] - blurred).std(axis=(1, 2)))
@@ -222,10 +222,10 @@ def _artifact_fractions(pixels: UInt8Array) -> tuple[Floats, Floats, Floats]:
     return ink, is_black.mean(axis=(1, 2)), (highest == 255).mean(axis=(1, 2))
 
 
-def _tissue_means(pixels: UInt8Array, density: Floats, grey: Floats) -> tuple[Floats, Floats]:
+def _tissue_means(pixels: UInt8Array, density: Floats, gray: Floats) -> tuple[Floats, Floats]:
     """Return the mean stain amounts and the mean color of the tissue."""
     # A quarter of the pixels gives the same means.
-    tissue = (grey[:, ::2, ::2] > TISSUE_DENSITY).reshape(len(pixels), 1, -1).astype(np.float32)
+    tissue = (gray[:, ::2, ::2] > TISSUE_DENSITY).reshape(len(pixels), 1, -1).astype(np.float32)
     count = tissue.sum(axis=2)
     means = [
         (tissue @ values[:, ::2, ::2].reshape(len(pixels), -1, 3).astype(np.float32))[:, 0]

@@ -96,7 +96,7 @@ class _Normalizer:
         raise NotImplementedError
 
     def _change(self, pixels: UInt8Array, measured: Any) -> np.ndarray:
-        """Return the grey levels of pixels with the stain of the target."""
+        """Return the gray levels of pixels with the stain of the target."""
         raise NotImplementedError
 
 
@@ -114,7 +114,7 @@ class Macenko(_Normalizer):
     min_density : float, default=0.15
         Pixels with a lower optical density in any color are background and are not measured.
     background_level : float, default=240.0
-        Grey level of light that passes through the empty slide.
+        Gray level of light that passes through the empty slide.
 
     References
     ----------
@@ -203,7 +203,7 @@ def _to_lab(pixels: UInt8Array) -> np.ndarray:
 
 
 def _from_lab(lab: np.ndarray) -> np.ndarray:
-    """Return sRGB grey levels; colors outside sRGB lie outside 0 to 255."""
+    """Return sRGB gray levels; colors outside sRGB lie outside 0 to 255."""
     y = (lab[:, 0] + 16) / 116
     f = np.stack([y + lab[:, 1] / 500, y, y - lab[:, 2] / 200], axis=1)
     xyz = np.where(f > 0.2068966, f**3, (f - 16 / 116) / 7.787) * WHITE

@@ -19,9 +19,9 @@ def optical_density(pixels: UInt8Array, background_level: float = 256) -> np.nda
     Parameters
     ----------
     pixels : ndarray of uint8
-        Grey levels. 1 is added to each, so that black has a finite density.
+        Gray levels. 1 is added to each, so that black has a finite density.
     background_level : float, default=256
-        Grey level of light that passes through the empty slide.
+        Gray level of light that passes through the empty slide.
 
     Returns
     -------
@@ -36,5 +36,5 @@ def optical_density(pixels: UInt8Array, background_level: float = 256) -> np.nda
     return -np.log((pixels.astype(np.float64) + 1) / background_level)
 
 
-# Optical density of every grey level, as a table to look up.
+# Optical density of every gray level, as a table to look up.
 DENSITY_OF_LEVEL = optical_density(np.arange(256, dtype=np.uint8)).astype(np.float32)

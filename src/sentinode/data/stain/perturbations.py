@@ -63,7 +63,7 @@ def stain_balance(pixels: UInt8Array, change: float) -> UInt8Array:
 
 
 def brightness(pixels: UInt8Array, factor: float) -> UInt8Array:
-    """Multiply the grey levels, as another exposure does, and clip them at 255.
+    """Multiply the gray levels, as another exposure does, and clip them at 255.
 
     Examples
     --------
@@ -156,7 +156,7 @@ PERTURBATIONS: dict[str, Perturbation] = {
     "stain balance": Perturbation(
         "haematoxylin up and eosin down, fraction", (-0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3), 0.0, stain_balance
     ),
-    "brightness": Perturbation("grey levels, factor", (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3), 1.0, brightness),
+    "brightness": Perturbation("gray levels, factor", (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3), 1.0, brightness),
     "blur": Perturbation("Gaussian sigma, px", (0.0, 0.5, 1.0, 1.5, 2.0), 0.0, blur),
     # Level 100 stands for patches that are not compressed again.
     "JPEG": Perturbation("JPEG quality", (10.0, 20.0, 30.0, 50.0, 75.0, 90.0, 100.0), 100.0, jpeg),
