@@ -1,6 +1,7 @@
 """Fixtures for all tests: a cache of their own, the sample, trained runs, and extra data from SENTINODE_TEST_DATA."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,14 +17,22 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 settings.register_profile("busy", deadline=None, max_examples=50)
 settings.load_profile("busy")
 
-# The first writes a whole report, the second starts a backend in a process of its own.
-SLOW_EXAMPLES = ("sentinode.report.report.write_report", "sentinode.doctor.diagnose")
+# Examples that write a whole report, start a backend in a process of its own, or train several networks.
+SLOW_EXAMPLES = (
+    "sentinode.report.report.write_report",
+    "sentinode.doctor.diagnose",
+    "sentinode.explanation.explain.explain",
+    "sentinode.auditing.audit.audit",
+)
+# To build one takes seconds. The other networks and sizes are tested by `make test`.
+LARGE_NETWORKS = re.compile(r"transfer|resnet18|p4m-densenet|Xception|'[ml]', '|\[[ml]\]")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that opens a page in a browser as slow, and the examples that take long."""
+    """Mark tests with a browser or a large network as slow, and the examples that take long."""
     for item in items:
-        if "browser" in getattr(item, "fixturenames", ()) or item.name in SLOW_EXAMPLES:
+        has_browser = "browser" in getattr(item, "fixturenames", ())
+        if has_browser or item.name in SLOW_EXAMPLES or LARGE_NETWORKS.search(item.name):
             item.add_marker(pytest.mark.slow)
 
 

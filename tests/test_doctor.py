@@ -20,6 +20,7 @@ def no_keras_settings(monkeypatch, tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("tensorflow" in MISSING, reason="TensorFlow is not installed")
 def test_a_working_installation_gets_no_failure(no_keras_settings):
     done = sentinode("doctor", "--json")

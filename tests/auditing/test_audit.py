@@ -46,6 +46,7 @@ def found(test_patches, flips) -> Audit:
     return audit(load_run("d4net-m"), labelled(test_patches, test_patches.labels ^ flips))
 
 
+@pytest.mark.slow
 def test_flipped_labels_are_found(found, flips):
     suspect = found.table["label_issue"].to_numpy()
     assert suspect[flips].mean() > 0.6 and flips[suspect].mean() > 0.4
@@ -55,6 +56,7 @@ def test_flipped_labels_are_found(found, flips):
     assert doubted["normal"] + doubted["tumour"] == suspect.sum()
 
 
+@pytest.mark.slow
 def test_issues_come_with_the_least_probable_label_first(found):
     doubtful = found.issues[found.issues["label_issue"]]
     assert doubtful["p_label"].is_monotonic_increasing
@@ -62,6 +64,7 @@ def test_issues_come_with_the_least_probable_label_first(found):
     assert found.issues["label_issue"].is_monotonic_decreasing
 
 
+@pytest.mark.slow
 def test_no_label_affects_its_own_prediction():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(200, 4))
@@ -167,6 +170,7 @@ def test_a_folder_with_other_content_is_refused(audited, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.slow
 def test_the_command_prints_counts_and_files(tmp_path):
     out = tmp_path / "it"
     said = succeeded(sentinode("audit", "pcam-mini", "--split", "test", "--out", out))

@@ -307,6 +307,7 @@ def test_the_demo_ends_by_naming_files_that_are_there(tmp_path):
     assert len(told) == 1 and "400 of these patches were used to choose the threshold of d4net-m" in told[0]
 
 
+@pytest.mark.slow
 def test_train_takes_options_and_does_nothing_when_it_is_done(tmp_path, images):
     out = tmp_path / "run"
     said = ["train", images, "--model", "cnn", "--out", out, "--epochs", 2, "--optimizer", "adam"]
@@ -327,6 +328,7 @@ def test_train_takes_options_and_does_nothing_when_it_is_done(tmp_path, images):
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 
 
+@pytest.mark.slow
 def test_train_starts_from_a_run_and_says_so(tmp_path, tiny_run):
     train = ("train", "pcam-mini", "--model", tiny_run.path, "--out", tmp_path / "run", "--epochs", "1", "--json")
     done = sentinode(*train, "--learning-rate", "1e-9")
@@ -340,6 +342,7 @@ def test_train_starts_from_a_run_and_says_so(tmp_path, tiny_run):
     assert "leave out --option" in refused.stderr
 
 
+@pytest.mark.slow
 def test_models_counts_every_network():
     found = json.loads(succeeded(sentinode("models", "--json")))["models"]
     assert {each["model"] for each in found} == set(MODELS)
@@ -355,6 +358,7 @@ def test_evaluate_speaks_json(tmp_path, tiny_run):
     assert json.loads(succeeded(done)) == json.loads((tmp_path / "it" / "metrics.json").read_text())
 
 
+@pytest.mark.slow
 def test_compare_accepts_predictions_of_other_software(tmp_path, tiny_run, images):
     ids = [path.stem for path in sorted((images / "train").iterdir())]
     pd.DataFrame({"id": ids, "probability": np.linspace(0, 1, len(ids))}).to_csv(tmp_path / "theirs.csv", index=False)

@@ -127,6 +127,7 @@ def test_counts_of_one_are_singular(few, tiny_run, tmp_path):
     assert "1 patches" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_whose_data_moved_is_not_trained_again_but_evaluated(few, tiny_run, tmp_path):
     """Data in another folder, other arguments for the same run."""
     for split, rows in (("train", range(0, 20, 2)), ("valid", range(1, 20, 2))):

@@ -36,6 +36,7 @@ def class_folders(few, folder, label_of=lambda label: label):
     return ids
 
 
+@pytest.mark.slow
 def test_a_kaggle_submission_can_be_compared(few, tmp_path):
     data = tmp_path / "data"
     for row, pixels in enumerate(few.read()):
@@ -89,6 +90,7 @@ def test_exchanged_classes_are_remarked_on(few, tmp_path):
     assert "labels exchanged" in done.stderr
 
 
+@pytest.mark.slow
 def test_predictions_in_another_order_have_an_auc_of_one_half_and_no_error(few, tmp_path):
     """keras: flow_from_directory with shuffle=True."""
     ids = class_folders(few, tmp_path / "data")

@@ -63,6 +63,7 @@ def test_data_info_train_and_evaluate_go_on_and_the_run_knows_it(source, tmp_pat
     assert [each["id"].split("/")[0] for each in metrics["made_by"]["skipped"]] == ["test"]
 
 
+@pytest.mark.slow
 def test_compare_and_stress_go_on_too(source, tiny_run, tmp_path):
     how = ("--split", "test", "--skip-bad", "--cache", tmp_path / "cache")
     models = ("--model", tiny_run.path, "--model", "d4net-m")

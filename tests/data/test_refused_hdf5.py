@@ -80,15 +80,16 @@ def test_a_wrong_hdf5_is_refused_by_name(few, wrong, container, tmp_path):
     forms.refused(lambda: open_patches(path).read(), name if "shorter" not in wrong else str(path), *named)
 
 
+@pytest.mark.parametrize("seeds", [range(12), pytest.param(range(12, 60), marks=pytest.mark.slow)], ids=len)
 @pytest.mark.parametrize("container", ["folder", "deflated"])
 @pytest.mark.parametrize("form", ["pcam_hdf5", "kaggle"])
-def test_damage_anywhere_is_a_patch_or_a_refusal(few, form, container, tmp_path):
+def test_damage_anywhere_is_a_patch_or_a_refusal(few, form, container, seeds, tmp_path):
     files, _ = forms.FORMS[form](few.select([10, 11]))
     whole = forms.write(files, tmp_path / "patches", container)
     targets = sorted(whole.rglob("*.*")) if container == "folder" else [whole]
     for target in (path for path in targets if path.is_file()):
         content = target.read_bytes()
-        for seed in range(60):
+        for seed in seeds:
             damaged, draw = bytearray(content), random.Random(seed)
             if seed % 3 == 0:
                 damaged = damaged[: draw.randrange(len(content))]

@@ -98,11 +98,12 @@ def test_an_image_that_is_no_patch_is_found_before_training(few, patch, broken, 
     assert not any(entry.patches == len(opened.split("train")) for entry in list_cache(tmp_path / "cache"))
 
 
+@pytest.mark.parametrize("seeds", [range(60), pytest.param(range(60, 600), marks=pytest.mark.slow)], ids=len)
 @pytest.mark.parametrize("ending", forms.FORMATS)
-def test_a_damaged_image_is_a_patch_or_a_refusal(patch, ending, tmp_path):
+def test_a_damaged_image_is_a_patch_or_a_refusal(patch, ending, seeds, tmp_path):
     content = forms.encode(patch, ending)
     path = tmp_path / f"damaged.{ending}"
-    for seed in range(600):
+    for seed in seeds:
         damaged, draw = bytearray(content), random.Random(seed)
         for _ in range(draw.randint(1, 3)):
             damaged[draw.randrange(400)] = draw.randrange(256)

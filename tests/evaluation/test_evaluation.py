@@ -192,6 +192,7 @@ def test_operating_points_are_chosen_on_the_validation_patches_of_the_run(tiny_r
     assert found.operating_points["0.25"].threshold == 0.25
 
 
+@pytest.mark.slow
 def test_points_of_pretrained_weights_are_chosen_on_the_validation_split_of_the_user(mini):
     few, model = mini.select(range(0, len(mini), 5)), load_run(DEFAULT_MODEL)
     found = evaluate(model, few, points=["sensitivity>=0.9", 0.25])
@@ -240,6 +241,7 @@ def test_a_prevalence_that_is_none_is_refused(tiny_run, mini, tmp_path, prevalen
         evaluate(tiny_run, mini, out=tmp_path, prevalences=[prevalence])
 
 
+@pytest.mark.slow
 def test_predictive_values_fall_with_the_prevalence(tiny_run, mini, tmp_path):
     found = evaluate(tiny_run, mini, out=tmp_path, points=["youden"], prevalences=[0.01, 0.1])
     rare, common = found.operating_points["youden"].at_prevalence

@@ -23,6 +23,7 @@ def flagship():
     return load_run("d4net-m").model
 
 
+@pytest.mark.slow
 @settings(max_examples=4)
 @given(symmetry=st.integers(1, ORDER - 1), method=st.sampled_from(sorted(METHODS)))
 def test_maps_of_a_symmetric_network_follow_the_orientation_of_the_patch(symmetry: int, method: str):
@@ -45,6 +46,7 @@ def test_integrated_gradients_sum_to_the_difference_of_the_logits(pixels, output
     np.testing.assert_allclose(found, ends[0] - ends[1], atol=0.01)
 
 
+@pytest.mark.slow
 def test_integrated_gradients_of_d4net_sum_to_the_difference_of_the_logits(flagship):
     pixels = open_patches("pcam-mini", split="test").read(range(0, 400, 50))
     network = logit_model(flagship)

@@ -23,6 +23,7 @@ def one(few):
     return few.split("test").table["id"].iloc[0]
 
 
+@pytest.mark.slow
 def test_the_most_confident_errors_and_the_least_confident_predictions_are_chosen(tiny_run, few):
     found = explain(tiny_run, few, methods=["grad-cam"])
     test = few.split("test")
@@ -77,6 +78,7 @@ def test_the_command_writes_its_files_and_prints_the_table_as_json(tiny_run, few
     assert curves.groupby("curve").size().to_dict() == {"deletion": 25, "insertion": 25}
 
 
+@pytest.mark.slow
 def test_files_of_an_earlier_call_are_deleted(tiny_run, few, one, tmp_path):
     found = explain(tiny_run, few, methods=["occlusion"], ids=[one], out=tmp_path)
     assert (tmp_path / "neighbors.png").is_file()

@@ -54,6 +54,7 @@ def test_only_training_patches_are_searched(tiny_run, mini):
     assert set(found.table["neighbor"]) <= set(mini.split("train").table["id"])
 
 
+@pytest.mark.slow
 def test_many_training_patches_are_sampled_by_seed(flagship, train, monkeypatch):
     monkeypatch.setattr(neighbors, "MAX_SEARCHED", 20)
     shown = train.select([0])

@@ -33,6 +33,7 @@ def test_equal_weights_stay_correlated_when_randomized(brightness: keras.Model):
     assert checks.randomization_correlation[0] == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_a_network_with_shuffled_weights_still_answers():
     model, pixels = load_run("d4net-m").model, open_patches("pcam-mini", split="test").read(range(0, 400, 40))
     logits = [tumour_logit(logit_model(randomized(model, pixels, seed)).predict_on_batch(pixels)) for seed in range(3)]

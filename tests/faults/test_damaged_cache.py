@@ -35,6 +35,7 @@ def damage(file, rng):
         file.write_bytes(content)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(name=st.sampled_from(["pixels.npy", "sha1.npy", "entry.json"]), seed=st.integers(0, 2**32))
 def test_pixels_and_fingerprints_stay_those_of_the_source(few, truth, folder, name, seed):

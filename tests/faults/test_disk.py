@@ -179,6 +179,7 @@ def changed(content: bytes, position: int) -> bytes:
     return content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :]
 
 
+@pytest.mark.slow
 def test_no_flipped_bit_gives_other_weights(tmp_path):
     path = tmp_path / "checkpoint.npz"
     before = Checkpoint(1, 3, [{"epoch": 1, "val_loss": 0.5}], 2.5, {"model_0": np.arange(40.0), "model_1": np.ones(3)})

@@ -95,6 +95,7 @@ def test_another_input_size_is_resampled(few, tmp_path):
     assert predict(model, few).table["probability"].nunique() > 1
 
 
+@pytest.mark.slow
 def test_python_functions_work_with_a_file(saved, few, tmp_path):
     model = load_model_file(saved / "my.keras")
     assert evaluate(model, few, "test", out=tmp_path / "evaluation").ranking.auc.estimate > 0.6

@@ -34,6 +34,7 @@ def test_a_model_with_two_softmax_outputs_works_everywhere(mini, tmp_path):
     assert stress(model, few, quick=True).unperturbed.auc.estimate == evaluate(model, few).auc
 
 
+@pytest.mark.slow
 def test_predictions_in_another_order_are_as_good_as_chance(mini, tmp_path):
     test = mini.split("test")
     table = predict(load_run("d4net-m"), test)

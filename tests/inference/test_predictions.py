@@ -90,7 +90,7 @@ def test_predictions_without_labels_have_no_label_column(tiny_run, forms, tmp_pa
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20))
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 def test_numbers_come_back_from_the_csv_bit_by_bit(tmp_path_factory, logits):
     path = tmp_path_factory.getbasetemp() / "exact.csv"
     written = logits_table(logits)

@@ -88,6 +88,7 @@ def test_a_scan_of_a_region_says_what_its_patches_say(name, mini):
     np.testing.assert_allclose([scanned[place] for place in places], alone, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_evaluations_of_pretrained_weights_are_not_written_into_the_package(mini, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = sorted(pretrained_path(DEFAULT_MODEL).rglob("*"))

@@ -9,7 +9,7 @@ from sklearn import metrics as sklearn_metrics
 from sentinode.errors import DataError
 from sentinode.metrics import confusion_matrix, operating_point, roc_curve, youden_threshold
 
-MANY = settings(max_examples=300, deadline=None, derandomize=True)
+MANY = settings(max_examples=100, deadline=None, derandomize=True)
 GRID = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.5000000000000001, 0.75, 0.9, 1.0])
 PROBABILITY = GRID | st.floats(0, 1)
 

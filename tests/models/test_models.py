@@ -128,6 +128,7 @@ def test_the_mlp_has_one_hidden_layer():
     assert build_model("mlp", dense_units=2).layers[2].units == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["MobileNetV2", "EfficientNetB0", "ResNet50V2"])
 def test_a_backbone_sees_pixels_as_keras_prepares_them(backbone):
     model = build_model("transfer", backbone=backbone)
@@ -147,6 +148,7 @@ def test_every_backbone_has_its_own_preprocessing(name):
     assert np.array_equal(given, np.asarray(expected))
 
 
+@pytest.mark.slow
 def test_a_backbone_takes_weights_from_a_local_file_and_is_frozen_then(tmp_path):
     plain = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(96, 96, 3))
     plain.save_weights(tmp_path / "body.weights.h5")

@@ -67,6 +67,7 @@ def test_values_for_scripts_are_json(text, report_data):
     assert values["threshold_table"]["thresholds"] == table.thresholds.tolist()
 
 
+@pytest.mark.slow
 def test_the_same_results_give_the_same_bytes(report_data, tmp_path):
     for name in ("a.html", "b.html"):
         write_report_page(report_data, tmp_path / name)
@@ -80,6 +81,7 @@ def without_overlays(monkeypatch):
     monkeypatch.setattr(module, "write_report_page", lambda data, path, explain: write_report_page(data, path))
 
 
+@pytest.mark.slow
 def test_an_existing_evaluation_is_used_unless_it_is_of_other_weights(
     run, patches, report_data, without_overlays, tmp_path
 ):
@@ -95,6 +97,7 @@ def test_an_existing_evaluation_is_used_unless_it_is_of_other_weights(
     assert Evaluation.load(file).made_by["weights_sha256"] == run.identity["weights_sha256"]
 
 
+@pytest.mark.slow
 def test_a_run_without_evaluation_is_evaluated(tiny_run, mini, without_overlays, tmp_path):
     fresh = load_run(shutil.copytree(tiny_run.path, tmp_path / "run"))
     [page] = write_report(fresh, mini.split("test").select(range(0, 400, 10)))

@@ -169,6 +169,7 @@ def test_unknown_paths_and_methods_are_refused(service):
     assert service.request("/predict")[0] == 405
 
 
+@pytest.mark.slow
 def test_fifty_clients_get_answers_without_errors_in_little_memory(service):
     benchmark = runpy.run_path(str(BENCHMARK))
     images = benchmark["encoded_patches"](20)

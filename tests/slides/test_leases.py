@@ -47,6 +47,7 @@ def test_a_slide_has_one_holder_until_it_is_given_back(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_slide_of_a_killed_process_is_taken_again_but_not_more_than_three_times(tmp_path, killed):
     for attempt in (1, 2, 3):
         killed()

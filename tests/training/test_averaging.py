@@ -23,6 +23,7 @@ def learner(mini):
     return model
 
 
+@pytest.mark.slow
 def test_the_mean_is_that_of_the_weights_after_every_step(learner, mini):
     batches, means = Batches(mini, 16, seed=0), None
     for index in range(3):

@@ -23,6 +23,7 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path):
     assert np.array_equal(after.arrays["model_0"], before.arrays["model_0"])
 
 
+@pytest.mark.slow
 def test_the_state_of_another_process_goes_into_a_initial_checkpoint_model_by_position(mini, tmp_path):
     trained = compiled(optimizer="adam", seed=1)
     trained.train_on_batch(*Batches(mini, 8)[0])

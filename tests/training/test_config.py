@@ -172,7 +172,7 @@ SETTINGS = st.fixed_dictionaries(
 
 
 @given(SETTINGS)
-@given_settings(max_examples=200, deadline=None, derandomize=True)
+@given_settings(max_examples=60, deadline=None, derandomize=True)
 def test_settings_come_back_from_json_as_they_were(values):
     config = TrainConfig(**values)
     assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config

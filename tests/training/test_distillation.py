@@ -54,6 +54,7 @@ def test_saved_files_do_not_contain_teachers(few: PatchSet, tmp_path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_patches_that_a_teacher_saw_count_as_seen(few: PatchSet, tmp_path) -> None:
     """Its labels reach the network through it."""
     teacher = load_run("d4net-m")
@@ -63,6 +64,7 @@ def test_patches_that_a_teacher_saw_count_as_seen(few: PatchSet, tmp_path) -> No
     assert run.trained_on(pd.Series([bytes(sha1).hex() for sha1 in teacher.train_sha1[:9]])).all()
 
 
+@pytest.mark.slow
 def test_another_teacher_is_another_run(few: PatchSet, tmp_path) -> None:
     """The directory is refused."""
     config = dataclasses.replace(CONFIG, epochs=1)

@@ -72,6 +72,7 @@ def test_a_finished_probe_is_returned_and_other_settings_are_refused(probe, few)
         train(load_run("d4net-m").starting_model(), few, out=probe.path)
 
 
+@pytest.mark.slow
 def test_patches_of_the_starting_weights_count_as_trained_on(tiny_run, mini, few, tmp_path, caplog):
     others = mini.select(range(7, 1660, 20))
     run = fit_linear_probe(tiny_run, others, out=tmp_path / "others")

@@ -33,6 +33,7 @@ def test_training_in_bfloat16_leaves_a_float32_network(few, tmp_path):
     assert all(weight.dtype == "float32" for weight in run.model.weights)
 
 
+@pytest.mark.slow
 def test_bfloat16_changes_the_arithmetic_and_hardly_the_result(few, tmp_path):
     losses = {}
     for name in ("float32", "bfloat16"):
@@ -65,6 +66,7 @@ def test_layers_inside_a_backbone_compute_in_bfloat16_too():
     assert model.get_layer("backbone").layers[3].compute_dtype == "float32"
 
 
+@pytest.mark.slow
 def test_auto_leaves_the_network_as_it_was(few):
     model = build_model("cnn", seed=3)
     before = model.get_weights()
@@ -76,6 +78,7 @@ def test_auto_leaves_the_network_as_it_was(few):
     assert set(policies(model).values()) == {"float32"}
 
 
+@pytest.mark.slow
 def test_a_trial_ends_where_bfloat16_takes_far_too_long(few, monkeypatch, caplog):
     monkeypatch.setattr(precision, "HOPELESS_SPEEDUP", float("inf"))
     with caplog.at_level(logging.INFO, logger="sentinode"):
@@ -108,6 +111,7 @@ def test_a_resumed_run_keeps_the_precision_that_auto_chose(few, tmp_path, caplog
     assert "precision auto" not in caplog.text
 
 
+@pytest.mark.slow
 def test_a_trial_that_diverges_is_recorded_and_bfloat16_not_used(few):
     chosen = choose_precision(build_model("cnn"), few, few, TrainConfig(precision="auto", learning_rate=1e8))
     assert chosen["used"] == "float32"
@@ -115,6 +119,7 @@ def test_a_trial_that_diverges_is_recorded_and_bfloat16_not_used(few):
     json.dumps(chosen, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_a_record_of_another_precision_is_refused(few, tmp_path):
     run = train(build_model("mlp"), few, TrainConfig(epochs=1), out=tmp_path / "run")
     content = json.loads((run.path / "config.json").read_text())

@@ -131,6 +131,7 @@ def test_a_directory_of_something_else_is_refused_and_kept(few, tmp_path, file):
     assert state(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_an_empty_directory_is_used_and_an_unfinished_run_is_trained_again(few, copied):
     (copied / "summary.json").unlink()
     with pytest.raises(RunError, match="is not finished"):

@@ -85,6 +85,7 @@ def tuning(few, tmp_path_factory):
     return tune("cnn", few, SPACE, TrainConfig(epochs=1), out=out, seeds=2)
 
 
+@pytest.mark.slow
 def test_every_combination_is_tried_once_with_every_seed(tuning):
     table = tuning.table
     assert len(table) == 4
@@ -101,6 +102,7 @@ def test_every_combination_is_tried_once_with_every_seed(tuning):
     assert (tuning.folder / "trials.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_the_mean_and_spread_are_those_of_the_runs(tuning):
     from sentinode import load_run
 
@@ -115,6 +117,7 @@ def test_the_mean_and_spread_are_those_of_the_runs(tuning):
         assert row["sd"] == pytest.approx(np.std(aucs, ddof=1))
 
 
+@pytest.mark.slow
 def test_a_finished_study_is_not_done_again(tuning, few):
     before = {path: path.stat().st_mtime_ns for path in tuning.folder.glob("*/seed-*/*")}
     again = tune("cnn", few, SPACE, TrainConfig(epochs=1), out=tuning.folder, seeds=2)
@@ -122,6 +125,7 @@ def test_a_finished_study_is_not_done_again(tuning, few):
     assert {path: path.stat().st_mtime_ns for path in tuning.folder.glob("*/seed-*/*")} == before
 
 
+@pytest.mark.slow
 def test_another_search_in_the_same_folder_is_refused(tuning, few):
     with pytest.raises(RunError, match="has another settings; choose another folder"):
         tune("cnn", few, SPACE, TrainConfig(epochs=2), out=tuning.folder, seeds=2)
@@ -152,6 +156,7 @@ def test_a_failed_trial_is_listed_with_its_reason(few, tmp_path):
     assert tuning.best == {"option.kernel_size": 3}
 
 
+@pytest.mark.slow
 def test_other_errors_end_the_study_and_the_trial_is_repeated(few, tmp_path):
     space = [Values("momentum", (0.5,))]
     whole = tune("cnn", few, space, TrainConfig(epochs=1), out=tmp_path / "whole")
@@ -175,6 +180,7 @@ def test_draws_are_not_repeated_by_a_study_that_goes_on_nor_by_another_folder_th
     assert tuning.table["learning_rate"].nunique() == len(tuning.table) == 6
 
 
+@pytest.mark.slow
 def test_trials_of_another_machine_are_reported(few, tmp_path, caplog):
     import optuna
 
@@ -189,6 +195,7 @@ def test_trials_of_another_machine_are_reported(few, tmp_path, caplog):
     assert (tmp_path / "one" / "trials.csv").read_bytes() == (tmp_path / "two" / "trials.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_trial_that_was_given_up_is_tried_again_once(few, tmp_path):
     import optuna
 
@@ -215,6 +222,7 @@ def test_studies_of_neighbouring_seeds_draw_different_values(few, tmp_path):
     assert not drawn[0] & drawn[1]
 
 
+@pytest.mark.slow
 def test_null_is_a_value_like_others(few, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mlp").mkdir()  # A folder that bears a network's name is no run to start from.
@@ -231,6 +239,7 @@ def test_null_is_a_value_like_others(few, tmp_path, monkeypatch, capsys):
     assert [label.get_text() for label in plotted.get_xticklabels()] == ["null", "all"]
 
 
+@pytest.mark.slow
 def test_every_trial_may_start_from_a_trained_run(few, tiny_run, tmp_path):
     space = [Values("momentum", (0.5, 0.9))]
     tuning = tune(str(tiny_run.path), few, space, TrainConfig(epochs=1), out=tmp_path / "it")

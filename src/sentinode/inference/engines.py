@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,21 +108,40 @@ def openvino() -> Any:
     return optional("openvino", "openvino")
 
 
-def onnx_session(file: Path | bytes) -> Any:
-    """Open an ONNX file in ONNX Runtime, on the CPUs that this process may use, without telemetry."""
+def onnx_session(file: Path | bytes, threads: int | None = None) -> Any:
+    """Open an ONNX file in ONNX Runtime without telemetry; by default it uses all CPUs that this process may use."""
     ort = optional("onnxruntime", "onnx")
     ort.disable_telemetry_events()  # Builds for Windows have them.
     options = ort.SessionOptions()
-    options.intra_op_num_threads = processor_count()  # Its own count ignores the CPU affinity of the process.
+    # Its own count ignores the CPU affinity of the process.
+    options.intra_op_num_threads = threads or processor_count()
     options.log_severity_level = 3
     return ort.InferenceSession(file if isinstance(file, bytes) else str(file), options, ["CPUExecutionProvider"])
 
 
 def _onnxruntime(file: Path, precision: str) -> Logits:
+    import numpy as np
+
     check_options("onnxruntime", "none", precision)
-    session = onnx_session(file)
-    (patches,) = session.get_inputs()
-    return lambda pixels: session.run(["logit"], {patches.name: pixels})[0][:, 0].astype("float64")
+    count = processor_count()
+    alone = onnx_session(file)
+    (patches,) = alone.get_inputs()
+
+    def run(session: Any, pixels: "UInt8Array") -> Any:
+        return session.run(["logit"], {patches.name: pixels})[0][:, 0]
+
+    if count == 1:
+        return lambda pixels: run(alone, pixels).astype("float64")
+    # A batch divided among threads is computed 1.1 to 1.2 times as fast as one whose layers are; a patch cannot be.
+    shared, pool = onnx_session(file, threads=1), ThreadPoolExecutor(count, "onnxruntime")
+
+    def compute(pixels: "UInt8Array") -> "np.ndarray":
+        if len(pixels) < count:
+            return run(alone, pixels).astype("float64")
+        parts = pool.map(partial(run, shared), np.array_split(pixels, count))
+        return np.concatenate(list(parts)).astype("float64")
+
+    return compute
 
 
 def _openvino(file: Path, precision: str) -> Logits:
