@@ -219,10 +219,8 @@ def test_every_preprocessing_of_a_backbone_becomes_standard_layers(backbone, sam
     np.testing.assert_allclose(predict(standard, sample).table["logit"], said, atol=1e-5 * np.abs(said).max())
 
 
-@pytest.mark.parametrize(
-    ("kind", "engine"),
-    [("onnx", "onnxruntime"), pytest.param("openvino", "openvino", marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "engine"), [("onnx", "onnxruntime"), ("openvino", "openvino")])
 def test_an_engine_predicts_what_keras_predicts_and_starts_without_it(kind, engine, tiny_run, sample, tmp_path):
     for module in formats.FORMATS[kind].needs:
         needs(module)

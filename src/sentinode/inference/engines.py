@@ -132,7 +132,8 @@ def _onnxruntime(file: Path, precision: str) -> Logits:
 
     if count == 1:
         return lambda pixels: run(alone, pixels).astype("float64")
-    # A batch divided among threads is computed 1.1 to 1.2 times as fast as one whose layers are; a patch cannot be.
+    # On a busy machine a batch divided among threads is faster than one whose layers are: no thread waits for another
+    # at each layer. A single patch cannot be divided.
     shared, pool = onnx_session(file, threads=1), ThreadPoolExecutor(count, "onnxruntime")
 
     def compute(pixels: "UInt8Array") -> "np.ndarray":

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from sentinode.data.types import DEFAULT_OPTIONS, ReadOptions, UInt8Array
 from sentinode.errors import plural
 from sentinode.inference.logits import probability
+from sentinode.machine import processor_count
 from sentinode.service.access import LOOPBACK, AccessControl
 from sentinode.service.batching import BatchQueue, QueueFullError
 from sentinode.service.images import Limits, decode_images, read_images
@@ -65,16 +66,21 @@ def create_application(
     ['/', '/predict', '/health', '/openapi.json']
     """
     model = session.source
-    queue = BatchQueue(lambda pixels: _results(session, pixels), limits.waiting_patches)
+    queue = BatchQueue(
+        lambda images: decode_images(images, options, limits),
+        lambda pixels: _results(session, pixels),
+        limits.waiting_patches,
+        # Keras is not made for calls from several threads.
+        threads=processor_count() if session.settings.get("engine") == "onnxruntime" else 1,
+    )
     description = describe_service(model.name, limits, with_token=token is not None)
     page = _page(model.name, limits, with_token=token is not None)
     started = time.monotonic()
 
     async def predict(request: Request) -> JSONResponse:
         images = await read_images(request, limits)
-        pixels = await run_in_threadpool(decode_images, images, options, limits)
         try:
-            results = await queue.results(pixels)
+            results = await queue.results(images)
         except QueueFullError:
             raise HTTPException(
                 503,
