@@ -69,6 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
     limits = Limits(
         images=arguments.max_images,
         body_bytes=int(arguments.max_mb * 1e6),
+        held_bytes=int(_WAITING_REQUESTS * arguments.max_mb * 1e6),
         waiting_patches=_WAITING_REQUESTS * arguments.max_images,
     )
     with listen(arguments.host, arguments.port) as listening:

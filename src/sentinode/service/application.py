@@ -10,8 +10,8 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from sentinode.data.types import DEFAULT_OPTIONS, ReadOptions, UInt8Array
@@ -20,7 +20,8 @@ from sentinode.inference.logits import probability
 from sentinode.machine import processor_count
 from sentinode.service.access import LOOPBACK, AccessControl
 from sentinode.service.batching import BatchQueue, QueueFullError
-from sentinode.service.images import Limits, decode_images, read_images
+from sentinode.service.bodies import BUSY, RETRY, HeldBodies, read_images
+from sentinode.service.images import Limits, decode_images
 from sentinode.service.openapi import describe_service
 from sentinode.version import __version__
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from sentinode.inference.predictor import Session
 
 DEFAULT_LIMITS = Limits()
-_RETRY_AFTER_S = "1"
 
 
 def create_application(
@@ -75,19 +75,21 @@ def create_application(
     )
     description = describe_service(model.name, limits, with_token=token is not None)
     page = _page(model.name, limits, with_token=token is not None)
+    bodies = HeldBodies(limits)
     started = time.monotonic()
 
     async def predict(request: Request) -> JSONResponse:
-        images = await read_images(request, limits)
-        try:
-            results = await queue.results(images)
-        except QueueFullError:
-            raise HTTPException(
-                503,
-                f"{plural(queue.waiting, 'patch')} in the queue, and at most {limits.waiting_patches:,} may wait; "
-                "try again",
-                {"Retry-After": _RETRY_AFTER_S},
-            ) from None
+        with bodies.request() as body:
+            images = await read_images(request, limits, body)
+            try:
+                results = await queue.results(images)
+            except QueueFullError:
+                raise HTTPException(
+                    BUSY,
+                    f"{plural(queue.waiting, 'patch')} in the queue, and at most {limits.waiting_patches:,} may wait; "
+                    "try again",
+                    RETRY,
+                ) from None
         named = [{"name": image.name, **result} for image, result in zip(images, results, strict=True)]
         return JSONResponse({"model": model.name, "threshold": model.threshold, "results": named})
 
@@ -103,7 +105,8 @@ def create_application(
         )
 
     async def openapi(request: Request) -> JSONResponse:
-        return JSONResponse(description)
+        # Clients add the paths to the place of the service, which another application or a proxy may have chosen.
+        return JSONResponse({**description, "servers": [{"url": request.scope.get("root_path") or "/"}]})
 
     async def index(request: Request) -> HTMLResponse:
         return HTMLResponse(page, headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"})
@@ -121,7 +124,7 @@ def create_application(
             Route("/openapi.json", openapi),
         ],
         middleware=[Middleware(AccessControl, hosts=hosts, token=token, open_paths=("/health",))],
-        exception_handlers={HTTPException: _refuse, Exception: _fail},
+        exception_handlers={HTTPException: _refuse, ClientDisconnect: _ignore, Exception: _fail},
         lifespan=lifespan,
     )
 
@@ -144,6 +147,10 @@ def _results(session: "Session", pixels: UInt8Array) -> list[dict[str, Any]]:
 async def _refuse(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+async def _ignore(request: Request, error: Exception) -> Response:
+    return Response()  # The client has gone, and will not see it.
 
 
 async def _fail(request: Request, error: Exception) -> JSONResponse:

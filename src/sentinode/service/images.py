@@ -1,23 +1,18 @@
-"""Read the images of a request, within limits, and decode them to patches."""
+"""Decode the images of a request to patches, within limits."""
 
 import io
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
-from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
 
 from sentinode.data.io.images import FORMATS, decode_patch
 from sentinode.data.types import ReadOptions, UInt8Array
 from sentinode.errors import DataError
 
-TOO_LARGE, NOT_AN_IMAGE, BAD_REQUEST = 413, 422, 400
-# How many times the largest body is read to its end before the connection is closed.
-_DISCARDED = 4
+TOO_LARGE, NOT_AN_IMAGE = 413, 422
 
 
 @dataclass(frozen=True)
@@ -34,12 +29,15 @@ class Limits:
         Pixels of all images of a request together, after decoding.
     waiting_patches : int
         Patches of all requests that wait for the network.
+    held_bytes : int
+        Bodies of all requests together, from their first byte to the answer.
     """
 
     body_bytes: int = 32_000_000
     images: int = 256
     pixels: int = 16_777_216
     waiting_patches: int = 1024
+    held_bytes: int = 128_000_000
 
 
 @dataclass(frozen=True)
@@ -56,48 +54,6 @@ class EncodedImage:
 
     name: str
     content: bytes
-
-
-async def read_images(request: Request, limits: Limits) -> list[EncodedImage]:
-    """Return the image files in the body of a request.
-
-    Parameters
-    ----------
-    request : Request
-        The body is one image file, or ``multipart/form-data`` with one file for each image.
-    limits : Limits
-        The largest body and number of images.
-
-    Returns
-    -------
-    list of EncodedImage
-
-    Raises
-    ------
-    HTTPException
-        413: the body is too large or has too many images. 400: it has none, or is not valid multipart.
-    """
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        content = b"".join([chunk async for chunk in _chunks(request, limits)])
-        if not content:
-            raise HTTPException(BAD_REQUEST, "the body is empty; send an image file, or several as multipart/form-data")
-        return [EncodedImage("0", content)]
-    parser = MultiPartParser(request.headers, _chunks(request, limits), max_files=limits.images, max_fields=0)
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        if "Too many" in error.message:
-            raise HTTPException(
-                TOO_LARGE, f"a request may hold {limits.images} image files and no other fields; send several requests"
-            ) from error
-        raise HTTPException(BAD_REQUEST, f"invalid multipart/form-data: {error.message}") from error
-    try:
-        files = [each for _, each in form.multi_items() if isinstance(each, UploadFile)]
-        if not files:
-            raise HTTPException(BAD_REQUEST, "the form has no files; add one for each image")
-        return [EncodedImage(file.filename or str(i), await file.read()) for i, file in enumerate(files)]
-    finally:
-        await form.close()
 
 
 def decode_images(images: Sequence[EncodedImage], options: ReadOptions, limits: Limits) -> UInt8Array:
@@ -132,8 +88,9 @@ def _decode(images: Sequence[EncodedImage], options: ReadOptions) -> Iterator[UI
         try:
             yield decode_patch(image.content, image.name, options)
         except DataError as error:
-            # What follows is advice for the command line.
-            raise HTTPException(NOT_AN_IMAGE, str(error).split("; ")[0]) from error
+            # What follows the reason is advice for the command line.
+            reason = str(error).removeprefix(f"{image.name}: ").split("; ")[0]
+            raise HTTPException(NOT_AN_IMAGE, f"{image.name}: {reason}") from error
 
 
 def _pixel_count(image: EncodedImage) -> int:
@@ -145,29 +102,3 @@ def _pixel_count(image: EncodedImage) -> int:
         raise HTTPException(TOO_LARGE, f"{image.name}: too many pixels for a patch") from None
     except Exception:  # `decode_patch` says what is wrong with it.
         return 0
-
-
-async def _chunks(request: Request, limits: Limits) -> AsyncGenerator[bytes, None]:
-    """Yield the body as it arrives.
-
-    What is too long is read to its end, within reason: a client that is still sending when the connection closes sees a
-    broken connection instead of the reason. A client that asks first (``Expect: 100-continue``) is told at once.
-    """
-    stated = request.headers.get("content-length", "")
-    length = int(stated) if stated.isdecimal() else 0
-    asks = request.headers.get("expect", "").lower() == "100-continue"
-    received, most = 0, _DISCARDED * limits.body_bytes
-    if length > (limits.body_bytes if asks else most):
-        raise _too_long(limits)
-    async for chunk in request.stream():
-        received += len(chunk)
-        if received > most:
-            break
-        if max(received, length) <= limits.body_bytes:
-            yield chunk
-    if max(received, length) > limits.body_bytes:
-        raise _too_long(limits)
-
-
-def _too_long(limits: Limits) -> HTTPException:
-    return HTTPException(TOO_LARGE, f"the body is longer than {limits.body_bytes / 1e6:g} MB; send fewer images")

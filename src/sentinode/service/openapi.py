@@ -49,10 +49,11 @@ def describe_service(model: str, limits: Limits, with_token: bool) -> dict[str, 
             "400": _response("The body is empty or not a valid form, or the Host header is unknown"),
             "401": _response("The token is missing or wrong"),
             "403": _response("The request comes from a page of another site"),
+            "408": _response("The body arrives too slowly"),
             "413": _response("The body, the number of images, or the number of pixels is too large"),
             "422": _response("An image cannot be read, or has another size or kind of pixels"),
             "500": _response("The prediction failed"),
-            "503": _response("Too many patches wait; try again after the seconds in Retry-After"),
+            "503": _response("Too many patches or bytes wait; try again after the seconds in Retry-After"),
         },
     }
     health = {
