@@ -229,20 +229,20 @@ def muon_step(shape, seed=0, rate=0.1, weight_decay=0.0, gradient=None, start=No
 
 
 @pytest.mark.parametrize("shape", [(3, 3, 8, 12), (72, 4, 16), (40, 8), (8, 40)])
-def test_a_step_has_one_length_in_all_directions(shape):
+def test_a_muon_step_has_equal_singular_values(shape):
     gradient = np.random.default_rng(1).normal(size=shape) * np.geomspace(1, 5, shape[-1])
     lengths = np.linalg.svd(muon_step(shape, gradient=gradient).reshape(-1, shape[-1]), compute_uv=False)
     assert lengths.min() > 0.05 and lengths.max() < 0.13  # 0.1, as near as four iterations come.
 
 
-def test_a_step_points_where_the_gradient_does():
+def test_a_muon_step_points_along_the_gradient():
     gradient = np.random.default_rng(2).normal(size=(36, 6))
     left, _, right = np.linalg.svd(gradient, full_matrices=False)
     ideal, taken = left @ right, muon_step((36, 6), gradient=gradient)
     assert np.sum(ideal * taken) / (np.linalg.norm(ideal) * np.linalg.norm(taken)) > 0.97
 
 
-def test_the_size_of_the_gradient_does_not_matter():
+def test_a_muon_step_does_not_depend_on_the_scale_of_the_gradient():
     gradient = np.random.default_rng(3).normal(size=(3, 3, 4, 8))
     np.testing.assert_allclose(
         muon_step((3, 3, 4, 8), gradient=gradient), muon_step((3, 3, 4, 8), gradient=1e-3 * gradient), atol=1e-4
@@ -254,7 +254,7 @@ def test_biases_and_outputs_take_the_steps_of_adam(shape):
     np.testing.assert_allclose(np.abs(muon_step(shape)), 0.1 * 0.03, rtol=1e-3)
 
 
-def test_decay_takes_off_its_part_times_the_rate():
+def test_weight_decay_is_scaled_by_the_learning_rate():
     start = np.ones((8, 8))
     plain = muon_step((8, 8), start=start)
     np.testing.assert_allclose(muon_step((8, 8), start=start, weight_decay=0.5) - plain, 0.1 * 0.5, rtol=2e-2)

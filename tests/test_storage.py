@@ -116,7 +116,7 @@ def test_broken_json_is_refused_by_name(tmp_path, broken):
     forms.refused(lambda: read_json(tmp_path / "a.json"), str(tmp_path / "a.json"), "not valid JSON", error=DataError)
 
 
-def test_half_files_and_half_folders_that_killed_processes_left_are_removed_and_nothing_else(tmp_path):
+def test_only_unfinished_files_and_folders_of_killed_processes_are_removed(tmp_path):
     (tmp_path / ".sentinode-onnx-a").mkdir()
     (tmp_path / ".sentinode-onnx-a" / "new").touch()
     (tmp_path / ".sentinode-config.json-b.json").touch()

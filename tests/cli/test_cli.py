@@ -411,7 +411,7 @@ def test_a_submission_is_the_same_from_images_and_from_hdf5(tmp_path, tiny_run, 
     pd.testing.assert_frame_equal(*tables, rtol=1e-6)
 
 
-def test_several_runs_and_orientations_speak_of_it(tmp_path, tiny_run, other_run, images):
+def test_ensembles_and_tta_are_named_in_the_output(tmp_path, tiny_run, other_run, images):
     both = ["--model", tiny_run.path, "--model", other_run.path]
     done = sentinode("predict", images / "test", *both, "--tta", "d4", "--out", tmp_path / "it.csv")
     output = succeeded(done)

@@ -36,7 +36,7 @@ def test_output_in_any_encoding_ends_without_an_error(encoding, few, tmp_path):
     assert "1 patch" in succeeded(done)
 
 
-def test_names_that_people_give_are_read_and_junk_of_the_system_is_not(few, tiny_run, tmp_path):
+def test_common_file_names_are_read_and_system_files_ignored(few, tiny_run, tmp_path):
     """keras-team/keras-preprocessing: .DS_Store, Thumbs.db, ``._x``, upper case, spaces, other scripts, long names."""
     names = ["0.PNG", "a b.png", "Ü mlaut ß.png", unicodedata.normalize("NFD", "é") + ".png", "日本.png"]
     names += ["L" * 240 + ".png", "x[0].png", 'a,b".png', "it's.png", "#1.png"]

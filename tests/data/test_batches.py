@@ -96,7 +96,7 @@ class Record(keras.layers.Layer):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="eager fitting shows pixels on TensorFlow")
-def test_a_real_fit_sees_every_patch_once_an_epoch_and_another_order_each_time(few):
+def test_fit_reads_each_patch_once_per_epoch_in_a_new_order(few):
     record = Record()
     begin = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: record.epochs.append([]))
     model = keras.Sequential(
@@ -131,7 +131,7 @@ class Recorded(Batches):
 
 
 @pytest.mark.parametrize(("outputs", "output"), [(1, "sigmoid"), (2, "softmax")])
-def test_a_fit_as_train_does_it_asks_for_each_patch_once_an_epoch_in_the_order_of_the_seed(few, outputs, output):
+def test_fit_reads_each_patch_once_per_epoch_in_the_order_of_the_seed(few, outputs, output):
     model = build_model("cnn", output=output)
     model.compile("sgd", "binary_crossentropy")
     batches, valid = Recorded(few, 8, outputs, seed=3), Batches(few.select(range(9)), 8, outputs)

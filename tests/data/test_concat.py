@@ -91,7 +91,7 @@ def test_an_image_and_a_folder_are_two_sources(few, tmp_path):
     assert [row.sha1 for row in forms.rows_of(opened)] == [row.sha1 for row in rows]
 
 
-def test_the_way_to_fit_holds_for_every_source(few, tmp_path):
+def test_the_resize_option_applies_to_every_source(few, tmp_path):
     pixels = np.tile(few.read([0])[0], (2, 2, 1))
     sources = [forms.write({"a.png": forms.encode(pixels)}, tmp_path / name) for name in ("a", "b")]
     forms.refused(open_sources(sources).read, str(sources[0] / "a.png"), "192 × 192 px")

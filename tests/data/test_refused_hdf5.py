@@ -83,7 +83,7 @@ def test_a_wrong_hdf5_is_refused_by_name(few, wrong, container, tmp_path):
 @pytest.mark.parametrize("seeds", [range(12), pytest.param(range(12, 60), marks=pytest.mark.slow)], ids=len)
 @pytest.mark.parametrize("container", ["folder", "deflated"])
 @pytest.mark.parametrize("form", ["pcam_hdf5", "kaggle"])
-def test_damage_anywhere_is_a_patch_or_a_refusal(few, form, container, seeds, tmp_path):
+def test_damaged_hdf5_files_are_read_or_refused(few, form, container, seeds, tmp_path):
     files, _ = forms.FORMS[form](few.select([10, 11]))
     whole = forms.write(files, tmp_path / "patches", container)
     targets = sorted(whole.rglob("*.*")) if container == "folder" else [whole]

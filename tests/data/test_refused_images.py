@@ -100,7 +100,7 @@ def test_an_image_that_is_no_patch_is_found_before_training(few, patch, broken, 
 
 @pytest.mark.parametrize("seeds", [range(60), pytest.param(range(60, 600), marks=pytest.mark.slow)], ids=len)
 @pytest.mark.parametrize("ending", forms.FORMATS)
-def test_a_damaged_image_is_a_patch_or_a_refusal(patch, ending, seeds, tmp_path):
+def test_damaged_images_are_read_or_refused(patch, ending, seeds, tmp_path):
     content = forms.encode(patch, ending)
     path = tmp_path / f"damaged.{ending}"
     for seed in seeds:

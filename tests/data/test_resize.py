@@ -79,14 +79,14 @@ def test_what_would_distort_or_enlarge_unasked_is_refused(tissue, resize, size, 
 
 
 @pytest.mark.parametrize("resize", ["error", "crop", "resample"])
-def test_a_whole_slide_is_no_patch_however_it_should_fit(resize, tmp_path):
+def test_a_whole_slide_is_refused_as_a_patch_for_every_resize_option(resize, tmp_path):
     buffer = io.BytesIO()
     Image.new("RGB", (4097, 4097), "pink").save(buffer, "PNG")
     path = forms.write({"slide.png": buffer.getvalue()}, tmp_path / "images")
     forms.refused(open_patches(path, resize=resize).read, "slide.png", "4097 × 4097 px", "not a patch")
 
 
-def test_a_way_to_fit_that_there_is_not_is_refused(tissue, tmp_path):
+def test_an_unknown_resize_option_is_refused(tissue, tmp_path):
     forms.refused(
         lambda: open_one(cut(tissue, 96, 96), tmp_path, "squeeze"), "'squeeze'", "crop", "resample", error=ConfigError
     )

@@ -168,7 +168,7 @@ def kaggle_with_odd(few) -> tuple[forms.Files, list[forms.Row]]:
     return forms.kaggle_with_odd(few)
 
 
-def test_the_odd_files_of_kaggle_are_read_when_file_and_row_are_there(kaggle_with_odd, tmp_path):
+def test_the_black_and_the_often_dropped_kaggle_patch_are_read(kaggle_with_odd, tmp_path):
     files, rows = kaggle_with_odd
     opened = open_patches(forms.write(files, tmp_path))
     assert sorted(forms.rows_of(opened)) == sorted(rows)

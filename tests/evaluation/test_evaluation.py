@@ -236,7 +236,7 @@ def test_a_notebook_shows_the_metrics(evaluation):
 
 
 @pytest.mark.parametrize("prevalence", [0, 1, -0.1, float("nan")])
-def test_a_prevalence_that_is_none_is_refused(tiny_run, mini, tmp_path, prevalence):
+def test_an_invalid_prevalence_is_refused(tiny_run, mini, tmp_path, prevalence):
     with pytest.raises(ConfigError, match="prevalence must be above 0 and below 1"):
         evaluate(tiny_run, mini, out=tmp_path, prevalences=[prevalence])
 

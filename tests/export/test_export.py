@@ -300,7 +300,7 @@ def test_a_missing_package_is_named_with_its_extra(small, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("by", [0.01, float("nan")])
-def test_other_answers_are_refused_and_leave_nothing(small, tmp_path, monkeypatch, by):
+def test_an_export_with_other_predictions_is_refused_and_leaves_nothing(small, tmp_path, monkeypatch, by):
     monkeypatch.setattr(export, "logits_of", lambda kind, file, pixels: logits_of(kind, file, pixels) + by)
     with pytest.raises(ModelError, match=r"it\.keras: not written, because the logits of keras .* differ"):
         export_run(small, tmp_path / "it.keras")
@@ -319,7 +319,7 @@ def test_a_conversion_that_fails_says_so_in_one_line(small, tmp_path, monkeypatc
     assert not (tmp_path / "out").exists()
 
 
-def test_an_engine_that_cannot_be_is_refused(small, sample):
+def test_an_unknown_engine_is_refused(small, sample):
     with pytest.raises(ConfigError, match="engine must be one of keras, onnxruntime, openvino; got 'nonsense'"):
         predict(small, sample, engine="nonsense")
     with pytest.raises(ConfigError, match="engine openvino needs a run"):
@@ -336,7 +336,7 @@ def test_a_broken_file_in_the_cache_is_refused_by_name(tmp_path):
     assert "\n" not in str(refused.value)
 
 
-def test_the_sample_for_comparing_has_both_classes():
+def test_the_sample_that_checks_an_export_has_both_classes():
     sample = export._sample()
     assert len(sample) == export.SAMPLE_PATCHES
     assert set(sample.labels) == {0, 1}

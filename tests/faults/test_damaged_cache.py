@@ -59,7 +59,7 @@ def test_a_damaged_header_is_no_traceback(few, truth, tmp_path, place, caplog):
     assert "damaged cache entry" in caplog.text
 
 
-def test_of_a_large_entry_a_sample_is_compared(mini, tmp_path):
+def test_large_cache_entries_are_verified_by_a_sample(mini, tmp_path):
     """A stretch of bad pixels is met by it, wherever it lies."""
     train = open_patches("pcam-mini", split="train")
     train.cached(tmp_path)

@@ -181,7 +181,7 @@ def limited() -> Iterator[None]:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.skipif(not hasattr(signal, "alarm"), reason="there is no alarm here")
 @pytest.mark.parametrize(("how", "seed"), CASES)
-def test_damage_is_one_line_or_the_pixels_that_are_there(whole, real, how, seed, tmp_path):
+def test_damaged_files_are_refused_in_one_line_or_read_unchanged(whole, real, how, seed, tmp_path):
     damaged = damage(whole.files[whole.target], how, seed)
     folder = forms.write(whole.files | {whole.target: damaged}, tmp_path / "patches")
     alone = whole.target.endswith(("zip", "patches.csv"))

@@ -355,7 +355,7 @@ def test_two_processes_that_build_the_same_cache_at_once_end_with_one_entry(few,
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.tif", "a_x.h5", "a_x.h5.gz", "a.npz", "a.zip", "a.csv"])
-def test_the_command_line_says_one_line_of_a_cut_file(few, name, tmp_path):
+def test_a_truncated_file_gives_one_line_on_the_command_line(few, name, tmp_path):
     path = tmp_path / name
     whole = {
         "a.jpg": lambda: forms.encode(few.read([0])[0], "jpg"),
@@ -370,7 +370,7 @@ def test_the_command_line_says_one_line_of_a_cut_file(few, name, tmp_path):
     refused(sentinode("data", "info", path, "--cache", tmp_path / "cache"), name)
 
 
-def test_a_maze_of_links_ends(tmp_path):
+def test_nested_links_terminate(tmp_path):
     """Thirty folders, each with two links to the next, are a thousand million paths."""
     for number in range(30):
         (tmp_path / "maze" / f"{number}").mkdir(parents=True)

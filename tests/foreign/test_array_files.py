@@ -88,7 +88,7 @@ def save(network, tmp_path):
         {"end": "softmax"},
     ],
 )
-def test_every_layout_batch_and_end_gives_the_logits_of_the_network(options, save, few, expected):
+def test_every_layout_batch_size_and_output_gives_the_logits_of_the_network(options, save, few, expected):
     model = load_model_file(save(**options))
     assert model.interpretation.scale.text == ("1" if options.get("dtype") else "1/255")
     found = predict(model, few)

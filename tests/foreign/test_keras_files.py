@@ -64,7 +64,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_every_end_is_understood(end, fitted, few, expected, tmp_path):
+def test_every_output_layer_is_recognized(end, fitted, few, expected, tmp_path):
     layers, weights = ENDS[end](*fitted)
     model = random_features(layers)
     layers[0].set_weights(weights)

@@ -41,7 +41,7 @@ def test_the_log_odds_are_the_mean_of_the_calibrated_ones(both, few):
     assert each[1] == pytest.approx(raw / 0.5 + 0.25, abs=1e-12)
 
 
-def test_one_run_alone_says_what_it_says(tiny_run, few):
+def test_an_ensemble_of_one_predicts_what_its_run_predicts(tiny_run, few):
     alone = Ensemble((tiny_run,))
     assert np.array_equal(predict(alone, few).table["logit"], predict(tiny_run, few).table["logit"])
     assert alone.threshold == pytest.approx(tiny_run.threshold, abs=1e-12)

@@ -43,7 +43,7 @@ def test_an_evaluation_records_its_precision(mini, tmp_path):
     assert json.loads((folder / "predictions.csv.json").read_text())["precision"] == "bfloat16"
 
 
-def test_what_cannot_be_is_refused(tiny_run, mini):
+def test_impossible_precisions_are_refused(tiny_run, mini):
     with pytest.raises(ConfigError, match="precision must be one of float32, bfloat16; got 'float16'"):
         predict(tiny_run, mini, precision="float16")
 

@@ -16,7 +16,7 @@ def few(mini):
     return mini.split("test").select(range(0, 400, 25))
 
 
-def test_it_is_the_mean_of_the_logits_of_all_orientations(tiny_run, few, caplog):
+def test_tta_is_the_mean_of_the_logits_of_all_orientations(tiny_run, few, caplog):
     with caplog.at_level(logging.INFO, logger="sentinode"):
         found = predict(tiny_run, few, tta="d4")
     network = logit_model(tiny_run.model)
@@ -27,7 +27,7 @@ def test_it_is_the_mean_of_the_logits_of_all_orientations(tiny_run, few, caplog)
     assert "the mean over the eight orientations of each patch" in caplog.text
 
 
-def test_it_does_not_matter_then_how_a_patch_lies(tiny_run, few):
+def test_predictions_with_tta_do_not_depend_on_orientation(tiny_run, few):
     pixels = few.read()
     one = predict(tiny_run, few, tta="d4").table["logit"]
 
@@ -52,7 +52,7 @@ def test_a_network_that_knows_the_symmetries_is_run_once(name, few, caplog):
     assert "tta d4 has no effect" in caplog.text
 
 
-def test_another_word_is_refused(tiny_run, few):
+def test_an_unknown_tta_is_refused(tiny_run, few):
     with pytest.raises(ConfigError, match="tta must be one of none, d4; got 'flips'"):
         predict(tiny_run, few, tta="flips")
 

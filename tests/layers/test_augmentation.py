@@ -37,7 +37,7 @@ def test_a_seed_gives_the_same_changes_and_another_seed_others(name, pixels):
 
 
 @pytest.mark.parametrize("name", ["affine", "blur", "stain", "brightness"])
-def test_a_strength_of_next_to_nothing_changes_next_to_nothing(name, pixels):
+def test_a_strength_near_zero_hardly_changes_patches(name, pixels):
     assert np.abs(changed(name, pixels, strength=1e-5) - pixels).max() < 0.5
     assert np.abs(changed(name, pixels) - pixels).mean() > 0.5
 
@@ -50,14 +50,14 @@ def test_a_symmetry_is_one_of_the_eight_and_all_are_as_frequent(pixels):
     assert min(counts) > 60
 
 
-def test_light_keeps_the_order_of_gray_levels_and_its_limits():
+def test_brightness_keeps_the_order_of_gray_levels_and_its_limits():
     levels = np.arange(1, 256, dtype="float32").reshape(1, 15, 17, 1).repeat(3, axis=3).repeat(400, axis=0)
     times = changed("brightness", levels) / levels
     assert np.ptp(times, axis=(1, 2)).max() < 1e-4  # One number a patch and colour.
     assert 1 / (1.35 * 1.05) <= times.min() < 0.8 and 1.25 < times.max() <= 1.35 * 1.05 + 1e-6
 
 
-def test_stain_follows_the_law_of_beer_and_lambert():
+def test_stain_augmentation_follows_the_beer_lambert_law():
     # Twice the density of every stain is the square of the light that comes through.
     layer, drawn = RandomStain(seed=0), iter([1 / 0.15, 0.0])
     layer.draw = lambda *shape: np.full((1, 1, 3), next(drawn), "float32")
@@ -66,7 +66,7 @@ def test_stain_follows_the_law_of_beer_and_lambert():
     assert np.allclose((after + 1) / 256, ((light + 1) / 256) ** 2, atol=1e-4)
 
 
-def test_a_cover_never_hides_the_middle(pixels):
+def test_cutout_never_hides_the_center(pixels):
     after = changed("cutout", pixels, strength=5.0)
     assert np.array_equal(after[:, 32:64, 32:64], pixels[:, 32:64, 32:64])
     covered = (after != pixels).any(axis=(1, 2, 3))
@@ -74,7 +74,7 @@ def test_a_cover_never_hides_the_middle(pixels):
     assert set(np.unique(after[after != pixels])) == {230.0}
 
 
-def test_placement_moves_the_middle_by_few_pixels():
+def test_affine_augmentation_moves_the_center_by_few_pixels():
     # A white dot in the middle of black: 4 px in both directions, turned, at the smallest scale, is 6.4 px in one.
     dot = np.zeros((200, 97, 97, 3), "float32")
     dot[:, 48, 48] = 255
@@ -93,7 +93,7 @@ def test_half_of_the_patches_are_shifted_by_whole_pixels_and_stay_sharp():
     assert 70 <= sum(sharp) <= 130
 
 
-def test_placement_of_no_change_is_no_change(pixels):
+def test_affine_augmentation_without_change_is_the_identity(pixels):
     layer = RandomAffine(seed=0)
     layer.draw = lambda *shape: keras.ops.zeros(shape)
     assert np.allclose(keras.ops.convert_to_numpy(layer(pixels, training=True)), pixels, atol=1e-2)

@@ -38,7 +38,7 @@ def test_the_symmetries_are_eight_and_closed():
 
 
 @given(first=SYMMETRY, second=SYMMETRY, side=st.integers(1, 7))
-def test_turning_twice_is_turning_by_the_product(first, second, side):
+def test_two_symmetries_compose_to_their_product(first, second, side):
     x = images(side, side)
     product = SYMMETRIES[second] @ SYMMETRIES[first]
     number = next(n for n, other in enumerate(SYMMETRIES) if np.array_equal(other, product))
@@ -54,7 +54,7 @@ def test_turning_twice_is_turning_by_the_product(first, second, side):
     lift=st.booleans(),
     filters=st.integers(1, 3),
 )
-def test_a_convolution_turns_with_its_input(symmetry, seed, kernel_size, strides, lift, filters):
+def test_a_convolution_is_equivariant(symmetry, seed, kernel_size, strides, lift, filters):
     layer = D4Conv(filters, kernel_size, strides, lift=lift, use_bias=True)
     side = kernel_size + 3 * strides
     x = images(seed, side, 3 if lift else 2 * ORDER)
@@ -65,7 +65,7 @@ def test_a_convolution_turns_with_its_input(symmetry, seed, kernel_size, strides
     np.testing.assert_allclose(as_array(layer(turned)), blocks_moved(before, symmetry), atol=2e-5)
 
 
-def test_a_convolution_tells_an_image_from_another():
+def test_a_convolution_distinguishes_images():
     layer = D4Conv(4, 3, lift=True)
     one, other = as_array(layer(images(0, 9))), as_array(layer(images(1, 9)))
     assert np.abs(one - other).max() > 0.1
@@ -127,7 +127,7 @@ def test_sizes_that_lose_the_symmetry_are_refused(side, kernel_size, strides):
         layer(keras.Input((side, side, 3)))
 
 
-def test_channels_that_are_no_eight_blocks_are_refused():
+def test_channels_not_divisible_by_eight_are_refused():
     with pytest.raises(ValueError, match="12 channels cannot be divided into 8 blocks"):
         D4Conv(1, 3)(images(0, 5, 12))
 

@@ -20,14 +20,14 @@ def drawn(count: int, seed: int, temperature: float = 1.0) -> tuple[np.ndarray, 
 
 @pytest.mark.parametrize("temperature", [0.25, 1.0, 3.0])
 @pytest.mark.parametrize("offset", [-1.0, 0.0, 0.5])
-def test_the_calibration_that_was_undone_is_found(temperature, offset):
+def test_the_inverse_of_a_known_miscalibration_is_fitted(temperature, offset):
     labels, true = drawn(40_000, 1)
     found = fit_calibration(labels, (true - offset) * temperature)
     assert found.temperature == pytest.approx(temperature, rel=0.05)
     assert found.offset == pytest.approx(offset, abs=0.05)
 
 
-def test_it_is_the_one_of_logistic_regression():
+def test_the_fit_equals_logistic_regression():
     labels, true = drawn(500, 4)
     logits = 2 * true + 1
     line = LogisticRegression(C=1e9, tol=1e-8).fit(logits[:, None], labels)
@@ -36,11 +36,11 @@ def test_it_is_the_one_of_logistic_regression():
     assert found.offset == pytest.approx(float(line.intercept_[0]), abs=1e-3)
 
 
-def test_labels_that_follow_the_logits_always_give_a_temperature_that_is_small_but_not_zero():
+def test_separable_labels_give_a_small_positive_temperature():
     assert 1 / 64 <= fit_calibration([0, 0, 1, 1], [-2, -1, 1, 2]).temperature < 0.2
 
 
-def test_logits_that_say_nothing_give_a_calibration_that_is_finite():
+def test_uninformative_logits_give_a_finite_calibration():
     found = fit_calibration([0, 1, 0, 1], [3, 3, -3, -3])
     assert found.temperature == pytest.approx(64, rel=1e-3)
     assert found([3.0]) == pytest.approx(0.0, abs=0.1)
@@ -62,7 +62,7 @@ def test_bins_hold_every_patch_once_and_differ_by_one(count, bins, seed):
     assert sum(each.frequency.patches * each.frequency.estimate for each in found) == pytest.approx(labels.sum())
 
 
-def test_perfect_probabilities_have_no_error_on_average_where_the_plain_one_is_far_from_none():
+def test_the_debiased_calibration_error_of_perfect_probabilities_is_zero_on_average():
     plain, debiased = [], []
     for seed in range(200):
         labels, logits = drawn(600, seed)
@@ -75,7 +75,7 @@ def test_perfect_probabilities_have_no_error_on_average_where_the_plain_one_is_f
     assert abs(np.mean(debiased)) < 0.3 * np.mean(plain)
 
 
-def test_an_error_that_is_there_is_found():
+def test_a_known_calibration_error_is_measured():
     labels, logits = drawn(20_000, 3)
     wrong = np.clip(expit(logits) + 0.1, 0, 1)
     assert calibration_error(labels, wrong, draws=1).estimate == pytest.approx(

@@ -58,7 +58,7 @@ def test_brier_is_scikit_learns_and_its_parts_add_up():
     json.dumps(to_json(found), allow_nan=False)
 
 
-def test_certainty_that_is_always_right_has_a_score_of_0_that_is_not_certain():
+def test_a_perfect_brier_score_of_0_has_a_confidence_interval():
     score = brier_score([0, 1] * 20, [0, 1] * 20).score
     assert score.estimate == score.low == 0 and 0.05 < score.high < 0.15
 
@@ -77,7 +77,7 @@ def test_the_slope_is_that_of_logistic_regression():
 
 
 @pytest.mark.parametrize("probabilities", [[0.1, 0.2, 0.8, 0.9], [0.9, 0.8, 0.2, 0.1], [0.5] * 4, [0.0, 0.0, 1.0, 1.0]])
-def test_classes_that_are_apart_have_no_slope(probabilities):
+def test_separable_classes_have_no_calibration_slope(probabilities):
     line = recalibration_line([0, 0, 1, 1], probabilities)
     assert line.slope is None and np.isfinite(line.intercept.estimate)
     json.dumps(to_json(line), allow_nan=False)
@@ -91,7 +91,7 @@ def test_the_error_is_the_debiased_one():
 
 
 @pytest.mark.parametrize("clustered", [False, True])
-def test_probabilities_that_are_right_are_rarely_called_wrong_and_wrong_ones_always(clustered):
+def test_calibrated_probabilities_are_rarely_rejected_and_miscalibrated_ones_always(clustered):
     rng = np.random.default_rng(5)
     slides = np.repeat(np.arange(60), 20)
     right, wrong = [], []
@@ -120,7 +120,7 @@ def test_a_reliability_curve_has_all_patches_and_its_limits():
 @pytest.mark.parametrize(
     "measure", [brier_score, recalibration_line, calibration_error, reliability_curve, risk_coverage]
 )
-def test_what_is_no_probability_is_refused(measure):
+def test_values_outside_0_to_1_are_refused(measure):
     with pytest.raises(DataError, match=r"probability 1\.5 at position 1 is not between 0 and 1"):
         measure([0, 1], [0.5, 1.5])
     with pytest.raises(DataError, match="same length"):
@@ -145,7 +145,7 @@ def test_the_area_under_risk_and_coverage_is_the_mean_over_orders_of_ties():
         assert found.coverage[-1] == 1 and found.risk[-1] == pytest.approx(wrong.mean())
 
 
-def test_a_few_patches_that_are_right_show_nothing():
+def test_a_few_correct_patches_do_not_bound_the_risk():
     labels = np.array([0, 1] * 15)
     assert coverage_at_risk(labels, 0.2 + 0.6 * labels, risk=0.05).coverage is None
     found = coverage_at_risk(np.tile(labels, 40), np.tile(0.2 + 0.6 * labels, 40), risk=0.05)
@@ -153,7 +153,7 @@ def test_a_few_patches_that_are_right_show_nothing():
     json.dumps(to_json(found), allow_nan=False)
 
 
-def test_the_risk_at_the_coverage_that_is_given_is_below_what_was_asked():
+def test_the_risk_at_the_chosen_coverage_is_below_the_requested_one():
     truths = []
     for seed in range(200):
         labels, probabilities = drawn(1000, seed)
@@ -166,7 +166,7 @@ def test_the_risk_at_the_coverage_that_is_given_is_below_what_was_asked():
 
 
 @pytest.mark.parametrize("risk", [0, 1, -1])
-def test_a_risk_or_miscoverage_that_is_none_is_refused(risk):
+def test_an_invalid_risk_or_miscoverage_is_refused(risk):
     with pytest.raises(ConfigError):
         coverage_at_risk([0, 1], [0.1, 0.9], risk)
     with pytest.raises(ConfigError):
@@ -174,7 +174,7 @@ def test_a_risk_or_miscoverage_that_is_none_is_refused(risk):
 
 
 @pytest.mark.parametrize("patches", [30, 200, 1000])
-def test_prediction_sets_hold_the_label_of_exchangeable_patches_as_often_as_asked(patches):
+def test_prediction_sets_have_the_requested_coverage_on_exchangeable_patches(patches):
     shares = []
     for seed in range(200):
         sets = fit_conformal(*drawn(patches, seed, temperature=3.0), miscoverage=0.1)
@@ -183,7 +183,7 @@ def test_prediction_sets_hold_the_label_of_exchangeable_patches_as_often_as_aske
     assert np.all(np.mean(shares, 0) > 0.89) and np.all(np.mean(shares, 0) < 0.9 + 4 / patches + 0.01)
 
 
-def test_too_few_patches_leave_no_label_out():
+def test_with_too_few_patches_every_prediction_set_has_both_labels():
     sets = fit_conformal([0, 1], [0.1, 0.9], miscoverage=0.05)
     assert sets.sets([0.0, 0.5, 1.0]).all()
     found = conformal_coverage(sets, [1, 1], [0.2, 0.3], [7, 7])

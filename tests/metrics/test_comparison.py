@@ -81,7 +81,7 @@ def test_a_model_does_not_differ_from_itself():
     assert (pair.difference.estimate, pair.difference.low, pair.difference.high, pair.p_value) == (0, 0, 0, 1)
 
 
-def test_two_perfect_models_may_differ():
+def test_two_perfect_models_may_differ_on_unseen_patches():
     labels = np.array([0, 1] * 10)
     pair = compare_aucs(labels, {"a": labels, "b": labels * 2.0}).pairs[0]
     assert pair.p_value == 1 and pair.difference.low < -0.05 and pair.difference.high > 0.05
@@ -100,14 +100,14 @@ def test_one_model_cannot_be_compared():
         compare_aucs([0, 1], {"a": [0.1, 0.2]})
 
 
-def test_holm_is_bonferroni_for_the_smallest_and_nothing_for_the_largest():
+def test_holm_multiplies_the_smallest_p_value_by_the_number_of_tests_and_the_largest_by_1():
     assert holm([0.2, 0.01, 0.04]) == pytest.approx([0.2, 0.03, 0.08])
     assert holm([]) == []
     assert holm([0.9, 0.8]) == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("clustered", [False, True])
-def test_the_bootstrap_agrees_with_the_formulas_where_there_is_much(clustered):
+def test_the_bootstrap_agrees_with_the_formulas_on_large_samples(clustered):
     labels, scores = two_models(8, patches=3000, gap=0.2)
     groups = np.arange(3000) % 300 if clustered else None
     drawn = bootstrap_aucs(labels, scores, groups)
@@ -145,7 +145,7 @@ def test_mcnemar_is_the_binomial_test():
     json.dumps(to_json(found), allow_nan=False)
 
 
-def test_clusters_make_mcnemar_less_sure():
+def test_clustering_raises_the_p_value_of_mcnemars_test():
     labels = np.ones(400, int)
     first, second, slides = labels, np.repeat(np.arange(20) > 5, 20).astype(int), np.repeat(np.arange(20), 20)
     assert mcnemar(labels, first, second).p_value < 1e-20 < 0.001 < mcnemar(labels, first, second, slides).p_value
@@ -176,13 +176,13 @@ def test_kappas_variance_is_that_of_fleiss():
     assert (np.arctanh(found.high) - np.arctanh(found.low)) / 2 == pytest.approx(half, rel=0.02)
 
 
-def test_calls_that_are_none_are_refused():
+def test_invalid_predictions_are_refused():
     with pytest.raises(DataError, match=r"prediction 0.5 at position 1"):
         kappa([0, 1], [0, 0.5])
     with pytest.raises(DataError, match="predict 1 for all 3 patches"):
         kappa([1, 1, 1], [1, 1, 1])
 
 
-def test_an_area_of_a_comparison_is_the_area():
+def test_the_auc_in_a_comparison_is_that_of_the_model():
     labels, scores = two_models(12)
     assert compare_aucs(labels, scores).areas["a"] == auc(labels, scores["a"])

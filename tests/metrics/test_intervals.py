@@ -52,7 +52,7 @@ def slow_obuchowski(labels, scores, clusters):
     return s10 / m + s01 / n + 2 * s11 / (m * n)
 
 
-def test_areas_are_scikit_learns_and_lie_within_their_limits():
+def test_auc_values_equal_scikit_learns_and_lie_within_their_limits():
     for place, (labels, scores, clusters) in enumerate(random_cases(400, 1, 6)):
         if len(np.unique(clusters)) < 2:
             continue
@@ -95,7 +95,7 @@ def test_each_patch_its_own_cluster_is_obuchowski_as_delong():
             assert alone == pytest.approx(auc_covariance(labels, {"a": scores}), abs=1e-12)
 
 
-def test_displacements_are_those_of_leaving_a_cluster_out():
+def test_influence_values_are_those_of_leaving_a_cluster_out():
     rng = np.random.default_rng(5)
     labels, clusters = rng.integers(0, 2, 6000), rng.integers(0, 100, 6000)
     scores = rng.normal(size=6000) + labels + rng.normal(size=100)[clusters]
@@ -131,7 +131,7 @@ def test_copies_of_patches_change_nothing_where_each_patch_is_a_cluster(measure)
     assert alone.high - alone.low < 0.85 * (twice.high - twice.low)
 
 
-def test_a_perfect_ranking_is_the_surer_the_more_patches_or_clusters_it_is_from():
+def test_the_interval_of_a_perfect_auc_narrows_with_more_patches_and_clusters():
     lows = [auc([0] * n + [1] * n, range(2 * n)).low for n in (1, 2, 5, 20, 100, 1000)]
     assert lows == sorted(lows) and lows[0] < 0.5 and 0.97 < lows[-2] < 0.99
     labels = [0, 1] * 100
@@ -139,7 +139,7 @@ def test_a_perfect_ranking_is_the_surer_the_more_patches_or_clusters_it_is_from(
     assert few.low < many.low < auc(labels, labels).low and few.high == many.high == 1
 
 
-def test_newcombes_limits_are_where_the_distance_is_the_quantile_times_their_error():
+def test_newcombes_limits_solve_their_equation():
     low, high = newcombe(0.9, 30, 50)
     for theta in (low, high):
         inner = 1 + 39 * ((1 - theta) / (2 - theta) + theta / (1 + theta))
@@ -166,14 +166,14 @@ def test_wilsons_limits_are_scipys():
         assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
 
-def test_clusters_that_agree_within_are_as_few_patches_as_they_are():
+def test_clusters_of_identical_outcomes_count_as_one_patch_each():
     hits = np.repeat(np.arange(40) % 4 != 0, 50)
     clustered, alone = proportion(hits, np.repeat(np.arange(40), 50)), proportion(hits[::50])
     assert (clustered.low, clustered.high) == pytest.approx((alone.low, alone.high), abs=0.02)
     assert (clustered.patches, clustered.clusters) == (2000, 40)
 
 
-def test_tumour_of_one_slide_says_little_of_others():
+def test_an_interval_over_few_slides_is_wide():
     labels, clusters = np.repeat([1, 0, 0, 0], 50), np.repeat(np.arange(4), 50)
     scores = np.random.default_rng(3).normal(size=200) + 2 * labels
     for found in (auc(labels, scores, clusters), average_precision(labels, scores, clusters)):
@@ -282,7 +282,7 @@ def test_one_class_cannot_be_ranked(measure, label):
 
 
 @pytest.mark.parametrize("share", [0, 1, -1, 2])
-def test_shares_that_are_none_are_refused(share):
+def test_invalid_proportions_are_refused(share):
     with pytest.raises(ConfigError):
         operating_point([0, 1], [0.1, 0.9], 0.5, prevalences=[share])
     with pytest.raises(ConfigError):

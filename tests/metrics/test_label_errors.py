@@ -47,7 +47,7 @@ def test_the_order_of_patches_does_not_matter(seed):
 
 
 @given(SEEDS)
-def test_suspects_are_off_the_diagonal_and_improbable(seed):
+def test_suspected_label_errors_are_off_the_diagonal_and_improbable(seed):
     labels, tumour = drawn(seed)
     found = find_label_errors(labels, tumour)
     assert (np.where(labels == 1, tumour, 1 - tumour)[found.suspect] < 0.5).all()

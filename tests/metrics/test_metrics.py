@@ -32,7 +32,7 @@ def youden(labels, probabilities, threshold: float) -> float:
 
 @MANY
 @given(cases(scores=GRID | st.floats(-1e6, 1e6)))
-def test_the_area_is_the_chance_that_tumour_scores_higher(case):
+def test_the_auc_is_the_probability_that_tumour_scores_higher(case):
     labels, scores = case
     tumour, normal = scores[labels == 1][:, None], scores[labels == 0][None, :]
     by_hand = np.mean((tumour > normal) + 0.5 * (tumour == normal))
@@ -93,7 +93,7 @@ def test_the_order_of_patches_does_not_matter(case, random):
 
 @MANY
 @given(cases(scores=st.integers(-1000, 1000)))
-def test_only_the_ranking_counts_for_the_curve(case):
+def test_the_roc_curve_depends_on_the_ranking_alone(case):
     labels, scores = case
     curve = roc_curve(labels, scores)
     for other in (2.0 * scores - 7, scores**3, np.arctan(scores), np.unique(scores, return_inverse=True)[1]):
@@ -104,7 +104,7 @@ def test_only_the_ranking_counts_for_the_curve(case):
 
 @MANY
 @given(cases(scores=st.integers(-1000, 1000)))
-def test_turning_the_scores_round_turns_the_area_round(case):
+def test_negating_the_scores_gives_1_minus_the_auc(case):
     labels, scores = case
     assert roc_curve(labels, -scores).auc == pytest.approx(1 - roc_curve(labels, scores).auc)
     assert roc_curve(1 - labels, scores).auc == pytest.approx(1 - roc_curve(labels, scores).auc)
@@ -112,7 +112,7 @@ def test_turning_the_scores_round_turns_the_area_round(case):
 
 @MANY
 @given(cases())
-def test_no_threshold_is_better_than_youdens(case):
+def test_no_threshold_has_a_larger_youden_index(case):
     labels, probabilities = case
     chosen = youden_threshold(labels, probabilities)
     assert 0 <= chosen <= 1
@@ -131,7 +131,7 @@ def test_no_threshold_is_better_than_youdens(case):
         ([0, 1, 1], [0.0, 1.0, 1.0]),
     ],
 )
-def test_youdens_threshold_holds_where_probabilities_touch(labels, probabilities):
+def test_youdens_threshold_is_exact_for_adjacent_probabilities(labels, probabilities):
     chosen = youden_threshold(labels, probabilities)
     best = max(youden(labels, probabilities, threshold) for threshold in [0, *probabilities])
     assert youden(labels, probabilities, chosen) == best

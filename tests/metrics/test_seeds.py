@@ -38,7 +38,7 @@ def test_the_same_seed_twice_is_that_seed(clusters):
     assert kappa(twice > 0.6, OTHER > 0.3).high == pytest.approx(kappa(SEEDS[0] > 0.6, OTHER > 0.3).high)
 
 
-def test_areas_accuracies_and_agreement_are_means_over_seeds():
+def test_auc_accuracy_and_agreement_are_means_over_seeds():
     areas = [auc(LABELS, row).estimate for row in SEEDS]
     found = compare_aucs(LABELS, {"a": SEEDS, "b": OTHER})
     assert found.areas["a"].estimate == pytest.approx(np.mean(areas))

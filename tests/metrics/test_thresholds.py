@@ -47,7 +47,7 @@ def test_the_name_of_an_operating_point_is_read(text, rule):
         *("cost=5", "cost=0:1", "cost=-1:2", "cost=a:b", "cost=inf:1", "1.5", "-0.1", "nan", "inf"),
     ],
 )
-def test_what_is_no_operating_point_is_refused(text):
+def test_an_invalid_operating_point_is_refused(text):
     with pytest.raises(ConfigError, match="operating point") as refused:
         parse_rule(text)
     assert "\n" not in str(refused.value)
@@ -89,7 +89,7 @@ def test_net_benefit_is_counted():
     json.dumps(to_json(found), allow_nan=False)
 
 
-def test_at_the_prevalence_of_the_patches_it_is_the_same():
+def test_net_benefit_at_the_prevalence_of_the_patches_is_unchanged():
     labels, probabilities = np.array([0, 0, 0, 1]), np.array([0.1, 0.6, 0.2, 0.9])
     plain, stated = decision_curve(labels, probabilities), decision_curve(labels, probabilities, prevalence=0.25)
     assert plain.net_benefit == pytest.approx(stated.net_benefit) and plain.treat_all == pytest.approx(stated.treat_all)
@@ -100,7 +100,7 @@ def test_at_the_prevalence_of_the_patches_it_is_the_same():
 @pytest.mark.parametrize(
     "given", [{"prevalence": 0.0}, {"prevalence": 1.5}, {"thresholds": [0.0]}, {"thresholds": [1.0]}]
 )
-def test_a_decision_curve_refuses_what_is_no_share(given):
+def test_a_decision_curve_refuses_thresholds_outside_0_to_1(given):
     with pytest.raises(ConfigError):
         decision_curve([0, 1], [0.1, 0.9], **given)
 

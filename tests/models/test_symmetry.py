@@ -53,11 +53,11 @@ def test_layers_that_lose_it_are_known_too(name):
     assert spread(model) > 1e-4
 
 
-def test_without_the_means_it_is_not_symmetric():
+def test_a_network_without_orientation_pooling_is_not_symmetric():
     flat = keras.Sequential([keras.Input((5, 5, 3)), D4Conv(2, 3, lift=True), D4Pool(), keras.layers.Flatten()])
     assert not is_symmetric(flat)
     assert not is_symmetric(keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]))
 
 
-def test_of_our_networks_two_are():
+def test_two_of_the_architectures_are_symmetric():
     assert {name for name in MODELS if is_symmetric(build_model(name))} == {"d4net", "p4m-densenet"}

@@ -24,7 +24,7 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_state_of_another_process_goes_into_a_initial_checkpoint_model_by_position(mini, tmp_path):
+def test_the_state_of_another_process_is_restored_by_position(mini, tmp_path):
     trained = compiled(optimizer="adam", seed=1)
     trained.train_on_batch(*Batches(mini, 8)[0])
     Checkpoint(arrays=read_variables(trained)).save(tmp_path / "it.npz")

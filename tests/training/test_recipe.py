@@ -172,7 +172,7 @@ def test_a_schedule_starts_at_the_rate_and_ends_at_zero(schedule):
     assert rates == sorted(rates, reverse=True)
 
 
-def test_a_quarter_of_the_way_tells_cosine_from_linear():
+def test_cosine_and_linear_schedules_differ_at_a_quarter():
     quarter = {name: rate_at(compiled(schedule=name, epochs=4), STEPS) for name in ("cosine", "linear")}
     assert quarter["linear"] == pytest.approx(0.01 * 0.75, rel=1e-5)
     assert quarter["cosine"] == pytest.approx(0.01 * (1 + np.cos(np.pi / 4)) / 2, rel=1e-5)
@@ -206,7 +206,7 @@ def test_biases_do_not_decay():
         assert float(keras.ops.max(weight)) == pytest.approx(1.0 if len(weight.shape) == 1 else 0.5)
 
 
-def test_a_focal_loss_turns_from_easy_patches():
+def test_a_focal_loss_gives_easy_patches_less_weight():
     model = compiled(loss="focal")
     easy, hard = loss_of(model, [[1]], [[0.9]]), loss_of(model, [[1]], [[0.1]])
     assert easy == pytest.approx(-np.log(0.9) * 0.1**2, rel=1e-4)

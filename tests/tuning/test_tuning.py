@@ -172,7 +172,7 @@ def test_other_errors_end_the_study_and_the_trial_is_repeated(few, tmp_path):
 
 
 @pytest.mark.slow
-def test_draws_are_not_repeated_by_a_study_that_goes_on_nor_by_another_folder_that_shares_it(few, tmp_path):
+def test_a_resumed_or_shared_study_does_not_repeat_draws(few, tmp_path):
     space, config = [Range("learning_rate", 0.001, 0.1, log=True)], TrainConfig(epochs=1)
     storage = f"sqlite:///{tmp_path / 'shared.db'}"
     for folder, trials in (("one", 2), ("one", 4), ("two", 6)):
@@ -213,7 +213,7 @@ def test_a_trial_that_was_given_up_is_tried_again_once(few, tmp_path):
 
 
 @pytest.mark.slow
-def test_studies_of_neighbouring_seeds_draw_different_values(few, tmp_path):
+def test_studies_of_adjacent_seeds_draw_different_values(few, tmp_path):
     space = [Range("learning_rate", 0.001, 0.1, log=True)]
     drawn = []
     for seed in (0, 1):

@@ -192,7 +192,7 @@ def test_what_is_there_is_not_fetched_again(server, tmp_path):
     ],
     ids=lambda tricks: " ".join(getattr(trick, "__name__", "") for trick in tricks),
 )
-def test_whatever_passes_is_waited_for_and_gone_on_from(server, tmp_path, tricks):
+def test_transient_errors_are_retried_and_the_download_resumes(server, tmp_path, tricks):
     server.tricks = list(tricks)
     get(server, tmp_path)
     assert (tmp_path / "x.h5").read_bytes() == RAW
@@ -233,7 +233,7 @@ def test_a_refusal_is_one_line_and_leaves_nothing_under_a_final_name(server, tmp
     assert (tmp_path / "x.h5").read_bytes() == RAW
 
 
-def test_what_came_before_giving_up_is_kept(server, tmp_path):
+def test_a_failed_download_keeps_its_part(server, tmp_path):
     server.tricks = [truncated, *[status(500)] * 4]
     forms.refused(lambda: get(server, tmp_path), "partial download is kept")
     assert (tmp_path / "x.h5.gz.part").stat().st_size == 300_000
