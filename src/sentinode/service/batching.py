@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,9 +57,8 @@ class BatchQueue:
         self._changed = threading.Condition()
         self._waiting = 0
         self._closed = False
-        self._threads = [threading.Thread(target=self._work, name="network", daemon=True) for _ in range(threads)]
-        for thread in self._threads:
-            thread.start()
+        self._count = threads
+        self._threads: list[threading.Thread] = []
 
     @property
     def waiting(self) -> int:
@@ -80,21 +80,32 @@ class BatchQueue:
                 raise QueueFullError
             self._jobs.append(job)
             self._waiting += len(images)
+            if not self._threads:
+                self._start()
             self._changed.notify()
         return await job.answer
 
+    def _start(self) -> None:
+        self._closed = False
+        self._threads = [threading.Thread(target=self._work, name="network", daemon=True) for _ in range(self._count)]
+        for thread in self._threads:
+            thread.start()
+
     def close(self) -> None:
-        """Compute what still waits, and end the threads."""
+        """Compute what still waits, and end the threads; the next request starts new ones."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
+        self._threads = []
 
     def _work(self) -> None:
         while jobs := self._next_batch():
             answers = self._answers(jobs)
-            jobs[0].loop.call_soon_threadsafe(_give, [job.answer for job in jobs], answers)
+            for job, answer in zip(jobs, answers, strict=True):
+                with suppress(RuntimeError):  # The event loop was closed meanwhile.
+                    job.loop.call_soon_threadsafe(_give, job.answer, answer)
 
     def _answers(self, jobs: list[_Job]) -> "list[list[Any] | BaseException]":
         answers: list[Any] = [_attempt(self._decode, job.images) for job in jobs]
@@ -129,11 +140,10 @@ def _attempt(function: Callable[[Any], Any], argument: Any) -> Any:
         return error
 
 
-def _give(futures: "list[asyncio.Future[list[Any]]]", answers: "list[list[Any] | BaseException]") -> None:
-    for future, answer in zip(futures, answers, strict=True):
-        if future.done():  # The client has gone.
-            continue
-        if isinstance(answer, BaseException):
-            future.set_exception(answer)
-        else:
-            future.set_result(answer)
+def _give(future: "asyncio.Future[list[Any]]", answer: "list[Any] | BaseException") -> None:
+    if future.done():  # The client has gone.
+        return
+    if isinstance(answer, BaseException):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)
