@@ -56,6 +56,12 @@ class IsolatedWorker(Generic[Job, Result]):
             self._start()
         return self._answer(job)
 
+    def terminate(self) -> None:
+        """End the process at once; a call in another thread raises `ProcessDiedError`."""
+        process = self._process
+        if process is not None:
+            process.terminate()
+
     def close(self) -> None:
         """End the process."""
         if self._connection is not None:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,6 @@ from sentinode.errors import DataError, OutputError
 from sentinode.serialize import to_json
 from sentinode.slides.heatmap import Heatmap
 from sentinode.slides.lesions import find_lesions, slide_score, to_geojson
-from sentinode.slides.overview import draw_overview
 from sentinode.slides.scan import BLOCK_PX, SPACING_UM_PX, Scan, Scanner, scan_slide
 from sentinode.slides.slide import Slide
 from sentinode.slides.tables import write_tables
@@ -58,6 +57,7 @@ def scan_to_folder(
     tissue: Tissue | None = None,
     force: bool = False,
     tables: Collection[str] = (),
+    progress: Callable[[float], None] | None = None,
 ) -> ScanResult:
     """Scan a slide and write its result folder, or go on with an interrupted scan.
 
@@ -69,7 +69,7 @@ def scan_to_folder(
         From `load_scanner`.
     folder : str or Path
         The result folder. A finished result of the same slide, model and settings is returned as it is.
-    tissue, force
+    tissue, force, progress
         See `scan_slide`.
     tables : collection of str
         Tables to write as well; see `write_tables`.
@@ -114,7 +114,7 @@ def scan_to_folder(
     needed = bytes_needed(slide, tissue, scanner.step_px)
     check_free_space(folder, needed, "make room, or name another folder with --out")
     write_json(folder / SETTINGS, settings)
-    scan = scan_slide(slide, scanner, tissue=tissue, force=force, work_folder=folder / WORK)
+    scan = scan_slide(slide, scanner, tissue=tissue, force=force, work_folder=folder / WORK, progress=progress)
     write_tables(scan.heatmap, folder, tables)
     summary = _write(folder, slide, scan, settings)
     shutil.rmtree(folder / WORK, ignore_errors=True)
@@ -174,6 +174,8 @@ def _weights_sha256(model: "Predictor") -> list[str]:
 
 
 def _write(folder: Path, slide: Slide, scan: Scan, settings: dict[str, Any]) -> dict[str, Any]:
+    from sentinode.slides.overview import draw_overview  # Takes Matplotlib along, which takes a second.
+
     heatmap, lesions = scan.heatmap, find_lesions(scan.heatmap)
     identity = f"{settings['slide_sha256']} {settings['weights_sha256']}"
     heatmap.save_tiff(folder / "heatmap.tif")

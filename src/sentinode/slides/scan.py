@@ -141,6 +141,7 @@ def scan_slide(
     tissue: Tissue | None = None,
     force: bool = False,
     work_folder: str | Path | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Scan:
     """Compute the probability of tumour on a dense grid over the tissue of a slide.
 
@@ -156,6 +157,8 @@ def scan_slide(
         Scan although much of the tissue is unlike the training patches.
     work_folder : str, Path or None
         Where finished rows of blocks are kept, so that an interrupted scan can continue; none are kept where None.
+    progress : callable, optional
+        Called with the fraction of the tissue that is done, after each row of blocks.
 
     Returns
     -------
@@ -181,12 +184,16 @@ def scan_slide(
     share, warnings = _check_distribution(slide, scanner.model, grid, force)
     log_odds = np.full(grid.shape, np.nan, np.float32)
     folder = Path(work_folder) if work_folder is not None else None
+    done_mm2 = 0.0
     with progress_bar("scanning", total=round(grid.area_mm2), unit="mm²") as advance:
         for row, values in _rows(slide, scanner.compute, grid, folder):
             place = row * grid.block
             band = log_odds[place : place + grid.block]
             band[:] = values[: len(band), : grid.shape[1]]
             advance(grid.row_area_mm2(row))
+            done_mm2 += grid.row_area_mm2(row)
+            if progress is not None:
+                progress(min(1.0, done_mm2 / grid.area_mm2))
     log_odds[~grid.wanted] = np.nan
     heatmap = Heatmap(log_odds, grid.origin_px, grid.step_level0_px, grid.step_px * selection.effective_um_px)
     return Scan(heatmap, tissue, selection, scanner.network, share, warnings, time.monotonic() - began)

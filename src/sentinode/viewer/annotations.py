@@ -145,6 +145,15 @@ class AnnotationStore:
         """Return the features of each slide that has annotations, as its file has them."""
         return {slide: self._load(slide)["features"] for slide in slides if self.file(slide).is_file()}
 
+    def reviews(self, slides: Iterable[Path]) -> list[dict[str, str]]:
+        """Return for each object of the slides the class that each user gave it last."""
+        found: dict[tuple[str, str], dict[str, str]] = {}
+        for slide, features in self.annotated(slides).items():
+            for feature in features:
+                given = feature["properties"]["sentinode"].get("reviews", {})
+                found.setdefault((slide.name, feature["id"]), {}).update(given)
+        return list(found.values())
+
     def write_table(self, slides: Iterable[Path]) -> None:
         """Write ``decisions.csv`` anew from the annotations of the slides, keeping rows of other slides."""
         found = {slide: self._load(slide) for slide in slides if self.file(slide).is_file()}

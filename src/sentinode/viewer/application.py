@@ -5,8 +5,8 @@ import hmac
 import logging
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jinja2
 from starlette.applications import Starlette
@@ -21,11 +21,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sentinode.errors import OutputError, SentinodeError
 from sentinode.service.access import LOOPBACK, AccessControl
 from sentinode.version import __version__
+from sentinode.viewer.agreement import agreement
 from sentinode.viewer.annotation_routes import annotation_routes
-from sentinode.viewer.catalogue import Entry
 from sentinode.viewer.errors import ViewerError
+from sentinode.viewer.patch_routes import patch_routes
+from sentinode.viewer.scan_routes import scan_routes
 from sentinode.viewer.slide_routes import slide_routes
 from sentinode.viewer.viewer import CLIENT_GONE, Viewer
+from sentinode.viewer.worklist import describe_slide
 
 log = logging.getLogger("sentinode")
 
@@ -88,8 +91,11 @@ def create_viewer(viewer: Viewer, *, token: str, port: int = 0, hosts: Collectio
             }
         )
 
-    def describe(entry: Entry) -> dict[str, Any]:
-        return _listed(viewer, entry)
+    async def agreed(request: Request) -> JSONResponse:
+        reviews = await viewer.run(viewer.store.reviews, [entry.path for entry in viewer.catalogue])
+        return JSONResponse(agreement(reviews))
+
+    describe = partial(describe_slide, viewer)
 
     async def refuse(request: Request, error: Exception) -> Response:
         return _refusal(viewer, error)
@@ -105,6 +111,9 @@ def create_viewer(viewer: Viewer, *, token: str, port: int = 0, hosts: Collectio
             Route("/api/session", session),
             *slide_routes(viewer, describe),
             *annotation_routes(viewer),
+            *patch_routes(viewer),
+            *scan_routes(viewer, describe),
+            Route("/api/agreement", agreed),
             Mount("/static", StaticFiles(directory=STATIC, check_dir=False)),
         ],
         middleware=[
@@ -114,26 +123,6 @@ def create_viewer(viewer: Viewer, *, token: str, port: int = 0, hosts: Collectio
         exception_handlers={HTTPException: refuse, SentinodeError: refuse, OSError: refuse, Exception: refuse},
         lifespan=lifespan,
     )
-
-
-def _listed(viewer: Viewer, entry: Entry) -> dict[str, Any]:
-    results = viewer.catalogue.results(entry)
-    summary = results[-1].summary if results else None
-    return {
-        "id": entry.id,
-        "name": entry.name,
-        "state": "done" if summary else "not scanned",
-        "progress": None,
-        "error": None,
-        "slide_score": summary["slide_score"] if summary else None,
-        "lesion_count": len(summary["lesions"]) if summary else None,
-        "largest_lesion_mm": summary["largest_lesion_mm"] if summary else None,
-        "tissue_mm2": summary["tissue_mm2"] if summary else None,
-        "pn": viewer.catalogue.pn_stage(entry),
-        "warnings": [viewer.catalogue.hide_names(warning) for warning in summary["warnings"]] if summary else [],
-        "can_scan": False,
-        "results": [result.id for result in results],
-    }
 
 
 def _refusal(viewer: Viewer, error: Exception) -> Response:

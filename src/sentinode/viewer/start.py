@@ -4,9 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sentinode.errors import DataError
+from sentinode.samples import DEFAULT_MODEL
 from sentinode.storage import check_output_folder
 from sentinode.viewer.annotations import AnnotationStore
 from sentinode.viewer.catalogue import Catalogue
+from sentinode.viewer.model import ModelWorker
+from sentinode.viewer.scans import ScanQueue
 from sentinode.viewer.targets import Targets
 from sentinode.viewer.tiles import ByteCache
 from sentinode.viewer.viewer import Viewer
@@ -65,12 +68,16 @@ def start_viewer(
     store = AnnotationStore(out, user)
     if not read_only:
         store.write_table(targets.slides)
+    catalogue = Catalogue(targets, out, spacing, show_names)
+    model = targets.model or DEFAULT_MODEL
     return Viewer(
-        catalogue=Catalogue(targets, out, spacing, show_names),
+        catalogue=catalogue,
         store=store,
         cache=ByteCache(cache_bytes),
         user=user,
         read_only=read_only,
         show_names=show_names,
         jpeg_quality=jpeg_quality,
+        model=ModelWorker(model, targets.patches),
+        scans=None if read_only else ScanQueue(catalogue, model, out, spacing),
     )

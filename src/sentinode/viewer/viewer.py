@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import threading
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from starlette.requests import Request
 from sentinode.viewer.annotations import AnnotationStore
 from sentinode.viewer.catalogue import Catalogue
 from sentinode.viewer.errors import ViewerError
+from sentinode.viewer.model import ModelWorker
+from sentinode.viewer.scans import ScanQueue
 from sentinode.viewer.tiles import ByteCache
 
 P = ParamSpec("P")
@@ -41,6 +44,10 @@ class Viewer:
         Whether the page may show the names of files.
     jpeg_quality : int
         Of tiles.
+    model : ModelWorker or None
+        Judges patches.
+    scans : ScanQueue or None
+        Scans slides.
     """
 
     catalogue: Catalogue
@@ -50,6 +57,9 @@ class Viewer:
     read_only: bool
     show_names: bool
     jpeg_quality: int
+    model: ModelWorker | None = None
+    scans: ScanQueue | None = None
+    stopping: threading.Event = field(default_factory=threading.Event)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(os.cpu_count() or 2, "viewer"))
 
     _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(os.cpu_count() or 2))
@@ -71,11 +81,23 @@ class Viewer:
         if self.read_only:
             raise ViewerError("this viewer is read-only; start it without --read-only", 403)
 
+    def model_worker(self) -> ModelWorker:
+        """Return the model; refuse where there is none."""
+        if self.model is None:
+            raise ViewerError("there is no model; name a run or pretrained weights when you start the viewer", 404)
+        return self.model
+
     def stop(self) -> None:
         """End the answers that have no end by themselves."""
+        self.stopping.set()
 
     def close(self) -> None:
-        """End the threads and close the slides."""
+        """End the threads and processes, and close the slides."""
+        self.stopping.set()
+        if self.scans is not None:
+            self.scans.close()
+        if self.model is not None:
+            self.model.close()
         self._pool.shutdown(cancel_futures=True)
         self.catalogue.close()
 

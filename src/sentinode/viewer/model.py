@@ -1,0 +1,164 @@
+"""The model that judges patches, in a process of its own: the server starts at once, and outlives a crash."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from sentinode.data.types import UInt8Array
+from sentinode.errors import ModelError
+from sentinode.slides.isolation import IsolatedWorker, ProcessDiedError
+from sentinode.viewer.errors import ViewerError
+
+# Of the training patches that are searched for neighbors; features of more take minutes.
+MOST_SEARCHED, NEIGHBORS = 2000, 5
+
+Job = tuple[str, UInt8Array]
+
+
+class ModelWorker:
+    """Computes what a model says of patches.
+
+    Parameters
+    ----------
+    name : str
+        A run, the name of pretrained weights, or a model file.
+    patches : str or None
+        A source of patches; those that the model was trained on are searched for neighbors.
+    """
+
+    def __init__(self, name: str, patches: str | None = None) -> None:
+        self.name = name
+        self._worker: IsolatedWorker[Job, Any] = IsolatedWorker(partial(_prepare, name, patches))
+        self._thread = ThreadPoolExecutor(1, "model")
+
+    async def ask(self, what: str, pixels: UInt8Array) -> Any:
+        """Return what the model says of patches.
+
+        Parameters
+        ----------
+        what : {"predict", "attribution", "features", "neighbors"}
+        pixels : ndarray of uint8, shape (n, 96, 96, 3)
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._call, (what, pixels))
+
+    def _call(self, job: Job) -> Any:
+        try:
+            return self._worker.call(job)
+        except ProcessDiedError as error:
+            raise ViewerError(f"the process of the model died ({error}); try again", 503) from error
+
+    def close(self) -> None:
+        """End the process."""
+        self._worker.terminate()
+        self._thread.shutdown(cancel_futures=True)
+
+
+def _prepare(name: str, source: str | None) -> Callable[[Job], Any]:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from sentinode.inference.logits import probability
+    from sentinode.training.load import load_predictor
+
+    model = load_predictor([name])
+    session = model.predictor()
+    neighbors = partial(_neighbors, _Trained(model, source))
+
+    def predict(pixels: UInt8Array) -> dict[str, Any]:
+        logits = session.compute(pixels)
+        warnings = model.warnings(pixels) or [""] * len(pixels)
+        return {
+            "model": model.name,
+            "threshold": model.threshold,
+            "logits": logits.tolist(),
+            "probabilities": probability(logits).tolist(),
+            "warnings": warnings,
+            "attribution": _has_network(model),
+        }
+
+    def attribution(pixels: UInt8Array) -> UInt8Array:
+        from sentinode.explanation.attributions import attributions
+        from sentinode.plots import attribution_overlay
+
+        try:
+            maps = attributions(model.model, pixels, "grad-cam")
+        except ModelError:  # A network without a feature map.
+            maps = attributions(model.model, pixels, "integrated-gradients")
+        return np.stack([attribution_overlay(patch, each) for patch, each in zip(pixels, maps, strict=True)])
+
+    def features(pixels: UInt8Array) -> Any:
+        from sentinode.inference.features import embed
+
+        return embed(model, pixels)
+
+    jobs: dict[str, Callable[[UInt8Array], Any]] = {
+        "predict": predict,
+        "attribution": attribution,
+        "features": features,
+        "neighbors": neighbors,
+    }
+    return lambda job: jobs[job[0]](job[1])
+
+
+def _has_network(model: Any) -> bool:
+    try:
+        return model.model is not None
+    except ModelError:
+        return False
+
+
+class _Trained:
+    """Features of the patches that a model was trained on, computed when they are first needed."""
+
+    def __init__(self, model: Any, source: str | None) -> None:
+        self.model, self._source = model, source
+        self._found: tuple[Any, Any, Any] | None = None
+
+    def __call__(self) -> tuple[Any, Any, Any]:
+        """Return features, rows in the source, and the table; None where there are none."""
+        if self._found is None:
+            self._found = self._compute()
+        return self._found
+
+    def _compute(self) -> tuple[Any, Any, Any]:
+        from sentinode.data.open import open_patches
+        from sentinode.inference.features import embed
+
+        if self._source is None or not _has_network(self.model):
+            return None, None, None
+        patches = open_patches(self._source).cached()
+        trained_on = self.model.trained_on(patches.table["sha1"])
+        if trained_on is None or not trained_on.any():
+            return None, None, None
+        rows = np.flatnonzero(trained_on)
+        if len(rows) > MOST_SEARCHED:
+            rows = np.sort(np.random.default_rng(0).choice(rows, MOST_SEARCHED, replace=False))
+        return embed(self.model, patches.select(rows)), rows, patches.table
+
+
+def _neighbors(trained: _Trained, pixels: UInt8Array) -> list[list[dict[str, Any]]]:
+    """Return for each patch the nearest training patches; the distance is that of `nearest_training_patches`."""
+    from sentinode.inference.features import embed
+
+    known, rows, table = trained()
+    if known is None:
+        return [[] for _ in pixels]
+    deviation = np.maximum(known.std(axis=0), 1e-12)
+    found = []
+    for features in embed(trained.model, pixels):
+        distance = np.sqrt((((known - features) / deviation) ** 2).sum(axis=1))
+        found.append(
+            [
+                {
+                    "index": int(rows[each]),
+                    "label": None if table["label"].isna().iloc[rows[each]] else int(table["label"].iloc[rows[each]]),
+                    "split": None if table["split"].isna().iloc[rows[each]] else str(table["split"].iloc[rows[each]]),
+                    "similarity": round(float(1 / (1 + distance[each])), 4),
+                }
+                for each in np.argsort(distance, kind="stable")[:NEIGHBORS]
+            ]
+        )
+    return found

@@ -1,0 +1,32 @@
+"""What the worklist says of a slide."""
+
+from typing import Any
+
+from sentinode.viewer.catalogue import Entry
+from sentinode.viewer.scans import CANCELED, DONE, FAILED, SCANNING, WAITING
+from sentinode.viewer.viewer import Viewer
+
+
+def describe_slide(viewer: Viewer, entry: Entry) -> dict[str, Any]:
+    """Return what the worklist says of a slide."""
+    results = viewer.catalogue.results(entry)
+    summary = results[-1].summary if results else None
+    scan = viewer.scans.state(entry) if viewer.scans is not None else None
+    state = "not scanned" if summary is None else DONE
+    if scan is not None and scan.state in (WAITING, SCANNING, FAILED):
+        state = scan.state
+    return {
+        "id": entry.id,
+        "name": entry.name,
+        "state": state,
+        "progress": viewer.scans.progress(entry) if viewer.scans is not None else None,
+        "error": scan.error if scan is not None and scan.state != CANCELED else None,
+        "slide_score": summary["slide_score"] if summary else None,
+        "lesion_count": len(summary["lesions"]) if summary else None,
+        "largest_lesion_mm": summary["largest_lesion_mm"] if summary else None,
+        "tissue_mm2": summary["tissue_mm2"] if summary else None,
+        "pn": viewer.catalogue.pn_stage(entry),
+        "warnings": [viewer.catalogue.hide_names(warning) for warning in summary["warnings"]] if summary else [],
+        "can_scan": viewer.scans is not None and summary is None and state not in (WAITING, SCANNING),
+        "results": [result.id for result in results],
+    }
