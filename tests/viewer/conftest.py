@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from tests.slides.conftest import GLASS, write_pyramid
-from tests.viewer.serving import Server
+from tests.viewer.serving import LocalServer
 
 from sentinode.slides.results import scan_to_folder
 from sentinode.slides.scan import Scanner
@@ -49,6 +49,5 @@ def results(view_slide, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def server(view_slide, results):
-    running = Server(view_slide, results)
-    yield running
-    assert running.stop() == 0
+    with LocalServer([view_slide, results], results) as running:
+        yield running

@@ -3,25 +3,23 @@
 import json
 import re
 import signal
+import socket
 import subprocess
+import threading
 import urllib.error
 import urllib.request
 
+import uvicorn
 from tests.commands import command
 
+from sentinode.viewer import create_viewer, sort_targets, start_viewer
 
-class Server:
-    """A running `sentinode view`."""
 
-    def __init__(self, *arguments):
-        self.process = subprocess.Popen(
-            command("view", "--no-browser", *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for line in self.process.stdout:
-            if found := re.search(r"viewing (\S+)/\?token=(\S+)", line):
-                self.address, self.token = found.groups()
-                return
-        raise AssertionError(self.process.stderr.read())
+class Client:
+    """Calls a viewer at `address` with `token`."""
+
+    address: str
+    token: str
 
     def request(self, path, body=None, method=None, token=True, **headers):
         """Return status, headers and content; JSON is parsed."""
@@ -47,7 +45,45 @@ class Server:
     def put(self, path, **body):
         return self.request(path, body, "PUT")
 
+
+class Server(Client):
+    """A running `sentinode view`."""
+
+    def __init__(self, *arguments):
+        self.process = subprocess.Popen(
+            command("view", "--no-browser", *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for line in self.process.stdout:
+            if found := re.search(r"viewing (\S+)/\?token=(\S+)", line):
+                self.address, self.token = found.groups()
+                return
+        raise AssertionError(self.process.stderr.read())
+
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         self.process.communicate(timeout=60)
         return self.process.returncode
+
+
+class LocalServer(Client):
+    """A viewer in a thread of this process, which starts at once."""
+
+    def __init__(self, targets, out, **options):
+        self.viewer = start_viewer(sort_targets(targets), out, **options)
+        self.token = "token-of-the-tests"
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        port = self.listening.getsockname()[1]
+        self.address = f"http://127.0.0.1:{port}"
+        application = create_viewer(self.viewer, token=self.token, port=port)
+        self.server = uvicorn.Server(uvicorn.Config(application, log_level="warning", access_log=False))
+        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.listening]})
+        self.thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.viewer.stop()
+        self.server.should_exit = True
+        self.thread.join(timeout=60)
+        assert not self.thread.is_alive()

@@ -5,10 +5,12 @@ import io
 import json
 import urllib.request
 import uuid
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.viewer.serving import LocalServer, Server
 
 from sentinode.slides import open_slide, read_annotations
 from sentinode.slides.results import load_heatmap
@@ -167,3 +169,118 @@ def test_names_and_paths_are_not_shown_unless_asked(server, view_slide):
     for path in ("/api/slides", "/api/slides/s1", "/api/slides/s1/annotations", "/api/session"):
         content = json.dumps(server.get(path))
         assert view_slide.stem not in content and str(view_slide.parent) not in content, path
+
+
+def test_a_figure_shows_the_heat_map_and_a_scale_bar(server):
+    [result] = server.get("/api/slides/s1")["results"]
+    where = "/api/slides/s1/figure.png?x=300&y=300&w=600&h=600&width=600"
+    plain, colored = (
+        np.asarray(Image.open(io.BytesIO(server.get(f"{where}{more}"))))
+        for more in ("", f"&result={result['id']}&threshold=0.9&opacity=1&colors=cividis")
+    )
+    assert plain.shape == colored.shape == (648, 600, 3)
+    lesion, tissue = (slice(260, 400),) * 2, (slice(20, 100),) * 2
+    assert (plain[tissue] == colored[tissue]).all()
+    assert abs(colored[lesion].mean(axis=(0, 1)) - (254, 232, 56)).max() < 8
+    bar = (plain[624, :125, 0] < 60).sum()
+    assert abs(bar - 100 / 0.972) <= 2  # 100 µm.
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "x=1&y=1&w=0&h=1",
+        "x=1&y=1&w=1&h=999",
+        "x=1&y=1&w=9&h=9&width=5000",
+        "x=nan&y=1&w=1&h=1",
+        "x=1&y=1&w=9&h=9&colors=jet",
+    ],
+)
+def test_a_figure_of_no_part_is_refused(server, query):
+    assert server.request(f"/api/slides/s1/figure.png?x=1&y=1&{query}")[0] == 400
+
+
+def test_the_queue_holds_uncertain_places_apart_until_they_are_decided(server, view_slide):
+    found = server.get("/api/queue?kind=uncertain&limit=5")
+    items = found["items"]
+    assert (len(items), found["done"], found["total"]) == (5, 0, 5)
+    places = np.array([[item["x_px"], item["y_px"]] for item in items])
+    apart = abs(places[:, None] - places[None]).max(axis=2) + 1e9 * np.eye(5)
+    assert apart.min() >= items[0]["side_px"] - 1e-6
+    margin = [abs(item["probability"] - 0.5) for item in items]
+    assert margin == sorted(margin)
+    x, y, half = items[0]["x_px"], items[0]["y_px"], items[0]["side_px"] / 2
+    ring = [
+        [x - half, y - half],
+        [x + half, y - half],
+        [x + half, y + half],
+        [x - half, y + half],
+        [x - half, y - half],
+    ]
+    path = f"/api/slides/s1/annotations/{uuid.uuid4()}"
+    saved = server.put(path, **drawn(geometry={"type": "Polygon", "coordinates": [ring]}, source="patch"))[2]
+    after = server.get("/api/queue?kind=uncertain&limit=5")
+    assert (after["items"], after["done"]) == (items[1:], 1)
+    server.request(f"{path}?base_version={saved['version']}", method="DELETE")
+
+
+def test_the_decisions_of_two_users_are_compared(view_slide, tmp_path):
+    names = [str(uuid.uuid4()) for _ in range(4)]
+    for user, classes in (("ann", "TTNN"), ("bob", "TNNN")):
+        with LocalServer([view_slide], tmp_path, user=user) as running:
+            known = {each["id"]: each for each in running.get("/api/slides/s1/annotations")["features"]}
+            for name, kind in zip(names, classes, strict=True):
+                version = known[name]["properties"]["sentinode"]["version"] if name in known else 0
+                body = drawn(base_version=version, **{"class": {"T": "Tumor", "N": "Normal"}[kind]})
+                assert running.put(f"/api/slides/s1/annotations/{name}", **body)[0] == 200
+            found = running.get("/api/agreement")
+    assert found == {"users": ["ann", "bob"], "n": 4, "kappa": pytest.approx(0.5), "table": [[2, 0], [1, 1]]}
+
+
+def test_patches_are_filtered_sorted_and_relabeled(mini, tmp_path):
+    table = mini.split("test").table
+    probability = np.linspace(0, 1, len(table))
+    predictions = tmp_path / "predictions.csv"
+    table[["id"]].assign(probability=probability).to_csv(predictions, index=False)
+    with LocalServer(["pcam-mini", predictions], tmp_path / "out", show_names=True) as running:
+        about = running.get("/api/patches")
+        assert (about["count"], about["has_predictions"]) == (len(table), True)
+        found = running.get("/api/patches/rows?start=2&count=5&order=probability&label=1&min_p=0.5&outcome=tp")
+        wanted = np.flatnonzero((table["label"] == 1).to_numpy() & (probability >= 0.5))[::-1]
+        assert found["total"] == len(wanted)
+        assert [row["index"] for row in found["rows"]] == wanted[2:7].tolist()
+        row = found["rows"][0]
+        assert row["id"] == table["id"].iloc[row["index"]]
+        sheet = Image.open(io.BytesIO(running.get("/api/patches/sheet.jpg?indices=5,0,7&columns=2")))
+        assert sheet.size == (192, 192)
+        shown = np.asarray(sheet).astype(float)[:96, :96]
+        assert abs(shown - mini.split("test").read([5])[0]).mean() < 6
+        body = {"label": 0, "decision": "rejected", "base_version": 0}
+        assert running.put(f"/api/patches/{row['index']}", **body)[2]["row"]["label"] == 0
+        assert running.put(f"/api/patches/{row['index']}", **body)[0] == 409
+        saved = (tmp_path / "out" / "patches.csv").read_text().splitlines()
+        assert saved[1].startswith(f"{row['id']},0,rejected,anonymous,")
+
+
+def test_a_read_only_viewer_refuses_changes(view_slide, results):
+    before = sorted(results.iterdir())
+    with LocalServer([view_slide, results], results, read_only=True) as running:
+        status, _, answer = running.put(f"/api/slides/s1/annotations/{uuid.uuid4()}", **drawn())
+        assert (status, "read-only" in answer["error"]) == (403, True)
+        assert running.request("/api/scans", {"slide": "s1"})[0] == 403
+        assert running.get("/api/slides")["slides"][0]["can_scan"] is False
+    assert sorted(results.iterdir()) == before
+
+
+@pytest.mark.slow
+def test_the_command_serves_and_ends_on_sigterm_while_a_page_waits_for_events(view_slide, results):
+    running = Server(view_slide, results)
+    request = urllib.request.Request(
+        f"{running.address}/api/events", headers={"Authorization": f"Bearer {running.token}"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as events:
+        assert events.readline() == b": connected\n"
+        command_line = Path(f"/proc/{running.process.pid}/cmdline").read_bytes().decode()
+        assert running.token not in command_line
+        assert running.stop() == 0

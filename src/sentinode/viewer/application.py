@@ -24,6 +24,7 @@ from sentinode.version import __version__
 from sentinode.viewer.agreement import agreement
 from sentinode.viewer.annotation_routes import annotation_routes
 from sentinode.viewer.errors import ViewerError
+from sentinode.viewer.gallery_routes import gallery_routes
 from sentinode.viewer.patch_routes import patch_routes
 from sentinode.viewer.scan_routes import scan_routes
 from sentinode.viewer.slide_routes import slide_routes
@@ -86,8 +87,8 @@ def create_viewer(viewer: Viewer, *, token: str, port: int = 0, hosts: Collectio
                 "user": viewer.user,
                 "read_only": viewer.read_only,
                 "show_names": viewer.show_names,
-                "has_patches": False,
-                "pages": ["slides"] if len(viewer.catalogue) else [],
+                "has_patches": viewer.gallery is not None,
+                "pages": [*(["slides"] if len(viewer.catalogue) else []), *(["patches"] if viewer.gallery else [])],
             }
         )
 
@@ -112,6 +113,7 @@ def create_viewer(viewer: Viewer, *, token: str, port: int = 0, hosts: Collectio
             *slide_routes(viewer, describe),
             *annotation_routes(viewer),
             *patch_routes(viewer),
+            *gallery_routes(viewer),
             *scan_routes(viewer, describe),
             Route("/api/agreement", agreed),
             Mount("/static", StaticFiles(directory=STATIC, check_dir=False)),

@@ -38,7 +38,7 @@ def describe_result(result: Result) -> dict[str, Any]:
         "grid": {
             "rows": shape[0],
             "columns": shape[1],
-            "origin_px": grid["origin_px"],
+            "origin_px": [grid["origin_px"], grid["origin_px"]],
             "step_px": grid["step_level0_px"],
             "step_um": grid["step_um"],
         },

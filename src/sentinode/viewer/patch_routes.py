@@ -107,13 +107,9 @@ def read_patch(viewer: Viewer, entry: Entry, x_px: float, y_px: float) -> tuple[
 
 
 def _read_all(viewer: Viewer, places: list[Place]) -> UInt8Array:
-    half = [place.side_px / 2 for place in places]
-    return np.stack(
-        [
-            read_patch(viewer, viewer.catalogue[place.slide], place.x_px + side, place.y_px + side)[0]
-            for place, side in zip(places, half, strict=True)
-        ]
-    )
+    entries = [viewer.catalogue[place.slide] for place in places]
+    found = zip(entries, places, strict=True)
+    return np.stack([read_patch(viewer, entry, place.x_px, place.y_px)[0] for entry, place in found])
 
 
 def _decided(viewer: Viewer, places: list[Place]) -> list[bool]:
@@ -125,8 +121,8 @@ def _decided(viewer: Viewer, places: list[Place]) -> list[bool]:
                 boxes.setdefault(entry.id, []).append(_bounds(feature["geometry"]))
     found = []
     for place in places:
-        x, y = place.x_px + place.side_px / 2, place.y_px + place.side_px / 2
-        found.append(any(x0 <= x <= x1 and y0 <= y <= y1 for x0, y0, x1, y1 in boxes.get(place.slide, [])))
+        inside = (x0 <= place.x_px <= x1 and y0 <= place.y_px <= y1 for x0, y0, x1, y1 in boxes.get(place.slide, []))
+        found.append(any(inside))
     return found
 
 

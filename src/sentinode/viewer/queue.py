@@ -26,7 +26,7 @@ class Place:
     slide : str
         Id of its slide.
     x_px, y_px : float
-        Corner in level-0 px.
+        Center in level-0 px.
     side_px : float
         Side in level-0 px.
     probability : float
@@ -68,10 +68,11 @@ def uncertain_places(catalogue: Catalogue, count: int) -> list[Place]:
 def _of_scan(folder: Path, changed_ns: int, count: int) -> list[tuple[float, float, float, float]]:
     heatmap = load_heatmap(folder)
     side = 2 * heatmap.origin_px  # The first patch lies in the corner.
-    return [
-        (float(column * heatmap.step_px), float(row * heatmap.step_px), side, float(heatmap.log_odds[row, column]))
-        for row, column in nearest_to_threshold(heatmap, count)
-    ]
+    found = []
+    for row, column in nearest_to_threshold(heatmap, count):
+        x, y = (heatmap.origin_px + each * heatmap.step_px for each in (column, row))
+        found.append((x, y, side, float(heatmap.log_odds[row, column])))
+    return found
 
 
 def nearest_to_threshold(heatmap: Heatmap, count: int) -> list[tuple[int, int]]:

@@ -13,9 +13,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sentinode.viewer.catalogue import Entry, Result
+from sentinode.viewer.errors import ViewerError
+from sentinode.viewer.figure import COLORS, MOST_PX, lay_over, read_part, with_scale_bar
 from sentinode.viewer.overlay import describe_result, heatmap_bytes, lesions, load, tissue_outline
 from sentinode.viewer.tiles import OVERLAP_PX, TILE_PX, DeepZoom, encode_jpeg, read_scaled
-from sentinode.viewer.viewer import Viewer, whole_number
+from sentinode.viewer.viewer import Viewer, choice, number, whole_number
 
 # A browser asks again whether a tile is still the same, which costs no decoding.
 _CACHING = "private, max-age=3600"
@@ -81,6 +83,29 @@ def slide_routes(viewer: Viewer, describe: Callable[[Entry], dict[str, Any]]) ->
         key = ("tissue", entry.id, entry.stamp())
         return await _cached(viewer, request, key, "application/geo+json", outline)
 
+    async def figure(request: Request) -> Response:
+        entry, query = _entry(viewer, request), request.query_params
+        x, y, width, height = (number(query, name) for name in ("x", "y", "w", "h"))
+        columns = whole_number(query, "width", 2000, 16, MOST_PX)
+        if not (width > 0 and height > 0 and columns * height / width <= MOST_PX):
+            raise ViewerError(f"w {width:g}, h {height:g}: both must be above 0, and the picture at most {MOST_PX} px")
+        threshold, opacity = (number(query, name, default) for name, default in (("threshold", 0.5), ("opacity", 0.5)))
+        colors = choice(query, "colors", COLORS, COLORS[0])
+        named = query.get("result")
+        result = await viewer.run(viewer.catalogue.result, entry, named) if named else None
+
+        def draw() -> bytes:
+            with viewer.catalogue.open(entry) as opened:
+                pixels, spacing = read_part(opened, x, y, width, height, columns), opened.spacing_um_px
+            scale = width / columns
+            if result is not None and opacity > 0:
+                look = {"threshold": threshold, "opacity": min(opacity, 1.0)}
+                pixels = lay_over(pixels, load(result), (x, y), scale, colors=colors, **look)
+            return with_scale_bar(pixels, spacing * scale)
+
+        content = await viewer.run_wanted(request, draw)
+        return Response(content, media_type="image/png", headers={"Cache-Control": "private, no-store"})
+
     at = "/api/slides/{slide}"
     return [
         Route("/api/slides", slides),
@@ -88,6 +113,7 @@ def slide_routes(viewer: Viewer, describe: Callable[[Entry], dict[str, Any]]) ->
         Route(f"{at}/tiles/{{level:int}}/{{column:int}}_{{row:int}}.jpg", tile),
         Route(f"{at}/thumbnail.jpg", thumbnail),
         Route(f"{at}/tissue", tissue),
+        Route(f"{at}/figure.png", figure),
         Route(f"{at}/results/{{result}}/heatmap", heatmap),
         Route(f"{at}/results/{{result}}/lesions", found),
         Route(f"{at}/results/{{result}}/tissue", tissue),

@@ -8,6 +8,7 @@ from sentinode.samples import DEFAULT_MODEL
 from sentinode.storage import check_output_folder
 from sentinode.viewer.annotations import AnnotationStore
 from sentinode.viewer.catalogue import Catalogue
+from sentinode.viewer.gallery import open_gallery
 from sentinode.viewer.model import ModelWorker
 from sentinode.viewer.scans import ScanQueue
 from sentinode.viewer.targets import Targets
@@ -68,6 +69,11 @@ def start_viewer(
     store = AnnotationStore(out, user)
     if not read_only:
         store.write_table(targets.slides)
+    gallery = None
+    if targets.patches is not None:
+        gallery = open_gallery(targets.patches, targets.predictions, out, user, show_names)
+    elif targets.predictions is not None:
+        raise DataError(f"{targets.predictions}: holds predictions; name the patches as well")
     catalogue = Catalogue(targets, out, spacing, show_names)
     model = targets.model or DEFAULT_MODEL
     return Viewer(
@@ -79,5 +85,6 @@ def start_viewer(
         show_names=show_names,
         jpeg_quality=jpeg_quality,
         model=ModelWorker(model, targets.patches),
+        gallery=gallery,
         scans=None if read_only else ScanQueue(catalogue, model, out, spacing),
     )

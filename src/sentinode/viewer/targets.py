@@ -8,6 +8,7 @@ from typing import Any
 from PIL import Image
 
 from sentinode.errors import ConfigError, DataError
+from sentinode.evaluation.prediction_files import IDS, SCORES
 from sentinode.foreign.files import is_model_file
 from sentinode.samples import PRETRAINED
 from sentinode.slides.readers.flat_image import ENDINGS as FLAT_ENDINGS
@@ -34,12 +35,15 @@ class Targets:
         A run or the name of pretrained weights.
     patches : str or None
         A source of patches.
+    predictions : Path or None
+        A csv of predictions for them.
     """
 
     slides: tuple[Path, ...] = ()
     results: tuple[Path, ...] = ()
     model: str | None = None
     patches: str | None = None
+    predictions: Path | None = None
 
 
 def sort_targets(targets: Sequence[str | Path]) -> Targets:
@@ -49,7 +53,7 @@ def sort_targets(targets: Sequence[str | Path]) -> Targets:
     ----------
     targets : sequence of str or Path
         Slides, folders of slides, folders with the results of `sentinode scan`, a run or the name of pretrained
-        weights, and a source of patches.
+        weights, a source of patches, and predictions for them: a csv, or the folder that `sentinode evaluate` wrote.
 
     Returns
     -------
@@ -65,7 +69,7 @@ def sort_targets(targets: Sequence[str | Path]) -> Targets:
     Examples
     --------
     >>> sort_targets(["slide.svs", "d4net-m", "pcam-mini"])
-    Targets(slides=(PosixPath('slide.svs'),), results=(), model='d4net-m', patches='pcam-mini')
+    Targets(slides=(PosixPath('slide.svs'),), results=(), model='d4net-m', patches='pcam-mini', predictions=None)
     """
     slides: list[Path] = []
     results: list[Path] = []
@@ -81,6 +85,8 @@ def sort_targets(targets: Sequence[str | Path]) -> Targets:
             slides.append(path)
         elif path.is_dir() and _has_slides(path):
             slides += find_slides([path])
+        elif (csv := _predictions(path)) is not None:
+            _set(single, "predictions", str(csv))
         else:
             _set(single, "patches", target)
     slides = list(dict.fromkeys(path.absolute() if path.exists() else path for path in slides))
@@ -88,7 +94,13 @@ def sort_targets(targets: Sequence[str | Path]) -> Targets:
     for path in slides:
         if stems.setdefault(path.stem, path) != path:
             raise ConfigError(f"{stems[path.stem]} and {path} have the same name; view them one after the other")
-    return Targets(tuple(slides), tuple(dict.fromkeys(results)), single.get("model"), single.get("patches"))
+    return Targets(
+        tuple(slides),
+        tuple(dict.fromkeys(results)),
+        single.get("model"),
+        single.get("patches"),
+        Path(single["predictions"]) if "predictions" in single else None,
+    )
 
 
 def scanned(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
@@ -137,8 +149,22 @@ def _is_patch(path: Path) -> bool:
         return False
 
 
+def _predictions(path: Path) -> Path | None:
+    """Return the csv of predictions that a path is, or that a folder holds; None where it is none."""
+    if path.is_dir():
+        path = path / "predictions.csv"
+    if path.suffix.lower() != ".csv" or not path.is_file():
+        return None
+    try:
+        with path.open(encoding="utf-8") as file:
+            columns = {name.strip().lower() for name in file.readline().split(",")}
+    except (OSError, UnicodeDecodeError):
+        return None
+    return path if columns & set(SCORES) and columns & set(IDS) else None
+
+
 def _set(single: dict[str, str], kind: str, target: str) -> None:
     if kind in single:
-        what = "one model" if kind == "model" else "one source of patches"
+        what = {"model": "one model", "patches": "one source of patches", "predictions": "one csv of predictions"}[kind]
         raise ConfigError(f"{single[kind]} and {target}: the viewer takes {what}; name one of them")
     single[kind] = target

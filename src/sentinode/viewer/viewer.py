@@ -14,6 +14,7 @@ from starlette.requests import Request
 from sentinode.viewer.annotations import AnnotationStore
 from sentinode.viewer.catalogue import Catalogue
 from sentinode.viewer.errors import ViewerError
+from sentinode.viewer.gallery import Gallery
 from sentinode.viewer.model import ModelWorker
 from sentinode.viewer.scans import ScanQueue
 from sentinode.viewer.tiles import ByteCache
@@ -48,6 +49,8 @@ class Viewer:
         Judges patches.
     scans : ScanQueue or None
         Scans slides.
+    gallery : Gallery or None
+        Patches.
     """
 
     catalogue: Catalogue
@@ -59,6 +62,7 @@ class Viewer:
     jpeg_quality: int
     model: ModelWorker | None = None
     scans: ScanQueue | None = None
+    gallery: Gallery | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(os.cpu_count() or 2, "viewer"))
 

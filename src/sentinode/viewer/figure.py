@@ -1,0 +1,96 @@
+"""A part of a slide as a picture for publications: pixels, heat map and a scale bar."""
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from sentinode.data.types import UInt8Array
+from sentinode.slides.heatmap import Heatmap
+from sentinode.slides.slide import Slide
+from sentinode.viewer.tiles import read_scaled
+
+MOST_PX = 4000
+COLORS = ("viridis", "cividis", "magma")
+_BARS_UM = tuple(step * 10**power for power in range(5) for step in (1, 2, 5))
+_FOOTER_PX, _MARGIN_PX, _BAR_PX, _FONT_PX = 48, 16, 6, 22
+_INK = (20, 20, 20)
+
+
+def read_part(slide: Slide, x_px: float, y_px: float, width_px: float, height_px: float, columns: int) -> UInt8Array:
+    """Read a part of a slide.
+
+    Parameters
+    ----------
+    slide : Slide
+    x_px, y_px, width_px, height_px : float
+        The part, in level-0 px.
+    columns : int
+        Width of the picture in pixels.
+
+    Returns
+    -------
+    ndarray of uint8, shape (rows, columns, 3)
+    """
+    scale = width_px / columns
+    rows = max(1, round(height_px / scale))
+    return read_scaled(slide, scale, round(x_px / scale), round(y_px / scale), columns, rows)
+
+
+def lay_over(
+    pixels: UInt8Array,
+    heatmap: Heatmap,
+    corner_px: tuple[float, float],
+    scale: float,
+    *,
+    threshold: float,
+    opacity: float,
+    colors: str,
+) -> UInt8Array:
+    """Color the places whose probability reaches a threshold.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8, shape (rows, columns, 3)
+    heatmap : Heatmap
+    corner_px : tuple of float
+        x and y of the top left corner of `pixels` in level-0 px.
+    scale : float
+        Level-0 px along one of them.
+    threshold, opacity : float
+        Between 0 and 1.
+    colors : {"viridis", "cividis", "magma"}
+        Color map.
+    """
+    from matplotlib import colormaps
+
+    places: list[NDArray[np.intp]] = []
+    for start, count in zip(corner_px[::-1], pixels.shape[:2], strict=True):
+        centers = start + (np.arange(count) + 0.5) * scale
+        places.append(np.rint((centers - heatmap.origin_px) / heatmap.step_px).astype(np.intp))
+    grid = np.pad(np.nan_to_num(heatmap.probability, nan=-1.0), 1, constant_values=-1.0)
+    inside = [np.clip(at + 1, 0, most - 1) for at, most in zip(places, grid.shape, strict=True)]
+    values = grid[np.ix_(*inside)]
+    shown = (values >= max(threshold, 0.0))[..., None] * opacity
+    tint = 255 * colormaps[colors](np.clip(values, 0, 1))[..., :3]
+    return np.rint(pixels * (1 - shown) + tint * shown).astype(np.uint8)
+
+
+def with_scale_bar(pixels: UInt8Array, um_px: float) -> bytes:
+    """Add a scale bar below a picture, and return it as PNG."""
+    rows, columns = pixels.shape[:2]
+    image = Image.new("RGB", (columns, rows + _FOOTER_PX), "white")
+    image.paste(Image.fromarray(pixels))
+    length_um = max([each for each in _BARS_UM if each / um_px <= columns / 4], default=_BARS_UM[0])
+    end = _MARGIN_PX + length_um / um_px
+    draw = ImageDraw.Draw(image)
+    middle = rows + _FOOTER_PX // 2
+    draw.rectangle((_MARGIN_PX, middle - _BAR_PX // 2, end, middle + _BAR_PX // 2), fill=_INK)
+    text = f"{length_um / 1000:g} mm" if length_um >= 1000 else f"{length_um:g} µm"
+    font: Any = {"font_size": _FONT_PX, "anchor": "lm", "fill": _INK}
+    draw.text((end + 10, middle), text, **font)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()

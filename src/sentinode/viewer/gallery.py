@@ -1,0 +1,248 @@
+"""Patches with labels and predictions: filtered, sorted, drawn on sheets, and relabeled."""
+
+import csv
+import io
+import logging
+import math
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+from scipy.special import logit
+
+from sentinode.data.open import open_patches
+from sentinode.data.patchset import PatchSet
+from sentinode.data.types import PATCH_SIZE_PX, UInt8Array
+from sentinode.errors import SentinodeError
+from sentinode.evaluation.prediction_files import PredictionsFile
+from sentinode.storage import atomic_file, sync_folder
+from sentinode.viewer.errors import ViewerError, not_found
+
+log = logging.getLogger("sentinode")
+
+TABLE = "patches.csv"
+COLUMNS = ("path", "label", "decision", "user", "time", "version")
+OUTCOMES = {"tp": (1, 1), "fp": (0, 1), "tn": (0, 0), "fn": (1, 0)}
+ORDERS = ("index", "probability", "uncertainty")
+_LABELS, _DECISIONS = (0, 1), ("accepted", "rejected", None)
+_GLASS = 255
+
+
+class Gallery:
+    """The patches among the targets.
+
+    Parameters
+    ----------
+    patches : PatchSet
+    probabilities : ndarray of shape (n,) or None
+        Of tumour.
+    threshold : float
+        Probability from which a patch is predicted to be tumour.
+    folder : Path
+        Where decisions are saved.
+    user : str
+        Recorded with decisions.
+    show_names : bool
+        Whether the page may show ids, which are paths.
+    """
+
+    def __init__(
+        self,
+        patches: PatchSet,
+        probabilities: NDArray[np.float64] | None,
+        threshold: float,
+        folder: Path,
+        user: str,
+        show_names: bool,
+    ) -> None:
+        self._patches, self._probabilities = patches, probabilities
+        self._file, self._user, self._show_names = folder / TABLE, user, show_names
+        self._lock = threading.Lock()
+        self._ids = patches.table["id"].astype(str).tolist()
+        self._splits = [None if value is None or value != value else str(value) for value in patches.table["split"]]
+        self._labels = patches.table["label"].astype("Float64").to_numpy(dtype=float, na_value=math.nan)
+        self._predictions = None if probabilities is None else (probabilities >= threshold).astype(int)
+        self._margins = None
+        if probabilities is not None:
+            least, most = np.nextafter(0, 1), np.nextafter(1, 0)
+            self._margins = np.abs(
+                logit(np.clip(probabilities, least, most)) - logit(np.clip(threshold, 1e-9, 1 - 1e-9))
+            )
+        self._rows = {name: row for row, name in enumerate(self._ids)}
+        self._decisions = {self._rows[each["path"]]: each for each in self._saved() if each["path"] in self._rows}
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the page must know of the patches."""
+        columns = ["index", "id", "split", "label"]
+        return {
+            "count": len(self._ids),
+            "columns": columns + (["probability", "prediction"] if self._predictions is not None else []),
+            "classes": ["normal", "tumour"],
+            "splits": self._patches.split_names,
+            "has_predictions": self._predictions is not None,
+        }
+
+    def rows(
+        self,
+        start: int,
+        count: int,
+        *,
+        split: str = "",
+        label: str = "",
+        outcome: str = "",
+        order: str = "index",
+        least: float = 0.0,
+        most: float = 1.0,
+    ) -> dict[str, Any]:
+        """Return some rows of the patches that filters leave.
+
+        Parameters
+        ----------
+        start, count : int
+            The first row, and the most rows.
+        split, label, outcome : str
+            What is left; everything where empty.
+        order : {"index", "probability", "uncertainty"}
+            The highest probability, or that nearest to the threshold, comes first.
+        least, most : float
+            Of the probability.
+        """
+        kept = np.ones(len(self._ids), bool)
+        if split:
+            kept &= np.array(self._splits, dtype=object) == split
+        if label:
+            kept &= self._labels == int(label)
+        if self._predictions is not None and self._probabilities is not None and self._margins is not None:
+            if outcome:
+                truth, prediction = OUTCOMES[outcome]
+                kept &= (self._labels == truth) & (self._predictions == prediction)
+            kept &= (self._probabilities >= least) & (self._probabilities <= most)
+        elif outcome or order != "index":
+            raise ViewerError("there are no predictions; name a csv of predictions when you start the viewer", 422)
+        found = np.flatnonzero(kept)
+        if order != "index":
+            values = self._margins if order == "uncertainty" else -self._probabilities  # type: ignore[operator]
+            found = found[np.argsort(values[found], kind="stable")]  # type: ignore[index]
+        return {"total": len(found), "rows": [self._row(int(index)) for index in found[start : start + count]]}
+
+    def sheet(self, indices: Sequence[int], columns: int) -> UInt8Array:
+        """Return a picture of patches, row by row."""
+        wrong = [index for index in indices if not 0 <= index < len(self._ids)]
+        if wrong:
+            raise not_found(f"patch as number {wrong[0]}")
+        pixels = self._patches.read(list(indices))
+        rows = -(-len(indices) // columns)
+        picture = np.full((rows, PATCH_SIZE_PX, columns, PATCH_SIZE_PX, 3), _GLASS, np.uint8)
+        for number, patch in enumerate(pixels):
+            picture[number // columns, :, number % columns] = patch
+        return picture.reshape(rows * PATCH_SIZE_PX, columns * PATCH_SIZE_PX, 3)
+
+    def put(self, index: int, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Save the label that a user gives a patch; see `AnnotationStore.put`."""
+        if not 0 <= index < len(self._ids):
+            raise not_found("patch")
+        label, decision, base = (body.get(name) for name in ("label", "decision", "base_version"))
+        if isinstance(label, bool) or label not in _LABELS:
+            raise ViewerError(f"label {label!r}: it must be 0 (normal) or 1 (tumour)", 422)
+        if decision not in _DECISIONS:
+            raise ViewerError(f"decision {decision!r}: it must be one of accepted, rejected, null", 422)
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with self._lock, FileLock(self._file.parent / f".{TABLE}.lock"):
+                saved = {each["path"]: each for each in self._saved()}
+                before = saved.get(self._ids[index])
+                version = int(before["version"]) if before else 0
+                if isinstance(base, bool) or base != version:
+                    current = None if before is None else {"label": int(before["label"]), "version": version}
+                    raise ViewerError("this patch was labeled meanwhile; look at it again", 409, current=current)
+                row = {
+                    "path": self._ids[index],
+                    "label": str(label),
+                    "decision": decision or "",
+                    "user": self._user,
+                    "time": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+                    "version": str(version + 1),
+                }
+                saved[row["path"]] = row
+                self._write(list(saved.values()))
+                self._decisions[index] = row
+        except OSError as error:
+            raise ViewerError(
+                f"not saved: {error.strerror or error}; make room or check the disk, then try again", 507
+            ) from error
+        return {"row": self._row(index), "version": version + 1}
+
+    def _row(self, index: int) -> dict[str, Any]:
+        label, decided = self._labels[index], self._decisions.get(index)
+        known = None if math.isnan(label) else int(label)
+        return {
+            "index": index,
+            "id": self._ids[index] if self._show_names else f"Patch {index + 1}",
+            "split": self._splits[index],
+            "label": int(decided["label"]) if decided else known,
+            "probability": None if self._probabilities is None else round(float(self._probabilities[index]), 6),
+            "prediction": None if self._predictions is None else int(self._predictions[index]),
+            "decision": decided["decision"] or None if decided else None,
+            "version": int(decided["version"]) if decided else 0,
+        }
+
+    def _saved(self) -> list[dict[str, str]]:
+        if not self._file.is_file():
+            return []
+        with self._file.open(encoding="utf-8", newline="") as opened:
+            rows = [dict(row) for row in csv.DictReader(opened)]
+        if any(not row.get("version", "").isdecimal() or row.get("label") not in ("0", "1") for row in rows):
+            raise ViewerError(f"{TABLE}: damaged; restore it, or move it away", 500)
+        return rows
+
+    def _write(self, rows: Sequence[Mapping[str, str]]) -> None:
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        with atomic_file(self._file) as temporary:
+            temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
+        sync_folder(self._file.parent)
+
+
+def open_gallery(source: str, predictions: Path | None, folder: Path, user: str, show_names: bool) -> Gallery:
+    """Open patches, and the predictions for them.
+
+    Parameters
+    ----------
+    source : str
+        As for `open_patches`.
+    predictions : Path or None
+        A csv, from `sentinode predict`, `sentinode evaluate` or other software.
+    folder, user, show_names
+        See `Gallery`.
+
+    Raises
+    ------
+    SentinodeError
+        The patches cannot be opened, or the predictions are of others.
+    """
+    patches = open_patches(source)
+    if predictions is None:
+        return Gallery(patches, None, 0.5, folder, user, show_names)
+    known = PredictionsFile(predictions)
+    try:
+        found = known.predictions(patches)
+    except SentinodeError as whole:
+        for split in patches.split_names:  # An evaluation is of one split.
+            try:
+                part = patches.split(split)
+                found = known.predictions(part)
+            except SentinodeError:
+                continue
+            log.info("%s: predictions for the split %s", predictions, split)
+            patches = part
+            break
+        else:
+            raise whole
+    return Gallery(patches, found.table["probability"].to_numpy(), known.threshold, folder, user, show_names)
