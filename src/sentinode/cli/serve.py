@@ -5,12 +5,15 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sentinode.cli.listen_options import add_listening, address, allowed_hosts
 from sentinode.cli.shared import add_models, add_pixel_options, add_precision, load_models, start_keras
 from sentinode.errors import ConfigError, first_line
 from sentinode.inference.engines import ENGINES, check_options, optional
+
+if TYPE_CHECKING:
+    from sentinode.inference.predictor import Predictor
 
 log = logging.getLogger("sentinode")
 
@@ -26,8 +29,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--engine",
         choices=ENGINES,
-        default="onnxruntime",
-        help="what computes; onnxruntime and openvino export the run once into the cache (default: onnxruntime)",
+        help="what computes; onnxruntime and openvino export the run once into the cache (default: onnxruntime; for "
+        "files of other origin what they need)",
     )
     add_precision(parser)
     add_listening(parser, port=8000)
@@ -35,8 +38,8 @@ def add_parser(commands: Any) -> None:
         "--token-file",
         type=Path,
         metavar="FILE",
-        help=f"file whose first line clients must send as bearer token (default: the value of ${TOKEN_VARIABLE}, else "
-        "none)",
+        help=f"file with the token that clients must send as bearer token (default: the value of ${TOKEN_VARIABLE}, "
+        "else none)",
     )
     parser.add_argument(
         "--max-images",
@@ -54,15 +57,21 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Load the model, and serve until the process is stopped."""
-    check_options(arguments.engine, "none", arguments.precision)
+    check_options(arguments.engine or "onnxruntime", "none", arguments.precision)
     for package in ("starlette", "uvicorn"):
         optional(package, "serve")
+    from sentinode.data.grouping import check_options as check_read_options
     from sentinode.data.types import ReadOptions
     from sentinode.service.access import LOOPBACK
     from sentinode.service.application import create_application
     from sentinode.service.images import Limits
     from sentinode.service.server import listen, serve
 
+    options = check_read_options(
+        ReadOptions(
+            resize=arguments.resize, spacing_um_px=arguments.mpp, flatten=arguments.flatten, gray=arguments.gray
+        )
+    )
     token = _token(arguments.token_file)
     if arguments.host not in LOOPBACK and token is None:
         log.warning("%s can be reached from other machines, and there is no --token-file", arguments.host)
@@ -74,17 +83,13 @@ def run(arguments: argparse.Namespace) -> None:
     )
     with listen(arguments.host, arguments.port) as listening:
         model = load_models(arguments)
-        if arguments.engine == "keras" or model.needs_keras(arguments.engine):
+        engine = arguments.engine or _default_engine(model)
+        if engine == "keras" or model.needs_keras(engine):
             start_keras()
         application = create_application(
-            model.predictor(arguments.engine, precision=arguments.precision),
+            model.predictor(engine, precision=arguments.precision),
             limits=limits,
-            options=ReadOptions(
-                resize=arguments.resize,
-                spacing_um_px=arguments.mpp,
-                flatten=arguments.flatten,
-                gray=arguments.gray,
-            ),
+            options=options,
             hosts=allowed_hosts(arguments),
             token=token,
         )
@@ -94,6 +99,15 @@ def run(arguments: argparse.Namespace) -> None:
             print(f"{model.describe()}\nserving {at} (Ctrl-C stops it)", flush=True)
 
         serve(application, listening, started)
+
+
+def _default_engine(model: "Predictor") -> str:
+    """Return ONNX Runtime, but the engine that files of other origin bring where it is another."""
+    from sentinode.foreign.model import ArrayFile
+    from sentinode.inference.ensemble import Ensemble
+
+    members = model.members if isinstance(model, Ensemble) else (model,)
+    return "keras" if any(isinstance(each, ArrayFile) and each.kind != "onnx" for each in members) else "onnxruntime"
 
 
 def _above_0(kind: type[int] | type[float]) -> Callable[[str], float]:

@@ -58,8 +58,10 @@ class AccessControl:
 
     def _refusal(self, headers: Headers, path: str) -> JSONResponse | None:
         host = host_name(headers.get("host", ""))
+        if not host:
+            return _error(400, "the Host header is missing or invalid; send the name of this service in it")
         if not self._allows(host):
-            return _error(400, f"unknown host {host!r}; start the service with --allow-host {host or 'NAME'}")
+            return _error(400, f"unknown host {host!r}; start the service with --allow-host {host}")
         origin = headers.get("origin")
         if origin is not None and not self._allows_origin(origin, headers):
             return _error(403, f"requests from pages of {origin} are not allowed")
@@ -78,10 +80,8 @@ class AccessControl:
         return refused
 
     def _allows_origin(self, origin: str, headers: Headers) -> bool:
-        page = urlsplit(origin)
-        if self._cookie:
-            return page.netloc.lower() == headers.get("host", "").lower()
-        return self._allows(page.hostname or "")
+        page = origin.lower().partition("://")[2]
+        return page == headers.get("host", "").lower() if self._cookie else self._allows(host_name(page))
 
     def _allows(self, host: str) -> bool:
         return "*" in self._hosts or host.lower() in self._hosts
