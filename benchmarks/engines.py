@@ -1,4 +1,4 @@
-"""Measure the speed of every inference engine, the AUC cost of bfloat16, and the cold start of a process.
+"""Measure the speed of every inference engine, the AUC cost of bfloat16 and int8, and the cold start of a process.
 
     chrt -f 10 python benchmarks/engines.py pcam-small.zip
     python benchmarks/engines.py pcam-small.zip --patches 128 --rounds 1 --batches 64   # quick check that it runs
@@ -31,7 +31,9 @@ LINES: dict[str, dict[str, str]] = {
     "Keras on PyTorch": {"engine": "keras", "backend": "torch"},
     "Keras on PyTorch, bfloat16": {"engine": "keras", "backend": "torch", "precision": "bfloat16"},
     "ONNX Runtime": {"engine": "onnxruntime"},
+    "ONNX Runtime, int8": {"engine": "onnxruntime", "precision": "int8"},
     "OpenVINO": {"engine": "openvino"},
+    "OpenVINO, int8": {"engine": "openvino", "precision": "int8"},
     "OpenVINO, bfloat16": {"engine": "openvino", "precision": "bfloat16"},
 }
 FIRST = "Keras on TensorFlow"
@@ -74,8 +76,9 @@ def print_rates(arguments: argparse.Namespace) -> None:
     for number in range(arguments.rounds):
         for name in names[:: -1 if number % 2 else 1]:
             found[name].append(child({**LINES[name], "auc": "" if number else "yes"}, arguments))
-    first = found[FIRST if FIRST in found else names[0]]
-    print(f"| engine | patches/s | relative to {FIRST} | best batch | AUC on `valid` | loss of AUC |")
+    reference = FIRST if FIRST in found else names[0]
+    first = found[reference]
+    print(f"| engine | patches/s | relative to {reference} | best batch | AUC on `valid` | loss of AUC |")
     print("|---|---|---|---|---|---|")
     for name, values in found.items():
         rates = [value["rate"] for value in values]

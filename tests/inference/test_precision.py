@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from sentinode import evaluate, load_run, predict
-from sentinode.errors import ConfigError
+from sentinode.errors import ConfigError, ModelError
+from sentinode.export.cached import engine_file
+from sentinode.export.int8 import MOST_MEAN_DIFFERENCE, quantize_to_int8
 from sentinode.inference.engines import openvino
+from sentinode.metrics import auc
 
 
 def has_bfloat16() -> bool:
@@ -44,14 +47,38 @@ def test_an_evaluation_records_its_precision(mini, tmp_path):
 
 
 def test_impossible_precisions_are_refused(tiny_run, mini):
-    with pytest.raises(ConfigError, match="precision must be one of float32, bfloat16; got 'float16'"):
+    with pytest.raises(ConfigError, match="precision must be one of float32, bfloat16, int8; got 'float16'"):
         predict(tiny_run, mini, precision="float16")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is None, reason="onnxruntime is not installed")
-def test_an_engine_without_bfloat16_is_named(mini):
-    with pytest.raises(ConfigError, match="onnxruntime computes in float32 only"):
-        predict(load_run("d4net-m"), mini.select([0]), engine="onnxruntime", precision="bfloat16")
+@pytest.mark.parametrize(("engine", "precision"), [("onnxruntime", "bfloat16"), ("keras", "int8")])
+def test_an_engine_without_the_precision_is_named(mini, engine, precision):
+    with pytest.raises(ConfigError, match=f"engine {engine} computes in float32 or .*for {precision}"):
+        predict(load_run("d4net-m"), mini.select([0]), engine=engine, precision=precision)
+
+
+@pytest.mark.slow
+def test_int8_loses_hardly_any_auc_on_either_engine(mini, tmp_path):
+    pytest.importorskip("onnxruntime")
+    run, patches = load_run("d4net-m"), mini.split("test")
+    single = predict(run, patches)
+    labels = patches.labels
+    for engine in ("onnxruntime", "openvino"):
+        found = predict(run, patches, engine=engine, precision="int8")
+        assert found.made_by["precision"] == "int8"
+        away = np.abs(found.table["logit"] - single.table["logit"])
+        assert 0.01 < away.mean() < 0.2
+        assert abs(auc(labels, found.table["logit"]).estimate - auc(labels, single.table["logit"]).estimate) < 0.003
+
+
+@pytest.mark.slow
+def test_a_network_that_int8_changes_is_refused(tiny_run, tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    network = engine_file(tiny_run, tiny_run.path / "model.json", "onnxruntime")
+    assert quantize_to_int8(network, tmp_path / "int8.onnx")["mean_difference"] <= MOST_MEAN_DIFFERENCE
+    monkeypatch.setattr("sentinode.export.int8.MOST_MEAN_DIFFERENCE", -1.0)
+    with pytest.raises(ModelError, match=r"model\.onnx in int8: probabilities differ .* use float32"):
+        quantize_to_int8(network, tmp_path / "other.onnx")
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])

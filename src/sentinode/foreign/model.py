@@ -158,7 +158,8 @@ class KerasFile(KeptSessions, ForeignModel):
             return keras_session(self, tta, precision)
         architecture = find_weights(self.path)[0] if self.kind == "json" else self.path
         settings = {"engine": engine} | ({} if precision == "float32" else {"precision": precision})
-        return Session(self, open_engine(engine, engine_file(self, architecture, engine), precision), settings)
+        file = engine_file(self, architecture, engine, precision)
+        return Session(self, open_engine(engine, file, precision), settings)
 
     def needs_keras(self, engine: str) -> bool:  # noqa: D102
         return True

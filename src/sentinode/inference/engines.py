@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 ENGINES = ("keras", "onnxruntime", "openvino")
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "int8")
 TTA = ("none", "d4")
 
 Logits = Callable[["UInt8Array"], "np.ndarray"]
@@ -42,8 +42,10 @@ def check_options(engine: str, tta: str, precision: str) -> None:
             raise ConfigError(f"{option} must be one of {', '.join(allowed)}; got {value!r}")
     if engine != "keras" and tta != "none":
         raise ConfigError(f"engine {engine} predicts each patch in one orientation; use engine keras with tta {tta}")
-    if engine == "onnxruntime" and precision != "float32":
-        raise ConfigError(f"engine onnxruntime computes in float32 only; use keras or openvino for {precision}")
+    if engine == "onnxruntime" and precision == "bfloat16":
+        raise ConfigError("engine onnxruntime computes in float32 or int8; use keras or openvino for bfloat16")
+    if engine == "keras" and precision == "int8":
+        raise ConfigError("engine keras computes in float32 or bfloat16; use onnxruntime or openvino for int8")
 
 
 def open_engine(name: str, file: Path, precision: str = "float32") -> Logits:
@@ -54,8 +56,9 @@ def open_engine(name: str, file: Path, precision: str = "float32") -> Logits:
     name : {"onnxruntime", "openvino"}
         Both compute on the CPU.
     file : Path
-        Written by `export_run`: ``.onnx``, or ``.xml`` with its ``.bin`` beside it.
-    precision : {"float32", "bfloat16"}
+        Written by `export_run`: ``.onnx``, or ``.xml`` with its ``.bin`` beside it. For ``"int8"`` written by
+        `quantize_to_int8`.
+    precision : {"float32", "bfloat16", "int8"}
         ``"bfloat16"`` needs OpenVINO and a processor that supports it.
 
     Returns
@@ -147,7 +150,8 @@ def _onnxruntime(file: Path, precision: str) -> Logits:
 
 def _openvino(file: Path, precision: str) -> Logits:
     vino = openvino()
-    core, wanted = vino.Core(), {"float32": vino.Type.f32, "bfloat16": vino.Type.bf16}[precision]
+    # What is not quantized is computed in float32.
+    core, wanted = vino.Core(), vino.Type.bf16 if precision == "bfloat16" else vino.Type.f32
     # Where the processor has bfloat16, OpenVINO computes in it unless told otherwise.
     settings = {"INFERENCE_PRECISION_HINT": wanted, "INFERENCE_NUM_THREADS": processor_count()}
     compiled = core.compile_model(core.read_model(str(file)), "CPU", settings)

@@ -291,9 +291,8 @@ class Run(KeptSessions):
         from sentinode.export.cached import engine_file
 
         settings = {"engine": engine} | ({} if precision == "float32" else {"precision": precision})
-        return Session(
-            self, open_engine(engine, engine_file(self, self.path / ARCHITECTURE, engine), precision), settings
-        )
+        file = engine_file(self, self.path / ARCHITECTURE, engine, precision)
+        return Session(self, open_engine(engine, file, precision), settings)
 
     def needs_keras(self, engine: str) -> bool:
         """Tell whether `predictor` imports Keras: for its own engine, or to export the run for another."""
