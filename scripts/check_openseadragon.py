@@ -42,9 +42,8 @@ def main() -> int:
                 published = hashlib.sha256(member.read()).hexdigest() if member else "missing"
                 shipped = hashlib.sha256((FOLDER / name).read_bytes()).hexdigest()
                 if not published == shipped == expected["sha256"]:
-                    print(
-                        f"{name}: npm has {published}, the viewer ships {shipped}, SOURCE.json names {expected['sha256']}"
-                    )
+                    named = expected["sha256"]
+                    print(f"{name}: npm has {published}, the viewer ships {shipped}, SOURCE.json names {named}")
                     return 1
     print(f"{package}: {', '.join(source['files'])} equal those in the npm registry")
     return 0
