@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.slides.conftest import GLASS, write_pyramid
+from tests.slides.conftest import GLASS, mosaic, slide_file, write_pyramid  # noqa: F401
 from tests.viewer.serving import LocalServer
 
 from sentinode.slides.results import scan_to_folder

@@ -1,0 +1,234 @@
+"""What may go wrong while a viewer runs: files that vanish, full disks, kills, strange requests, many clients."""
+
+import contextlib
+import http.client
+import json
+import random
+import resource
+import shutil
+import threading
+import time
+import uuid
+from urllib.parse import urlsplit
+
+import pytest
+from tests.slides.conftest import write_pyramid
+from tests.viewer.serving import LocalServer, Server
+from tests.viewer.test_server import drawn
+
+from sentinode.slides.slide import open_slide
+
+TILE = "/api/slides/s1/tiles/11/2_2.jpg"
+
+
+def test_a_slide_that_vanishes_is_said_and_its_annotations_are_still_saved(view_slide, tmp_path):
+    slide = shutil.copy(view_slide, tmp_path / "private.tif")
+    with LocalServer([slide], tmp_path / "out") as server:
+        server.get("/api/slides/s1")
+        slide.unlink()
+        status, _, answer = server.request(TILE)
+        assert (status, "Slide 1: its file cannot be read" in answer["error"]) == (410, True)
+        assert server.get("/api/slides")["slides"][0]["name"] == "Slide 1"
+        assert server.put(f"/api/slides/s1/annotations/{uuid.uuid4()}", **drawn())[0] == 200
+
+
+def test_a_truncated_slide_is_said_without_its_path(view_slide, tmp_path):
+    slide = tmp_path / "private.tif"
+    content = view_slide.read_bytes()
+    slide.write_bytes(content[: len(content) // 2])
+    with LocalServer([slide], tmp_path / "out") as server:
+        status, _, answer = server.request("/api/slides/s1/tiles/11/5_5.jpg")
+    assert status == 422
+    assert "Slide 1" in answer["error"] and "private" not in answer["error"] and str(tmp_path) not in answer["error"]
+
+
+def test_a_slide_that_is_replaced_is_read_anew(view_slide, tmp_path):
+    slide = shutil.copy(view_slide, tmp_path / "private.tif")
+    with LocalServer([slide], tmp_path / "out") as server:
+        before = server.get(TILE)
+        with open_slide(view_slide) as opened:
+            full = opened.levels[0]
+            pixels = opened.reader.read(0, 0, 0, full.width_px, full.height_px)
+        write_pyramid(tmp_path / "other.tif", 255 - pixels)
+        (tmp_path / "other.tif").replace(slide)
+        assert server.get(TILE) != before
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost(view_slide, tmp_path):
+    with LocalServer([view_slide], tmp_path / "out") as server:
+        first = f"/api/slides/s1/annotations/{uuid.uuid4()}"
+        saved = server.put(first, **drawn())[2]["feature"]
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))  # Writing more fails, as on a full disk.
+        try:
+            second = f"/api/slides/s1/annotations/{uuid.uuid4()}"
+            status, _, answer = server.put(second, **drawn())
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert (status, answer["error"].startswith("not saved")) == (507, True)
+        assert server.get("/api/slides/s1/annotations")["features"] == [saved]
+        assert server.put(second, **drawn())[0] == 200
+        assert len(server.get("/api/slides/s1/annotations")["features"]) == 2
+
+
+def test_a_damaged_annotation_file_is_not_overwritten(view_slide, tmp_path):
+    file = tmp_path / "out" / f"{view_slide.stem}.annotations.geojson"
+    file.parent.mkdir()
+    file.write_text('{"type": "FeatureColl')
+    with pytest.raises(Exception, match="not valid JSON"):
+        LocalServer([view_slide], file.parent)
+    assert file.read_text() == '{"type": "FeatureColl'
+
+
+def fuzzed_targets(rng, secret):
+    """Return request targets that try to leave the targets of the viewer."""
+    pieces = [
+        "..",
+        "%2e%2e",
+        "%2e.",
+        "..%2f",
+        "....//",
+        "%5c..",
+        "\\..",
+        "%00",
+        "%c3%a9",
+        "%ff",
+        ".",
+        "s1",
+        "static",
+        "api",
+    ]
+    starts = ["/", "//", "/static/", "/api/slides/", "/api/slides/s1/"]
+    starts += ["/api/slides/s1/results/", "/api/slides/s1/annotations/"]
+    for start in starts:
+        yield f"{start}{'../' * 8}{str(secret).lstrip('/')}"
+        yield f"{start}{'%2e%2e/' * 8}{str(secret).lstrip('/')}"
+        yield f"{start}{'..%2f' * 8}{str(secret).lstrip('/').replace('/', '%2f')}"
+        yield f"{start}{secret}"
+        for _ in range(25):
+            yield start + "/".join(rng.choices(pieces, k=rng.randint(1, 6))) + rng.choice(["", f"/{secret.name}"])
+
+
+def test_no_address_reads_a_file_that_is_no_target(server, tmp_path):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("the secret text")
+    connection = http.client.HTTPConnection(urlsplit(server.address).netloc, timeout=60)
+    for target in fuzzed_targets(random.Random(0), secret):
+        connection.putrequest("GET", target, skip_accept_encoding=True)
+        connection.putheader("Authorization", f"Bearer {server.token}")
+        connection.endheaders()
+        answer = connection.getresponse()
+        content = answer.read()
+        assert answer.status < 500 and b"secret text" not in content and b"root:" not in content, target
+    connection.close()
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PATCH", "OPTIONS"])
+def test_no_body_brings_the_server_down(server, method):
+    rng = random.Random(1)
+    deep = b"[" * 100_000
+    wrong = [b"", b"{", b"null", b"[]", b"1e999", b'{"geometry": ' + deep, b"\xff\xfe", rng.randbytes(5000)]
+    wrong += [
+        json.dumps({"geometry": {"type": "Polygon", "coordinates": value}}).encode() for value in ([], [[]], 7, "x", {})
+    ]
+    wrong += [json.dumps({"slide": value}).encode() for value in (None, [], {}, "../s1", "s" * 10_000)]
+    for path in (
+        f"/api/slides/s1/annotations/{uuid.uuid4()}",
+        "/api/slides/s1/annotations/x",
+        "/api/scans",
+        "/api/patches/0",
+    ):
+        for body in wrong:
+            assert 400 <= server.request(path, body, method)[0] < 500, (path, body[:50])
+    assert server.get("/api/slides/s1/annotations")["features"] == []
+
+
+def test_pn_is_given_when_all_nodes_of_a_patient_are_scanned(view_slide, results, tmp_path):
+    slides, out = tmp_path / "slides", tmp_path / "out"
+    slides.mkdir()
+    nodes = [shutil.copy(view_slide, slides / f"patient_017_node_{node}.tif") for node in (0, 1)]
+    for node, expected in zip(nodes, (None, "pN1mi"), strict=True):
+        shutil.copytree(results / view_slide.stem, out / node.stem)
+        for file in (out / node.stem).glob("s*.json"):
+            file.write_text(file.read_text().replace(view_slide.name, node.name))
+        with LocalServer([slides], out) as server:
+            assert [each["pn"] for each in server.get("/api/slides")["slides"]] == [expected] * 2
+
+
+@pytest.mark.slow
+def test_nothing_acknowledged_is_lost_when_the_server_is_killed(view_slide, tmp_path):
+    acknowledged = set()
+    server = Server(view_slide, "--out", tmp_path)
+
+    def save():
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            while True:
+                name = str(uuid.uuid4())
+                if server.put(f"/api/slides/s1/annotations/{name}", **drawn())[0] == 200:
+                    acknowledged.add(name)
+
+    threads = [threading.Thread(target=save) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + 60
+    while len(acknowledged) < 10 and time.monotonic() < end:
+        time.sleep(0.05)
+    server.process.kill()
+    server.process.wait()
+    for thread in threads:
+        thread.join()
+    content = json.loads((tmp_path / f"{view_slide.stem}.annotations.geojson").read_text())
+    assert acknowledged <= {feature["id"] for feature in content["features"]}
+    assert len(acknowledged) >= 10
+
+
+@pytest.mark.slow
+def test_fifty_clients_get_every_tile(server):
+    failures = []
+
+    def look(number):
+        rng = random.Random(number)
+        for _ in range(20):
+            level = rng.randint(8, 11)
+            most = 2 ** max(0, level - 9)
+            status = server.request(f"/api/slides/s1/tiles/{level}/{rng.randrange(most)}_{rng.randrange(most)}.jpg")[0]
+            if status != 200:
+                failures.append(status)
+
+    threads = [threading.Thread(target=look, args=(number,)) for number in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def state_of(server):
+    return server.get("/api/slides")["slides"][0]["state"]
+
+
+@pytest.mark.slow
+def test_a_scan_is_canceled_and_gives_its_slide_back(view_slide, tmp_path):
+    with LocalServer([view_slide], tmp_path) as server:
+        assert server.request("/api/scans", {"slide": "s1"})[0] == 202
+        assert server.request("/api/scans", {"slide": "s1"})[0] == 409
+        assert state_of(server) in ("waiting", "scanning")
+        assert server.request("/api/scans/s1", method="DELETE")[0] == 200
+        assert state_of(server) == "not scanned"
+        assert server.request("/api/scans/s1", method="DELETE")[0] == 409
+    assert list(tmp_path.glob("*.lease-*")) == []
+
+
+@pytest.mark.slow
+def test_a_scan_from_the_page_is_watched_to_its_result(slide_file, tmp_path):
+    with LocalServer([slide_file], tmp_path) as server:
+        server.request("/api/scans", {"slide": "s1"})
+        end = time.monotonic() + 120
+        while state_of(server) not in ("done", "failed") and time.monotonic() < end:
+            time.sleep(0.3)
+        [slide] = server.get("/api/slides")["slides"]
+        assert (slide["state"], slide["error"], slide["can_scan"]) == ("done", None, False)
+        assert slide["lesion_count"] > 0
+        assert server.get("/api/slides/s1/patch?x=632&y=632")["probability"] > 0.5
+        assert server.get("/api/slides/s1/attribution.png?x=632&y=632").startswith(b"\x89PNG")
+        assert len(server.get("/api/queue?kind=informative&limit=3")["items"]) == 3
