@@ -252,13 +252,16 @@ class Scene:
         return raster(self.lesions, x, y, width, height)
 
     def _sharp(self, x: int, y: int, width: int, height: int) -> np.ndarray:
-        out = np.empty((height, width, 3), np.uint8)
-        out[:] = GLASS
         tissue = raster(shapely.get_parts(self.tissue), x, y, width, height)
         tumour = self.tumour(x, y, width, height) & tissue
-        for label, where in ((0, tissue & ~tumour), (1, tumour)):
-            if where.any():
-                out[where] = self._mosaic(label, x, y, width, height)[where]
+        if tissue.all() and not tumour.any():  # Most places.
+            out = self._mosaic(0, x, y, width, height)
+        else:
+            out = np.empty((height, width, 3), np.uint8)
+            out[:] = GLASS
+            for label, where in ((0, tissue & ~tumour), (1, tumour)):
+                if where.any():
+                    out[where] = self._mosaic(label, x, y, width, height)[where]
         for pen, color in self._pens:
             inked = raster([pen], x, y, width, height)
             out[inked] = (out[inked] * (np.array(color) / 255)).astype(np.uint8)

@@ -57,7 +57,21 @@ def test_the_dense_scan_equals_predictions_patch_by_patch(slide_file, model, sca
         patches = np.stack([slide.reader.read(0, 8 * x, 8 * y, 96, 96) for y, x in places])
     expected = model.predictor().logits(patches)
     found = np.array([heatmap.log_odds[tuple(place)] for place in places])
-    np.testing.assert_allclose(found, expected, atol=1e-3, rtol=1e-4)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_openvino_gives_the_same_map_and_is_another_setting(slide_file, model, result, tmp_path):
+    pytest.importorskip("openvino")
+    scanner = load_scanner(model, engine="openvino")
+    assert scanner.network == "dense"
+    with open_slide(slide_file) as slide:
+        other = scan_to_folder(slide, scanner, tmp_path / "mosaic")
+        with pytest.raises(OutputError, match="engine"):
+            scan_to_folder(slide, scanner, result.folder)
+    expected, found = (load_heatmap(each.folder).log_odds for each in (result, other))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert (result.summary["engine"], other.summary["engine"]) == ("keras", "openvino")
 
 
 def test_the_heat_map_is_read_back_by_openslide_and_tifffile(result):

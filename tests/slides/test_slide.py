@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,10 +82,10 @@ def test_png_needs_its_scale(tmp_path, mosaic):
         (0.905, 0, 0.972, 1),
         (2.0, 1, 1.944, 1),
         (1.5, 0, 1.5, 1.5 / 0.972),
-        (8.0, 1, 8.0, 8 / 1.944),
+        (8.0, 1, 7.776, 4),
     ],
 )
-def test_a_level_within_a_tenth_is_taken_and_otherwise_a_finer_one_is_shrunk(
+def test_a_level_within_a_tenth_is_taken_and_otherwise_a_finer_one_is_shrunk_by_a_whole_number_if_possible(
     slide_file, requested, level, effective, shrink
 ):
     with open_slide(slide_file) as slide:
@@ -133,3 +134,23 @@ def test_real_slides_open(real_slides, name):
     with open_slide(real_slides / name, spacing_um_px=0.5) as slide:
         pixels, _ = slide.thumbnail(16.0)
         assert pixels.std() > 1
+
+
+@pytest.mark.parametrize("spacing", [0.243, 0.25])
+def test_a_slide_without_a_level_near_is_shrunk_while_decoding(mosaic, tmp_path, spacing):
+    with open_slide(write_pyramid(tmp_path / "fine.tif", mosaic, spacing, levels=1)) as slide:
+        selection = slide.select_level(0.972)
+        assert (selection.level, selection.shrink, slide.decode_factor(selection)) == (0, 4, 4)
+        assert selection.effective_um_px == pytest.approx(4 * spacing)
+        shrunk = slide.read(selection, 20, 30, 150, 120)
+        full = replace(slide, shrinking=None).read(selection, 20, 30, 150, 120)
+    assert np.abs(shrunk.astype(int) - full).mean() < 2
+    assert full.std() > 10
+
+
+def test_shrinking_while_decoding_is_not_used_where_it_gives_other_pixels(mosaic, tmp_path, monkeypatch):
+    file = write_pyramid(tmp_path / "fine.tif", mosaic[:600, :600], 0.243, levels=1)
+    monkeypatch.setattr("sentinode.slides.slide._SHRINKING_TOLERANCE", 0.0)
+    with open_slide(file) as slide:
+        assert slide.reader.name == "tifffile"
+        assert slide.decode_factor(slide.select_level(0.972)) == 1

@@ -12,6 +12,7 @@ from sentinode.cli.shared import (
     SKIPPED_STATUS,
     add_json,
     add_model,
+    add_precision,
     load_models,
     print_json,
     print_next_steps,
@@ -21,6 +22,7 @@ from sentinode.cli.shared import (
 )
 from sentinode.cli.slide_options import Spacings, add_mpp, add_slides
 from sentinode.errors import ConfigError, DataError, SentinodeError, plural
+from sentinode.inference.engines import REGION_ENGINES
 
 if TYPE_CHECKING:
     from sentinode.slides.scan import Scanner
@@ -44,6 +46,14 @@ def add_parser(commands: Any) -> None:
         metavar="PX",
         help="distance of neighboring patches in pixels of 0.972 µm, a multiple of 8 (default: 8)",
     )
+    parser.add_argument(
+        "--engine",
+        choices=REGION_ENGINES,
+        default="keras",
+        help="what computes; openvino needs less time and memory, and exports the model once into the cache "
+        "(default: keras)",
+    )
+    add_precision(parser)
     parser.add_argument(
         "--tissue",
         metavar="FILE|DIR|none",
@@ -99,6 +109,9 @@ def run(arguments: argparse.Namespace) -> int:
     summaries: list[dict[str, Any]] = []
     elsewhere: list[str] = []
     failures: list[tuple[str, str]] = []
+    if arguments.engine != "keras" and not arguments.dry_run:
+        with _exit_on_sigterm(), IsolatedWorker(partial(_export, arguments)):
+            pass
     with _exit_on_sigterm(), IsolatedWorker(partial(_prepare, arguments, spacings)) as worker:
         for number, path in enumerate(paths, 1):
             try:
@@ -161,8 +174,20 @@ def _prepare(arguments: argparse.Namespace, spacings: "Spacings") -> Callable[[P
     start_logging()
     if arguments.dry_run:
         return partial(_describe, arguments, spacings)
-    start_keras()
-    return partial(_scan, arguments, spacings, load_scanner(load_models(arguments), arguments.step))
+    model = load_models(arguments)
+    if model.needs_keras(arguments.engine):
+        start_keras()
+    scanner = load_scanner(model, arguments.step, engine=arguments.engine, precision=arguments.precision)
+    return partial(_scan, arguments, spacings, scanner)
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    """Export the model for the engine, in a process of its own: importing Keras takes half a gigabyte."""
+    model = load_models(arguments)
+    if model.needs_keras(arguments.engine):
+        start_logging()
+        start_keras()
+        model.predictor(arguments.engine, precision=arguments.precision)
 
 
 def _scan(arguments: argparse.Namespace, spacings: "Spacings", scanner: "Scanner", path: Path) -> dict[str, Any]:

@@ -156,10 +156,12 @@ class KerasFile(KeptSessions, ForeignModel):
             from sentinode.inference.keras_predictor import keras_session
 
             return keras_session(self, tta, precision)
-        architecture = find_weights(self.path)[0] if self.kind == "json" else self.path
         settings = {"engine": engine} | ({} if precision == "float32" else {"precision": precision})
-        file = engine_file(self, architecture, engine, precision)
-        return Session(self, open_engine(engine, file, precision), settings)
+        return Session(self, open_engine(engine, self.network_file(engine, precision), precision), settings)
+
+    def network_file(self, engine: str, precision: str = "float32") -> Path:  # noqa: D102
+        architecture = find_weights(self.path)[0] if self.kind == "json" else self.path
+        return engine_file(self, architecture, engine, precision)
 
     def needs_keras(self, engine: str) -> bool:  # noqa: D102
         return True

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 
 ENGINES = ("keras", "onnxruntime", "openvino")
+# Those that compute all patches of a region at once.
+REGION_ENGINES = ("keras", "openvino")
 PRECISIONS = ("float32", "bfloat16", "int8")
 TTA = ("none", "d4")
 
@@ -148,14 +150,37 @@ def _onnxruntime(file: Path, precision: str) -> Logits:
     return compute
 
 
-def _openvino(file: Path, precision: str) -> Logits:
+def compile_openvino(network: Any, precision: str) -> Any:
+    """Compile a network for OpenVINO on the CPU.
+
+    Parameters
+    ----------
+    network : openvino.Model
+        What `openvino.Core.read_model` returns.
+    precision : {"float32", "bfloat16", "int8"}
+        Of its arithmetic; for ``"int8"`` the network is quantized.
+
+    Returns
+    -------
+    openvino.CompiledModel
+
+    Raises
+    ------
+    ModelError
+        The processor does not compute in `precision`.
+    """
     vino = openvino()
     # What is not quantized is computed in float32.
-    core, wanted = vino.Core(), vino.Type.bf16 if precision == "bfloat16" else vino.Type.f32
+    wanted = vino.Type.bf16 if precision == "bfloat16" else vino.Type.f32
     # Where the processor has bfloat16, OpenVINO computes in it unless told otherwise.
     settings = {"INFERENCE_PRECISION_HINT": wanted, "INFERENCE_NUM_THREADS": processor_count()}
-    compiled = core.compile_model(core.read_model(str(file)), "CPU", settings)
+    compiled = vino.Core().compile_model(network, "CPU", settings)
     used = compiled.get_property("INFERENCE_PRECISION_HINT")
     if used != wanted:
         raise ModelError(f"engine openvino computes in {used} on this processor, not in {precision}; use float32")
+    return compiled
+
+
+def _openvino(file: Path, precision: str) -> Logits:
+    compiled = compile_openvino(openvino().Core().read_model(str(file)), precision)
     return lambda pixels: compiled(pixels)["logit"][:, 0].astype("float64")

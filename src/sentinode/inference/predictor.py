@@ -117,6 +117,10 @@ class Predictor(Protocol):
         """The fraction of the validation patches that get an out-of-distribution warning."""
         return 0.0
 
+    def network_file(self, engine: str, precision: str = "float32") -> Path:
+        """Return the file that an engine other than Keras runs, exported into the cache if it does not exist."""
+        raise ModelError(f"{self.name} is not a single network that can be exported for {engine}; use engine keras")
+
     def needs_keras(self, engine: str) -> bool:
         """Tell whether `predictor` imports Keras for this engine."""
         return engine == "keras"

@@ -92,6 +92,8 @@ def scan_to_folder(
         "spacing_um_px": slide.spacing_um_px,
         "model": scanner.model.name,
         "weights_sha256": _weights_sha256(scanner.model),
+        "engine": scanner.engine,
+        "precision": scanner.precision,
         "step_px": scanner.step_px,
         "tissue": "found" if tissue is None else hashlib.sha256(tissue.mask.tobytes()).hexdigest(),
         "forced": force,
@@ -202,6 +204,7 @@ def _write(folder: Path, slide: Slide, scan: Scan, settings: dict[str, Any]) -> 
             "step_um": heatmap.step_um,
             "level": scan.selection.level,
             "effective_spacing_um_px": scan.selection.effective_um_px,
+            "decode_factor": slide.decode_factor(scan.selection),
             "block_px": BLOCK_PX,
         },
         "network": scan.network,
@@ -212,6 +215,6 @@ def _write(folder: Path, slide: Slide, scan: Scan, settings: dict[str, Any]) -> 
         "color_profile": "embedded, not applied" if slide.metadata.has_color_profile else "none",
         "sentinode": __version__,
     }
-    write_json(folder / "timings.json", {"scan_s": scan.duration_s})
+    write_json(folder / "timings.json", {"scan_s": scan.duration_s, "waiting_s": scan.waiting_s})
     write_json(folder / SUMMARY, summary)  # Last: it says that the scan is finished.
     return summary

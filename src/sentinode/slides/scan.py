@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from sentinode.data.parallel import ordered_map
 from sentinode.data.types import PATCH_SIZE_PX, UInt8Array
-from sentinode.errors import DataError, ModelError
+from sentinode.errors import ConfigError, DataError, ModelError
+from sentinode.inference.engines import REGION_ENGINES, check_options
 from sentinode.inference.logits import tumour_logit
+from sentinode.inference.regions import open_region_engine
 from sentinode.progress import progress_bar
 from sentinode.slides.heatmap import Heatmap
 from sentinode.slides.slide import LevelSelection, Slide
@@ -22,7 +24,7 @@ from sentinode.slides.tissue import Tissue, find_tissue
 from sentinode.storage import atomic_file
 
 if TYPE_CHECKING:
-    from sentinode.inference.predictor import Predictor
+    from sentinode.inference.predictor import Predictor, Session
 
 log = logging.getLogger("sentinode")
 
@@ -56,15 +58,23 @@ class Scanner:
         ``"dense"`` where overlapping patches share their computation, ``"patches"`` where each is computed by itself.
     compute : callable
         uint8 ``(rows, columns, 3)`` in, float32 calibrated log-odds of its patches out.
+    engine : str
+        What computes.
+    precision : str
+        Of its arithmetic.
     """
 
     model: "Predictor"
     step_px: int
     network: str
     compute: BlockNetwork
+    engine: str = "keras"
+    precision: str = "float32"
 
 
-def load_scanner(model: "Predictor", step_px: int = STEP_PX) -> Scanner:
+def load_scanner(
+    model: "Predictor", step_px: int = STEP_PX, *, engine: str = "keras", precision: str = "float32"
+) -> Scanner:
     """Load a model for scanning.
 
     A d4net computes all patches of a block at once. Any other model computes patch by patch, at a step of at least
@@ -76,6 +86,11 @@ def load_scanner(model: "Predictor", step_px: int = STEP_PX) -> Scanner:
         The model, such as a `Run`.
     step_px : int
         Distance of neighboring patches in pixels of 0.972 µm, a multiple of 8.
+    engine : {"keras", "openvino"}
+        What computes. OpenVINO needs less time and memory; the network is exported once, into the user's cache, and
+        Keras is not imported after that.
+    precision : {"float32", "bfloat16"}
+        See `predict`.
 
     Returns
     -------
@@ -84,24 +99,43 @@ def load_scanner(model: "Predictor", step_px: int = STEP_PX) -> Scanner:
     Raises
     ------
     ModelError
-        `step_px` is no multiple of 8.
+        `step_px` is no multiple of 8, the engine is not installed, or does not compute in `precision`.
+    ConfigError
+        The engine or precision is unknown.
     """
-    from sentinode.models.plain import plain_network
-
     if step_px < STEP_PX or step_px % STEP_PX:
         raise ModelError(f"step {step_px} px: it must be a multiple of {STEP_PX}")
+    check_options(engine, "none", precision)
+    load = _dense_openvino if engine == "openvino" else _dense_keras if engine == "keras" else None
+    if load is None:
+        raise ConfigError(f"engine {engine} does not scan; use one of {', '.join(REGION_ENGINES)}")
     try:
-        dense, calibration = plain_network(model.model, step_px=step_px), model.calibration
-    except ModelError:
-        step_px = max(step_px, _PATCH_STEP_PX)
-        return Scanner(model, step_px, "patches", _patch_by_patch(model, step_px))
+        return Scanner(model, step_px, "dense", load(model, step_px, precision), engine, precision)
+    except ModelError as error:
+        log.info("%s is computed patch by patch: %s", model.name, error)
+    step_px = max(step_px, _PATCH_STEP_PX)
+    compute = _patch_by_patch(model.predictor(engine, precision=precision), step_px)
+    return Scanner(model, step_px, "patches", compute, engine, precision)
+
+
+def _dense_keras(model: "Predictor", step_px: int, precision: str) -> BlockNetwork:
+    from sentinode.models.backend import silence_retracing_warning
+    from sentinode.models.plain import plain_network
+    from sentinode.models.precision import mixed_precision
+
+    network, calibration = plain_network(model.model, step_px=step_px), model.calibration
 
     def compute(pixels: UInt8Array) -> NDArray[np.float32]:
-        outputs = dense.predict_on_batch(pixels[None])[0]
+        with silence_retracing_warning(), mixed_precision(network, precision):
+            outputs = network.predict_on_batch(pixels[None])[0]
         logits = calibration(tumour_logit(outputs.reshape(-1, outputs.shape[-1])))
         return logits.astype(np.float32).reshape(outputs.shape[:2])
 
-    return Scanner(model, step_px, "dense", compute)
+    return compute
+
+
+def _dense_openvino(model: "Predictor", step_px: int, precision: str) -> BlockNetwork:
+    return open_region_engine(model.network_file("openvino"), _block_side_px(step_px), step_px, precision)
 
 
 @dataclass(frozen=True)
@@ -121,8 +155,8 @@ class Scan:
         nothing is known of these.
     warnings : tuple of str
         What may be wrong with the result.
-    duration_s : float
-        Seconds that the scan took in this process.
+    duration_s, waiting_s : float
+        Seconds that the scan took in this process, and of these the seconds for which the network waited for pixels.
     """
 
     heatmap: Heatmap
@@ -132,6 +166,7 @@ class Scan:
     out_of_distribution: float | None
     warnings: tuple[str, ...]
     duration_s: float
+    waiting_s: float
 
 
 def scan_slide(
@@ -182,11 +217,11 @@ def scan_slide(
     scanner = scanner if isinstance(scanner, Scanner) else load_scanner(scanner)
     grid = _Grid(slide, selection, tissue, scanner.step_px)
     share, warnings = _check_distribution(slide, scanner.model, grid, force)
-    log_odds = np.full(grid.shape, np.nan, np.float32)
+    log_odds, waited = np.full(grid.shape, np.nan, np.float32), list[float]()
     folder = Path(work_folder) if work_folder is not None else None
     done_mm2 = 0.0
     with progress_bar("scanning", total=round(grid.area_mm2), unit="mm²") as advance:
-        for row, values in _rows(slide, scanner.compute, grid, folder):
+        for row, values in _rows(slide, scanner.compute, grid, folder, waited):
             place = row * grid.block
             band = log_odds[place : place + grid.block]
             band[:] = values[: len(band), : grid.shape[1]]
@@ -196,7 +231,17 @@ def scan_slide(
                 progress(min(1.0, done_mm2 / grid.area_mm2))
     log_odds[~grid.wanted] = np.nan
     heatmap = Heatmap(log_odds, grid.origin_px, grid.step_level0_px, grid.step_px * selection.effective_um_px)
-    return Scan(heatmap, tissue, selection, scanner.network, share, warnings, time.monotonic() - began)
+    return Scan(heatmap, tissue, selection, scanner.network, share, warnings, time.monotonic() - began, sum(waited))
+
+
+def _block_places(step_px: int) -> int:
+    """Return the places along each side of a block."""
+    return max(1, BLOCK_PX // step_px)
+
+
+def _block_side_px(step_px: int) -> int:
+    """Return the side of what is read for a block, up to the end of its last patches."""
+    return (_block_places(step_px) - 1) * step_px + PATCH_SIZE_PX
 
 
 class _Grid:
@@ -204,7 +249,7 @@ class _Grid:
 
     def __init__(self, slide: Slide, selection: LevelSelection, tissue: Tissue, step_px: int) -> None:
         self.selection, self.step_px = selection, step_px
-        self.block = max(1, BLOCK_PX // step_px)  # Places along each side of a block.
+        self.block = _block_places(step_px)
         self.scale = selection.effective_um_px / slide.spacing_um_px  # Level-0 px along a scanned pixel.
         full = slide.levels[0]
         size = (int(full.height_px / self.scale), int(full.width_px / self.scale))
@@ -232,38 +277,44 @@ class _Grid:
         return float(self.wanted[row * self.block : (row + 1) * self.block].sum()) * self.place_mm2
 
     def blocks(self) -> dict[int, list[int]]:
-        """Return for each row of blocks with tissue its columns with tissue."""
+        """Return for each row of blocks with tissue the first places of its blocks; each begins at tissue."""
         found: dict[int, list[int]] = {}
         for row in range(-(-self.shape[0] // self.block)):
             band = self.wanted[row * self.block : (row + 1) * self.block]
-            columns = np.unique(np.flatnonzero(band.any(axis=0)) // self.block)
-            if len(columns):
-                found[row] = columns.tolist()
+            columns = np.flatnonzero(band.any(axis=0))
+            while len(columns):
+                found.setdefault(row, []).append(int(columns[0]))
+                columns = columns[columns >= columns[0] + self.block]
         return found
 
-    def read(self, slide: Slide, row: int, column: int) -> UInt8Array:
+    def read(self, slide: Slide, row: int, place: int) -> UInt8Array:
         """Read the pixels of a block, with the border that its last patches need."""
-        side = (self.block - 1) * self.step_px + PATCH_SIZE_PX
-        x, y = (number * self.block * self.step_px for number in (column, row))
-        return slide.read(self.selection, x, y, side, side)
+        side = _block_side_px(self.step_px)
+        return slide.read(self.selection, place * self.step_px, row * self.block * self.step_px, side, side)
 
 
 def _rows(
-    slide: Slide, network: BlockNetwork, grid: _Grid, folder: Path | None
+    slide: Slide, network: BlockNetwork, grid: _Grid, folder: Path | None, waited: list[float]
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Compute rows of blocks, or take them from an interrupted scan; give each with its number."""
+    """Compute rows of blocks, or take them from an interrupted scan; give each with its number.
+
+    `waited` gets the seconds for which the network waited for each block.
+    """
     places = grid.block
-    width = -(-grid.shape[1] // places) * places
+    width = grid.shape[1] + places
     blocks = grid.blocks()
     kept = {row: _kept_row(folder, row, (places, width)) for row in blocks} if folder else {}
-    todo = [(row, column) for row, columns in blocks.items() if kept.get(row) is None for column in columns]
-    pixels = ordered_map(lambda place: grid.read(slide, *place), todo)
-    for row, columns in blocks.items():
+    todo = [(row, place) for row, firsts in blocks.items() if kept.get(row) is None for place in firsts]
+    pixels = ordered_map(lambda block: grid.read(slide, *block), todo)
+    for row, firsts in blocks.items():
         values = kept.get(row)
         if values is None:
             values = np.full((places, width), np.nan, np.float32)
-            for column in columns:
-                values[:, column * places : (column + 1) * places] = network(next(pixels))
+            for place in firsts:
+                began = time.monotonic()
+                block = next(pixels)
+                waited.append(time.monotonic() - began)
+                values[:, place : place + places] = network(block)
             if folder:
                 with atomic_file(folder / f"row-{row:05}.npy") as temporary:
                     np.save(temporary, values)
@@ -279,9 +330,7 @@ def _kept_row(folder: Path, row: int, shape: tuple[int, int]) -> NDArray[np.floa
     return None
 
 
-def _patch_by_patch(model: "Predictor", step_px: int) -> BlockNetwork:
-    session = model.predictor()
-
+def _patch_by_patch(session: "Session", step_px: int) -> BlockNetwork:
     def compute(pixels: UInt8Array) -> NDArray[np.float32]:
         windows = np.lib.stride_tricks.sliding_window_view(pixels, (PATCH_SIZE_PX, PATCH_SIZE_PX), axis=(0, 1))
         rows = windows[::step_px, ::step_px].transpose(0, 1, 3, 4, 2)

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +14,9 @@ from PIL import Image
 
 from sentinode.data.parallel import ordered_map
 from sentinode.data.types import UInt8Array
-from sentinode.errors import DataError
+from sentinode.errors import DataError, ModelError
 from sentinode.slides.readers.flat_image import ENDINGS, FlatImageReader
-from sentinode.slides.readers.protocol import Level, SlideMetadata, SlideReader
+from sentinode.slides.readers.protocol import Level, ShrinkingReader, SlideMetadata, SlideReader
 from sentinode.slides.readers.with_openslide import OpenSlideReader, UnsupportedSlideError
 from sentinode.slides.readers.with_tifffile import TiffReader
 
@@ -32,6 +33,8 @@ _LARGEST_SIDE_PX = 1 << 20
 # Between a stated spacing and that of the file, without a warning.
 _SPACING_AGREEMENT = 0.05
 _SAMPLES, _SAMPLE_SIDE_PX = 3, 512
+# Grey levels, in the mean; the two ways to shrink differ by about 0.5.
+_SHRINKING_TOLERANCE = 2.0
 # Side of what a thumbnail reads at a time, in pixels of the level: 50 MB.
 _TILE_LEVEL_PX = 4096
 
@@ -72,6 +75,8 @@ class Slide:
         Where the spacing comes from.
     notes : tuple of str
         Remarks made while opening.
+    shrinking : ShrinkingReader or None
+        The reader, where it shrinks while decoding and the result is near the mean over area.
     """
 
     path: Path
@@ -79,6 +84,7 @@ class Slide:
     spacing_um_px: float
     spacing_source: str
     notes: tuple[str, ...] = ()
+    shrinking: ShrinkingReader | None = None
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -107,8 +113,8 @@ class Slide:
         Returns
         -------
         LevelSelection
-            A level within 10 % of the request is taken as it is; otherwise the next finer one is shrunk, and where
-            there is none, level 0 is enlarged.
+            A level within 10 % of the request is taken as it is; otherwise the next finer one is shrunk, by a whole
+            number where this comes within 10 % of the request, and where there is none, level 0 is enlarged.
         """
         spacings = [self.spacing_um_px * level.downsample for level in self.levels]
         nearest = int(np.argmin([abs(spacing - spacing_um_px) for spacing in spacings]))
@@ -116,7 +122,20 @@ class Slide:
             return LevelSelection(nearest, spacing_um_px, spacings[nearest], 1.0)
         finer = [number for number, spacing in enumerate(spacings) if spacing <= spacing_um_px]
         level = max(finer, key=lambda number: spacings[number]) if finer else 0
-        return LevelSelection(level, spacing_um_px, spacing_um_px, spacing_um_px / spacings[level])
+        shrink = spacing_um_px / spacings[level]
+        low, high = (shrink * (1 + sign * SPACING_TOLERANCE) for sign in (-1, 1))
+        whole = range(max(2, math.ceil(low)), math.floor(high) + 1)
+        if whole:  # Multiples of 8, 4 or 2 can be decoded at a fraction of the size.
+            number = max(whole, key=lambda each: (math.gcd(each, 8), -abs(each - shrink)))
+            return LevelSelection(level, spacing_um_px, number * spacings[level], float(number))
+        return LevelSelection(level, spacing_um_px, spacing_um_px, shrink)
+
+    def decode_factor(self, selection: LevelSelection) -> int:
+        """Return the factor by which a selected level is shrunk while decoding; 1 where all its pixels are decoded."""
+        if self.shrinking is None or selection.shrink % 1:
+            return 1
+        factors = self.shrinking.shrink_factors(selection.level)
+        return next((each for each in factors if selection.shrink % each == 0), 1)
 
     def read(self, selection: LevelSelection, x_px: int, y_px: int, width_px: int, height_px: int) -> UInt8Array:
         """Read a rectangle at a selected resolution.
@@ -135,16 +154,22 @@ class Slide:
         ndarray of uint8, shape (height_px, width_px, 3)
             Averaged over area where a finer level is shrunk.
         """
-        if selection.shrink == 1:
-            return self.reader.read(selection.level, x_px, y_px, width_px, height_px)
-        shrink = selection.shrink
+        level, shrink, factor = selection.level, selection.shrink, self.decode_factor(selection)
+        if shrink % 1 == 0:
+            rest = int(shrink) // factor
+            box = x_px * rest, y_px * rest, width_px * rest, height_px * rest
+            if self.shrinking is not None and factor > 1:
+                pixels = self.shrinking.read_shrunk(level, factor, *box)
+            else:
+                pixels = self.reader.read(level, *box)
+            return pixels if rest == 1 else _mean_over_area(pixels, rest)
         left, top = x_px * shrink, y_px * shrink
         x0, y0 = int(np.floor(left)), int(np.floor(top))
         x1, y1 = int(np.ceil(left + width_px * shrink)), int(np.ceil(top + height_px * shrink))
-        pixels = self.reader.read(selection.level, x0, y0, x1 - x0, y1 - y0)
-        box = (left - x0, top - y0, left - x0 + width_px * shrink, top - y0 + height_px * shrink)
+        pixels = self.reader.read(level, x0, y0, x1 - x0, y1 - y0)
+        part = (left - x0, top - y0, left - x0 + width_px * shrink, top - y0 + height_px * shrink)
         method = Image.Resampling.BOX if shrink > 1 else Image.Resampling.BICUBIC
-        return np.asarray(Image.fromarray(pixels).resize((width_px, height_px), method, box))
+        return np.asarray(Image.fromarray(pixels).resize((width_px, height_px), method, part))
 
     def thumbnail(self, spacing_um_px: float) -> tuple[UInt8Array, LevelSelection]:
         """Read the whole slide at a coarse resolution.
@@ -221,7 +246,7 @@ def open_slide(path: str | Path, *, spacing_um_px: float | None = None) -> Slide
         raise DataError(f"{path}: there is no such file")
     if path.is_dir():
         raise DataError(f"{path}: is a folder; name the slide's file")
-    reader, notes = _open_reader(path)
+    reader, notes, shrinking = _open_reader(path)
     try:
         spacing, source = _checked_spacing(path, reader.metadata, spacing_um_px)
     except DataError:
@@ -231,7 +256,7 @@ def open_slide(path: str | Path, *, spacing_um_px: float | None = None) -> Slide
     if stated is not None and abs(stated - spacing) > _SPACING_AGREEMENT * stated:
         notes = (*notes, f"{spacing:.4g} µm per pixel are given, but the file says {stated:.4g}")
         log.warning("%s: %s", path, notes[-1])
-    return Slide(path, reader, spacing, source, notes)
+    return Slide(path, reader, spacing, source, notes, shrinking)
 
 
 def find_slides(paths: Sequence[str | Path]) -> list[Path]:
@@ -282,14 +307,14 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _open_reader(path: Path) -> tuple[SlideReader, tuple[str, ...]]:
+def _open_reader(path: Path) -> tuple[SlideReader, tuple[str, ...], ShrinkingReader | None]:
     if path.suffix.lower() in ENDINGS:
-        return FlatImageReader(path), ()
+        return FlatImageReader(path), (), None
     try:
         reference = OpenSlideReader(path)
     except UnsupportedSlideError as unsupported:
         try:
-            return TiffReader(path), ("OpenSlide does not read this file; tifffile does",)
+            return TiffReader(path), ("OpenSlide does not read this file; tifffile does",), None
         except DataError as error:
             raise DataError(f"{error}; {unsupported}") from error
     sides = [side for level in reference.levels for side in (level.width_px, level.height_px)]
@@ -298,17 +323,18 @@ def _open_reader(path: Path) -> tuple[SlideReader, tuple[str, ...]]:
         reference.close()
         raise DataError(f"{path}: levels of {sizes} px; the file is damaged, copy it again")
     if not hasattr(os, "pread"):
-        return reference, ()
+        return reference, (), None
     try:
         fast = TiffReader(path, reference.metadata)
     except DataError:
-        return reference, ()
+        return reference, (), None
     reason = _difference(fast, reference)
     if reason:
         fast.close()
-        return reference, (f"read by OpenSlide: {reason}",)
+        return reference, (f"read by OpenSlide: {reason}",), None
+    shrinking = fast if _shrinks_well(fast, reference) else None
     reference.close()
-    return fast, ()
+    return fast, (), shrinking
 
 
 def _difference(fast: SlideReader, reference: SlideReader) -> str:
@@ -326,6 +352,25 @@ def _difference(fast: SlideReader, reference: SlideReader) -> str:
             if not same:
                 return f"the fast reader gives other pixels at level {number}"
     return ""
+
+
+def _shrinks_well(fast: ShrinkingReader, reference: SlideReader) -> bool:
+    """Tell whether shrinking while decoding comes near the mean over area where the levels have most detail."""
+    pairs = [(level, factor) for level in range(len(fast.levels)) for factor in fast.shrink_factors(level)]
+    try:
+        for level, factor in pairs:
+            place = fast.detailed_tile(level)
+            shrunk = fast.read_shrunk(level, factor, *(value // factor for value in place))
+            mean = _mean_over_area(reference.read(level, *place), factor)
+            if np.abs(shrunk.astype(int) - mean).mean() > _SHRINKING_TOLERANCE:
+                return False
+    except (DataError, ModelError):  # Damaged, or simplejpeg is not installed.
+        return False
+    return bool(pairs)
+
+
+def _mean_over_area(pixels: UInt8Array, factor: int) -> UInt8Array:
+    return np.asarray(Image.fromarray(pixels).reduce(factor))
 
 
 def _sample_regions(level: Level) -> list[tuple[int, int, int, int]]:

@@ -288,11 +288,14 @@ class Run(KeptSessions):
             from sentinode.inference.keras_predictor import keras_session
 
             return keras_session(self, tta, precision)
+        settings = {"engine": engine} | ({} if precision == "float32" else {"precision": precision})
+        return Session(self, open_engine(engine, self.network_file(engine, precision), precision), settings)
+
+    def network_file(self, engine: str, precision: str = "float32") -> Path:
+        """Return the file that an engine other than Keras runs, exported into the cache if it does not exist."""
         from sentinode.export.cached import engine_file
 
-        settings = {"engine": engine} | ({} if precision == "float32" else {"precision": precision})
-        file = engine_file(self, self.path / ARCHITECTURE, engine, precision)
-        return Session(self, open_engine(engine, file, precision), settings)
+        return engine_file(self, self.path / ARCHITECTURE, engine, precision)
 
     def needs_keras(self, engine: str) -> bool:
         """Tell whether `predictor` imports Keras: for its own engine, or to export the run for another."""

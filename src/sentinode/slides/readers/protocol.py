@@ -98,3 +98,31 @@ class SlideReader(Protocol):
 
     def close(self) -> None:
         """Release the file."""
+
+
+class ShrinkingReader(SlideReader, Protocol):
+    """A reader that shrinks while it decodes, which takes a fraction of the time."""
+
+    def shrink_factors(self, level: int) -> tuple[int, ...]:
+        """Return the factors by which a level can be shrunk, from the largest to the smallest; without 1."""
+
+    def read_shrunk(self, level: int, factor: int, x_px: int, y_px: int, width_px: int, height_px: int) -> UInt8Array:
+        """Read a rectangle in pixels of a level that is shrunk; see `SlideReader.read`.
+
+        Parameters
+        ----------
+        level : int
+            Index into `levels`.
+        factor : int
+            One of `shrink_factors`: pixels of the level along a pixel that is returned.
+        x_px, y_px, width_px, height_px : int
+            Rectangle in shrunk pixels.
+
+        Returns
+        -------
+        ndarray of uint8, shape (height_px, width_px, 3)
+            Nearly the mean over area.
+        """
+
+    def detailed_tile(self, level: int) -> tuple[int, int, int, int]:
+        """Return x, y, width and height of the tile of a level with the most bytes."""

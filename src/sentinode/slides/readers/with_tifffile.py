@@ -14,9 +14,14 @@ from sentinode.inference.engines import optional
 from sentinode.slides.readers.protocol import WHITE, Level, SlideMetadata
 
 # Decoded tiles kept per slide: neighboring blocks share those at their common border.
-CACHED_TILES = 256
+CACHED_BYTES = 192 << 20
 # Decoded tiles are a few megabytes at the most, strips of whole slides some hundred.
 _LARGEST_TILE_BYTES = 1 << 30
+# JPEG decoders shrink by these without computing all pixels.
+_SHRINK_FACTORS = (8, 4, 2)
+_JPEG, _RGB, _YCBCR = 7, 2, 6
+# Says that the three components are RGB; without it, decoders take them for YCbCr.
+_RGB_MARKER = bytes.fromhex("ffee000e41646f626500640000000000")
 _UM_PER_UNIT = {2: 25_400.0, 3: 10_000.0}  # Inch and centimeter.
 
 
@@ -53,24 +58,51 @@ class TiffReader:
             raise DataError(f"{path}: not a readable TIFF ({first_line(error)}); is the file whole?") from error
         self._descriptor = os.open(path, os.O_RDONLY)
         self._lock = threading.Lock()
-        self._tiles: OrderedDict[tuple[int, int], UInt8Array] = OrderedDict()
+        self._tiles: OrderedDict[tuple[int, int, int], UInt8Array] = OrderedDict()
+        self._cached_bytes = 0
 
     def read(self, level: int, x_px: int, y_px: int, width_px: int, height_px: int) -> UInt8Array:
         """Read a rectangle; see `SlideReader.read`."""
+        return self._read(level, 1, x_px, y_px, width_px, height_px)
+
+    def shrink_factors(self, level: int) -> tuple[int, ...]:
+        """Return the factors of `read_shrunk`; see `ShrinkingReader.shrink_factors`."""
+        page = self._pages[level]
+        shrinkable = page.is_tiled and page.compression == _JPEG and page.samplesperpixel == 3
+        if not shrinkable or page.photometric not in (_RGB, _YCBCR):
+            return ()
+        return tuple(each for each in _SHRINK_FACTORS if page.tilelength % each == page.tilewidth % each == 0)
+
+    def read_shrunk(self, level: int, factor: int, x_px: int, y_px: int, width_px: int, height_px: int) -> UInt8Array:
+        """Read a rectangle of a level that is shrunk while decoding; see `ShrinkingReader.read_shrunk`."""
+        if factor not in self.shrink_factors(level):
+            raise DataError(f"{self.path}: level {level} cannot be shrunk by {factor} while decoding")
+        return self._read(level, factor, x_px, y_px, width_px, height_px)
+
+    def detailed_tile(self, level: int) -> tuple[int, int, int, int]:
+        """Return the tile with the most bytes; see `ShrinkingReader.detailed_tile`."""
+        page = self._pages[level]
+        row, column = divmod(int(np.argmax(page.databytecounts)), -(-page.imagewidth // page.tilewidth))
+        return column * page.tilewidth, row * page.tilelength, page.tilewidth, page.tilelength
+
+    def _read(self, level: int, factor: int, x_px: int, y_px: int, width_px: int, height_px: int) -> UInt8Array:
         if not 0 <= level < len(self.levels):
             raise DataError(f"{self.path}: there is no level {level}; it has {len(self.levels)}")
         page = self._pages[level]
         tile_height, tile_width = (
-            (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+            (page.tilelength // factor, page.tilewidth // factor)
+            if page.is_tiled
+            else (page.rowsperstrip, page.imagewidth)
         )
+        full_height, full_width = page.imagelength // factor, page.imagewidth // factor
         out = np.empty((height_px, width_px, 3), np.uint8)
         out[:] = self.metadata.background
         left, top = max(x_px, 0), max(y_px, 0)
-        right, bottom = min(x_px + width_px, page.imagewidth), min(y_px + height_px, page.imagelength)
-        across = -(-page.imagewidth // tile_width)
+        right, bottom = min(x_px + width_px, full_width), min(y_px + height_px, full_height)
+        across = -(-page.imagewidth // page.tilewidth) if page.is_tiled else 1
         for row in range(top // tile_height, -(-bottom // tile_height) if bottom > top else 0):
             for column in range(left // tile_width, -(-right // tile_width) if right > left else 0):
-                tile = self._tile(level, row * across + column)
+                tile = self._tile(level, row * across + column, factor)
                 if tile is None:
                     continue
                 tile_top, tile_left = row * tile_height, column * tile_width
@@ -87,42 +119,64 @@ class TiffReader:
         os.close(self._descriptor)
         self._file.close()
 
-    def _tile(self, level: int, index: int) -> UInt8Array | None:
+    def _tile(self, level: int, index: int, factor: int) -> UInt8Array | None:
         """Return a decoded tile, None where the file has none."""
-        key = level, index
+        key = level, index, factor
         with self._lock:
             if key in self._tiles:
                 self._tiles.move_to_end(key)
                 return self._tiles[key]
-        tile = self._decode(level, index)
-        if tile is not None:
-            with self._lock:
-                self._tiles[key] = tile
-                while len(self._tiles) > CACHED_TILES:
-                    self._tiles.popitem(last=False)
-        return tile
-
-    def _decode(self, level: int, index: int) -> UInt8Array | None:
-        page = self._pages[level]
-        size = page.databytecounts[index]
-        if size == 0:
-            return None
         try:
-            if size > _LARGEST_TILE_BYTES:
-                raise DataError(f"a tile of {size:,} bytes")
-            content = os.pread(self._descriptor, size, page.dataoffsets[index])
-            if len(content) != size:
-                raise DataError("the file ends early")
-            segment, _, shape = page.decode(content, index, jpegtables=page.jpegtables)
+            content = self._content(level, index)
+            if content is None:
+                return None
+            tile = self._decode(level, index, content) if factor == 1 else self._shrink(level, factor, content)
         except Exception as error:  # Decoders raise kinds of their own.
             raise DataError(
                 f"{self.path}: level {level} cannot be decoded at tile {index} ({first_line(error)}); "
                 "the file is damaged there, copy it again"
             ) from error
+        if tile is not None:
+            with self._lock:
+                if key not in self._tiles:
+                    self._cached_bytes += tile.nbytes
+                self._tiles[key] = tile
+                while self._cached_bytes > CACHED_BYTES and len(self._tiles) > 1:
+                    self._cached_bytes -= self._tiles.popitem(last=False)[1].nbytes
+        return tile
+
+    def _content(self, level: int, index: int) -> bytes | None:
+        page = self._pages[level]
+        size = page.databytecounts[index]
+        if size == 0:
+            return None
+        if size > _LARGEST_TILE_BYTES:
+            raise DataError(f"a tile of {size:,} bytes")
+        content = os.pread(self._descriptor, size, page.dataoffsets[index])
+        if len(content) != size:
+            raise DataError("the file ends early")
+        return content
+
+    def _decode(self, level: int, index: int, content: bytes) -> UInt8Array | None:
+        page = self._pages[level]
+        segment, _, shape = page.decode(content, index, jpegtables=page.jpegtables)
         if segment is None:
             return None
         _, rows, columns, _ = shape
         return np.asarray(segment.reshape(segment.shape[-3:])[:rows, :columns, :3])
+
+    def _shrink(self, level: int, factor: int, content: bytes) -> UInt8Array:
+        page = self._pages[level]
+        start, rest = content[:2], content[2:]
+        tables = page.jpegtables[2:-2] if page.jpegtables else b""
+        marker = _RGB_MARKER if page.photometric == _RGB else b""
+        height, width = page.tilelength // factor, page.tilewidth // factor
+        tile = optional("simplejpeg", "slides").decode_jpeg(
+            start + marker + tables + rest, "RGB", min_height=height, min_width=width
+        )
+        if tile.shape != (height, width, 3):
+            raise DataError(f"a tile of {tile.shape[1]} × {tile.shape[0]} px where {width} × {height} are expected")
+        return np.asarray(tile)
 
 
 def _pyramid(path: Path, file: Any) -> list[Any]:

@@ -1,0 +1,80 @@
+"""Convert an exported network of patches to one that computes all patches of a region at once."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sentinode.data.types import PATCH_SIZE_PX
+from sentinode.errors import ModelError
+from sentinode.inference.engines import Logits, compile_openvino, openvino
+
+# Of networks whose outputs for a patch do not depend on where in a region it lies: all of them act on each position
+# alike, and the mean over positions comes once, before the last layer.
+_OPERATIONS = frozenset(
+    ("Parameter", "Constant", "Convert", "Transpose", "Convolution", "Add", "Multiply", "Relu", "ReduceMean", "MatMul")
+)
+_OUTPUTS = frozenset(("Sigmoid", "Result"))
+
+
+def open_region_engine(file: Path, side_px: int, step_px: int, precision: str = "float32") -> Logits:
+    """Load a network that OpenVINO runs for patches as one for regions.
+
+    Parameters
+    ----------
+    file : Path
+        Written by `export_run` for OpenVINO.
+    side_px : int
+        Height and width of the regions.
+    step_px : int
+        Distance of neighboring patches, a multiple of the product of the network's strides.
+    precision : {"float32", "bfloat16"}
+        See `open_engine`.
+
+    Returns
+    -------
+    callable
+        A uint8 region ``(side_px, side_px, 3)`` in, calibrated logits of tumour of its patches out: float32 of shape
+        ``(rows, columns)``.
+
+    Raises
+    ------
+    ModelError
+        The network pads, or has operations other than convolutions without padding, ReLU and one mean over positions.
+    """
+    model = openvino().Core().read_model(str(file))
+    operations = model.get_ordered_ops()
+    convolutions = [each for each in operations if each.get_type_name() == "Convolution"]
+    means = [each for each in operations if each.get_type_name() == "ReduceMean"]
+    others = {each.get_type_name() for each in operations} - _OPERATIONS - _OUTPUTS
+    padded = any(any(each.get_attributes()[name]) for each in convolutions for name in ("pads_begin", "pads_end"))
+    if others or padded or len(means) != 1:
+        raise ModelError(f"{file}: not a network of convolutions without padding; it computes patch by patch only")
+    features = means[0].input_value(0)
+    positions = int(features.get_partial_shape()[2].get_length())
+    jump = int(np.prod([each.get_attributes()["strides"][0] for each in convolutions]))
+    if step_px < jump or step_px % jump:
+        raise ModelError(f"step_px must be a multiple of {jump}, the product of the strides; got {step_px}")
+    kernel, bias = _last_layer(operations)
+    nodes: Any = import_module("openvino.opset13")
+    sides, nothing = [positions, positions], [0, 0]
+    mean = nodes.avg_pool(features, [step_px // jump] * 2, nothing, nothing, sides, True)
+    logit = nodes.convolution(mean, kernel[..., None, None], [1, 1], nothing, nothing, [1, 1])
+    region = openvino().Model([nodes.add(logit, bias)], model.get_parameters(), "region")
+    region.reshape([1, side_px, side_px, 3])
+    compiled = compile_openvino(region, precision)
+    places = (side_px - PATCH_SIZE_PX) // step_px + 1
+    return lambda pixels: compiled(pixels[None])[0].reshape(places, places)
+
+
+def _last_layer(operations: list[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Return kernel (1, channels) and bias (1, 1, 1, 1) of the output layer."""
+    product = next(each for each in operations if each.get_type_name() == "MatMul")
+    kernel = product.input_value(1).get_node().get_data()
+    if not product.get_attributes()["transpose_b"]:
+        kernel = kernel.T
+    (consumer,) = product.output(0).get_target_inputs()
+    sum_ = consumer.get_node()
+    constants = [each.get_node() for each in sum_.input_values() if each.get_node().get_type_name() == "Constant"]
+    return kernel.astype(np.float32), constants[0].get_data().astype(np.float32).reshape(1, 1, 1, 1)

@@ -1,0 +1,45 @@
+"""Networks for patches compute regions with the same outputs, if no output depends on the place in a region."""
+
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+from sentinode.errors import ModelError
+from sentinode.inference.engines import open_engine, openvino
+from sentinode.inference.regions import open_region_engine
+
+pytest.importorskip("openvino")
+
+
+def write_network(path, padding=0, seed=0):
+    """Write a small network in the form in which runs of d4net are exported; its strides multiply to 8."""
+    vino, nodes, rng = openvino(), import_module("openvino.opset13"), np.random.default_rng(seed)
+    patches = nodes.parameter([-1, 96, 96, 3], np.uint8, name="patches")
+    x, channels = nodes.transpose(nodes.convert(patches, "f32"), np.array([0, 3, 1, 2])), 3
+    for filters, stride in ((8, 2), (12, 4)):
+        kernel = rng.normal(size=(filters, channels, 3, 3)).astype(np.float32) / (30 * channels)
+        x = nodes.convolution(x, kernel, [stride] * 2, [padding] * 2, [padding] * 2, [1, 1])
+        x, channels = nodes.relu(nodes.add(x, rng.normal(size=(1, filters, 1, 1)).astype(np.float32))), filters
+    mean = nodes.reduce_mean(x, np.array([2, 3]), False)
+    product = nodes.matmul(mean, rng.normal(size=(1, channels)).astype(np.float32), False, True)
+    logit = nodes.add(product, np.array([[0.5]], np.float32))
+    logit.output(0).set_names({"logit"})
+    vino.save_model(vino.Model([logit, nodes.sigmoid(logit)], [patches]), str(path), compress_to_fp16=False)
+    return path
+
+
+@pytest.mark.parametrize("step", [8, 32])
+def test_a_region_gives_the_logits_of_its_patches(tmp_path, step):
+    file, side = write_network(tmp_path / "network.xml"), 96 + 3 * step
+    region = np.random.default_rng(1).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    found = open_region_engine(file, side, step)(region)
+    windows = [region[y : y + 96, x : x + 96] for y in range(0, 4 * step, step) for x in range(0, 4 * step, step)]
+    np.testing.assert_allclose(found.ravel(), open_engine("openvino", file)(np.stack(windows)), atol=1e-4)
+
+
+def test_a_network_that_pads_and_a_step_between_its_strides_are_refused(tmp_path):
+    with pytest.raises(ModelError, match="patch by patch"):
+        open_region_engine(write_network(tmp_path / "padded.xml", padding=1), 128, 8)
+    with pytest.raises(ModelError, match="multiple of 8"):
+        open_region_engine(write_network(tmp_path / "network.xml"), 128, 12)
