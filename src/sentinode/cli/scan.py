@@ -110,8 +110,8 @@ def run(arguments: argparse.Namespace) -> int:
     elsewhere: list[str] = []
     failures: list[tuple[str, str]] = []
     if arguments.engine != "keras" and not arguments.dry_run:
-        with _exit_on_sigterm(), IsolatedWorker(partial(_export, arguments)):
-            pass
+        with _exit_on_sigterm(), IsolatedWorker(partial(_exporter, arguments)) as worker:
+            worker.call(arguments.engine)
     with _exit_on_sigterm(), IsolatedWorker(partial(_prepare, arguments, spacings)) as worker:
         for number, path in enumerate(paths, 1):
             try:
@@ -181,13 +181,17 @@ def _prepare(arguments: argparse.Namespace, spacings: "Spacings") -> Callable[[P
     return partial(_scan, arguments, spacings, scanner)
 
 
-def _export(arguments: argparse.Namespace) -> None:
-    """Export the model for the engine, in a process of its own: importing Keras takes half a gigabyte."""
-    model = load_models(arguments)
-    if model.needs_keras(arguments.engine):
-        start_logging()
-        start_keras()
-        model.predictor(arguments.engine, precision=arguments.precision)
+def _exporter(arguments: argparse.Namespace) -> Callable[[str], None]:
+    """Return what exports the model for an engine; in a process of its own, since Keras takes half a gigabyte."""
+
+    def export(engine: str) -> None:
+        model = load_models(arguments)
+        if model.needs_keras(engine):
+            start_logging()
+            start_keras()
+            model.predictor(engine, precision=arguments.precision)
+
+    return export
 
 
 def _scan(arguments: argparse.Namespace, spacings: "Spacings", scanner: "Scanner", path: Path) -> dict[str, Any]:
