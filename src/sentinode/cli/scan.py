@@ -53,7 +53,7 @@ def add_parser(commands: Any) -> None:
         help="what computes; openvino needs less time and memory, and exports the model once into the cache "
         "(default: keras)",
     )
-    add_precision(parser)
+    add_precision(parser, with_engines=False)
     parser.add_argument(
         "--tissue",
         metavar="FILE|DIR|none",

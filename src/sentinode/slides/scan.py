@@ -106,9 +106,11 @@ def load_scanner(
     if step_px < STEP_PX or step_px % STEP_PX:
         raise ModelError(f"step {step_px} px: it must be a multiple of {STEP_PX}")
     check_options(engine, "none", precision)
-    load = _dense_openvino if engine == "openvino" else _dense_keras if engine == "keras" else None
-    if load is None:
+    if engine not in REGION_ENGINES:
         raise ConfigError(f"engine {engine} does not scan; use one of {', '.join(REGION_ENGINES)}")
+    if precision == "int8":
+        raise ConfigError("a scan computes in float32 or bfloat16, not in int8")
+    load = _dense_openvino if engine == "openvino" else _dense_keras
     try:
         return Scanner(model, step_px, "dense", load(model, step_px, precision), engine, precision)
     except ModelError as error:
