@@ -2,14 +2,19 @@
 
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
 from hypothesis import settings
 
 import sentinode  # noqa: F401  # Sets up TensorFlow, so it must come before any test imports Keras.
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -26,6 +31,10 @@ SLOW_EXAMPLES = (
 )
 # To build one takes seconds. The other networks and sizes are tested by `make test`.
 LARGE_NETWORKS = re.compile(r"transfer|resnet18|p4m-densenet|Xception|'[ml]', '|\[[ml]\]")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+QUIET += ["--disable-component-update", "--disable-sync"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -50,6 +59,22 @@ def cache_of_the_tests(shared_folder: Path) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SENTINODE_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """A headless browser with a new, empty profile: Debian's Chromium, without a network."""
+    from playwright.sync_api import sync_playwright
+
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        reason = f"no browser is installed ({', '.join(BROWSERS)}); on Debian: apt-get install chromium"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    # Closed with the module: while it runs no other event loop can.
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=QUIET)
+        yield started
+        started.close()
 
 
 @pytest.fixture(scope="session")

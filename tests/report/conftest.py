@@ -1,10 +1,7 @@
-"""A browser for the tests of pages, Debian's Chromium without a network; a run with results to report on."""
+"""A run with results to report on."""
 
-import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,29 +11,7 @@ from sentinode.report.attribution_overlays import AttributionOverlays
 from sentinode.report.data import load_report_data
 from sentinode.report.report import write_report_page
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
-
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-QUIET += ["--disable-component-update", "--disable-sync"]
 HOSTILE = "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=1>"
-
-
-@pytest.fixture(scope="module")
-def browser() -> "Iterator[Browser]":
-    """A headless browser with a new, empty profile."""
-    from playwright.sync_api import sync_playwright
-
-    path = next(filter(None, map(shutil.which, NAMES)), None)
-    if path is None:
-        reason = f"no browser is installed ({', '.join(NAMES)}); on Debian: apt-get install chromium"
-        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
-    # Closed with the module: while it runs no other event loop can.
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=QUIET)
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ let turn = 0;
 
 /** Show a short message; with an error, until it is closed. */
 function message(text, kind = "info") {
+  for (const old of [...messages.children]) if (old.firstChild.textContent === text) old.remove();
   const close = h("button", { class: "plain", "aria-label": "Close", onclick: () => box.remove() }, icon("close"));
   const box = h("div", { class: `message ${kind}`, role: kind === "bad" ? "alert" : "status" }, h("p", {}, text), close);
   messages.append(box);

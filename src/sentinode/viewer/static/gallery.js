@@ -34,7 +34,7 @@ class Gallery {
     this.turn = 0;
     this.total = h("b", {});
     this.inspector = h("aside", { class: "inspector", "aria-label": "Patch" });
-    this.list = new VirtualList({ label: "Patches", rowPx: 146, columnPx: 108, render: (index) => this.#cell(index), choose: (index) => this.#inspect(index), seen: (first, last) => this.#want(first, last) });
+    this.list = new VirtualList({ label: "Patches", rowPx: 130, columnPx: 108, render: (index) => this.#cell(index), choose: (index) => this.#inspect(index), seen: (first, last) => this.#want(first, last) });
     this.filters = {};
     const select = (name, label, options) => {
       this.filters[name] = h("select", { onchange: () => this.#ask() }, options.map(([value, text]) => h("option", { value }, text)));

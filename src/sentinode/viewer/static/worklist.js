@@ -42,7 +42,7 @@ export async function worklistView(app) {
     return h(
       "tr",
       {},
-      h("td", {}, h("a", { href: open, tabindex: "-1", "aria-hidden": "true" }, h("img", { src: `api/slides/${slide.id}/thumbnail.jpg?size=192`, alt: "", loading: "lazy", width: 96, height: 72 }))),
+      h("td", {}, h("a", { href: open, tabindex: "-1", "aria-hidden": "true" }, h("img", { src: `api/slides/${slide.id}/thumbnail.jpg?size=192`, alt: "", loading: "lazy", width: 96, height: 72, onerror: (event) => event.target.classList.add("none") }))),
       h("td", { class: "name" }, h("a", { href: open }, slide.name), slide.warnings.length ? h("p", { class: "notes-line" }, slide.warnings[0]) : null),
       h("td", { class: "state-cell" }, h("span", { class: `state ${slide.state}` }, STATES[slide.state]),
         slide.state === "scanning" ? h("progress", { max: 1, value: slide.progress ?? undefined, "aria-label": `Scan of ${slide.name}` }) : null,

@@ -22,7 +22,7 @@ export function length(um) {
 /** Area with the unit that keeps it readable. */
 export function area(mm2) {
   if (mm2 === null || mm2 === undefined) return "–";
-  if (mm2 < 0.001) return `${significant(mm2 * 1e6)} µm²`;
+  if (mm2 > 0 && mm2 < 0.001) return `${significant(mm2 * 1e6)} µm²`;
   return `${mm2 < 1 ? Number(mm2.toPrecision(2)) : significant(mm2)} mm²`;
 }
 

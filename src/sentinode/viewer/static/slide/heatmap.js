@@ -5,7 +5,8 @@ import { api } from "../lib/api.js";
 /** Probabilities on a grid; stored as 0: not scanned, 1 to 255: probability 0 to 1. */
 export class Heatmap {
   constructor(grid, bytes) {
-    this.grid = grid;
+    // Most grids start at the same distance from the left and from the top.
+    this.grid = Array.isArray(grid.origin_px) ? grid : { ...grid, origin_px: [grid.origin_px, grid.origin_px] };
     this.levels = [{ columns: grid.columns, rows: grid.rows, bytes, factor: 1 }];
   }
 

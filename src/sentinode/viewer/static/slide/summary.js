@@ -7,7 +7,7 @@ import { icon } from "../lib/icons.js";
 export function summary(page) {
   const { result, slide } = page;
   const fact = (name, value, title = null) => h("div", { title }, h("dt", {}, name), h("dd", {}, value));
-  const notes = [...new Set([...(result.out_of_distribution ? ["The patches differ from those the network was trained on: do not trust the probabilities."] : []), ...result.warnings, ...slide.notes])];
+  const notes = [...new Set([...result.warnings, ...slide.notes])];
   return h(
     "section",
     { class: "summary block", "aria-label": "Summary" },
@@ -21,6 +21,6 @@ export function summary(page) {
     slide.results.length > 1
       ? h("label", { class: "model" }, "Model ", h("select", { onchange: (event) => page.showResult(slide.results.find((each) => each.id === event.target.value)) }, slide.results.map((each) => h("option", { value: each.id, selected: each === result }, each.model))))
       : h("p", { class: "soft model" }, `Model ${result.model}`),
-    notes.length ? h("details", { class: "notes", open: result.out_of_distribution }, h("summary", {}, icon("warn"), format.count(notes.length, "note")), h("ul", {}, notes.map((note) => h("li", {}, note)))) : null,
+    notes.length ? h("details", { class: "notes", open: result.warnings.length > 0 }, h("summary", {}, icon("warn"), format.count(notes.length, "note")), h("ul", {}, notes.map((note) => h("li", {}, note)))) : null,
   );
 }

@@ -1,0 +1,430 @@
+"""The viewer's page in a browser: mouse, touch, keyboard, faults, and what axe says."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.report.pages import violations
+from tests.viewer.serving import Server
+
+ROOT = Path(__file__).parents[2]
+DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+CENTER_OF_LESION, SPACING_UM = (625, 625), 0.972
+
+
+@pytest.fixture(scope="module")
+def page_server(view_slide, results, tmp_path_factory):
+    """A viewer of two slides, one of them scanned."""
+    folder = tmp_path_factory.mktemp("page")
+    other = shutil.copy(view_slide, folder / "other.tif")
+    copied = shutil.copytree(results, folder / "results")
+    running = Server("--show-names", "--user", "ada", "--out", copied, view_slide, other, copied)
+    yield running
+    assert running.stop() == 0
+
+
+@pytest.fixture
+def visit(browser, page_server):
+    """Open the page in a window of its own; fail in the end if it logged an error that was not expected."""
+    contexts, wrong = [], []
+
+    def open_page(address="", expected="", before=None, server=page_server, **options):
+        context = browser.new_context(**{"viewport": DESKTOP, "reduced_motion": "reduce", **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        failed = lambda text: wrong.append(text) if not expected or expected not in text else None  # noqa: E731
+        page.on("console", lambda message: failed(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: failed(str(error)))
+        if before:
+            before(page)
+        page.goto(f"{server.address}/?token={server.token}{address}")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+@pytest.fixture
+def slide(page_server):
+    """The address of the scanned slide, whose annotations are deleted first."""
+    found = next(each for each in page_server.get("/api/slides")["slides"] if each["state"] == "done")
+    for feature in annotations(page_server, found["id"]):
+        version = feature["properties"]["sentinode"]["version"]
+        path = f"/api/slides/{found['id']}/annotations/{feature['id']}?base_version={version}"
+        assert page_server.request(path, method="DELETE")[0] == 200
+    return f"#/slide/{found['id']}"
+
+
+def annotations(server, slide):
+    return server.get(f"/api/slides/{slide.rpartition('/')[2]}/annotations")["features"]
+
+
+def decisions(server, slide):
+    return [feature["properties"]["sentinode"]["decision"] for feature in annotations(server, slide)]
+
+
+def loaded(page):
+    """Wait for tiles, overlay and lesions."""
+    page.wait_for_selector("[role=option]")
+    page.wait_for_function("document.querySelector('.overlay')?.width > 300")
+    page.wait_for_function(f"({DRAWN})() > 0")
+    return page
+
+
+def saved(page):
+    page.wait_for_selector(".saving.saved")
+
+
+DRAWN = """() => {
+  const canvas = document.querySelector('.overlay');
+  const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+  let drawn = 0;
+  for (let at = 3; at < pixels.length; at += 4) drawn += pixels[at] > 0;
+  return drawn;
+}"""
+# Where a place of the slide is in the window.
+PLACE = """([x, y]) => {
+  const stage = document.querySelector('.stage').getBoundingClientRect();
+  const at = document.querySelector('.shapes g').transform.baseVal.consolidate().matrix;
+  return [stage.x + at.a * x + at.c * y + at.e, stage.y + at.b * x + at.d * y + at.f];
+}"""
+
+
+def place(page, x, y):
+    return page.evaluate(PLACE, [x, y])
+
+
+def test_the_worklist_shows_what_is_known_and_leads_to_a_slide(visit):
+    page = visit()
+    row = page.get_by_role("row", name="secretname.tif")
+    assert "Done" in row.inner_text()
+    assert page.get_by_role("row", name="other.tif").get_by_text("Not scanned").is_visible()
+    assert page.get_by_text("Research use only").is_visible()
+    row.get_by_role("link", name="secretname.tif").click()
+    loaded(page)
+    assert page.get_by_text("1 lesion").is_visible()
+    page.go_back()
+    page.get_by_role("link", name="other.tif").click()
+    assert page.get_by_text("This slide has not been scanned").is_visible()
+
+
+def test_lesions_are_decided_and_undone_by_keyboard(visit, slide, page_server):
+    page = loaded(visit(slide))
+    page.keyboard.press("n")
+    assert page.get_by_role("option").get_attribute("aria-selected") == "true"
+    for key, expected in (("a", ["accepted"]), ("r", ["rejected"]), ("3", [None])):
+        page.keyboard.press(key)
+        saved(page)
+        assert decisions(page_server, slide) == expected
+    [feature] = annotations(page_server, slide)
+    assert feature["properties"]["classification"]["name"] == "Uncertain"
+    assert feature["properties"]["sentinode"]["user"] == "ada"
+    page.keyboard.press("u")
+    page.keyboard.press("Control+z")
+    saved(page)
+    assert decisions(page_server, slide) == ["accepted"]
+    page.keyboard.press("u")
+    saved(page)
+    assert annotations(page_server, slide) == []
+    page.keyboard.press("Control+Shift+Z")
+    saved(page)
+    assert decisions(page_server, slide) == ["accepted"]
+
+
+def test_magnification_place_and_scale_follow_the_view(visit, slide):
+    page = loaded(visit(slide))
+    page.get_by_role("button", name="10×", exact=True).click()
+    page.wait_for_function("document.querySelector('.zoom').textContent.startsWith('10×')")
+    assert page.locator(".zoom").inner_text() == "10× · 1.0 µm/px"
+    bar = page.locator(".scalebar")
+    length = page.locator(".rule").bounding_box()["width"]
+    assert bar.inner_text().strip() == "100 µm"
+    assert length == pytest.approx(100, abs=1)
+    x, y = place(page, *CENTER_OF_LESION)
+    page.mouse.move(x, y)
+    shown = page.locator(".status .place")
+    page.wait_for_function("document.querySelector('.status .place').textContent.includes('µm')")
+    um, px = shown.inner_text().split(" · ")
+    assert [int(part) for part in px.removesuffix(" px").split(", ")] == pytest.approx(CENTER_OF_LESION, abs=2)
+    assert int(um.split(",")[0]) == pytest.approx(625 * SPACING_UM, abs=3)
+    assert "probability" in page.locator(".status .value").inner_text()
+    page.keyboard.press("]")
+    page.wait_for_function("document.querySelector('.turned').textContent === 'turned 90°'")
+    page.keyboard.press("7")
+    page.wait_for_function("document.querySelector('.zoom').textContent.startsWith('20×')")
+
+
+def test_threshold_opacity_and_switches_act_at_once_without_the_server(visit, slide):
+    page = loaded(visit(slide))
+    page.wait_for_load_state("networkidle")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/tiles/" not in request.url else None)
+    page.keyboard.press("c")
+    before = page.evaluate(DRAWN)
+    slider = page.get_by_label("Threshold")
+    slider.focus()
+    page.keyboard.press("Home")
+    page.wait_for_function(f"({DRAWN})() > 2 * {before}")
+    page.keyboard.press("End")
+    page.wait_for_function(f"({DRAWN})() < {before}")
+    page.get_by_role("button", name="Reset").click()
+    page.wait_for_function(f"({DRAWN})() === {before}")
+    page.keyboard.press("h")
+    page.wait_for_function(f"({DRAWN})() === 0")
+    page.keyboard.press("c")
+    page.wait_for_function(f"({DRAWN})() > 0")
+    page.locator(".stage").focus()
+    page.keyboard.press(" ")
+    page.wait_for_function(f"({DRAWN})() === 0")
+    page.get_by_label("Colors", exact=True).select_option("cividis")
+    assert asked == []
+
+
+def test_a_region_is_drawn_and_its_points_are_moved(visit, slide, page_server):
+    page = loaded(visit(slide))
+    page.keyboard.press("d")
+    corners = [(300, 300), (450, 300), (450, 420)]
+    for x, y in corners:
+        page.mouse.click(*place(page, x, y))
+    page.keyboard.press("Enter")
+    saved(page)
+    [feature] = annotations(page_server, slide)
+    [ring] = feature["geometry"]["coordinates"]
+    assert feature["properties"]["sentinode"]["source"] == "drawn"
+    assert {(round(x, -1), round(y, -1)) for x, y in ring} == set(corners)
+    page.keyboard.press("e")
+    page.mouse.move(*place(page, 450, 420))
+    page.mouse.down()
+    page.mouse.move(*place(page, 400, 480), steps=4)
+    page.mouse.up()
+    page.keyboard.press("Enter")
+    saved(page)
+    [feature] = annotations(page_server, slide)
+    assert (400, 480) in {(round(x, -1), round(y, -1)) for x, y in feature["geometry"]["coordinates"][0]}
+    page.keyboard.press("Delete")
+    saved(page)
+    assert annotations(page_server, slide) == []
+
+
+def test_a_region_is_drawn_by_keyboard_alone(visit, slide, page_server):
+    page = loaded(visit(slide))
+    page.locator(".stage").focus()
+    page.keyboard.press("d")
+    for key in ("ArrowRight", "ArrowDown", "ArrowLeft"):
+        page.keyboard.press(" ")
+        page.keyboard.press(key)
+        page.wait_for_timeout(100)
+    page.keyboard.press("Enter")
+    saved(page)
+    [feature] = annotations(page_server, slide)
+    assert len(feature["geometry"]["coordinates"][0]) == 4
+    page.keyboard.press("2")
+    saved(page)
+    assert annotations(page_server, slide)[0]["properties"]["classification"]["name"] == "Normal"
+
+
+def test_an_outline_that_crosses_itself_is_not_closed(visit, slide, page_server):
+    page = loaded(visit(slide))
+    page.keyboard.press("d")
+    for x, y in [(300, 300), (400, 400), (400, 300), (300, 400)]:
+        page.mouse.click(*place(page, x, y))
+    page.keyboard.press("Enter")
+    assert page.get_by_text("The outline crosses itself").is_visible()
+    page.keyboard.press("Escape")
+    assert annotations(page_server, slide) == []
+
+
+@pytest.mark.parametrize(("choice", "expected"), [("Keep mine", "rejected"), ("Take theirs", "accepted")])
+def test_two_windows_that_decide_differently_ask_which_decision_counts(visit, slide, page_server, choice, expected):
+    one, other = (loaded(visit(slide, expected="409")) for _ in range(2))
+    for page in (one, other):
+        page.keyboard.press("n")
+    one.keyboard.press("a")
+    saved(one)
+    other.keyboard.press("r")
+    dialog = other.get_by_role("alertdialog")
+    assert "ada" in dialog.inner_text()
+    dialog.get_by_role("button", name=choice).click()
+    saved(other)
+    assert decisions(page_server, slide) == [expected]
+    assert expected.capitalize() in other.get_by_role("option").inner_text()
+
+
+def test_decisions_survive_a_lost_server_and_a_reload(visit, slide, page_server):
+    page = loaded(visit(slide, expected="Failed to load resource"))
+    page.route("**/annotations/**", lambda route: route.abort())
+    page.keyboard.press("n")
+    page.keyboard.press("a")
+    page.wait_for_selector(".saving.retrying")
+    assert page.get_by_text("The server does not answer").is_visible()
+    assert "Accepted" in page.get_by_role("option").inner_text()
+    assert decisions(page_server, slide) == []
+    page.reload()
+    loaded(page)
+    assert "Accepted" in page.get_by_role("option").inner_text()
+    page.unroute("**/annotations/**")
+    saved(page)
+    assert decisions(page_server, slide) == ["accepted"]
+
+
+def test_a_refused_change_is_told_and_can_be_sent_again(visit, slide, page_server):
+    page = loaded(visit(slide, expected="Failed to load resource"))
+    full = {"error": "results/a.geojson: no space left on the disk; free some and try again"}
+    page.route("**/annotations/**", lambda route: route.fulfill(status=403, body=json.dumps(full)))
+    page.keyboard.press("n")
+    page.keyboard.press("a")
+    assert page.get_by_role("alert").get_by_text("no space left").is_visible()
+    page.unroute("**/annotations/**")
+    page.get_by_role("button", name="Try again").click()
+    saved(page)
+    assert decisions(page_server, slide) == ["accepted"]
+
+
+def test_tiles_that_cannot_be_read_are_told(visit, slide):
+    page = visit(
+        slide,
+        expected="Failed to load resource",
+        before=lambda page: page.route("**/tiles/**", lambda route: route.abort()),
+    )
+    page.wait_for_selector(".trouble:not([hidden])", timeout=25_000)
+    assert "cannot be read" in page.locator(".trouble").inner_text()
+
+
+def test_a_tap_selects_a_lesion_on_a_phone(visit, slide):
+    page = loaded(visit(slide, viewport=PHONE, has_touch=True, is_mobile=True))
+    page.touchscreen.tap(*place(page, *CENTER_OF_LESION))
+    page.wait_for_selector("[role=option][aria-selected=true]")
+    page.get_by_role("button", name="Accept").tap()
+    saved(page)
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= PHONE["width"]
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(visit, slide, viewport, scheme):
+    page = visit(viewport=viewport, color_scheme=scheme)
+    page.get_by_role("row", name="secretname.tif").wait_for()
+    assert violations(page) == []
+    page.evaluate(f"location.hash = {slide!r}")
+    loaded(page)
+    page.keyboard.press("n")
+    page.keyboard.press("a")
+    saved(page)
+    assert violations(page) == []
+    page.keyboard.press("?")
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    page.evaluate(f"location.hash = {slide.replace('slide', 'compare')!r}")
+    page.wait_for_selector(".areas dd")
+    assert violations(page) == []
+
+
+def test_thresholds_side_by_side_move_together(visit, slide):
+    page = visit(slide.replace("slide", "compare"))
+    page.wait_for_selector(".areas dd")
+    scales = page.locator(".scalebar")
+    page.wait_for_function("[...document.querySelectorAll('.scalebar span')].every((each) => each.textContent)")
+    before = scales.all_inner_texts()
+    assert before[0] == before[1]
+    page.locator(".stage").first.focus()
+    for _ in range(4):
+        page.keyboard.press("+")
+    page.wait_for_function(
+        "(before) => { const [a, b] = [...document.querySelectorAll('.scalebar')].map((each) => each.innerText);"
+        " return a === b && a !== before; }",
+        arg=before[0],
+    )
+    assert "100 % of the area" not in page.locator(".areas").inner_text()
+    page.get_by_role("region", name="Right").get_by_label("Threshold").fill("0.5")
+    page.wait_for_function("document.querySelector('.areas').innerText.includes('100.0 %')")
+
+
+def test_a_read_only_viewer_offers_no_decisions(visit, view_slide, results):
+    server = Server("--read-only", view_slide, results)
+    try:
+        page = loaded(visit(server=server))
+        page.keyboard.press("n")
+        page.keyboard.press("a")
+        assert page.get_by_text("Read only").is_visible()
+        assert page.get_by_role("button", name="Accept").count() == 0
+        assert page.get_by_role("button", name="Draw a region").count() == 0
+    finally:
+        server.stop()
+
+
+def test_contours_enclose_the_area_above_the_threshold(visit):
+    page = visit()
+    area = page.evaluate(
+        """async () => {
+          const { contourSegments, joinSegments } = await import('./static/slide/contours.js');
+          const [side, radius] = [101, 30];
+          const values = Uint8Array.from({ length: side * side }, (_, at) =>
+            255 * (Math.hypot(at % side - 50, Math.floor(at / side) - 50) <= radius));
+          const lines = joinSegments(contourSegments(values, side, side, 128));
+          return lines.map((line) => {
+            let sum = 0;
+            for (let at = 0; at + 3 < line.length; at += 2) {
+              sum += line[at] * line[at + 3] - line[at + 2] * line[at + 1];
+            }
+            return [Math.abs(sum) / 2, line[0] === line.at(-2) && line[1] === line.at(-1)];
+          });
+        }"""
+    )
+    [[enclosed, closed]] = area
+    assert closed
+    assert enclosed == pytest.approx(3.14159 * 30**2, rel=0.02)
+
+
+def test_the_gallery_keeps_a_hundred_thousand_patches_smooth(visit):
+    count = 100_000
+
+    def answer(route):
+        address = route.request.url
+        if "sheet.jpg" in address:
+            return route.fulfill(
+                status=200, content_type="image/svg+xml", body="<svg xmlns='http://www.w3.org/2000/svg'/>"
+            )
+        if "/rows" not in address:
+            about = {
+                "count": count,
+                "columns": ["id", "label"],
+                "classes": ["normal", "tumour"],
+                "has_predictions": True,
+            }
+            return route.fulfill(json=about)
+        start = int(address.split("start=")[1].split("&")[0])
+        rows = [
+            {"index": at, "id": f"p{at}", "split": "test", "label": at % 2, "probability": 0.3, "prediction": 0}
+            for at in range(start, min(start + 128, count))
+        ]
+        return route.fulfill(json={"total": count, "rows": rows})
+
+    page = visit("#/patches", before=lambda page: page.route("**/api/patches**", answer))
+    page.get_by_role("option", name="p0").first.wait_for()
+    assert page.get_by_role("search").get_by_text("100,000 patches").is_visible()
+    page.get_by_role("listbox").focus()
+    page.keyboard.press("End")
+    page.get_by_role("complementary").get_by_text("p99999").wait_for()
+    assert page.get_by_role("option").count() < 200
+    assert violations(page) == []
+
+
+@pytest.mark.slow
+def test_the_vendored_library_equals_that_of_the_registry():
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "check_openseadragon.py"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if done.returncode == 2:
+        pytest.skip(done.stdout)
+    assert done.returncode == 0, done.stdout
