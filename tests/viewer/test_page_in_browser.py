@@ -1,9 +1,11 @@
 """The viewer's page in a browser: mouse, touch, keyboard, faults, and what axe says."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -36,7 +38,7 @@ def visit(browser, page_server):
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(15_000)
-        failed = lambda text: wrong.append(text) if not expected or expected not in text else None  # noqa: E731
+        failed = lambda text: wrong.append(text) if not expected or not re.search(expected, text) else None  # noqa: E731
         page.on("console", lambda message: failed(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: failed(str(error)))
         if before:
@@ -72,8 +74,8 @@ def decisions(server, slide):
 def loaded(page):
     """Wait for tiles, overlay and lesions."""
     page.wait_for_selector("[role=option]")
-    page.wait_for_function("document.querySelector('.overlay')?.width > 300")
-    page.wait_for_function(f"({DRAWN})() > 0")
+    until(page, "document.querySelector('.overlay')?.width > 300")
+    until(page, f"({DRAWN})() > 0")
     return page
 
 
@@ -96,6 +98,14 @@ PLACE = """([x, y]) => {
 }"""
 
 
+def until(page, condition):
+    """Wait for a condition; the page's policy forbids playwright's own way, which evaluates text in the page."""
+    end = time.monotonic() + 15
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, condition
+        page.wait_for_timeout(50)
+
+
 def place(page, x, y):
     return page.evaluate(PLACE, [x, y])
 
@@ -111,13 +121,13 @@ def test_the_worklist_shows_what_is_known_and_leads_to_a_slide(visit):
     assert page.get_by_text("1 lesion").is_visible()
     page.go_back()
     page.get_by_role("link", name="other.tif").click()
-    assert page.get_by_text("This slide has not been scanned").is_visible()
+    page.get_by_text("This slide has not been scanned").wait_for()
 
 
 def test_lesions_are_decided_and_undone_by_keyboard(visit, slide, page_server):
     page = loaded(visit(slide))
     page.keyboard.press("n")
-    assert page.get_by_role("option").get_attribute("aria-selected") == "true"
+    assert page.locator("[role=option]").get_attribute("aria-selected") == "true"
     for key, expected in (("a", ["accepted"]), ("r", ["rejected"]), ("3", [None])):
         page.keyboard.press(key)
         saved(page)
@@ -140,7 +150,7 @@ def test_lesions_are_decided_and_undone_by_keyboard(visit, slide, page_server):
 def test_magnification_place_and_scale_follow_the_view(visit, slide):
     page = loaded(visit(slide))
     page.get_by_role("button", name="10×", exact=True).click()
-    page.wait_for_function("document.querySelector('.zoom').textContent.startsWith('10×')")
+    until(page, "document.querySelector('.zoom').textContent.startsWith('10×')")
     assert page.locator(".zoom").inner_text() == "10× · 1.0 µm/px"
     bar = page.locator(".scalebar")
     length = page.locator(".rule").bounding_box()["width"]
@@ -149,15 +159,15 @@ def test_magnification_place_and_scale_follow_the_view(visit, slide):
     x, y = place(page, *CENTER_OF_LESION)
     page.mouse.move(x, y)
     shown = page.locator(".status .place")
-    page.wait_for_function("document.querySelector('.status .place').textContent.includes('µm')")
+    until(page, "document.querySelector('.status .place').textContent.includes('µm')")
     um, px = shown.inner_text().split(" · ")
     assert [int(part) for part in px.removesuffix(" px").split(", ")] == pytest.approx(CENTER_OF_LESION, abs=2)
     assert int(um.split(",")[0]) == pytest.approx(625 * SPACING_UM, abs=3)
     assert "probability" in page.locator(".status .value").inner_text()
     page.keyboard.press("]")
-    page.wait_for_function("document.querySelector('.turned').textContent === 'turned 90°'")
+    until(page, "document.querySelector('.turned').textContent === 'turned 90°'")
     page.keyboard.press("7")
-    page.wait_for_function("document.querySelector('.zoom').textContent.startsWith('20×')")
+    until(page, "document.querySelector('.zoom').textContent.startsWith('20×')")
 
 
 def test_threshold_opacity_and_switches_act_at_once_without_the_server(visit, slide):
@@ -165,23 +175,25 @@ def test_threshold_opacity_and_switches_act_at_once_without_the_server(visit, sl
     page.wait_for_load_state("networkidle")
     asked = []
     page.on("request", lambda request: asked.append(request.url) if "/tiles/" not in request.url else None)
+    with_contours = page.evaluate(DRAWN)
     page.keyboard.press("c")
+    until(page, f"({DRAWN})() < {with_contours}")
     before = page.evaluate(DRAWN)
-    slider = page.get_by_label("Threshold")
+    slider = page.get_by_role("slider", name="Threshold")
     slider.focus()
     page.keyboard.press("Home")
-    page.wait_for_function(f"({DRAWN})() > 2 * {before}")
+    until(page, f"({DRAWN})() > 2 * {before}")
     page.keyboard.press("End")
-    page.wait_for_function(f"({DRAWN})() < {before}")
+    until(page, f"({DRAWN})() < {before}")
     page.get_by_role("button", name="Reset").click()
-    page.wait_for_function(f"({DRAWN})() === {before}")
+    until(page, f"({DRAWN})() === {before}")
     page.keyboard.press("h")
-    page.wait_for_function(f"({DRAWN})() === 0")
+    until(page, f"({DRAWN})() === 0")
     page.keyboard.press("c")
-    page.wait_for_function(f"({DRAWN})() > 0")
+    until(page, f"({DRAWN})() > 0")
     page.locator(".stage").focus()
     page.keyboard.press(" ")
-    page.wait_for_function(f"({DRAWN})() === 0")
+    until(page, f"({DRAWN})() === 0")
     page.get_by_label("Colors", exact=True).select_option("cividis")
     assert asked == []
 
@@ -235,7 +247,7 @@ def test_an_outline_that_crosses_itself_is_not_closed(visit, slide, page_server)
     for x, y in [(300, 300), (400, 400), (400, 300), (300, 400)]:
         page.mouse.click(*place(page, x, y))
     page.keyboard.press("Enter")
-    assert page.get_by_text("The outline crosses itself").is_visible()
+    page.get_by_text("The outline crosses itself").wait_for()
     page.keyboard.press("Escape")
     assert annotations(page_server, slide) == []
 
@@ -253,7 +265,7 @@ def test_two_windows_that_decide_differently_ask_which_decision_counts(visit, sl
     dialog.get_by_role("button", name=choice).click()
     saved(other)
     assert decisions(page_server, slide) == [expected]
-    assert expected.capitalize() in other.get_by_role("option").inner_text()
+    assert expected.capitalize() in other.locator("[role=option]").inner_text()
 
 
 def test_decisions_survive_a_lost_server_and_a_reload(visit, slide, page_server):
@@ -262,12 +274,12 @@ def test_decisions_survive_a_lost_server_and_a_reload(visit, slide, page_server)
     page.keyboard.press("n")
     page.keyboard.press("a")
     page.wait_for_selector(".saving.retrying")
-    assert page.get_by_text("The server does not answer").is_visible()
-    assert "Accepted" in page.get_by_role("option").inner_text()
+    page.get_by_text("The server does not answer").wait_for()
+    assert "Accepted" in page.locator("[role=option]").inner_text()
     assert decisions(page_server, slide) == []
     page.reload()
     loaded(page)
-    assert "Accepted" in page.get_by_role("option").inner_text()
+    assert "Accepted" in page.locator("[role=option]").inner_text()
     page.unroute("**/annotations/**")
     saved(page)
     assert decisions(page_server, slide) == ["accepted"]
@@ -279,7 +291,7 @@ def test_a_refused_change_is_told_and_can_be_sent_again(visit, slide, page_serve
     page.route("**/annotations/**", lambda route: route.fulfill(status=403, body=json.dumps(full)))
     page.keyboard.press("n")
     page.keyboard.press("a")
-    assert page.get_by_role("alert").get_by_text("no space left").is_visible()
+    page.get_by_role("alert").get_by_text("no space left").wait_for()
     page.unroute("**/annotations/**")
     page.get_by_role("button", name="Try again").click()
     saved(page)
@@ -330,20 +342,17 @@ def test_thresholds_side_by_side_move_together(visit, slide):
     page = visit(slide.replace("slide", "compare"))
     page.wait_for_selector(".areas dd")
     scales = page.locator(".scalebar")
-    page.wait_for_function("[...document.querySelectorAll('.scalebar span')].every((each) => each.textContent)")
+    until(page, "[...document.querySelectorAll('.scalebar span:first-child')].every((each) => each.textContent)")
     before = scales.all_inner_texts()
     assert before[0] == before[1]
     page.locator(".stage").first.focus()
     for _ in range(4):
         page.keyboard.press("+")
-    page.wait_for_function(
-        "(before) => { const [a, b] = [...document.querySelectorAll('.scalebar')].map((each) => each.innerText);"
-        " return a === b && a !== before; }",
-        arg=before[0],
-    )
+    texts = "[...document.querySelectorAll('.scalebar')].map((each) => each.innerText)"
+    until(page, f"(([a, b]) => a === b && a !== {before[0]!r})({texts})")
     assert "100 % of the area" not in page.locator(".areas").inner_text()
-    page.get_by_role("region", name="Right").get_by_label("Threshold").fill("0.5")
-    page.wait_for_function("document.querySelector('.areas').innerText.includes('100.0 %')")
+    page.get_by_role("region", name="Right").get_by_role("slider").fill("0.5")
+    until(page, "document.querySelector('.areas').innerText.includes('100.0 %')")
 
 
 def test_a_read_only_viewer_offers_no_decisions(visit, view_slide, results):
@@ -407,12 +416,12 @@ def test_the_gallery_keeps_a_hundred_thousand_patches_smooth(visit):
         return route.fulfill(json={"total": count, "rows": rows})
 
     page = visit("#/patches", before=lambda page: page.route("**/api/patches**", answer))
-    page.get_by_role("option", name="p0").first.wait_for()
+    page.get_by_role("option", name="p0", exact=False).first.wait_for()
     assert page.get_by_role("search").get_by_text("100,000 patches").is_visible()
     page.get_by_role("listbox").focus()
     page.keyboard.press("End")
     page.get_by_role("complementary").get_by_text("p99999").wait_for()
-    assert page.get_by_role("option").count() < 200
+    assert page.locator("[role=option]").count() < 200
     assert violations(page) == []
 
 

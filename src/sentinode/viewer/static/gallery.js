@@ -29,7 +29,6 @@ class Gallery {
     this.app = app;
     this.about = about;
     this.blocks = new Map();
-    this.versions = new Map();
     this.undone = [];
     this.turn = 0;
     this.total = h("b", {});
@@ -109,6 +108,7 @@ class Gallery {
       // While somebody drags the scroll bar nothing is asked for.
       this.timer = setTimeout(async () => {
         if (await this.#load(block)) for (const index of [...this.list.rows.keys()]) if (Math.floor(index / BLOCK) === block) this.list.refresh(index);
+        if (Math.floor(this.chosen / BLOCK) === block) this.#inspect(this.chosen);
         this.list.reveal(-1);
         this.#want(...this.#visible());
       }, 60);
@@ -144,7 +144,7 @@ class Gallery {
   #inspect(index) {
     const found = this.#row(index);
     this.chosen = index;
-    if (!found?.row) return;
+    if (!found?.row) return; // Shown once it is there.
     const { row } = found;
     const fact = (name, value) => (value === null || value === undefined || value === "" ? null : h("div", {}, h("dt", {}, name), h("dd", {}, value)));
     const button = (label, symbol, key) => h("button", { "aria-pressed": String(row.label === label), title: `${LABELS[label]} (${key})`, onclick: () => this.#relabel(label) }, icon(symbol), LABELS[label]);
@@ -164,8 +164,8 @@ class Gallery {
     const { row } = found;
     const before = row.label;
     try {
-      const answer = await api(`api/patches/${row.index}`, { method: "PUT", body: { label, decision: label === 1 ? "accepted" : "rejected", base_version: this.versions.get(row.index) ?? row.version ?? 0 } });
-      this.versions.set(row.index, answer.version);
+      const answer = await api(`api/patches/${row.index}`, { method: "PUT", body: { label, decision: label === 1 ? "accepted" : "rejected", base_version: row.version ?? 0 } });
+      row.version = answer.version;
     } catch (error) {
       this.app.message(`${row.id}: ${error.message}`, "bad");
       return;

@@ -22,7 +22,7 @@ export function exportMenu(page) {
   const menu = h(
     "details",
     { class: "menu" },
-    h("summary", { class: "button", title: "Export" }, icon("save"), h("span", {}, "Export")),
+    h("summary", { class: "button", title: "Export", "aria-label": "Export" }, icon("save"), h("span", {}, "Export")),
     h(
       "div",
       { class: "menu-items" },

@@ -80,7 +80,7 @@ class SlidePage {
     replace(
       this.app.tools,
       this.readOnly ? h("span", { class: "chip" }, "Read only") : decisionStatus(this.decisions, this),
-      this.slide.results.length ? h("a", { class: "button", href: this.#compareAddress() }, icon("compare"), h("span", {}, "Compare")) : null,
+      this.slide.results.length ? h("a", { class: "button", href: this.#compareAddress(), "aria-label": "Compare" }, icon("compare"), h("span", {}, "Compare")) : null,
       exportMenu(this),
       h("button", { class: "plain", "aria-label": "Show or hide the side panel", title: "Side panel", onclick: () => this.app.main.classList.toggle("no-panel") }, icon("panel")),
     );

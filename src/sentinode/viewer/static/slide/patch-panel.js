@@ -8,6 +8,11 @@ import { icon } from "../lib/icons.js";
 const PATCH_PX = 96;
 const CENTER_PX = 32; // The part that the label is about.
 
+function neighbor({ index, label, similarity }) {
+  const name = label === 1 ? "Tumour" : "Normal";
+  return h("li", {}, h("img", { src: `api/patches/sheet.jpg?indices=${index}&columns=1`, alt: "", width: 64, height: 64, loading: "lazy" }), h("span", {}, name), h("span", { class: "soft" }, format.probability(similarity)));
+}
+
 export class PatchPanel {
   constructor(page) {
     this.page = page;
@@ -69,7 +74,7 @@ export class PatchPanel {
       h("div", { class: "pictures" }, image(picture, `${Math.round(side)} µm wide`), attribution ? image(attribution, "Attribution map") : null),
       h("p", { class: "soft small" }, "The probability is that of tumour in the marked center."),
       patch.neighbors?.length
-        ? h("details", {}, h("summary", {}, "Nearest training patches"), h("ul", { class: "neighbors" }, patch.neighbors.map(({ index, label, similarity }) => h("li", {}, `${label === 1 ? "Tumour" : "Normal"} · similarity ${format.probability(similarity)} · patch ${index}`))))
+        ? h("details", {}, h("summary", {}, "Nearest training patches"), h("ul", { class: "neighbors" }, patch.neighbors.map(neighbor)))
         : null,
     );
   }
