@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.report.pages import violations
-from tests.viewer.serving import Server
+from tests.viewer.serving import LocalServer
 
 ROOT = Path(__file__).parents[2]
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
@@ -23,9 +23,8 @@ def page_server(view_slide, results, tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     other = shutil.copy(view_slide, folder / "other.tif")
     copied = shutil.copytree(results, folder / "results")
-    running = Server("--show-names", "--user", "ada", "--out", copied, view_slide, other, copied)
-    yield running
-    assert running.stop() == 0
+    with LocalServer([view_slide, other, copied], copied, show_names=True, user="ada") as running:
+        yield running
 
 
 @pytest.fixture
@@ -356,16 +355,14 @@ def test_thresholds_side_by_side_move_together(visit, slide):
 
 
 def test_a_read_only_viewer_offers_no_decisions(visit, view_slide, results):
-    server = Server("--read-only", view_slide, results)
-    try:
+    with LocalServer([view_slide, results], results, read_only=True) as server:
         page = loaded(visit(server=server))
         page.keyboard.press("n")
         page.keyboard.press("a")
-        assert page.get_by_text("Read only").is_visible()
+        page.get_by_text("Read only").wait_for()
         assert page.get_by_role("button", name="Accept").count() == 0
         assert page.get_by_role("button", name="Draw a region").count() == 0
-    finally:
-        server.stop()
+        page.context.close()
 
 
 def test_contours_enclose_the_area_above_the_threshold(visit):
