@@ -186,8 +186,9 @@ def test_linked_folders_are_followed_but_for_circles(encoded, tmp_path):
 
 def test_files_that_are_not_read_are_counted(encoded, tmp_path):
     files = {"0/a.png": encoded[0], "1/b.png": encoded[1], "1/c.heic": b"x", "1/d.svs": b"x", "README.md": b"x"}
+    files |= {"0/IM0001": encoded[0], "LICENSE": b"x"}
     opened = open_patches(forms.write(files, tmp_path / "data"))
-    assert opened.notes == ("2 files of formats that are not read as images: .heic 1, .svs 1",)
+    assert opened.notes == ("3 files of formats that are not read as images: without ending 1, .heic 1, .svs 1",)
 
 
 @pytest.mark.parametrize("ending", ["bmp", "gif", "jp2", "ppm", "webp"])

@@ -170,6 +170,20 @@ def test_shards_of_a_webdataset_are_read(few, kind, tmp_path):
     assert open_patches(tmp_path / "test-000000.tar").labels.tolist() == few.split("test").labels.tolist()
 
 
+def test_parts_of_a_sample_in_a_webdataset_may_have_names(few, tmp_path):
+    """A sample has the name before the first dot, as in webdataset."""
+    files = {}
+    for number, (pixels, label) in enumerate(zip(few.read([0, 1]), few.labels[:2], strict=True)):
+        files |= {f"{number}.input.png": forms.encode(pixels), f"{number}.target.cls": str(label).encode()}
+    assert open_patches(forms.write_tar(files, tmp_path / "train.tar")).labels.tolist() == few.labels[:2].tolist()
+
+
+def test_labels_of_a_split_without_pixels_are_noted(few, tmp_path):
+    files = {"train_x.h5": forms.hdf5(x=few.read([0, 1])), "valid_y.h5": forms.hdf5(y=few.labels[:2])}
+    opened = open_patches(forms.write(files, tmp_path / "data"))
+    assert opened.notes == ("labels without pixels of their split are not used: valid_y.h5",)
+
+
 @pytest.mark.parametrize(
     ("name", "reason"), [("../0/a.png", "leads out"), ("/0/a.png", "leads out"), ("0/./a.png", "twice")]
 )

@@ -118,6 +118,23 @@ def test_labels_that_differ_from_those_of_the_patches_are_reported(few, tmp_path
     assert "label of 2 patches differs" in caplog.text
 
 
+def test_equal_ids_of_another_split_or_of_rows_with_other_labels_are_no_match(few, tmp_path):
+    """Row numbers of two data sets are equal, their patches are not."""
+    rows = renamed(few, [str(row) for row in range(len(few))])
+    for patches, columns in (
+        (renamed(few, few.table["id"], "test"), {"split": "val"}),
+        (rows, {"label": 1 - few.labels}),
+    ):
+        file = written(tmp_path, id=patches.table["id"], probability=probabilities(few), **columns)
+        with pytest.raises(DataError, match="labels and splits must agree"):
+            file.predictions(patches)
+    patches = renamed(few, few.table["id"], "test")
+    file = written(
+        tmp_path, id=[stem(name) for name in few.table["id"]], probability=probabilities(few), split="Testing"
+    )
+    assert file.predictions(patches).made_by["matched_by"] == "path without file ending"
+
+
 @pytest.mark.parametrize("words", [("0", "1"), ("normal", "tumour"), ("False", "True"), ("0.0", "1.0"), ("a", "b")])
 def test_equal_and_unknown_labels_are_not_reported(few, tmp_path, caplog, words):
     labels = [words[label] for label in few.labels]

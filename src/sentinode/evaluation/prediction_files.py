@@ -16,7 +16,7 @@ import pandas as pd
 from scipy.special import logit
 
 from sentinode.data.io.csv import FIRST_ROW, read_csv
-from sentinode.data.labels import label_of
+from sentinode.data.labels import SPLITS, label_of
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import DataError, plural
 from sentinode.inference.predictions import Predictions, made_by_path
@@ -110,15 +110,20 @@ class PredictionsFile:
                 raise DataError(f"{self.path} row {numbers[first]}: {column} {text!r} {problem}")
         if column != "logit":
             logits = logit(np.clip(logits, _SMALLEST, _LARGEST))
-        texts = {name: table[name].tolist() if name in table and name != column else "" for name in ("label", "split")}
+        texts = {
+            name: table[name].tolist() if name in table and name != column else [""] * len(table)
+            for name in ("label", "split")
+        }
+        texts["split"] = [SPLITS.get(text.lower(), text) for text in texts["split"]]
         return pd.DataFrame({"logit": logits, **texts}, index=table[key].tolist())
 
     def predictions(self, patches: PatchSet, made_by: Mapping[str, Any] | None = None) -> Predictions:
         """Match the predictions to patches.
 
         Ids are matched as they are, or else as paths: one of the two may have more leading folders, but the folders
-        that both have must agree, and so must ``label`` and ``split`` if the file has them. If that does not match
-        every patch, file endings are ignored. ``made_by`` records which of these was used.
+        that both have must agree. If that does not match every patch, file endings are ignored. ``made_by`` records
+        which of these was used. The ``split`` of a row, if the file has one, must be that of the patch, and so must its
+        ``label``; only an equal id that is not a mere row number outweighs the label, since labels get corrected.
 
         Parameters
         ----------
@@ -161,6 +166,7 @@ class PredictionsFile:
         wanted = list(patches.table["id"])
         place = {name: row for row, name in enumerate(self.table.index)}
         rows = np.array([place.get(name, -1) for name in wanted])
+        rows[[row >= 0 and not fits for row, fits in zip(rows, self._fit(patches.table, rows), strict=True)]] = -1
         if (rows >= 0).all():
             return rows, "id"
         best = rows
@@ -181,6 +187,17 @@ class PredictionsFile:
             f"are compared as they are, then as paths whose common folders, labels and splits must agree"
         )
 
+    def _fit(self, patches: pd.DataFrame, rows: np.ndarray) -> list[bool]:
+        """Tell for each patch whether the row of its id agrees with it in split, and in label if the id is a number."""
+        if self.table.empty:
+            return [False] * len(rows)
+        texts = self.table.iloc[rows]
+        known = zip(patches["id"], patches["label"], patches["split"], texts["label"], texts["split"], strict=True)
+        return [
+            _same_split(of_row, split) and (_label(text) in (None, label) or not name.rpartition("/")[2].isdigit())
+            for name, label, split, text, of_row in known
+        ]
+
     def _match_paths(self, patches: pd.DataFrame, without_ending: bool) -> np.ndarray:
         """Return the row of each patch; -1 if there is none or it is ambiguous."""
         by_name: dict[str, list[tuple[list[str], int]]] = {}
@@ -199,7 +216,7 @@ class PredictionsFile:
                 if all(a == b for a, b in zip(parts[::-1], other[::-1], strict=False))
                 and (len(other) > 1 or not is_array_row)
                 and _label(labels[row]) in (None, label)
-                and (not splits[row] or pd.isna(split) or splits[row] == split)
+                and _same_split(splits[row], split)
             ]
             found.append(rows[0] if len(rows) == 1 else -1)
         used = Counter(found)
@@ -216,6 +233,10 @@ def _parts(name: str, without_ending: bool) -> list[str]:
     if without_ending:
         parts[-1] = re.sub(r"(?<=.)\.[^.]*$", "", parts[-1])
     return parts
+
+
+def _same_split(of_row: str, of_patch: Any) -> bool:
+    return not of_row or pd.isna(of_patch) or of_row == of_patch
 
 
 def _number(text: str) -> float:

@@ -19,8 +19,12 @@ IMAGE_ENDINGS = (
 )  # fmt: skip
 # Files beside images that are expected and not worth a note.
 _DOCUMENTS = {
-    "", ".csv", ".tsv", ".txt", ".md", ".rst", ".json", ".xml", ".yaml", ".yml", ".html", ".pdf", ".ini", ".db", ".log",
+    ".csv", ".tsv", ".txt", ".md", ".rst", ".json", ".xml", ".yaml", ".yml", ".html", ".pdf", ".ini", ".db", ".log",
     ".py", ".ipynb", ".toml", ".cfg", ".xlsx", ".ods", ".zip", ".gz", ".cls", ".lock",
+}  # fmt: skip
+_DOCUMENTS_WITHOUT_ENDING = {
+    "readme", "license", "licence", "copying", "authors", "changelog", "notice", "makefile", "md5sums", "sha1sums",
+    "sha256sums", "checksums",
 }  # fmt: skip
 # More folders behind links than this are an endless maze.
 MAX_LINKED_FOLDERS = 10_000
@@ -62,7 +66,11 @@ def image_names(files: "Files") -> tuple[list[str], list[str]]:
         Files of other formats, counted by ending, and links that are not followed.
     """
     names = [name for name in files.names if is_image(name)]
-    others = Counter(PurePosixPath(name).suffix.lower() for name in files.names if not is_image(name))
+    others = Counter(
+        PurePosixPath(name).suffix.lower() or "without ending"
+        for name in files.names
+        if not is_image(name) and PurePosixPath(name).name.lower() not in _DOCUMENTS_WITHOUT_ENDING
+    )
     counts = {ending: count for ending, count in others.most_common() if ending not in _DOCUMENTS}
     notes = []
     if counts and names:

@@ -145,6 +145,10 @@ def open_source(files: Files, options: ReadOptions) -> PatchSet | None:
         tables.append(patch_table([f"{prefix}{row}" for row in range(count)], labels, split=each.split, **metadata))
         readers.append((ArrayPixels(each.array, options), np.arange(count)))  # type: ignore[arg-type]
         notes += remarks
+    used = {each.split for each in pixels}
+    lost = [each.name for each in found if each.role == "y" and each.split not in used and None not in used]
+    if lost and not is_single:
+        notes.append(f"labels without pixels of their split are not used: {', '.join(dict.fromkeys(lost))}")
     table = pd.concat(tables, ignore_index=True)
     if table["id"].duplicated().any():
         names = ", ".join(each.name for each in pixels)

@@ -57,8 +57,12 @@ def open_source(files: Files, options: ReadOptions) -> PatchSet | None:
 
 
 def _class_file(name: str, present: set[str]) -> str | None:
-    stem = without_image_ending(name)
-    return next((f"{stem}{ending}" for ending in (".cls", ".json") if f"{stem}{ending}" in present), None)
+    folder, slash, last = name.rpartition("/")
+    for stem in (without_image_ending(name), f"{folder}{slash}{last.partition('.')[0]}"):  # Such as 7.input.png.
+        for ending in (".cls", ".json", ".target.cls", ".label.cls"):
+            if f"{stem}{ending}" in present:
+                return f"{stem}{ending}"
+    return None
 
 
 def _label(files: Files, name: str | None, options: ReadOptions) -> int | None:
