@@ -50,7 +50,7 @@ def add_parser(commands: Any) -> None:
         "--jpeg-quality", type=_quality, default=80, metavar="Q", help="of the tiles, 1 to 95 (default: 80)"
     )
     parser.add_argument(
-        "--cache-mb", type=_megabytes, default=200, metavar="MB", help="encoded tiles kept in memory (default: 200)"
+        "--cache-mb", type=_megabytes, default=32, metavar="MB", help="encoded tiles kept in memory (default: 32)"
     )
     add_listening(parser, port=0)
     parser.add_argument("--no-browser", action="store_true", help="print the address, and open no browser")

@@ -103,6 +103,7 @@ def create_viewer(viewer: Viewer, *, token: str, port: int = 0, hosts: Collectio
 
     @asynccontextmanager
     async def lifespan(application: Starlette) -> AsyncIterator[None]:
+        viewer.open_first()
         yield
         viewer.close()
 

@@ -15,7 +15,7 @@ from sentinode.viewer.targets import Targets
 from sentinode.viewer.tiles import ByteCache
 from sentinode.viewer.viewer import Viewer
 
-_CACHE_BYTES = 200_000_000
+_CACHE_BYTES = 32_000_000
 _JPEG_QUALITY = 80
 
 

@@ -6,11 +6,14 @@ import os
 import threading
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, ParamSpec, TypeVar
 
 from starlette.requests import Request
 
+from sentinode.errors import SentinodeError
 from sentinode.viewer.annotations import AnnotationStore
 from sentinode.viewer.catalogue import Catalogue
 from sentinode.viewer.errors import ViewerError
@@ -90,6 +93,16 @@ class Viewer:
         if self.model is None:
             raise ViewerError("there is no model; name a run or pretrained weights when you start the viewer", 404)
         return self.model
+
+    def open_first(self) -> None:
+        """Open the first slide while the browser starts, which takes it about as long."""
+
+        def opened() -> None:
+            for entry in islice(self.catalogue, 1):
+                with suppress(SentinodeError), self.catalogue.open(entry):  # The page says what is wrong with it.
+                    pass
+
+        self._pool.submit(opened)
 
     def stop(self) -> None:
         """End the answers that have no end by themselves."""

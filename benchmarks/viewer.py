@@ -1,0 +1,209 @@
+"""Tiles of `sentinode view` under one and many clients, compared with a bare DeepZoom server on OpenSlide.
+
+    python benchmarks/viewer.py slide.tif
+    python benchmarks/viewer.py slide.tif --clients 50 --tiles 2000 --memory-tiles 10000
+
+Servers and clients run on the same machine, each in a process of its own. Both servers are Starlette applications on
+uvicorn and send the same tiles (254 px, overlap 1, JPEG quality 80). The clients ask for distinct tiles in random order,
+each as soon as the last was answered. The two servers take turns. Memory is that of the server without shared pages
+(USS). `scripts/make_synthetic_slide.py` makes a slide of CAMELYON size.
+"""
+
+import argparse
+import asyncio
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+QUALITY, TILE_PX, OVERLAP_PX = 80, 254, 1
+VIEW_PX = (1280, 800)
+BARE = "--bare"
+
+
+@dataclass
+class Load:
+    """What clients saw."""
+
+    seconds: float = 0.0
+    latency_ms: list[float] = field(default_factory=list)
+    errors: int = 0
+    cpu_s: float = 0.0
+
+    def row(self) -> str:
+        """Return rate and percentiles as cells of a table."""
+        p50, p99 = np.percentile(self.latency_ms, (50, 99))
+        count = len(self.latency_ms)
+        return f"{count / self.seconds:.0f} | {p50:.1f} | {p99:.1f} | {1000 * self.cpu_s / count:.1f} | {self.errors}"
+
+
+def tiles(width_px: int, height_px: int, seed: int) -> Iterator[tuple[int, int, int]]:
+    """Yield level, column and row of distinct tiles over the middle of the slide, as often from each fine level."""
+    most = (max(width_px, height_px) - 1).bit_length()
+    rng = np.random.default_rng(seed)
+    seen = set()
+    while True:
+        level = most - int(rng.integers(0, 5))
+        columns, rows = (-(-side // (TILE_PX << (most - level))) for side in (width_px, height_px))
+        tile = level, int(rng.integers(columns // 8, columns - columns // 8)), int(rng.integers(rows // 8, rows))
+        if tile not in seen:
+            seen.add(tile)
+            yield tile
+
+
+async def send_load(address: str, token: str, paths: Sequence[str], clients: int) -> Load:
+    """Ask for all paths with `clients` connections at a time."""
+    host, port = re.fullmatch(r"http://(.+):(\d+)", address).groups()  # type: ignore[union-attr]
+    load, waiting = Load(), iter(paths)
+
+    async def client() -> None:
+        reader, writer = await asyncio.open_connection(host, int(port))
+        for path in waiting:
+            began = time.perf_counter()
+            request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n"
+            writer.write(request.encode())
+            status, length = await reader.readline(), 0
+            while (line := await reader.readline()) not in (b"\r\n", b""):
+                name, _, value = line.partition(b":")
+                length = int(value) if name.lower() == b"content-length" else length
+            await reader.readexactly(length)
+            load.latency_ms.append(1000 * (time.perf_counter() - began))
+            load.errors += b" 200 " not in status
+        writer.close()
+
+    began = time.perf_counter()
+    await asyncio.gather(*(client() for _ in range(clients)))
+    load.seconds = time.perf_counter() - began
+    return load
+
+
+def serve_bare(slide: str) -> None:
+    """Serve the tiles of OpenSlide's own DeepZoom generator."""
+    import io
+
+    import uvicorn
+    from openslide import OpenSlide
+    from openslide.deepzoom import DeepZoomGenerator
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    from sentinode.service.server import listen
+
+    generator = DeepZoomGenerator(OpenSlide(slide), TILE_PX, OVERLAP_PX)
+
+    def tile(request: Request) -> Response:
+        level, column, row = (request.path_params[name] for name in ("level", "column", "row"))
+        buffer = io.BytesIO()
+        generator.get_tile(level, (column, row)).save(buffer, "JPEG", quality=QUALITY)
+        return Response(buffer.getvalue(), media_type="image/jpeg")
+
+    route = Route("/api/slides/s1/tiles/{level:int}/{column:int}_{row:int}.jpg", tile)
+    listening = listen("127.0.0.1", 0)
+    print(f"viewing http://127.0.0.1:{listening.getsockname()[1]}/?token=none", flush=True)
+    uvicorn.Server(uvicorn.Config(Starlette(routes=[route]), log_level="warning")).run(sockets=[listening])
+
+
+@contextmanager
+def running(arguments: Sequence[str]) -> Iterator[tuple[str, str, int]]:
+    """Run a server; yield its address, its token and its process."""
+    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    found = next(filter(None, (re.search(r"viewing (\S+)/\?token=(\S+)", line) for line in process.stdout)))
+    try:
+        yield found[1], found[2], process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def cpu_s(pid: int) -> float:
+    """Return the processor time that a process has taken."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_mb(pid: int) -> float:
+    """Return the memory of a process that it shares with no other."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return sum(int(kb) for kb in re.findall(r"^Private_(?:Clean|Dirty):\s+(\d+)", text, re.MULTILINE)) / 1024
+
+
+def first_view_s(address: str, token: str, width_px: int, height_px: int) -> float:
+    """Return the seconds until a page of 1280 × 800 px has all that its first view of the slide shows."""
+    most = (max(width_px, height_px) - 1).bit_length()
+    scale = max(width_px / VIEW_PX[0], height_px / VIEW_PX[1])
+    level = most - max(0, int(np.floor(np.log2(scale))))
+    columns, rows = (-(-side // (TILE_PX << (most - level))) for side in (width_px, height_px))
+    at = "/api/slides/s1"
+    wanted = [f"{at}/tiles/{level}/{column}_{row}.jpg" for row in range(rows) for column in range(columns)]
+    began = time.perf_counter()
+    for paths, clients in ((["/", "/api/session"], 1), ([at, f"{at}/annotations"], 1), (wanted, 6)):
+        load = asyncio.run(send_load(address, token, paths, clients))
+        assert load.errors == 0
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Measure, and print tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("slide")
+    parser.add_argument(BARE, action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--clients", type=int, default=50)
+    parser.add_argument("--tiles", type=int, default=1000, help="for each load")
+    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--memory-tiles", type=int, default=10_000)
+    arguments = parser.parse_args()
+    if arguments.bare:
+        serve_bare(arguments.slide)
+        return
+    from openslide import OpenSlide
+
+    with OpenSlide(arguments.slide) as slide:
+        size = slide.dimensions
+    view = ["-m", "sentinode.cli.main", "view", arguments.slide, "--no-browser", "--read-only"]
+    servers = {"sentinode view": view, "OpenSlide's DeepZoomGenerator": [__file__, arguments.slide, BARE]}
+    print(f"{size[0]:,} × {size[1]:,} px; {os.cpu_count()} cores, {platform.machine()}; {datetime.now(UTC):%Y-%m-%d}\n")
+    loads: dict[tuple[str, int], Load] = {}
+    first: list[float] = []
+    for turn in range(arguments.turns):
+        for name, command in servers.items():
+            with running(command) as (address, token, pid):
+                if command is view:
+                    first.append(first_view_s(address, token, *size))
+                for clients in (1, arguments.clients):
+                    chosen = islice(tiles(*size, seed=1000 * turn + clients), arguments.tiles)
+                    paths = [f"/api/slides/s1/tiles/{level}/{column}_{row}.jpg" for level, column, row in chosen]
+                    taken = cpu_s(pid)
+                    load = asyncio.run(send_load(address, token, paths, clients))
+                    kept = loads.setdefault((name, clients), Load())
+                    kept.latency_ms += load.latency_ms
+                    kept.seconds += load.seconds
+                    kept.errors += load.errors
+                    kept.cpu_s += cpu_s(pid) - taken
+    print("| server | clients | tiles/s | p50 ms | p99 ms | CPU ms a tile | errors |\n|---|---|---|---|---|---|---|")
+    for (name, clients), load in loads.items():
+        print(f"| {name} | {clients} | {load.row()} |")
+    print(f"\nfirst view after the server is up: {', '.join(f'{each:.2f} s' for each in first)}")
+    with running(view) as (address, token, pid):
+        chosen = islice(tiles(*size, seed=7), arguments.memory_tiles)
+        paths = [f"/api/slides/s1/tiles/{level}/{column}_{row}.jpg" for level, column, row in chosen]
+        asyncio.run(send_load(address, token, paths[:1000], arguments.clients))
+        before = memory_mb(pid)
+        asyncio.run(send_load(address, token, paths[1000:], arguments.clients))
+        print(f"memory: {before:.0f} MB after 1,000 tiles, {memory_mb(pid):.0f} MB after {len(paths):,}")
+
+
+if __name__ == "__main__":
+    main()
