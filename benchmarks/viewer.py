@@ -4,9 +4,9 @@
     python benchmarks/viewer.py slide.tif --clients 50 --tiles 2000 --memory-tiles 10000
 
 Servers and clients run on the same machine, each in a process of its own. Both servers are Starlette applications on
-uvicorn and send the same tiles (254 px, overlap 1, JPEG quality 80). The clients ask for distinct tiles in random order,
-each as soon as the last was answered. The two servers take turns. Memory is that of the server without shared pages
-(USS). `scripts/make_synthetic_slide.py` makes a slide of CAMELYON size.
+uvicorn and send the same tiles (254 px, overlap 1, JPEG quality 80). The clients ask for distinct tiles in random
+order, each as soon as the last was answered. The two servers take turns. Memory is that of the server without shared
+pages (USS). `scripts/make_synthetic_slide.py` makes a slide of CAMELYON size.
 """
 
 import argparse

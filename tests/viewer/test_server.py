@@ -13,6 +13,7 @@ from PIL import Image
 from tests.viewer.serving import LocalServer, Server
 
 from sentinode.slides import open_slide, read_annotations
+from sentinode.slides.annotations import find_annotations
 from sentinode.slides.results import load_heatmap
 from sentinode.viewer.tiles import DeepZoom
 
@@ -94,6 +95,7 @@ def test_an_annotation_is_saved_for_qupath_and_for_extract(server, results, view
     assert answer["feature"] in server.get("/api/slides/s1/annotations")["features"]
     with open_slide(view_slide) as slide:
         file = results / f"{view_slide.stem}.annotations.geojson"
+        assert find_annotations(view_slide, results) == file
         assert read_annotations(file, slide).tumour.area == pytest.approx(200 * 200)
     rows = (results / "decisions.csv").read_text().splitlines()
     assert any(row.startswith(f"{view_slide.name},{name},300,300,200,200,1,accepted,anonymous,") for row in rows)

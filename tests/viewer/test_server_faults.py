@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import io
 import json
 import random
 import resource
@@ -11,7 +12,9 @@ import time
 import uuid
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
+from PIL import Image
 from tests.slides.conftest import write_pyramid
 from tests.viewer.serving import LocalServer, Server
 from tests.viewer.test_server import drawn
@@ -229,6 +232,19 @@ def test_a_scan_from_the_page_is_watched_to_its_result(slide_file, tmp_path):
         [slide] = server.get("/api/slides")["slides"]
         assert (slide["state"], slide["error"], slide["can_scan"]) == ("done", None, False)
         assert slide["lesion_count"] > 0
-        assert server.get("/api/slides/s1/patch?x=632&y=632")["probability"] > 0.5
-        assert server.get("/api/slides/s1/attribution.png?x=632&y=632").startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_the_model_judges_the_patch_under_the_cursor(view_slide, results, tiny_run):
+    with LocalServer([view_slide, results, tiny_run.path], results) as server:
+        with open_slide(view_slide) as slide:
+            pixels = slide.reader.read(0, 700 - 48, 600 - 48, 96, 96)
+        found = server.get("/api/slides/s1/patch?x=700&y=600")
+        [expected] = tiny_run.predictor().probabilities(pixels)
+        assert found["probability"] == pytest.approx(expected, abs=1e-5)
+        assert (found["warning"] or "") == tiny_run.warnings(pixels[None])[0]
+        shown = np.asarray(Image.open(io.BytesIO(server.get("/api/slides/s1/patch.png?x=700&y=600"))))
+        assert np.array_equal(shown, pixels)
+        assert server.get("/api/slides/s1/attribution.png?x=700&y=600").startswith(b"\x89PNG")
         assert len(server.get("/api/queue?kind=informative&limit=3")["items"]) == 3
+        assert server.request("/api/slides/s1/patch?x=9999&y=600")[0] == 422

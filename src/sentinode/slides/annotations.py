@@ -29,10 +29,12 @@ MASK_ENDINGS = (".tif", ".tiff")
 JSON_ENDINGS = (".geojson", ".json", ".geojson.gz", ".json.gz")
 ENDINGS = (".xml", *JSON_ENDINGS, *MASK_ENDINGS)
 # Words behind the name of a slide in the name of its annotations.
-_SUFFIXES = ("", "_mask", "_evaluation_mask")
+_SUFFIXES = ("", ".annotations", "_mask", "_evaluation_mask")
 # CAMELYON16: _0 and _1 are tumour, _2 and Exclusion are holes in it. CAMELYON17 and others use the usual words.
 _GROUPS = {"_0": 1, "_1": 1, "_2": 0, "exclusion": 0}
 UNCLASSIFIED = "None"
+# The viewer's class for what a person cannot decide.
+_UNCERTAIN = "Uncertain"
 _ASAP_AREAS, _ASAP_OTHERS = ("Polygon", "Spline", "Rectangle"), ("Dot", "PointSet", "Measurement")
 _SPLINE_POINTS = 8  # Points along a spline from one of its control points to the next.
 _GEOJSON_AREAS = ("Polygon", "MultiPolygon")
@@ -199,7 +201,7 @@ def _class_of(path: Path, drawn: _Drawn, classes: Classes) -> int | None:
         if value is not None:
             return value
     name = drawn.names[0]
-    if classes or name == UNCLASSIFIED or name.endswith("*"):  # QuPath ignores classes such as Region*.
+    if classes or name in (UNCLASSIFIED, _UNCERTAIN) or name.endswith("*"):  # QuPath ignores classes such as Region*.
         return None
     raise DataError(
         f"{path}: {drawn.title}: class {name!r} is neither tumour nor normal; state the classes, such as "
