@@ -300,7 +300,7 @@ def test_a_refused_change_is_told_and_can_be_sent_again(visit, slide, page_serve
 def test_tiles_that_cannot_be_read_are_told(visit, slide):
     page = visit(
         slide,
-        expected="Failed to load resource",
+        expected="Failed to load resource|Tile %s failed",
         before=lambda page: page.route("**/tiles/**", lambda route: route.abort()),
     )
     page.wait_for_selector(".trouble:not([hidden])", timeout=25_000)
@@ -315,6 +315,97 @@ def test_a_tap_selects_a_lesion_on_a_phone(visit, slide):
     saved(page)
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= PHONE["width"]
+
+
+def test_the_patch_under_the_cursor_is_explained(visit, slide):
+    page = loaded(visit(slide))
+    found = {
+        "probability": 0.873,
+        "threshold": 0.48,
+        "warning": "Out of distribution: focus or scale",
+        "spacing_um_px": 0.972,
+        "attribution": True,
+        "neighbors": [{"index": 3, "label": 1, "split": "train", "similarity": 0.93}],
+    }
+    picture = "<svg xmlns='http://www.w3.org/2000/svg'/>"
+    asked = []
+    page.route("**/*.png?*", lambda route: route.fulfill(content_type="image/svg+xml", body=picture))
+    page.route("**/sheet.jpg?*", lambda route: route.fulfill(content_type="image/svg+xml", body=picture))
+    page.route("**/patch?*", lambda route: (asked.append(route.request.url), route.fulfill(json=found)))
+    page.mouse.move(*place(page, *CENTER_OF_LESION))
+    page.keyboard.press("i")
+    panel = page.get_by_role("region", name="Patch")
+    panel.get_by_text("0.873").wait_for()
+    assert "x=62" in asked[0]
+    assert "Out of distribution" in panel.inner_text()
+    assert panel.get_by_role("img", name="Attribution map").count() == 1
+    page.get_by_role("button", name="Inspect a patch").click()
+    page.mouse.click(*place(page, 400, 400))
+    until(page, "document.querySelector('.patch-frame').getAttribute('d').startsWith('M35')")
+    assert "x=400" in asked[1]
+    panel.get_by_role("button", name="Close the patch").click()
+    assert panel.count() == 0 or not panel.is_visible()
+
+
+def test_patches_are_labeled_one_after_the_other(visit, slide, page_server):
+    page = visit("#/queue")
+    progress = page.locator(".queue-bar progress")
+    progress.wait_for()
+    page.keyboard.press("1")
+    page.keyboard.press("2")
+    until(page, "document.querySelector('.queue-bar progress').value === 2")
+    saved(page)
+    classes = [each["properties"]["classification"]["name"] for each in annotations(page_server, slide)]
+    assert sorted(classes) == ["Normal", "Tumor"]
+    assert violations(page) == []
+    page.keyboard.press("u")
+    until(page, "document.querySelector('.queue-bar progress').value === 1")
+    saved(page)
+    [left] = annotations(page_server, slide)
+    assert left["properties"]["sentinode"]["source"] == "patch"
+
+
+def test_the_view_its_contours_and_the_annotations_are_exported(visit, slide):
+    page = loaded(visit(slide))
+    page.keyboard.press("n")
+    page.keyboard.press("a")
+    saved(page)
+    for entry, start in (
+        ("Figure of this view", b"\x89PNG"),
+        ("Contours of this view", b"<svg"),
+        ("Annotations", b"{"),
+    ):
+        page.locator(".menu summary").click()
+        with page.expect_download() as download:
+            page.get_by_role("button", name=entry).click()
+        content = Path(download.value.path()).read_bytes()
+        assert content.startswith(start)
+        if start == b"<svg":
+            assert content.count(b"M") > 1
+
+
+def test_scans_are_watched_and_cancelled_from_the_worklist(visit, page_server):
+    listed = page_server.get("/api/slides")["slides"]
+    waiting = {**next(each for each in listed if each["state"] != "done"), "state": "scanning", "progress": 0.4}
+    stream = f"event: slide\ndata: {json.dumps(waiting)}\n\n"
+    cancelled = []
+
+    def answer(route):
+        cancelled.append((route.request.method, route.request.url))
+        route.fulfill(json={})
+
+    def routes(page):
+        page.route("**/api/events", lambda route: route.fulfill(content_type="text/event-stream", body=stream))
+        page.route("**/api/scans/**", answer)
+
+    page = visit(before=routes)
+    row = page.get_by_role("row", name="other.tif")
+    row.get_by_role("progressbar").wait_for()
+    row.get_by_role("button", name="Cancel").click()
+    page.wait_for_timeout(200)
+    [(method, address)] = cancelled
+    assert method == "DELETE"
+    assert address.endswith(f"/api/scans/{waiting['id']}")
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])

@@ -27,7 +27,7 @@ export function exportMenu(page) {
       "div",
       { class: "menu-items" },
       item("Figure of this view", "PNG with scale bar", () => figure(page)),
-      page.result ? item("Contours of this view", "SVG in level-0 px", () => contours(page)) : null,
+      page.slide.results.length ? item("Contours of this view", "SVG in level-0 px", () => contours(page)) : null,
       item("Annotations", "GeoJSON for QuPath", () => annotations(page)),
     ),
   );
@@ -54,6 +54,7 @@ async function figure(page) {
 
 async function contours(page) {
   const { overlay, slide } = page;
+  if (!overlay.heatmap) throw new Error("the heat map is still loading; try again in a moment.");
   const [x, y, w, h] = clipped(page.view.bounds, slide);
   const { grid, levels: [level] } = overlay.heatmap;
   const { step_px: step, origin_px: [left, top] } = grid;
