@@ -13,6 +13,7 @@ from sentinode.cli.shared import (
     add_json,
     add_model,
     add_precision,
+    command_line,
     load_models,
     print_json,
     print_next_steps,
@@ -146,7 +147,8 @@ def run(arguments: argparse.Namespace) -> int:
                     first / "lesions.geojson": "lesions, for QuPath",
                     first / "heatmap.tif": "probabilities, for QuPath and OpenSlide",
                     first / "summary.json": "score, lesions, warnings, settings",
-                }
+                },
+                command_line("view", *arguments.slide, arguments.out),
             )
     if failures and not summaries:
         return 1

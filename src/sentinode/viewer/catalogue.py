@@ -15,7 +15,7 @@ from sentinode.slides.slide import Slide, fingerprint, open_slide
 from sentinode.slides.staging import classify_lesion, pn_stage
 from sentinode.storage import read_json
 from sentinode.viewer.errors import ViewerError, not_found
-from sentinode.viewer.targets import Targets, scanned
+from sentinode.viewer.targets import Targets
 
 # Each keeps decoded tiles, up to 200 MB.
 _MOST_OPEN_SLIDES = 4
@@ -108,7 +108,8 @@ class Catalogue:
             f"s{number}": Entry(f"s{number}", path, path.name if show_names else f"Slide {number}")
             for number, path in enumerate(targets.slides, 1)
         }
-        self._ids: dict[Path, str] = {}
+        self._ids: dict[Path, int] = {}
+        self._read: dict[Path, tuple[int, Result]] = {}
         self._checked: dict[tuple[Path, Stamp], bool] = {}
         self._open: OrderedDict[str, _Handle] = OrderedDict()
         self._lock = threading.Lock()
@@ -138,20 +139,34 @@ class Catalogue:
 
     def refresh(self) -> None:
         """Look for finished scans."""
-        by_name: dict[str, list[Path]] = {}
+        by_name: dict[str, dict[str, Result]] = {}
         for folder in self._folders:
-            for found, settings in scanned(folder):
-                by_name.setdefault(settings["slide"], []).append(found)
+            for file in sorted(folder.glob(f"*/{SUMMARY}")):  # It says that a scan is finished.
+                result = self._result(file)
+                if result is not None:
+                    by_name.setdefault(result.summary["slide"], {})[result.id] = result
         for entry in self:
-            results = {}
-            for found in by_name.get(entry.path.name, []):
-                with self._lock:
-                    name = self._ids.setdefault(found, f"r{len(self._ids) + 1}")
-                try:
-                    results[name] = Result(name, found, read_json(found / SUMMARY))
-                except (OSError, DataError):
-                    continue  # Not finished.
-            entry.results = results
+            entry.results = by_name.get(entry.path.name, {})
+
+    def _result(self, file: Path) -> Result | None:
+        """Read a summary, or return what was read before; None where it is none of a scan."""
+        try:
+            changed_ns = file.stat().st_mtime_ns
+            with self._lock:
+                before = self._read.get(file)
+            if before is not None and before[0] == changed_ns:
+                return before[1]
+            summary = read_json(file)
+            name = summary["slide"] if isinstance(summary, dict) and "grid" in summary else None
+        except (OSError, DataError, KeyError):
+            return None
+        if not isinstance(name, str):
+            return None
+        with self._lock:
+            number = self._ids.setdefault(file.parent, len(self._ids) + 1)
+            result = Result(f"r{number}", file.parent, summary)
+            self._read[file] = changed_ns, result
+        return result
 
     def pn_stage(self, entry: Entry) -> str | None:
         """Return the stage of a slide's patient; None unless CAMELYON17's names say who it is and all are scanned."""

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -103,27 +102,22 @@ def sort_targets(targets: Sequence[str | Path]) -> Targets:
     )
 
 
-def scanned(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """Return the folders of scanned slides in a folder, with their settings."""
-    found = []
-    for settings in sorted(folder.glob(f"*/{SETTINGS}")):
-        try:
-            content = read_json(settings)
-        except (OSError, DataError):
-            continue
-        if isinstance(content, dict) and isinstance(content.get("slide"), str):
-            found.append((settings.parent, content))
-    return found
-
-
 def _results_folder(path: Path) -> Path | None:
     """Return the folder that a scan wrote to, where this is one or that of one of its slides."""
     if not path.is_dir():
         return None
     path = path.absolute()
-    if any(folder == path for folder, _ in scanned(path.parent)):
+    if _is_scan(path / SETTINGS):
         return path.parent
-    return path if scanned(path) else None
+    return path if any(map(_is_scan, path.glob(f"*/{SETTINGS}"))) else None
+
+
+def _is_scan(settings: Path) -> bool:
+    try:
+        content = read_json(settings)
+    except (OSError, DataError):
+        return False
+    return isinstance(content, dict) and {"slide", "slide_sha256"} <= content.keys()
 
 
 def _is_slide(path: Path) -> bool:
