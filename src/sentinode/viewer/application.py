@@ -22,12 +22,12 @@ from sentinode.errors import OutputError, SentinodeError
 from sentinode.service.access import LOOPBACK, AccessControl
 from sentinode.version import __version__
 from sentinode.viewer.agreement import agreement
-from sentinode.viewer.annotation_routes import annotation_routes
 from sentinode.viewer.errors import ViewerError
-from sentinode.viewer.gallery_routes import gallery_routes
-from sentinode.viewer.patch_routes import patch_routes
-from sentinode.viewer.scan_routes import scan_routes
-from sentinode.viewer.slide_routes import slide_routes
+from sentinode.viewer.routes.annotations import annotation_routes
+from sentinode.viewer.routes.gallery import gallery_routes
+from sentinode.viewer.routes.patches import patch_routes
+from sentinode.viewer.routes.scans import scan_routes
+from sentinode.viewer.routes.slides import slide_routes
 from sentinode.viewer.viewer import CLIENT_GONE, Viewer
 from sentinode.viewer.worklist import describe_slide
 
@@ -117,7 +117,7 @@ def create_viewer(viewer: Viewer, *, token: str, port: int = 0, hosts: Collectio
             *gallery_routes(viewer),
             *scan_routes(viewer, describe),
             Route("/api/agreement", agreed),
-            Mount("/static", StaticFiles(directory=STATIC, check_dir=False)),
+            Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[
             Middleware(_SafeHeaders),

@@ -1,0 +1,1 @@
+"""Routes of the viewer, each with what it checks of a request."""
