@@ -141,17 +141,22 @@ class AnnotationStore:
             self._save(slide, version, offset_px, [each for each in content["features"] if each["id"] != name])
         return {"version": version}
 
-    def annotated(self, slides: Iterable[Path]) -> dict[Path, list[dict[str, Any]]]:
-        """Return the features of each slide that has annotations, as its file has them."""
-        return {slide: self._load(slide)["features"] for slide in slides if self.file(slide).is_file()}
+    def reviews(self, slides: Iterable[Path], folders: Iterable[Path] = ()) -> list[dict[str, str]]:
+        """Return for each object of the slides the class that each user gave it last.
 
-    def reviews(self, slides: Iterable[Path]) -> list[dict[str, str]]:
-        """Return for each object of the slides the class that each user gave it last."""
+        Parameters
+        ----------
+        slides : iterable of Path
+        folders : iterable of Path
+            Further folders with annotations of these slides.
+        """
+        stores = [self, *(AnnotationStore(folder, self._user) for folder in folders)]
         found: dict[tuple[str, str], dict[str, str]] = {}
-        for slide, features in self.annotated(slides).items():
-            for feature in features:
-                given = feature["properties"]["sentinode"].get("reviews", {})
-                found.setdefault((slide.name, feature["id"]), {}).update(given)
+        for slide in slides:
+            for store in reversed(stores):  # The own folder comes last, and counts.
+                for feature in store._load(slide)["features"]:
+                    given = feature["properties"]["sentinode"].get("reviews", {})
+                    found.setdefault((slide.name, feature["id"]), {}).update(given)
         return list(found.values())
 
     def write_table(self, slides: Iterable[Path]) -> None:

@@ -93,7 +93,8 @@ def create_viewer(viewer: Viewer, *, token: str, port: int = 0, hosts: Collectio
         )
 
     async def agreed(request: Request) -> JSONResponse:
-        reviews = await viewer.run(viewer.store.reviews, [entry.path for entry in viewer.catalogue])
+        slides = [entry.path for entry in viewer.catalogue]
+        reviews = await viewer.run(viewer.store.reviews, slides, viewer.catalogue.folders)
         return JSONResponse(agreement(reviews))
 
     describe = partial(describe_slide, viewer)
@@ -153,7 +154,10 @@ class _SafeHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *_HEADERS.items()]
+                headers = [*message.get("headers", []), *_HEADERS.items()]
+                if not any(name == b"cache-control" for name, _ in headers):
+                    headers.append((b"cache-control", b"no-cache"))
+                message["headers"] = headers
             await send(message)
 
         await self._application(scope, receive, send_safely if scope["type"] == "http" else send)

@@ -97,12 +97,17 @@ class Catalogue:
         µm per pixel that the user states for a slide, or None.
     show_names : bool
         Whether the page may show the names of files.
+
+    Attributes
+    ----------
+    folders : tuple of Path
+        Where results and decisions are.
     """
 
     def __init__(
         self, targets: Targets, out: Path, spacing: Callable[[Path], float | None], show_names: bool = False
     ) -> None:
-        self._folders = tuple(dict.fromkeys((*(folder.absolute() for folder in targets.results), out.absolute())))
+        self.folders = tuple(dict.fromkeys((*(folder.absolute() for folder in targets.results), out.absolute())))
         self._spacing, self._show_names = spacing, show_names
         self._entries = {
             f"s{number}": Entry(f"s{number}", path, path.name if show_names else f"Slide {number}")
@@ -140,7 +145,7 @@ class Catalogue:
     def refresh(self) -> None:
         """Look for finished scans."""
         by_name: dict[str, dict[str, Result]] = {}
-        for folder in self._folders:
+        for folder in self.folders:
             for file in sorted(folder.glob(f"*/{SUMMARY}")):  # It says that a scan is finished.
                 result = self._result(file)
                 if result is not None:
@@ -226,7 +231,7 @@ class Catalogue:
             message = message.replace(str(entry.path), entry.name)
             if not self._show_names:
                 message = message.replace(entry.path.name, entry.name).replace(entry.path.stem, entry.name)
-        for folder in self._folders:
+        for folder in self.folders:
             message = message.replace(f"{folder}/", "").replace(str(folder), folder.name)
         return message
 

@@ -18,7 +18,7 @@ from scipy.special import logit
 from sentinode.data.open import open_patches
 from sentinode.data.patchset import PatchSet
 from sentinode.data.types import PATCH_SIZE_PX, UInt8Array
-from sentinode.errors import SentinodeError
+from sentinode.errors import DataError, SentinodeError
 from sentinode.evaluation.prediction_files import PredictionsFile
 from sentinode.storage import atomic_file, sync_folder
 from sentinode.viewer.errors import ViewerError, not_found
@@ -135,7 +135,13 @@ class Gallery:
         wrong = [index for index in indices if not 0 <= index < len(self._ids)]
         if wrong:
             raise not_found(f"patch as number {wrong[0]}")
-        pixels = self._patches.read(list(indices))
+        try:
+            pixels = self._patches.read(list(indices))
+        except DataError as error:
+            log.warning("%s", error)
+            if self._show_names:
+                raise
+            raise ViewerError("a patch cannot be read; the terminal that runs the viewer says which", 422) from error
         rows = -(-len(indices) // columns)
         picture = np.full((rows, PATCH_SIZE_PX, columns, PATCH_SIZE_PX, 3), _GLASS, np.uint8)
         for number, patch in enumerate(pixels):

@@ -15,6 +15,7 @@ from sentinode.slides.results import SETTINGS
 from sentinode.slides.slide import SLIDE_ENDINGS, find_slides
 from sentinode.storage import read_json
 from sentinode.training.load import is_run
+from sentinode.viewer.annotations import ENDING
 
 # A TIFF up to this size is a patch, a larger one a slide.
 _LARGEST_PATCH_PX = 512
@@ -78,12 +79,15 @@ def sort_targets(targets: Sequence[str | Path]) -> Targets:
         folder = _results_folder(path)
         if folder is not None:
             results.append(folder)
+        if path.is_dir() and _has_slides(path):
+            # Heat maps are TIFF files too.
+            slides += [file for file in find_slides([path]) if not (file.parent / SETTINGS).is_file()]
+        elif folder is not None:
+            continue
         elif target in PRETRAINED or is_model_file(path) or is_run(path):
             _set(single, "model", target)
         elif _is_slide(path):
             slides.append(path)
-        elif path.is_dir() and _has_slides(path):
-            slides += find_slides([path])
         elif (csv := _predictions(path)) is not None:
             _set(single, "predictions", str(csv))
         else:
@@ -109,7 +113,8 @@ def _results_folder(path: Path) -> Path | None:
     path = path.absolute()
     if _is_scan(path / SETTINGS):
         return path.parent
-    return path if any(map(_is_scan, path.glob(f"*/{SETTINGS}"))) else None
+    holds = any(map(_is_scan, path.glob(f"*/{SETTINGS}"))) or any(path.glob(f"*{ENDING}"))
+    return path if holds else None
 
 
 def _is_scan(settings: Path) -> bool:
@@ -129,7 +134,7 @@ def _is_slide(path: Path) -> bool:
 
 def _has_slides(folder: Path) -> bool:
     inside = (file for file in folder.rglob("*") if file.suffix.lower() in SLIDE_ENDINGS and file.is_file())
-    first = next(inside, None)
+    first = next((file for file in inside if not (file.parent / SETTINGS).is_file()), None)
     return first is not None and not _is_patch(first)
 
 
