@@ -102,7 +102,8 @@ def test_lesions_are_valid_closed_geojson_with_uuids(result):
 def test_glass_is_not_scanned(result):
     heatmap = load_heatmap(result.folder)
     scanned_mm2 = (~np.isnan(heatmap.log_odds)).sum() * heatmap.step_um**2 / 1e6
-    assert scanned_mm2 == pytest.approx((SIDE * 96 * 0.972e-3) ** 2, rel=0.1)
+    patches_mm2 = (SIDE * 96 * 0.972e-3) ** 2
+    assert 0.75 * patches_mm2 < scanned_mm2 < 1.02 * patches_mm2  # Some patches show fat and glass.
 
 
 class BoundedReader:

@@ -2,8 +2,8 @@
 
 import argparse
 import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from sentinode.errors import ConfigError, DataError, SentinodeError, plural
 from sentinode.inference.engines import REGION_ENGINES
 
 if TYPE_CHECKING:
+    from sentinode.slides.leases import Lease
     from sentinode.slides.scan import Scanner
     from sentinode.slides.slide import Slide
     from sentinode.slides.tissue import Tissue
@@ -72,6 +73,14 @@ def add_parser(commands: Any) -> None:
         "--force", action="store_true", help="scan slides although much of their tissue is unlike the training patches"
     )
     parser.add_argument(
+        "--dask",
+        nargs="?",
+        const="",
+        metavar="ADDRESS|N",
+        help="scan on the workers of a Dask cluster: address of its scheduler, or number of workers to start on this "
+        "machine (default: one for four processors)",
+    )
+    parser.add_argument(
         "--dry-run", action="store_true", help="open the slides and find their tissue, but compute nothing"
     )
     add_json(parser)
@@ -88,8 +97,8 @@ def _tables(text: str) -> tuple[str, ...]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Scan each slide, go past those that fail, and list them at the end."""
-    from sentinode.slides.isolation import IsolatedWorker, ProcessDiedError
-    from sentinode.slides.leases import take_lease
+    from sentinode.slides.cluster import map_on_dask
+    from sentinode.slides.isolation import IsolatedWorker, map_isolated
     from sentinode.slides.slide import find_slides
     from sentinode.storage import check_output_folder
 
@@ -106,30 +115,21 @@ def run(arguments: argparse.Namespace) -> int:
                 f"--tissue {arguments.tissue}: one file, but {len(paths)} slides; name a folder with a file for each"
             )
     spacings = Spacings(arguments.mpp)
-    out = check_output_folder(arguments.out)
+    queue = _Queue(paths, None if arguments.dry_run else check_output_folder(arguments.out))
     summaries: list[dict[str, Any]] = []
-    elsewhere: list[str] = []
-    failures: list[tuple[str, str]] = []
+    scan_each = map_isolated if arguments.dask is None else partial(map_on_dask, where=arguments.dask)
     if arguments.engine != "keras" and not arguments.dry_run:
         with _exit_on_sigterm(), IsolatedWorker(partial(_exporter, arguments)) as worker:
             worker.call(arguments.engine)
-    with _exit_on_sigterm(), IsolatedWorker(partial(_prepare, arguments, spacings)) as worker:
-        for number, path in enumerate(paths, 1):
-            try:
-                lease = nullcontext() if arguments.dry_run else take_lease(out, path.stem)
-                if lease is None:
-                    elsewhere.append(path.name)
-                    continue
-                with lease:
-                    summaries.append(worker.call(path))
+    with _exit_on_sigterm(), queue:
+        for path, result in scan_each(partial(_prepare, arguments, spacings), queue):
+            queue.done(path, result if isinstance(result, SentinodeError) else None)
+            if not isinstance(result, SentinodeError):
+                summaries.append(result)
                 if not arguments.json:
-                    place = f"{number}/{len(paths)} " if len(paths) > 1 else ""
-                    print(f"{place}{_line(summaries[-1])}", flush=True)
-            except ProcessDiedError as error:
-                reason = f"{path}: the process that read it died ({error}); the file is damaged, or memory ran out"
-                failures.append((path.name, reason))
-            except SentinodeError as error:
-                failures.append((path.name, str(error)))
+                    place = f"{len(queue.finished)}/{len(paths)} " if len(paths) > 1 else ""
+                    print(f"{place}{_line(result)}", flush=True)
+    failures, elsewhere = queue.failures, queue.elsewhere
     if arguments.json:
         listed = [{"slide": name, "reason": reason} for name, reason in failures]
         print_json({"slides": summaries, "failures": listed, "scanned_by_other_processes": elsewhere})
@@ -153,6 +153,55 @@ def run(arguments: argparse.Namespace) -> int:
     if failures and not summaries:
         return 1
     return SKIPPED_STATUS if failures else 0
+
+
+class _Queue:
+    """The slides that this command scans: takes the lease of each before it is worked on, and gives it back after."""
+
+    def __init__(self, paths: Sequence[Path], out: Path | None) -> None:
+        self._paths, self._out = paths, out
+        self._leases: dict[Path, Lease] = {}
+        self.finished: list[Path] = []
+        self.elsewhere: list[str] = []
+        self.failures: list[tuple[str, str]] = []
+
+    def __iter__(self) -> Iterator[Path]:
+        """Give the slides that no other process works on."""
+        from sentinode.slides.leases import take_lease
+
+        for path in self._paths:
+            if self._out is not None:
+                try:
+                    lease = take_lease(self._out, path.stem)
+                except SentinodeError as error:
+                    self.done(path, error)
+                    continue
+                if lease is None:
+                    self.finished.append(path)
+                    self.elsewhere.append(path.name)
+                    continue
+                self._leases[path] = lease
+            yield path
+
+    def done(self, path: Path, error: SentinodeError | None) -> None:
+        """Note that a slide is finished, or why it failed."""
+        from sentinode.slides.isolation import ProcessDiedError
+
+        self.finished.append(path)
+        if path in self._leases:
+            self._leases.pop(path).release()
+        if isinstance(error, ProcessDiedError):
+            reason = f"{path}: the process that read it died ({error}); the file is damaged, or memory ran out"
+            self.failures.append((path.name, reason))
+        elif error is not None:
+            self.failures.append((path.name, str(error)))
+
+    def __enter__(self) -> "_Queue":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for lease in self._leases.values():
+            lease.release()
 
 
 @contextmanager

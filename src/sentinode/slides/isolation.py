@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from multiprocessing.connection import Connection
 from types import TracebackType
@@ -103,6 +103,38 @@ class IsolatedWorker(Generic[Job, Result]):
         if not succeeded:
             raise result
         return result
+
+
+def map_isolated(
+    prepare: Callable[[], Callable[[Job], Result]], jobs: Iterable[Job]
+) -> Iterator[tuple[Job, Result | SentinodeError]]:
+    """Call a function for each job in a process of its own; failures do not stop the others.
+
+    Parameters
+    ----------
+    prepare : callable
+        See `IsolatedWorker`.
+    jobs : iterable
+        A job is taken when the one before is done.
+
+    Yields
+    ------
+    job
+    result or SentinodeError
+        What the function returned or raised; `ProcessDiedError` if its process died.
+
+    Examples
+    --------
+    >>> from operator import methodcaller
+    >>> list(map_isolated(partial(methodcaller, "upper"), ["a", "b"]))
+    [('a', 'A'), ('b', 'B')]
+    """
+    with IsolatedWorker(prepare) as worker:
+        for job in jobs:
+            try:
+                yield job, worker.call(job)
+            except SentinodeError as error:
+                yield job, error
 
 
 def _work(connection: "Connection[Any, Any]", prepare: Callable[[], Callable[[Any], Any]]) -> None:

@@ -49,6 +49,10 @@ class Lease:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Give the slide back."""
         self._ended.set()
         self._heart.join()
         name = self._file.name.rpartition("-")[0]

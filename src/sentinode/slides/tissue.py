@@ -14,12 +14,18 @@ from sentinode.inference.engines import optional
 from sentinode.slides.slide import Slide
 
 OVERVIEW_UM_PX = 8.0
-# Smaller pieces are dust, smaller holes belong to the tissue around them.
-LEAST_AREA_MM2, LEAST_HOLE_MM2 = 0.02, 0.02
-# Optical density from which on a pixel is surely tissue, and from which on it is when it touches such a pixel.
-_SURE, _POSSIBLE = 0.14, 0.06
+# Smaller pieces are smaller than a patch, smaller holes belong to the tissue around them.
+LEAST_AREA_MM2, LEAST_HOLE_MM2 = 0.008, 0.02
+# Stain from which on a pixel is surely tissue, and from which on it is when it touches such a pixel.
+_SURE, _POSSIBLE = 0.08, 0.04
 _SMOOTHING_UM = 12.0
+# Within this distance, the share of the strongest stain that is glass beside tissue; stain as pale as this is not.
+_EDGE_UM, _EDGE_SHARE, _PALE = 24.0, 0.65, 0.1
+# Half the width of the thinnest pen mark, how far its ink mixes with tissue, and how far it fades out beyond.
+_PEN_UM, _PEN_REACH_UM, _PEN_RIM_UM = 10.0, 60.0, 12.0
 _BRIGHT, _COLORLESS = 200, 20
+# Share of the density by which the channels of something gray may differ.
+_CAST = 0.06
 
 Mask = NDArray[np.bool_]
 
@@ -184,8 +190,9 @@ def tissue_mask(
 ) -> tuple[Mask, Mask]:
     """Separate tissue from glass and from pen marks on an overview.
 
-    Tissue takes up colored light: its optical density, with a grey part counted less, exceeds a threshold, or a lower
-    one next to such places. Pen marks are recognized by hue: tissue stained with H&E takes up green most, pens do not.
+    Tissue takes up colored light: its smoothed optical density, with a gray part counted less, exceeds a threshold, or
+    a lower one next to such places, and a share of the highest density nearby. Pen marks are recognized by hue: tissue
+    stained with H&E takes up green most, then red or blue; ink takes up green and blue, or red, or all.
 
     Parameters
     ----------
@@ -201,51 +208,76 @@ def tissue_mask(
     tissue, pen : ndarray of bool, shape (rows, columns)
     """
     light = np.asarray(background or background_color(pixels), float)
-    density = np.maximum(np.log((light + 1) / (pixels + 1.0)), 0)
+    density = np.maximum(np.log((light + 1) / (pixels + 1.0)), 0).astype(np.float32)
     empty = (pixels == 255).all(axis=2) | (pixels == 0).all(axis=2)
-    pen = _pen(pixels, density) & ~empty
     sigma = _SMOOTHING_UM / spacing_um_px
+    pen = _pen(pixels, _smoothed(density, ~empty, sigma), spacing_um_px) & ~empty
     usable = ~(pen | empty)
-    weight = ndimage.gaussian_filter(usable.astype(float), sigma)
-    smooth = (
-        np.stack([ndimage.gaussian_filter(density[..., channel] * usable, sigma) for channel in range(3)], axis=-1)
-        / np.maximum(weight, 1e-3)[..., None]
-    )
-    strength = _colored_density(smooth) * usable
-    sure, possible = strength > _SURE, strength > _POSSIBLE
-    labels, _ = ndimage.label(possible, np.ones((3, 3)))
-    mask = np.isin(labels, np.unique(labels[sure])) & possible
-    mask = ndimage.binary_closing(mask, iterations=1) & usable
+    strength = _stain(_smoothed(density, usable, sigma)) * usable
+    # Smoothing spreads dark tissue over the glass beside it.
+    nearby = ndimage.maximum_filter(strength, size=2 * round(_EDGE_UM / spacing_um_px) + 1)
+    possible = (strength > _POSSIBLE) & (strength > _EDGE_SHARE * (nearby - _PALE))
+    mask = ndimage.binary_closing(_touching(possible, strength > _SURE), iterations=1) & usable
     pixel_mm2 = spacing_um_px**2 / 1e6
-    mask = ~_without_small(~mask, LEAST_HOLE_MM2 / pixel_mm2) & ~pen
+    holes = usable & ~mask & ~_without_small(usable & ~mask, LEAST_HOLE_MM2 / pixel_mm2)
+    mask = _touching(mask | holes, mask)
     return _without_small(mask, LEAST_AREA_MM2 / pixel_mm2), pen
 
 
-def _colored_density(density: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how much colored light is taken up; grey shadows count a third."""
-    darkest, brightest = density.max(axis=-1), density.min(axis=-1)
-    return (darkest - brightest) + brightest / 3
+def _smoothed(density: NDArray[np.float32], usable: Mask, sigma: float) -> NDArray[np.float32]:
+    """Average density over usable pixels nearby."""
+    weight = np.maximum(ndimage.gaussian_filter(usable.astype(np.float32), sigma), np.float32(1e-3))
+    channels = [ndimage.gaussian_filter(density[..., channel] * usable, sigma) / weight for channel in range(3)]
+    return np.stack(channels, axis=-1)
 
 
-def _pen(pixels: UInt8Array, density: NDArray[np.float64]) -> Mask:
+def _stain(density: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how much colored light is taken up; gray counts a third, but no more than the color that is with it.
+
+    Coverslip edges, dust and shadows are gray. Pale or dark stains are partly gray as well, but never entirely.
+    """
+    gray, darkest = density.min(axis=-1), density.max(axis=-1)
+    color = np.maximum(darkest - gray - _CAST * darkest, 0)
+    return color + np.minimum(gray / 3, color)
+
+
+def _pen(pixels: UInt8Array, density: NDArray[np.float32], spacing_um_px: float) -> Mask:
+    """Find ink by its hue, the ratio of the channels' densities.
+
+    H&E takes up green most, blue 0.3 to 0.67 of that, red less than green. Hematoxylin alone takes up red as green.
+    """
     red, green, blue = (density[..., channel] for channel in range(3))
     strongest = density.max(axis=-1)
     black = (pixels.max(axis=2) < 70) & (np.ptp(pixels, axis=2) < 25)
-    # Of each kind of ink the surely marked pixels, then the pale rims of its own hue that touch them.
-    inks = (
-        ((red > 1.25 * green + 0.05) & (strongest > 0.35), (red > 1.1 * green + 0.02) & (strongest > 0.04)),
-        (
-            (green > 0.8) & (blue > 0.7 * green) & (red < 0.3 * green),
-            (blue > 0.65 * green) & (red < 0.35 * green) & (strongest > 0.1),
-        ),
-        (black, black),
+    # Of each kind of ink the pixels of a clear hue, then those near them that it may be mixed into.
+    red_ink = (
+        ((blue > 0.69 * green) & (red < 0.25 * green) & (strongest > 0.12))
+        | ((blue > 0.7 * green) & (red < 0.36 * green) & (strongest > 0.8)),
+        (blue > 0.64 * green) & (red < 0.36 * green) & (strongest > 0.04),
+    )
+    dark_red_ink = (
+        (blue > 0.74 * green) & (blue < green) & (red < 0.8 * green) & (strongest > 0.8),
+        (blue > 0.7 * green) & (red < green) & (strongest > 0.1),
+    )
+    green_or_blue_ink = (
+        (red > 1.3 * green + 0.05) & (strongest > 0.25),
+        ((red > 1.1 * green + 0.02) | ((blue > 0.7 * green) & (red > 0.68 * green))) & (strongest > 0.06),
     )
     pen = np.zeros(strongest.shape, bool)
-    for sure, possible in inks:
-        core = ndimage.binary_opening(sure, iterations=2)
-        labels, _ = ndimage.label(core | possible)
-        pen |= np.isin(labels, np.unique(labels[core])) & (labels > 0)
-    return ndimage.binary_dilation(pen, iterations=3)
+    for sure, possible in (red_ink, dark_red_ink, green_or_blue_ink, (black, black)):
+        core = ndimage.binary_opening(sure, iterations=max(1, round(_PEN_UM / spacing_um_px)))
+        reach = ndimage.maximum_filter(core, size=2 * round(_PEN_REACH_UM / spacing_um_px) + 1)
+        pen |= _touching(core | (possible & reach), core)
+    return ndimage.binary_dilation(pen, iterations=max(1, round(_PEN_RIM_UM / spacing_um_px)))
+
+
+def _touching(mask: Mask, core: Mask) -> Mask:
+    """Return the connected parts of a mask that contain a pixel of another."""
+    labels, count = ndimage.label(mask, np.ones((3, 3)))
+    kept = np.zeros(count + 1, bool)
+    kept[labels[core]] = True
+    kept[0] = False
+    return np.asarray(kept[labels])
 
 
 def _without_small(mask: Mask, least_px: float) -> Mask:

@@ -1,0 +1,68 @@
+"""Tissue is told from glass, pen marks, dust and coverslips."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from sentinode.slides.tissue import tissue_mask
+
+GLASS = (241, 240, 242)
+STAINS = {"H&E": (214, 140, 190), "dark": (92, 60, 120), "pale": (236, 212, 228), "hematoxylin": (170, 170, 200)}
+INKS = {
+    "red": (208, 40, 60),
+    "faint red": (240, 196, 204),
+    "dark red": (70, 24, 38),
+    "green": (60, 170, 150),
+    "blue": (60, 110, 200),
+    "black": (30, 30, 34),
+}
+
+
+def draw(shape, color, spot=(100, 100, 200, 200)):
+    """Return a picture of 300 × 300 px at 8 µm/px: glass with noise, and one shape."""
+    image = Image.new("RGB", (300, 300), GLASS)
+    getattr(ImageDraw.Draw(image), shape)(spot, fill=color)
+    noise = np.random.default_rng(0).normal(0, 2, (300, 300, 3))
+    return np.clip(np.asarray(image) + noise, 0, 254).astype(np.uint8)
+
+
+@pytest.mark.parametrize("stain", STAINS)
+def test_stained_tissue_is_found_with_its_edge(stain):
+    tissue, pen = tissue_mask(draw("rectangle", STAINS[stain]), 8.0)
+    expected = np.zeros_like(tissue)
+    expected[100:201, 100:201] = True
+    assert 2 * (tissue & expected).sum() / (tissue.sum() + expected.sum()) > 0.97
+    assert not pen.any()
+
+
+@pytest.mark.parametrize("ink", INKS)
+def test_ink_is_no_tissue(ink):
+    tissue, pen = tissue_mask(draw("rectangle", INKS[ink], (20, 100, 280, 115)), 8.0)
+    assert not tissue.any()
+    assert pen.sum() > 3000
+
+
+@pytest.mark.parametrize("gray", [60, 150, 210])
+def test_gray_lines_and_shadows_are_no_tissue(gray):
+    assert not tissue_mask(draw("rectangle", (gray, gray, gray - 3), (0, 100, 299, 108)), 8.0)[0].any()
+
+
+def test_pieces_smaller_than_a_patch_are_left_out_and_small_holes_filled():
+    pixels = draw("rectangle", STAINS["H&E"])
+    pixels[20:26, 20:26] = STAINS["H&E"]
+    pixels[150:162, 150:162] = GLASS
+    pixels[150:155, 110:135] = GLASS
+    tissue = tissue_mask(pixels, 8.0)[0]
+    assert not tissue[:60, :60].any()
+    assert tissue[140:170, 140:170].all()
+
+
+@pytest.mark.skipif("SENTINODE_TEST_DATA" not in os.environ, reason="needs pictures of pen marks")
+@pytest.mark.parametrize("name", ["no-tissue-green-pen", "no-tissue-red-pen"])
+def test_pictures_of_pen_alone_have_no_tissue(name):
+    file = Path(os.environ["SENTINODE_TEST_DATA"]) / "slides" / "pen" / f"{name}.png"
+    pixels = np.asarray(Image.open(file).convert("RGB").reduce(8))
+    assert not tissue_mask(pixels, 8.0)[0].any()
