@@ -54,9 +54,11 @@ def test_broken_forms_are_refused_for_what_is_wrong(port, body, status, fact):
 
 def test_a_client_that_goes_away_leaves_no_trace_in_the_log(port, caplog):
     logging.getLogger("uvicorn.error").addHandler(caplog.handler)  # It does not pass its messages on.
-    for sent in (post(png())[:-50], post(part(), FORM)[:200], post(png())):
+    chunked = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\nzz\r\n"
+    for sent in (chunked, post(png())[:-50], post(part(), FORM)[:200], post(png())):
         connection = socket.create_connection(("127.0.0.1", port))
         connection.sendall(sent)
+        time.sleep(0.05)
         connection.close()
     assert answer(port, post(png()))[0] == 200
     time.sleep(0.1)
@@ -75,6 +77,16 @@ def test_a_body_that_does_not_arrive_is_given_up_and_its_memory_given_back(port,
         assert each.recv(1) == b""
         each.close()
     assert answer(port, post(png()))[0] == 200
+
+
+def test_a_full_queue_is_refused_for_now():
+    port = start(create_application(stand_in(0.3), limits=Limits(images=3, waiting_patches=3)))
+    clients = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(5)]
+    for client in clients:
+        client.sendall(post(3 * part() + b"--xx--", FORM))
+    answers = [read(client) for client in clients]
+    assert {status for status, _ in answers} == {200, 503}
+    assert all("at most 3 may wait" in found["error"] for status, found in answers if status == 503)
 
 
 def test_inside_another_application_the_description_names_the_place(port):

@@ -55,8 +55,8 @@ class Service:
 
 
 @pytest.fixture(scope="module")
-def service():
-    running = Service("--max-images", "20", "--max-mb", "1")
+def service(tiny_run):
+    running = Service("--model", tiny_run.path, "--max-images", "20", "--max-mb", "1")
     yield running
     running.stop()
 
@@ -83,8 +83,8 @@ def form(*files):
     return body + b"--%b--\r\n" % boundary.encode(), f"multipart/form-data; boundary={boundary}"
 
 
-def test_posted_images_get_the_predictions_of_predict(service, patches):
-    run = load_run("d4net-m")
+def test_posted_images_get_the_predictions_of_predict(service, patches, tiny_run):
+    run = load_run(tiny_run.path)
     expected = run.predictor("onnxruntime").probabilities(patches)
     body, kind = form(*((f"{i}.png", png(each)) for i, each in enumerate(patches)))
     status, _, answer = service.request("/predict", body, Content_Type=kind)
@@ -147,7 +147,7 @@ def test_pages_of_other_sites_and_other_host_names_are_refused(service, patches)
     assert service.request("/predict", image, Origin="http://localhost:3000", Host="localhost")[0] == 200
 
 
-def test_the_description_names_every_route_and_status(service):
+def test_the_description_names_every_route_and_status(service, tiny_run):
     _, _, description = service.request("/openapi.json")
     assert description["openapi"].startswith("3.")
     assert set(description["paths"]) == {"/predict", "/health"}
@@ -161,7 +161,7 @@ def test_the_description_names_every_route_and_status(service):
         html = page.read().decode()
     assert "Research use only" in html and "<form" in html
     # Folders of the machine are nobody's business.
-    assert "Model: d4net-m" in html and "samples" not in html
+    assert f"Model: {tiny_run.name}" in html and str(tiny_run.path.parent) not in html
 
 
 def test_unknown_paths_and_methods_are_refused(service):
@@ -181,6 +181,7 @@ def test_fifty_clients_get_answers_without_errors_in_little_memory(service):
     assert benchmark["memory_mb"](service.process.pid) - before < 50
 
 
+@pytest.mark.slow
 def test_a_full_queue_is_refused_and_what_runs_is_answered_before_a_stop(tmp_path, patches):
     token = tmp_path / "token"
     token.write_text("secret\n")

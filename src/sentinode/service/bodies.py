@@ -98,6 +98,8 @@ async def read_images(request: Request, limits: Limits, held: HeldBody) -> list[
         raise HTTPException(
             TOO_SLOW, f"the body did not arrive within {BODY_S} s; send fewer images", {"Connection": "close"}
         ) from None
+    except asyncio.CancelledError:
+        raise HTTPException(BUSY, "the service is being stopped; try again", {**RETRY, "Connection": "close"}) from None
 
 
 async def _read(request: Request, limits: Limits, held: HeldBody) -> list[EncodedImage]:

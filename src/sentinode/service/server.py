@@ -87,6 +87,12 @@ class Protocol(HttpToolsProtocol):
         self._end_of_head()
         super().connection_lost(exc)
 
+    def send_400_response(self, msg: str) -> None:  # noqa: D102
+        if self.cycle is not None:  # It shall not answer on a connection that is closed here.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        super().send_400_response(msg)
+
     def _end_of_head(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
