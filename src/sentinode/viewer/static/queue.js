@@ -65,7 +65,7 @@ class Queue {
     const show = () => this.view.flyTo([item.x_px - half, item.y_px - half, item.side_px, item.side_px], 2);
     this.view.whenReady(show);
     this.#showBar(item);
-    announce(`Patch ${at + 1}: probability ${format.probability(item.probability)}. ${item.reason}`);
+    announce(`Patch ${at + 1}: ${item.reason}`);
   }
 
   async #open(id) {
@@ -93,7 +93,7 @@ class Queue {
       action("Normal", "cross", "Normal", "2"),
       action("Uncertain", "question", "Uncertain", "3"),
       h("button", { class: "plain", title: "Skip (N)", onclick: () => this.#go(this.at + 1) }, "Skip"),
-      h("span", { class: "soft" }, `${this.slide.name} · probability ${format.probability(item.probability)} · ${item.reason}`),
+      h("span", { class: "soft" }, `${this.slide.name} · ${item.reason}`),
       h("span", { class: "grow" }),
       h("label", {}, h("span", { class: "unseen" }, "Order"), h("select", { onchange: (event) => this.ask(event.target.value).catch((error) => this.app.message(error.message, "bad")) }, KINDS.map(([value, name]) => h("option", { value, selected: value === this.kind }, name)))),
       h("progress", { max: Math.max(total, 1), value: labeled, "aria-label": `${labeled} of ${total} labeled` }),

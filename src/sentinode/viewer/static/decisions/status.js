@@ -43,7 +43,7 @@ export function decisionStatus(decisions, page) {
     const item = page.items.find((each) => each.annotation === id);
     return h(
       "div",
-      { class: "conflict", role: "alertdialog", "aria-label": "Two decisions about the same region" },
+      { role: "alertdialog", "aria-label": "Two decisions about the same region" },
       h("p", {}, h("b", {}, "This region was changed elsewhere.")),
       h("dl", {}, h("div", {}, h("dt", {}, "Yours"), h("dd", {}, spelled(mine?.class, mine))), h("div", {}, h("dt", {}, `Theirs (${who})`), h("dd", {}, spelled(theirs?.properties.classification?.name, theirs)))),
       h(

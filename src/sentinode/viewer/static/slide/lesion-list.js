@@ -69,7 +69,8 @@ export class LesionList {
     if (item.size_class) parts.push(format.LESION_CLASSES[item.size_class][0]);
     if (item.probability !== null) parts.push(`probability ${format.probability(item.probability)}`);
     if (item.diameter_mm !== null) parts.push(format.millimeters(item.diameter_mm));
-    parts.push(item.decision ? MARKS[item.decision][1] : "not decided");
+    if (item.kind !== "lesion") parts.push(format.CLASSES[item.label] ?? item.label);
+    else parts.push(item.decision ? MARKS[item.decision][1] : "not decided");
     return parts.join(", ");
   }
 
@@ -78,7 +79,8 @@ export class LesionList {
     const key = `${item.id} ${item.bounds}`;
     if (!this.thumbs.has(key)) this.thumbs.set(key, thumbnail(this.page.slide, item.bounds, 60));
     const [name, explanation] = item.size_class ? format.LESION_CLASSES[item.size_class] : ["–", ""];
-    const mark = item.decision ? MARKS[item.decision] : null;
+    // The class of a region says everything; a lesion has one already, which is accepted or not.
+    const mark = item.decision && item.kind === "lesion" ? MARKS[item.decision] : null;
     return [
       this.thumbs.get(key),
       h(
@@ -105,7 +107,6 @@ export class LesionList {
       action("Tumor", "check", lesion ? "Accept" : "Tumour", lesion ? "A" : "1"),
       action("Normal", "cross", lesion ? "Reject" : "Normal", lesion ? "R" : "2"),
       action("Uncertain", "question", "Uncertain", "3"),
-      h("span", { class: "grow" }),
       h("button", { class: "plain", "aria-label": "Edit the outline", title: "Edit the outline (E)", onclick: () => page.edit() }, icon("draw")),
       page.decisions.current.has(item.annotation) ? h("button", { class: "plain", "aria-label": lesion ? "Take the decision back" : "Delete the region", title: lesion ? "Take the decision back (Del)" : "Delete (Del)", onclick: () => page.remove() }, icon("trash")) : null,
     );

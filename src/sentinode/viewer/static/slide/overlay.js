@@ -6,7 +6,7 @@ import { contourSegments } from "./contours.js";
 import { byteOf, Heatmap } from "./heatmap.js";
 import { differenceTable, lookupTable } from "./colormaps.js";
 
-const MARGIN = 0.25; // Of the view's size, on each side.
+const MARGIN = 0.1; // Of the view's size, on each side.
 const REDRAW_AT = 1.6; // Zooming by less is shown by scaling until it ends.
 
 export class Overlay {
