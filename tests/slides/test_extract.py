@@ -195,6 +195,18 @@ def test_a_slide_without_annotations_is_a_failure_unless_it_is_said_to_be_normal
     assert extract_patches([slides / "normal.tif"], tmp_path / "r", config=config).counts["random"] == 7
 
 
+def test_slides_that_are_annotated_in_part_give_patches_of_annotated_regions_only(slides, tmp_path):
+    [slide] = [path for path in paths(slides) if "001" in path.stem]
+    normal = [((LOW - 250, LOW), (LOW - 50, LOW), (LOW - 50, HIGH), (LOW - 250, HIGH))]
+    file = tmp_path / "drawn.geojson"
+    geojson(file, feature("Tumor", TUMOUR), feature("Normal", normal), feature("Uncertain", normal))
+    config = ExtractConfig(annotated_only=True, balance="all")
+    table = extract_patches([slide], tmp_path / "out", annotations=file, config=config).table
+    centers = table.loc[~table["center_tumor_patch"].astype(bool), "center_x"]
+    assert len(centers) > 10 and centers.between(LOW - 250, LOW - 50).all()
+    assert table["center_tumor_patch"].sum() > 10
+
+
 def test_a_slide_with_damaged_pixels_is_left_out_whole_and_reported(slides, tmp_path):
     import tifffile
 

@@ -43,6 +43,12 @@ def add_parser(commands: Any) -> None:
         action="store_true",
         help="slides without annotations hold no tumour (default: they are listed as failures)",
     )
+    parser.add_argument(
+        "--annotated-only",
+        action="store_true",
+        help="take normal patches from regions annotated as normal, for slides that are annotated in part, such as "
+        "with `sentinode view` (default: all tissue that is not tumour is normal)",
+    )
     add_mpp(parser)
     parser.add_argument(
         "--step",
@@ -114,6 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
         hard_fraction=arguments.hard_fraction,
         hard_threshold=arguments.hard_threshold,
         unannotated_normal=arguments.unannotated_normal,
+        annotated_only=arguments.annotated_only,
         seed=arguments.seed,
     )
     classes = parse_classes(arguments.classes) if arguments.classes else ()

@@ -64,6 +64,9 @@ class ExtractConfig:
         Probability of tumour from which on a normal patch is a hard negative.
     unannotated_normal : bool
         Whether slides without annotations hold no tumour; otherwise they are failures.
+    annotated_only : bool
+        Whether normal patches come from annotated normal regions only, as for slides that are annotated in part;
+        otherwise all tissue that is not tumour is normal.
     seed : int
         Seed of the random choice.
 
@@ -79,6 +82,7 @@ class ExtractConfig:
     hard_fraction: float = 0.5
     hard_threshold: float = 0.5
     unannotated_normal: bool = False
+    annotated_only: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -88,6 +92,8 @@ class ExtractConfig:
         for name in ("hard_fraction", "hard_threshold"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be between 0 and 1; got {getattr(self, name)}")
+        if self.annotated_only and self.unannotated_normal:
+            raise ConfigError("annotated_only and unannotated_normal contradict each other; choose one")
         if self.balance not in get_args(Balance):
             raise ConfigError(f"balance must be one of {', '.join(get_args(Balance))}; got {self.balance!r}")
 
@@ -349,6 +355,11 @@ def _candidates(
         sha256 = slide.fingerprint()
         scan = _scan_folder(slide, scans)
         hard, probability = _hard_negatives(slide, scan, sha256, tumour, scale, config)
+        if config.annotated_only and drawn is not None:
+            known = is_tumour | _in_normal_region(drawn, grid, scale)
+            grid, is_tumour = grid[known], is_tumour[known]
+            known = _in_normal_region(drawn, hard, scale)
+            hard, probability = hard[known], probability[known]
         taken = {tuple(place) for place in hard.tolist()}
         normal = [place for place in grid[~is_tumour].tolist() if tuple(place) not in taken]
         # Each slide has an order of its own, so that further slides do not change it.
@@ -391,6 +402,15 @@ def _annotations(
     raise DataError(
         f"{slide.path}: has no annotations {where}; if such slides hold no tumour, say so with --unannotated-normal"
     )
+
+
+def _in_normal_region(drawn: Annotations, places: Places, scale: float) -> NDArray[np.bool_]:
+    """Tell which patches have their center in a region that is annotated as normal."""
+    shapely = optional("shapely", "slides")
+    region = shapely.union_all([drawn.regions[name] for name, label in drawn.classes.items() if label == 0])
+    shapely.prepare(region)
+    inside: NDArray[np.bool_] = shapely.contains_xy(region, *((places + PATCH_SIZE_PX / 2) * scale).T)
+    return inside
 
 
 def _border(side_px: int) -> int:
