@@ -12,13 +12,16 @@ from sentinode.inference.regions import open_region_engine
 pytest.importorskip("openvino")
 
 
-def write_network(path, padding=0, seed=0):
+def write_network(path, padding=0, quantized=False, seed=0):
     """Write a small network in the form in which runs of d4net are exported; its strides multiply to 8."""
     vino, nodes, rng = openvino(), import_module("openvino.opset13"), np.random.default_rng(seed)
     patches = nodes.parameter([-1, 96, 96, 3], np.uint8, name="patches")
     x, channels = nodes.transpose(nodes.convert(patches, "f32"), np.array([0, 3, 1, 2])), 3
     for filters, stride in ((8, 2), (12, 4)):
         kernel = rng.normal(size=(filters, channels, 3, 3)).astype(np.float32) / (30 * channels)
+        if quantized:
+            low, high = np.float32(0), np.float32(255 if channels == 3 else 8)
+            x = nodes.fake_quantize(x, low, high, low, high, 256)
         x = nodes.convolution(x, kernel, [stride] * 2, [padding] * 2, [padding] * 2, [1, 1])
         x, channels = nodes.relu(nodes.add(x, rng.normal(size=(1, filters, 1, 1)).astype(np.float32))), filters
     mean = nodes.reduce_mean(x, np.array([2, 3]), False)
@@ -29,9 +32,9 @@ def write_network(path, padding=0, seed=0):
     return path
 
 
-@pytest.mark.parametrize("step", [8, 32])
-def test_a_region_gives_the_logits_of_its_patches(tmp_path, step):
-    file, side = write_network(tmp_path / "network.xml"), 96 + 3 * step
+@pytest.mark.parametrize(("step", "quantized"), [(8, False), (32, False), (8, True)])
+def test_a_region_gives_the_logits_of_its_patches(tmp_path, step, quantized):
+    file, side = write_network(tmp_path / "network.xml", quantized=quantized), 96 + 3 * step
     region = np.random.default_rng(1).integers(0, 256, (side, side, 3), dtype=np.uint8)
     found = open_region_engine(file, side, step)(region)
     windows = [region[y : y + 96, x : x + 96] for y in range(0, 4 * step, step) for x in range(0, 4 * step, step)]

@@ -55,7 +55,7 @@ def add_parser(commands: Any) -> None:
         help="what computes; openvino needs less time and memory, and exports the model once into the cache "
         "(default: keras)",
     )
-    add_precision(parser, with_engines=False)
+    add_precision(parser)
     parser.add_argument(
         "--tissue",
         metavar="FILE|DIR|none",
@@ -240,7 +240,7 @@ def _exporter(arguments: argparse.Namespace) -> Callable[[str], None]:
         if model.needs_keras(engine):
             start_logging()
             start_keras()
-            model.predictor(engine, precision=arguments.precision)
+        model.predictor(engine, precision=arguments.precision)
 
     return export
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sentinode.data.types import PATCH_SIZE_PX
 from sentinode.errors import ModelError
@@ -15,7 +16,10 @@ from sentinode.inference.engines import Logits, compile_openvino, openvino
 _OPERATIONS = frozenset(
     ("Parameter", "Constant", "Convert", "Transpose", "Convolution", "Add", "Multiply", "Relu", "ReduceMean", "MatMul")
 )
-_OUTPUTS = frozenset(("Sigmoid", "Result"))
+# Of quantized networks, of the shapes of constants, and of the last layer.
+_OTHERS = frozenset(
+    ("FakeQuantize", "Subtract", "Reshape", "ShapeOf", "Range", "Concat", "Broadcast", "Squeeze", "Sigmoid", "Result")
+)
 
 
 def open_region_engine(file: Path, side_px: int, step_px: int, precision: str = "float32") -> Logits:
@@ -24,12 +28,12 @@ def open_region_engine(file: Path, side_px: int, step_px: int, precision: str = 
     Parameters
     ----------
     file : Path
-        Written by `export_run` for OpenVINO.
+        Written by `export_run` for OpenVINO, or quantized by `quantize_to_int8`.
     side_px : int
         Height and width of the regions.
     step_px : int
         Distance of neighboring patches, a multiple of the product of the network's strides.
-    precision : {"float32", "bfloat16"}
+    precision : {"float32", "bfloat16", "int8"}
         See `open_engine`.
 
     Returns
@@ -47,7 +51,7 @@ def open_region_engine(file: Path, side_px: int, step_px: int, precision: str = 
     operations = model.get_ordered_ops()
     convolutions = [each for each in operations if each.get_type_name() == "Convolution"]
     means = [each for each in operations if each.get_type_name() == "ReduceMean"]
-    others = {each.get_type_name() for each in operations} - _OPERATIONS - _OUTPUTS
+    others = {each.get_type_name() for each in operations} - _OPERATIONS - _OTHERS
     padded = any(any(each.get_attributes()[name]) for each in convolutions for name in ("pads_begin", "pads_end"))
     if others or padded or len(means) != 1:
         raise ModelError(f"{file}: not a network of convolutions without padding; it computes patch by patch only")
@@ -56,11 +60,11 @@ def open_region_engine(file: Path, side_px: int, step_px: int, precision: str = 
     jump = int(np.prod([each.get_attributes()["strides"][0] for each in convolutions]))
     if step_px < jump or step_px % jump:
         raise ModelError(f"step_px must be a multiple of {jump}, the product of the strides; got {step_px}")
-    kernel, bias = _last_layer(operations)
+    kernel, bias = _last_layer(model.output("logit").get_node().input_value(0), means[0])
     nodes: Any = import_module("openvino.opset13")
     sides, nothing = [positions, positions], [0, 0]
     mean = nodes.avg_pool(features, [step_px // jump] * 2, nothing, nothing, sides, True)
-    logit = nodes.convolution(mean, kernel[..., None, None], [1, 1], nothing, nothing, [1, 1])
+    logit = nodes.convolution(mean, kernel[None, :, None, None], [1, 1], nothing, nothing, [1, 1])
     region = openvino().Model([nodes.add(logit, bias)], model.get_parameters(), "region")
     region.reshape([1, side_px, side_px, 3])
     compiled = compile_openvino(region, precision)
@@ -68,13 +72,16 @@ def open_region_engine(file: Path, side_px: int, step_px: int, precision: str = 
     return lambda pixels: compiled(pixels[None])[0].reshape(places, places)
 
 
-def _last_layer(operations: list[Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Return kernel (1, channels) and bias (1, 1, 1, 1) of the output layer."""
-    product = next(each for each in operations if each.get_type_name() == "MatMul")
-    kernel = product.input_value(1).get_node().get_data()
-    if not product.get_attributes()["transpose_b"]:
-        kernel = kernel.T
-    (consumer,) = product.output(0).get_target_inputs()
-    sum_ = consumer.get_node()
-    constants = [each.get_node() for each in sum_.input_values() if each.get_node().get_type_name() == "Constant"]
-    return kernel.astype(np.float32), constants[0].get_data().astype(np.float32).reshape(1, 1, 1, 1)
+def _last_layer(logit: Any, mean: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return kernel (channels,) and bias (1,) of what makes the logit from the mean over positions.
+
+    However many operations that are: it is linear, so the logits of zero and of each unit vector determine it.
+    """
+    shape = [side.get_length() for side in mean.output(0).get_partial_shape()[1:]]
+    point = import_module("openvino.opset13").parameter([-1, *shape], np.float32)
+    mean.output(0).replace(point.output(0))
+    layer = compile_openvino(openvino().Model([logit], [point], "last_layer"), "float32")
+    unit_vectors = np.eye(shape[0], dtype=np.float32)
+    values = layer(np.concatenate([unit_vectors * 0, unit_vectors]).reshape(-1, *shape))[0].ravel()
+    bias = values[:1]
+    return values[shape[0] :] - bias, bias

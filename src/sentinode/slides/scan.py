@@ -16,6 +16,7 @@ from sentinode.data.types import PATCH_SIZE_PX, UInt8Array
 from sentinode.errors import ConfigError, DataError, ModelError
 from sentinode.inference.engines import REGION_ENGINES, check_options
 from sentinode.inference.logits import tumour_logit
+from sentinode.inference.predictor import BATCH_SIZE
 from sentinode.inference.regions import open_region_engine
 from sentinode.progress import progress_bar
 from sentinode.slides.heatmap import Heatmap
@@ -40,8 +41,9 @@ _CHECKED_PATCHES, _MOST_OUT_OF_DISTRIBUTION = 200, 0.3
 # Patches with little tissue say nothing about scale, stain or focus.
 _NO_TISSUE = "tissue"
 
-# Calibrated log-odds of one block: uint8 (rows, columns, 3) in, float32 (places, places) out.
-BlockNetwork = Callable[[UInt8Array], NDArray[np.float32]]
+# Calibrated log-odds of one block: its pixels (rows, columns, 3) and which places are wanted in, float32
+# (places, places) out. Other places hold anything.
+BlockNetwork = Callable[[UInt8Array, NDArray[np.bool_]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class Scanner:
     network : str
         ``"dense"`` where overlapping patches share their computation, ``"patches"`` where each is computed by itself.
     compute : callable
-        uint8 ``(rows, columns, 3)`` in, float32 calibrated log-odds of its patches out.
+        Pixels of a block, uint8 ``(rows, columns, 3)``, and its wanted places, bool ``(places, places)``, in; float32
+        calibrated log-odds of its places out.
     engine : str
         What computes.
     precision : str
@@ -89,7 +92,7 @@ def load_scanner(
     engine : {"keras", "openvino"}
         What computes. OpenVINO needs less time and memory; the network is exported once, into the user's cache, and
         Keras is not imported after that.
-    precision : {"float32", "bfloat16"}
+    precision : {"float32", "bfloat16", "int8"}
         See `predict`.
 
     Returns
@@ -108,8 +111,6 @@ def load_scanner(
     check_options(engine, "none", precision)
     if engine not in REGION_ENGINES:
         raise ConfigError(f"engine {engine} does not scan; use one of {', '.join(REGION_ENGINES)}")
-    if precision == "int8":
-        raise ConfigError("a scan computes in float32 or bfloat16, not in int8")
     load = _dense_openvino if engine == "openvino" else _dense_keras
     try:
         return Scanner(model, step_px, "dense", load(model, step_px, precision), engine, precision)
@@ -127,7 +128,8 @@ def _dense_keras(model: "Predictor", step_px: int, precision: str) -> BlockNetwo
 
     network, calibration = plain_network(model.model, step_px=step_px), model.calibration
 
-    def compute(pixels: UInt8Array) -> NDArray[np.float32]:
+    def compute(pixels: UInt8Array, wanted: NDArray[np.bool_]) -> NDArray[np.float32]:
+        del wanted  # All places share their computation.
         with silence_retracing_warning(), mixed_precision(network, precision):
             outputs = network.predict_on_batch(pixels[None])[0]
         logits = calibration(tumour_logit(outputs.reshape(-1, outputs.shape[-1])))
@@ -137,7 +139,9 @@ def _dense_keras(model: "Predictor", step_px: int, precision: str) -> BlockNetwo
 
 
 def _dense_openvino(model: "Predictor", step_px: int, precision: str) -> BlockNetwork:
-    return open_region_engine(model.network_file("openvino"), _block_side_px(step_px), step_px, precision)
+    file = model.network_file("openvino", precision)
+    region = open_region_engine(file, _block_side_px(step_px), step_px, precision)
+    return lambda pixels, wanted: region(pixels).astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True)
@@ -289,6 +293,11 @@ class _Grid:
                 columns = columns[columns >= columns[0] + self.block]
         return found
 
+    def wanted_in(self, row: int, place: int) -> NDArray[np.bool_]:
+        """Return which places of a block are on tissue."""
+        inside = self.wanted[row * self.block : (row + 1) * self.block, place : place + self.block]
+        return np.pad(inside, [(0, self.block - size) for size in inside.shape])
+
     def read(self, slide: Slide, row: int, place: int) -> UInt8Array:
         """Read the pixels of a block, with the border that its last patches need."""
         side = _block_side_px(self.step_px)
@@ -316,7 +325,7 @@ def _rows(
                 began = time.monotonic()
                 block = next(pixels)
                 waited.append(time.monotonic() - began)
-                values[:, place : place + places] = network(block)
+                values[:, place : place + places] = network(block, grid.wanted_in(row, place))
             if folder:
                 with atomic_file(folder / f"row-{row:05}.npy") as temporary:
                     np.save(temporary, values)
@@ -333,10 +342,14 @@ def _kept_row(folder: Path, row: int, shape: tuple[int, int]) -> NDArray[np.floa
 
 
 def _patch_by_patch(session: "Session", step_px: int) -> BlockNetwork:
-    def compute(pixels: UInt8Array) -> NDArray[np.float32]:
+    def compute(pixels: UInt8Array, wanted: NDArray[np.bool_]) -> NDArray[np.float32]:
         windows = np.lib.stride_tricks.sliding_window_view(pixels, (PATCH_SIZE_PX, PATCH_SIZE_PX), axis=(0, 1))
-        rows = windows[::step_px, ::step_px].transpose(0, 1, 3, 4, 2)
-        return np.stack([session.compute(np.ascontiguousarray(row)) for row in rows]).astype(np.float32)
+        grid, places = windows[::step_px, ::step_px].transpose(0, 1, 3, 4, 2), np.argwhere(wanted)
+        out = np.full(wanted.shape, np.nan, np.float32)
+        for start in range(0, len(places), BATCH_SIZE):
+            rows, columns = places[start : start + BATCH_SIZE].T
+            out[rows, columns] = session.compute(grid[rows, columns])
+        return out
 
     return compute
 
