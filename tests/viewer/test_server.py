@@ -19,6 +19,9 @@ from sentinode.viewer.tiles import DeepZoom
 
 SQUARE = {"type": "Polygon", "coordinates": [[[300, 300], [500, 300], [500, 500], [300, 500], [300, 300]]]}
 
+# Thousands of points in no order: repairing it would take minutes.
+STAR = np.random.default_rng(0).integers(0, 1000, (5000, 2)).tolist()
+
 
 def drawn(**changes):
     return {
@@ -126,6 +129,7 @@ def test_the_later_of_two_edits_is_refused_with_the_earlier(server):
         ({"geometry": {"type": "Polygon", "coordinates": [[[1, 1], [2, 2], [1, 1]]]}}, "geometry"),
         ({"geometry": {"type": "Polygon", "coordinates": [[["1e999", 1], [2, 2], [3, 1]]]}}, "finite"),
         ({"geometry": {"type": "Polygon", "coordinates": [[[-9, -9], [-8, -9], [-8, -8], [-9, -9]]]}}, "outside"),
+        ({"geometry": {"type": "Polygon", "coordinates": [STAR]}}, "crosses itself"),
         ({"class": "Tumour"}, "class"),
         ({"class": ["Tumor"]}, "class"),
         ({"decision": "maybe"}, "decision"),

@@ -33,7 +33,8 @@ COLORS: dict[str, list[int]] = {"Tumor": [200, 0, 0], "Normal": [0, 128, 0], "Un
 LABELS = {"Tumor": 1, "Normal": 0}
 ENDING, TABLE = ".annotations.geojson", "decisions.csv"
 COLUMNS = ("slide", "id", "x_px", "y_px", "width_px", "height_px", "label", "decision", "user", "time")
-_MOST_POINTS = 100_000
+# An outline that crosses itself is repaired, which takes long where it has many points.
+_MOST_POINTS, _MOST_REPAIRED = 100_000, 2_000
 # Of what is drawn beyond the edges of a slide, in its widths or heights.
 _BEYOND = 1.0
 
@@ -278,9 +279,12 @@ def _geometry(geometry: Any, size_px: tuple[int, int]) -> dict[str, Any]:
         if geometry["type"] not in ("Polygon", "MultiPolygon"):
             raise ValueError(f"type {geometry['type']!r}")
         parts = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
-        if sum(len(ring) for part in parts for ring in part) > _MOST_POINTS:
+        points = sum(len(ring) for part in parts for ring in part)
+        if points > _MOST_POINTS:
             raise ValueError(f"more than {_MOST_POINTS:,} points")
         polygons = [shapely.Polygon(_ring(part[0]), [_ring(hole) for hole in part[1:]]) for part in parts]
+        if points > _MOST_REPAIRED and not all(each.is_valid for each in polygons):
+            raise ValueError("an outline with many points crosses itself")
         shape = shapely.make_valid(shapely.union_all([shapely.make_valid(each) for each in polygons]))
         areas = [part for part in shapely.get_parts(shape) if part.geom_type == "Polygon"]
         shape = shapely.union_all(areas)

@@ -230,7 +230,9 @@ class Catalogue:
         for entry in self:
             message = message.replace(str(entry.path), entry.name)
             if not self._show_names:
-                message = message.replace(entry.path.name, entry.name).replace(entry.path.stem, entry.name)
+                message = message.replace(entry.path.name, entry.name)
+                if not entry.path.stem.isdecimal():  # Messages have numbers of their own.
+                    message = re.sub(rf"\b{re.escape(entry.path.stem)}\b", entry.name, message)
         for folder in self.folders:
             message = message.replace(f"{folder}/", "").replace(str(folder), folder.name)
         return message
