@@ -39,7 +39,7 @@ export class Heatmap {
   }
 
   /** The level whose cells are at least `size` screen px wide, at `scale` screen px per level-0 px. */
-  levelFor(scale, size = 1.4) {
+  levelFor(scale, size = 2) {
     return this.levels.find((level) => level.factor * this.grid.step_px * scale >= size) ?? this.levels.at(-1);
   }
 

@@ -7,6 +7,7 @@ import { byteOf, Heatmap } from "./heatmap.js";
 import { differenceTable, lookupTable } from "./colormaps.js";
 
 const MARGIN = 0.1; // Of the view's size, on each side.
+const MOST_OUTLINED = 8000; // Segments; more of them are drawn without the dark border, in half the time.
 const REDRAW_AT = 1.6; // Zooming by less is shown by scaling until it ends.
 
 export class Overlay {
@@ -128,7 +129,8 @@ export class Overlay {
         }
         if (this.shown.contours && !this.differences) {
           context.setTransform(toCells.translate(0.5, 0.5));
-          this.#stroke(context, this.#contours(cells), 1 / (cellPx * scale), "#101010", "#ffd54a");
+          const { path, count } = this.#contours(cells);
+          this.#stroke(context, path, 1 / (cellPx * scale), count < MOST_OUTLINED ? "#101010" : null, "#ffd54a");
         }
       }
     }
@@ -142,6 +144,7 @@ export class Overlay {
   #stroke(context, path, px, below, above) {
     context.lineJoin = "round";
     for (const [color, width] of [[below, 2.6], [above, 1.3]]) {
+      if (!color) continue;
       context.strokeStyle = color;
       context.lineWidth = width * px;
       context.stroke(path);
@@ -188,14 +191,14 @@ export class Overlay {
 
   #contours(cells) {
     const { threshold } = this.style;
-    if (cells.contours?.threshold === threshold) return cells.contours.path;
+    if (cells.contours?.threshold === threshold) return cells.contours;
     const segments = contourSegments(cells.bytes, cells.right - cells.left, cells.bottom - cells.top, byteOf(threshold));
     const path = new Path2D();
     for (let at = 0; at < segments.length; at += 4) {
       path.moveTo(segments[at], segments[at + 1]);
       path.lineTo(segments[at + 2], segments[at + 3]);
     }
-    cells.contours = { threshold, path };
-    return path;
+    cells.contours = { threshold, path, count: segments.length / 4 };
+    return cells.contours;
   }
 }
