@@ -176,12 +176,14 @@ def main() -> None:
     servers = {"sentinode view": view, "OpenSlide's DeepZoomGenerator": [__file__, arguments.slide, BARE]}
     print(f"{size[0]:,} × {size[1]:,} px; {os.cpu_count()} cores, {platform.machine()}; {datetime.now(UTC):%Y-%m-%d}\n")
     loads: dict[tuple[str, int], Load] = {}
-    first: list[float] = []
+    first: list[str] = []
     for turn in range(arguments.turns):
         for name, command in servers.items():
             with running(command) as (address, token, pid):
                 if command is view:
-                    first.append(first_view_s(address, token, *size))
+                    taken = cpu_s(pid)
+                    seconds = first_view_s(address, token, *size)
+                    first.append(f"{seconds:.2f} s ({cpu_s(pid) - taken:.2f} s of processor time)")
                 for clients in (1, arguments.clients):
                     chosen = islice(tiles(*size, seed=1000 * turn + clients), arguments.tiles)
                     paths = [f"/api/slides/s1/tiles/{level}/{column}_{row}.jpg" for level, column, row in chosen]
@@ -195,14 +197,15 @@ def main() -> None:
     print("| server | clients | tiles/s | p50 ms | p99 ms | CPU ms a tile | errors |\n|---|---|---|---|---|---|---|")
     for (name, clients), load in loads.items():
         print(f"| {name} | {clients} | {load.row()} |")
-    print(f"\nfirst view after the server is up: {', '.join(f'{each:.2f} s' for each in first)}")
+    print(f"\nfirst view after the server is up: {', '.join(first)}")
     with running(view) as (address, token, pid):
         chosen = islice(tiles(*size, seed=7), arguments.memory_tiles)
         paths = [f"/api/slides/s1/tiles/{level}/{column}_{row}.jpg" for level, column, row in chosen]
         asyncio.run(send_load(address, token, paths[:1000], arguments.clients))
         before = memory_mb(pid)
-        asyncio.run(send_load(address, token, paths[1000:], arguments.clients))
-        print(f"memory: {before:.0f} MB after 1,000 tiles, {memory_mb(pid):.0f} MB after {len(paths):,}")
+        load = asyncio.run(send_load(address, token, paths[1000:], arguments.clients))
+        after, count = memory_mb(pid), f"{len(paths):,}"
+        print(f"memory: {before:.0f} MB after 1,000 tiles, {after:.0f} MB after {count}; {load.errors} errors")
 
 
 if __name__ == "__main__":
