@@ -21,7 +21,7 @@ class DarkIsTumour:
         return None
 
 
-def darkness(pixels):
+def darkness(pixels, wanted):
     """Compute the log-odds of all patches of a block."""
     windows = np.lib.stride_tricks.sliding_window_view(pixels[..., 1], (96, 96))[::8, ::8, 32:64:8, 32:64:8]
     return ((150 - windows.mean(axis=(2, 3))) / 8).astype(np.float32)
