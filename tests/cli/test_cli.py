@@ -34,6 +34,7 @@ EVERY_COMMAND += [
     "data",
     "doctor",
     "scan",
+    "evaluate-slides",
     "view",
     "serve",
     "extract",

@@ -110,7 +110,8 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Extract the patches and report what was found on each slide."""
     from sentinode.data.labels import parse_classes
-    from sentinode.slides.extract import ExtractConfig, check_new_folder, extract_patches
+    from sentinode.slides.candidates import ExtractConfig
+    from sentinode.slides.extract import check_new_folder, extract_patches
     from sentinode.slides.slide import find_slides
 
     config = ExtractConfig(
@@ -135,6 +136,7 @@ def run(arguments: argparse.Namespace) -> int:
         patient_from=arguments.patient_from,
         model=load_models(arguments) if arguments.model else None,
         config=config,
+        isolated=True,
     )
     if arguments.json:
         failures = [{"slide": name, "reason": reason} for name, reason in extraction.failures]

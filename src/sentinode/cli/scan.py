@@ -185,16 +185,13 @@ class _Queue:
 
     def done(self, path: Path, error: SentinodeError | None) -> None:
         """Note that a slide is finished, or why it failed."""
-        from sentinode.slides.isolation import ProcessDiedError
+        from sentinode.slides.isolation import reason
 
         self.finished.append(path)
         if path in self._leases:
             self._leases.pop(path).release()
-        if isinstance(error, ProcessDiedError):
-            reason = f"{path}: the process that read it died ({error}); the file is damaged, or memory ran out"
-            self.failures.append((path.name, reason))
-        elif error is not None:
-            self.failures.append((path.name, str(error)))
+        if error is not None:
+            self.failures.append((path.name, reason(path, error)))
 
     def __enter__(self) -> "_Queue":
         return self

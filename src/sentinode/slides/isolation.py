@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from multiprocessing.connection import Connection
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -17,6 +18,30 @@ Result = TypeVar("Result")
 
 class ProcessDiedError(SentinodeError):
     """The process of an `IsolatedWorker` ended while it worked."""
+
+
+def reason(path: Path, error: SentinodeError) -> str:
+    """Say why a slide cannot be used.
+
+    Parameters
+    ----------
+    path : Path
+        The slide's file.
+    error : SentinodeError
+        What happened when it was read.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> reason(Path("a.svs"), ProcessDiedError("signal 11"))
+    'a.svs: the process that read it died (signal 11); the file is damaged, or memory ran out'
+    """
+    if isinstance(error, ProcessDiedError):
+        return f"{path}: the process that read it died ({error}); the file is damaged, or memory ran out"
+    return str(error)
 
 
 class IsolatedWorker(Generic[Job, Result]):

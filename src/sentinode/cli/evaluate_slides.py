@@ -1,0 +1,58 @@
+"""Evaluate scanned slides against their truth: slide AUC, a logistic model of several features, pN stages."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from sentinode.cli.shared import add_json, print_json, print_table
+from sentinode.errors import plural
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "evaluate-slides", help="evaluate scanned slides, and stage patients", description=__doc__
+    )
+    parser.add_argument("scans", metavar="SCANS", help="output folder of `sentinode scan`")
+    parser.add_argument(
+        "--truth",
+        metavar="CSV",
+        help="columns slide and label (0 or 1, normal or tumour, negative, itc, micro or macro), or CAMELYON17's "
+        "patient and stage",
+    )
+    parser.add_argument("--out", metavar="CSV", help="table to write: features and scores of each slide")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate and print."""
+    from sentinode.serialize import to_json
+    from sentinode.slides.evaluation import evaluate_slides, read_scans
+    from sentinode.storage import atomic_file
+
+    found = evaluate_slides(read_scans(arguments.scans), arguments.truth)
+    if arguments.out:
+        with atomic_file(Path(arguments.out)) as temporary:
+            found.slides.to_csv(temporary, index=False, lineterminator="\n")
+    if arguments.json:
+        print_json({**to_json(found), "stages": found.stages.to_dict("records")})
+        return 0
+    counts = found.slides["label"].value_counts()
+    print(
+        f"{plural(len(found.slides), 'scanned slide')}; {counts.get(1.0, 0)} with tumour, {counts.get(0.0, 0)} "
+        f"without, {found.slides['label'].isna().sum()} of unknown truth"
+    )
+    if found.score_auc is not None:
+        print(f"AUC of the slide score: {found.score_auc}")
+    if found.aggregated_auc is not None:
+        print(f"AUC of the logistic model, out of fold: {found.aggregated_auc}")
+    elif arguments.truth:
+        print("The logistic model needs 10 slides with tumour and 10 without, of 5 patients or more.")
+    if len(found.stages):
+        columns = tuple(found.stages.columns)
+        rows = [tuple(map(str, row)) for row in found.stages.fillna("").to_numpy().tolist()]
+        print_table(rows, columns, text_columns=(0, 2, 3))
+    if found.kappa is not None:
+        print(f"Quadratic kappa of the stages: {found.kappa:.3f}")
+    return 0

@@ -1,0 +1,196 @@
+"""Evaluate scanned slides against their truth: slide AUC, a logistic model of several features, and pN stages."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sentinode.data.grouping import patient_and_slide
+from sentinode.data.io.csv import read_csv
+from sentinode.errors import DataError, plural
+from sentinode.metrics import Interval, auc
+from sentinode.slides.results import SUMMARY
+from sentinode.slides.staging import classify_lesion, pn_stage, stage_kappa
+from sentinode.storage import read_json
+
+# What the logistic model combines.
+FEATURES = ("score_log_odds", "largest_lesion", "lesion_count", "lesion_area")
+# Folds by patient, and the fewest slides of each label with which the logistic model is fitted.
+_FOLDS, _FEWEST = 5, 10
+_CLASSES = {"negative": 0, "normal": 0, "0": 0, "itc": 1, "micro": 1, "macro": 1, "tumor": 1, "tumour": 1, "1": 1}
+
+
+@dataclass(frozen=True)
+class SlideEvaluation:
+    """How well scans tell slides with tumour from those without.
+
+    Attributes
+    ----------
+    score_auc : Interval or None
+        AUC of the slide score; None without slides of both labels.
+    aggregated_auc : Interval or None
+        AUC of the logistic model's out-of-fold probabilities; None with fewer than 10 slides of a label.
+    kappa : float or None
+        Quadratic kappa of the patients' pN stages; None where no true stage is given.
+    slides : DataFrame
+        One row per slide: ``slide``, ``patient``, ``label``, ``slide_score``, ``lesion_class``, `FEATURES`, and
+        ``aggregated``: out of fold for labeled slides, by the model of all labeled slides for others.
+    stages : DataFrame
+        One row per patient: ``patient``, ``nodes``, ``stage``, and ``true_stage`` where it is given.
+    """
+
+    score_auc: Interval | None
+    aggregated_auc: Interval | None
+    kappa: float | None
+    slides: pd.DataFrame = field(metadata={"json": False})
+    stages: pd.DataFrame = field(metadata={"json": False})
+
+
+def read_scans(folder: str | Path) -> pd.DataFrame:
+    """Read the features of all finished scans in a folder.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The output folder of ``sentinode scan``.
+
+    Returns
+    -------
+    DataFrame
+        One row per slide.
+
+    Raises
+    ------
+    DataError
+        The folder has no finished scan.
+    """
+    files = sorted(Path(folder).glob(f"*/{SUMMARY}"))
+    if not files:
+        raise DataError(f"{folder}: holds no finished scan; name the output folder of sentinode scan")
+    return pd.DataFrame([_features(read_json(file), file.parent.name) for file in files])
+
+
+def evaluate_slides(scans: pd.DataFrame, truth: str | Path | None = None) -> SlideEvaluation:
+    """Compare scanned slides with their truth, and stage patients.
+
+    Parameters
+    ----------
+    scans : DataFrame
+        From `read_scans`.
+    truth : str, Path or None
+        A csv with the columns ``slide`` and ``label`` (0 or 1, normal or tumour, or a class of lesion), or CAMELYON17's
+        with ``patient`` and ``stage``. Slides are named with or without the ending of their file.
+
+    Returns
+    -------
+    SlideEvaluation
+
+    Raises
+    ------
+    DataError
+        The truth names none of the slides, or has an unknown label.
+
+    Notes
+    -----
+    The logistic model combines the log-odds of the slide score with the largest diameter, the number and the total area
+    of the lesions. Its AUC is that of out-of-fold probabilities: of 5 folds by patient, or by slide where no patient is
+    known. The intervals take slides of one patient as dependent.
+    """
+    table = scans.copy()
+    labels, true_stages = ({}, {}) if truth is None else _read_truth(Path(truth))
+    table["label"] = [labels.get(Path(name).stem.casefold(), np.nan) for name in table["slide"]]
+    known = table["label"].notna().to_numpy()
+    if labels and not known.any():
+        raise DataError(
+            f"{truth}: names none of the {plural(len(table), 'scanned slide')}, such as {table['slide'][0]}"
+        )
+    groups = table["patient"].fillna(table["slide"])
+    table["aggregated"] = np.nan
+    score_auc = aggregated_auc = None
+    counts = table["label"].value_counts()
+    clusters = groups[known] if groups[known].duplicated().any() else None
+    if len(counts) == 2:
+        score_auc = auc(table["label"][known], table["slide_score"][known], clusters)
+    if len(counts) == 2 and counts.min() >= _FEWEST and groups[known].nunique() >= _FOLDS:
+        table["aggregated"] = _aggregated(table, known, groups)
+        aggregated_auc = auc(table["label"][known], table["aggregated"][known], clusters)
+    stages = _stages(table, true_stages)
+    kappa = None
+    if true_stages and len(stages):
+        both = stages.dropna(subset=["true_stage"]) if "true_stage" in stages else stages[:0]
+        if len(both):
+            true, found = (dict(zip(both["patient"], both[name], strict=True)) for name in ("true_stage", "stage"))
+            kappa = stage_kappa(true, found)
+    return SlideEvaluation(score_auc, aggregated_auc, kappa, table, stages)
+
+
+def _features(summary: dict[str, Any], name: str) -> dict[str, Any]:
+    score = float(np.clip(summary["slide_score"], 1e-6, 1 - 1e-6))
+    return {
+        "slide": summary["slide"],
+        "patient": patient_and_slide(name)[0],
+        "slide_score": summary["slide_score"],
+        "lesion_class": classify_lesion(summary["largest_lesion_mm"]),
+        "score_log_odds": float(np.log(score / (1 - score))),
+        "largest_lesion": float(np.log1p(summary["largest_lesion_mm"])),
+        "lesion_count": float(np.log1p(len(summary["lesions"]))),
+        "lesion_area": float(np.log1p(sum(lesion["area_mm2"] for lesion in summary["lesions"]))),
+    }
+
+
+def _read_truth(file: Path) -> tuple[dict[str, int], dict[str, str]]:
+    """Return the label of each slide and the stage of each patient."""
+    table = read_csv(file)
+    if {"slide", "label"} <= set(table):
+        rows = list(zip(table["slide"], table["label"], strict=True))
+    elif {"patient", "stage"} <= set(table):
+        rows = list(zip(table["patient"], table["stage"], strict=True))
+    else:
+        raise DataError(
+            f"{file}: has no columns slide and label, or patient and stage; its columns: {', '.join(map(str, table))}"
+        )
+    # Patients are known by the number in their name, as in the names of slides.
+    stages = {
+        patient_and_slide(f"{Path(name).stem}_node_0")[0] or Path(name).stem: value
+        for name, value in rows
+        if value.startswith("pN")
+    }
+    labels = {}
+    for number, (name, value) in enumerate(rows, 2):
+        if value.startswith("pN"):
+            continue
+        if value.casefold() not in _CLASSES:
+            raise DataError(f"{file}: line {number}: label {value!r}; it must be one of {', '.join(_CLASSES)}")
+        labels[Path(name).stem.casefold()] = _CLASSES[value.casefold()]
+    return labels, stages
+
+
+def _aggregated(table: pd.DataFrame, known: np.ndarray[Any, np.dtype[np.bool_]], groups: "pd.Series[str]") -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GroupKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = make_pipeline(StandardScaler(), LogisticRegression())
+    features, labels = table[list(FEATURES)].to_numpy(), table["label"].to_numpy()
+    found = np.full(len(table), np.nan)
+    folds = GroupKFold(_FOLDS, shuffle=True, random_state=0)
+    found[known] = cross_val_predict(
+        model, features[known], labels[known], groups=groups[known], cv=folds, method="predict_proba"
+    )[:, 1]
+    if not known.all():
+        found[~known] = model.fit(features[known], labels[known]).predict_proba(features[~known])[:, 1]
+    return found
+
+
+def _stages(table: pd.DataFrame, true: dict[str, str]) -> pd.DataFrame:
+    nodes = {str(patient): rows["lesion_class"].tolist() for patient, rows in table.groupby("patient")}
+    stages = pd.DataFrame(
+        [(patient, len(classes), pn_stage(classes)) for patient, classes in nodes.items()],
+        columns=["patient", "nodes", "stage"],
+    )
+    if true:
+        stages["true_stage"] = stages["patient"].map(true)
+    return stages

@@ -1,0 +1,82 @@
+"""Slides are evaluated from the folders of their scans."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.commands import refused, sentinode, succeeded
+
+from sentinode.metrics import auc
+from sentinode.slides.evaluation import evaluate_slides, read_scans
+
+RNG = np.random.default_rng(0)
+
+
+def write_scan(folder, name, score, diameters):
+    lesions = [{"area_mm2": 0.6 * each**2, "diameter_mm": each} for each in diameters]
+    summary = {"slide": f"{name}.tif", "slide_score": score, "largest_lesion_mm": max(diameters, default=0.0)}
+    (folder / name).mkdir(parents=True)
+    (folder / name / "summary.json").write_text(json.dumps({**summary, "lesions": lesions}))
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    """30 patients of 2 nodes; the score is noise, the size of lesions tells the truth."""
+    folder, rows = tmp_path_factory.mktemp("evaluation"), []
+    for patient in range(30):
+        for node in range(2):
+            name, label = f"patient_{patient:03}_node_{node}", (patient + node) % 2
+            sizes = RNG.uniform(1, 4, 2) if label else RNG.uniform(0.05, 1.2, 1)
+            write_scan(folder, name, float(RNG.uniform(0.2, 0.9)), sizes.tolist())
+            rows.append((f"{name}.tif", label))
+    pd.DataFrame(rows, columns=["slide", "label"]).to_csv(folder / "truth.csv", index=False)
+    return folder
+
+
+def test_the_logistic_model_uses_what_the_score_does_not_say(scans):
+    found = evaluate_slides(read_scans(scans), scans / "truth.csv")
+    table = found.slides
+    assert found.score_auc.estimate == pytest.approx(auc(table["label"], table["slide_score"]).estimate)
+    assert found.score_auc.clusters == 30
+    assert found.aggregated_auc.estimate > 0.95 > found.score_auc.estimate + 0.2
+    assert found.aggregated_auc.low < found.aggregated_auc.estimate
+
+
+def test_probabilities_of_labels_without_relation_are_not_better_than_chance(scans, tmp_path):
+    truth = pd.read_csv(scans / "truth.csv")
+    truth["label"] = np.random.default_rng(1).permutation(truth["label"])
+    truth.to_csv(tmp_path / "truth.csv", index=False)
+    assert evaluate_slides(read_scans(scans), tmp_path / "truth.csv").aggregated_auc.estimate < 0.7
+
+
+def test_slides_of_unknown_truth_get_a_probability(scans, tmp_path):
+    pd.read_csv(scans / "truth.csv")[:50].to_csv(tmp_path / "truth.csv", index=False)
+    table = evaluate_slides(read_scans(scans), tmp_path / "truth.csv").slides
+    assert table["aggregated"].notna().all() and table["label"].isna().sum() == 10
+
+
+def test_patients_are_staged_and_compared_with_camelyon17s_table(tmp_path):
+    for node, size in enumerate((3.0, 1.0, 1.0, 0.5, 0.0)):
+        write_scan(tmp_path, f"patient_001_node_{node}", 0.5, [size] if size else [])
+    write_scan(tmp_path, "patient_002_node_0", 0.1, [])
+    (tmp_path / "stages.csv").write_text(
+        "patient,stage\npatient_001.zip,pN2\npatient_001_node_0.tif,macro\npatient_002.zip,pN0\n"
+        "patient_002_node_0.tif,negative\n"
+    )
+    done = succeeded(sentinode("evaluate-slides", tmp_path, "--truth", tmp_path / "stages.csv", "--json"))
+    answer = json.loads(done)
+    assert [(each["stage"], each["true_stage"]) for each in answer["stages"]] == [("pN2", "pN2"), ("pN0", "pN0")]
+    assert answer["kappa"] == 1.0
+    assert answer["aggregated_auc"] is None
+
+
+def test_the_command_prints_both_areas_and_writes_the_table(scans, tmp_path):
+    done = sentinode("evaluate-slides", scans, "--truth", scans / "truth.csv", "--out", tmp_path / "slides.csv")
+    assert "AUC of the logistic model, out of fold" in succeeded(done)
+    assert len(pd.read_csv(tmp_path / "slides.csv")) == 60
+    (tmp_path / "truth.csv").write_text("slide,label\nother.tif,1\n")
+    refused(sentinode("evaluate-slides", scans, "--truth", tmp_path / "truth.csv"), "truth.csv", "none of the 60")
+    (tmp_path / "truth.csv").write_text("slide,label\nother.tif,maybe\n")
+    refused(sentinode("evaluate-slides", scans, "--truth", tmp_path / "truth.csv"), "line 2", "maybe")
+    refused(sentinode("evaluate-slides", tmp_path), "no finished scan")
