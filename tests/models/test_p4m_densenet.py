@@ -26,6 +26,7 @@ def network(mini) -> keras.Model:
     return logit_model(model)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=8)
 @given(symmetry=st.integers(1, 7), first=st.integers(0, 1600))
 def test_the_logit_is_the_same_for_all_orientations(network, mini, symmetry, first):
