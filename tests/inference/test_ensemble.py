@@ -112,3 +112,11 @@ def test_one_path_is_a_run_and_a_wrong_one_is_named(tiny_run, tmp_path):
     assert load_predictor([tiny_run.path]).path == tiny_run.path
     with pytest.raises(RunError, match="no-run: no such run directory"):
         load_predictor([tiny_run.path, tmp_path / "no-run"])
+    (tmp_path / "model.pth.tar").write_bytes(b"weights")
+    with pytest.raises(RunError, match=r"model.pth.tar: neither a run directory nor a model file, .*\.onnx"):
+        load_predictor([tmp_path / "model.pth.tar"])
+
+
+def test_what_describes_model_files_of_other_origin_is_refused_for_runs(tiny_run):
+    with pytest.raises(ConfigError, match=f"--input-scale and --output .* {tiny_run.name} is none"):
+        load_predictor([tiny_run.path], input_scale="1/255", output="logit")

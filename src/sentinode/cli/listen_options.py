@@ -1,6 +1,8 @@
 """Options that the commands which listen for connections share."""
 
 import argparse
+import ipaddress
+from urllib.parse import urlsplit
 
 
 def add_listening(parser: argparse.ArgumentParser, port: int) -> None:
@@ -19,9 +21,24 @@ def add_listening(parser: argparse.ArgumentParser, port: int) -> None:
         "--allow-host",
         action="append",
         default=[],
+        type=_host,
         metavar="NAME",
         help="host name under which clients call the service, besides localhost and --host; can be repeated",
     )
+
+
+def is_local(host: str) -> bool:
+    """Tell whether only programs on this machine reach an address.
+
+    Examples
+    --------
+    >>> is_local("localhost"), is_local("127.0.0.2"), is_local("0.0.0.0")
+    (True, True, False)
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def allowed_hosts(arguments: argparse.Namespace) -> tuple[str, ...]:
@@ -40,6 +57,21 @@ def address(host: str, port: int) -> str:
     'http://[::1]:80'
     """
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _host(text: str) -> str:
+    """Return a host name without the port that may follow it."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        pass
+    try:
+        host = "" if "/" in text else urlsplit(f"//{text}").hostname
+    except ValueError:
+        host = ""
+    if not host:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a host name; give one such as scanner.example.org, or *")
+    return host
 
 
 def _port(text: str) -> int:

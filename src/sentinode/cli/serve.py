@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentinode.cli.listen_options import add_listening, address, allowed_hosts
+from sentinode.cli.listen_options import add_listening, address, allowed_hosts, is_local
 from sentinode.cli.shared import add_models, add_pixel_options, add_precision, load_models, start_keras
 from sentinode.errors import ConfigError, first_line
 from sentinode.inference.engines import ENGINES, check_options, optional
@@ -62,7 +62,6 @@ def run(arguments: argparse.Namespace) -> None:
         optional(package, "serve")
     from sentinode.data.grouping import check_options as check_read_options
     from sentinode.data.types import ReadOptions
-    from sentinode.service.access import LOOPBACK
     from sentinode.service.application import create_application
     from sentinode.service.images import Limits
     from sentinode.service.server import listen, serve
@@ -73,7 +72,7 @@ def run(arguments: argparse.Namespace) -> None:
         )
     )
     token = _token(arguments.token_file)
-    if arguments.host not in LOOPBACK and token is None:
+    if not is_local(arguments.host) and token is None:
         log.warning("%s can be reached from other machines, and there is no --token-file", arguments.host)
     limits = Limits(
         images=arguments.max_images,

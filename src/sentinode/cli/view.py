@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.listen_options import add_listening, address, allowed_hosts
+from sentinode.cli.listen_options import add_listening, address, allowed_hosts, is_local
 from sentinode.cli.slide_options import Spacings, add_mpp
 from sentinode.errors import ConfigError, plural
 from sentinode.inference.engines import optional
@@ -61,7 +61,6 @@ def run(arguments: argparse.Namespace) -> None:
     """Open the targets, and serve the page until the process is stopped."""
     for package in ("starlette", "uvicorn"):
         optional(package, "view")
-    from sentinode.service.access import LOOPBACK
     from sentinode.service.server import listen, serve
     from sentinode.viewer.application import create_viewer
     from sentinode.viewer.start import start_viewer
@@ -72,7 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"--user {arguments.user!r}: a name of 1 to 100 characters is needed")
     targets = sort_targets(arguments.target)
     out = arguments.out or (targets.results[0] if targets.results else Path("view"))
-    if arguments.host not in LOOPBACK:
+    if not is_local(arguments.host):
         log.warning(
             "%s can be reached from other machines, and what is sent is not encrypted; an ssh tunnel is safer",
             arguments.host,

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sentinode.errors import RunError
-from sentinode.foreign.files import is_model_file
+from sentinode.errors import ConfigError, RunError
+from sentinode.foreign.files import ENDINGS, is_model_file
 from sentinode.foreign.model import ForeignModel, load_model_file
 from sentinode.inference.ensemble import Ensemble
 from sentinode.samples import PRETRAINED, pretrained_digest, pretrained_path
@@ -60,6 +60,11 @@ def load_run(path: str | Path) -> Run:
             f"{folder}: a model file, and a run directory is needed, with its settings, training and validation; "
             f"evaluate this model with sentinode evaluate DATA --model {folder}, or train it further with sentinode "
             f"train DATA --model {folder} --out NEW_RUN"
+        )
+    if folder.is_file():
+        raise RunError(
+            f"{folder}: neither a run directory nor a model file, which end in {', '.join(ENDINGS)}; rename it if it "
+            "is one"
         )
     if not folder.is_dir():
         nearest = difflib.get_close_matches(str(path), PRETRAINED, n=1)
@@ -166,7 +171,12 @@ def load_predictor(
     RunError, ModelError
         See `load_model`.
     ConfigError
-        Two of them have the same weights.
+        Two of them have the same weights, or `input_scale` or `output` is stated and none is of other origin.
     """
     models = tuple(load_model(path, input_scale=input_scale, output=output) for path in paths)
+    stated = [name for name, value in (("--input-scale", input_scale), ("--output", output)) if value is not None]
+    if stated and not any(isinstance(model, ForeignModel) for model in models):
+        raise ConfigError(
+            f"{' and '.join(stated)} describe model files of other origin, and {models[0].name} is none; leave them out"
+        )
     return models[0] if len(models) == 1 else Ensemble(models)
