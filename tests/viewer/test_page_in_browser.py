@@ -277,8 +277,7 @@ def test_decisions_survive_a_lost_server_and_a_reload(visit, slide, page_server)
     assert "Accepted" in page.locator("[role=option]").inner_text()
     assert decisions(page_server, slide) == []
     page.reload()
-    loaded(page)
-    assert "Accepted" in page.locator("[role=option]").inner_text()
+    page.locator("[role=option]", has_text="Accepted").wait_for()
     page.unroute("**/annotations/**")
     saved(page)
     assert decisions(page_server, slide) == ["accepted"]

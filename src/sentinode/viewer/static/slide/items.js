@@ -15,10 +15,12 @@ const measured = new WeakMap();
  *
  * An item is {id, annotation, lesion, kind, polygons, bounds, probability, area_mm2, diameter_mm, size_class, label,
  * decision, user, time}; `annotation` is the id under which a decision is or will be stored: for a lesion its own, so that
- * two windows decide about the same object.
+ * two windows decide about the same object. Until the lesions are there (null), decisions about them are left out.
  */
 export function lesionItems(lesions, decisions, slide, order) {
   const states = decisions.current;
+  const loading = lesions === null;
+  lesions ??= [];
   const byLesion = new Map([...states].filter(([, state]) => state.lesion).map(([id, state]) => [state.lesion, id]));
   const used = new Set();
   const items = lesions.map((lesion) => {
@@ -32,7 +34,7 @@ export function lesionItems(lesions, decisions, slide, order) {
   });
   for (const [id, state] of states) {
     // Decisions about lesions of another result stay out of this one's list.
-    if (used.has(id) || (state.source === "lesion" && state.decision !== "accepted")) continue;
+    if (used.has(id) || (state.source === "lesion" && (loading || state.decision !== "accepted"))) continue;
     items.push({ id, annotation: id, lesion: state.lesion, kind: state.source === "patch" ? "patch" : "drawn", probability: null, ...measure(state, state.geometry, slide), ...about(state, decisions.saved.get(id)) });
   }
   return items.sort((a, b) => ORDERS[order](a, b) || ORDERS.position(a, b));

@@ -32,11 +32,13 @@ export class LesionList {
     const lesions = items.filter((item) => item.kind === "lesion");
     const others = items.length - lesions.length;
     const decided = lesions.filter((item) => item.decision).length;
-    this.title.textContent = [page.result ? format.count(lesions.length, "lesion") : "", others || !page.result ? format.count(others, "region") : ""].filter(Boolean).join(", ");
+    const loading = page.lesions === null;
+    this.title.textContent = loading ? "Lesions" : [page.result ? format.count(lesions.length, "lesion") : "", others || !page.result ? format.count(others, "region") : ""].filter(Boolean).join(", ");
     this.progress.textContent = lesions.length && decided ? `${decided} decided` : "";
     this.none.hidden = items.length > 0;
     this.list.element.hidden = items.length === 0;
-    this.none.textContent = page.result ? "The network outlines no lesion on this slide. Draw a region with D if you see one." : "Draw a region with D.";
+    if (loading) this.none.textContent = "Loading …";
+    else this.none.textContent = page.result ? "The network outlines no lesion on this slide. Draw a region with D if you see one." : "Draw a region with D.";
     const selected = items.findIndex((item) => item.id === page.selected);
     const same = this.order?.length === items.length && items.every((item, at) => this.order[at] === item.id);
     this.order = items.map((item) => item.id);

@@ -101,7 +101,7 @@ class SlidePage {
   /** Show the heat map and lesions of a result (null: the slide alone). */
   async showResult(result) {
     this.result = result;
-    this.lesions = [];
+    this.lesions = result ? null : [];
     if (result) this.overlay.style = { ...this.overlay.style, ...memory.get("overlay", {}), threshold: result.threshold };
     Object.assign(this.overlay.shown, memory.get("shown", {}));
     this.#panel();
