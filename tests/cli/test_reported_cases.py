@@ -70,6 +70,16 @@ def test_names_that_are_not_utf_8_are_read_written_and_found_again(few, tiny_run
     succeeded(sentinode("compare", tmp_path / "data", *models, "--out", tmp_path / "compared"))
 
 
+@pytest.mark.slow
+def test_the_file_that_names_a_missing_backend_is_named(few, tmp_path):
+    """easybuilders/easybuild-easyconfigs#23163: an old keras.json."""
+    save(few.read([0])[0], tmp_path / "a.png")
+    (tmp_path / "keras.json").write_text('{"backend": "theano"}')
+    predict = ("predict", tmp_path / "a.png", "--out", tmp_path / "it.csv")
+    done = sentinode_process(*predict, KERAS_HOME=str(tmp_path), KERAS_BACKEND="")
+    refused(done, str(tmp_path / "keras.json"), "theano")
+
+
 def test_what_a_training_cannot_have_is_refused_with_the_way_out(few, tmp_path):
     """Devices on TensorFlow; settings that a search does not know."""
     train = ("train", "pcam-mini", "--model", "cnn", "--epochs", "1", "--out", tmp_path / "run")

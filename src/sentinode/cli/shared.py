@@ -314,7 +314,9 @@ def start_keras() -> None:
         try:
             import keras  # noqa: F401
         except Exception as error:  # A broken backend may raise anything.
-            backend = os.environ.get("KERAS_BACKEND", "the default backend")
+            settings = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras.json"
+            of_file = f"the backend that {settings} names" if settings.is_file() else "the default backend"
+            backend = os.environ.get("KERAS_BACKEND") or of_file
             raise SentinodeError(
                 f"Keras cannot start {backend} ({first_line(error)}); run `sentinode doctor` to see what is missing"
             ) from error
