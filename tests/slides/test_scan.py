@@ -209,7 +209,20 @@ def test_the_command_goes_past_a_broken_slide_and_says_so(slide_file, tmp_path):
 def test_a_dry_run_says_scale_and_tissue_and_writes_nothing(slide_file, tmp_path):
     printed = succeeded(sentinode("scan", slide_file, "--out", tmp_path / "scans", "--dry-run"))
     assert "0.972 µm/px" in printed
+    assert "time unknown" in printed
     assert not (tmp_path / "scans").exists()
+
+
+def test_a_dry_run_estimates_the_time_from_finished_scans(slide_file, tmp_path):
+    folder = tmp_path / "scans" / "other"
+    folder.mkdir(parents=True)
+    (folder / "summary.json").write_text(json.dumps({"step_px": 8, "tissue_mm2": 4.0}))
+    (folder / "timings.json").write_text(json.dumps({"scan_s": 2.0}))
+    done = sentinode("scan", slide_file, "--out", tmp_path / "scans", "--dry-run", "--json")
+    slide = json.loads(succeeded(done))["slides"][0]
+    assert slide["estimated_s"] == pytest.approx(slide["tissue_mm2"] / 2)
+    other = sentinode("scan", slide_file, "--out", tmp_path / "scans", "--dry-run", "--json", "--step", 16)
+    assert json.loads(succeeded(other))["slides"][0]["estimated_s"] is None
 
 
 @pytest.mark.slow

@@ -81,7 +81,9 @@ def add_parser(commands: Any) -> None:
         "machine (default: one for four processors)",
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="open the slides and find their tissue, but compute nothing"
+        "--dry-run",
+        action="store_true",
+        help="compute nothing; show scale, tissue, disk space, and time at the speed of scans in --out",
     )
     add_json(parser)
     parser.set_defaults(run=run)
@@ -274,13 +276,15 @@ def _tissue(given: str | None, slide: "Slide") -> "Tissue | None":
 
 
 def _describe(arguments: argparse.Namespace, spacings: "Spacings", path: Path) -> dict[str, Any]:
-    from sentinode.slides.results import bytes_needed
+    from sentinode.slides.results import bytes_needed, recorded_rate
     from sentinode.slides.slide import open_slide
     from sentinode.slides.tissue import find_tissue
 
     with open_slide(path, spacing_um_px=spacings(path)) as slide:
         tissue = _tissue(arguments.tissue, slide) or find_tissue(slide)
+        rate = recorded_rate(arguments.out, arguments.step)
         return {
+            "estimated_s": None if rate is None else tissue.area_mm2 / rate,
             "mb_needed": bytes_needed(slide, tissue, arguments.step) / 1e6,
             "slide": path.name,
             "spacing_um_px": slide.spacing_um_px,
@@ -294,7 +298,9 @@ def _line(summary: Mapping[str, Any]) -> str:
     start = f"{summary['slide']}: {summary['tissue_mm2']:.3g} mm² tissue"
     if "lesions" not in summary:
         size = f"at most {summary['mb_needed']:,.0f} MB on disk"
-        return f"{start}, {summary['spacing_um_px']:.4g} µm/px ({summary['spacing_source']}), {size}"
+        seconds = summary["estimated_s"]
+        time_s = "time unknown, as nothing was scanned to --out yet" if seconds is None else f"about {seconds:,.0f} s"
+        return f"{start}, {summary['spacing_um_px']:.4g} µm/px ({summary['spacing_source']}), {time_s}, {size}"
     count = len(summary["lesions"])
     largest = f", the largest {summary['largest_lesion_mm']:.2g} mm" if count else ""
     return f"{start}, score {summary['slide_score']:.3f}, {plural(count, 'lesion')}{largest}"

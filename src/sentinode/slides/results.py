@@ -5,6 +5,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sentinode")
 
-SUMMARY, SETTINGS, WORK = "summary.json", "settings.json", "unfinished"
+SUMMARY, SETTINGS, TIMINGS, WORK = "summary.json", "settings.json", "timings.json", "unfinished"
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,31 @@ def bytes_needed(slide: Slide, tissue: Tissue, step_px: int) -> int:
     return int(grid * (4 + 4 * rows_with_tissue + 1.4)) + 20_000_000
 
 
+def recorded_rate(folder: str | Path, step_px: int) -> float | None:
+    """Return the speed of the finished scans in a folder.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Holds a result folder for each slide.
+    step_px : int
+        Only scans with this step count.
+
+    Returns
+    -------
+    float or None
+        mm² of tissue per second; None where nothing was scanned yet.
+    """
+    area_mm2 = duration_s = 0.0
+    for file in sorted(Path(folder).glob(f"*/{TIMINGS}")):
+        with suppress(OSError, ValueError, KeyError):
+            summary = read_json(file.parent / SUMMARY)
+            if summary["step_px"] == step_px:
+                area_mm2 += summary["tissue_mm2"]
+                duration_s += read_json(file)["scan_s"]
+    return area_mm2 / duration_s if duration_s else None
+
+
 def load_heatmap(folder: str | Path) -> Heatmap:
     """Load the heat map of a result folder.
 
@@ -215,6 +241,6 @@ def _write(folder: Path, slide: Slide, scan: Scan, settings: dict[str, Any]) -> 
         "color_profile": "embedded, not applied" if slide.metadata.has_color_profile else "none",
         "sentinode": __version__,
     }
-    write_json(folder / "timings.json", {"scan_s": scan.duration_s, "waiting_s": scan.waiting_s})
+    write_json(folder / TIMINGS, {"scan_s": scan.duration_s, "waiting_s": scan.waiting_s})
     write_json(folder / SUMMARY, summary)  # Last: it says that the scan is finished.
     return summary
