@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from functools import partial
-from pathlib import Path
+from importlib import import_module
 
 import pytest
 from tests.commands import refused, sentinode
@@ -15,11 +15,16 @@ from sentinode.errors import DataError
 from sentinode.slides.cluster import map_on_dask
 from sentinode.slides.isolation import ProcessDiedError
 
+# A module that workers can import.
+JOBS = """
+import os, signal, time
+from functools import partial
+from pathlib import Path
+from sentinode.errors import DataError
 
 def call(folder, job):
-    """Do a job; note who tries."""
     with (Path(folder) / f"{job}.log").open("a") as file:
-        file.write(f"{os.getpid()}\n")
+        file.write(f"{os.getpid()}\\n")
     if job == "broken":
         raise DataError("broken: cannot be read")
     if job == "poison":
@@ -28,15 +33,23 @@ def call(folder, job):
         time.sleep(2)
     return f"done {job}"
 
-
 def prepare(folder):
     return partial(call, folder)
+"""
+
+
+@pytest.fixture
+def prepare(tmp_path, monkeypatch):
+    """Return a function that prepares the calls; each notes who tries."""
+    (tmp_path / "jobs_of_the_cluster.py").write_text(JOBS)
+    monkeypatch.syspath_prepend(tmp_path)
+    return partial(import_module("jobs_of_the_cluster").prepare, tmp_path)
 
 
 @pytest.mark.slow
-def test_every_job_is_answered_and_a_poison_job_is_named_after_its_retries(tmp_path):
+def test_every_job_is_answered_and_a_poison_job_is_named_after_its_retries(prepare, tmp_path):
     jobs = ["a", "broken", "b", "poison", "c"]
-    found = dict(map_on_dask(partial(prepare, tmp_path), jobs, "1"))
+    found = dict(map_on_dask(prepare, jobs, "1"))
     assert {job: found[job] for job in "abc"} == {job: f"done {job}" for job in "abc"}
     assert isinstance(found["broken"], DataError)
     assert isinstance(found["poison"], ProcessDiedError) and "3 workers" in str(found["poison"])
@@ -44,8 +57,8 @@ def test_every_job_is_answered_and_a_poison_job_is_named_after_its_retries(tmp_p
 
 
 @pytest.mark.slow
-def test_a_job_whose_worker_is_killed_is_done_again(tmp_path):
-    results = map_on_dask(partial(prepare, tmp_path), ["a", "slow"], "1")
+def test_a_job_whose_worker_is_killed_is_done_again(prepare, tmp_path):
+    results = map_on_dask(prepare, ["a", "slow"], "1")
     assert next(results) == ("a", "done a")
     log = tmp_path / "slow.log"
     while not log.exists() or not log.read_text().strip():
