@@ -34,15 +34,20 @@ def write_network(path, padding=0, quantized=False, seed=0):
 
 @pytest.mark.parametrize(("step", "quantized"), [(8, False), (32, False), (8, True)])
 def test_a_region_gives_the_logits_of_its_patches(tmp_path, step, quantized):
-    file, side = write_network(tmp_path / "network.xml", quantized=quantized), 96 + 3 * step
-    region = np.random.default_rng(1).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    found = open_region_engine(file, side, step)(region)
-    windows = [region[y : y + 96, x : x + 96] for y in range(0, 4 * step, step) for x in range(0, 4 * step, step)]
-    np.testing.assert_allclose(found.ravel(), open_engine("openvino", file)(np.stack(windows)), atol=1e-4)
+    file = write_network(tmp_path / "network.xml", quantized=quantized)
+    compute, alone = open_region_engine(file, step), open_engine("openvino", file)
+    for rows, columns in ((4, 4), (2, 5), (4, 4), (1, 1)):
+        size = [96 + (count - 1) * step for count in (rows, columns)]
+        region = np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8)
+        found = compute(region)
+        assert found.shape == (rows, columns)
+        corners = [(row * step, column * step) for row in range(rows) for column in range(columns)]
+        windows = [region[y : y + 96, x : x + 96] for y, x in corners]
+        np.testing.assert_allclose(found.ravel(), alone(np.stack(windows)), atol=1e-4)
 
 
 def test_a_network_that_pads_and_a_step_between_its_strides_are_refused(tmp_path):
     with pytest.raises(ModelError, match="patch by patch"):
-        open_region_engine(write_network(tmp_path / "padded.xml", padding=1), 128, 8)
+        open_region_engine(write_network(tmp_path / "padded.xml", padding=1), 8)
     with pytest.raises(ModelError, match="multiple of 8"):
-        open_region_engine(write_network(tmp_path / "network.xml"), 128, 12)
+        open_region_engine(write_network(tmp_path / "network.xml"), 12)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sentinode.data.types import PATCH_SIZE_PX
+from sentinode.data.types import PATCH_SIZE_PX, UInt8Array
 from sentinode.errors import ModelError
 from sentinode.inference.engines import Logits, compile_openvino, openvino
 
@@ -22,15 +22,13 @@ _OTHERS = frozenset(
 )
 
 
-def open_region_engine(file: Path, side_px: int, step_px: int, precision: str = "float32") -> Logits:
+def open_region_engine(file: Path, step_px: int, precision: str = "float32") -> Logits:
     """Load a network that OpenVINO runs for patches as one for regions.
 
     Parameters
     ----------
     file : Path
         Written by `export_run` for OpenVINO, or quantized by `quantize_to_int8`.
-    side_px : int
-        Height and width of the regions.
     step_px : int
         Distance of neighboring patches, a multiple of the product of the network's strides.
     precision : {"float32", "bfloat16", "int8"}
@@ -39,8 +37,8 @@ def open_region_engine(file: Path, side_px: int, step_px: int, precision: str = 
     Returns
     -------
     callable
-        A uint8 region ``(side_px, side_px, 3)`` in, calibrated logits of tumour of its patches out: float32 of shape
-        ``(rows, columns)``.
+        A uint8 region ``(height, width, 3)`` of any size in, calibrated logits of tumour of its patches out: float32 of
+        shape ``(rows, columns)``.
 
     Raises
     ------
@@ -66,10 +64,15 @@ def open_region_engine(file: Path, side_px: int, step_px: int, precision: str = 
     mean = nodes.avg_pool(features, [step_px // jump] * 2, nothing, nothing, sides, True)
     logit = nodes.convolution(mean, kernel[None, :, None, None], [1, 1], nothing, nothing, [1, 1])
     region = openvino().Model([nodes.add(logit, bias)], model.get_parameters(), "region")
-    region.reshape([1, side_px, side_px, 3])
+    region.reshape([1, -1, -1, 3])
     compiled = compile_openvino(region, precision)
-    places = (side_px - PATCH_SIZE_PX) // step_px + 1
-    return lambda pixels: compiled(pixels[None])[0].reshape(places, places)
+
+    def compute(pixels: UInt8Array) -> NDArray[np.float32]:
+        rows, columns = ((side - PATCH_SIZE_PX) // step_px + 1 for side in pixels.shape[:2])
+        logits: NDArray[np.float32] = compiled(pixels[None])[0]
+        return logits.reshape(rows, columns)
+
+    return compute
 
 
 def _last_layer(logit: Any, mean: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -32,8 +32,9 @@ log = logging.getLogger("sentinode")
 # µm per pixel of the training patches.
 SPACING_UM_PX = 0.972
 STEP_PX = 8
-# A block's places span this many pixels; its last patches reach 88 px or so beyond.
-BLOCK_PX = 1024
+# The places of a whole block span this many pixels; its last patches reach 88 px or so beyond. Blocks are cut to the
+# tissue in them, by quarters, so that there are few shapes.
+BLOCK_PX, _PARTS = 1024, 4
 # Step of models that are computed patch by patch, at the least.
 _PATCH_STEP_PX = 32
 # Enlarged twice, 50 to 100 % of the patches of real tissue are flagged; at the right scale 0 to 12 %.
@@ -41,8 +42,8 @@ _CHECKED_PATCHES, _MOST_OUT_OF_DISTRIBUTION = 200, 0.3
 # Patches with little tissue say nothing about scale, stain or focus.
 _NO_TISSUE = "tissue"
 
-# Calibrated log-odds of one block: its pixels (rows, columns, 3) and which places are wanted in, float32
-# (places, places) out. Other places hold anything.
+# Calibrated log-odds of one block: its pixels (rows, columns, 3) and which places are wanted in, float32 of the shape
+# of the places out. Other places hold anything.
 BlockNetwork = Callable[[UInt8Array, NDArray[np.bool_]], NDArray[np.float32]]
 
 
@@ -59,7 +60,7 @@ class Scanner:
     network : str
         ``"dense"`` where overlapping patches share their computation, ``"patches"`` where each is computed by itself.
     compute : callable
-        Pixels of a block, uint8 ``(rows, columns, 3)``, and its wanted places, bool ``(places, places)``, in; float32
+        Pixels of a block, uint8 ``(rows, columns, 3)``, and which of its places are wanted, a bool array, in; float32
         calibrated log-odds of its places out.
     engine : str
         What computes.
@@ -140,7 +141,7 @@ def _dense_keras(model: "Predictor", step_px: int, precision: str) -> BlockNetwo
 
 def _dense_openvino(model: "Predictor", step_px: int, precision: str) -> BlockNetwork:
     file = model.network_file("openvino", precision)
-    region = open_region_engine(file, _block_side_px(step_px), step_px, precision)
+    region = open_region_engine(file, step_px, precision)
     return lambda pixels, wanted: region(pixels).astype(np.float32, copy=False)
 
 
@@ -240,14 +241,14 @@ def scan_slide(
     return Scan(heatmap, tissue, selection, scanner.network, share, warnings, time.monotonic() - began, sum(waited))
 
 
-def _block_places(step_px: int) -> int:
-    """Return the places along each side of a block."""
-    return max(1, BLOCK_PX // step_px)
+@dataclass(frozen=True)
+class _Block:
+    """Places that are computed together: the first row and column, and how many there are of each."""
 
-
-def _block_side_px(step_px: int) -> int:
-    """Return the side of what is read for a block, up to the end of its last patches."""
-    return (_block_places(step_px) - 1) * step_px + PATCH_SIZE_PX
+    row: int
+    column: int
+    rows: int
+    columns: int
 
 
 class _Grid:
@@ -255,7 +256,7 @@ class _Grid:
 
     def __init__(self, slide: Slide, selection: LevelSelection, tissue: Tissue, step_px: int) -> None:
         self.selection, self.step_px = selection, step_px
-        self.block = _block_places(step_px)
+        self.block = max(1, BLOCK_PX // step_px)  # Places along each side of a whole block.
         self.scale = selection.effective_um_px / slide.spacing_um_px  # Level-0 px along a scanned pixel.
         full = slide.levels[0]
         size = (int(full.height_px / self.scale), int(full.width_px / self.scale))
@@ -282,26 +283,37 @@ class _Grid:
         """Area of the tissue in a row of blocks."""
         return float(self.wanted[row * self.block : (row + 1) * self.block].sum()) * self.place_mm2
 
-    def blocks(self) -> dict[int, list[int]]:
-        """Return for each row of blocks with tissue the first places of its blocks; each begins at tissue."""
-        found: dict[int, list[int]] = {}
+    def blocks(self) -> dict[int, list[_Block]]:
+        """Return for each row of blocks with tissue its blocks, each cut to its tissue."""
+        found: dict[int, list[_Block]] = {}
         for row in range(-(-self.shape[0] // self.block)):
-            band = self.wanted[row * self.block : (row + 1) * self.block]
+            first = row * self.block
+            band = self.wanted[first : first + self.block]
             columns = np.flatnonzero(band.any(axis=0))
             while len(columns):
-                found.setdefault(row, []).append(int(columns[0]))
-                columns = columns[columns >= columns[0] + self.block]
+                inside = columns[columns < columns[0] + self.block]
+                rows = np.flatnonzero(band[:, inside].any(axis=1))
+                height, width = (self._rounded(int(each[-1] - each[0]) + 1) for each in (rows, inside))
+                top = min(int(rows[0]), self.block - height)
+                found.setdefault(row, []).append(_Block(first + top, int(columns[0]), height, width))
+                columns = columns[len(inside) :]
         return found
 
-    def wanted_in(self, row: int, place: int) -> NDArray[np.bool_]:
-        """Return which places of a block are on tissue."""
-        inside = self.wanted[row * self.block : (row + 1) * self.block, place : place + self.block]
-        return np.pad(inside, [(0, self.block - size) for size in inside.shape])
+    def _rounded(self, places: int) -> int:
+        """Round a number of places up to quarters of a block."""
+        part = max(1, self.block // _PARTS)
+        return min(self.block, -(-places // part) * part)
 
-    def read(self, slide: Slide, row: int, place: int) -> UInt8Array:
-        """Read the pixels of a block, with the border that its last patches need."""
-        side = _block_side_px(self.step_px)
-        return slide.read(self.selection, place * self.step_px, row * self.block * self.step_px, side, side)
+    def wanted_in(self, block: _Block) -> NDArray[np.bool_]:
+        """Return which places of a block are on tissue."""
+        inside = self.wanted[block.row : block.row + block.rows, block.column : block.column + block.columns]
+        return np.pad(inside, [(0, block.rows - inside.shape[0]), (0, block.columns - inside.shape[1])])
+
+    def read(self, slide: Slide, block: _Block) -> UInt8Array:
+        """Read the pixels of a block, up to the end of its last patches."""
+        x, y = block.column * self.step_px, block.row * self.step_px
+        width, height = ((count - 1) * self.step_px + PATCH_SIZE_PX for count in (block.columns, block.rows))
+        return slide.read(self.selection, x, y, width, height)
 
 
 def _rows(
@@ -315,17 +327,20 @@ def _rows(
     width = grid.shape[1] + places
     blocks = grid.blocks()
     kept = {row: _kept_row(folder, row, (places, width)) for row in blocks} if folder else {}
-    todo = [(row, place) for row, firsts in blocks.items() if kept.get(row) is None for place in firsts]
-    pixels = ordered_map(lambda block: grid.read(slide, *block), todo)
-    for row, firsts in blocks.items():
+    todo = [block for row, inside in blocks.items() if kept.get(row) is None for block in inside]
+    pixels = ordered_map(lambda block: grid.read(slide, block), todo)
+    for row, inside in blocks.items():
         values = kept.get(row)
         if values is None:
             values = np.full((places, width), np.nan, np.float32)
-            for place in firsts:
+            for block in inside:
                 began = time.monotonic()
-                block = next(pixels)
+                region = next(pixels)
                 waited.append(time.monotonic() - began)
-                values[:, place : place + places] = network(block, grid.wanted_in(row, place))
+                top = block.row - row * places
+                values[top : top + block.rows, block.column : block.column + block.columns] = network(
+                    region, grid.wanted_in(block)
+                )
             if folder:
                 with atomic_file(folder / f"row-{row:05}.npy") as temporary:
                     np.save(temporary, values)
