@@ -176,12 +176,11 @@ def background_color(pixels: UInt8Array) -> tuple[int, int, int]:
     >>> background_color(overview)
     (240, 238, 241)
     """
-    flat = pixels.reshape(-1, 3)
-    darkest, brightest = flat.min(axis=1), flat.max(axis=1)
-    glass = (darkest >= _BRIGHT) & (brightest.astype(int) - darkest <= _COLORLESS) & (darkest < 255)
-    if glass.sum() < 0.001 * len(flat):
+    darkest, brightest = _lowest(pixels), _highest(pixels)
+    glass = (darkest >= _BRIGHT) & (brightest - darkest <= _COLORLESS) & (darkest < 255)
+    if glass.sum() < 0.001 * glass.size:
         return (255, 255, 255) if (darkest == 255).any() else (245, 245, 245)
-    red, green, blue = np.median(flat[glass], axis=0)
+    red, green, blue = np.median(pixels[glass], axis=0)
     return int(red), int(green), int(blue)
 
 
@@ -207,9 +206,8 @@ def tissue_mask(
     -------
     tissue, pen : ndarray of bool, shape (rows, columns)
     """
-    light = np.asarray(background or background_color(pixels), float)
-    density = np.maximum(np.log((light + 1) / (pixels + 1.0)), 0).astype(np.float32)
-    empty = (pixels == 255).all(axis=2) | (pixels == 0).all(axis=2)
+    density = _density(pixels, background or background_color(pixels))
+    empty = (_lowest(pixels) == 255) | (_highest(pixels) == 0)
     sigma = _SMOOTHING_UM / spacing_um_px
     pen = _pen(pixels, _smoothed(density, ~empty, sigma), spacing_um_px) & ~empty
     usable = ~(pen | empty)
@@ -224,6 +222,15 @@ def tissue_mask(
     return _without_small(mask, LEAST_AREA_MM2 / pixel_mm2), pen
 
 
+def _density(pixels: UInt8Array, background: tuple[int, int, int]) -> NDArray[np.float32]:
+    """Return optical densities, looked up for each gray level: an overview may have a hundred million values."""
+    density = np.empty(pixels.shape, np.float32)
+    for channel, light in enumerate(background):
+        table = np.maximum(np.log((light + 1) / (np.arange(256) + 1.0)), 0).astype(np.float32)
+        table.take(pixels[..., channel], out=density[..., channel], mode="clip")
+    return density
+
+
 def _smoothed(density: NDArray[np.float32], usable: Mask, sigma: float) -> NDArray[np.float32]:
     """Average density over usable pixels nearby."""
     weight = np.maximum(ndimage.gaussian_filter(usable.astype(np.float32), sigma), np.float32(1e-3))
@@ -236,7 +243,7 @@ def _stain(density: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Coverslip edges, dust and shadows are gray. Pale or dark stains are partly gray as well, but never entirely.
     """
-    gray, darkest = density.min(axis=-1), density.max(axis=-1)
+    gray, darkest = _lowest(density), _highest(density)
     color = np.maximum(darkest - gray - _CAST * darkest, 0)
     return color + np.minimum(gray / 3, color)
 
@@ -247,8 +254,8 @@ def _pen(pixels: UInt8Array, density: NDArray[np.float32], spacing_um_px: float)
     H&E takes up green most, blue 0.3 to 0.67 of that, red less than green. Hematoxylin alone takes up red as green.
     """
     red, green, blue = (density[..., channel] for channel in range(3))
-    strongest = density.max(axis=-1)
-    black = (pixels.max(axis=2) < 70) & (np.ptp(pixels, axis=2) < 25)
+    strongest = _highest(density)
+    black = (_highest(pixels) < 70) & (_highest(pixels) - _lowest(pixels) < 25)
     # Of each kind of ink the pixels of a clear hue, then those near them that it may be mixed into.
     red_ink = (
         ((blue > 0.69 * green) & (red < 0.25 * green) & (strongest > 0.12))
@@ -269,6 +276,16 @@ def _pen(pixels: UInt8Array, density: NDArray[np.float32], spacing_um_px: float)
         reach = ndimage.maximum_filter(core, size=2 * round(_PEN_REACH_UM / spacing_um_px) + 1)
         pen |= _touching(core | (possible & reach), core)
     return ndimage.binary_dilation(pen, iterations=max(1, round(_PEN_RIM_UM / spacing_um_px)))
+
+
+def _lowest(image: NDArray[Any]) -> NDArray[Any]:
+    """Return the lowest channel; much faster than `min` over an axis of three."""
+    return np.minimum(np.minimum(image[..., 0], image[..., 1]), image[..., 2])
+
+
+def _highest(image: NDArray[Any]) -> NDArray[Any]:
+    """Return the highest channel."""
+    return np.maximum(np.maximum(image[..., 0], image[..., 1]), image[..., 2])
 
 
 def _touching(mask: Mask, core: Mask) -> Mask:
