@@ -211,11 +211,17 @@ def test_a_misspelled_name_gets_a_suggestion(line, nearest):
     assert done.stderr.splitlines()[-1].endswith(f"; did you mean {nearest}?")
 
 
-def test_what_needs_no_network_does_not_import_one():
-    heavy = "keras tensorflow jax torch"
-    assert imported_by("--help", wanted=f"{heavy} numpy pandas matplotlib") == set()
-    assert imported_by("data", "info", "pcam-mini", "--json", wanted=heavy) == set()
-    assert imported_by("doctor", wanted=heavy) == set()
+HEAVY = "keras tensorflow jax torch"
+
+
+def test_the_help_and_inspection_import_no_backend():
+    assert imported_by("--help", wanted=f"{HEAVY} numpy pandas matplotlib") == set()
+    assert imported_by("data", "info", "pcam-mini", "--json", wanted=HEAVY) == set()
+
+
+@pytest.mark.slow
+def test_doctor_imports_backends_in_processes_of_their_own():
+    assert imported_by("doctor", wanted=HEAVY) == set()
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ class Service:
 
 @pytest.fixture(scope="module")
 def service(tiny_run):
-    running = Service("--model", tiny_run.path, "--max-images", "20", "--max-mb", "1")
+    running = Service("--model", tiny_run.path, "--engine", "keras", "--max-images", "20", "--max-mb", "1")
     yield running
     running.stop()
 
@@ -85,7 +85,7 @@ def form(*files):
 
 def test_posted_images_get_the_predictions_of_predict(service, patches, tiny_run):
     run = load_run(tiny_run.path)
-    expected = run.predictor("onnxruntime").probabilities(patches)
+    expected = run.predictor().probabilities(patches)
     body, kind = form(*((f"{i}.png", png(each)) for i, each in enumerate(patches)))
     status, _, answer = service.request("/predict", body, Content_Type=kind)
     assert status == 200
