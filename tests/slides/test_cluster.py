@@ -11,7 +11,7 @@ from tests.commands import refused, sentinode
 
 pytest.importorskip("distributed")
 
-from sentinode.errors import DataError
+from sentinode.errors import ConfigError, DataError
 from sentinode.slides.cluster import map_on_dask
 from sentinode.slides.isolation import ProcessDiedError
 
@@ -20,7 +20,7 @@ JOBS = """
 import os, signal, time
 from functools import partial
 from pathlib import Path
-from sentinode.errors import DataError
+from sentinode.errors import ConfigError, DataError
 
 def call(folder, job):
     with (Path(folder) / f"{job}.log").open("a") as file:
@@ -36,6 +36,20 @@ def call(folder, job):
 def prepare(folder):
     return partial(call, folder)
 """
+
+
+@pytest.fixture(autouse=True)
+def _limited():
+    """A cluster without workers waits for ever; no test does."""
+
+    def end(*_: object) -> None:
+        raise TimeoutError("the cluster does not answer")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.alarm(300)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture
@@ -73,3 +87,14 @@ def test_a_wrong_address_is_refused(slide_file, tmp_path, monkeypatch):
     done = sentinode("scan", slide_file, "--out", tmp_path / "scans", "--dask", "tcp://127.0.0.1:9")
     refused(done, "tcp://127.0.0.1:9", "dask scheduler")
     assert not list(tmp_path.glob("scans/*.lease-*"))
+
+
+def test_a_scheduler_without_workers_is_refused(monkeypatch):
+    from distributed import LocalCluster
+
+    monkeypatch.setattr("sentinode.slides.cluster._CONNECT_S", 1)
+    with (
+        LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None) as cluster,
+        pytest.raises(ConfigError, match="has no workers; start `dask worker"),
+    ):
+        next(map_on_dask(partial(partial, print), ["a"], cluster.scheduler_address))

@@ -77,6 +77,11 @@ def map_on_dask(
             except distributed.KilledWorker as error:
                 deaths = error.allowed_failures + 1
                 yield job, ProcessDiedError(f"with {deaths} workers, the last at {error.last_worker.address}")
+            except ImportError as error:
+                raise ConfigError(
+                    f"--dask {where}: a worker cannot import {error.name} ({first_line(error)}); install the same "
+                    "version of Sentinode there"
+                ) from error
 
 
 @contextmanager
@@ -93,6 +98,13 @@ def _client(where: str) -> Iterator[Any]:
                 "leave out the address for a cluster on this machine"
             ) from error
         with client:
+            try:
+                client.wait_for_workers(1, timeout=_CONNECT_S)
+            except TimeoutError as error:
+                raise ConfigError(
+                    f"--dask {where}: the scheduler has no workers; start `dask worker {where}` where Sentinode is "
+                    "installed"
+                ) from error
             yield client
         return
     workers = int(where or max(1, processor_count() // _CORES_PER_WORKER))
