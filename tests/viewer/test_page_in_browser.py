@@ -36,7 +36,7 @@ def visit(browser, page_server):
         context = browser.new_context(**{"viewport": DESKTOP, "reduced_motion": "reduce", **options})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(60_000)
         failed = lambda text: wrong.append(text) if not expected or not re.search(expected, text) else None  # noqa: E731
         page.on("console", lambda message: failed(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: failed(str(error)))
@@ -271,6 +271,7 @@ def test_decisions_survive_a_lost_server_and_a_reload(visit, slide, page_server)
     page = loaded(visit(slide, expected="Failed to load resource"))
     page.route("**/annotations/**", lambda route: route.abort())
     page.keyboard.press("n")
+    page.wait_for_selector("[role=option][aria-selected=true]")
     page.keyboard.press("a")
     page.wait_for_selector(".saving.retrying")
     page.get_by_text("The server does not answer").wait_for()
@@ -288,6 +289,7 @@ def test_a_refused_change_is_told_and_can_be_sent_again(visit, slide, page_serve
     full = {"error": "results/a.geojson: no space left on the disk; free some and try again"}
     page.route("**/annotations/**", lambda route: route.fulfill(status=403, body=json.dumps(full)))
     page.keyboard.press("n")
+    page.wait_for_selector("[role=option][aria-selected=true]")
     page.keyboard.press("a")
     page.get_by_role("alert").get_by_text("no space left").wait_for()
     page.unroute("**/annotations/**")
@@ -367,6 +369,7 @@ def test_patches_are_labeled_one_after_the_other(visit, slide, page_server):
 def test_the_view_its_contours_and_the_annotations_are_exported(visit, slide):
     page = loaded(visit(slide))
     page.keyboard.press("n")
+    page.wait_for_selector("[role=option][aria-selected=true]")
     page.keyboard.press("a")
     saved(page)
     for entry, start in (
@@ -416,6 +419,7 @@ def test_axe_finds_nothing(visit, slide, viewport, scheme):
     page.evaluate(f"location.hash = {slide!r}")
     loaded(page)
     page.keyboard.press("n")
+    page.wait_for_selector("[role=option][aria-selected=true]")
     page.keyboard.press("a")
     saved(page)
     assert violations(page) == []
