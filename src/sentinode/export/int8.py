@@ -14,7 +14,7 @@ from sentinode.inference.engines import open_engine, optional
 from sentinode.inference.logits import probability
 
 CALIBRATION_PATCHES, CHECKED_PATCHES, BATCH_PATCHES = 256, 200, 16
-# Of the probability; overflowing sums of products, as of 8-bit weights without VNNI, change it by 0.2.
+# Of the probability; overflowing sums of products, as of 8-bit weights without VNNI, change it far more.
 MOST_MEAN_DIFFERENCE = 0.03
 
 

@@ -35,8 +35,7 @@ class BatchQueue:
     """Decodes and computes in threads of its own; what arrives during a batch forms the next one.
 
     Nothing waits for a batch to fill: a lone request is computed at once, and the more requests there are, the larger
-    the batches. Decoding takes a fifth as long as the network; handing images to another thread for it costs more than
-    it gains.
+    the batches. Images are decoded in the thread that computes them: handing them on would cost more than it gains.
 
     Parameters
     ----------
