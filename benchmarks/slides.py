@@ -18,6 +18,7 @@ printed as well, times the number of processors. Alternatives compute a part of 
 """
 
 import argparse
+import math
 import os
 import platform
 import resource
@@ -46,24 +47,27 @@ from sentinode.inference.engines import compile_openvino, openvino
 from sentinode.machine import keep_freed_memory, processor_count, processor_name
 from sentinode.models.flops import flops
 from sentinode.slides import load_scanner, open_slide, scan_slide
+from sentinode.slides.blocks import plan_blocks
 from sentinode.slides.scan import Scanner, _patch_by_patch
 from sentinode.slides.slide import Slide
 from sentinode.slides.tissue import tissue_in
 
 SPACING_UM_PX, PATCH_UM_PX = 0.243, 0.972
-# Blocks of a scan cover about 1 mm².
 WIDTH_PX, HEIGHT_PX = 12_288, 8_192
+# Tissue with a border of some length, as on real slides: about 12 mm².
+LEVEL_WIDTH_PX, LEVEL_HEIGHT_PX = 24_576, 16_384
 PART_MM, BATCH = 0.7, 64
 
 
 @dataclass
 class Measurement:
-    """One run of one method."""
+    """One run of one method; `pixels` are those that the network computes for each pixel of tissue."""
 
     mm2: float
     wall_s: float
     cpu_s: float
     waiting_s: float = 0.0
+    pixels: float = 0.0
 
 
 def main() -> None:
@@ -105,7 +109,7 @@ def main() -> None:
 
 def make_slides(folder: Path, data: Path) -> dict[str, Path]:
     """Write the three slides; return their paths by name."""
-    spec = SlideSpec(width_px=WIDTH_PX, height_px=HEIGHT_PX, pieces=1, tissue_fraction=0.6, lesions=2)
+    spec = SlideSpec(width_px=LEVEL_WIDTH_PX, height_px=LEVEL_HEIGHT_PX, pieces=1, tissue_fraction=0.5, lesions=2)
     tissue = native_tissue(data)
     size = WIDTH_PX, HEIGHT_PX
 
@@ -181,8 +185,15 @@ def scan(path: Path, scanner: Scanner, side_mm: float | None = None, shrinking: 
         cpu = time.process_time()
         found = scan_slide(slide, scanner, tissue=tissue, force=True)
         cpu = time.process_time() - cpu
-    places = np.isfinite(found.heatmap.log_odds).sum()
-    return Measurement(places * found.heatmap.step_um**2 / 1e6, found.duration_s, cpu, found.waiting_s)
+    wanted = np.isfinite(found.heatmap.log_odds)
+    places, step = int(wanted.sum()), scanner.step_px
+    if scanner.network == "dense":
+        blocks = [block for row in plan_blocks(wanted, step).values() for block in row]
+        pixels = sum(math.prod(count * step + 96 - step for count in (each.rows, each.columns)) for each in blocks)
+    else:
+        pixels = places * 96**2
+    mm2 = places * found.heatmap.step_um**2 / 1e6
+    return Measurement(mm2, found.duration_s, cpu, found.waiting_s, pixels / (places * step**2))
 
 
 def square(slide: Slide, side_mm: float) -> shapely.Polygon:
@@ -208,7 +219,7 @@ def plain_loop(path: Path, network: keras.Model) -> Measurement:
             ]
             network.predict_on_batch(np.stack([np.asarray(patch) for patch in patches]))
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    return Measurement(len(places) * (step * PATCH_UM_PX / 1000) ** 2, wall, cpu)
+    return Measurement(len(places) * (step * PATCH_UM_PX / 1000) ** 2, wall, cpu, pixels=(96 / step) ** 2)
 
 
 def load_resnet(folder: Path, precision: str) -> Callable[[np.ndarray], object]:
@@ -229,7 +240,7 @@ def resnet_scan(path: Path, network: Callable[[np.ndarray], object], patches: in
             strip = slide.read(selection, 1000, 500 + 96 * row, 96 * 16, 96)
             network(np.stack(np.split(strip, 16, axis=1)))
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    return Measurement(patches * (96 * PATCH_UM_PX / 1000) ** 2, wall, cpu)
+    return Measurement(patches * (96 * PATCH_UM_PX / 1000) ** 2, wall, cpu, pixels=1.0)
 
 
 def measure_memory(path: Path, model: str, folder: Path) -> dict[str, float]:
@@ -249,7 +260,9 @@ def measure_memory(path: Path, model: str, folder: Path) -> dict[str, float]:
 def print_table(found: dict[str, list[Measurement]], gflop: float) -> None:
     """Print speeds, waiting and ratios."""
     processors = processor_count()
-    print("\n| scan | mm²/s, wall | mm² per CPU s × processors | × GFLOP | network waits |\n|---|---|---|---|---|")
+    print(
+        "\n| scan | mm²/s, wall | mm² per CPU s × processors | × GFLOP | network waits | pixels computed for one of tissue |\n|---|---|---|---|---|---|"
+    )
     speeds = {}
     for name, runs in found.items():
         wall = [each.mm2 / each.wall_s for each in runs]
@@ -259,7 +272,7 @@ def print_table(found: dict[str, list[Measurement]], gflop: float) -> None:
         work = "–" if "ResNet" in name else f"{speeds[name] * gflop:.2f}"
         print(
             f"| {name} | {np.median(wall):.2f} ({min(wall):.2f}–{max(wall):.2f}) | {speeds[name]:.2f} "
-            f"({min(cpu):.2f}–{max(cpu):.2f}) | {work} | {waits} |"
+            f"({min(cpu):.2f}–{max(cpu):.2f}) | {work} | {waits} | {runs[0].pixels:.2f} |"
         )
     print("\nratios of CPU time for the same area:")
     for fast, slow in (

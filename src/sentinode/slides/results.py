@@ -14,9 +14,10 @@ import numpy as np
 
 from sentinode.errors import DataError, OutputError
 from sentinode.serialize import to_json
+from sentinode.slides.blocks import BLOCK_PX
 from sentinode.slides.heatmap import Heatmap
 from sentinode.slides.lesions import find_lesions, slide_score, to_geojson
-from sentinode.slides.scan import BLOCK_PX, SPACING_UM_PX, Scan, Scanner, scan_slide
+from sentinode.slides.scan import SPACING_UM_PX, Scan, Scanner, scan_slide
 from sentinode.slides.slide import Slide
 from sentinode.slides.tables import write_tables
 from sentinode.slides.tissue import Tissue, find_tissue

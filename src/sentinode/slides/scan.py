@@ -19,6 +19,7 @@ from sentinode.inference.logits import tumour_logit
 from sentinode.inference.predictor import BATCH_SIZE
 from sentinode.inference.regions import open_region_engine
 from sentinode.progress import progress_bar
+from sentinode.slides.blocks import BLOCK_PX, Block, plan_blocks
 from sentinode.slides.heatmap import Heatmap
 from sentinode.slides.slide import LevelSelection, Slide
 from sentinode.slides.tissue import Tissue, find_tissue
@@ -32,11 +33,10 @@ log = logging.getLogger("sentinode")
 # µm per pixel of the training patches.
 SPACING_UM_PX = 0.972
 STEP_PX = 8
-# The places of a whole block span this many pixels; its last patches reach 88 px or so beyond. Blocks are cut to the
-# tissue in them, by quarters, so that there are few shapes.
-BLOCK_PX, _PARTS = 1024, 4
 # Step of models that are computed patch by patch, at the least.
 _PATCH_STEP_PX = 32
+# JAX compiles anew for each shape, which takes seconds; sides of blocks are padded to a multiple of this.
+_JAX_MULTIPLE_PX = 256
 # Enlarged twice, 50 to 100 % of the patches of real tissue are flagged; at the right scale 0 to 12 %.
 _CHECKED_PATCHES, _MOST_OUT_OF_DISTRIBUTION = 200, 0.3
 # Patches with little tissue say nothing about scale, stain or focus.
@@ -123,18 +123,22 @@ def load_scanner(
 
 
 def _dense_keras(model: "Predictor", step_px: int, precision: str) -> BlockNetwork:
+    import keras
+
     from sentinode.models.backend import silence_retracing_warning
     from sentinode.models.plain import plain_network
     from sentinode.models.precision import mixed_precision
 
     network, calibration = plain_network(model.model, step_px=step_px), model.calibration
+    multiple_px = _JAX_MULTIPLE_PX if keras.backend.backend() == "jax" else 1
 
     def compute(pixels: UInt8Array, wanted: NDArray[np.bool_]) -> NDArray[np.float32]:
-        del wanted  # All places share their computation.
+        rows, columns = wanted.shape  # All places share their computation.
+        pixels = np.pad(pixels, [*((0, -side % multiple_px) for side in pixels.shape[:2]), (0, 0)])
         with silence_retracing_warning(), mixed_precision(network, precision):
             outputs = network.predict_on_batch(pixels[None])[0]
         logits = calibration(tumour_logit(outputs.reshape(-1, outputs.shape[-1])))
-        return logits.astype(np.float32).reshape(outputs.shape[:2])
+        return logits.astype(np.float32).reshape(outputs.shape[:2])[:rows, :columns]
 
     return compute
 
@@ -241,22 +245,12 @@ def scan_slide(
     return Scan(heatmap, tissue, selection, scanner.network, share, warnings, time.monotonic() - began, sum(waited))
 
 
-@dataclass(frozen=True)
-class _Block:
-    """Places that are computed together: the first row and column, and how many there are of each."""
-
-    row: int
-    column: int
-    rows: int
-    columns: int
-
-
 class _Grid:
     """The places of a scan: which there are, which are on tissue, and the blocks that they are computed in."""
 
     def __init__(self, slide: Slide, selection: LevelSelection, tissue: Tissue, step_px: int) -> None:
         self.selection, self.step_px = selection, step_px
-        self.block = max(1, BLOCK_PX // step_px)  # Places along each side of a whole block.
+        self.block = max(1, BLOCK_PX // step_px)  # Rows of places in a row of blocks.
         self.scale = selection.effective_um_px / slide.spacing_um_px  # Level-0 px along a scanned pixel.
         full = slide.levels[0]
         size = (int(full.height_px / self.scale), int(full.width_px / self.scale))
@@ -283,33 +277,12 @@ class _Grid:
         """Area of the tissue in a row of blocks."""
         return float(self.wanted[row * self.block : (row + 1) * self.block].sum()) * self.place_mm2
 
-    def blocks(self) -> dict[int, list[_Block]]:
-        """Return for each row of blocks with tissue its blocks, each cut to its tissue."""
-        found: dict[int, list[_Block]] = {}
-        for row in range(-(-self.shape[0] // self.block)):
-            first = row * self.block
-            band = self.wanted[first : first + self.block]
-            columns = np.flatnonzero(band.any(axis=0))
-            while len(columns):
-                inside = columns[columns < columns[0] + self.block]
-                rows = np.flatnonzero(band[:, inside].any(axis=1))
-                height, width = (self._rounded(int(each[-1] - each[0]) + 1) for each in (rows, inside))
-                top = min(int(rows[0]), self.block - height)
-                found.setdefault(row, []).append(_Block(first + top, int(columns[0]), height, width))
-                columns = columns[len(inside) :]
-        return found
-
-    def _rounded(self, places: int) -> int:
-        """Round a number of places up to quarters of a block."""
-        part = max(1, self.block // _PARTS)
-        return min(self.block, -(-places // part) * part)
-
-    def wanted_in(self, block: _Block) -> NDArray[np.bool_]:
+    def wanted_in(self, block: Block) -> NDArray[np.bool_]:
         """Return which places of a block are on tissue."""
         inside = self.wanted[block.row : block.row + block.rows, block.column : block.column + block.columns]
         return np.pad(inside, [(0, block.rows - inside.shape[0]), (0, block.columns - inside.shape[1])])
 
-    def read(self, slide: Slide, block: _Block) -> UInt8Array:
+    def read(self, slide: Slide, block: Block) -> UInt8Array:
         """Read the pixels of a block, up to the end of its last patches."""
         x, y = block.column * self.step_px, block.row * self.step_px
         width, height = ((count - 1) * self.step_px + PATCH_SIZE_PX for count in (block.columns, block.rows))
@@ -325,7 +298,7 @@ def _rows(
     """
     places = grid.block
     width = grid.shape[1] + places
-    blocks = grid.blocks()
+    blocks = plan_blocks(grid.wanted, grid.step_px)
     kept = {row: _kept_row(folder, row, (places, width)) for row in blocks} if folder else {}
     todo = [block for row, inside in blocks.items() if kept.get(row) is None for block in inside]
     pixels = ordered_map(lambda block: grid.read(slide, block), todo)
