@@ -261,7 +261,8 @@ def print_table(found: dict[str, list[Measurement]], gflop: float) -> None:
     """Print speeds, waiting and ratios."""
     processors = processor_count()
     print(
-        "\n| scan | mm²/s, wall | mm² per CPU s × processors | × GFLOP | network waits | pixels computed for one of tissue |\n|---|---|---|---|---|---|"
+        "\n| scan | mm²/s, wall | mm² per CPU s × processors | × GFLOP | network waits | computed / tissue px |"
+        "\n|---|---|---|---|---|---|"
     )
     speeds = {}
     for name, runs in found.items():

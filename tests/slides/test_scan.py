@@ -60,6 +60,16 @@ def test_the_dense_scan_equals_predictions_patch_by_patch(slide_file, model, sca
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("shape", [(33, 4), (5, 6)], ids=["tall", "small"])
+def test_blocks_of_any_height_give_the_logits_of_their_patches(shape, model, scanner):
+    sides = [(count - 1) * 8 + 96 for count in shape]
+    pixels = np.random.default_rng(0).integers(0, 256, (*sides, 3), np.uint8)
+    places = [(row, column) for row in range(shape[0]) for column in range(shape[1])]
+    patches = np.stack([pixels[8 * row : 8 * row + 96, 8 * column : 8 * column + 96] for row, column in places])
+    found = scanner.compute(pixels, np.ones(shape, bool))
+    np.testing.assert_allclose(found.ravel(), model.predictor().compute(patches), atol=1e-4)
+
+
 @pytest.mark.slow
 def test_openvino_gives_the_same_map_and_is_another_setting(slide_file, model, result, tmp_path):
     pytest.importorskip("openvino")

@@ -52,7 +52,7 @@ def add_parser(commands: Any) -> None:
         "--engine",
         choices=REGION_ENGINES,
         default="keras",
-        help="what computes; openvino needs less time and memory, and exports the model once into the cache "
+        help="what computes; openvino starts faster, needs less memory, and exports the model once into the cache "
         "(default: keras)",
     )
     add_precision(parser)
