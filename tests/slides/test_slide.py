@@ -150,7 +150,7 @@ def test_a_slide_without_a_level_near_is_shrunk_while_decoding(mosaic, tmp_path,
 
 def test_shrinking_while_decoding_is_not_used_where_it_gives_other_pixels(mosaic, tmp_path, monkeypatch):
     file = write_pyramid(tmp_path / "fine.tif", mosaic[:600, :600], 0.243, levels=1)
-    monkeypatch.setattr("sentinode.slides.slide._SHRINKING_TOLERANCE", 0.0)
+    monkeypatch.setattr("sentinode.slides.readers.with_tifffile._SHRINKING_TOLERANCE", 0.0)
     with open_slide(file) as slide:
         assert slide.reader.name == "tifffile"
         assert slide.decode_factor(slide.select_level(0.972)) == 1

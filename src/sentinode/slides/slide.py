@@ -4,7 +4,8 @@ import hashlib
 import logging
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +15,7 @@ from PIL import Image
 
 from sentinode.data.parallel import ordered_map
 from sentinode.data.types import UInt8Array
-from sentinode.errors import DataError, ModelError
+from sentinode.errors import DataError
 from sentinode.slides.readers.flat_image import ENDINGS, FlatImageReader
 from sentinode.slides.readers.protocol import Level, ShrinkingReader, SlideMetadata, SlideReader
 from sentinode.slides.readers.with_openslide import OpenSlideReader, UnsupportedSlideError
@@ -32,9 +33,8 @@ SPACING_TOLERANCE = 0.1
 _LARGEST_SIDE_PX = 1 << 20
 # Between a stated spacing and that of the file, without a warning.
 _SPACING_AGREEMENT = 0.05
-_SAMPLES, _SAMPLE_SIDE_PX = 3, 512
-# Grey levels, in the mean; the two ways to shrink differ by about 0.5.
-_SHRINKING_TOLERANCE = 2.0
+# Of what is compared at the origin of a level whose other places OpenSlide interpolates.
+_SAMPLE_SIDE_PX = 2048
 # Side of what a thumbnail reads at a time, in pixels of the level: 50 MB.
 _TILE_LEVEL_PX = 4096
 
@@ -76,7 +76,7 @@ class Slide:
     notes : tuple of str
         Remarks made while opening.
     shrinking : ShrinkingReader or None
-        The reader, where it shrinks while decoding and the result is near the mean over area.
+        The reader, where it can shrink while decoding.
     """
 
     path: Path
@@ -332,56 +332,40 @@ def _open_reader(path: Path) -> tuple[SlideReader, tuple[str, ...], ShrinkingRea
     if reason:
         fast.close()
         return reference, (f"read by OpenSlide: {reason}",), None
-    shrinking = fast if _shrinks_well(fast, reference) else None
     reference.close()
-    return fast, (), shrinking
+    return fast, (), fast
 
 
-def _difference(fast: SlideReader, reference: SlideReader) -> str:
+def _difference(fast: TiffReader, reference: SlideReader) -> str:
     """Say how two readers differ at sample regions; nothing where their pixels are the same."""
     if [(each.width_px, each.height_px) for each in fast.levels] != [
         (each.width_px, each.height_px) for each in reference.levels
     ]:
         return "the fast reader finds other levels"
-    for number, level in enumerate(fast.levels):
-        for place in _sample_regions(level):
-            try:
-                same = np.array_equal(fast.read(number, *place), reference.read(number, *place))
-            except DataError as error:
-                return str(error)
-            if not same:
-                return f"the fast reader gives other pixels at level {number}"
-    return ""
 
+    def compare(sample: tuple[int, tuple[int, int, int, int]]) -> str:
+        number, place = sample
+        try:
+            same = np.array_equal(fast.read(number, *place), reference.read(number, *place))
+        except DataError as error:
+            return str(error)
+        return "" if same else f"the fast reader gives other pixels at level {number}"
 
-def _shrinks_well(fast: ShrinkingReader, reference: SlideReader) -> bool:
-    """Tell whether shrinking while decoding comes near the mean over area where the levels have most detail."""
-    pairs = [(level, factor) for level in range(len(fast.levels)) for factor in fast.shrink_factors(level)]
-    try:
-        for level, factor in pairs:
-            place = fast.detailed_tile(level)
-            shrunk = fast.read_shrunk(level, factor, *(value // factor for value in place))
-            mean = _mean_over_area(reference.read(level, *place), factor)
-            if np.abs(shrunk.astype(int) - mean).mean() > _SHRINKING_TOLERANCE:
-                return False
-    except (DataError, ModelError):  # Damaged, or simplejpeg is not installed.
-        return False
-    return bool(pairs)
+    samples = [(number, place) for number in range(len(fast.levels)) for place in _sample_regions(fast, number)]
+    with closing(ordered_map(compare, samples)) as reasons:
+        return next(filter(None, reasons), "")
 
 
 def _mean_over_area(pixels: UInt8Array, factor: int) -> UInt8Array:
     return np.asarray(Image.fromarray(pixels).reduce(factor))
 
 
-def _sample_regions(level: Level) -> list[tuple[int, int, int, int]]:
+def _sample_regions(fast: TiffReader, number: int) -> Collection[tuple[int, int, int, int]]:
     """Return x, y, width and height of regions of a level that OpenSlide reads without interpolation."""
+    level = fast.levels[number]
     if level.downsample != round(level.downsample):  # Only regions at the origin lie on whole pixels of the level.
-        return [(0, 0, min(level.width_px, 4 * _SAMPLE_SIDE_PX), min(level.height_px, 4 * _SAMPLE_SIDE_PX))]
-    places = [
-        [max(0, int(size * share) - _SAMPLE_SIDE_PX // 2) for size in (level.width_px, level.height_px)]
-        for share in np.linspace(0.2, 0.8, _SAMPLES)
-    ]
-    return [(x, y, _SAMPLE_SIDE_PX, _SAMPLE_SIDE_PX) for x, y in places]
+        return [(0, 0, min(level.width_px, _SAMPLE_SIDE_PX), min(level.height_px, _SAMPLE_SIDE_PX))]
+    return fast.sample_tiles(number)
 
 
 def _checked_spacing(path: Path, metadata: SlideMetadata, given: float | None) -> tuple[float, str]:

@@ -104,7 +104,10 @@ class ShrinkingReader(SlideReader, Protocol):
     """A reader that shrinks while it decodes, which takes a fraction of the time."""
 
     def shrink_factors(self, level: int) -> tuple[int, ...]:
-        """Return the factors by which a level can be shrunk, from the largest to the smallest; without 1."""
+        """Return the factors by which a level can be shrunk, from the largest to the smallest; without 1.
+
+        Only those with which the most detailed tile of the level comes near the mean over area.
+        """
 
     def read_shrunk(self, level: int, factor: int, x_px: int, y_px: int, width_px: int, height_px: int) -> UInt8Array:
         """Read a rectangle in pixels of a level that is shrunk; see `SlideReader.read`.
@@ -123,6 +126,3 @@ class ShrinkingReader(SlideReader, Protocol):
         ndarray of uint8, shape (height_px, width_px, 3)
             Nearly the mean over area.
         """
-
-    def detailed_tile(self, level: int) -> tuple[int, int, int, int]:
-        """Return x, y, width and height of the tile of a level with the most bytes."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from sentinode.data.types import UInt8Array
 from sentinode.errors import DataError, first_line
@@ -19,6 +20,8 @@ CACHED_BYTES = 192 << 20
 _LARGEST_TILE_BYTES = 1 << 30
 # JPEG decoders shrink by these without computing all pixels.
 _SHRINK_FACTORS = (8, 4, 2)
+# Gray levels, in the mean; the two ways to shrink differ by about 0.5.
+_SHRINKING_TOLERANCE = 2.0
 _JPEG, _RGB, _YCBCR = 7, 2, 6
 # Says that the three components are RGB; without it, decoders take them for YCbCr.
 _RGB_MARKER = bytes.fromhex("ffee000e41646f626500640000000000")
@@ -60,6 +63,7 @@ class TiffReader:
         self._lock = threading.Lock()
         self._tiles: OrderedDict[tuple[int, int, int], UInt8Array] = OrderedDict()
         self._cached_bytes = 0
+        self._factors: dict[int, tuple[int, ...]] = {}
 
     def read(self, level: int, x_px: int, y_px: int, width_px: int, height_px: int) -> UInt8Array:
         """Read a rectangle; see `SlideReader.read`."""
@@ -67,11 +71,12 @@ class TiffReader:
 
     def shrink_factors(self, level: int) -> tuple[int, ...]:
         """Return the factors of `read_shrunk`; see `ShrinkingReader.shrink_factors`."""
-        page = self._pages[level]
-        shrinkable = page.is_tiled and page.compression == _JPEG and page.samplesperpixel == 3
-        if not shrinkable or page.photometric not in (_RGB, _YCBCR):
-            return ()
-        return tuple(each for each in _SHRINK_FACTORS if page.tilelength % each == page.tilewidth % each == 0)
+        if level not in self._factors:
+            page = self._pages[level]
+            possible = page.is_tiled and page.compression == _JPEG and page.samplesperpixel == 3
+            tried = _SHRINK_FACTORS if possible and page.photometric in (_RGB, _YCBCR) else ()
+            self._factors[level] = tuple(each for each in tried if self._shrinks_well(level, each))
+        return self._factors[level]
 
     def read_shrunk(self, level: int, factor: int, x_px: int, y_px: int, width_px: int, height_px: int) -> UInt8Array:
         """Read a rectangle of a level that is shrunk while decoding; see `ShrinkingReader.read_shrunk`."""
@@ -79,11 +84,32 @@ class TiffReader:
             raise DataError(f"{self.path}: level {level} cannot be shrunk by {factor} while decoding")
         return self._read(level, factor, x_px, y_px, width_px, height_px)
 
-    def detailed_tile(self, level: int) -> tuple[int, int, int, int]:
-        """Return the tile with the most bytes; see `ShrinkingReader.detailed_tile`."""
+    def sample_tiles(self, level: int) -> set[tuple[int, int, int, int]]:
+        """Return x, y, width and height of the tile of a level with the most bytes, of the middle, and of the last."""
         page = self._pages[level]
-        row, column = divmod(int(np.argmax(page.databytecounts)), -(-page.imagewidth // page.tilewidth))
-        return column * page.tilewidth, row * page.tilelength, page.tilewidth, page.tilelength
+        across, down = -(-page.imagewidth // page.tilewidth), -(-page.imagelength // page.tilelength)
+        numbers = (int(np.argmax(page.databytecounts)), down // 2 * across + across // 2, down * across - 1)
+        corners = {divmod(number, across) for number in numbers}
+        size = page.tilewidth, page.tilelength
+        return {(column * size[0], row * size[1], *size) for row, column in corners}
+
+    def _shrinks_well(self, level: int, factor: int) -> bool:
+        """Tell whether shrinking while decoding comes near the mean over area where a level has most detail."""
+        page = self._pages[level]
+        index = int(np.argmax(page.databytecounts))
+        if page.tilelength % factor or page.tilewidth % factor:
+            return False
+        try:
+            shrunk, whole = self._tile(level, index, factor), self._tile(level, index, 1)
+        except DataError:  # Damaged, or simplejpeg is not installed.
+            return False
+        if shrunk is None or whole is None:
+            return False
+        rows, columns = whole.shape[0] // factor, whole.shape[1] // factor  # The last tiles are cut.
+        if not rows or not columns:
+            return False
+        mean = np.asarray(Image.fromarray(whole[: rows * factor, : columns * factor]).reduce(factor)).astype(int)
+        return bool(np.abs(shrunk[:rows, :columns] - mean).mean() <= _SHRINKING_TOLERANCE)
 
     def _read(self, level: int, factor: int, x_px: int, y_px: int, width_px: int, height_px: int) -> UInt8Array:
         if not 0 <= level < len(self.levels):
