@@ -12,7 +12,9 @@ import urllib.request
 import uvicorn
 from tests.commands import command
 
-from sentinode.viewer import create_viewer, sort_targets, start_viewer
+from sentinode.viewer.application import create_viewer
+from sentinode.viewer.start import start_viewer
+from sentinode.viewer.targets import sort_targets
 
 
 class Client:
@@ -69,7 +71,7 @@ class LocalServer(Client):
     """A viewer in a thread of this process, which starts at once."""
 
     def __init__(self, targets, out, **options):
-        self.viewer = start_viewer(sort_targets(targets), out, **options)
+        self.viewer = start_viewer(sort_targets(targets), out, **{"processes": 1, **options})
         self.token = "token-of-the-tests"
         self.listening = socket.create_server(("127.0.0.1", 0))
         port = self.listening.getsockname()[1]

@@ -8,7 +8,7 @@ from tests.commands import refused, sentinode
 
 from sentinode import open_patches
 from sentinode.errors import ConfigError
-from sentinode.viewer import sort_targets
+from sentinode.viewer.targets import sort_targets
 
 
 def test_slides_results_models_and_patches_are_told_apart(view_slide, results, tmp_path):

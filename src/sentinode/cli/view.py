@@ -94,6 +94,7 @@ def run(arguments: argparse.Namespace) -> None:
         with _private_link(page) as link:
 
             def started() -> None:
+                viewer.readers.wait_until_started()
                 saved = "nothing is saved" if arguments.read_only else f"decisions are saved in {out}"
                 print(f"{plural(len(targets.slides), 'slide')}; {saved}; research use only", flush=True)
                 print(f"viewing {page} (Ctrl-C stops it)", flush=True)

@@ -1,8 +1,32 @@
-"""Whole slides: read, scan, outline lesions, score, and extract patches for training."""
+"""Whole slides: read, scan, outline lesions, score, and extract patches for training.
 
-from sentinode.slides.annotations import read_annotations as read_annotations
-from sentinode.slides.extract import extract_patches as extract_patches
-from sentinode.slides.lesions import find_lesions as find_lesions
-from sentinode.slides.scan import load_scanner as load_scanner
-from sentinode.slides.scan import scan_slide as scan_slide
-from sentinode.slides.slide import open_slide as open_slide
+Each name is imported when it is first used, so that a process which only reads slides starts at once.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sentinode.slides.annotations import read_annotations as read_annotations
+    from sentinode.slides.extract import extract_patches as extract_patches
+    from sentinode.slides.lesions import find_lesions as find_lesions
+    from sentinode.slides.scan import load_scanner as load_scanner
+    from sentinode.slides.scan import scan_slide as scan_slide
+    from sentinode.slides.slide import open_slide as open_slide
+
+_MODULES = {
+    "extract_patches": "sentinode.slides.extract",
+    "find_lesions": "sentinode.slides.lesions",
+    "load_scanner": "sentinode.slides.scan",
+    "open_slide": "sentinode.slides.slide",
+    "read_annotations": "sentinode.slides.annotations",
+    "scan_slide": "sentinode.slides.scan",
+}
+
+__all__ = sorted(_MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
+    raise AttributeError(f"module 'sentinode.slides' has no attribute {name!r}")

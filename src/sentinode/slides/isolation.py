@@ -67,19 +67,32 @@ class IsolatedWorker(Generic[Job, Result]):
         self._process: Any = None
         self._connection: Connection[Any, Any] | None = None
 
-    def call(self, job: Job) -> Result:
+    def start(self) -> None:
+        """Start the process, unless it runs."""
+        if self._process is None:
+            self._start()
+
+    def call(self, job: Job, *, stalled_s: float | None = None, progress: Callable[[], int] = lambda: 0) -> Result:
         """Call the function and return its result.
+
+        Parameters
+        ----------
+        job : object
+            Its argument.
+        stalled_s : float or None
+            Seconds without a change of `progress` after which the process is killed; None waits for ever.
+        progress : callable
+            Returns a count that changes while the function works.
 
         Raises
         ------
         SentinodeError
             What the function raised.
         ProcessDiedError
-            The process died; the next call starts another.
+            The process died, or was killed; the next call starts another.
         """
-        if self._process is None:
-            self._start()
-        return self._answer(job)
+        self.start()
+        return self._answer(job, stalled_s=stalled_s, progress=progress)
 
     def terminate(self) -> None:
         """End the process at once; a call in another thread raises `ProcessDiedError`."""
@@ -113,12 +126,20 @@ class IsolatedWorker(Generic[Job, Result]):
         other.close()
         self._answer()
 
-    def _answer(self, *job: Any) -> Any:
+    def _answer(self, *job: Any, stalled_s: float | None = None, progress: Callable[[], int] = lambda: 0) -> Any:
         """Send a job, if there is one, and wait for the answer."""
         assert self._connection is not None
         try:
             for each in job:
                 self._connection.send(each)
+            before = progress()
+            while stalled_s is not None and not self._connection.poll(stalled_s):
+                if progress() == before:
+                    self._process.kill()
+                    self._process.join()
+                    self.close()
+                    raise ProcessDiedError(f"no progress for {stalled_s:g} s")
+                before = progress()
             succeeded, result = self._connection.recv()
         except (EOFError, OSError):
             self._process.join()

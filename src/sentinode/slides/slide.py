@@ -5,7 +5,6 @@ import logging
 import math
 import os
 from collections.abc import Collection, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +18,7 @@ from sentinode.errors import DataError
 from sentinode.slides.readers.flat_image import ENDINGS, FlatImageReader
 from sentinode.slides.readers.protocol import Level, ShrinkingReader, SlideMetadata, SlideReader
 from sentinode.slides.readers.with_openslide import OpenSlideReader, UnsupportedSlideError
-from sentinode.slides.readers.with_tifffile import TiffReader
+from sentinode.slides.readers.with_tifffile import CACHE_BYTES, TiffReader
 
 log = logging.getLogger("sentinode")
 
@@ -218,7 +217,7 @@ class Slide:
         self.close()
 
 
-def open_slide(path: str | Path, *, spacing_um_px: float | None = None) -> Slide:
+def open_slide(path: str | Path, *, spacing_um_px: float | None = None, cache_bytes: int = CACHE_BYTES) -> Slide:
     """Open a whole slide.
 
     OpenSlide is the reference. For TIFF files a faster reader takes its place where sample regions have the same
@@ -230,6 +229,8 @@ def open_slide(path: str | Path, *, spacing_um_px: float | None = None) -> Slide
         The slide's file.
     spacing_um_px : float or None
         µm per level-0 pixel, instead of what the file says. Needed where the file says nothing.
+    cache_bytes : int
+        Decoded tiles that the fast reader keeps.
 
     Returns
     -------
@@ -246,7 +247,7 @@ def open_slide(path: str | Path, *, spacing_um_px: float | None = None) -> Slide
         raise DataError(f"{path}: there is no such file")
     if path.is_dir():
         raise DataError(f"{path}: is a folder; name the slide's file")
-    reader, notes, shrinking = _open_reader(path)
+    reader, notes, shrinking = _open_reader(path, cache_bytes)
     try:
         spacing, source = _checked_spacing(path, reader.metadata, spacing_um_px)
     except DataError:
@@ -307,16 +308,17 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _open_reader(path: Path) -> tuple[SlideReader, tuple[str, ...], ShrinkingReader | None]:
+def _open_reader(path: Path, cache_bytes: int) -> tuple[SlideReader, tuple[str, ...], ShrinkingReader | None]:
     if path.suffix.lower() in ENDINGS:
         return FlatImageReader(path), (), None
     try:
         reference = OpenSlideReader(path)
     except UnsupportedSlideError as unsupported:
         try:
-            return TiffReader(path), ("OpenSlide does not read this file; tifffile does",), None
+            alone = TiffReader(path, cache_bytes=cache_bytes)
         except DataError as error:
             raise DataError(f"{error}; {unsupported}") from error
+        return alone, ("OpenSlide does not read this file; tifffile does",), None
     sides = [side for level in reference.levels for side in (level.width_px, level.height_px)]
     if not sides or min(sides) < 1 or max(sides) > _LARGEST_SIDE_PX:
         sizes = ", ".join(f"{level.width_px} × {level.height_px}" for level in reference.levels) or "none"
@@ -325,7 +327,7 @@ def _open_reader(path: Path) -> tuple[SlideReader, tuple[str, ...], ShrinkingRea
     if not hasattr(os, "pread"):
         return reference, (), None
     try:
-        fast = TiffReader(path, reference.metadata)
+        fast = TiffReader(path, reference.metadata, cache_bytes)
     except DataError:
         return reference, (), None
     reason = _difference(fast, reference)
@@ -352,8 +354,7 @@ def _difference(fast: TiffReader, reference: SlideReader) -> str:
         return "" if same else f"the fast reader gives other pixels at level {number}"
 
     samples = [(number, place) for number in range(len(fast.levels)) for place in _sample_regions(fast, number)]
-    with closing(ordered_map(compare, samples)) as reasons:
-        return next(filter(None, reasons), "")
+    return next(filter(None, list(ordered_map(compare, samples))), "")
 
 
 def _mean_over_area(pixels: UInt8Array, factor: int) -> UInt8Array:

@@ -2,26 +2,22 @@
 
 import re
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sentinode.errors import DataError
 from sentinode.slides.results import SUMMARY
-from sentinode.slides.slide import Slide, fingerprint, open_slide
+from sentinode.slides.slide import fingerprint
 from sentinode.slides.staging import classify_lesion, pn_stage
 from sentinode.storage import read_json
 from sentinode.viewer.errors import ViewerError, not_found
+from sentinode.viewer.readers import SlideFile, SlideReaders, Stamp
+from sentinode.viewer.reading import SlideInfo, describe
 from sentinode.viewer.targets import Targets
 
-# Each keeps decoded tiles, up to 200 MB.
-_MOST_OPEN_SLIDES = 4
 _CAMELYON17 = re.compile(r"(patient_\d+)_node_\d+", re.IGNORECASE)
-
-Stamp = tuple[int, int]
 
 
 @dataclass
@@ -38,16 +34,17 @@ class Entry:
         What the page shows.
     results : dict of str to Result
         Finished scans, by id.
-    bounds_px : tuple of int or None
-        Of the slide, once it has been opened.
+    info : SlideInfo or None
+    opened : SlideFile or None
+        The file as it was opened last, and what it holds.
     """
 
     id: str
     path: Path
     name: str
     results: "dict[str, Result]" = field(default_factory=dict)
-    size_px: tuple[int, int] | None = None
-    bounds_px: tuple[int, int, int, int] | None = None
+    info: SlideInfo | None = None
+    opened: SlideFile | None = None
 
     def stamp(self) -> Stamp:
         """Return what changes when the file does.
@@ -95,6 +92,8 @@ class Catalogue:
         Folder of decisions, and of scans that are started from the page.
     spacing : callable
         µm per pixel that the user states for a slide, or None.
+    readers : SlideReaders
+        Read the slides.
     show_names : bool
         Whether the page may show the names of files.
 
@@ -105,10 +104,15 @@ class Catalogue:
     """
 
     def __init__(
-        self, targets: Targets, out: Path, spacing: Callable[[Path], float | None], show_names: bool = False
+        self,
+        targets: Targets,
+        out: Path,
+        spacing: Callable[[Path], float | None],
+        readers: SlideReaders,
+        show_names: bool = False,
     ) -> None:
         self.folders = tuple(dict.fromkeys((*(folder.absolute() for folder in targets.results), out.absolute())))
-        self._spacing, self._show_names = spacing, show_names
+        self._spacing, self._readers, self._show_names = spacing, readers, show_names
         self._entries = {
             f"s{number}": Entry(f"s{number}", path, path.name if show_names else f"Slide {number}")
             for number, path in enumerate(targets.slides, 1)
@@ -116,7 +120,6 @@ class Catalogue:
         self._ids: dict[Path, int] = {}
         self._read: dict[Path, tuple[int, Result]] = {}
         self._checked: dict[tuple[Path, Stamp], bool] = {}
-        self._open: OrderedDict[str, _Handle] = OrderedDict()
         self._lock = threading.Lock()
         self.refresh()
 
@@ -184,46 +187,27 @@ class Catalogue:
         latest = [list(node.results.values())[-1].summary for node in nodes]
         return pn_stage([classify_lesion(summary["largest_lesion_mm"]) for summary in latest])
 
-    @contextmanager
-    def open(self, entry: Entry) -> Iterator[Slide]:
-        """Open a slide, or use it while it is open; it stays open for the next request."""
-        stamp = entry.stamp()
-        with self._lock:
-            handle = self._open.get(entry.id)
-            if handle is None or handle.stamp != stamp:  # A file that was replaced is opened again.
-                if handle is not None and handle.users == 0:
-                    handle.close()
-                handle = self._open[entry.id] = _Handle(stamp)
-            self._open.move_to_end(entry.id)
-            handle.users += 1
+    def file(self, entry: Entry) -> SlideFile:
+        """Return what identifies the file of a slide as it is now.
+
+        Raises
+        ------
+        ViewerError
+            The file is gone.
+        """
+        return SlideFile(entry.path, entry.stamp(), self._spacing(entry.path))
+
+    def info(self, entry: Entry) -> SlideInfo:
+        """Return what the page must know of a slide; what it was last, where its file is gone."""
         try:
-            with handle.lock:
-                if handle.slide is None:
-                    handle.slide = open_slide(entry.path, spacing_um_px=self._spacing(entry.path))
-                    full = handle.slide.levels[0]
-                    entry.size_px, entry.bounds_px = (full.width_px, full.height_px), handle.slide.bounds_px
-            yield handle.slide
-        finally:
-            with self._lock:
-                handle.users -= 1
-                if handle.users == 0 and self._open.get(entry.id) is not handle:
-                    handle.close()
-                self._close_idle()
-
-    def bounds_px(self, entry: Entry) -> tuple[int, int, int, int]:
-        """Return x, y, width and height of the scanned part of a slide in level-0 px."""
-        if entry.bounds_px is None:
-            with self.open(entry):
-                pass
-        assert entry.bounds_px is not None
-        return entry.bounds_px
-
-    def close(self) -> None:
-        """Close all slides."""
-        with self._lock:
-            for handle in self._open.values():
-                handle.close()
-            self._open.clear()
+            file = self.file(entry)
+        except ViewerError:
+            if entry.info is None:
+                raise
+        else:
+            if entry.info is None or entry.opened != file:
+                entry.info, entry.opened = self._readers.submit(file, describe).result(), file
+        return entry.info
 
     def hide_names(self, message: str) -> str:
         """Replace the paths and names of files in a message by what the page shows."""
@@ -237,14 +221,6 @@ class Catalogue:
             message = message.replace(f"{folder}/", "").replace(str(folder), folder.name)
         return message
 
-    def _close_idle(self) -> None:
-        for name, handle in list(self._open.items()):
-            if len(self._open) <= _MOST_OPEN_SLIDES:
-                return
-            if handle.users == 0:
-                handle.close()
-                del self._open[name]
-
     def _belongs(self, entry: Entry, result: Result) -> bool:
         """Tell whether a result is of this file, and not of another one of the same name."""
         try:
@@ -254,20 +230,6 @@ class Catalogue:
         if key not in self._checked:
             self._checked[key] = fingerprint(entry.path) == result.summary.get("slide_sha256")
         return self._checked[key]
-
-
-class _Handle:
-    """An open slide and the number of requests that use it."""
-
-    def __init__(self, stamp: Stamp) -> None:
-        self.stamp, self.users = stamp, 0
-        self.slide: Slide | None = None
-        self.lock = threading.Lock()
-
-    def close(self) -> None:
-        if self.slide is not None:
-            self.slide.close()
-            self.slide = None
 
 
 def _patient(entry: Entry) -> str | None:

@@ -9,34 +9,12 @@ from PIL import Image, ImageDraw
 
 from sentinode.data.types import UInt8Array
 from sentinode.slides.heatmap import Heatmap
-from sentinode.slides.slide import Slide
-from sentinode.viewer.tiles import read_scaled
 
 MOST_PX = 4000
 COLORS = ("viridis", "cividis", "magma")
 _BARS_UM = tuple(step * 10**power for power in range(5) for step in (1, 2, 5))
 _FOOTER_PX, _MARGIN_PX, _BAR_PX, _FONT_PX = 48, 16, 6, 22
 _INK = (20, 20, 20)
-
-
-def read_part(slide: Slide, x_px: float, y_px: float, width_px: float, height_px: float, columns: int) -> UInt8Array:
-    """Read a part of a slide.
-
-    Parameters
-    ----------
-    slide : Slide
-    x_px, y_px, width_px, height_px : float
-        The part, in level-0 px.
-    columns : int
-        Width of the picture in pixels.
-
-    Returns
-    -------
-    ndarray of uint8, shape (rows, columns, 3)
-    """
-    scale = width_px / columns
-    rows = max(1, round(height_px / scale))
-    return read_scaled(slide, scale, round(x_px / scale), round(y_px / scale), columns, rows)
 
 
 def lay_over(

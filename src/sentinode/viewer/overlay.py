@@ -53,13 +53,13 @@ def heatmap_bytes(heatmap: Heatmap) -> UInt8Array:
     return values
 
 
-def lesions(result: Result, slide_bounds_px: tuple[int, int, int, int]) -> list[dict[str, Any]]:
+def lesions(result: Result, offset_px: tuple[int, int]) -> list[dict[str, Any]]:
     """Return the lesions of a scan with their outlines in level-0 px."""
     shapely = optional("shapely", "slides")
     features = read_json(result.folder / "lesions.geojson")["features"]
     found = []
     # The file counts from the corner of the scanned part, as QuPath does.
-    offset = np.asarray(slide_bounds_px[:2], float)
+    offset = np.asarray(offset_px, float)
     for lesion, feature in zip(result.summary["lesions"], features, strict=True):
         shape = shapely.transform(shapely.geometry.shape(feature["geometry"]), lambda points: points + offset)
         x0, y0, x1, y1 = shape.bounds

@@ -10,6 +10,7 @@ from sentinode.viewer.annotations import AnnotationStore
 from sentinode.viewer.catalogue import Catalogue
 from sentinode.viewer.gallery import open_gallery
 from sentinode.viewer.model import ModelWorker
+from sentinode.viewer.readers import SlideReaders
 from sentinode.viewer.scans import ScanQueue
 from sentinode.viewer.targets import Targets
 from sentinode.viewer.tiles import ByteCache
@@ -29,6 +30,7 @@ def start_viewer(
     show_names: bool = False,
     jpeg_quality: int = _JPEG_QUALITY,
     cache_bytes: int = _CACHE_BYTES,
+    processes: int | None = None,
 ) -> Viewer:
     """Open the targets of a viewer.
 
@@ -50,6 +52,8 @@ def start_viewer(
         Of tiles.
     cache_bytes : int
         Bytes of encoded tiles kept in memory.
+    processes : int, optional
+        Processes that read slides; see `SlideReaders`.
 
     Returns
     -------
@@ -74,10 +78,12 @@ def start_viewer(
         gallery = open_gallery(targets.patches, targets.predictions, out, user, show_names)
     elif targets.predictions is not None:
         raise DataError(f"{targets.predictions}: holds predictions; name the patches as well")
-    catalogue = Catalogue(targets, out, spacing, show_names)
+    readers = SlideReaders(processes)
+    catalogue = Catalogue(targets, out, spacing, readers, show_names)
     model = targets.model or DEFAULT_MODEL
     return Viewer(
         catalogue=catalogue,
+        readers=readers,
         store=store,
         cache=ByteCache(cache_bytes),
         user=user,

@@ -2,29 +2,33 @@
 
 import asyncio
 import json
-import os
 import threading
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from starlette.requests import Request
 
 from sentinode.errors import SentinodeError
+from sentinode.machine import processor_count
+from sentinode.slides.slide import Slide
 from sentinode.viewer.annotations import AnnotationStore
-from sentinode.viewer.catalogue import Catalogue
+from sentinode.viewer.catalogue import Catalogue, Entry
 from sentinode.viewer.errors import ViewerError
 from sentinode.viewer.gallery import Gallery
 from sentinode.viewer.model import ModelWorker
+from sentinode.viewer.readers import SlideReaders
 from sentinode.viewer.scans import ScanQueue
 from sentinode.viewer.tiles import ByteCache
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+# Most wait for a disk or for a process.
+_THREADS = 8
 _LARGEST_BODY = 8_000_000
 # Nobody waits any more for the answer to a request that was cancelled.
 CLIENT_GONE = 499
@@ -37,6 +41,7 @@ class Viewer:
     Attributes
     ----------
     catalogue : Catalogue
+    readers : SlideReaders
     store : AnnotationStore
     cache : ByteCache
         Encoded tiles, thumbnails and heat maps.
@@ -57,6 +62,7 @@ class Viewer:
     """
 
     catalogue: Catalogue
+    readers: SlideReaders
     store: AnnotationStore
     cache: ByteCache
     user: str
@@ -67,21 +73,40 @@ class Viewer:
     scans: ScanQueue | None = None
     gallery: Gallery | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
-    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(os.cpu_count() or 2, "viewer"))
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS, "viewer"))
+    _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(processor_count()))
+    _reads: asyncio.Semaphore = field(init=False)
 
-    _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(os.cpu_count() or 2))
+    def __post_init__(self) -> None:
+        # The next job of a process waits for it, so that it does not wait for the job.
+        object.__setattr__(self, "_reads", asyncio.Semaphore(2 * self.readers.count))
 
     async def run(self, function: Callable[P, T], /, *arguments: P.args, **named: P.kwargs) -> T:
-        """Call a function in a thread; as many run at a time as there are cores."""
+        """Call a function in a thread."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, lambda: function(*arguments, **named))
 
     async def run_wanted(self, request: Request, function: Callable[[], T]) -> T:
-        """Call a function in a thread, unless the client is gone when its turn comes."""
+        """Call a function that computes in a thread, unless the client is gone when its turn comes."""
         async with self._turn:
             if await request.is_disconnected():
                 raise ViewerError("the client is gone", CLIENT_GONE)
             return await self.run(function)
+
+    async def read(
+        self,
+        request: Request,
+        entry: Entry,
+        function: Callable[Concatenate[Slide, P], T],
+        *arguments: P.args,
+        **named: P.kwargs,
+    ) -> T:
+        """Call a function with an open slide in one of the reading processes, unless the client is gone by then."""
+        async with self._reads:
+            if await request.is_disconnected():
+                raise ViewerError("the client is gone", CLIENT_GONE)
+            file = self.catalogue.file(entry)
+            return await asyncio.wrap_future(self.readers.submit(file, function, *arguments, **named))
 
     def check_writable(self) -> None:
         """Refuse a change in read-only mode."""
@@ -95,28 +120,24 @@ class Viewer:
         return self.model
 
     def open_first(self) -> None:
-        """Open the first slide while the browser starts, which takes it about as long."""
-
-        def opened() -> None:
-            for entry in islice(self.catalogue, 1):
-                with suppress(SentinodeError), self.catalogue.open(entry):  # The page says what is wrong with it.
-                    pass
-
-        self._pool.submit(opened)
+        """Open the first slide while the browser starts."""
+        for entry in islice(self.catalogue, 1):
+            with suppress(SentinodeError):  # The page says what is wrong with it.
+                self.readers.open(self.catalogue.file(entry))
 
     def stop(self) -> None:
         """End the answers that have no end by themselves."""
         self.stopping.set()
 
     def close(self) -> None:
-        """End the threads and processes, and close the slides."""
+        """End the threads and processes."""
         self.stopping.set()
         if self.scans is not None:
             self.scans.close()
         if self.model is not None:
             self.model.close()
+        self.readers.close()
         self._pool.shutdown(cancel_futures=True)
-        self.catalogue.close()
 
 
 async def read_body(request: Request) -> Mapping[str, Any]:

@@ -14,8 +14,7 @@ from sentinode.errors import DataError, first_line
 from sentinode.inference.engines import optional
 from sentinode.slides.readers.protocol import WHITE, Level, SlideMetadata
 
-# Decoded tiles kept per slide: neighboring blocks share those at their common border.
-CACHED_BYTES = 192 << 20
+CACHE_BYTES = 192 << 20
 # Decoded tiles are a few megabytes at the most, strips of whole slides some hundred.
 _LARGEST_TILE_BYTES = 1 << 30
 # JPEG decoders shrink by these without computing all pixels.
@@ -37,11 +36,13 @@ class TiffReader:
         The file.
     metadata : SlideMetadata or None
         What another reader knows of the slide; read from the TIFF tags where None.
+    cache_bytes : int
+        Decoded tiles that are kept: neighboring blocks share those at their common border.
     """
 
     name = "tifffile"
 
-    def __init__(self, path: Path, metadata: SlideMetadata | None = None) -> None:
+    def __init__(self, path: Path, metadata: SlideMetadata | None = None, cache_bytes: int = CACHE_BYTES) -> None:
         tifffile = optional("tifffile", "slides")
         optional("imagecodecs", "slides")
         self.path = path
@@ -62,7 +63,7 @@ class TiffReader:
         self._descriptor = os.open(path, os.O_RDONLY)
         self._lock = threading.Lock()
         self._tiles: OrderedDict[tuple[int, int, int], UInt8Array] = OrderedDict()
-        self._cached_bytes = 0
+        self._cached_bytes, self._cache_bytes = 0, cache_bytes
         self._factors: dict[int, tuple[int, ...]] = {}
 
     def read(self, level: int, x_px: int, y_px: int, width_px: int, height_px: int) -> UInt8Array:
@@ -167,7 +168,7 @@ class TiffReader:
                 if key not in self._tiles:
                     self._cached_bytes += tile.nbytes
                 self._tiles[key] = tile
-                while self._cached_bytes > CACHED_BYTES and len(self._tiles) > 1:
+                while self._cached_bytes > self._cache_bytes and len(self._tiles) > 1:
                     self._cached_bytes -= self._tiles.popitem(last=False)[1].nbytes
         return tile
 

@@ -14,12 +14,12 @@ from sentinode.viewer.viewer import Viewer, read_body, whole_number
 def annotation_routes(viewer: Viewer) -> list[Route]:
     """Return the routes of annotations."""
 
-    def offset_px(entry: Entry) -> tuple[int, int]:
-        return viewer.catalogue.bounds_px(entry)[:2]
+    def read(entry: Entry) -> dict[str, Any]:
+        return viewer.store.read(entry.path, viewer.catalogue.info(entry).bounds_px[:2])
 
     async def features(request: Request) -> JSONResponse:
         entry = viewer.catalogue[request.path_params["slide"]]
-        return JSONResponse(await viewer.run(lambda: viewer.store.read(entry.path, offset_px(entry))))
+        return JSONResponse(await viewer.run(read, entry))
 
     async def change(request: Request) -> JSONResponse:
         viewer.check_writable()
@@ -27,10 +27,10 @@ def annotation_routes(viewer: Viewer) -> list[Route]:
         body = await read_body(request) if request.method == "PUT" else {}
 
         def changed() -> dict[str, Any]:
-            offset = offset_px(entry)
-            assert entry.size_px is not None
+            info = viewer.catalogue.info(entry)
+            offset = info.bounds_px[:2]
             if request.method == "PUT":
-                return viewer.store.put(entry.path, offset, entry.size_px, name, body)
+                return viewer.store.put(entry.path, offset, (info.width_px, info.height_px), name, body)
             version = whole_number(request.query_params, "base_version", 0, 0, 1_000_000_000)
             return viewer.store.delete(entry.path, offset, name, version)
 

@@ -9,12 +9,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sentinode.data.types import PATCH_SIZE_PX, UInt8Array
+from sentinode.data.types import PATCH_SHAPE, UInt8Array
 from sentinode.inference.engines import optional
-from sentinode.slides.scan import SPACING_UM_PX
-from sentinode.viewer.catalogue import Entry
-from sentinode.viewer.errors import ViewerError
 from sentinode.viewer.queue import Place, diverse, uncertain_places
+from sentinode.viewer.reading import patches
 from sentinode.viewer.viewer import Viewer, choice, number, whole_number
 
 _KINDS = ("uncertain", "informative")
@@ -25,18 +23,18 @@ _CANDIDATES_PER_ITEM, _MOST_CANDIDATES = 4, 400
 def patch_routes(viewer: Viewer) -> list[Route]:
     """Return the routes of the patch under the cursor, and of the queue for labeling."""
 
-    async def pixels_at(request: Request) -> tuple[UInt8Array, float]:
+    async def pixels_at(request: Request) -> tuple[UInt8Array, float]:  # Of one patch.
         entry = viewer.catalogue[request.path_params["slide"]]
         x, y = (number(request.query_params, name) for name in ("x", "y"))
         if result := request.query_params.get("result"):
             await viewer.run(viewer.catalogue.result, entry, result)
-        return await viewer.run(read_patch, viewer, entry, x, y)
+        return await viewer.read(request, entry, patches, [(x, y)])
 
     async def patch(request: Request) -> JSONResponse:
         pixels, spacing = await pixels_at(request)
         model = viewer.model_worker()
-        found = await model.ask("predict", pixels[None])
-        neighbors = await model.ask("neighbors", pixels[None])
+        found = await model.ask("predict", pixels)
+        neighbors = await model.ask("neighbors", pixels)
         return JSONResponse(
             {
                 "model": found["model"],
@@ -52,11 +50,19 @@ def patch_routes(viewer: Viewer) -> list[Route]:
 
     async def picture(request: Request) -> Response:
         pixels, _ = await pixels_at(request)
-        return _png(pixels)
+        return _png(pixels[0])
 
     async def attribution(request: Request) -> Response:
         pixels, _ = await pixels_at(request)
-        return _png((await viewer.model_worker().ask("attribution", pixels[None]))[0])
+        return _png((await viewer.model_worker().ask("attribution", pixels))[0])
+
+    async def pixels_of(request: Request, places: list[Place]) -> UInt8Array:
+        found = np.empty((len(places), *PATCH_SHAPE), np.uint8)
+        for slide in {place.slide for place in places}:
+            rows = [row for row, place in enumerate(places) if place.slide == slide]
+            centers = [(places[row].x_px, places[row].y_px) for row in rows]
+            found[rows], _ = await viewer.read(request, viewer.catalogue[slide], patches, centers)
+        return found
 
     async def queue(request: Request) -> JSONResponse:
         kind = choice(request.query_params, "kind", _KINDS, "uncertain")
@@ -65,8 +71,8 @@ def patch_routes(viewer: Viewer) -> list[Route]:
         reasons = [f"probability {place.probability:.2f}" for place in places]
         if kind == "informative" and len(places) > limit:
             # Decisions do not change what is chosen, so that progress is counted against the same list.
-            patches = await viewer.run(_read_all, viewer, places[:_MOST_CANDIDATES])
-            chosen = diverse(await viewer.model_worker().ask("features", patches), limit)
+            pixels = await pixels_of(request, places[:_MOST_CANDIDATES])
+            chosen = diverse(await viewer.model_worker().ask("features", pixels), limit)
             places = [places[each] for each in chosen]
             reasons = [f"probability {place.probability:.2f}, unlike those before it" for place in places]
         places, reasons = places[:limit], reasons[:limit]
@@ -94,29 +100,11 @@ def patch_routes(viewer: Viewer) -> list[Route]:
     ]
 
 
-def read_patch(viewer: Viewer, entry: Entry, x_px: float, y_px: float) -> tuple[UInt8Array, float]:
-    """Return the patch around a place in level-0 px, and its µm per pixel."""
-    with viewer.catalogue.open(entry) as slide:
-        full = slide.levels[0]
-        if not (0 <= x_px < full.width_px and 0 <= y_px < full.height_px):
-            raise ViewerError(f"x {x_px:g}, y {y_px:g}: outside of the slide", 422)
-        selection = slide.select_level(SPACING_UM_PX)
-        scale = selection.effective_um_px / slide.spacing_um_px
-        left, top = (round(value / scale - PATCH_SIZE_PX / 2) for value in (x_px, y_px))
-        return slide.read(selection, left, top, PATCH_SIZE_PX, PATCH_SIZE_PX), selection.effective_um_px
-
-
-def _read_all(viewer: Viewer, places: list[Place]) -> UInt8Array:
-    entries = [viewer.catalogue[place.slide] for place in places]
-    found = zip(entries, places, strict=True)
-    return np.stack([read_patch(viewer, entry, place.x_px, place.y_px)[0] for entry, place in found])
-
-
 def _decided(viewer: Viewer, places: list[Place]) -> list[bool]:
     """Tell which places someone has decided on: those whose center lies in a patch with a decision."""
     boxes: dict[str, list[tuple[float, float, float, float]]] = {}
     for entry in {place.slide: viewer.catalogue[place.slide] for place in places}.values():
-        for feature in viewer.store.read(entry.path, viewer.catalogue.bounds_px(entry)[:2])["features"]:
+        for feature in viewer.store.read(entry.path, viewer.catalogue.info(entry).bounds_px[:2])["features"]:
             if feature["properties"]["sentinode"]["source"] == "patch":
                 boxes.setdefault(entry.id, []).append(_bounds(feature["geometry"]))
     found = []

@@ -2,22 +2,22 @@
 
 import gzip
 import hashlib
-import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Concatenate, ParamSpec
 
-import numpy as np
-from PIL import Image
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from sentinode.viewer import reading
 from sentinode.viewer.catalogue import Entry, Result
 from sentinode.viewer.errors import ViewerError
-from sentinode.viewer.figure import COLORS, MOST_PX, lay_over, read_part, with_scale_bar
-from sentinode.viewer.overlay import describe_result, heatmap_bytes, lesions, load, tissue_outline
-from sentinode.viewer.tiles import OVERLAP_PX, TILE_PX, DeepZoom, encode_jpeg, read_scaled
+from sentinode.viewer.figure import COLORS, MOST_PX, lay_over, with_scale_bar
+from sentinode.viewer.overlay import describe_result, heatmap_bytes, lesions, load
+from sentinode.viewer.tiles import OVERLAP_PX, TILE_PX, DeepZoom
 from sentinode.viewer.viewer import Viewer, choice, number, whole_number
+
+P = ParamSpec("P")
 
 # A browser asks again whether a tile is still the same, which costs no decoding.
 _CACHING = "private, max-age=3600"
@@ -48,13 +48,16 @@ def slide_routes(viewer: Viewer, describe: Callable[[Entry], dict[str, Any]]) ->
         entry = _entry(viewer, request)
         level, column, row = (int(request.path_params[name]) for name in ("level", "column", "row"))
         key = ("tile", entry.id, entry.stamp(), level, column, row, viewer.jpeg_quality)
-        return await _cached(viewer, request, key, "image/jpeg", lambda: _tile(viewer, entry, level, column, row))
+        place = viewer.jpeg_quality, level, column, row
+        return await _cached(viewer, request, key, "image/jpeg", viewer.read, entry, reading.tile, *place)
 
     async def thumbnail(request: Request) -> Response:
         entry = _entry(viewer, request)
         side = whole_number(request.query_params, "size", _THUMBNAIL_PX, 1, 1024)
         key = ("thumbnail", entry.id, entry.stamp(), side)
-        return await _cached(viewer, request, key, "image/jpeg", lambda: _thumbnail(viewer, entry, side))
+        return await _cached(
+            viewer, request, key, "image/jpeg", viewer.read, entry, reading.thumbnail, viewer.jpeg_quality, side
+        )
 
     async def heatmap(request: Request) -> Response:
         result = await viewer.run(_result, viewer, request)
@@ -63,25 +66,24 @@ def slide_routes(viewer: Viewer, describe: Callable[[Entry], dict[str, Any]]) ->
         def compressed() -> bytes:
             return gzip.compress(heatmap_bytes(load(result)).tobytes(), 1, mtime=0)
 
-        answer = await _cached(viewer, request, key, "application/octet-stream", compressed)
+        answer = await _cached(viewer, request, key, "application/octet-stream", viewer.run_wanted, compressed)
         answer.headers["Content-Encoding"] = "gzip"
         return answer
 
     async def found(request: Request) -> JSONResponse:
         entry = _entry(viewer, request)
         result = await viewer.run(_result, viewer, request)
-        bounds = result.summary["bounds_px"]
-        return JSONResponse({"lesions": await viewer.run(lesions, result, tuple(bounds or entry.bounds_px or (0, 0)))})
+
+        def outlined() -> list[dict[str, Any]]:
+            bounds = result.summary["bounds_px"] or viewer.catalogue.info(entry).bounds_px
+            return lesions(result, (bounds[0], bounds[1]))
+
+        return JSONResponse({"lesions": await viewer.run(outlined)})
 
     async def tissue(request: Request) -> Response:
         entry = _entry(viewer, request)
-
-        def outline() -> bytes:
-            with viewer.catalogue.open(entry) as opened:
-                return json.dumps(tissue_outline(opened)).encode()
-
         key = ("tissue", entry.id, entry.stamp())
-        return await _cached(viewer, request, key, "application/geo+json", outline)
+        return await _cached(viewer, request, key, "application/geo+json", viewer.read, entry, reading.tissue)
 
     async def figure(request: Request) -> Response:
         entry, query = _entry(viewer, request), request.query_params
@@ -93,15 +95,14 @@ def slide_routes(viewer: Viewer, describe: Callable[[Entry], dict[str, Any]]) ->
         colors = choice(query, "colors", COLORS, COLORS[0])
         named = query.get("result")
         result = await viewer.run(viewer.catalogue.result, entry, named) if named else None
+        pixels = await viewer.read(request, entry, reading.part, x, y, width, height, columns)
 
         def draw() -> bytes:
-            with viewer.catalogue.open(entry) as opened:
-                pixels, spacing = read_part(opened, x, y, width, height, columns), opened.spacing_um_px
-            scale = width / columns
+            scale, colored = width / columns, pixels
             if result is not None and opacity > 0:
                 look = {"threshold": threshold, "opacity": min(opacity, 1.0)}
-                pixels = lay_over(pixels, load(result), (x, y), scale, colors=colors, **look)
-            return with_scale_bar(pixels, spacing * scale)
+                colored = lay_over(pixels, load(result), (x, y), scale, colors=colors, **look)
+            return with_scale_bar(colored, viewer.catalogue.info(entry).spacing_um_px * scale)
 
         content = await viewer.run_wanted(request, draw)
         return Response(content, media_type="image/png", headers={"Cache-Control": "private, no-store"})
@@ -133,22 +134,21 @@ def _stamp(result: Result) -> int:
 
 
 def _describe(viewer: Viewer, entry: Entry) -> dict[str, Any]:
-    with viewer.catalogue.open(entry) as opened:
-        full = opened.levels[0]
-        return {
-            "id": entry.id,
-            "name": entry.name,
-            "width_px": full.width_px,
-            "height_px": full.height_px,
-            "spacing_um_px": opened.spacing_um_px,
-            "spacing_source": opened.spacing_source,
-            "bounds_px": list(opened.bounds_px),
-            "tile_px": TILE_PX,
-            "overlap_px": OVERLAP_PX,
-            "max_level": DeepZoom(full.width_px, full.height_px).max_level,
-            "notes": [viewer.catalogue.hide_names(note) for note in opened.notes],
-            "results": [_with_hidden_names(viewer, result) for result in viewer.catalogue.results(entry)],
-        }
+    info = viewer.catalogue.info(entry)
+    return {
+        "id": entry.id,
+        "name": entry.name,
+        "width_px": info.width_px,
+        "height_px": info.height_px,
+        "spacing_um_px": info.spacing_um_px,
+        "spacing_source": info.spacing_source,
+        "bounds_px": list(info.bounds_px),
+        "tile_px": TILE_PX,
+        "overlap_px": OVERLAP_PX,
+        "max_level": DeepZoom(info.width_px, info.height_px).max_level,
+        "notes": [viewer.catalogue.hide_names(note) for note in info.notes],
+        "results": [_with_hidden_names(viewer, result) for result in viewer.catalogue.results(entry)],
+    }
 
 
 def _with_hidden_names(viewer: Viewer, result: Result) -> dict[str, Any]:
@@ -157,33 +157,14 @@ def _with_hidden_names(viewer: Viewer, result: Result) -> dict[str, Any]:
     return described
 
 
-def _tile(viewer: Viewer, entry: Entry, level: int, column: int, row: int) -> bytes:
-    with viewer.catalogue.open(entry) as opened:
-        full = opened.levels[0]
-        pyramid = DeepZoom(full.width_px, full.height_px)
-        box = pyramid.box(level, column, row)
-        pixels = read_scaled(opened, pyramid.scale(level), *box)
-    return encode_jpeg(pixels, viewer.jpeg_quality)
-
-
-def _thumbnail(viewer: Viewer, entry: Entry, side: int) -> bytes:
-    with viewer.catalogue.open(entry) as opened:
-        full = opened.levels[0]
-        pyramid = DeepZoom(full.width_px, full.height_px)
-        wanted = min(1.0, side / max(full.width_px, full.height_px))
-        level = next(
-            each
-            for each in range(pyramid.max_level + 1)
-            if max(pyramid.size(each)) >= min(side, max(full.width_px, full.height_px))
-        )
-        pixels = read_scaled(opened, pyramid.scale(level), 0, 0, *pyramid.size(level))
-    size = tuple(max(1, round(each * wanted)) for each in (full.width_px, full.height_px))
-    image = Image.fromarray(pixels).resize(size, Image.Resampling.BOX)  # type: ignore[arg-type]
-    return encode_jpeg(np.asarray(image), viewer.jpeg_quality)
-
-
 async def _cached(
-    viewer: Viewer, request: Request, key: tuple[Any, ...], kind: str, make: Callable[[], bytes]
+    viewer: Viewer,
+    request: Request,
+    key: tuple[Any, ...],
+    kind: str,
+    make: Callable[Concatenate[Request, P], Awaitable[bytes]],
+    *arguments: P.args,
+    **named: P.kwargs,
 ) -> Response:
     """Answer from the cache, with nothing where the browser has the same already, or with what is made now."""
     tag = f'"{hashlib.blake2s(repr(key).encode(), digest_size=12).hexdigest()}"'
@@ -192,6 +173,6 @@ async def _cached(
         return Response(status_code=304, headers=headers)
     content = viewer.cache.get(key)
     if content is None:
-        content = await viewer.run_wanted(request, make)
+        content = await make(request, *arguments, **named)
         viewer.cache.put(key, content)
     return Response(content, media_type=kind, headers=headers)
