@@ -16,8 +16,9 @@ from tests.slides.conftest import MARGIN_PX, SIDE, write_pyramid
 from sentinode import load_run
 from sentinode.errors import DataError, OutputError
 from sentinode.slides import load_scanner, open_slide
+from sentinode.slides.heatmap import load_heatmap
 from sentinode.slides.readers.protocol import Level, SlideMetadata
-from sentinode.slides.results import load_heatmap, scan_to_folder
+from sentinode.slides.results import scan_to_folder
 from sentinode.slides.scan import scan_slide
 from sentinode.slides.slide import Slide
 

@@ -14,7 +14,7 @@ from tests.viewer.serving import LocalServer, Server
 
 from sentinode.slides import open_slide, read_annotations
 from sentinode.slides.annotations import find_annotations
-from sentinode.slides.results import load_heatmap
+from sentinode.slides.heatmap import load_heatmap
 from sentinode.viewer.tiles import DeepZoom
 
 SQUARE = {"type": "Polygon", "coordinates": [[[300, 300], [500, 300], [500, 500], [300, 500], [300, 300]]]}

@@ -211,7 +211,7 @@ def _grid(slide: Slide, tissue: Tissue, scale: float, step_px: int) -> Places:
 
 def _scan_folder(slide: Slide, scans: str | Path | None) -> Path | None:
     """Return the folder with the scan of a slide."""
-    from sentinode.slides.results import SETTINGS, SUMMARY
+    from sentinode.slides.result_files import SETTINGS, SUMMARY
 
     if scans is None:
         return None
@@ -231,7 +231,8 @@ def _hard_negatives(
     """
     if scan is None:
         return np.empty((0, 2), np.int64), np.empty(0)
-    from sentinode.slides.results import SETTINGS, load_heatmap
+    from sentinode.slides.heatmap import load_heatmap
+    from sentinode.slides.result_files import SETTINGS
 
     settings = read_json(scan / SETTINGS)
     if settings.get("slide_sha256") != sha256 or settings.get("spacing_um_px") != slide.spacing_um_px:

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from sentinode.errors import DataError
 from sentinode.inference.engines import optional
 from sentinode.inference.logits import probability
-from sentinode.storage import atomic_file
+from sentinode.slides.result_files import SUMMARY
+from sentinode.storage import atomic_file, read_json
 
 _TILE_PX = 256
 # Neighboring patches share most of their pixels, so noise is smoothed over half a patch.
@@ -95,3 +97,29 @@ def _halved(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     padded = np.zeros((rows, columns), np.uint8)
     padded[: pixels.shape[0], : pixels.shape[1]] = pixels
     return np.asarray(padded.reshape(rows // 2, 2, columns // 2, 2).max(axis=(1, 3)))
+
+
+def load_heatmap(folder: str | Path) -> Heatmap:
+    """Load the heat map of a result folder.
+
+    Parameters
+    ----------
+    folder : str or Path
+        From `scan_to_folder`, of a finished scan.
+
+    Returns
+    -------
+    Heatmap
+
+    Raises
+    ------
+    DataError
+        The folder holds no finished scan.
+    """
+    folder = Path(folder)
+    try:
+        grid = read_json(folder / SUMMARY)["grid"]
+        log_odds = np.load(folder / "log_odds.npy", allow_pickle=False)
+        return Heatmap(log_odds, grid["origin_px"], grid["step_level0_px"], grid["step_um"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder}: holds no finished scan ({error}); run sentinode scan again") from error

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sentinode.errors import DataError, OutputError
+from sentinode.errors import OutputError
 from sentinode.serialize import to_json
 from sentinode.slides.blocks import BLOCK_PX
-from sentinode.slides.heatmap import Heatmap
+from sentinode.slides.heatmap import load_heatmap
 from sentinode.slides.lesions import find_lesions, slide_score, to_geojson
+from sentinode.slides.result_files import SETTINGS, SUMMARY, TIMINGS, WORK
 from sentinode.slides.scan import SPACING_UM_PX, Scan, Scanner, scan_slide
 from sentinode.slides.slide import Slide
 from sentinode.slides.tables import write_tables
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from sentinode.inference.predictor import Predictor
 
 log = logging.getLogger("sentinode")
-
-SUMMARY, SETTINGS, TIMINGS, WORK = "summary.json", "settings.json", "timings.json", "unfinished"
 
 
 @dataclass(frozen=True)
@@ -169,32 +168,6 @@ def recorded_rate(folder: str | Path, step_px: int) -> float | None:
                 area_mm2 += summary["tissue_mm2"]
                 duration_s += read_json(file)["scan_s"]
     return area_mm2 / duration_s if duration_s else None
-
-
-def load_heatmap(folder: str | Path) -> Heatmap:
-    """Load the heat map of a result folder.
-
-    Parameters
-    ----------
-    folder : str or Path
-        From `scan_to_folder`.
-
-    Returns
-    -------
-    Heatmap
-
-    Raises
-    ------
-    DataError
-        The folder holds no finished scan.
-    """
-    folder = Path(folder)
-    try:
-        grid = read_json(folder / SUMMARY)["grid"]
-        log_odds = np.load(folder / "log_odds.npy", allow_pickle=False)
-        return Heatmap(log_odds, grid["origin_px"], grid["step_level0_px"], grid["step_um"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder}: holds no finished scan ({error}); run sentinode scan again") from error
 
 
 def _weights_sha256(model: "Predictor") -> list[str]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from sentinode.metrics import kappa
 from sentinode.viewer.annotations import LABELS
 
 
@@ -30,6 +29,8 @@ def agreement(reviews: Iterable[Mapping[str, str]]) -> dict[str, Any]:
     >>> agreement([{"a": "Tumor", "b": "Tumor"}, {"a": "Normal", "b": "Normal"}, {"a": "Tumor"}])["kappa"]
     1.0
     """
+    from sentinode.metrics import kappa  # Starts slowly; most viewers have one user.
+
     known = [{user: LABELS[kind] for user, kind in each.items() if kind in LABELS} for each in reviews]
     pairs = Counter(pair for each in known for pair in combinations(sorted(each), 2))
     if not pairs:

@@ -8,20 +8,20 @@ import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 from scipy.special import logit
 
-from sentinode.data.open import open_patches
-from sentinode.data.patchset import PatchSet
 from sentinode.data.types import PATCH_SIZE_PX, UInt8Array
 from sentinode.errors import DataError, SentinodeError
-from sentinode.evaluation.prediction_files import PredictionsFile
 from sentinode.storage import atomic_file, sync_folder
 from sentinode.viewer.errors import ViewerError, not_found
+
+if TYPE_CHECKING:
+    from sentinode.data.patchset import PatchSet
 
 log = logging.getLogger("sentinode")
 
@@ -53,7 +53,7 @@ class Gallery:
 
     def __init__(
         self,
-        patches: PatchSet,
+        patches: "PatchSet",
         probabilities: NDArray[np.float64] | None,
         threshold: float,
         folder: Path,
@@ -233,6 +233,9 @@ def open_gallery(source: str, predictions: Path | None, folder: Path, user: str,
     SentinodeError
         The patches cannot be opened, or the predictions are of others.
     """
+    from sentinode.data.open import open_patches  # Reads tables, whose library starts slowly.
+    from sentinode.evaluation.prediction_files import PredictionsFile
+
     patches = open_patches(source)
     if predictions is None:
         return Gallery(patches, None, 0.5, folder, user, show_names)

@@ -1,6 +1,5 @@
-"""What a scan found, as the page draws it: the heat map as values, outlines of lesions and of the tissue."""
+"""What a scan found, as the page draws it: the heat map as values, and outlines of lesions."""
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,15 +8,10 @@ from sentinode.data.types import UInt8Array
 from sentinode.inference.engines import optional
 from sentinode.slides.heatmap import Heatmap
 from sentinode.slides.lesions import OUTLINE_FROM
-from sentinode.slides.results import load_heatmap
-from sentinode.slides.slide import Slide
-from sentinode.slides.tissue import find_tissue
 from sentinode.storage import read_json
 from sentinode.viewer.catalogue import Result
 
 NOT_SCANNED, _MOST = 255, 254
-# Of the tissue's outline, in pixels of the overview that it is found on.
-_TOLERANCE_PX = 1.5
 
 
 def describe_result(result: Result) -> dict[str, Any]:
@@ -79,36 +73,9 @@ def lesions(result: Result, offset_px: tuple[int, int]) -> list[dict[str, Any]]:
     return found
 
 
-def tissue_outline(slide: Slide) -> dict[str, Any]:
-    """Return the outline of a slide's tissue as a GeoJSON MultiPolygon in level-0 px."""
-    from contourpy import FillType, contour_generator
-
-    shapely = optional("shapely", "slides")
-    tissue = find_tissue(slide)
-    generator = contour_generator(z=np.pad(tissue.mask, 1).astype(float), fill_type=FillType.OuterOffset)
-    points, offsets, *_ = generator.filled(0.5, 2.0)
-    parts = []
-    for ring, offset in zip(points, offsets, strict=True):
-        if ring is None or offset is None:  # Not with this kind of filling.
-            continue
-        rings = [ring[start:end] for start, end in pairwise(offset)]
-        parts.append(shapely.Polygon(rings[0], rings[1:]).simplify(_TOLERANCE_PX))
-    outline = shapely.union_all([shapely.make_valid(part) for part in parts])
-    # The mask was padded by a pixel, and its values stand for the centers of its pixels.
-    scaled = shapely.transform(outline, lambda each: np.round((each - 0.5) * tissue.pixel_level0_px))
-    polygons = [part for part in shapely.get_parts(scaled) if part.geom_type == "Polygon"]
-    mapping: dict[str, Any] = shapely.geometry.mapping(shapely.MultiPolygon(polygons))
-    return mapping
-
-
 def _shape(result: Result) -> tuple[int, int]:
     """Return rows and columns of the heat map from the header of its file."""
     with (result.folder / "log_odds.npy").open("rb") as file:
         np.lib.format.read_magic(file)
         shape, _, _ = np.lib.format.read_array_header_1_0(file)
     return int(shape[0]), int(shape[1])
-
-
-def load(result: Result) -> Heatmap:
-    """Load the heat map of a scan."""
-    return load_heatmap(result.folder)

@@ -1,7 +1,7 @@
 """Read slides in processes of their own: a file that crashes or stalls its decoder ends one of them, not the server."""
 
 import threading
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -15,7 +15,7 @@ from sentinode.data.parallel import MAX_THREADS
 from sentinode.data.types import UInt8Array
 from sentinode.errors import DataError, SentinodeError, first_line
 from sentinode.machine import processor_count
-from sentinode.slides.isolation import IsolatedWorker, ProcessDiedError
+from sentinode.slides.isolation import IsolatedWorker, ProcessDiedError, reason
 from sentinode.slides.slide import Slide, open_slide
 from sentinode.viewer.errors import ViewerError
 
@@ -26,7 +26,7 @@ Stamp = tuple[int, int]
 
 # Without an answer and without a part of a slide read; decoding a tile takes milliseconds.
 STALLED_S = 20.0
-# How often a file may end a process that reads it.
+# Calls that may end a process before nothing is read from a file any more.
 _MOST_DEATHS = 2
 # Tiles of so many columns and rows are decoded by the same process: those of the file are larger than those sent.
 _NEIGHBORS = 4
@@ -80,7 +80,8 @@ class SlideReaders:
         self._jobs: deque[_Job] = deque()
         self._changed = threading.Condition()
         self._closed = False
-        self._deaths: Counter[SlideFile] = Counter()
+        # Calls that ended a process, and what was said of them.
+        self._fatal: dict[SlideFile, dict[tuple[Any, ...], ViewerError]] = {}
         self._started = 0
         self._workers: list[IsolatedWorker[Any, Any]] = []
         self._threads: list[threading.Thread] = []
@@ -112,7 +113,8 @@ class SlideReaders:
         Raises
         ------
         ViewerError
-            By the future: the process died, or stood still. After two such ends a file is refused until it changes.
+            By the future: the process died, or stood still. The same call is not made again for this file, and after
+            a second such end nothing is read from it, until it changes.
         SentinodeError
             By the future: the slide cannot be opened, or what the function raised.
         """
@@ -155,6 +157,19 @@ class SlideReaders:
                 self._jobs.remove(job)
             return job
 
+    def _check(self, job: _Job) -> None:
+        """Refuse what has ended a process before."""
+        with self._changed:
+            fatal = self._fatal.get(job.file, {})
+            if len(fatal) >= _MOST_DEATHS:
+                raise ViewerError(
+                    f"{job.file.path}: reading it ended a process {len(fatal)} times; it is not read again until the "
+                    "file changes. Copy it again",
+                    422,
+                )
+            if (before := fatal.get((job.function, repr(job.arguments)))) is not None:
+                raise before
+
     def _work(self, number: int, worker: IsolatedWorker[Any, Any], moments: Any) -> None:
         with suppress(SentinodeError, OSError):  # Otherwise the first job says what is wrong.
             worker.start()
@@ -164,16 +179,17 @@ class SlideReaders:
         while (job := self._next(number)) is not None:
             if not job.answer.set_running_or_notify_cancel():
                 continue
+            task = job.file, job.function, job.arguments
             try:
-                if self._deaths[job.file] >= _MOST_DEATHS:
-                    raise _refused(job.file, "twice")
-                task = job.file, job.function, job.arguments
+                self._check(job)
                 result = worker.call(task, stalled_s=self._stalled_s, progress=lambda: int(moments.value))
             except ProcessDiedError as error:
-                job.answer.set_exception(_refused(job.file, str(error)))
+                refusal = ViewerError(f"{reason(job.file.path, error)}; copy it again", 422)
+                job.answer.set_exception(refusal)
                 if self._closed:
                     break
-                self._deaths[job.file] += 1
+                with self._changed:
+                    self._fatal.setdefault(job.file, {})[job.function, repr(job.arguments)] = refusal
                 with suppress(SentinodeError, OSError):
                     worker.start()
             except (SentinodeError, OSError) as error:
@@ -181,14 +197,6 @@ class SlideReaders:
             else:
                 job.answer.set_result(result)
         worker.close()
-
-
-def _refused(file: SlideFile, how: str) -> ViewerError:
-    return ViewerError(
-        f"{file.path}: the process that read it died ({how}); the file is damaged, or memory ran out. Copy the file "
-        "again; after two such ends it is not read until it changes or the viewer is started again",
-        422,
-    )
 
 
 def _nothing(slide: Slide) -> None:

@@ -86,7 +86,7 @@ def patches(slide: Slide, centers_px: Sequence[tuple[float, float]]) -> tuple[UI
 
 def tissue(slide: Slide) -> bytes:
     """Return the outline of the tissue as GeoJSON."""
-    from sentinode.viewer.overlay import tissue_outline  # What finds it starts slowly, and is rarely wanted.
+    from sentinode.viewer.tissue import tissue_outline  # What finds it starts slowly, and is rarely wanted.
 
     return json.dumps(tissue_outline(slide)).encode()
 

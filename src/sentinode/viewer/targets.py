@@ -7,14 +7,12 @@ from pathlib import Path
 from PIL import Image
 
 from sentinode.errors import ConfigError, DataError
-from sentinode.evaluation.prediction_files import IDS, SCORES
 from sentinode.foreign.files import is_model_file
 from sentinode.samples import PRETRAINED
 from sentinode.slides.readers.flat_image import ENDINGS as FLAT_ENDINGS
-from sentinode.slides.results import SETTINGS
+from sentinode.slides.result_files import SETTINGS
 from sentinode.slides.slide import SLIDE_ENDINGS, find_slides
 from sentinode.storage import read_json
-from sentinode.training.load import is_run
 from sentinode.viewer.annotations import ENDING
 
 # A TIFF up to this size is a patch, a larger one a slide.
@@ -84,10 +82,10 @@ def sort_targets(targets: Sequence[str | Path]) -> Targets:
             slides += [file for file in find_slides([path]) if not (file.parent / SETTINGS).is_file()]
         elif folder is not None:
             continue
-        elif target in PRETRAINED or is_model_file(path) or is_run(path):
-            _set(single, "model", target)
         elif _is_slide(path):
             slides.append(path)
+        elif target in PRETRAINED or is_model_file(path) or _is_run(path):
+            _set(single, "model", target)
         elif (csv := _predictions(path)) is not None:
             _set(single, "predictions", str(csv))
         else:
@@ -125,6 +123,12 @@ def _is_scan(settings: Path) -> bool:
     return isinstance(content, dict) and {"slide", "slide_sha256"} <= content.keys()
 
 
+def _is_run(path: Path) -> bool:
+    from sentinode.training.load import is_run  # Starts slowly; most targets are slides and results.
+
+    return is_run(path)
+
+
 def _is_slide(path: Path) -> bool:
     if path.is_dir():
         return False
@@ -154,6 +158,8 @@ def _predictions(path: Path) -> Path | None:
         path = path / "predictions.csv"
     if path.suffix.lower() != ".csv" or not path.is_file():
         return None
+    from sentinode.evaluation.prediction_files import IDS, SCORES
+
     try:
         with path.open(encoding="utf-8") as file:
             columns = {name.strip().lower() for name in file.readline().split(",")}

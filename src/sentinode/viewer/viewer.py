@@ -98,6 +98,7 @@ class Viewer:
         request: Request,
         entry: Entry,
         function: Callable[Concatenate[Slide, P], T],
+        /,
         *arguments: P.args,
         **named: P.kwargs,
     ) -> T:

@@ -3,21 +3,21 @@
 import gzip
 import hashlib
 from collections.abc import Awaitable, Callable
-from typing import Any, Concatenate, ParamSpec
+from functools import partial
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from sentinode.slides.heatmap import load_heatmap
 from sentinode.viewer import reading
 from sentinode.viewer.catalogue import Entry, Result
 from sentinode.viewer.errors import ViewerError
 from sentinode.viewer.figure import COLORS, MOST_PX, lay_over, with_scale_bar
-from sentinode.viewer.overlay import describe_result, heatmap_bytes, lesions, load
+from sentinode.viewer.overlay import describe_result, heatmap_bytes, lesions
 from sentinode.viewer.tiles import OVERLAP_PX, TILE_PX, DeepZoom
 from sentinode.viewer.viewer import Viewer, choice, number, whole_number
-
-P = ParamSpec("P")
 
 # A browser asks again whether a tile is still the same, which costs no decoding.
 _CACHING = "private, max-age=3600"
@@ -48,25 +48,26 @@ def slide_routes(viewer: Viewer, describe: Callable[[Entry], dict[str, Any]]) ->
         entry = _entry(viewer, request)
         level, column, row = (int(request.path_params[name]) for name in ("level", "column", "row"))
         key = ("tile", entry.id, entry.stamp(), level, column, row, viewer.jpeg_quality)
-        place = viewer.jpeg_quality, level, column, row
-        return await _cached(viewer, request, key, "image/jpeg", viewer.read, entry, reading.tile, *place)
+        read = partial(viewer.read, request, entry, reading.tile, viewer.jpeg_quality, level, column, row)
+        return await _cached(viewer, request, key, "image/jpeg", read)
 
     async def thumbnail(request: Request) -> Response:
         entry = _entry(viewer, request)
         side = whole_number(request.query_params, "size", _THUMBNAIL_PX, 1, 1024)
         key = ("thumbnail", entry.id, entry.stamp(), side)
-        return await _cached(
-            viewer, request, key, "image/jpeg", viewer.read, entry, reading.thumbnail, viewer.jpeg_quality, side
-        )
+        read = partial(viewer.read, request, entry, reading.thumbnail, viewer.jpeg_quality, side)
+        return await _cached(viewer, request, key, "image/jpeg", read)
 
     async def heatmap(request: Request) -> Response:
         result = await viewer.run(_result, viewer, request)
         key = ("heatmap", result.id, _stamp(result))
 
         def compressed() -> bytes:
-            return gzip.compress(heatmap_bytes(load(result)).tobytes(), 1, mtime=0)
+            return gzip.compress(heatmap_bytes(load_heatmap(result.folder)).tobytes(), 1, mtime=0)
 
-        answer = await _cached(viewer, request, key, "application/octet-stream", viewer.run_wanted, compressed)
+        answer = await _cached(
+            viewer, request, key, "application/octet-stream", partial(viewer.run_wanted, request, compressed)
+        )
         answer.headers["Content-Encoding"] = "gzip"
         return answer
 
@@ -83,7 +84,9 @@ def slide_routes(viewer: Viewer, describe: Callable[[Entry], dict[str, Any]]) ->
     async def tissue(request: Request) -> Response:
         entry = _entry(viewer, request)
         key = ("tissue", entry.id, entry.stamp())
-        return await _cached(viewer, request, key, "application/geo+json", viewer.read, entry, reading.tissue)
+        return await _cached(
+            viewer, request, key, "application/geo+json", partial(viewer.read, request, entry, reading.tissue)
+        )
 
     async def figure(request: Request) -> Response:
         entry, query = _entry(viewer, request), request.query_params
@@ -101,7 +104,7 @@ def slide_routes(viewer: Viewer, describe: Callable[[Entry], dict[str, Any]]) ->
             scale, colored = width / columns, pixels
             if result is not None and opacity > 0:
                 look = {"threshold": threshold, "opacity": min(opacity, 1.0)}
-                colored = lay_over(pixels, load(result), (x, y), scale, colors=colors, **look)
+                colored = lay_over(pixels, load_heatmap(result.folder), (x, y), scale, colors=colors, **look)
             return with_scale_bar(colored, viewer.catalogue.info(entry).spacing_um_px * scale)
 
         content = await viewer.run_wanted(request, draw)
@@ -158,13 +161,7 @@ def _with_hidden_names(viewer: Viewer, result: Result) -> dict[str, Any]:
 
 
 async def _cached(
-    viewer: Viewer,
-    request: Request,
-    key: tuple[Any, ...],
-    kind: str,
-    make: Callable[Concatenate[Request, P], Awaitable[bytes]],
-    *arguments: P.args,
-    **named: P.kwargs,
+    viewer: Viewer, request: Request, key: tuple[Any, ...], kind: str, make: Callable[[], Awaitable[bytes]]
 ) -> Response:
     """Answer from the cache, with nothing where the browser has the same already, or with what is made now."""
     tag = f'"{hashlib.blake2s(repr(key).encode(), digest_size=12).hexdigest()}"'
@@ -173,6 +170,6 @@ async def _cached(
         return Response(status_code=304, headers=headers)
     content = viewer.cache.get(key)
     if content is None:
-        content = await make(request, *arguments, **named)
+        content = await make()
         viewer.cache.put(key, content)
     return Response(content, media_type=kind, headers=headers)

@@ -1,12 +1,16 @@
 // A slide on screen: OpenSeadragon, and the way between level-0 px of the slide and px of the screen.
 
+import { api } from "../lib/api.js";
 import { h } from "../lib/dom.js";
 
 const STILL = matchMedia("(prefers-reduced-motion: reduce)");
+const PARTS = "Parts of the slide cannot be read: the file may be damaged or gone, or the server is busy.";
 const MAGNIFICATION_1_UM = 10; // At 1 µm per px of the screen a slide looks as through a 10× objective.
 
 /** Fires "move" for each frame in which the view changes, "click" ({x, y} in level-0 px), and "failed" ({message}). */
 export class SlideView extends EventTarget {
+  #unreadable = false; // Part of the file, until the page is loaded again.
+
   constructor(stage, slide, { navigator = true } = {}) {
     super();
     this.slide = slide;
@@ -64,14 +68,24 @@ export class SlideView extends EventTarget {
     });
     this.osd.addHandler("open-failed", () => this.#fail("The slide cannot be shown."));
     let failed = 0;
-    this.osd.addHandler("tile-load-failed", () => {
+    this.osd.addHandler("tile-load-failed", ({ tile }) => {
       failed += 1;
-      if (failed === 3) this.#fail("Parts of the slide cannot be read: the file may be damaged or gone, or the server is busy.");
+      if (failed === 1) this.#explain(tile.getUrl());
     });
     this.osd.addHandler("tile-loaded", () => {
-      if (failed >= 3) this.dispatchEvent(new Event("recovered"));
+      if (failed > 0 && !this.#unreadable) this.dispatchEvent(new Event("recovered"));
       failed = 0;
     });
+  }
+
+  /** Say why a tile is missing, by asking for it once more: an image does not tell. */
+  async #explain(address) {
+    try {
+      await api(address, { as: "blob" });
+    } catch (error) {
+      this.#unreadable = error.status === 410 || error.status === 422;
+      this.#fail(error.status > 0 ? error.message : PARTS);
+    }
   }
 
   #fail(message) {
