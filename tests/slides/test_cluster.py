@@ -1,4 +1,4 @@
-"""Jobs on a Dask cluster: results, errors of jobs, and clusters that cannot work."""
+"""Jobs on a Dask cluster: results, errors of jobs, workers that die, and clusters that cannot work."""
 
 import signal
 from functools import partial
@@ -9,15 +9,26 @@ from tests.commands import refused, sentinode
 
 pytest.importorskip("distributed")
 
-from sentinode.errors import ConfigError, DataError
+from sentinode.errors import ConfigError, DataError, SentinodeError
 from sentinode.slides.cluster import map_on_dask
+from sentinode.slides.isolation import ProcessDiedError
 
 # A module that workers can import.
 JOBS = """
+import os
+import signal
 from functools import partial
+from pathlib import Path
 from sentinode.errors import DataError
 
 def call(mark, job):
+    with Path(__file__).with_name("calls").open("a") as file:
+        file.write(f"{job}\\n")
+    calls = Path(__file__).with_name("calls").read_text().split().count(job)
+    if job == "poison" or (job == "unlucky" and calls == 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if job == "bug":
+        raise ZeroDivisionError("by zero")
     if job == "broken":
         raise DataError("broken: cannot be read")
     return f"{mark} {job}"
@@ -51,9 +62,27 @@ def prepare(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_every_job_is_answered_with_its_result_or_error(prepare):
-    found = dict(map_on_dask(prepare, ["a", "broken", "b", "c"], "1"))
+    found = dict(map_on_dask(prepare, ["a", "broken", "b", "bug", "c"], "1"))
     assert {job: found[job] for job in "abc"} == {job: f"done {job}" for job in "abc"}
     assert isinstance(found["broken"], DataError)
+    assert str(found["bug"]) == "bug: ZeroDivisionError: by zero"
+
+
+@pytest.mark.slow
+def test_the_job_of_a_killed_worker_is_repeated_and_one_that_kills_three_is_given_up(prepare, tmp_path):
+    answers = list(map_on_dask(prepare, ["a", "unlucky", "poison", "b"], "1"))
+    found = dict(answers)
+    assert len(answers) == len(found) == 4
+    assert {job: found[job] for job in ("a", "b", "unlucky")} == {job: f"done {job}" for job in ("a", "b", "unlucky")}
+    assert isinstance(found["poison"], ProcessDiedError)
+    assert sorted((tmp_path / "calls").read_text().split()) == ["a", "b"] + 3 * ["poison"] + 2 * ["unlucky"]
+
+
+@pytest.mark.slow
+def test_a_cluster_whose_workers_end_at_once_is_given_up(prepare, monkeypatch):
+    monkeypatch.setattr("sentinode.slides.cluster._work", print)
+    with pytest.raises(SentinodeError, match="without a result"):
+        list(map_on_dask(prepare, ["a"], "1"))
 
 
 def test_a_wrong_address_is_refused(slide_file, tmp_path, monkeypatch):

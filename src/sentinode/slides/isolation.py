@@ -184,7 +184,7 @@ def map_isolated(
 
 
 def _work(connection: "Connection[Any, Any]", prepare: Callable[[], Callable[[Any], Any]]) -> None:
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    threading.Thread(target=end_with_the_parent, daemon=True).start()
     try:
         function = _send_result(connection, prepare)
         while function is not None:
@@ -204,7 +204,7 @@ def _send_result(connection: "Connection[Any, Any]", function: Callable[[], Any]
     return result
 
 
-def _end_with_the_parent() -> None:
+def end_with_the_parent() -> None:
     """End this process when its parent is killed, or two would scan the same slide after the next start."""
     parent = multiprocessing.parent_process()
     if parent is not None:
