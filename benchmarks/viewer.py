@@ -5,8 +5,9 @@
 
 Servers and clients run on the same machine, each in a process of its own. Both servers are Starlette applications on
 uvicorn and send the same tiles (254 px, overlap 1, JPEG quality 80). The clients ask for distinct tiles in random
-order, each as soon as the last was answered. The two servers take turns. Memory is that of the server without shared
-pages (USS). `scripts/make_synthetic_slide.py` makes a slide of CAMELYON size.
+order, each as soon as the last was answered. The two servers take turns. Processor time and memory are those of the
+server and all its processes, memory without shared pages (USS). `scripts/make_synthetic_slide.py` makes a slide of
+CAMELYON size.
 """
 
 import argparse
@@ -128,16 +129,26 @@ def running(arguments: Sequence[str]) -> Iterator[tuple[str, str, int]]:
         process.wait()
 
 
+def processes(pid: int) -> list[int]:
+    """Return a process and all that it has started."""
+    children = Path(f"/proc/{pid}/task").glob("*/children")
+    return [pid, *(each for file in children for child in file.read_text().split() for each in processes(int(child)))]
+
+
 def cpu_s(pid: int) -> float:
-    """Return the processor time that a process has taken."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Return the processor time that a process and its children have taken."""
+    taken = 0
+    for each in processes(pid):
+        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        taken += int(fields[11]) + int(fields[12])
+    return taken / os.sysconf("SC_CLK_TCK")
 
 
 def memory_mb(pid: int) -> float:
-    """Return the memory of a process that it shares with no other."""
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return sum(int(kb) for kb in re.findall(r"^Private_(?:Clean|Dirty):\s+(\d+)", text, re.MULTILINE)) / 1024
+    """Return the memory that a process and its children share with no other."""
+    texts = [Path(f"/proc/{each}/smaps_rollup").read_text() for each in processes(pid)]
+    found = re.findall(r"^Private_(?:Clean|Dirty):\s+(\d+)", "\n".join(texts), re.MULTILINE)
+    return sum(int(kb) for kb in found) / 1024
 
 
 def first_view_s(address: str, token: str, width_px: int, height_px: int) -> float:

@@ -103,8 +103,9 @@ class Viewer:
         **named: P.kwargs,
     ) -> T:
         """Call a function with an open slide in one of the reading processes, unless the client is gone by then."""
+        waits = self._reads.locked()
         async with self._reads:
-            if await request.is_disconnected():
+            if waits and await request.is_disconnected():
                 raise ViewerError("the client is gone", CLIENT_GONE)
             file = self.catalogue.file(entry)
             return await asyncio.wrap_future(self.readers.submit(file, function, *arguments, **named))

@@ -123,22 +123,23 @@ class TiffReader:
         )
         full_height, full_width = page.imagelength // factor, page.imagewidth // factor
         out = np.empty((height_px, width_px, 3), np.uint8)
-        out[:] = self.metadata.background
         left, top = max(x_px, 0), max(y_px, 0)
         right, bottom = min(x_px + width_px, full_width), min(y_px + height_px, full_height)
+        if (left, top, right, bottom) != (x_px, y_px, x_px + width_px, y_px + height_px):
+            out[:] = self.metadata.background
         across = -(-page.imagewidth // page.tilewidth) if page.is_tiled else 1
         for row in range(top // tile_height, -(-bottom // tile_height) if bottom > top else 0):
             for column in range(left // tile_width, -(-right // tile_width) if right > left else 0):
                 tile = self._tile(level, row * across + column, factor)
-                if tile is None:
-                    continue
                 tile_top, tile_left = row * tile_height, column * tile_width
-                y0, y1 = max(top, tile_top), min(bottom, tile_top + tile.shape[0])
-                x0, x1 = max(left, tile_left), min(right, tile_left + tile.shape[1])
-                if y1 > y0 and x1 > x0:
-                    out[y0 - y_px : y1 - y_px, x0 - x_px : x1 - x_px] = tile[
-                        y0 - tile_top : y1 - tile_top, x0 - tile_left : x1 - tile_left
-                    ]
+                y0, y1 = max(top, tile_top), min(bottom, tile_top + tile_height)
+                x0, x1 = max(left, tile_left), min(right, tile_left + tile_width)
+                place = out[y0 - y_px : y1 - y_px, x0 - x_px : x1 - x_px]
+                pixels = None if tile is None else tile[y0 - tile_top : y1 - tile_top, x0 - tile_left : x1 - tile_left]
+                if pixels is None or pixels.shape != place.shape:
+                    place[:] = self.metadata.background
+                if pixels is not None:
+                    place[: pixels.shape[0], : pixels.shape[1]] = pixels
         return out
 
     def close(self) -> None:
