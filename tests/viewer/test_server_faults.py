@@ -78,8 +78,12 @@ def test_a_damaged_annotation_file_is_not_overwritten(view_slide, tmp_path):
     file = tmp_path / "out" / f"{view_slide.stem}.annotations.geojson"
     file.parent.mkdir()
     file.write_text('{"type": "FeatureColl')
-    with pytest.raises(Exception, match="not valid JSON"):
-        LocalServer([view_slide], file.parent)
+    with LocalServer([view_slide], file.parent) as server:
+        for answer in (
+            server.request("/api/slides/s1/annotations"),
+            server.put(f"/api/slides/s1/annotations/{uuid.uuid4()}", **drawn()),
+        ):
+            assert (answer[0], "not valid JSON" in answer[2]["error"]) == (422, True)
     assert file.read_text() == '{"type": "FeatureColl'
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sentinode.viewer.annotations import LABELS
+from sentinode.viewer.features import LABELS
 
 
 def agreement(reviews: Iterable[Mapping[str, str]]) -> dict[str, Any]:

@@ -4,39 +4,31 @@ Each slide has ``NAME.annotations.geojson``. It is written and flushed to disk b
 have versions, so that of two edits of the same object the later one is refused unless it has seen the earlier.
 """
 
-import csv
-import io
 import json
-import logging
-import math
 import threading
-import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
-import numpy as np
 from filelock import FileLock
 
-from sentinode.errors import DataError, first_line
-from sentinode.inference.engines import optional
-from sentinode.storage import atomic_file, read_json, sync_folder, write_text
+from sentinode.errors import DataError
+from sentinode.storage import read_json, sync_folder, write_text
 from sentinode.viewer.errors import ViewerError, not_found
+from sentinode.viewer.features import (
+    COLORS,
+    AnnotationClass,
+    Decision,
+    Source,
+    completed,
+    moved,
+    one_of,
+    valid_geometry,
+    valid_uuid,
+)
 
-log = logging.getLogger("sentinode")
-
-AnnotationClass = Literal["Tumor", "Normal", "Uncertain"]
-Decision = Literal["accepted", "rejected"]
-Source = Literal["lesion", "drawn", "patch"]
-COLORS: dict[str, list[int]] = {"Tumor": [200, 0, 0], "Normal": [0, 128, 0], "Uncertain": [230, 159, 0]}
-LABELS = {"Tumor": 1, "Normal": 0}
-ENDING, TABLE = ".annotations.geojson", "decisions.csv"
-COLUMNS = ("slide", "id", "x_px", "y_px", "width_px", "height_px", "label", "decision", "user", "time")
-# An outline that crosses itself is repaired, which takes long where it has many points.
-_MOST_POINTS, _MOST_REPAIRED = 100_000, 2_000
-# Of what is drawn beyond the edges of a slide, in its widths or heights.
-_BEYOND = 1.0
+ENDING = ".annotations.geojson"
 
 
 class AnnotationStore:
@@ -69,7 +61,7 @@ class AnnotationStore:
             x and y of its scanned part, which the file counts from, as QuPath does.
         """
         content = self._load(slide)
-        return {"version": content["version"], "features": [_moved(each, offset_px) for each in content["features"]]}
+        return {"version": content["version"], "features": [moved(each, offset_px) for each in content["features"]]}
 
     def put(
         self, slide: Path, offset_px: tuple[int, int], size_px: tuple[int, int], name: str, body: Mapping[str, Any]
@@ -98,17 +90,17 @@ class AnnotationStore:
         ViewerError
             409 when the object has another version; 422 when the body is not valid.
         """
-        name = _uuid(name)
-        geometry = _geometry(body.get("geometry"), size_px)
-        kind = _one_of(body, "class", get_args(AnnotationClass))
-        decision = _one_of(body, "decision", (*get_args(Decision), None))
+        name = valid_uuid(name)
+        geometry = valid_geometry(body.get("geometry"), size_px)
+        kind = one_of(body, "class", get_args(AnnotationClass))
+        decision = one_of(body, "decision", (*get_args(Decision), None))
         if decision == "rejected" and kind == "Tumor":
             kind = "Normal"  # QuPath and `extract` know classes alone.
         lesion = body.get("lesion")
         about = {
             "decision": decision,
-            "source": _one_of(body, "source", get_args(Source)),
-            "lesion": None if lesion is None else _uuid(lesion),
+            "source": one_of(body, "source", get_args(Source)),
+            "lesion": None if lesion is None else valid_uuid(lesion),
             "user": self._user,
             "time": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         }
@@ -129,12 +121,12 @@ class AnnotationStore:
                 },
             }
             others = [each for each in content["features"] if each["id"] != name]
-            self._save(slide, version, offset_px, [*others, _moved(feature, (-offset_px[0], -offset_px[1]))])
+            self._save(slide, version, offset_px, [*others, moved(feature, (-offset_px[0], -offset_px[1]))])
         return {"feature": feature, "version": version}
 
     def delete(self, slide: Path, offset_px: tuple[int, int], name: str, base_version: int) -> dict[str, Any]:
         """Delete an object; see `put`."""
-        name = _uuid(name)
+        name = valid_uuid(name)
         with self._changing(slide) as content:
             if self._checked(content, name, base_version, offset_px) is None:
                 raise not_found("object")
@@ -160,14 +152,6 @@ class AnnotationStore:
                     found.setdefault((slide.name, feature["id"]), {}).update(given)
         return list(found.values())
 
-    def write_table(self, slides: Iterable[Path]) -> None:
-        """Write ``decisions.csv`` anew from the annotations of the slides, keeping rows of other slides."""
-        found = {slide: self._load(slide) for slide in slides if self.file(slide).is_file()}
-        if found:
-            rows = {slide.name: _rows(slide, each["features"], each["offset_px"]) for slide, each in found.items()}
-            with FileLock(self._folder / f".{TABLE}.lock"):
-                _write_rows(self._folder / TABLE, rows)
-
     def _changing(self, slide: Path) -> "_Changing":
         return _Changing(self, slide)
 
@@ -185,7 +169,7 @@ class AnnotationStore:
             version, (x, y) = int(content["sentinode"]["version"]), content["sentinode"]["offset_px"]
         except (KeyError, TypeError, ValueError):  # Saved by another program.
             version, (x, y) = 1, (0, 0)
-        known = [_completed(feature) for feature in features]
+        known = [completed(feature) for feature in features]
         return {
             "version": version,
             "offset_px": (int(x), int(y)),
@@ -205,7 +189,7 @@ class AnnotationStore:
             raise ViewerError(
                 f"this object {what} meanwhile; look at it as it is now, and repeat your change if you still want it",
                 409,
-                current=None if before is None else _moved(before, offset_px),
+                current=None if before is None else moved(before, offset_px),
             )
         return before
 
@@ -219,11 +203,6 @@ class AnnotationStore:
             raise ViewerError(
                 f"not saved: {error.strerror or error}; make room or check the disk, then try again", 507
             ) from error
-        try:
-            with FileLock(self._folder / f".{TABLE}.lock"):
-                _write_rows(self._folder / TABLE, {slide.name: _rows(slide, features, offset_px)})
-        except OSError as error:  # The table follows from the annotations; it is written anew with the next start.
-            log.warning("%s: not written (%s); the annotations are saved", TABLE, first_line(error))
 
 
 class _Changing:
@@ -251,127 +230,3 @@ class _Changing:
     def __exit__(self, *error: object) -> None:
         self._file_lock.release()
         self._store._lock.release()
-
-
-def _completed(feature: Any) -> dict[str, Any] | None:
-    """Add what another program did not write; None for what is no annotation with an area."""
-    try:
-        kind = feature["geometry"]["type"]
-        properties = dict(feature.get("properties") or {})
-        if kind not in ("Polygon", "MultiPolygon") or properties.get("objectType", "annotation") != "annotation":
-            return None
-        about = dict(properties.get("sentinode") or {})
-        blank = {"decision": None, "source": "drawn", "lesion": None, "user": "", "time": "", "version": 1}
-        classification = properties.get("classification") or {"name": "Uncertain", "color": COLORS["Uncertain"]}
-        properties |= {"objectType": "annotation", "classification": classification, "sentinode": blank | about}
-        geometry = feature["geometry"]
-        key = f"{geometry}"
-        name = feature.get("id") or str(uuid.uuid5(uuid.NAMESPACE_URL, key))
-        return {"type": "Feature", "id": str(name), "geometry": geometry, "properties": properties}
-    except (AttributeError, KeyError, TypeError):
-        return None
-
-
-def _geometry(geometry: Any, size_px: tuple[int, int]) -> dict[str, Any]:
-    """Return a valid Polygon or MultiPolygon; refuse what is not one on this slide."""
-    shapely = optional("shapely", "slides")
-    try:
-        if geometry["type"] not in ("Polygon", "MultiPolygon"):
-            raise ValueError(f"type {geometry['type']!r}")
-        parts = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
-        points = sum(len(ring) for part in parts for ring in part)
-        if points > _MOST_POINTS:
-            raise ValueError(f"more than {_MOST_POINTS:,} points")
-        polygons = [shapely.Polygon(_ring(part[0]), [_ring(hole) for hole in part[1:]]) for part in parts]
-        if points > _MOST_REPAIRED and not all(each.is_valid for each in polygons):
-            raise ValueError("an outline with many points crosses itself")
-        shape = shapely.make_valid(shapely.union_all([shapely.make_valid(each) for each in polygons]))
-        areas = [part for part in shapely.get_parts(shape) if part.geom_type == "Polygon"]
-        shape = shapely.union_all(areas)
-        if shape.is_empty or shape.area == 0:
-            raise ValueError("no area")
-        x0, y0, x1, y1 = shape.bounds
-        if x1 <= 0 or y1 <= 0 or x0 >= size_px[0] or y0 >= size_px[1]:
-            raise ValueError("outside of the slide")
-        if max(x1 - x0, y1 - y0) > (1 + 2 * _BEYOND) * max(size_px):
-            raise ValueError("far larger than the slide")
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError, shapely.errors.ShapelyError) as error:
-        raise ViewerError(
-            f"geometry: {first_line(error)}; a GeoJSON Polygon with an area on the slide is needed, in level-0 px", 422
-        ) from error
-    mapping: dict[str, Any] = shapely.geometry.mapping(shapely.transform(shape, lambda points: np.round(points, 2)))
-    return mapping
-
-
-def _ring(points: Any) -> list[tuple[float, float]]:
-    ring = [(float(x), float(y)) for x, y, *_ in points]
-    if not all(math.isfinite(value) for point in ring for value in point):
-        raise ValueError("a coordinate is not finite")
-    return ring
-
-
-def _moved(feature: Mapping[str, Any], offset_px: tuple[int, int]) -> dict[str, Any]:
-    if offset_px == (0, 0):
-        return dict(feature)
-
-    def move(part: Any) -> Any:
-        if part and isinstance(part[0], int | float):
-            return [part[0] + offset_px[0], part[1] + offset_px[1]]
-        return [move(each) for each in part]
-
-    geometry = feature["geometry"]
-    return {**feature, "geometry": {**geometry, "coordinates": move(geometry["coordinates"])}}
-
-
-def _rows(slide: Path, features: Iterable[Mapping[str, Any]], offset_px: tuple[int, int]) -> list[dict[str, Any]]:
-    """Return the rows of the table, in level-0 px."""
-    shapely = optional("shapely", "slides")
-    rows = []
-    for feature in features:
-        about, kind = feature["properties"]["sentinode"], feature["properties"]["classification"].get("name")
-        if kind not in LABELS:
-            continue
-        x0, y0, x1, y1 = shapely.geometry.shape(feature["geometry"]).bounds
-        corner = round(x0 + offset_px[0]), round(y0 + offset_px[1])
-        box = {"x_px": corner[0], "y_px": corner[1], "width_px": round(x1 - x0), "height_px": round(y1 - y0)}
-        rows.append(
-            {
-                "slide": slide.name,
-                "id": feature["id"],
-                **box,
-                "label": LABELS[kind],
-                "decision": about["decision"] or "",
-                "user": about["user"],
-                "time": about["time"],
-            }
-        )
-    return rows
-
-
-def _write_rows(file: Path, rows_of_slides: Mapping[str, list[dict[str, Any]]]) -> None:
-    """Replace the rows of slides in the table."""
-    kept: list[dict[str, Any]] = []
-    if file.is_file():
-        with file.open(encoding="utf-8", newline="") as opened:
-            kept = [row for row in csv.DictReader(opened) if row.get("slide") not in rows_of_slides]
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n", restval="")
-    writer.writeheader()
-    writer.writerows([*kept, *(row for rows in rows_of_slides.values() for row in rows)])
-    with atomic_file(file) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
-
-
-def _uuid(text: Any) -> str:
-    try:
-        return str(uuid.UUID(text))
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ViewerError(f"{str(text)[:80]!r} is not a UUID; give one such as {uuid.uuid4()}", 422) from error
-
-
-def _one_of(body: Mapping[str, Any], name: str, allowed: tuple[Any, ...]) -> Any:
-    value = body.get(name)
-    if value not in allowed:
-        listed = ", ".join("null" if each is None else str(each) for each in allowed)
-        raise ViewerError(f"{name} {value!r}: it must be one of {listed}", 422)
-    return value

@@ -70,9 +70,6 @@ def start_viewer(
             raise DataError(f"{path}: there is no such file")
     if targets.results and not targets.slides:
         raise DataError(f"{targets.results[0]}: holds results of scans; name the slides as well, or their folder")
-    store = AnnotationStore(out, user)
-    if not read_only:
-        store.write_table(targets.slides)
     gallery = None
     if targets.patches is not None:
         gallery = open_gallery(targets.patches, targets.predictions, out, user, show_names)
@@ -84,7 +81,7 @@ def start_viewer(
     return Viewer(
         catalogue=catalogue,
         readers=readers,
-        store=store,
+        store=AnnotationStore(out, user),
         cache=ByteCache(cache_bytes),
         user=user,
         read_only=read_only,
