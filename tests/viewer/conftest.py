@@ -1,8 +1,12 @@
 """Fixtures of the viewer: a slide with a dark lesion, its scan without a network, and a running server."""
 
+import re
+import shutil
+
 import numpy as np
 import pytest
 from tests.slides.conftest import GLASS, mosaic, slide_file, write_pyramid  # noqa: F401
+from tests.viewer.pages import DESKTOP, annotations
 from tests.viewer.serving import LocalServer
 
 from sentinode.slides.results import scan_to_folder
@@ -51,3 +55,48 @@ def results(view_slide, tmp_path_factory):
 def server(view_slide, results):
     with LocalServer([view_slide, results], results) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def page_server(view_slide, results, tmp_path_factory):
+    """A viewer of two slides, one of them scanned."""
+    folder = tmp_path_factory.mktemp("page")
+    other = shutil.copy(view_slide, folder / "other.tif")
+    copied = shutil.copytree(results, folder / "results")
+    with LocalServer([view_slide, other, copied], copied, show_names=True, user="ada") as running:
+        yield running
+
+
+@pytest.fixture
+def visit(browser, page_server):
+    """Open the page in a window of its own; fail in the end if it logged an error that was not expected."""
+    contexts, wrong = [], []
+
+    def open_page(address="", expected="", before=None, server=page_server, **options):
+        context = browser.new_context(**{"viewport": DESKTOP, "reduced_motion": "reduce", **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        failed = lambda text: wrong.append(text) if not expected or not re.search(expected, text) else None  # noqa: E731
+        page.on("console", lambda message: failed(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: failed(str(error)))
+        if before:
+            before(page)
+        page.goto(f"{server.address}/?token={server.token}{address}")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+@pytest.fixture
+def slide(page_server):
+    """The address of the scanned slide, whose annotations are deleted first."""
+    found = next(each for each in page_server.get("/api/slides")["slides"] if each["state"] == "done")
+    for feature in annotations(page_server, found["id"]):
+        version = feature["properties"]["sentinode"]["version"]
+        path = f"/api/slides/{found['id']}/annotations/{feature['id']}?base_version={version}"
+        assert page_server.request(path, method="DELETE")[0] == 200
+    return f"#/slide/{found['id']}"

@@ -1,112 +1,28 @@
 """The viewer's page in a browser: mouse, touch, keyboard, faults, and what axe says."""
 
 import json
-import re
-import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from tests.report.pages import violations
+from tests.viewer.pages import (
+    CENTER_OF_LESION,
+    DESKTOP,
+    DRAWN,
+    PHONE,
+    SPACING_UM,
+    annotations,
+    decisions,
+    loaded,
+    place,
+    saved,
+    until,
+)
 from tests.viewer.serving import LocalServer
 
 ROOT = Path(__file__).parents[2]
-DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
-CENTER_OF_LESION, SPACING_UM = (625, 625), 0.972
-
-
-@pytest.fixture(scope="module")
-def page_server(view_slide, results, tmp_path_factory):
-    """A viewer of two slides, one of them scanned."""
-    folder = tmp_path_factory.mktemp("page")
-    other = shutil.copy(view_slide, folder / "other.tif")
-    copied = shutil.copytree(results, folder / "results")
-    with LocalServer([view_slide, other, copied], copied, show_names=True, user="ada") as running:
-        yield running
-
-
-@pytest.fixture
-def visit(browser, page_server):
-    """Open the page in a window of its own; fail in the end if it logged an error that was not expected."""
-    contexts, wrong = [], []
-
-    def open_page(address="", expected="", before=None, server=page_server, **options):
-        context = browser.new_context(**{"viewport": DESKTOP, "reduced_motion": "reduce", **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(60_000)
-        failed = lambda text: wrong.append(text) if not expected or not re.search(expected, text) else None  # noqa: E731
-        page.on("console", lambda message: failed(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: failed(str(error)))
-        if before:
-            before(page)
-        page.goto(f"{server.address}/?token={server.token}{address}")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert wrong == []
-
-
-@pytest.fixture
-def slide(page_server):
-    """The address of the scanned slide, whose annotations are deleted first."""
-    found = next(each for each in page_server.get("/api/slides")["slides"] if each["state"] == "done")
-    for feature in annotations(page_server, found["id"]):
-        version = feature["properties"]["sentinode"]["version"]
-        path = f"/api/slides/{found['id']}/annotations/{feature['id']}?base_version={version}"
-        assert page_server.request(path, method="DELETE")[0] == 200
-    return f"#/slide/{found['id']}"
-
-
-def annotations(server, slide):
-    return server.get(f"/api/slides/{slide.rpartition('/')[2]}/annotations")["features"]
-
-
-def decisions(server, slide):
-    return [feature["properties"]["sentinode"]["decision"] for feature in annotations(server, slide)]
-
-
-def loaded(page):
-    """Wait for tiles, overlay and lesions."""
-    page.wait_for_selector("[role=option]")
-    until(page, "document.querySelector('.overlay')?.width > 300")
-    until(page, f"({DRAWN})() > 0")
-    return page
-
-
-def saved(page):
-    page.wait_for_selector(".saving.saved")
-
-
-DRAWN = """() => {
-  const canvas = document.querySelector('.overlay');
-  const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
-  let drawn = 0;
-  for (let at = 3; at < pixels.length; at += 4) drawn += pixels[at] > 0;
-  return drawn;
-}"""
-# Where a place of the slide is in the window.
-PLACE = """([x, y]) => {
-  const stage = document.querySelector('.stage').getBoundingClientRect();
-  const at = document.querySelector('.shapes g').transform.baseVal.consolidate().matrix;
-  return [stage.x + at.a * x + at.c * y + at.e, stage.y + at.b * x + at.d * y + at.f];
-}"""
-
-
-def until(page, condition):
-    """Wait for a condition; the page's policy forbids playwright's own way, which evaluates text in the page."""
-    end = time.monotonic() + 15
-    while not page.evaluate(condition):
-        assert time.monotonic() < end, condition
-        page.wait_for_timeout(50)
-
-
-def place(page, x, y):
-    return page.evaluate(PLACE, [x, y])
 
 
 def test_the_worklist_shows_what_is_known_and_leads_to_a_slide(visit):

@@ -227,18 +227,6 @@ def test_a_scan_is_canceled_and_gives_its_slide_back(view_slide, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_scan_from_the_page_is_watched_to_its_result(slide_file, tmp_path):
-    with LocalServer([slide_file], tmp_path) as server:
-        server.request("/api/scans", {"slide": "s1"})
-        end = time.monotonic() + 120
-        while state_of(server) not in ("done", "failed") and time.monotonic() < end:
-            time.sleep(0.3)
-        [slide] = server.get("/api/slides")["slides"]
-        assert (slide["state"], slide["error"], slide["can_scan"]) == ("done", None, False)
-        assert slide["lesion_count"] > 0
-
-
-@pytest.mark.slow
 def test_the_model_judges_the_patch_under_the_cursor(view_slide, results, tiny_run):
     with LocalServer([view_slide, results, tiny_run.path], results) as server:
         with open_slide(view_slide) as slide:

@@ -10,6 +10,7 @@ import os
 import socket
 import tempfile
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -106,11 +107,26 @@ def take_lease(folder: str | Path, name: str) -> Lease | None:
     )
 
 
-def _is_dead(file: Path) -> bool:
+def is_taken(folder: str | Path, name: str) -> bool:
+    """Tell whether a process works on a slide; nothing is written.
+
+    Parameters
+    ----------
+    folder, name
+        See `take_lease`.
+
+    Returns
+    -------
+    bool
+    """
+    return any(not _is_dead(file, time.time()) for file in Path(folder).glob(f"{_escape(name)}.lease-*"))
+
+
+def _is_dead(file: Path, now: float | None = None) -> bool:
     """Tell whether the process of a lease is gone; a lease that is given back meanwhile counts as alive."""
     try:
         holder: dict[str, Any] = json.loads(file.read_text(encoding="utf-8") or "{}")
-        age_s = _now(file.parent) - file.stat().st_mtime
+        age_s = (_now(file.parent) if now is None else now) - file.stat().st_mtime
     except (OSError, ValueError):
         return False
     here = _this_process()

@@ -94,6 +94,10 @@ class ScanQueue:
         """Return the fraction that is done of the slide that is scanned now."""
         return round(self._progress.value, 3) if self._running is entry else None
 
+    def is_running(self, entry: Entry) -> bool:
+        """Tell whether a slide is scanned now, or its scan is about to end."""
+        return self._running is entry
+
     def touched(self) -> list[str]:
         """Return the ids of the slides that were queued."""
         return list(self._states)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from sentinode.slides.leases import is_taken
 from sentinode.viewer.catalogue import Entry
 from sentinode.viewer.scans import CANCELED, DONE, FAILED, SCANNING, WAITING
 from sentinode.viewer.viewer import Viewer
@@ -13,8 +14,12 @@ def describe_slide(viewer: Viewer, entry: Entry) -> dict[str, Any]:
     summary = results[-1].summary if results else None
     scan = viewer.scans.state(entry) if viewer.scans is not None else None
     state = "not scanned" if summary is None else DONE
-    if scan is not None and scan.state in (WAITING, SCANNING, FAILED):
+    own = scan is not None and scan.state in (WAITING, SCANNING)
+    if scan is not None and (own or scan.state == FAILED):
         state = scan.state
+    here = viewer.scans is not None and viewer.scans.is_running(entry)
+    if summary is None and not here and any(is_taken(folder, entry.path.stem) for folder in viewer.catalogue.folders):
+        state = SCANNING  # By another process, such as `sentinode scan` in a terminal.
     return {
         "id": entry.id,
         "name": entry.name,
@@ -27,6 +32,7 @@ def describe_slide(viewer: Viewer, entry: Entry) -> dict[str, Any]:
         "tissue_mm2": summary["tissue_mm2"] if summary else None,
         "pn": viewer.catalogue.pn_stage(entry),
         "warnings": [viewer.catalogue.hide_names(warning) for warning in summary["warnings"]] if summary else [],
+        "can_cancel": own,
         "can_scan": viewer.scans is not None and summary is None and state not in (WAITING, SCANNING),
         "results": [result.id for result in results],
     }

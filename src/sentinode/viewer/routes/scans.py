@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -15,8 +16,10 @@ from sentinode.viewer.scans import ScanQueue
 from sentinode.viewer.viewer import Viewer, read_body
 
 _INTERVAL_S = 0.5
+# How often scans of other processes are looked for.
+_LOOK_S = 2.0
 # A comment now and then shows that a connection is broken.
-_SILENT_ROUNDS = 30
+_SILENT_S = 15.0
 
 
 def scan_routes(viewer: Viewer, describe: Callable[[Entry], dict[str, Any]]) -> list[Route]:
@@ -48,18 +51,32 @@ def scan_routes(viewer: Viewer, describe: Callable[[Entry], dict[str, Any]]) -> 
         await viewer.run(scans.cancel, entry)
         return JSONResponse(await viewer.run(describe, entry))
 
+    def all_slides() -> list[dict[str, Any]]:
+        viewer.catalogue.refresh()
+        return [describe(entry) for entry in viewer.catalogue]
+
+    def own_slides() -> list[dict[str, Any]]:
+        return [describe(viewer.catalogue[name]) for name in (viewer.scans.touched() if viewer.scans else ())]
+
     async def changes() -> AsyncIterator[str]:
-        sent: dict[str, dict[str, Any]] = {}
-        silent = 0
+        began = time.monotonic()
+        sent = {slide["id"]: slide for slide in await viewer.run(all_slides)}
+        took_s = time.monotonic() - began
         yield ": connected\n\n"
+        for slide in await viewer.run(own_slides):  # The page may have asked before they changed.
+            yield _event(slide)
+        wake_s = looked_s = time.monotonic()
         while not viewer.stopping.is_set():
-            for name in viewer.scans.touched() if viewer.scans else ():
-                now = await viewer.run(describe, viewer.catalogue[name])
-                if sent.get(name) != now:
-                    sent[name], silent = now, 0
-                    yield f"event: slide\ndata: {json.dumps(now)}\n\n"
-            silent += 1
-            if silent % _SILENT_ROUNDS == 0:
+            began = time.monotonic()
+            wanted = all_slides if began - looked_s > max(_LOOK_S, 20 * took_s) else own_slides
+            changed = [slide for slide in await viewer.run(wanted) if sent.get(slide["id"]) != slide]
+            if wanted is all_slides:
+                looked_s, took_s = began, time.monotonic() - began
+            for slide in changed:
+                sent[slide["id"]], wake_s = slide, began
+                yield _event(slide)
+            if began - wake_s > _SILENT_S:
+                wake_s = began
                 yield ": still here\n\n"
             await asyncio.sleep(_INTERVAL_S)
 
@@ -71,3 +88,7 @@ def scan_routes(viewer: Viewer, describe: Callable[[Entry], dict[str, Any]]) -> 
         Route("/api/scans/{slide}", cancel, methods=["DELETE"]),
         Route("/api/events", events),
     ]
+
+
+def _event(slide: dict[str, Any]) -> str:
+    return f"event: slide\ndata: {json.dumps(slide)}\n\n"

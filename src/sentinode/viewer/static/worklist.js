@@ -5,6 +5,7 @@ import { h, replace } from "./lib/dom.js";
 import * as format from "./lib/format.js";
 import { icon } from "./lib/icons.js";
 import { setKeys } from "./lib/keys.js";
+import { STATES, scanButton, scanState, startScan, watchScans } from "./lib/scans.js";
 
 const NUMBERS = [
   ["Score", (slide) => format.probability(slide.slide_score)],
@@ -13,7 +14,6 @@ const NUMBERS = [
   ["Tissue", (slide) => format.area(slide.tissue_mm2)],
   ["pN", (slide) => slide.pn ?? "–"],
 ];
-const STATES = { "not scanned": "Not scanned", waiting: "Waiting", scanning: "Scanning", done: "Done", failed: "Failed" };
 
 export async function worklistView(app) {
   app.setTitle("Sentinode");
@@ -23,34 +23,21 @@ export async function worklistView(app) {
   const shown = new Map(app.slides.map((slide) => [slide.id, slide]));
   const scanAll = h("button", { onclick: () => startAll() }, icon("play"), "Scan all that are left");
 
-  const act = async (slide, options, body) => {
-    try {
-      await api(options.method === "POST" ? "api/scans" : `api/scans/${slide.id}`, { ...options, body });
-    } catch (error) {
-      app.message(`${slide.name}: ${error.message}`, "bad");
-    }
-  };
-  const start = (slide) => act(slide, { method: "POST" }, { slide: slide.id });
   const left = () => [...shown.values()].filter((slide) => slide.can_scan && ["not scanned", "failed"].includes(slide.state));
   const startAll = async () => {
-    for (const slide of left()) await start(slide);
+    for (const slide of left()) await startScan(app, slide);
   };
 
   const row = (slide) => {
     const open = `#/slide/${slide.id}`;
-    const running = slide.state === "scanning" || slide.state === "waiting";
     return h(
       "tr",
       {},
       h("td", {}, h("a", { href: open, tabindex: "-1", "aria-hidden": "true" }, h("img", { src: `api/slides/${slide.id}/thumbnail.jpg?size=192`, alt: "", loading: "lazy", width: 96, height: 72, onerror: (event) => event.target.classList.add("none") }))),
       h("td", { class: "name" }, h("a", { href: open }, slide.name), slide.warnings.length ? h("p", { class: "notes-line" }, slide.warnings[0]) : null),
-      h("td", { class: "state-cell" }, h("span", { class: `state ${slide.state}` }, STATES[slide.state]),
-        slide.state === "scanning" ? h("progress", { max: 1, value: slide.progress ?? undefined, "aria-label": `Scan of ${slide.name}` }) : null,
-        slide.error ? h("p", { class: "why" }, slide.error) : null),
+      h("td", { class: "state-cell" }, scanState(slide)),
       NUMBERS.map(([name, text]) => h("td", { class: "number", "data-label": name }, text(slide))),
-      h("td", { class: "act" },
-        running ? h("button", { "aria-label": `Cancel the scan of ${slide.name}`, onclick: () => act(slide, { method: "DELETE" }) }, icon("stop"), "Cancel")
-          : slide.can_scan && !app.session.read_only ? h("button", { "aria-label": `Scan ${slide.name}`, onclick: () => start(slide) }, icon("play"), slide.state === "failed" ? "Again" : "Scan") : null),
+      h("td", { class: "act" }, scanButton(app, slide)),
     );
   };
   const show = (slide) => {
@@ -81,12 +68,11 @@ export async function worklistView(app) {
       : h("section", { class: "empty" }, h("h2", {}, "No slides"), h("p", {}, "Start `sentinode view` with a slide, a folder of slides, or the folder of a scan.")),
   );
   setKeys([]);
-  const events = new EventSource("api/events");
-  events.addEventListener("slide", (event) => {
-    show(JSON.parse(event.data));
+  const end = watchScans((slide) => {
+    show(slide);
     summarize();
   });
-  return { destroy: () => events.close() };
+  return { destroy: end };
 }
 
 // How well two users agree, once both have decided.

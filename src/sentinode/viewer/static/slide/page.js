@@ -5,6 +5,7 @@ import { announce, h, memory, replace } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { icon } from "../lib/icons.js";
 import { setKeys } from "../lib/keys.js";
+import { scanButton, scanState, watchScans } from "../lib/scans.js";
 import { Decisions, decide } from "../decisions/decisions.js";
 import { decisionStatus } from "../decisions/status.js";
 import { exportMenu } from "./export.js";
@@ -59,6 +60,9 @@ class SlidePage {
     this.decisions = new Decisions(slide.id);
     this.status = statusBar(this.view, () => this.overlay.heatmap);
     this.frame.append(this.#toolbar(), scaleBar(this.view), this.hint, this.trouble, this.status.element);
+    this.scan = h("p", { class: "scan" });
+    const listed = app.slides.find(({ id }) => id === slide.id);
+    if (listed) replace(this.scan, scanState(listed), scanButton(app, listed));
     this.list = new LesionList(this);
     this.patch = new PatchPanel(this);
   }
@@ -77,6 +81,18 @@ class SlidePage {
     document.addEventListener("visibilitychange", this.focused);
     this.leaving = (event) => this.decisions.waiting.size && !this.decisions.kept && event.preventDefault();
     addEventListener("beforeunload", this.leaving);
+    this.#tools();
+    setKeys(this.#keys());
+    view.whenReady(() => {
+      if (parameters.has("at")) view.place = parameters.get("at");
+      view.dispatchEvent(new Event("move"));
+    });
+    const wanted = this.slide.results.find((result) => result.id === parameters.get("result")) ?? this.slide.results.at(-1) ?? null;
+    if (!wanted) this.endWatching = watchScans((slide) => this.#scanChanged(slide));
+    await Promise.all([this.decisions.load(), this.showResult(wanted)]);
+  }
+
+  #tools() {
     replace(
       this.app.tools,
       this.readOnly ? h("span", { class: "chip" }, "Read only") : decisionStatus(this.decisions, this),
@@ -84,13 +100,18 @@ class SlidePage {
       exportMenu(this),
       h("button", { class: "plain", "aria-label": "Show or hide the side panel", title: "Side panel", onclick: () => this.app.main.classList.toggle("no-panel") }, icon("panel")),
     );
-    setKeys(this.#keys());
-    view.whenReady(() => {
-      if (parameters.has("at")) view.place = parameters.get("at");
-      view.dispatchEvent(new Event("move"));
-    });
-    const wanted = this.slide.results.find((result) => result.id === parameters.get("result")) ?? this.slide.results.at(-1) ?? null;
-    await Promise.all([this.decisions.load(), this.showResult(wanted)]);
+  }
+
+  /** Show how far the scan of this slide is, and its result when it is there. */
+  async #scanChanged(slide) {
+    if (slide.id !== this.slide.id) return;
+    replace(this.scan, scanState(slide), scanButton(this.app, slide));
+    if (slide.state !== "done" || this.result) return;
+    this.endWatching();
+    this.slide.results = (await api(`api/slides/${slide.id}`)).results;
+    this.#tools();
+    await this.showResult(this.slide.results.at(-1));
+    announce("The scan is finished.");
   }
 
   #compareAddress() {
@@ -124,7 +145,7 @@ class SlidePage {
     const { result } = this;
     replace(
       this.panel,
-      result ? summary(this) : h("section", { class: "block" }, h("h2", {}, "No heat map"), h("p", { class: "soft" }, "This slide has not been scanned. It can be looked at and annotated.")),
+      result ? summary(this) : h("section", { class: "block" }, h("h2", {}, "No heat map"), h("p", { class: "soft" }, "This slide has not been scanned. It can be looked at and annotated."), this.scan),
       result ? overlayControls(this) : null,
       this.patch.element,
       this.list.element,
@@ -355,6 +376,7 @@ class SlidePage {
   destroy() {
     document.removeEventListener("visibilitychange", this.focused);
     removeEventListener("beforeunload", this.leaving);
+    this.endWatching?.();
     this.decisions.close();
     this.list.destroy();
     this.view.destroy();
