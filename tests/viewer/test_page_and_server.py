@@ -42,12 +42,12 @@ def test_a_scan_is_started_and_canceled_on_the_page_of_a_slide(visit, view_slide
 
 
 def test_a_scan_is_watched_until_its_heat_map_is_drawn(visit, mosaic, tmp_path):
-    small = write_pyramid(tmp_path / "small.tif", mosaic[:500, :500])
+    small = write_pyramid(tmp_path / "small.tif", mosaic[:700, :700])
     with LocalServer([small], tmp_path / "out") as server:
         page = visit(server=server)
         page.get_by_role("button", name="Scan Slide 1").click()
         page.get_by_text("Scanning").wait_for()
-        page.get_by_text("Slide score").wait_for()
+        page.get_by_text("Slide score").wait_for(timeout=150_000)  # A backend is loaded meanwhile.
         until(page, "document.querySelector('.overlay')?.width > 300")
         assert page.get_by_role("link", name="Compare").is_visible()
         page.context.close()
