@@ -304,7 +304,12 @@ def test_the_view_its_contours_and_the_annotations_are_exported(visit, slide):
 
 def test_scans_are_watched_and_cancelled_from_the_worklist(visit, page_server):
     listed = page_server.get("/api/slides")["slides"]
-    waiting = {**next(each for each in listed if each["state"] != "done"), "state": "scanning", "progress": 0.4}
+    waiting = {
+        **next(each for each in listed if each["state"] != "done"),
+        "state": "scanning",
+        "progress": 0.4,
+        "can_cancel": True,
+    }
     stream = f"event: slide\ndata: {json.dumps(waiting)}\n\n"
     cancelled = []
 

@@ -46,6 +46,7 @@ class Queue {
 
   async ask(kind) {
     this.kind = kind;
+    if (!this.view) replace(this.frame, h("p", { class: "empty" }, "Choosing patches …"));
     const { items, done, total } = await api(`api/queue${query({ kind, limit: LIMIT })}`);
     this.items = items;
     this.done = done;
