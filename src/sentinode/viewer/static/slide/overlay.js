@@ -59,8 +59,11 @@ export class Overlay {
   /** Draw with changed settings in the next frame. */
   update() {
     this.drawn = null;
-    this.view.osd.forceRedraw();
-    if (this.view.ready) requestAnimationFrame(() => this.#follow());
+    // The slide below is not drawn again: together, both would take too long for a frame.
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = null;
+      this.#follow();
+    });
   }
 
   #follow() {
