@@ -5,8 +5,9 @@
 
 SLIDES is a folder of slides. ANNOTATIONS is a folder with the ASAP XML, polygon JSON or mask TIFF of every slide with
 tumour; a slide without one counts as normal, so name all. The scan resumes when the command is given again, and several
-may run at once. Detections are the maxima of the lesions that `sentinode scan` finds. Intervals are of 1,000 bootstrap
-samples of slides.
+may run at once. Detections are the maxima of the lesions that `sentinode scan` finds. Intervals of FROC are of 1,000
+bootstrap samples of slides. `sentinode evaluate-slides` prints the AUC; the truth that it reads, and the features and
+scores of each slide, are in truth.csv and slides.csv in the output folder.
 
 The challenge leaves slide test_049 out of its test set, and test_114 is not fully annotated: remove them from SLIDES.
 """
@@ -21,8 +22,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from sentinode.metrics import auc
 from sentinode.slides import open_slide, read_annotations
 from sentinode.slides.annotations import find_annotations
 from sentinode.slides.froc import VARIANTS, evaluation_mask, froc, match_detections
@@ -71,7 +72,6 @@ def main() -> None:
     found = [json.loads((arguments.out / path.stem / "summary.json").read_text()) for path in slides]
     drawn = [find_annotations(path, arguments.annotations) for path in slides]
     labels = np.array([each is not None for each in drawn], int)
-    scores = np.array([each["slide_score"] for each in found])
     masks = [tumour_mask(path, each) if each else None for path, each in zip(slides, drawn, strict=True)]
     print(f"{len(slides)} slides, {labels.sum()} with tumour; {arguments.model}, step {arguments.step} px")
     for variant, rules in VARIANTS.items():
@@ -93,9 +93,10 @@ def main() -> None:
         low, high = interval(score, len(slides))
         rates = ", ".join(f"{value:.3f}" for value in curve.sensitivities)
         print(f"FROC, script of {variant}: {curve.score:.4f} ({low:.4f} to {high:.4f}); sensitivities {rates}")
-    if 0 < labels.sum() < len(labels):
-        area = auc(labels, scores)
-        print(f"slide AUC {area.estimate:.4f} ({area.low:.4f} to {area.high:.4f})")
+    truth = arguments.out / "truth.csv"
+    pd.DataFrame({"slide": [path.name for path in slides], "label": labels}).to_csv(truth, index=False)
+    words = ["evaluate-slides", arguments.out, "--truth", truth, "--out", arguments.out / "slides.csv"]
+    subprocess.run([sys.executable, "-m", "sentinode.cli.main", *map(str, words)], check=True)
     seconds = [json.loads((arguments.out / path.stem / "timings.json").read_text())["scan_s"] for path in slides]
     tissue = sum(each["tissue_mm2"] for each in found)
     print(

@@ -1,6 +1,7 @@
 """Patches extracted from slides have the label of their center, come from tissue, and open as training data."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -228,6 +229,36 @@ def test_a_slide_with_damaged_pixels_is_left_out_whole_and_reported(slides, tmp_
     assert [name for name, _ in done.failures] == ["broken.tif"]
     assert done.counts == {"tumour": 30, "hard": 0, "random": 30}
     assert len(open_patches(done.folder)) == 60
+
+
+@pytest.mark.slow
+def test_a_slide_that_crashes_its_reader_is_named_and_the_others_are_extracted(slides, tmp_path, monkeypatch):
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "sitecustomize.py").write_text(
+        "import os, openslide\n"
+        "before = openslide.OpenSlide.read_region\n"
+        "def crash(self, *rest):\n"
+        "    return os.kill(os.getpid(), 11) if 'poison' in self._filename else before(self, *rest)\n"
+        "first = openslide.OpenSlide.__init__\n"
+        "def note(self, name):\n"
+        "    self._filename = str(name)\n"
+        "    first(self, name)\n"
+        "openslide.OpenSlide.__init__, openslide.OpenSlide.read_region = note, crash\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(package), prepend=os.pathsep)
+    given = tmp_path / "slides"
+    given.mkdir()
+    for number, name in enumerate(("first", "poison", "third")):
+        source = slides / f"patient_00{number % 2 + 1}_node_{number % 2}"
+        shutil.copy(f"{source}.tif", given / f"{name}.tif")
+        shutil.copy(f"{source}.geojson", given / f"{name}.geojson")
+    out = tmp_path / "patches"
+    done = sentinode("extract", given, "--annotations", given, "--out", out, "--max-per-slide", 4)
+    assert done.returncode == 3
+    assert "Not used: 1 of 3" in done.stdout
+    assert "poison.tif" in done.stdout and "signal 11" in done.stdout
+    assert len(open_patches(out)) == 16
 
 
 def test_slides_of_the_models_training_are_named(slides, extracted, tmp_path):
