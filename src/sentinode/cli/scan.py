@@ -108,7 +108,10 @@ def run(arguments: argparse.Namespace) -> int:
     stems = [path.stem for path in paths]
     for path in paths:
         if stems.count(path.stem) > 1:
-            raise ConfigError(f"{path}: two slides are named {path.stem} and would share a folder; give another --out")
+            raise ConfigError(
+                f"{path}: two slides are named {path.stem} and would share a folder; scan them one by one, "
+                "with different --out"
+            )
     if arguments.tissue not in (None, "none"):
         if not Path(arguments.tissue).exists():
             raise ConfigError(f"--tissue {arguments.tissue}: there is no such file or folder; correct it")

@@ -290,6 +290,7 @@ def start_logging() -> logging.Handler:
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False  # The root logger may have a handler of its own.
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())  # What it notes of damaged files, errors say.
     return handler
 
 

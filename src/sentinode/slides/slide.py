@@ -272,6 +272,7 @@ def find_slides(paths: Sequence[str | Path]) -> list[Path]:
     Returns
     -------
     list of Path
+        Each once.
 
     Raises
     ------
@@ -294,7 +295,7 @@ def find_slides(paths: Sequence[str | Path]) -> list[Path]:
         if not inside:
             raise DataError(f"{path}: no slides in it or below it; slides end in {', '.join(SLIDE_ENDINGS)}")
         found += inside
-    return found
+    return list({path.resolve(): path for path in found}.values())
 
 
 def fingerprint(path: Path) -> str:
