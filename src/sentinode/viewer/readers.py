@@ -11,6 +11,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import numpy as np
+
 from sentinode.data.parallel import MAX_THREADS
 from sentinode.data.types import UInt8Array
 from sentinode.errors import DataError, SentinodeError, first_line
@@ -18,6 +20,7 @@ from sentinode.machine import processor_count
 from sentinode.slides.isolation import IsolatedWorker, ProcessDiedError, reason
 from sentinode.slides.slide import Slide, open_slide
 from sentinode.viewer.errors import ViewerError
+from sentinode.viewer.tiles import encode_jpeg
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -101,7 +104,7 @@ class SlideReaders:
     def open(self, file: SlideFile) -> None:
         """Open a slide in each process, ahead of what will be asked of it."""
         for number in range(self.count):
-            self._submit(_Job(file, _nothing, (), number, True, Future()))
+            self._submit(_Job(file, _warm_up, (), number, True, Future()))
 
     def submit(
         self, file: SlideFile, function: Callable[Concatenate[Slide, P], T], *arguments: P.args, **named: P.kwargs
@@ -199,8 +202,9 @@ class SlideReaders:
         worker.close()
 
 
-def _nothing(slide: Slide) -> None:
-    """Open the slide and do no more."""
+def _warm_up(slide: Slide) -> None:
+    """Load the encoder, which the first tile would wait for."""
+    encode_jpeg(np.zeros((1, 1, 3), np.uint8), 80)
 
 
 def _prepare(moments: Any) -> Callable[[Any], Any]:
