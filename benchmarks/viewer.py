@@ -1,11 +1,12 @@
 """Tiles of `sentinode view` under one and many clients, compared with a bare DeepZoom server on OpenSlide.
 
     python benchmarks/viewer.py slide.tif
-    python benchmarks/viewer.py slide.tif --clients 50 --tiles 2000 --memory-tiles 10000
+    python benchmarks/viewer.py slide.tif --clients 50 --tiles 2000 --memory-tiles 10000 --seconds 60
 
 Servers and clients run on the same machine, each in a process of its own. Both servers are Starlette applications on
 uvicorn and send the same tiles (254 px, overlap 1, JPEG quality 80). The clients ask for distinct tiles in random
-order, each as soon as the last was answered. The two servers take turns. Processor time and memory are those of the
+order, each as soon as the last was answered. The file is read once before, so that no server pays for the disk, and
+the two servers take turns. Processor time and memory are those of the
 server and all its processes, memory without shared pages (USS). `scripts/make_synthetic_slide.py` makes a slide of
 CAMELYON size.
 """
@@ -18,7 +19,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -62,14 +63,16 @@ def tiles(width_px: int, height_px: int, seed: int) -> Iterator[tuple[int, int, 
             yield tile
 
 
-async def send_load(address: str, token: str, paths: Sequence[str], clients: int) -> Load:
-    """Ask for all paths with `clients` connections at a time."""
+async def send_load(
+    address: str, token: str, paths: Iterable[str], clients: int, seconds: float = float("inf")
+) -> Load:
+    """Ask for all paths with `clients` connections at a time, until the time is over."""
     host, port = re.fullmatch(r"http://(.+):(\d+)", address).groups()  # type: ignore[union-attr]
     load, waiting = Load(), iter(paths)
 
     async def client() -> None:
         reader, writer = await asyncio.open_connection(host, int(port))
-        for path in waiting:
+        while time.perf_counter() < end and (path := next(waiting, None)) is not None:
             began = time.perf_counter()
             request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n"
             writer.write(request.encode())
@@ -83,6 +86,7 @@ async def send_load(address: str, token: str, paths: Sequence[str], clients: int
         writer.close()
 
     began = time.perf_counter()
+    end = began + seconds
     await asyncio.gather(*(client() for _ in range(clients)))
     load.seconds = time.perf_counter() - began
     return load
@@ -175,12 +179,16 @@ def main() -> None:
     parser.add_argument("--tiles", type=int, default=1000, help="for each load")
     parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--memory-tiles", type=int, default=10_000)
+    parser.add_argument("--seconds", type=float, default=0, help="of a further load with all clients")
     arguments = parser.parse_args()
     if arguments.bare:
         serve_bare(arguments.slide)
         return
     from openslide import OpenSlide
 
+    with Path(arguments.slide).open("rb") as file:
+        while file.read(1 << 24):
+            pass
     with OpenSlide(arguments.slide) as slide:
         size = slide.dimensions
     view = ["-m", "sentinode.cli.main", "view", arguments.slide, "--no-browser", "--read-only"]
@@ -210,13 +218,16 @@ def main() -> None:
         print(f"| {name} | {clients} | {load.row()} |")
     print(f"\nfirst view after the server is up: {', '.join(first)}")
     with running(view) as (address, token, pid):
-        chosen = islice(tiles(*size, seed=7), arguments.memory_tiles)
-        paths = [f"/api/slides/s1/tiles/{level}/{column}_{row}.jpg" for level, column, row in chosen]
-        asyncio.run(send_load(address, token, paths[:1000], arguments.clients))
-        before = memory_mb(pid)
-        load = asyncio.run(send_load(address, token, paths[1000:], arguments.clients))
-        after, count = memory_mb(pid), f"{len(paths):,}"
-        print(f"memory: {before:.0f} MB after 1,000 tiles, {after:.0f} MB after {count}; {load.errors} errors")
+        left = (f"/api/slides/s1/tiles/{level}/{column}_{row}.jpg" for level, column, row in tiles(*size, seed=7))
+        asyncio.run(send_load(address, token, islice(left, 1000), arguments.clients))
+        before, count = memory_mb(pid), arguments.memory_tiles
+        load = asyncio.run(send_load(address, token, islice(left, count - 1000), arguments.clients))
+        after = memory_mb(pid)
+        print(f"memory: {before:.0f} MB after 1,000 tiles, {after:.0f} MB after {count:,}; {load.errors} errors")
+        if arguments.seconds:
+            load = asyncio.run(send_load(address, token, left, arguments.clients, arguments.seconds))
+            sent = f"{len(load.latency_ms):,} tiles, {load.errors} errors"
+            print(f"{arguments.clients} clients for {load.seconds:.0f} s: {sent}; then {memory_mb(pid):.0f} MB")
 
 
 if __name__ == "__main__":

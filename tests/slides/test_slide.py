@@ -148,6 +148,15 @@ def test_a_slide_without_a_level_near_is_shrunk_while_decoding(mosaic, tmp_path,
     assert full.std() > 10
 
 
+def test_a_level_that_is_read_as_it_is_is_not_tried_to_be_shrunk(slide_file):
+    class Refusing:
+        def shrink_factors(self, level):
+            raise AssertionError("tiles are decoded for nothing")
+
+    with open_slide(slide_file) as slide:
+        assert replace(slide, shrinking=Refusing()).decode_factor(slide.select_level(0.972)) == 1
+
+
 def test_shrinking_while_decoding_is_not_used_where_it_gives_other_pixels(mosaic, tmp_path, monkeypatch):
     file = write_pyramid(tmp_path / "fine.tif", mosaic[:600, :600], 0.243, levels=1)
     monkeypatch.setattr("sentinode.slides.readers.with_tifffile._SHRINKING_TOLERANCE", 0.0)

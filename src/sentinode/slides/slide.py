@@ -131,8 +131,8 @@ class Slide:
 
     def decode_factor(self, selection: LevelSelection) -> int:
         """Return the factor by which a selected level is shrunk while decoding; 1 where all its pixels are decoded."""
-        if self.shrinking is None or selection.shrink % 1:
-            return 1
+        if self.shrinking is None or selection.shrink == 1 or selection.shrink % 1:
+            return 1  # Before the factors of a level are known, some of its tiles are decoded in each way.
         factors = self.shrinking.shrink_factors(selection.level)
         return next((each for each in factors if selection.shrink % each == 0), 1)
 
