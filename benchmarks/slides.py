@@ -2,6 +2,7 @@
 
     python benchmarks/slides.py DATA
     python benchmarks/slides.py DATA --rounds 3 --precision bfloat16
+    python benchmarks/slides.py DATA --memory SLIDE
 
 DATA is a folder with ``slides/CMU-1-Small-Region.svs`` and ``stain-tiles/*.jpeg``. Three slides are made:
 
@@ -77,14 +78,16 @@ def main() -> None:
     parser.add_argument("--model", default="d4net-m")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
-    parser.add_argument("--skip-memory", action="store_true")
+    parser.add_argument("--memory", type=Path, metavar="SLIDE", help="measure only the memory of scans of this slide")
     arguments = parser.parse_args()
     keep_freed_memory()
     model = load_run(arguments.model)
     gflop = flops(model.model) / 1e9
+    if arguments.memory:
+        print_memory(arguments.memory, arguments.model)
+        return
     with tempfile.TemporaryDirectory(prefix="sentinode-") as folder:
         paths = make_slides(Path(folder), arguments.data)
-        memory = {} if arguments.skip_memory else measure_memory(paths["level"], arguments.model, Path(folder))
         scanners = {
             engine: load_scanner(model, engine=engine, precision=arguments.precision)
             for engine in ("openvino", "keras")
@@ -98,8 +101,6 @@ def main() -> None:
                 if number:  # The first round compiles and fills the cache of files.
                     found[name].append(measured)
     print_table(found, gflop)
-    for engine, megabytes in memory.items():
-        print(f"memory of sentinode scan --engine {engine}, all its processes' largest: {megabytes:,.0f} MB")
     print(
         f"\n{arguments.model}, {gflop:.2f} GFLOP a patch, {arguments.precision}; {arguments.rounds} rounds in turn; "
         f"{time.strftime('%Y-%m-%d')}; {processor_name()}, {processor_count()} processors, {platform.machine()}, load "
@@ -243,18 +244,16 @@ def resnet_scan(path: Path, network: Callable[[np.ndarray], object], patches: in
     return Measurement(patches * (96 * PATCH_UM_PX / 1000) ** 2, wall, cpu, pixels=1.0)
 
 
-def measure_memory(path: Path, model: str, folder: Path) -> dict[str, float]:
-    """Return the largest memory of any process of a scan in MB, by engine; the smaller one comes first."""
-    found = {}
+def print_memory(path: Path, model: str) -> None:
+    """Print the largest memory of any process of a scan, by engine; the one with less comes first."""
+    with open_slide(path) as slide:
+        print(f"{path.name}, {slide.levels[0].width_px:,} × {slide.levels[0].height_px:,} px")
     for engine in ("openvino", "keras"):
-        for run in ("first", "second"):  # The first exports the model, if it must.
-            words = ["scan", path, "--model", model, "--out", folder / f"{engine}-{run}", "--engine", engine]
-            if engine == "keras" and run == "first":
-                continue
+        with tempfile.TemporaryDirectory(prefix="sentinode-") as folder:
+            words = ["scan", path, "--model", model, "--out", folder, "--engine", engine, "--force"]
             command = [sys.executable, "-m", "sentinode.cli.main", *map(str, words)]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            found[f"{engine}, {run} scan"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    return found
+        print(f"{engine}: {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024:,.0f} MB")
 
 
 def print_table(found: dict[str, list[Measurement]], gflop: float) -> None:

@@ -1,0 +1,119 @@
+"""Compare a teacher, its ensemble with `d4net-m` and students on patches that none of them was trained on.
+
+    python benchmarks/teacher.py pcam-small.zip pcam-extra.zip pcam-more.zip --teacher TEACHER --student RUN
+
+TEACHER is made by ``scripts/make_teacher.py``. The patches are those of pcam-more in the fold that it has not seen,
+without the hard negatives. `d4net-m` was trained on other patches of their stain clusters. Differences have intervals
+over clusters (500 bootstrap samples). A second table shows which positions of the last feature map of `d4net-m` carry
+its prediction, on all patches of pcam-more but the hard negatives.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+
+import keras
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from make_folds import read_folds
+from make_teacher import BATCH, FOLDS_FILE, eight_orientations, hard_negatives
+from sentinode import PatchSet, load_run
+from sentinode.inference.keras_predictor import inference_network
+from sentinode.inference.logits import probability, tumour_logit
+from sentinode.machine import keep_freed_memory
+from sentinode.models.plain import plain_network
+
+SAMPLES = 500
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("sources", nargs=3, help="pcam-small.zip, pcam-extra.zip and pcam-more.zip")
+    parser.add_argument("--teacher", required=True)
+    parser.add_argument("--fold", type=int, default=0)
+    parser.add_argument("--student", nargs="*", default=())
+    arguments = parser.parse_args()
+    keep_freed_memory()
+    table, parts = read_folds(FOLDS_FILE, arguments.sources)
+    table = table[table["part"] == 2]
+    table = table[~table["id"].str.removesuffix(".jpg").isin(hard_negatives(arguments.sources[2]))]
+    patches = parts[2].select(table["row"].to_numpy())
+    held_out = (table["fold"] == arguments.fold).to_numpy()
+    compare(patches.select(np.flatnonzero(held_out)), table["cluster"].to_numpy()[held_out], arguments)
+    positions(patches)
+
+
+def compare(patches: PatchSet, clusters: np.ndarray, arguments: argparse.Namespace) -> None:
+    """Print AUCs, and differences from `d4net-m` with intervals over clusters."""
+    labels, base = patches.labels, logits(load_run("d4net-m").model, patches)
+    turned = eight_orientations(load_run(arguments.teacher).load_model(), patches)
+    one, eight = turned[:, 0], turned.mean(axis=1)
+    scores = {
+        "d4net-m": base,
+        "teacher, one orientation": one,
+        "teacher, mean of eight": eight,
+        "mean of logits, teacher in one orientation": standardized(base) + standardized(one),
+        "mean of logits, teacher in eight": standardized(base) + standardized(eight),
+        "mean of probabilities, teacher in one": probability(base) + probability(one),
+    }
+    scores |= {f"student {name}": logits(load_run(name).load_model("final"), patches) for name in arguments.student}
+    rng, names = np.random.default_rng(0), np.unique(clusters)
+    rows = [np.flatnonzero(clusters == name) for name in names]
+    samples = [np.concatenate([rows[each] for each in rng.integers(0, len(rows), len(rows))]) for _ in range(SAMPLES)]
+    print(f"{len(patches):,} patches, {labels.mean():.0%} tumour, {len(names)} clusters")
+    for name, values in scores.items():
+        others = [roc_auc_score(labels[at], values[at]) - roc_auc_score(labels[at], base[at]) for at in samples]
+        low, high = np.percentile(others, [2.5, 97.5])
+        auc = roc_auc_score(labels, values)
+        difference = auc - roc_auc_score(labels, base)
+        print(f"| {name} | {auc:.4f} | {difference:+.4f} ({low:+.4f} to {high:+.4f}) |")
+
+
+def positions(patches: PatchSet) -> None:
+    """Print the AUC of groups of positions, and that of weights fitted to them in four parts."""
+    network = plain_network(load_run("d4net-m").model)
+    kernel, bias = (np.asarray(each) for each in network.get_layer("logit").get_weights())
+    features = keras.Model(network.input, network.get_layer("mean_over_positions").input)
+    maps = np.concatenate([features.predict_on_batch(pixels) @ kernel.ravel() + bias[0] for pixels in batches(patches)])
+    center = maps[:, 1:3, 1:3].mean(axis=(1, 2))
+    corners = maps[:, ::3, ::3].mean(axis=(1, 2))
+    edges = (16 * maps.mean(axis=(1, 2)) - 4 * center - 4 * corners) / 8
+    groups, labels = np.stack([center, edges, corners], axis=1), patches.labels
+    part, fitted, weights = np.random.default_rng(0).integers(0, 4, len(labels)), np.zeros(len(labels)), []
+    for number in range(4):
+        inside = part == number
+        model = LogisticRegression(C=1e3).fit(groups[~inside], labels[~inside])
+        fitted[inside] = model.decision_function(groups[inside])
+        weights.append(model.coef_[0])
+    print(f"\n{len(patches):,} patches, positions of d4net-m")
+    scores = {"mean": maps.mean(axis=(1, 2)), "center": center, "edges": edges, "corners": corners}
+    for name, values in (scores | {"maximum": maps.max(axis=(1, 2)), "fitted weights": fitted}).items():
+        print(f"| {name} | {roc_auc_score(labels, values):.4f} |")
+    print("weights of center, edges and corners:", np.mean(weights, axis=0).round(2))
+
+
+def logits(model: keras.Model, patches: PatchSet) -> np.ndarray:
+    """Return the logits of patches as they are."""
+    network = inference_network(model)
+    return np.concatenate([tumour_logit(network.predict_on_batch(pixels)) for pixels in batches(patches)])
+
+
+def batches(patches: PatchSet) -> list[np.ndarray]:
+    """Return the pixels of all patches in batches."""
+    return [patches.read(range(at, min(at + BATCH, len(patches)))) for at in range(0, len(patches), BATCH)]
+
+
+def standardized(values: np.ndarray) -> np.ndarray:
+    """Return values with mean 0 and standard deviation 1."""
+    return (values - values.mean()) / values.std()
+
+
+if __name__ == "__main__":
+    main()
