@@ -268,15 +268,28 @@ def test_a_slide_that_crashes_its_reader_is_named_and_the_others_are_scanned(sli
     assert "3/3 third.tif" in done.stdout
 
 
+def test_commands_refuse_a_scale_that_contradicts_the_file_and_name_the_way_out(slide_file, tmp_path):
+    command = slide_file, "--out", tmp_path / "out", "--mpp", 0.25
+    facts = "0.25 µm per pixel are given", "the file says 0.972", "--mpp", "--force"
+    for options in (("scan", *command), ("scan", *command, "--dry-run")):
+        done = sentinode(*options)
+        assert done.returncode == 1
+        assert all(fact in done.stdout for fact in facts), done.stdout
+    refused(sentinode("extract", *command, "--unannotated-normal"), *facts)
+    assert not (tmp_path / "out" / slide_file.stem).exists()
+    forced = succeeded(sentinode("scan", *command, "--dry-run", "--json", "--force"))
+    assert json.loads(forced)["slides"][0]["spacing_um_px"] == 0.25
+
+
 def test_the_scale_of_each_slide_can_be_stated_in_a_csv(slide_file, tmp_path):
     slides = tmp_path / "slides"
     slides.mkdir()
     shutil.copy(slide_file, slides / "a.tif")
     shutil.copy(slide_file, slides / "b.tif")
-    (tmp_path / "mpp.csv").write_text("slide,mpp\na.tif,0.5\n")
+    (tmp_path / "mpp.csv").write_text("slide,mpp\na.tif,0.7\n")
     done = sentinode("scan", slides, "--out", tmp_path / "scans", "--dry-run", "--mpp", tmp_path / "mpp.csv", "--json")
     found = {each["slide"]: each["spacing_um_px"] for each in json.loads(succeeded(done))["slides"]}
-    assert found == {"a.tif": 0.5, "b.tif": pytest.approx(0.972)}
+    assert found == {"a.tif": 0.7, "b.tif": pytest.approx(0.972)}
     (tmp_path / "mpp.csv").write_text("slide,mpp\na.tif,half\n")
     refused(sentinode("scan", slides, "--out", tmp_path / "scans", "--mpp", tmp_path / "mpp.csv"), "a.tif", "half")
     refused(sentinode("scan", tmp_path / "mpp.csv", "--out", tmp_path, "--mpp", "0"), "--mpp")

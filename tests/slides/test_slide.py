@@ -67,6 +67,22 @@ def test_an_unknown_or_absurd_scale_is_refused_until_it_is_stated(tmp_path, mosa
         assert (slide.spacing_um_px, slide.spacing_source) == (0.5, "given")
 
 
+@pytest.mark.parametrize("given", [0.25, 0.64, 1.5])
+def test_a_given_scale_that_contradicts_the_file_is_refused_unless_forced(slide_file, given):
+    with pytest.raises(DataError, match=rf"{given} µm per pixel are given, but the file says 0\.972.*--mpp.*--force"):
+        open_slide(slide_file, spacing_um_px=given)
+    with open_slide(slide_file, spacing_um_px=given, force=True) as slide:
+        assert slide.spacing_um_px == given
+        assert f"{given} µm per pixel are given, but the file says 0.972" in slide.notes
+
+
+@pytest.mark.parametrize("given", [0.66, 1.4])
+def test_a_given_scale_that_differs_less_is_taken_with_a_warning(slide_file, given, caplog):
+    with open_slide(slide_file, spacing_um_px=given) as slide:
+        assert slide.spacing_um_px == given
+    assert f"{given} µm per pixel are given, but the file says 0.972" in caplog.text
+
+
 def test_png_needs_its_scale(tmp_path, mosaic):
     Image.fromarray(mosaic).save(tmp_path / "tile.png")
     with pytest.raises(DataError, match="--mpp"):

@@ -14,7 +14,7 @@ from sentinode.cli.shared import (
     print_table,
     red,
 )
-from sentinode.cli.slide_options import Spacings, add_mpp, add_slides
+from sentinode.cli.slide_options import Spacings, add_force, add_mpp, add_slides
 
 if TYPE_CHECKING:
     from sentinode.slides.extract import Extraction
@@ -50,6 +50,7 @@ def add_parser(commands: Any) -> None:
         "with `sentinode view` (default: all tissue that is not tumour is normal)",
     )
     add_mpp(parser)
+    add_force(parser)
     parser.add_argument(
         "--step",
         type=int,
@@ -122,6 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
         hard_threshold=arguments.hard_threshold,
         unannotated_normal=arguments.unannotated_normal,
         annotated_only=arguments.annotated_only,
+        force=arguments.force,
         seed=arguments.seed,
     )
     classes = parse_classes(arguments.classes) if arguments.classes else ()

@@ -21,7 +21,7 @@ from sentinode.cli.shared import (
     start_keras,
     start_logging,
 )
-from sentinode.cli.slide_options import Spacings, add_mpp, add_slides
+from sentinode.cli.slide_options import Spacings, add_force, add_mpp, add_slides
 from sentinode.errors import ConfigError, DataError, SentinodeError, plural
 from sentinode.inference.engines import REGION_ENGINES
 
@@ -69,9 +69,7 @@ def add_parser(commands: Any) -> None:
         metavar="NAME,…",
         help=f"tables to write as well: {', '.join(_TABLES)}",
     )
-    parser.add_argument(
-        "--force", action="store_true", help="scan slides although much of their tissue is unlike the training patches"
-    )
+    add_force(parser, ", and scan slides although much of their tissue is unlike the training patches")
     parser.add_argument(
         "--dask",
         nargs="?",
@@ -251,7 +249,7 @@ def _scan(arguments: argparse.Namespace, spacings: "Spacings", scanner: "Scanner
     from sentinode.slides.results import scan_to_folder
     from sentinode.slides.slide import open_slide
 
-    with open_slide(path, spacing_um_px=spacings(path)) as slide:
+    with open_slide(path, spacing_um_px=spacings(path), force=arguments.force) as slide:
         result = scan_to_folder(
             slide,
             scanner,
@@ -283,7 +281,7 @@ def _describe(arguments: argparse.Namespace, spacings: "Spacings", path: Path) -
     from sentinode.slides.slide import open_slide
     from sentinode.slides.tissue import find_tissue
 
-    with open_slide(path, spacing_um_px=spacings(path)) as slide:
+    with open_slide(path, spacing_um_px=spacings(path), force=arguments.force) as slide:
         tissue = _tissue(arguments.tissue, slide) or find_tissue(slide)
         rate = recorded_rate(arguments.out, arguments.step)
         return {

@@ -23,6 +23,15 @@ def add_mpp(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_force(parser: argparse.ArgumentParser, more: str = "") -> None:
+    """Add ``--force``: go on where the scale is in doubt."""
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help=f"take --mpp although a file says something else by more than a factor of 1.5{more}",
+    )
+
+
 class Spacings:
     """The µm per pixel that ``--mpp`` states for each slide."""
 

@@ -55,6 +55,8 @@ class ExtractConfig:
     annotated_only : bool
         Whether normal patches come from annotated normal regions only, as for slides that are annotated in part;
         otherwise all tissue that is not tumour is normal.
+    force : bool
+        Whether given µm per pixel are taken although those of a file differ by more than a factor of 1.5.
     seed : int
         Seed of the random choice.
 
@@ -71,6 +73,7 @@ class ExtractConfig:
     hard_threshold: float = 0.5
     unannotated_normal: bool = False
     annotated_only: bool = False
+    force: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -123,7 +126,7 @@ def find_candidates(
     DataError
         The slide, its annotations or its scan cannot be used.
     """
-    with open_slide(path, spacing_um_px=spacing_um_px) as slide:
+    with open_slide(path, spacing_um_px=spacing_um_px, force=config.force) as slide:
         drawn = _annotations(slide, annotations, classes, config)
         selection, tissue = slide.select_level(SPACING_UM_PX), find_tissue(slide)
         scale = selection.effective_um_px / slide.spacing_um_px
@@ -155,6 +158,8 @@ def find_candidates(
             "notes": [] if drawn is None else list(drawn.notes),
             "scan": None if scan is None else scan.name,
             "spacing_um_px": slide.spacing_um_px,
+            "spacing_source": slide.spacing_source,
+            "file_spacing_um_px": slide.metadata.spacing_um_px,
             "effective_spacing_um_px": selection.effective_um_px,
             "level": selection.level,
             "scale": scale,

@@ -104,7 +104,7 @@ def read_patches(path: Path, spacing_um_px: float | None, places: Places) -> UIn
     -------
     ndarray of uint8, shape (n, 96, 96, 3)
     """
-    with open_slide(path, spacing_um_px=spacing_um_px) as slide:
+    with open_slide(path, spacing_um_px=spacing_um_px, force=True) as slide:  # Checked with the candidates.
         selection = slide.select_level(SPACING_UM_PX)
         read = ordered_map(
             lambda at: slide.read(selection, at[0], at[1], PATCH_SIZE_PX, PATCH_SIZE_PX), places.tolist()

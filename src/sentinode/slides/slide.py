@@ -30,8 +30,8 @@ SLIDE_ENDINGS = (".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".sv
 SPACING_TOLERANCE = 0.1
 # Scanners reach a quarter of it.
 _LARGEST_SIDE_PX = 1 << 20
-# Between a stated spacing and that of the file, without a warning.
-_SPACING_AGREEMENT = 0.05
+# Between a given spacing and that of the file: without a warning, and the largest factor that is not refused.
+_SPACING_AGREEMENT, _LARGEST_CONTRADICTION = 0.05, 1.5
 # Of what is compared at the origin of a level whose other places OpenSlide interpolates.
 _SAMPLE_SIDE_PX = 2048
 # Side of what a thumbnail reads at a time, in pixels of the level: 50 MB.
@@ -217,7 +217,9 @@ class Slide:
         self.close()
 
 
-def open_slide(path: str | Path, *, spacing_um_px: float | None = None, cache_bytes: int = CACHE_BYTES) -> Slide:
+def open_slide(
+    path: str | Path, *, spacing_um_px: float | None = None, force: bool = False, cache_bytes: int = CACHE_BYTES
+) -> Slide:
     """Open a whole slide.
 
     OpenSlide is the reference. For TIFF files a faster reader takes its place where sample regions have the same
@@ -229,6 +231,8 @@ def open_slide(path: str | Path, *, spacing_um_px: float | None = None, cache_by
         The slide's file.
     spacing_um_px : float or None
         µm per level-0 pixel, instead of what the file says. Needed where the file says nothing.
+    force : bool
+        Take the given spacing although that of the file differs from it by more than a factor of 1.5.
     cache_bytes : int
         Decoded tiles that the fast reader keeps.
 
@@ -240,7 +244,7 @@ def open_slide(path: str | Path, *, spacing_um_px: float | None = None, cache_by
     ------
     DataError
         The file is missing, damaged, or not a brightfield slide; its µm per pixel is unknown, or outside 0.1 to 2
-        and not given.
+        and not given; or the given one contradicts it.
     """
     path = Path(path)
     if not path.exists():
@@ -249,7 +253,7 @@ def open_slide(path: str | Path, *, spacing_um_px: float | None = None, cache_by
         raise DataError(f"{path}: is a folder; name the slide's file")
     reader, notes, shrinking = _open_reader(path, cache_bytes)
     try:
-        spacing, source = _checked_spacing(path, reader.metadata, spacing_um_px)
+        spacing, source = _checked_spacing(path, reader.metadata, spacing_um_px, force)
     except DataError:
         reader.close()
         raise
@@ -370,19 +374,32 @@ def _sample_regions(fast: TiffReader, number: int) -> Collection[tuple[int, int,
     return fast.sample_tiles(number)
 
 
-def _checked_spacing(path: Path, metadata: SlideMetadata, given: float | None) -> tuple[float, str]:
+def _checked_spacing(path: Path, metadata: SlideMetadata, given: float | None, force: bool) -> tuple[float, str]:
+    stated = metadata.spacing_um_px
+    plausible = stated is not None and LEAST_SPACING_UM_PX <= stated <= LARGEST_SPACING_UM_PX
     if given is not None:
         if not given > 0:
             raise DataError(f"{path}: {given} µm per pixel; it must be positive")
+        if (
+            stated is not None
+            and plausible
+            and not force
+            and max(given / stated, stated / given) > _LARGEST_CONTRADICTION
+        ):
+            raise DataError(
+                f"{path}: {given:.4g} µm per pixel are given, but the file says {stated:.4g} "
+                f"({metadata.spacing_source}): at a wrong scale all tissue looks like tumour; leave out --mpp, correct "
+                "it, or take it all the same with --force"
+            )
         return given, "given"
-    if metadata.spacing_um_px is None:
+    if stated is None:
         raise DataError(
             f"{path}: µm per pixel are not known ({metadata.spacing_source}); state them with --mpp, "
             "such as 0.25 for a scan at 40×: at a wrong scale all tissue looks like tumour"
         )
-    if not LEAST_SPACING_UM_PX <= metadata.spacing_um_px <= LARGEST_SPACING_UM_PX:
+    if not plausible:
         raise DataError(
-            f"{path}: the file says {metadata.spacing_um_px:g} µm per pixel ({metadata.spacing_source}), outside "
+            f"{path}: the file says {stated:g} µm per pixel ({metadata.spacing_source}), outside "
             f"{LEAST_SPACING_UM_PX:g} to {LARGEST_SPACING_UM_PX:g}; state the right value with --mpp"
         )
-    return metadata.spacing_um_px, metadata.spacing_source
+    return stated, metadata.spacing_source

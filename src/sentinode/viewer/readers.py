@@ -215,7 +215,9 @@ def _prepare(moments: Any) -> Callable[[Any], Any]:
         if file not in slides:
             for other in [each for each in slides if each.path == file.path]:  # The file was replaced.
                 slides.pop(other).close()
-            slide = open_slide(file.path, spacing_um_px=file.spacing_um_px, cache_bytes=_CACHED_BYTES)
+            slide = open_slide(  # Also shows slides that were scanned with --force.
+                file.path, spacing_um_px=file.spacing_um_px, force=True, cache_bytes=_CACHED_BYTES
+            )
             reader = _CountingReader(slide.reader, moments)
             slides[file] = replace(slide, reader=reader, shrinking=reader if slide.shrinking is not None else None)
             if len(slides) > _MOST_OPEN_SLIDES:
