@@ -1,5 +1,6 @@
 """Write files and folders atomically: into a temporary one beside the target, flushed to disk, then renamed."""
 
+import errno
 import json
 import os
 import shutil
@@ -185,10 +186,13 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(final)
     except OSError as error:
-        if error.errno is None or error.filename not in (None, str(temporary)):
+        number = error.errno
+        if number is None and "requested and" in str(error):  # NumPy: "800 requested and 224 written".
+            number = errno.ENOSPC
+        if number is None or error.filename not in (None, str(temporary)):
             raise
         # The message names the target, which the user knows; some libraries raise many lines for a full disk.
-        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        raise OSError(number, os.strerror(number), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 

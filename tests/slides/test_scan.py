@@ -2,7 +2,13 @@
 
 import json
 import os
+import resource
 import shutil
+import signal
+import subprocess
+import time
+from functools import partial
+from operator import methodcaller
 from types import SimpleNamespace
 
 import h5py
@@ -10,13 +16,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from tests.commands import refused, sentinode, succeeded
+from tests.commands import command, refused, sentinode, sentinode_process, succeeded
 from tests.slides.conftest import MARGIN_PX, SIDE, write_pyramid
 
 from sentinode import load_run
 from sentinode.errors import DataError, OutputError
 from sentinode.slides import load_scanner, open_slide
 from sentinode.slides.heatmap import load_heatmap
+from sentinode.slides.isolation import map_isolated
 from sentinode.slides.readers.protocol import Level, SlideMetadata
 from sentinode.slides.results import scan_to_folder
 from sentinode.slides.scan import scan_slide
@@ -269,15 +276,13 @@ def test_a_slide_that_crashes_its_reader_is_named_and_the_others_are_scanned(sli
 
 
 def test_commands_refuse_a_scale_that_contradicts_the_file_and_name_the_way_out(slide_file, tmp_path):
-    command = slide_file, "--out", tmp_path / "out", "--mpp", 0.25
+    words = slide_file, "--out", tmp_path / "out", "--mpp", 0.25
     facts = "0.25 µm per pixel are given", "the file says 0.972", "--mpp", "--force"
-    for options in (("scan", *command), ("scan", *command, "--dry-run")):
-        done = sentinode(*options)
-        assert done.returncode == 1
-        assert all(fact in done.stdout for fact in facts), done.stdout
-    refused(sentinode("extract", *command, "--unannotated-normal"), *facts)
-    assert not (tmp_path / "out" / slide_file.stem).exists()
-    forced = succeeded(sentinode("scan", *command, "--dry-run", "--json", "--force"))
+    done = sentinode("scan", *words, "--dry-run")
+    assert done.returncode == 1
+    assert all(fact in done.stdout for fact in facts), done.stdout
+    refused(sentinode("extract", *words, "--unannotated-normal"), *facts)
+    forced = succeeded(sentinode("scan", *words, "--dry-run", "--json", "--force"))
     assert json.loads(forced)["slides"][0]["spacing_um_px"] == 0.25
 
 
@@ -345,3 +350,70 @@ def test_a_disk_with_too_little_space_is_refused_before_the_scan(slide_file, sca
     with open_slide(slide_file) as slide, pytest.raises(OutputError, match=r"1 MB are free.*--out"):
         scan_to_folder(slide, scanner, tmp_path / "scan")
     assert not (tmp_path / "scan").exists()
+
+
+def test_two_slides_of_equal_name_are_refused(slide_file, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(slide_file, tmp_path / folder)
+    found = sentinode("scan", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "scans")
+    refused(found, "two slides are named mosaic", "one by one", "--out")
+    assert not (tmp_path / "scans").exists()
+
+
+def test_notes_of_tifffile_do_not_reach_the_screen(slide_file, tmp_path):
+    broken = tmp_path / "broken.tif"
+    broken.write_bytes(slide_file.read_bytes()[:200_000])
+    done = sentinode_process("scan", broken, "--out", tmp_path / "scans", "--dry-run")
+    assert done.returncode == 1
+    assert "broken.tif" in done.stdout
+    assert "TiffFile" not in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+@pytest.mark.slow
+def test_an_interrupted_command_ends_with_one_line_and_the_next_gives_the_same_bytes(slide_file, tmp_path):
+    def words(out):
+        return command("scan", slide_file, "--out", out, "--step", 16)
+
+    out = tmp_path / "scans"
+    scan = subprocess.Popen(
+        words(out),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # Ignored in the background.
+    )
+    deadline = time.monotonic() + 120
+    while not (out / "mosaic" / "settings.json").is_file() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(scan.pid, signal.SIGINT)
+    _, errors = scan.communicate(timeout=60)
+    assert scan.returncode == 130
+    assert errors.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in errors, errors
+    assert not (out / "mosaic" / "summary.json").exists()
+    assert not list(out.glob("*.lease-*"))
+    for folder in (out, tmp_path / "alone"):
+        subprocess.run(words(folder), check=True, capture_output=True)
+    for file in ("heatmap.tif", "log_odds.npy", "lesions.geojson", "summary.json", "overview.png"):
+        assert (out / "mosaic" / file).read_bytes() == (tmp_path / "alone" / "mosaic" / file).read_bytes(), file
+
+
+@pytest.mark.parametrize("limit_kb", [1, 10])
+def test_a_disk_that_fills_while_results_are_written_leaves_no_half_file(slide_file, scanner, tmp_path, limit_kb):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_kb * 1024, limits[1]))  # Writing more fails, as on a full disk.
+    try:
+        with open_slide(slide_file) as slide, pytest.raises(OSError, match="mosaic"):
+            scan_to_folder(slide, scanner, tmp_path / "mosaic")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    left = [file for file in (tmp_path / "mosaic").rglob("*") if file.is_file()]
+    assert [file.name for file in left] == ["settings.json"]
+
+
+def test_a_file_that_cannot_be_written_is_named_and_not_called_a_damaged_slide(tmp_path):
+    file = tmp_path / "missing" / "heatmap.tif"
+    [(_, error)] = map_isolated(partial(methodcaller, "write_bytes", b"map"), [file])
+    assert str(error) == f"{file}: No such file or directory"

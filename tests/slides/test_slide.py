@@ -14,6 +14,7 @@ from sentinode.errors import DataError
 from sentinode.slides import open_slide
 from sentinode.slides.readers.with_openslide import OpenSlideReader
 from sentinode.slides.readers.with_tifffile import TiffReader
+from sentinode.slides.slide import find_slides
 
 UNCOMPRESSED = {"compression": None, "compressionargs": None}
 REAL = ("CMU-1-Small-Region.svs", "TCGA-CR-7395-01A-01-TS1.svs", "ihc-crumbs-1065626.svs", "kidney-48-5.tif")
@@ -179,3 +180,9 @@ def test_shrinking_while_decoding_is_not_used_where_it_gives_other_pixels(mosaic
     with open_slide(file) as slide:
         assert slide.reader.name == "tifffile"
         assert slide.decode_factor(slide.select_level(0.972)) == 1
+
+
+def test_a_slide_that_is_given_twice_is_taken_once(slide_file, monkeypatch):
+    monkeypatch.chdir(slide_file.parent)
+    [found] = find_slides([slide_file, slide_file.parent, slide_file.name])
+    assert found.samefile(slide_file)

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from sentinode.errors import SentinodeError
+from sentinode.errors import SentinodeError, first_line
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -199,6 +199,10 @@ def _send_result(connection: "Connection[Any, Any]", function: Callable[[], Any]
         result = function()
     except SentinodeError as error:
         connection.send((False, error))
+        return None
+    except OSError as error:  # Such as a full disk.
+        reason = SentinodeError(f"{error.filename or 'a file'}: {error.strerror or first_line(error)}")
+        connection.send((False, reason))
         return None
     connection.send((True, None if callable(result) else result))
     return result
