@@ -1,11 +1,10 @@
 """A part of a slide as a picture for publications: pixels, heat map and a scale bar."""
 
 import io
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from sentinode.data.types import UInt8Array
 from sentinode.slides.heatmap import Heatmap
@@ -58,6 +57,8 @@ def lay_over(
 
 def with_scale_bar(pixels: UInt8Array, um_px: float) -> bytes:
     """Add a scale bar below a picture, and return it as PNG."""
+    from matplotlib import get_data_path
+
     rows, columns = pixels.shape[:2]
     image = Image.new("RGB", (columns, rows + _FOOTER_PX), "white")
     image.paste(Image.fromarray(pixels))
@@ -67,8 +68,8 @@ def with_scale_bar(pixels: UInt8Array, um_px: float) -> bytes:
     middle = rows + _FOOTER_PX // 2
     draw.rectangle((_MARGIN_PX, middle - _BAR_PX // 2, end, middle + _BAR_PX // 2), fill=_INK)
     text = f"{length_um / 1000:g} mm" if length_um >= 1000 else f"{length_um:g} µm"
-    font: Any = {"font_size": _FONT_PX, "anchor": "lm", "fill": _INK}
-    draw.text((end + 10, middle), text, **font)
+    font = ImageFont.truetype(get_data_path() + "/fonts/ttf/DejaVuSans.ttf", _FONT_PX)  # Pillow's own has no µ.
+    draw.text((end + 10, middle), text, _INK, font, "lm")
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()

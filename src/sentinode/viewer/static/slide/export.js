@@ -68,7 +68,8 @@ async function contours(page) {
   const drawn = lines.map((line) => {
     const points = [];
     for (let at = 0; at < line.length; at += 2) points.push([left + (from + line[at]) * step, top + (first + line[at + 1]) * step]);
-    return path(points, true);
+    // A line that ends at the border of the view, or where two meet, must not be closed across the lesion.
+    return path(points, line[0] === line.at(-2) && line[1] === line.at(-1));
   });
   const regions = page.items.filter((item) => item.decision === "accepted").flatMap((item) => polygonsOf(item.polygons).flat().map((ring) => path(ring, true)));
   const stroke = w / 600;
