@@ -403,6 +403,18 @@ def test_contours_enclose_the_area_above_the_threshold(visit):
     assert enclosed == pytest.approx(3.14159 * 30**2, rel=0.02)
 
 
+def test_contours_are_closed_where_high_places_touch_at_corners(visit):
+    open_lines = visit().evaluate(
+        """async () => {
+          const { contourSegments, joinSegments } = await import('./static/slide/contours.js');
+          const values = Uint8Array.from({ length: 900 }, (_, at) => (at * 7919) % 256);
+          return joinSegments(contourSegments(values, 30, 30, 128))
+            .filter((line) => line[0] !== line.at(-2) || line[1] !== line.at(-1)).length;
+        }"""
+    )
+    assert open_lines == 0
+
+
 def test_the_gallery_keeps_a_hundred_thousand_patches_smooth(visit):
     count = 100_000
 

@@ -6,6 +6,8 @@ const EDGES = [
   [], [[3, 0]], [[0, 1]], [[3, 1]], [[1, 2]], [[3, 0], [1, 2]], [[0, 2]], [[3, 2]],
   [[2, 3]], [[2, 0]], [[0, 1], [2, 3]], [[2, 1]], [[1, 3]], [[1, 0]], [[0, 3]], [],
 ];
+// The same where the two high corners of a saddle touch, with the high side on the same hand, so that segments join.
+const TOUCHING = { 5: [[1, 0], [3, 2]], 10: [[0, 3], [2, 1]] };
 
 /**
  * Find the contours of a grid at a level, as segments x1, y1, x2, y2 in columns and rows; centers of cells lie at whole
@@ -30,11 +32,11 @@ export function contourSegments(values, columns, rows, level) {
         d = at(column, row + 1);
         c = at(column + 1, row + 1);
       }
-      let pattern = (a >= level ? 1 : 0) | (b >= level ? 2 : 0) | (c >= level ? 4 : 0) | (d >= level ? 8 : 0);
+      const pattern = (a >= level ? 1 : 0) | (b >= level ? 2 : 0) | (c >= level ? 4 : 0) | (d >= level ? 8 : 0);
       if (pattern === 0 || pattern === 15) continue;
       // A saddle: the mean of the corners decides whether the high ones touch.
-      if ((pattern === 5 || pattern === 10) && a + b + c + d >= 4 * level) pattern = 15 - pattern;
-      for (const [from, to] of EDGES[pattern]) {
+      const edges = (a + b + c + d >= 4 * level && TOUCHING[pattern]) || EDGES[pattern];
+      for (const [from, to] of edges) {
         push(segments, from, column, row, a, b, c, d, level);
         push(segments, to, column, row, a, b, c, d, level);
       }
