@@ -9,18 +9,20 @@ from sentinode.slides.blocks import BLOCK_PX, plan_blocks
 
 
 @st.composite
-def places_on_tissue(draw: st.DrawFn) -> NDArray[np.bool_]:
-    rows, columns = draw(st.integers(1, 300)), draw(st.integers(1, 500))
+def places_on_tissue(draw: st.DrawFn) -> tuple[NDArray[np.bool_], int]:
+    step_px = draw(st.sampled_from([8, 16, 24, 32, 96, 1032]))
+    rows, columns = (-(-draw(st.integers(1, most)) // step_px) for most in (2400, 4000))
     wanted = np.zeros((rows, columns), bool)
     for _ in range(draw(st.integers(0, 6))):
         top, left = draw(st.integers(0, rows - 1)), draw(st.integers(0, columns - 1))
-        wanted[top : top + draw(st.integers(1, 200)), left : left + draw(st.integers(1, 300))] = True
-    return wanted
+        wanted[top : top + draw(st.integers(1, rows)), left : left + draw(st.integers(1, columns))] = True
+    return wanted, step_px
 
 
-@given(wanted=places_on_tissue(), step_px=st.sampled_from([8, 16, 24, 32, 96, 1032]))
+@given(places=places_on_tissue())
 @settings(max_examples=60, deadline=None)
-def test_blocks_cover_all_places_on_tissue_and_lie_within_their_row(wanted: NDArray[np.bool_], step_px: int) -> None:
+def test_blocks_cover_all_places_on_tissue_and_lie_within_their_row(places: tuple[NDArray[np.bool_], int]) -> None:
+    wanted, step_px = places
     height = max(1, BLOCK_PX // step_px)
     covered = np.zeros((len(wanted) + height, wanted.shape[1] + BLOCK_PX), bool)
     for row, blocks in plan_blocks(wanted, step_px).items():

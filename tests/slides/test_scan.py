@@ -275,6 +275,7 @@ def test_a_slide_that_crashes_its_reader_is_named_and_the_others_are_scanned(sli
     assert "3/3 third.tif" in done.stdout
 
 
+@pytest.mark.slow
 def test_commands_refuse_a_scale_that_contradicts_the_file_and_name_the_way_out(slide_file, tmp_path):
     words = slide_file, "--out", tmp_path / "out", "--mpp", 0.25
     facts = "0.25 µm per pixel are given", "the file says 0.972", "--mpp", "--force"
