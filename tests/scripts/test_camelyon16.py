@@ -36,5 +36,5 @@ def test_scores_are_those_of_the_lesions_that_are_drawn(slide_file, mosaic, tmp_
     assert "2 slides, 1 with tumour" in printed
     assert "FROC, script of data: 1.0000" in printed, printed
     assert "FROC, script of 2016" in printed
-    assert "slide AUC 1.0000" in printed
+    assert "AUC of the slide score: 1.0000" in printed
     assert "mm²/s" in printed
