@@ -12,9 +12,9 @@ The names in ``__all__`` and those of `sentinode.metrics` and `sentinode.plots` 
 first used, so that code without a network starts without Keras.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from sentinode.lazy import import_when_used
 from sentinode.machine import enable_onednn as _enable_onednn
 from sentinode.version import __version__ as __version__
 
@@ -104,10 +104,7 @@ __all__ = sorted(_MODULES)
 _enable_onednn()  # Before TensorFlow is imported, which reads the setting once.
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(import_module(_MODULES[name]), name)
-    raise AttributeError(f"module 'sentinode' has no attribute {name!r}")
+__getattr__ = import_when_used(__name__, _MODULES)
 
 
 def __dir__() -> list[str]:

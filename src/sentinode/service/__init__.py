@@ -3,8 +3,9 @@
 Each name is imported when it is first used, so that the viewer, which listens in the same way, starts without it.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sentinode.lazy import import_when_used
 
 if TYPE_CHECKING:
     from sentinode.service.application import create_application as create_application
@@ -15,7 +16,4 @@ _MODULES = {"Limits": "sentinode.service.images", "create_application": "sentino
 __all__ = sorted(_MODULES)
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(import_module(_MODULES[name]), name)
-    raise AttributeError(f"module 'sentinode.service' has no attribute {name!r}")
+__getattr__ = import_when_used(__name__, _MODULES)

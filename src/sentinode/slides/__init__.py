@@ -3,8 +3,9 @@
 Each name is imported when it is first used, so that a process which only reads slides starts at once.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sentinode.lazy import import_when_used
 
 if TYPE_CHECKING:
     from sentinode.slides.annotations import read_annotations as read_annotations
@@ -26,7 +27,4 @@ _MODULES = {
 __all__ = sorted(_MODULES)
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(import_module(_MODULES[name]), name)
-    raise AttributeError(f"module 'sentinode.slides' has no attribute {name!r}")
+__getattr__ = import_when_used(__name__, _MODULES)

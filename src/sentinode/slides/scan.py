@@ -37,8 +37,8 @@ STEP_PX = 8
 _PATCH_STEP_PX = 32
 # JAX compiles anew for each shape, which takes seconds; sides of blocks are padded to a multiple of this.
 _JAX_MULTIPLE_PX = 256
-# TensorFlow computes two images of half the height in 0.6 of the time of one; below this height the margin that both
-# need outweighs it.
+# TensorFlow uses the processors better with two images of half the height than with one; below this height the margin
+# that both need outweighs it.
 _TENSORFLOW_STRIP_PX = 256
 # Enlarged twice, 50 to 100 % of the patches of real tissue are flagged; at the right scale 0 to 12 %.
 _CHECKED_PATCHES, _MOST_OUT_OF_DISTRIBUTION = 200, 0.3

@@ -3,8 +3,9 @@
 Each name is imported when it is first used, so that `sentinode view` starts with what it needs.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sentinode.lazy import import_when_used
 
 if TYPE_CHECKING:
     from sentinode.viewer.application import create_viewer as create_viewer
@@ -22,7 +23,4 @@ _MODULES = {
 __all__ = sorted(_MODULES)
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(import_module(_MODULES[name]), name)
-    raise AttributeError(f"module 'sentinode.viewer' has no attribute {name!r}")
+__getattr__ = import_when_used(__name__, _MODULES)

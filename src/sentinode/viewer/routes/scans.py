@@ -16,7 +16,7 @@ from sentinode.viewer.scans import ScanQueue
 from sentinode.viewer.viewer import Viewer, read_body
 
 _INTERVAL_S = 0.5
-# How often scans of other processes are looked for.
+# Interval at which scans of other processes are searched for.
 _LOOK_S = 2.0
 # A comment now and then shows that a connection is broken.
 _SILENT_S = 15.0

@@ -145,7 +145,7 @@ class SlidePage {
     const { result } = this;
     replace(
       this.panel,
-      result ? summary(this) : h("section", { class: "block" }, h("h2", {}, "No heat map"), h("p", { class: "soft" }, "This slide has not been scanned. It can be looked at and annotated."), this.scan),
+      result ? summary(this) : h("section", { class: "block" }, h("h2", {}, "No heat map"), h("p", { class: "soft" }, "This slide has not been scanned. It can be viewed and annotated."), this.scan),
       result ? overlayControls(this) : null,
       this.patch.element,
       this.list.element,
