@@ -1,7 +1,9 @@
 """A scan finds the tumour of a synthetic slide, equals predictions patch by patch, and survives interruption."""
 
 import json
+import math
 import os
+import re
 import resource
 import shutil
 import signal
@@ -22,12 +24,16 @@ from tests.slides.conftest import MARGIN_PX, SIDE, write_pyramid
 from sentinode import load_run
 from sentinode.errors import DataError, OutputError
 from sentinode.slides import load_scanner, open_slide
+from sentinode.slides.estimate import DurationEstimate
+from sentinode.slides.grid import ScanGrid
 from sentinode.slides.heatmap import load_heatmap
 from sentinode.slides.isolation import map_isolated
 from sentinode.slides.readers.protocol import Level, SlideMetadata
 from sentinode.slides.results import scan_to_folder
 from sentinode.slides.scan import scan_slide
+from sentinode.slides.scanner import Scanner
 from sentinode.slides.slide import Slide
+from sentinode.slides.tissue import find_tissue
 
 pytest.importorskip("shapely")
 
@@ -227,20 +233,21 @@ def test_the_command_goes_past_a_broken_slide_and_says_so(slide_file, tmp_path):
 def test_a_dry_run_says_scale_and_tissue_and_writes_nothing(slide_file, tmp_path):
     printed = succeeded(sentinode("scan", slide_file, "--out", tmp_path / "scans", "--dry-run"))
     assert "0.972 µm/px" in printed
-    assert "time unknown" in printed
+    assert re.search(r"about \d+ s, at most \d+ MB", printed)
     assert not (tmp_path / "scans").exists()
 
 
-def test_a_dry_run_estimates_the_time_from_finished_scans(slide_file, tmp_path):
-    folder = tmp_path / "scans" / "other"
-    folder.mkdir(parents=True)
-    (folder / "summary.json").write_text(json.dumps({"step_px": 8, "tissue_mm2": 4.0}))
-    (folder / "timings.json").write_text(json.dumps({"scan_s": 2.0}))
-    done = sentinode("scan", slide_file, "--out", tmp_path / "scans", "--dry-run", "--json")
-    slide = json.loads(succeeded(done))["slides"][0]
-    assert slide["estimated_s"] == pytest.approx(slide["tissue_mm2"] / 2)
-    other = sentinode("scan", slide_file, "--out", tmp_path / "scans", "--dry-run", "--json", "--step", 16)
-    assert json.loads(succeeded(other))["slides"][0]["estimated_s"] is None
+def test_the_estimated_time_is_that_of_all_blocks(slide_file):
+    def compute(pixels, wanted):
+        time.sleep(pixels[..., 0].size * 1e-7)
+        return np.zeros(wanted.shape, np.float32)
+
+    with open_slide(slide_file) as slide:
+        tissue = find_tissue(slide)
+        grid = ScanGrid(slide, tissue, 8)
+        pixels = sum(math.prod(grid.size_px(block)) for row in grid.blocks().values() for block in row)
+        estimated_s = DurationEstimate(Scanner(load_run("d4net-m"), 8, "dense", compute))(slide, tissue)
+    assert estimated_s >= pixels * 1e-7
 
 
 @pytest.mark.slow

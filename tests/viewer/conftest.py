@@ -10,7 +10,7 @@ from tests.viewer.pages import DESKTOP, annotations
 from tests.viewer.serving import LocalServer
 
 from sentinode.slides.results import scan_to_folder
-from sentinode.slides.scan import Scanner
+from sentinode.slides.scanner import Scanner
 from sentinode.slides.slide import open_slide
 
 SIDE_PX, TISSUE, LESION = 1300, (200, 1100), (500, 750)

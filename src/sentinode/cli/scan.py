@@ -26,8 +26,9 @@ from sentinode.errors import ConfigError, DataError, SentinodeError, plural
 from sentinode.inference.engines import REGION_ENGINES
 
 if TYPE_CHECKING:
+    from sentinode.slides.estimate import DurationEstimate
     from sentinode.slides.leases import Lease
-    from sentinode.slides.scan import Scanner
+    from sentinode.slides.scanner import Scanner
     from sentinode.slides.slide import Slide
     from sentinode.slides.tissue import Tissue
 
@@ -81,7 +82,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="compute nothing; show scale, tissue, disk space, and time at the speed of scans in --out",
+        help="scan nothing; show scale, tissue, and the time and disk space needed, after computing a few blocks",
     )
     add_json(parser)
     parser.set_defaults(run=run)
@@ -121,7 +122,7 @@ def run(arguments: argparse.Namespace) -> int:
     queue = _Queue(paths, None if arguments.dry_run else check_output_folder(arguments.out))
     summaries: list[dict[str, Any]] = []
     scan_each = map_isolated if arguments.dask is None else partial(map_on_dask, where=arguments.dask)
-    if arguments.engine != "keras" and not arguments.dry_run:
+    if arguments.engine != "keras":
         with _exit_on_sigterm(), IsolatedWorker(partial(_exporter, arguments)) as worker:
             worker.call(arguments.engine)
     with _exit_on_sigterm(), queue:
@@ -220,15 +221,16 @@ def _exit_on_sigterm() -> Iterator[None]:
 
 def _prepare(arguments: argparse.Namespace, spacings: "Spacings") -> Callable[[Path], dict[str, Any]]:
     """Load what all slides share, in the process that reads them; return the function that scans one."""
-    from sentinode.slides.scan import load_scanner
+    from sentinode.slides.estimate import DurationEstimate
+    from sentinode.slides.scanner import load_scanner
 
     start_logging()
-    if arguments.dry_run:
-        return partial(_describe, arguments, spacings)
     model = load_models(arguments)
     if model.needs_keras(arguments.engine):
         start_keras()
     scanner = load_scanner(model, arguments.step, engine=arguments.engine, precision=arguments.precision)
+    if arguments.dry_run:
+        return partial(_describe, arguments, spacings, DurationEstimate(scanner))
     return partial(_scan, arguments, spacings, scanner)
 
 
@@ -276,16 +278,17 @@ def _tissue(given: str | None, slide: "Slide") -> "Tissue | None":
     return tissue_in(slide, read_annotations(file, slide, classes=(("*", 1),)).tumour)
 
 
-def _describe(arguments: argparse.Namespace, spacings: "Spacings", path: Path) -> dict[str, Any]:
-    from sentinode.slides.results import bytes_needed, recorded_rate
+def _describe(
+    arguments: argparse.Namespace, spacings: "Spacings", duration: "DurationEstimate", path: Path
+) -> dict[str, Any]:
+    from sentinode.slides.estimate import bytes_needed
     from sentinode.slides.slide import open_slide
     from sentinode.slides.tissue import find_tissue
 
     with open_slide(path, spacing_um_px=spacings(path), force=arguments.force) as slide:
         tissue = _tissue(arguments.tissue, slide) or find_tissue(slide)
-        rate = recorded_rate(arguments.out, arguments.step)
         return {
-            "estimated_s": None if rate is None else tissue.area_mm2 / rate,
+            "estimated_s": duration(slide, tissue),
             "mb_needed": bytes_needed(slide, tissue, arguments.step) / 1e6,
             "slide": path.name,
             "spacing_um_px": slide.spacing_um_px,
@@ -298,10 +301,8 @@ def _describe(arguments: argparse.Namespace, spacings: "Spacings", path: Path) -
 def _line(summary: Mapping[str, Any]) -> str:
     start = f"{summary['slide']}: {summary['tissue_mm2']:.3g} mm² tissue"
     if "lesions" not in summary:
-        size = f"at most {summary['mb_needed']:,.0f} MB on disk"
-        seconds = summary["estimated_s"]
-        time_s = "time unknown, as nothing was scanned to --out yet" if seconds is None else f"about {seconds:,.0f} s"
-        return f"{start}, {summary['spacing_um_px']:.4g} µm/px ({summary['spacing_source']}), {time_s}, {size}"
+        needed = f"about {summary['estimated_s']:,.0f} s, at most {summary['mb_needed']:,.0f} MB on disk"
+        return f"{start}, {summary['spacing_um_px']:.4g} µm/px ({summary['spacing_source']}), {needed}"
     count = len(summary["lesions"])
     largest = f", the largest {summary['largest_lesion_mm']:.2g} mm" if count else ""
     return f"{start}, score {summary['slide_score']:.3f}, {plural(count, 'lesion')}{largest}"

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from sentinode.slides.annotations import read_annotations as read_annotations
     from sentinode.slides.extract import extract_patches as extract_patches
     from sentinode.slides.lesions import find_lesions as find_lesions
-    from sentinode.slides.scan import load_scanner as load_scanner
     from sentinode.slides.scan import scan_slide as scan_slide
+    from sentinode.slides.scanner import load_scanner as load_scanner
     from sentinode.slides.slide import open_slide as open_slide
 
 _MODULES = {
     "extract_patches": "sentinode.slides.extract",
     "find_lesions": "sentinode.slides.lesions",
-    "load_scanner": "sentinode.slides.scan",
+    "load_scanner": "sentinode.slides.scanner",
     "open_slide": "sentinode.slides.slide",
     "read_annotations": "sentinode.slides.annotations",
     "scan_slide": "sentinode.slides.scan",

@@ -18,7 +18,7 @@ from sentinode.data.types import PATCH_SIZE_PX
 from sentinode.errors import ConfigError, DataError
 from sentinode.inference.engines import optional
 from sentinode.slides.annotations import Annotations, find_annotations, read_annotations
-from sentinode.slides.scan import SPACING_UM_PX
+from sentinode.slides.grid import SPACING_UM_PX
 from sentinode.slides.slide import Slide, open_slide
 from sentinode.slides.tissue import Tissue, find_tissue
 from sentinode.storage import read_json

@@ -13,8 +13,8 @@ from sentinode.data.types import PATCH_SHAPE, PATCH_SIZE_PX, UInt8Array
 from sentinode.errors import DataError
 from sentinode.progress import progress_bar
 from sentinode.slides.candidates import KINDS, Candidates, Kind, Places, tumour_inside
+from sentinode.slides.grid import SPACING_UM_PX
 from sentinode.slides.isolation import ProcessDiedError, reason
-from sentinode.slides.scan import SPACING_UM_PX
 from sentinode.slides.slide import open_slide
 
 _BATCH = 1024  # Patches read at once: 28 MB.

@@ -5,7 +5,6 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +14,12 @@ import numpy as np
 from sentinode.errors import OutputError
 from sentinode.serialize import to_json
 from sentinode.slides.blocks import BLOCK_PX
+from sentinode.slides.estimate import bytes_needed
 from sentinode.slides.heatmap import load_heatmap
 from sentinode.slides.lesions import find_lesions, slide_score, to_geojson
 from sentinode.slides.result_files import SETTINGS, SUMMARY, TIMINGS, WORK
-from sentinode.slides.scan import SPACING_UM_PX, Scan, Scanner, scan_slide
+from sentinode.slides.scan import Scan, scan_slide
+from sentinode.slides.scanner import Scanner
 from sentinode.slides.slide import Slide
 from sentinode.slides.tables import write_tables
 from sentinode.slides.tissue import Tissue, find_tissue
@@ -122,52 +123,6 @@ def scan_to_folder(
     summary = _write(folder, slide, scan, settings)
     shutil.rmtree(folder / WORK, ignore_errors=True)
     return ScanResult(folder, summary, is_new=True)
-
-
-def bytes_needed(slide: Slide, tissue: Tissue, step_px: int) -> int:
-    """Estimate the disk space that a scan needs at the most, without tables.
-
-    Parameters
-    ----------
-    slide : Slide
-    tissue : Tissue
-    step_px : int
-        Distance of neighboring patches in pixels of 0.972 µm.
-
-    Returns
-    -------
-    int
-        Bytes: the log-odds of the whole grid, those of unfinished rows with tissue, and room for maps and pictures.
-    """
-    full, scale = slide.levels[0], step_px * SPACING_UM_PX / slide.spacing_um_px
-    grid = full.width_px / scale * full.height_px / scale
-    rows_with_tissue = tissue.mask.any(axis=1).mean()
-    return int(grid * (4 + 4 * rows_with_tissue + 1.4)) + 20_000_000
-
-
-def recorded_rate(folder: str | Path, step_px: int) -> float | None:
-    """Return the speed of the finished scans in a folder.
-
-    Parameters
-    ----------
-    folder : str or Path
-        Holds a result folder for each slide.
-    step_px : int
-        Only scans with this step count.
-
-    Returns
-    -------
-    float or None
-        mm² of tissue per second; None where nothing was scanned yet.
-    """
-    area_mm2 = duration_s = 0.0
-    for file in sorted(Path(folder).glob(f"*/{TIMINGS}")):
-        with suppress(OSError, ValueError, KeyError):
-            summary = read_json(file.parent / SUMMARY)
-            if summary["step_px"] == step_px:
-                area_mm2 += summary["tissue_mm2"]
-                duration_s += read_json(file)["scan_s"]
-    return area_mm2 / duration_s if duration_s else None
 
 
 def _weights_sha256(model: "Predictor") -> list[str]:

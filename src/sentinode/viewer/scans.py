@@ -148,7 +148,7 @@ class ScanQueue:
 
 def _prepare(model: str, progress: Any) -> Callable[[_Job], None]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from sentinode.slides.scan import load_scanner
+    from sentinode.slides.scanner import load_scanner
     from sentinode.training.load import load_predictor
 
     scanner = load_scanner(load_predictor([model]))
