@@ -4,17 +4,24 @@
 
 Each copy is opened, its tissue is found, and regions of every level are read, in a process of its own for all copies
 until it dies. A copy is `read` (the damage was in pixels that were not read, or only changed colors), `refused` with a
-reason, has `crashed` the process, or `hung` for more than 10 s.
+reason, has `crashed` the process, or `hung`: no further region was read for 10 s. A copy that lost its coarse levels
+takes longer, as all of level 0 is read to find its tissue.
 """
 
 import argparse
 import collections
+import logging
 import multiprocessing
 import tempfile
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+
+from sentinode.errors import SentinodeError
+from sentinode.slides.isolation import IsolatedWorker, ProcessDiedError
 
 LIMIT_S = 10
 KINDS = ("truncated", "header", "bytes", "zeros", "tags")
@@ -51,58 +58,55 @@ _TAGS = {
 }
 
 
-def examine(path: str) -> str:
-    """Open and read a slide; return ``"read"`` or the reason of a refusal."""
-    from sentinode.errors import DataError
+class CountingReader:
+    """Counts the regions that a reader has read."""
+
+    def __init__(self, reader, regions) -> None:
+        self._reader, self._regions = reader, regions
+
+    def read(self, *place):
+        """Read a region."""
+        pixels = self._reader.read(*place)
+        with self._regions.get_lock():
+            self._regions.value += 1
+        return pixels
+
+    def __getattr__(self, name: str):
+        return getattr(self._reader, name)
+
+
+def examine(regions, path: str) -> None:
+    """Open and read a slide."""
     from sentinode.slides import open_slide
     from sentinode.slides.tissue import find_tissue
 
     random = np.random.default_rng(0)
+    with open_slide(path, spacing_um_px=0.5, force=True) as opened:
+        slide = replace(opened, reader=CountingReader(opened.reader, regions))
+        find_tissue(slide)
+        for number, level in enumerate(slide.levels):
+            for _ in range(8):
+                x, y = (int(random.integers(max(1, side))) for side in (level.width_px, level.height_px))
+                slide.reader.read(number, x, y, 300, 300)
+
+
+def prepare(regions):
+    """Import what is needed; return the function that examines a slide."""
+    import sentinode.slides.tissue  # noqa: F401
+
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    return partial(examine, regions)
+
+
+def outcome(worker: IsolatedWorker, regions, path: Path) -> tuple[str, str]:
+    """Examine a slide; return what became of it, and the reason."""
     try:
-        with open_slide(path, spacing_um_px=0.5) as slide:
-            find_tissue(slide)
-            for number, level in enumerate(slide.levels):
-                for _ in range(8):
-                    x, y = (int(random.integers(max(1, side))) for side in (level.width_px, level.height_px))
-                    slide.reader.read(number, x, y, 300, 300)
-    except DataError as error:
-        return str(error)
-    return "read"
-
-
-def _work(connection) -> None:
-    while True:
-        connection.send(examine(connection.recv()))
-
-
-class Worker:
-    """A process that examines slides and is started again when it dies."""
-
-    def __init__(self) -> None:
-        self.process = None
-
-    def examine(self, path: Path) -> str:
-        """Return what `examine` does, or how the process died."""
-        if self.process is None:
-            context = multiprocessing.get_context("spawn")
-            self.connection, other = context.Pipe()
-            self.process = context.Process(target=_work, args=(other,), daemon=True)
-            self.process.start()
-            other.close()
-            self.connection.send(str(path.with_name("none")))
-            self.connection.recv()
-        self.connection.send(str(path))
-        try:
-            if self.connection.poll(LIMIT_S):
-                return self.connection.recv()
-            self.process.kill()
-            reason = "hung"
-        except (EOFError, ConnectionError):
-            self.process.join()
-            reason = f"crashed (exit {self.process.exitcode})"
-        self.process.join()
-        self.process = None
-        return reason
+        worker.call(str(path), stalled_s=LIMIT_S, progress=lambda: regions.value)
+    except ProcessDiedError as error:
+        return "hung" if "no progress" in str(error) else "crashed", str(error)
+    except SentinodeError as error:
+        return "refused", str(error)
+    return "read", ""
 
 
 def main() -> None:
@@ -114,21 +118,28 @@ def main() -> None:
     arguments = parser.parse_args()
     sources = [path for path in sorted(arguments.folder.iterdir()) if path.suffix in (".svs", ".tif", ".dcm")]
     counts: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
-    seconds, worker, random = [], Worker(), np.random.default_rng(0)
-    with tempfile.TemporaryDirectory() as folder:
+    seconds, random = [], np.random.default_rng(0)
+    regions = multiprocessing.get_context("spawn").Value("Q")
+    with tempfile.TemporaryDirectory() as folder, IsolatedWorker(partial(prepare, regions)) as worker:
         for number in range(arguments.slides):
             source, kind = sources[number % len(sources)], KINDS[number // len(sources) % len(KINDS)]
             path = Path(folder, f"damaged{source.suffix}")
             path.write_bytes(damaged(source.read_bytes(), kind, random))
+            worker.start()
             started = time.perf_counter()
-            result = worker.examine(path)
+            result, reason = outcome(worker, regions, path)
             seconds.append(time.perf_counter() - started)
-            counts[kind]["refused" if result not in ("read", "hung") and "crashed" not in result else result] += 1
+            counts[kind][result] += 1
             if arguments.show:
-                print(f"{source.name} {kind} {seconds[-1]:.1f} s: {result.replace(folder, '')[:300]}", flush=True)
+                print(
+                    f"{number} {source.name} {kind} {seconds[-1]:.1f} s: {result} {reason.replace(folder, '')[:300]}",
+                    flush=True,
+                )
     print(f"{arguments.slides} damaged copies of {len(sources)} slides")
     for kind, found in counts.items():
         print(f"{kind}: " + ", ".join(f"{count} {name}" for name, count in found.most_common()))
+    total = sum(counts.values(), collections.Counter())
+    print("all: " + ", ".join(f"{total[name]} {name}" for name in ("read", "refused", "crashed", "hung")))
     print(f"longest {max(seconds):.1f} s, median {np.median(seconds):.2f} s")
 
 

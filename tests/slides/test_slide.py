@@ -12,7 +12,7 @@ from tests.slides.conftest import write_pyramid
 
 from sentinode.errors import DataError
 from sentinode.slides import open_slide
-from sentinode.slides.readers.with_openslide import OpenSlideReader
+from sentinode.slides.readers.with_openslide import OpenSlideReader, composite
 from sentinode.slides.readers.with_tifffile import TiffReader
 from sentinode.slides.slide import find_slides
 
@@ -51,6 +51,14 @@ def test_striped_tiff_is_read_although_openslide_refuses_it(tmp_path, mosaic):
 def test_places_outside_the_slide_have_the_background_color(slide_file):
     with open_slide(slide_file) as slide:
         assert (slide.reader.read(0, -100, -100, 50, 50) == 255).all()
+
+
+def test_transparent_pixels_mix_with_the_background():
+    rgba = np.random.default_rng(0).integers(0, 256, (256, 5, 4), dtype=np.uint8)
+    rgba[..., 3] = np.arange(256)[:, None]
+    share = np.arange(256)[:, None, None] / 255
+    expected = rgba[..., :3] * share + np.array([240, 241, 7]) * (1 - share)
+    assert np.abs(composite(rgba, (240, 241, 7)) - expected).max() <= 0.501
 
 
 def test_a_level_that_does_not_exist_is_refused_by_every_reader(slide_file):
@@ -127,6 +135,26 @@ def test_a_truncated_slide_is_refused_and_named(tmp_path, slide_file):
     broken.write_bytes(slide_file.read_bytes()[:-200_000])
     with pytest.raises(DataError, match=r"broken\.tif"), open_slide(broken) as slide:
         slide.thumbnail(0.972)
+
+
+@pytest.mark.parametrize(("compression", "place"), [("jpeg2000", 8), ("jpeg", None)])
+def test_a_tile_that_states_many_times_its_size_is_refused_before_it_is_decoded(tmp_path, mosaic, compression, place):
+    import tifffile
+
+    file = write_pyramid(
+        tmp_path / "damaged.tif", mosaic[:512, :512], levels=1, compression=compression, compressionargs=None
+    )
+    with tifffile.TiffFile(file) as tiff:
+        start, size = tiff.pages[0].dataoffsets[0], tiff.pages[0].databytecounts[0]
+    content = bytearray(file.read_bytes())
+    if place is None:  # The height follows length and precision of the frame.
+        place = content[start : start + size].index(bytes.fromhex("ffc00011")) + 5
+    content[start + place] = 0x40
+    file.write_bytes(content)
+    reader = TiffReader(file)
+    with pytest.raises(DataError, match=r"states .* px where 256 × 256 are expected"):
+        reader.read(0, 0, 0, 20, 20)
+    assert reader.read(0, 300, 300, 20, 20).shape == (20, 20, 3)
 
 
 @pytest.mark.parametrize("name", ["missing.svs", "folder"])

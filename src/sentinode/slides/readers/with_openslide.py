@@ -92,12 +92,14 @@ def composite(rgba: UInt8Array, background: tuple[int, int, int]) -> UInt8Array:
     >>> composite(np.zeros((1, 1, 4), np.uint8), (240, 241, 242)).tolist()
     [[[240, 241, 242]]]
     """
-    alpha = rgba[..., 3]
+    alpha, pixels = rgba[..., 3], np.ascontiguousarray(rgba[..., :3])
     if alpha.min(initial=255) == 255:
-        return np.ascontiguousarray(rgba[..., :3])
-    share = alpha[..., None].astype(np.float32) / 255
-    mixed = rgba[..., :3] * share + np.asarray(background, np.float32) * (1 - share)
-    return np.rint(mixed).astype(np.uint8)
+        return pixels
+    pixels[alpha == 0] = background  # Missing tiles and places outside; few pixels lie between.
+    mixed = (alpha > 0) & (alpha < 255)
+    share = alpha[mixed, None].astype(np.float32) / 255
+    pixels[mixed] = np.rint(pixels[mixed] * share + np.asarray(background, np.float32) * (1 - share))
+    return pixels
 
 
 def _metadata(properties: dict[str, str]) -> SlideMetadata:

@@ -1,6 +1,7 @@
 """TIFF without OpenSlide: faster where the pixels are the same, and for striped TIFF, which OpenSlide refuses."""
 
 import os
+import struct
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -17,11 +18,14 @@ from sentinode.slides.readers.protocol import WHITE, Level, SlideMetadata
 CACHE_BYTES = 192 << 20
 # Decoded tiles are a few megabytes at the most, strips of whole slides some hundred.
 _LARGEST_TILE_BYTES = 1 << 30
+# Encoders may pad tiles to whole blocks. Damage makes a tile state many times its size, and decoders reserve that.
+_LARGEST_EXCESS = 4
 # JPEG decoders shrink by these without computing all pixels.
 _SHRINK_FACTORS = (8, 4, 2)
 # Gray levels, in the mean; the two ways to shrink differ by about 0.5.
 _SHRINKING_TOLERANCE = 2.0
 _JPEG, _RGB, _YCBCR = 7, 2, 6
+_JPEG_START, _JPEG2000_START = bytes.fromhex("ffd8"), bytes.fromhex("ff4fff51")
 # Says that the three components are RGB; without it, decoders take them for YCbCr.
 _RGB_MARKER = bytes.fromhex("ffee000e41646f626500640000000000")
 _UM_PER_UNIT = {2: 25_400.0, 3: 10_000.0}  # Inch and centimeter.
@@ -183,6 +187,9 @@ class TiffReader:
         content = os.pread(self._descriptor, size, page.dataoffsets[index])
         if len(content) != size:
             raise DataError("the file ends early")
+        (width, height), (rows, columns) = _stated_size(content), page.chunks[:2]
+        if width * height > _LARGEST_EXCESS * rows * columns:
+            raise DataError(f"a tile that states {width} × {height} px where {columns} × {rows} are expected")
         return content
 
     def _decode(self, level: int, index: int, content: bytes) -> UInt8Array | None:
@@ -205,6 +212,21 @@ class TiffReader:
         if tile.shape != (height, width, 3):
             raise DataError(f"a tile of {tile.shape[1]} × {tile.shape[0]} px where {width} × {height} are expected")
         return np.asarray(tile)
+
+
+def _stated_size(content: bytes) -> tuple[int, int]:
+    """Return the width and height that a JPEG or JPEG 2000 stream states; 0 and 0 where it states none."""
+    if content[:4] == _JPEG2000_START:
+        right, bottom, left, top = struct.unpack_from(">4I", content, 8)
+        return right - left, bottom - top
+    place = 2
+    while content[:2] == _JPEG_START and place + 9 <= len(content) and content[place] == 0xFF:
+        marker, length = struct.unpack_from(">xBH", content, place)
+        if 0xC0 <= marker <= 0xC3:  # Start of a frame.
+            height, width = struct.unpack_from(">2H", content, place + 5)
+            return width, height
+        place += 2 + length
+    return 0, 0
 
 
 def _pyramid(path: Path, file: Any) -> list[Any]:
