@@ -104,6 +104,17 @@ def test_the_newer_script_rounds_coordinates_and_does_not_interpolate():
     assert len(match_detections([0.9], x, [80 * 32], mask, variant="data").false_positives) == 0
 
 
+@pytest.mark.parametrize(("score", "sensitivity"), [(0.6, 1), (0.9, 0.25)])
+def test_a_hit_outlasts_a_false_positive_of_the_same_score_where_float32_rounds_it_up(score, sensitivity):
+    mask = evaluation_mask(mask_of((50, 50, 60, 60)), SPACING)
+    place = [80 * 32, 0], [80 * 32, 0]
+    # The original script compares the hit 0.60000002 with the false positive 0.6. 0.9 becomes 0.89999998.
+    original = froc([match_detections([score, score], *place, mask)])
+    assert original.sensitivities[0] == sensitivity
+    newer = froc([match_detections([score, score], *place, mask, variant="data")], variant="data")
+    assert (newer.false_positives_per_slide.tolist(), newer.sensitivity.tolist()) == ([1, 0], [1, 0])
+
+
 def test_a_detection_outside_the_slide_is_refused_and_named(two_lesions):
     with pytest.raises(DataError, match="detection 1 "):
         match_detections([0.5, 0.5], [0, 400 * 32], [0, 0], two_lesions)

@@ -36,17 +36,25 @@ class Variant:
         least this rate.
     skips_lowest : bool
         Whether the lowest score is no threshold; otherwise only 0 is none.
+    single_precision : bool
+        Whether scores of hits are rounded to float32. Those of false positives are not, so that a hit may outlast a
+        false positive with the same score.
     """
 
     tumour_value: int
     rounds_coordinates: bool
     interpolates: bool
     skips_lowest: bool
+    single_precision: bool
 
 
 VARIANTS = {
-    "2016": Variant(tumour_value=255, rounds_coordinates=False, interpolates=True, skips_lowest=True),
-    "data": Variant(tumour_value=2, rounds_coordinates=True, interpolates=False, skips_lowest=False),
+    "2016": Variant(
+        tumour_value=255, rounds_coordinates=False, interpolates=True, skips_lowest=True, single_precision=True
+    ),
+    "data": Variant(
+        tumour_value=2, rounds_coordinates=True, interpolates=False, skips_lowest=False, single_precision=False
+    ),
 }
 
 
@@ -80,7 +88,7 @@ class SlideDetections:
 
     Attributes
     ----------
-    true_positives : ndarray of float32
+    true_positives : ndarray of float32 or float64
         For each label of the mask the largest score in it, 0 where there is none.
     false_positives : ndarray of float64
         Score of each detection outside all lesions.
@@ -88,7 +96,7 @@ class SlideDetections:
         Number of lesions that have to be found.
     """
 
-    true_positives: NDArray[np.float32]
+    true_positives: NDArray[np.floating]
     false_positives: NDArray[np.float64]
     lesions: int
 
@@ -219,9 +227,11 @@ def match_detections(
     score, x, y = (np.asarray(values, dtype=float).reshape(-1) for values in (scores, x_px, y_px))
     if not len(score) == len(x) == len(y):
         raise DataError(f"{len(score)} scores, {len(x)} x and {len(y)} y: each detection needs all three")
+    chosen = _variant(variant)
+    precision: np.dtype[np.floating] = np.dtype(np.float32 if chosen.single_precision else np.float64)
     if mask is None:
-        return SlideDetections(np.zeros(0, np.float32), score, 0)
-    convert = np.rint if _variant(variant).rounds_coordinates else np.floor
+        return SlideDetections(np.zeros(0, precision), score, 0)
+    convert = np.rint if chosen.rounds_coordinates else np.floor
     column, row = (convert(place / mask.level0_px).astype(int) for place in (x, y))
     rows, columns = mask.labels.shape
     outside = (row < 0) | (row >= rows) | (column < 0) | (column >= columns)
@@ -232,9 +242,9 @@ def match_detections(
             f"({mask.level0_px:g} level-0 px each); coordinates are level-0 px"
         )
     hit = mask.labels[row, column]
-    found = np.zeros(int(mask.labels.max(initial=0)), np.float32)
+    found = np.zeros(int(mask.labels.max(initial=0)), precision)
     counts = (hit > 0) & ~np.isin(hit, list(mask.itc))
-    np.maximum.at(found, hit[counts] - 1, score[counts].astype(np.float32))
+    np.maximum.at(found, hit[counts] - 1, score[counts].astype(precision))
     return SlideDetections(found, score[hit == 0], mask.lesions)
 
 
@@ -273,11 +283,11 @@ def froc(slides: Mapping[str, SlideDetections] | Sequence[SlideDetections], *, v
         raise DataError(
             f"{plural(len(each), 'slide')} with {plural(lesions, 'lesion')}: a FROC curve needs slides with lesions"
         )
-    true = np.concatenate([slide.true_positives for slide in each]).astype(float)
-    false = np.concatenate([slide.false_positives.astype(np.float32) for slide in each]).astype(float)
-    scores = np.unique(np.concatenate([true, false]))
+    true = np.concatenate([slide.true_positives for slide in each])
+    false = np.concatenate([slide.false_positives for slide in each])
+    scores = np.unique(np.concatenate([true.astype(float), false]))
     thresholds = scores[1:] if chosen.skips_lowest else scores[scores > 0]
-    called_true = len(true) - np.searchsorted(np.sort(true), thresholds)
+    called_true = len(true) - np.searchsorted(np.sort(true), thresholds.astype(true.dtype))
     called_false = len(false) - np.searchsorted(np.sort(false), thresholds)
     rate = np.append(called_false, 0) / len(each)
     sensitivity = np.append(called_true, 0) / lesions
