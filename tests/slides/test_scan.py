@@ -26,13 +26,14 @@ from sentinode.errors import DataError, OutputError
 from sentinode.slides import load_scanner, open_slide
 from sentinode.slides.estimate import DurationEstimate
 from sentinode.slides.grid import ScanGrid
-from sentinode.slides.heatmap import load_heatmap
+from sentinode.slides.heatmap import Heatmap, load_heatmap
 from sentinode.slides.isolation import map_isolated
 from sentinode.slides.readers.protocol import Level, SlideMetadata
 from sentinode.slides.results import scan_to_folder
 from sentinode.slides.scan import scan_slide
 from sentinode.slides.scanner import Scanner
 from sentinode.slides.slide import Slide
+from sentinode.slides.tables import write_tables
 from sentinode.slides.tissue import find_tissue
 
 pytest.importorskip("shapely")
@@ -108,19 +109,57 @@ def test_the_heat_map_is_read_back_by_openslide_and_tifffile(result):
         np.testing.assert_array_equal(np.asarray(slide.read_region((0, 0), 0, slide.dimensions))[..., 0], grey)
 
 
-def test_lesions_are_valid_closed_geojson_with_uuids(result):
+def qupath_objects(file, kind):
+    """Return shapes and properties of the objects of a GeoJSON file that follows QuPath's rules."""
     import uuid
 
     import shapely
 
-    collection = json.loads((result.folder / "lesions.geojson").read_text())
+    collection = json.loads(file.read_text())
     assert collection["type"] == "FeatureCollection"
-    for feature in collection["features"]:
-        assert uuid.UUID(feature["id"])
-        shape = shapely.geometry.shape(feature["geometry"])
-        assert shape.is_valid
-        assert shape.area > 0
-        assert feature["properties"]["objectType"] == "annotation"
+    shapes = [shapely.geometry.shape(feature["geometry"]) for feature in collection["features"]]
+    assert all(shape.is_valid and shape.area > 0 for shape in shapes)
+    assert len({uuid.UUID(feature["id"]) for feature in collection["features"]}) == len(shapes)
+    properties = [feature["properties"] for feature in collection["features"]]
+    assert {each["objectType"] for each in properties} == {kind}
+    return shapes, properties
+
+
+def test_lesions_are_valid_closed_geojson_with_uuids(result):
+    shapes, _ = qupath_objects(result.folder / "lesions.geojson", "annotation")
+    assert len(shapes) == len(result.summary["lesions"])
+
+
+def test_tiles_are_detections_around_the_probable_patches(result, slide_file, scanner):
+    import shapely
+
+    file = result.folder / "tiles.geojson"
+    with open_slide(slide_file) as slide:
+        scan_to_folder(slide, scanner, result.folder, tables=["tiles"])
+        before = file.read_bytes()
+        scan_to_folder(slide, scanner, result.folder, tables=["tiles"])
+    assert file.read_bytes() == before
+    shapes, properties = qupath_objects(file, "detection")
+    heatmap = load_heatmap(result.folder)
+    places = np.argwhere(heatmap.probability >= 0.5)
+    assert len(shapes) == len(places) > 100
+    assert shapely.coverage_is_valid(shapes)  # None overlap, and neighbors share their edges.
+    for place, shape, each in zip(places[::50], shapes[::50], properties[::50], strict=True):
+        center = heatmap.origin_px + place[::-1] * heatmap.step_px
+        np.testing.assert_allclose(shape.bounds, [*(center - 4), *(center + 4)], atol=0.06)
+        assert each["measurements"] == {"P(tumour)": pytest.approx(heatmap.probability[tuple(place)], abs=1e-4)}
+
+
+def test_of_too_many_tiles_the_most_probable_are_written_from_the_corner_of_the_scanned_part(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr("sentinode.slides.tables._MOST_TILES", 2)
+    log_odds = np.array([[np.nan, -1, 3], [1, 2, 0]], np.float32)
+    write_tables(Heatmap(log_odds, 48, 8, 7.8), tmp_path, ["tiles"], offset_px=(10, 20))
+    shapes, _ = qupath_objects(tmp_path / "tiles.geojson", "detection")
+    assert [shape.bounds for shape in shapes] == [(50, 24, 58, 32), (42, 32, 50, 40)]
+    assert "4 tiles" in caplog.text
+    assert "larger --step" in caplog.text
 
 
 def test_glass_is_not_scanned(result):

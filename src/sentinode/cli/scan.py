@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sentinode.slides.slide import Slide
     from sentinode.slides.tissue import Tissue
 
-_TABLES = ("parquet", "wsinfer", "clam")
+_TABLES = ("parquet", "wsinfer", "clam", "tiles")
 
 
 def add_parser(commands: Any) -> None:
@@ -68,7 +68,7 @@ def add_parser(commands: Any) -> None:
         type=_tables,
         default=(),
         metavar="NAME,…",
-        help=f"tables to write as well: {', '.join(_TABLES)}",
+        help="tables to write as well: parquet, wsinfer, clam, tiles (GeoJSON of the probable patches, for QuPath)",
     )
     add_force(parser, ", and scan slides although much of their tissue is unlike the training patches")
     parser.add_argument(

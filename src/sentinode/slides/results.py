@@ -100,6 +100,7 @@ def scan_to_folder(
         "tissue": "found" if tissue is None else hashlib.sha256(tissue.mask.tobytes()).hexdigest(),
         "forced": force,
     }
+    identity, corner = f"{settings['slide_sha256']} {settings['weights_sha256']}", slide.bounds_px[:2]
     if (folder / SETTINGS).is_file():
         before = read_json(folder / SETTINGS)
         differing = [name for name, value in settings.items() if before.get(name) != value]
@@ -110,7 +111,7 @@ def scan_to_folder(
             )
         if (folder / SUMMARY).is_file():
             if tables:
-                write_tables(load_heatmap(folder), folder, tables)
+                write_tables(load_heatmap(folder), folder, tables, identity=identity, offset_px=corner)
             return ScanResult(folder, read_json(folder / SUMMARY), is_new=False)
     elif folder.is_dir() and any(folder.iterdir()):
         raise OutputError(f"{folder}: is not empty and holds no scan; name another folder with --out")
@@ -119,8 +120,8 @@ def scan_to_folder(
     check_free_space(folder, needed, "make room, or name another folder with --out")
     write_json(folder / SETTINGS, settings)
     scan = scan_slide(slide, scanner, tissue=tissue, force=force, work_folder=folder / WORK, progress=progress)
-    write_tables(scan.heatmap, folder, tables)
-    summary = _write(folder, slide, scan, settings)
+    write_tables(scan.heatmap, folder, tables, identity=identity, offset_px=corner)
+    summary = _write(folder, slide, scan, settings, identity)
     shutil.rmtree(folder / WORK, ignore_errors=True)
     return ScanResult(folder, summary, is_new=True)
 
@@ -130,11 +131,10 @@ def _weights_sha256(model: "Predictor") -> list[str]:
     return [each["weights_sha256"] for each in members]
 
 
-def _write(folder: Path, slide: Slide, scan: Scan, settings: dict[str, Any]) -> dict[str, Any]:
+def _write(folder: Path, slide: Slide, scan: Scan, settings: dict[str, Any], identity: str) -> dict[str, Any]:
     from sentinode.slides.overview import draw_overview  # Takes Matplotlib along, which takes a second.
 
     heatmap, lesions = scan.heatmap, find_lesions(scan.heatmap)
-    identity = f"{settings['slide_sha256']} {settings['weights_sha256']}"
     heatmap.save_tiff(folder / "heatmap.tif")
     with atomic_file(folder / "log_odds.npy") as temporary:
         np.save(temporary, heatmap.log_odds)
