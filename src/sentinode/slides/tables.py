@@ -18,7 +18,7 @@ from sentinode.storage import atomic_file
 log = logging.getLogger("sentinode")
 
 _PARQUET, _WSINFER, _CLAM, _TILES = "patches.parquet", "wsinfer.csv", "clam.h5", "tiles.geojson"
-# 60 MB of GeoJSON; QuPath becomes slow with more.
+# 70 MB of GeoJSON; QuPath becomes slow with more.
 _MOST_TILES = 200_000
 
 
