@@ -30,6 +30,12 @@ def appearance(pixels: np.ndarray) -> np.ndarray:
     return np.concatenate([density.mean(axis=1), *np.quantile(density, QUANTILES, axis=1)], axis=1)
 
 
+def stain_clusters(values: np.ndarray) -> np.ndarray:
+    """Return a cluster for each patch, uint8, from its appearance."""
+    scaled = (values - values.mean(axis=0)) / values.std(axis=0)
+    return KMeans(CLUSTERS, n_init=4, random_state=SEED).fit_predict(scaled).astype(np.uint8)
+
+
 def training_table(sources: list[str]) -> tuple[pd.DataFrame, list[PatchSet]]:
     """Return id, label and source of every training patch, sorted by source and id."""
     parts = [open_patches(source, split="train") for source in sources]
@@ -85,8 +91,7 @@ def main() -> None:
     table, parts = training_table(arguments.sources)
     measured = [np.concatenate(list(map_patches(part, appearance, "measuring"))) for part in parts]
     values = np.stack([measured[part][row] for part, row in zip(table["part"], table["row"], strict=True)])
-    scaled = (values - values.mean(axis=0)) / values.std(axis=0)
-    clusters = KMeans(CLUSTERS, n_init=4, random_state=SEED).fit_predict(scaled).astype(np.uint8)
+    clusters = stain_clusters(values)
     folds = assign_folds(clusters, table["label"].to_numpy())
     np.savez_compressed(arguments.out, cluster=clusters, fold=folds, ids_sha256=np.array(digest(table)))
     print(pd.crosstab([table["source"], table["label"]], folds, margins=True))
