@@ -10,6 +10,8 @@ GLASS = 240
 # Patches along each side, and where those with tumour are.
 SIDE, TUMOUR = 9, (slice(3, 7), slice(3, 7))
 MARGIN_PX = 200
+# Results of a scan that are the same bytes each time.
+FILES = ("heatmap.tif", "log_odds.npy", "lesions.geojson", "summary.json", "overview.png")
 
 
 def write_pyramid(path, pixels, spacing_um_px=0.972, levels=2, **options):
@@ -42,3 +44,9 @@ def mosaic(mini):
 def slide_file(mosaic, tmp_path_factory):
     """The mosaic at 0.972 µm/px as a pyramid."""
     return write_pyramid(tmp_path_factory.mktemp("slides") / "mosaic.tif", mosaic)
+
+
+@pytest.fixture(scope="session")
+def tall_slide(mosaic, tmp_path_factory):
+    """Six rows of blocks."""
+    return write_pyramid(tmp_path_factory.mktemp("tall") / "tall.tif", np.concatenate([mosaic] * 5))

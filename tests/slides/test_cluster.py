@@ -6,9 +6,11 @@ from importlib import import_module
 
 import pytest
 from tests.commands import refused, sentinode
+from tests.slides.conftest import FILES
 
 pytest.importorskip("distributed")
 
+from sentinode.cli.scan import _Queue, _Rows
 from sentinode.errors import ConfigError, DataError, SentinodeError
 from sentinode.slides.cluster import _Cluster, map_on_dask
 from sentinode.slides.isolation import ProcessDiedError
@@ -89,6 +91,73 @@ def test_a_job_that_kills_too_many_workers_is_given_up_and_those_that_wait_behin
     assert {job: found[job] for job in "ab"} == {job: f"done {job}" for job in "ab"}
     assert isinstance(found["poison"], ProcessDiedError)
     assert sorted((tmp_path / "calls").read_text().split()) == ["a", "b", "poison"]
+
+
+# Scans with a cheap network that waits until it has been called in so many processes.
+SCANS = """
+import os
+import time
+from functools import partial
+from pathlib import Path
+import numpy as np
+from sentinode.cli.scan import _Rows
+from sentinode.slides import open_slide
+from sentinode.slides.results import help_scan, scan_to_folder
+from sentinode.slides.scanner import Scanner
+
+class Model:
+    name, identity = "brightness", {"weights_sha256": "0"}
+
+    def warnings(self, pixels):
+        return None
+
+def compute(processes, pixels, wanted):
+    folder = Path(__file__).with_name("pids")
+    folder.joinpath(str(os.getpid())).touch()
+    while len(list(folder.iterdir())) < processes:
+        time.sleep(0.05)
+    return (128 - pixels[::8, ::8, 0].astype(np.float32))[: wanted.shape[0], : wanted.shape[1]] / 32
+
+def call(out, processes, job):
+    scanner = Scanner(Model(), 8, "dense", partial(compute, processes))
+    with open_slide(job.path if isinstance(job, _Rows) else job) as slide:
+        if isinstance(job, _Rows):
+            return help_scan(slide, scanner, out / slide.path.stem, job.start)
+        return scan_to_folder(slide, scanner, out / slide.path.stem).folder
+
+def prepare(out, processes):
+    return partial(call, out, processes)
+"""
+
+
+@pytest.mark.slow
+def test_two_workers_divide_the_rows_of_a_slide_and_give_the_same_bytes(tall_slide, tmp_path, monkeypatch):
+    (tmp_path / "scans_of_the_cluster.py").write_text(SCANS)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("out", "pids"):
+        (tmp_path / name).mkdir()
+    prepare = import_module("scans_of_the_cluster").prepare
+    with _Queue([tall_slide], tmp_path / "out", divide=True) as slides:
+        for job, folder in map_on_dask(partial(prepare, tmp_path / "out", 2), slides, "2"):
+            if job == tall_slide:
+                slides.done(job, None)
+                divided = folder
+    alone = prepare(tmp_path / "alone", 1)(tall_slide)
+    for file in FILES:
+        assert (divided / file).read_bytes() == (alone / file).read_bytes(), file
+    assert not (divided / "unfinished").exists()
+
+
+def test_rows_are_given_of_slides_that_are_begun_and_not_finished(tmp_path):
+    slides = _Queue([tmp_path / "a.tif", tmp_path / "b.tif"], tmp_path, divide=True)
+    with slides:
+        jobs = iter(slides)
+        assert [next(jobs), next(jobs)] == [tmp_path / "a.tif", tmp_path / "b.tif"]
+        assert next(jobs) == _Rows(tmp_path / "a.tif", 0.5)
+        slides.done(tmp_path / "a.tif", None)
+        assert [next(jobs), next(jobs)] == [_Rows(tmp_path / "b.tif", start) for start in (0.5, 0.25)]
+        slides.done(tmp_path / "b.tif", None)
+        assert not list(jobs)
 
 
 @pytest.mark.slow

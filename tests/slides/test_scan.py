@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from functools import partial
 from operator import methodcaller
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from tests.commands import command, refused, sentinode, sentinode_process, succeeded
-from tests.slides.conftest import MARGIN_PX, SIDE, write_pyramid
+from tests.slides.conftest import FILES, MARGIN_PX, SIDE, write_pyramid
 
 from sentinode import load_run
 from sentinode.errors import DataError, OutputError
@@ -29,7 +30,7 @@ from sentinode.slides.grid import ScanGrid
 from sentinode.slides.heatmap import Heatmap, load_heatmap
 from sentinode.slides.isolation import map_isolated
 from sentinode.slides.readers.protocol import Level, SlideMetadata
-from sentinode.slides.results import scan_to_folder
+from sentinode.slides.results import help_scan, scan_to_folder
 from sentinode.slides.scan import scan_slide
 from sentinode.slides.scanner import Scanner
 from sentinode.slides.slide import Slide
@@ -227,8 +228,39 @@ def test_an_interrupted_scan_goes_on_and_gives_the_same_bytes(slide_file, scanne
             patch.setattr(module, "ordered_map", interrupted)
             scan_to_folder(slide, scanner, tmp_path / "mosaic")
         scan_to_folder(slide, scanner, tmp_path / "mosaic")
-    for file in ("heatmap.tif", "log_odds.npy", "lesions.geojson", "summary.json", "overview.png"):
+    for file in FILES:
         assert (tmp_path / "mosaic" / file).read_bytes() == (result.folder / file).read_bytes(), file
+
+
+def test_rows_that_another_process_computes_meanwhile_are_taken(tall_slide, scanner, tmp_path):
+    computed = []
+
+    def brightness(pixels, wanted):
+        return (128 - pixels[::8, ::8, 0].astype(np.float32))[: wanted.shape[0], : wanted.shape[1]] / 32
+
+    def with_help(pixels, wanted):
+        if not computed:  # The other begins in the middle and ends when all rows are there.
+            with open_slide(tall_slide) as slide:
+                help_scan(slide, replace(scanner, compute=brightness), tmp_path / "helped", 0.5)
+        computed.append(pixels.shape)
+        return brightness(pixels, wanted)
+
+    with open_slide(tall_slide) as slide:
+        count = sum(map(len, ScanGrid(slide, find_tissue(slide), 8).blocks().values()))
+        scan_to_folder(slide, replace(scanner, compute=brightness), tmp_path / "alone")
+        scan_to_folder(slide, replace(scanner, compute=with_help), tmp_path / "helped")
+        help_scan(slide, replace(scanner, compute=brightness), tmp_path / "helped", 0.5)  # Too late.
+    assert len(computed) < count  # Some were read ahead before there was help.
+    for file in FILES:
+        assert (tmp_path / "helped" / file).read_bytes() == (tmp_path / "alone" / file).read_bytes(), file
+    assert not (tmp_path / "helped" / "unfinished").exists()
+
+
+def test_rows_are_not_mixed_with_a_scan_of_other_settings(slide_file, scanner, result):
+    before = sorted(result.folder.iterdir())
+    with open_slide(slide_file) as slide:
+        help_scan(slide, scanner, result.folder, 0.5, force=True)
+    assert sorted(result.folder.iterdir()) == before
 
 
 def test_a_finished_scan_is_not_repeated_and_never_overwritten_by_another(slide_file, model, scanner, result, tmp_path):
@@ -443,7 +475,7 @@ def test_an_interrupted_command_ends_with_one_line_and_the_next_gives_the_same_b
     assert not list(out.glob("*.lease-*"))
     for folder in (out, tmp_path / "alone"):
         subprocess.run(words(folder), check=True, capture_output=True)
-    for file in ("heatmap.tif", "log_odds.npy", "lesions.geojson", "summary.json", "overview.png"):
+    for file in FILES:
         assert (out / "mosaic" / file).read_bytes() == (tmp_path / "alone" / "mosaic" / file).read_bytes(), file
 
 

@@ -4,6 +4,7 @@ import argparse
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from sentinode.slides.slide import Slide
     from sentinode.slides.tissue import Tissue
 
+# Where the workers begin that join the scan of a slide: far from those before.
+_STARTS = (1 / 2, 1 / 4, 3 / 4, 1 / 8, 5 / 8, 3 / 8, 7 / 8)
 _TABLES = ("parquet", "wsinfer", "clam", "tiles")
 
 
@@ -119,15 +122,18 @@ def run(arguments: argparse.Namespace) -> int:
                 f"--tissue {arguments.tissue}: one file, but {len(paths)} slides; name a folder with a file for each"
             )
     spacings = Spacings(arguments.mpp)
-    queue = _Queue(paths, None if arguments.dry_run else check_output_folder(arguments.out))
+    out = None if arguments.dry_run else check_output_folder(arguments.out)
+    queue = _Queue(paths, out, divide=arguments.dask is not None)
     summaries: list[dict[str, Any]] = []
     scan_each = map_isolated if arguments.dask is None else partial(map_on_dask, where=arguments.dask)
     if arguments.engine != "keras":
         with _exit_on_sigterm(), IsolatedWorker(partial(_exporter, arguments)) as worker:
             worker.call(arguments.engine)
     with _exit_on_sigterm(), queue:
-        for path, result in scan_each(partial(_prepare, arguments, spacings), queue):
-            queue.done(path, result if isinstance(result, SentinodeError) else None)
+        for job, result in scan_each(partial(_prepare, arguments, spacings), queue):
+            if isinstance(job, _Rows):
+                continue  # Its slide is answered for by another worker, whatever came of it.
+            queue.done(job, result if isinstance(result, SentinodeError) else None)
             if not isinstance(result, SentinodeError):
                 summaries.append(result)
                 if not arguments.json:
@@ -159,17 +165,28 @@ def run(arguments: argparse.Namespace) -> int:
     return SKIPPED_STATUS if failures else 0
 
 
-class _Queue:
-    """The slides that this command scans: takes the lease of each before it is worked on, and gives it back after."""
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of a slide, from a fraction of them on, for the worker that scans it."""
 
-    def __init__(self, paths: Sequence[Path], out: Path | None) -> None:
-        self._paths, self._out = paths, out
+    path: Path
+    start: float
+
+
+class _Queue:
+    """The slides that this command scans: takes the lease of each before it is worked on, and gives it back after.
+
+    With `divide`, workers that are free when all slides are begun get rows of the slides that are not finished.
+    """
+
+    def __init__(self, paths: Sequence[Path], out: Path | None, divide: bool) -> None:
+        self._paths, self._out, self._divide = paths, out, divide and out is not None
         self._leases: dict[Path, Lease] = {}
         self.finished: list[Path] = []
         self.elsewhere: list[str] = []
         self.failures: list[tuple[str, str]] = []
 
-    def __iter__(self) -> Iterator[Path]:
+    def __iter__(self) -> Iterator[Path | _Rows]:
         """Give the slides that no other process works on."""
         from sentinode.slides.leases import take_lease
 
@@ -186,6 +203,10 @@ class _Queue:
                     continue
                 self._leases[path] = lease
             yield path
+        for start in _STARTS if self._divide else ():
+            for path in self._paths:
+                if path in self._leases:
+                    yield _Rows(path, start)
 
     def done(self, path: Path, error: SentinodeError | None) -> None:
         """Note that a slide is finished, or why it failed."""
@@ -219,7 +240,7 @@ def _exit_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _prepare(arguments: argparse.Namespace, spacings: "Spacings") -> Callable[[Path], dict[str, Any]]:
+def _prepare(arguments: argparse.Namespace, spacings: "Spacings") -> Callable[[Any], dict[str, Any]]:
     """Load what all slides share, in the process that reads them; return the function that scans one."""
     from sentinode.slides.estimate import DurationEstimate
     from sentinode.slides.scanner import load_scanner
@@ -247,19 +268,19 @@ def _exporter(arguments: argparse.Namespace) -> Callable[[str], None]:
     return export
 
 
-def _scan(arguments: argparse.Namespace, spacings: "Spacings", scanner: "Scanner", path: Path) -> dict[str, Any]:
-    from sentinode.slides.results import scan_to_folder
+def _scan(
+    arguments: argparse.Namespace, spacings: "Spacings", scanner: "Scanner", job: "Path | _Rows"
+) -> dict[str, Any]:
+    from sentinode.slides.results import help_scan, scan_to_folder
     from sentinode.slides.slide import open_slide
 
+    path = job.path if isinstance(job, _Rows) else job
     with open_slide(path, spacing_um_px=spacings(path), force=arguments.force) as slide:
-        result = scan_to_folder(
-            slide,
-            scanner,
-            Path(arguments.out) / path.stem,
-            tissue=_tissue(arguments.tissue, slide),
-            force=arguments.force,
-            tables=arguments.tables,
-        )
+        folder, tissue, force = Path(arguments.out) / path.stem, _tissue(arguments.tissue, slide), arguments.force
+        if isinstance(job, _Rows):
+            help_scan(slide, scanner, folder, job.start, tissue=tissue, force=force)
+            return {}
+        result = scan_to_folder(slide, scanner, folder, tissue=tissue, force=force, tables=arguments.tables)
     return {**result.summary, "folder": str(result.folder)}
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import shutil
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from sentinode.slides.estimate import bytes_needed
 from sentinode.slides.heatmap import load_heatmap
 from sentinode.slides.lesions import find_lesions, slide_score, to_geojson
 from sentinode.slides.result_files import SETTINGS, SUMMARY, TIMINGS, WORK
-from sentinode.slides.scan import Scan, scan_slide
+from sentinode.slides.scan import Scan, scan_rows, scan_slide
 from sentinode.slides.scanner import Scanner
 from sentinode.slides.slide import Slide
 from sentinode.slides.tables import write_tables
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from sentinode.inference.predictor import Predictor
 
 log = logging.getLogger("sentinode")
+
+# A scan that is helped begins when its tissue is found.
+_BEGIN_S, _POLL_S = 10.0, 0.2
 
 
 @dataclass(frozen=True)
@@ -88,22 +92,10 @@ def scan_to_folder(
         See `scan_slide`.
     """
     folder = check_output_folder(folder)
-    settings = {
-        "slide": slide.path.name,
-        "slide_sha256": slide.fingerprint(),
-        "spacing_um_px": slide.spacing_um_px,
-        "model": scanner.model.name,
-        "weights_sha256": _weights_sha256(scanner.model),
-        "engine": scanner.engine,
-        "precision": scanner.precision,
-        "step_px": scanner.step_px,
-        "tissue": "found" if tissue is None else hashlib.sha256(tissue.mask.tobytes()).hexdigest(),
-        "forced": force,
-    }
+    settings = _settings(slide, scanner, tissue, force)
     identity, corner = f"{settings['slide_sha256']} {settings['weights_sha256']}", slide.bounds_px[:2]
     if (folder / SETTINGS).is_file():
-        before = read_json(folder / SETTINGS)
-        differing = [name for name, value in settings.items() if before.get(name) != value]
+        differing = _differing(folder, settings)
         if differing:
             raise OutputError(
                 f"{folder}: holds a scan with another {' and '.join(differing)}; name another folder with --out, "
@@ -124,6 +116,68 @@ def scan_to_folder(
     summary = _write(folder, slide, scan, settings, identity)
     shutil.rmtree(folder / WORK, ignore_errors=True)
     return ScanResult(folder, summary, is_new=True)
+
+
+def help_scan(
+    slide: Slide,
+    scanner: Scanner,
+    folder: str | Path,
+    start: float,
+    *,
+    tissue: Tissue | None = None,
+    force: bool = False,
+) -> None:
+    """Compute rows of a slide for another process that scans it to a folder.
+
+    Nothing is done where that process does not begin, is finished, or has other settings. Should this one end early,
+    the other computes the rows itself.
+
+    Parameters
+    ----------
+    slide, scanner, folder, tissue, force
+        As in the call of `scan_to_folder` in the other process.
+    start : float
+        Fraction of the rows after which to begin, such as 0.5.
+
+    Raises
+    ------
+    DataError
+        There is no tissue, or the file is damaged.
+    """
+    folder = Path(folder)
+    settings, tissue = _settings(slide, scanner, tissue, force), tissue or find_tissue(slide)
+    until = time.monotonic() + _BEGIN_S
+    while not (folder / SETTINGS).is_file() and time.monotonic() < until:
+        time.sleep(_POLL_S)
+    if not (folder / SETTINGS).is_file() or _differing(folder, settings):
+        return
+    if not (folder / SUMMARY).is_file():
+        for _ in scan_rows(slide, scanner, tissue, folder / WORK, start):
+            if (folder / SUMMARY).is_file():
+                break
+    if (folder / SUMMARY).is_file():
+        shutil.rmtree(folder / WORK, ignore_errors=True)
+
+
+def _settings(slide: Slide, scanner: Scanner, tissue: Tissue | None, force: bool) -> dict[str, Any]:
+    return {
+        "slide": slide.path.name,
+        "slide_sha256": slide.fingerprint(),
+        "spacing_um_px": slide.spacing_um_px,
+        "model": scanner.model.name,
+        "weights_sha256": _weights_sha256(scanner.model),
+        "engine": scanner.engine,
+        "precision": scanner.precision,
+        "step_px": scanner.step_px,
+        "tissue": "found" if tissue is None else hashlib.sha256(tissue.mask.tobytes()).hexdigest(),
+        "forced": force,
+    }
+
+
+def _differing(folder: Path, settings: dict[str, Any]) -> list[str]:
+    """Return the settings in which the scan of a folder differs."""
+    before = read_json(folder / SETTINGS)
+    return [name for name, value in settings.items() if before.get(name) != value]
 
 
 def _weights_sha256(model: "Predictor") -> list[str]:

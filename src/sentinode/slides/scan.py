@@ -5,8 +5,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from sentinode.data.parallel import ordered_map
 from sentinode.data.types import PATCH_SIZE_PX
 from sentinode.errors import DataError
 from sentinode.progress import progress_bar
+from sentinode.slides.blocks import Block
 from sentinode.slides.grid import ScanGrid
 from sentinode.slides.heatmap import Heatmap
 from sentinode.slides.scanner import BlockNetwork, Scanner, load_scanner
@@ -24,6 +27,8 @@ from sentinode.storage import atomic_file
 
 if TYPE_CHECKING:
     from sentinode.inference.predictor import Predictor
+
+Item = TypeVar("Item")
 
 log = logging.getLogger("sentinode")
 
@@ -130,35 +135,78 @@ def scan_slide(
     )
 
 
+def scan_rows(slide: Slide, scanner: Scanner, tissue: Tissue, work_folder: Path, start: float) -> Iterator[int]:
+    """Compute rows of blocks of a slide that another process scans, which takes them from the work folder.
+
+    Parameters
+    ----------
+    slide, scanner, tissue, work_folder
+        As in the call of `scan_slide` in the other process.
+    start : float
+        Fraction of the rows after which to begin. Those before come last; rows that are in the folder are passed over.
+
+    Yields
+    ------
+    int
+        The number of each row that is finished.
+    """
+    for row, _ in _rows(slide, scanner.compute, ScanGrid(slide, tissue, scanner.step_px), work_folder, [], start):
+        yield row
+
+
 def _rows(
-    slide: Slide, network: BlockNetwork, grid: ScanGrid, folder: Path | None, waited: list[float]
+    slide: Slide,
+    network: BlockNetwork,
+    grid: ScanGrid,
+    folder: Path | None,
+    waited: list[float],
+    start: float = 0.0,
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Compute rows of blocks, or take them from an interrupted scan; give each with its number.
+    """Compute rows of blocks, or take them from an interrupted scan or another process; give each with its number.
 
     `waited` gets the seconds for which the network waited for each block.
     """
     places = grid.block
-    width = grid.shape[1] + places
+    shape = places, grid.shape[1] + places
     blocks = grid.blocks()
-    kept = {row: _kept_row(folder, row, (places, width)) for row in blocks} if folder else {}
-    todo = [block for row, inside in blocks.items() if kept.get(row) is None for block in inside]
-    pixels = ordered_map(lambda block: grid.read(slide, block), todo)
-    for row, inside in blocks.items():
-        values = kept.get(row)
-        if values is None:
-            values = np.full((places, width), np.nan, np.float32)
-            for block in inside:
-                began = time.monotonic()
-                region = next(pixels)
-                waited.append(time.monotonic() - began)
-                top = block.row - row * places
-                values[top : top + block.rows, block.column : block.column + block.columns] = network(
-                    region, grid.wanted_in(block)
-                )
-            if folder:
-                with atomic_file(folder / f"row-{row:05}.npy") as temporary:
-                    np.save(temporary, values)
+    first = int(start * len(blocks))
+    taken: dict[int, NDArray[np.float32]] = {}
+
+    def todo() -> Iterator[tuple[int, Block]]:
+        for row in [*blocks][first:] + [*blocks][:first]:
+            kept = _kept_row(folder, row, shape) if folder else None  # Another process may have finished it just now.
+            if kept is None:
+                yield from ((row, block) for block in blocks[row])
+            else:
+                taken[row] = kept
+
+    pixels = ordered_map(lambda part: (*part, grid.read(slide, part[1])), todo())
+    for row, parts in groupby(_timed(pixels, waited), key=itemgetter(0)):
+        values = np.full(shape, np.nan, np.float32)
+        for _, block, region in parts:
+            top = block.row - row * places
+            values[top : top + block.rows, block.column : block.column + block.columns] = network(
+                region, grid.wanted_in(block)
+            )
+        if folder:
+            with atomic_file(folder / f"row-{row:05}.npy") as temporary:
+                np.save(temporary, values)
         yield row, values
+        while taken:
+            yield taken.popitem()
+    while taken:
+        yield taken.popitem()
+
+
+def _timed(items: Iterator[Item], waited: list[float]) -> Iterator[Item]:
+    while True:
+        began = time.monotonic()
+        try:
+            item = next(items)
+        except StopIteration:
+            return
+        waited.append(time.monotonic() - began)
+        yield item
 
 
 def _kept_row(folder: Path, row: int, shape: tuple[int, int]) -> NDArray[np.float32] | None:
