@@ -1,6 +1,7 @@
 """Knowledge distillation."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from sentinode import TrainConfig, build_model, load_run, open_patches, train
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import RunError
 from sentinode.inference.predict import predict_logits
+from sentinode.training.recipe.distillation import Distillation
 
 CONFIG = TrainConfig(epochs=3, optimizer="adam", learning_rate=0.001, augment=("stain",))
 
@@ -19,6 +21,20 @@ def few() -> PatchSet:
     """Some real patches, train and valid."""
     patches = open_patches("pcam-mini")
     return patches.select(range(0, len(patches), 4))
+
+
+def test_the_target_of_two_teachers_is_the_probability_of_their_mean_logit() -> None:
+    """A teacher that is sure counts more than in the mean of the probabilities."""
+
+    def teacher(probability: float):
+        return lambda pixels, training: np.full((len(pixels), 1), probability, np.float32)
+
+    layer = Distillation([teacher(0.999), teacher(0.4)])
+    student = np.full((2, 1), 0.7, np.float32)
+    layer(np.zeros((2, 96, 96, 3), np.uint8), student, training=True)
+    target = 1 / (1 + math.sqrt(0.001 / 0.999 * 0.6 / 0.4))
+    expected = -target * math.log(0.7) - (1 - target) * math.log(0.3)
+    assert float(layer.losses[0]) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.slow

@@ -71,7 +71,7 @@ def add_parser(commands: Any) -> None:
         default=[],
         metavar="RUN",
         help="knowledge distillation: use the predictions of this run as targets instead of labels; may be repeated, "
-        "for the mean of several runs",
+        "for the mean of the logits of several runs",
     )
     parser.add_argument(
         "--devices",

@@ -59,7 +59,8 @@ def train(
     cache : str or Path, optional
         Folder for decoded patches; see `PatchSet.cached`.
     teachers : sequence of Run
-        Runs for knowledge distillation: the mean of their predictions replaces the labels as target.
+        Runs for knowledge distillation: the probability of their mean logit replaces the labels as
+        target.
 
     Returns
     -------

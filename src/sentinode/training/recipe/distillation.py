@@ -18,7 +18,7 @@ class Distillation(keras.layers.Layer):
     Parameters
     ----------
     teachers : sequence of keras.Model
-        Networks from pixels to probabilities. The target is the mean of their predictions.
+        Networks from pixels to probabilities. The target is the probability of the mean of their logits.
     **kwargs
         Passed to `keras.layers.Layer`.
 
@@ -36,8 +36,13 @@ class Distillation(keras.layers.Layer):
     def call(self, pixels: Any, outputs: Any, training: bool = False) -> Any:
         """Return the outputs of the student; add the loss in training."""
         if training:
-            targets = [tumour_probability(teacher(pixels, training=False)) for teacher in self._teachers()]
-            target = ops.stop_gradient(sum(targets) / len(targets))
+            # A probability that rounds to 0 or 1 would have an infinite logit.
+            predictions = [
+                ops.clip(tumour_probability(teacher(pixels, training=False)), 1e-6, 1 - 1e-6)
+                for teacher in self._teachers()
+            ]
+            logits = [ops.log(prediction / (1 - prediction)) for prediction in predictions]
+            target = ops.stop_gradient(ops.sigmoid(sum(logits) / len(logits)))
             self.add_loss(ops.mean(ops.binary_crossentropy(target, tumour_probability(outputs))))
         return outputs
 
