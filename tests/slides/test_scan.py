@@ -25,13 +25,14 @@ from tests.slides.conftest import FILES, MARGIN_PX, SIDE, write_pyramid
 from sentinode import load_run
 from sentinode.errors import DataError, OutputError
 from sentinode.slides import load_scanner, open_slide
+from sentinode.slides import scan as scan_module
 from sentinode.slides.estimate import DurationEstimate
 from sentinode.slides.grid import ScanGrid
 from sentinode.slides.heatmap import Heatmap, load_heatmap
 from sentinode.slides.isolation import map_isolated
 from sentinode.slides.readers.protocol import Level, SlideMetadata
 from sentinode.slides.results import help_scan, scan_to_folder
-from sentinode.slides.scan import scan_slide
+from sentinode.slides.scan import scan_rows, scan_slide
 from sentinode.slides.scanner import Scanner
 from sentinode.slides.slide import Slide
 from sentinode.slides.tables import write_tables
@@ -281,6 +282,19 @@ def test_a_slide_at_the_wrong_scale_is_refused_unless_forced(tmp_path, mosaic, m
         with pytest.raises(DataError, match=r"unlike the training patches.*--mpp.*--force"):
             scan_slide(slide, model)
         assert scan_slide(slide, load_scanner(model, 64), force=True).warnings
+
+
+def test_a_refused_slide_leaves_nothing_behind_and_is_not_helped(tall_slide, scanner, monkeypatch, tmp_path):
+    monkeypatch.setattr(scan_module, "_MOST_OUT_OF_DISTRIBUTION", -1.0)
+    sparse = replace(scanner, step_px=64, compute=lambda pixels, wanted: np.zeros(wanted.shape, np.float32))
+    with open_slide(tall_slide) as slide:
+        with pytest.raises(DataError, match=r"% of \d+ sampled tissue patches are unlike"):
+            scan_to_folder(slide, sparse, tmp_path / "tall")
+        assert not list(tmp_path.iterdir())
+        with pytest.raises(DataError, match="unlike"):
+            next(scan_rows(slide, sparse, find_tissue(slide), tmp_path / "unfinished", 0.5))
+        assert not list(tmp_path.iterdir())
+        assert scan_to_folder(slide, sparse, tmp_path / "tall", force=True).is_new
 
 
 def test_an_empty_slide_is_a_failure_and_not_zero_lesions(tmp_path, model):

@@ -6,13 +6,14 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sentinode.errors import OutputError
+from sentinode.errors import DataError, OutputError
 from sentinode.serialize import to_json
 from sentinode.slides.blocks import BLOCK_PX
 from sentinode.slides.estimate import bytes_needed
@@ -111,7 +112,14 @@ def scan_to_folder(
     needed = bytes_needed(slide, tissue, scanner.step_px)
     check_free_space(folder, needed, "make room, or name another folder with --out")
     write_json(folder / SETTINGS, settings)
-    scan = scan_slide(slide, scanner, tissue=tissue, force=force, work_folder=folder / WORK, progress=progress)
+    try:
+        scan = scan_slide(slide, scanner, tissue=tissue, force=force, work_folder=folder / WORK, progress=progress)
+    except DataError:
+        if not (folder / WORK).exists():  # Refused before the first row: a scan with other settings may follow.
+            (folder / SETTINGS).unlink(missing_ok=True)
+            with suppress(OSError):  # It holds something else.
+                folder.rmdir()
+        raise
     write_tables(scan.heatmap, folder, tables, identity=identity, offset_px=corner)
     summary = _write(folder, slide, scan, settings, identity)
     shutil.rmtree(folder / WORK, ignore_errors=True)
@@ -142,7 +150,7 @@ def help_scan(
     Raises
     ------
     DataError
-        There is no tissue, or the file is damaged.
+        See `scan_slide`.
     """
     folder = Path(folder)
     settings, tissue = _settings(slide, scanner, tissue, force), tissue or find_tissue(slide)
@@ -152,7 +160,7 @@ def help_scan(
     if not (folder / SETTINGS).is_file() or _differing(folder, settings):
         return
     if not (folder / SUMMARY).is_file():
-        for _ in scan_rows(slide, scanner, tissue, folder / WORK, start):
+        for _ in scan_rows(slide, scanner, tissue, folder / WORK, start, force=force):
             if (folder / SUMMARY).is_file():
                 break
     if (folder / SUMMARY).is_file():

@@ -135,12 +135,14 @@ def scan_slide(
     )
 
 
-def scan_rows(slide: Slide, scanner: Scanner, tissue: Tissue, work_folder: Path, start: float) -> Iterator[int]:
+def scan_rows(
+    slide: Slide, scanner: Scanner, tissue: Tissue, work_folder: Path, start: float, *, force: bool = False
+) -> Iterator[int]:
     """Compute rows of blocks of a slide that another process scans, which takes them from the work folder.
 
     Parameters
     ----------
-    slide, scanner, tissue, work_folder
+    slide, scanner, tissue, work_folder, force
         As in the call of `scan_slide` in the other process.
     start : float
         Fraction of the rows after which to begin. Those before come last; rows that are in the folder are passed over.
@@ -149,8 +151,16 @@ def scan_rows(slide: Slide, scanner: Scanner, tissue: Tissue, work_folder: Path,
     ------
     int
         The number of each row that is finished.
+
+    Raises
+    ------
+    DataError
+        See `scan_slide`.
     """
-    for row, _ in _rows(slide, scanner.compute, ScanGrid(slide, tissue, scanner.step_px), work_folder, [], start):
+    grid = ScanGrid(slide, tissue, scanner.step_px)
+    if not force:  # The other process refuses the slide as well.
+        _check_distribution(slide, scanner.model, grid, force)
+    for row, _ in _rows(slide, scanner.compute, grid, work_folder, [], start):
         yield row
 
 
@@ -243,7 +253,7 @@ def _check_distribution(
     kinds = sorted(kind for each in judged for kind in each)
     most = max(kinds, key=kinds.count)
     message = (
-        f"{slide.path}: {share:.0%} of {len(judged)} sampled tissue patches are unlike the training patches, "
+        f"{slide.path}: {100 * share:.0f} % of {len(judged)} sampled tissue patches are unlike the training patches, "
         f"most often in {most}; is {slide.spacing_um_px:.4g} µm per pixel right ({slide.spacing_source})?"
     )
     if not force:
