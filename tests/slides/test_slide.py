@@ -61,6 +61,17 @@ def test_transparent_pixels_mix_with_the_background():
     assert np.abs(composite(rgba, (240, 241, 7)) - expected).max() <= 0.501
 
 
+def test_a_single_transparent_pixel_is_laid_over_the_background():
+    pixel = np.asarray(Image.new("RGBA", (1, 1)))  # Read-only, as the pixels of OpenSlide are.
+    assert composite(pixel, (240, 241, 7)).tolist() == [[[240, 241, 7]]]
+
+
+def test_a_folder_of_pictures_says_that_they_are_named_one_by_one(tmp_path):
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match="PNG and JPEG files must be named one by one"):
+        find_slides([tmp_path])
+
+
 def test_a_level_that_does_not_exist_is_refused_by_every_reader(slide_file):
     for reader in (OpenSlideReader(slide_file), TiffReader(slide_file)):
         with pytest.raises(DataError, match="no level 2"):

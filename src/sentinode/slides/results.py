@@ -99,7 +99,7 @@ def scan_to_folder(
         differing = _differing(folder, settings)
         if differing:
             raise OutputError(
-                f"{folder}: holds a scan with another {' and '.join(differing)}; name another folder with --out, "
+                f"{folder}: holds a scan with other settings ({', '.join(differing)}); name another folder with --out, "
                 "or delete it"
             )
         if (folder / SUMMARY).is_file():

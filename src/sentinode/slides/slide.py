@@ -297,7 +297,10 @@ def find_slides(paths: Sequence[str | Path]) -> list[Path]:
         firsts = {file.parent: file for file in reversed(inside) if file.suffix.lower() == ".dcm"}
         inside = [file for file in inside if file.suffix.lower() != ".dcm" or firsts[file.parent] == file]
         if not inside:
-            raise DataError(f"{path}: no slides in it or below it; slides end in {', '.join(SLIDE_ENDINGS)}")
+            raise DataError(
+                f"{path}: no slides in it or below it; slides end in {', '.join(SLIDE_ENDINGS)}. PNG and JPEG files "
+                "must be named one by one"
+            )
         found += inside
     return list({path.resolve(): path for path in found}.values())
 
@@ -394,8 +397,9 @@ def _checked_spacing(path: Path, metadata: SlideMetadata, given: float | None, f
         return given, "given"
     if stated is None:
         raise DataError(
-            f"{path}: µm per pixel are not known ({metadata.spacing_source}); state them with --mpp, "
-            "such as 0.25 for a scan at 40×: at a wrong scale all tissue looks like tumour"
+            f"{path}: µm per pixel are not known ({metadata.spacing_source}); state them with --mpp, as a number such "
+            "as 0.25 for a scan at 40× or as a csv with a row for this slide: at a wrong scale all tissue looks like "
+            "tumour"
         )
     if not plausible:
         raise DataError(

@@ -92,7 +92,7 @@ def composite(rgba: UInt8Array, background: tuple[int, int, int]) -> UInt8Array:
     >>> composite(np.zeros((1, 1, 4), np.uint8), (240, 241, 242)).tolist()
     [[[240, 241, 242]]]
     """
-    alpha, pixels = rgba[..., 3], np.ascontiguousarray(rgba[..., :3])
+    alpha, pixels = rgba[..., 3], rgba[..., :3].copy()
     if alpha.min(initial=255) == 255:
         return pixels
     pixels[alpha == 0] = background  # Missing tiles and places outside; few pixels lie between.
