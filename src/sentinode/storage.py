@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -120,7 +121,7 @@ def check_output_folder(path: str | Path) -> Path:
 
 def _resolved(path: str | Path) -> tuple[Path, int | None]:
     # Standard output may be a regular file, which must not be replaced under the shell that opened it.
-    if str(Path(path).absolute()).startswith(("/dev/std", "/dev/fd/", "/proc/")):
+    if re.match(r"/dev/(std|fd/)|/proc/[^/]+/fd/", str(Path(path).absolute())):
         raise OutputError(f"{path}: is an open file of the process; name a file (`sentinode predict --out -` prints)")
     try:
         final = Path(path).resolve()

@@ -45,6 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if found.score_auc is not None:
         print(f"AUC of the slide score: {found.score_auc}")
+    elif arguments.truth:
+        print("An AUC needs slides with tumour and slides without.")
     if found.aggregated_auc is not None:
         print(f"AUC of the logistic model, out of fold: {found.aggregated_auc}")
     elif arguments.truth:

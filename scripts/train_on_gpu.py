@@ -1,0 +1,150 @@
+"""Train a `d4net` on one GPU: all patches in its memory, and each epoch one program (Keras on JAX).
+
+    pip install 'jax[cuda12]'
+    python scripts/train_on_gpu.py pcam-small.zip pcam-extra.zip pcam-more.zip --epochs 40 --out runs/gpu
+
+Uses the layers, losses and optimizer of `sentinode train --recipe flagship`, but no input pipeline and no callbacks: on
+a fast GPU both would take longer than the training steps. The state is saved after each epoch; the same command goes on
+from there. With ``--targets`` the labels are replaced by the mean of teachers' logits (files of
+``scripts/make_teacher.py``). With ``--hold-out`` a fold of ``scripts/folds.npz`` is left out, and the AUC on it is
+printed, without hard negatives. ``OUT/model.keras`` holds the network with averaged weights. XLA computes
+convolutions in a loop slowly on processors: there it is only good for trying the script.
+"""
+
+import argparse
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ["KERAS_BACKEND"] = "jax"
+
+import jax
+import keras
+import numpy as np
+from jax import numpy as jnp
+from sklearn.metrics import roc_auc_score
+
+from make_folds import read_folds
+from make_teacher import BATCH, FOLDS_FILE, hard_negatives
+from sentinode import TrainConfig, build_model
+from sentinode.data.batches import epoch_order
+from sentinode.data.concat import concat
+from sentinode.inference.keras_predictor import inference_network
+from sentinode.inference.logits import probability, tumour_logit
+from sentinode.layers.augmentation import augmented
+from sentinode.storage import atomic_file
+from sentinode.training.recipe.averaging import WeightAverage, some_batches
+from sentinode.training.recipe.compile import accelerated, compile_model
+
+State = tuple[list[Any], list[Any], list[Any]]
+
+
+def main() -> None:
+    """Train, measure and save."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sources", nargs=3, help="pcam-small.zip, pcam-extra.zip and pcam-more.zip")
+    parser.add_argument("--size", choices=("s", "m", "l"), default="m")
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
+    parser.add_argument("--augment", nargs="+", default=["affine", "blur", "stain", "brightness"])
+    parser.add_argument("--targets", nargs="*", type=Path, default=[], help="logits of teachers, .npz")
+    parser.add_argument("--hold-out", type=int, metavar="FOLD", help="fold that is not trained on, but measured")
+    parser.add_argument("--patches", type=int, help="train on so many patches only, to try the script")
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    table, parts = read_folds(FOLDS_FILE, arguments.sources)
+    starts = np.cumsum([0, *map(len, parts)])[:-1]
+    patches = concat(parts).select((starts[table["part"]] + table["row"]).to_numpy())
+    easy = ~table["id"].str.removesuffix(".jpg").isin(hard_negatives(arguments.sources[2])).to_numpy()
+    held_out = (table["fold"] == (-1 if arguments.hold_out is None else arguments.hold_out)).to_numpy()
+    target = patches.labels.astype(np.float32)
+    if arguments.targets:
+        logits = [np.load(file)["logits"].astype(np.float64).mean(axis=1) for file in arguments.targets]
+        target = probability(np.mean(logits, axis=0)).astype(np.float32)
+    rows = np.flatnonzero(easy & ~held_out)[: arguments.patches]
+    config = TrainConfig.recipe(
+        "flagship",
+        epochs=arguments.epochs,
+        warmup_epochs=arguments.epochs / 10,
+        augment=tuple(arguments.augment),
+        seed=arguments.seed,
+    )
+    network = build_model("d4net", size=arguments.size, seed=arguments.seed)
+    keras.utils.set_random_seed(arguments.seed)
+    learner = augmented(network, config.augment, config.augment_strength)
+    compile_model(learner, config, len(rows) // config.batch_size)
+    learner.optimizer.build(learner.trainable_variables)
+    training = patches.select(rows)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with accelerated(network, arguments.precision):
+        fit(learner, config, training.read(range(len(rows))), target[rows], arguments.out / "state.npz")
+        WeightAverage(learner, network, lambda: some_batches(training, config)).load()
+    network.save(arguments.out / "model.keras")
+    if held_out.any():
+        chosen = patches.select(np.flatnonzero(held_out & easy))
+        predictor = inference_network(network)
+        batches = (range(start, min(start + BATCH, len(chosen))) for start in range(0, len(chosen), BATCH))
+        logits = [tumour_logit(predictor.predict_on_batch(chosen.read(batch))) for batch in batches]
+        auc = roc_auc_score(chosen.labels, np.concatenate(logits))
+        print(f"AUC on {len(chosen):,} patches of fold {arguments.hold_out}: {auc:.4f}")
+
+
+def fit(learner: keras.Model, config: TrainConfig, pixels: np.ndarray, target: np.ndarray, file: Path) -> None:
+    """Train from the saved state, or from the beginning, to the end; leave the weights in the model."""
+    loss = keras.losses.BinaryCrossentropy(label_smoothing=config.label_smoothing)
+    on_device = jnp.asarray(pixels), jnp.asarray(target[:, None])
+
+    def objective(trained: list[Any], fixed: list[Any], x: Any, y: Any) -> tuple[Any, list[Any]]:
+        outputs, fixed = learner.stateless_call(trained, fixed, x, training=True)
+        return loss(y, outputs), fixed
+
+    def step(state: State, chosen: Any, x: Any, y: Any) -> tuple[State, Any]:
+        trained, fixed, optimizer = state
+        (value, fixed), gradients = jax.value_and_grad(objective, has_aux=True)(trained, fixed, x[chosen], y[chosen])
+        trained, optimizer = learner.optimizer.stateless_apply(optimizer, gradients, trained)
+        return (trained, fixed, optimizer), value
+
+    @jax.jit
+    def epoch(state: State, order: Any, x: Any, y: Any) -> tuple[State, Any]:
+        # The pixels are arguments: as constants they would be part of the program.
+        return jax.lax.scan(lambda carry, chosen: step(carry, chosen, x, y), state, order)
+
+    variables = (learner.trainable_variables, learner.non_trainable_variables, learner.optimizer.variables)
+    state: State = tuple([variable.value for variable in group] for group in variables)  # type: ignore[assignment]
+    first = 0
+    if file.exists():
+        with np.load(file) as stored:
+            first = int(stored["epoch"])
+            state = tuple(
+                [jnp.asarray(stored[f"{group}-{number}"]) for number in range(len(values))]
+                for group, values in enumerate(state)
+            )  # type: ignore[assignment]
+    steps = len(pixels) // config.batch_size
+    for number in range(first, config.epochs):
+        began = time.monotonic()
+        order = epoch_order(len(pixels), config.seed, number)[: steps * config.batch_size]
+        state, values = epoch(state, jnp.asarray(order.reshape(steps, -1)), *on_device)
+        value = float(values.mean())
+        rate = len(order) / (time.monotonic() - began)
+        print(f"epoch {number + 1}/{config.epochs}: loss {value:.4f}, {rate:,.0f} patches/s", flush=True)
+        arrays = {
+            f"{group}-{at}": np.asarray(each) for group, values in enumerate(state) for at, each in enumerate(values)
+        }
+        with atomic_file(file) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, epoch=number + 1, **arrays)
+    for group, values in zip(variables, state, strict=True):
+        for variable, value in zip(group, values, strict=True):
+            variable.assign(value)
+
+
+def save(file: Path, state: State, epochs: int) -> None:
+    """Save the state after so many epochs."""
+    arrays = {f"{group}-{at}": np.asarray(each) for group, values in enumerate(state) for at, each in enumerate(values)}
+    with atomic_file(file) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, epoch=epochs, **arrays)
+
+
+if __name__ == "__main__":
+    main()
