@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import shutil
 import urllib.request
 import uuid
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.viewer.serving import LocalServer, Server
 from sentinode.slides import open_slide, read_annotations
 from sentinode.slides.annotations import find_annotations
 from sentinode.slides.heatmap import load_heatmap
+from sentinode.slides.leases import take_lease
 from sentinode.viewer.tiles import DeepZoom
 
 SQUARE = {"type": "Polygon", "coordinates": [[[300, 300], [500, 300], [500, 500], [300, 500], [300, 300]]]}
@@ -275,6 +277,24 @@ def test_a_read_only_viewer_refuses_changes(view_slide, results):
         assert running.request("/api/scans", {"slide": "s1"})[0] == 403
         assert running.get("/api/slides")["slides"][0]["can_scan"] is False
     assert sorted(results.iterdir()) == before
+
+
+def test_events_begin_with_the_state_of_every_slide(view_slide, results, tmp_path):
+    """A scan that another process began after the page asked for the slides would be missed otherwise."""
+    other = shutil.copy(view_slide, tmp_path / "other.tif")
+    with LocalServer([view_slide, other], tmp_path / "out", show_names=True, read_only=True) as running:
+        assert running.get("/api/slides")["slides"][1]["state"] == "not scanned"
+        (tmp_path / "out").mkdir(exist_ok=True)
+        request = urllib.request.Request(
+            f"{running.address}/api/events", headers={"Authorization": f"Bearer {running.token}"}
+        )
+        with take_lease(tmp_path / "out", "other"), urllib.request.urlopen(request, timeout=60) as events:
+            states = {}
+            while len(states) < 2 and (line := events.readline()) != b": still here\n":
+                if line.startswith(b"data: "):
+                    slide = json.loads(line[6:])
+                    states[slide["name"]] = slide["state"]
+    assert states == {view_slide.name: "not scanned", "other.tif": "scanning"}
 
 
 @pytest.mark.slow

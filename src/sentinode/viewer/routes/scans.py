@@ -59,11 +59,11 @@ def scan_routes(viewer: Viewer, describe: Callable[[Entry], dict[str, Any]]) -> 
         return [describe(viewer.catalogue[name]) for name in (viewer.scans.touched() if viewer.scans else ())]
 
     async def changes() -> AsyncIterator[str]:
+        yield ": connected\n\n"
         began = time.monotonic()
         sent = {slide["id"]: slide for slide in await viewer.run(all_slides)}
         took_s = time.monotonic() - began
-        yield ": connected\n\n"
-        for slide in await viewer.run(own_slides):  # The page may have asked before they changed.
+        for slide in sent.values():  # They may have changed since the page asked for them.
             yield _event(slide)
         wake_s = looked_s = time.monotonic()
         while not viewer.stopping.is_set():

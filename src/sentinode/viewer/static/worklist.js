@@ -69,6 +69,7 @@ export async function worklistView(app) {
   );
   setKeys([]);
   const end = watchScans((slide) => {
+    if (JSON.stringify(slide) === JSON.stringify(shown.get(slide.id))) return;
     show(slide);
     summarize();
   });

@@ -104,9 +104,9 @@ class SlidePage {
 
   /** Show how far the scan of this slide is, and its result when it is there. */
   async #scanChanged(slide) {
-    if (slide.id !== this.slide.id) return;
+    if (slide.id !== this.slide.id || this.slide.results.length) return;
     replace(this.scan, scanState(slide), scanButton(this.app, slide));
-    if (slide.state !== "done" || this.result) return;
+    if (slide.state !== "done") return;
     this.endWatching();
     this.slide.results = (await api(`api/slides/${slide.id}`)).results;
     this.#tools();
