@@ -8,6 +8,9 @@ import numpy as np
 from sentinode.data.patchset import PatchSet
 from sentinode.data.types import UInt8Array
 
+# Column of the table with probabilities of tumour that replace the labels in training.
+TARGET = "target"
+
 
 def epoch_order(count: int, seed: int | None, epoch: int) -> np.ndarray:
     """Compute the order in which an epoch visits patches.
@@ -158,7 +161,7 @@ class Batches(keras.utils.PyDataset):
 
 
 def targets(patches: PatchSet, outputs: int) -> np.ndarray:
-    """Convert labels to the targets of a network.
+    """Convert labels, or the column `TARGET` where there is one, to the targets of a network.
 
     Parameters
     ----------
@@ -169,7 +172,7 @@ def targets(patches: PatchSet, outputs: int) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n, 1) or (n, 2)
-        float32 labels, one-hot for two outputs.
+        float32 P(tumour), for two outputs P(normal) and P(tumour); 0 or 1 where these are labels.
 
     Examples
     --------
@@ -177,5 +180,6 @@ def targets(patches: PatchSet, outputs: int) -> np.ndarray:
     >>> targets(open_patches("pcam-mini", split="test").select([0, 1]), outputs=2).shape
     (2, 2)
     """
-    labels = patches.labels.astype(np.float32)
-    return labels[:, None] if outputs == 1 else np.stack([1 - labels, labels], axis=1)
+    values = patches.table[TARGET].to_numpy() if TARGET in patches.table else patches.labels
+    tumour = values.astype(np.float32)
+    return tumour[:, None] if outputs == 1 else np.stack([1 - tumour, tumour], axis=1)

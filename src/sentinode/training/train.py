@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import keras
+from numpy.typing import ArrayLike
 
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError, RunError
@@ -20,6 +21,7 @@ from sentinode.training.load import load_run
 from sentinode.training.recipe.compile import compile_model
 from sentinode.training.recipe.distillation import distilled
 from sentinode.training.recipe.precision import choose_precision
+from sentinode.training.recipe.soft_targets import with_targets, without_targets
 from sentinode.training.results import write_results
 from sentinode.training.run import CHECKPOINT, Run
 from sentinode.training.splits import training_and_validation
@@ -38,6 +40,7 @@ def train(
     out: str | Path,
     cache: str | Path | None = None,
     teachers: Sequence[Run] = (),
+    targets: ArrayLike | None = None,
 ) -> Run:
     """Train a model and write a run directory.
 
@@ -61,6 +64,9 @@ def train(
     teachers : sequence of Run
         Runs for knowledge distillation: the probability of their mean logit replaces the labels as
         target.
+    targets : array-like of shape (n,), optional
+        P(tumour) of each of the `patches`, such as stored predictions of teachers; they replace the labels of the
+        training patches as targets. Validation uses the labels.
 
     Returns
     -------
@@ -72,9 +78,10 @@ def train(
     ModelError
         The model does not end in one sigmoid or two softmax units.
     DataError
-        A patch is damaged or has no label; found before training starts.
+        A patch is damaged or has no label, or `targets` are not probabilities; found before training starts.
     ConfigError
-        Batches cannot be divided evenly between the devices, or teachers are used on several devices.
+        Batches cannot be divided evenly between the devices, teachers are used on several devices, or `targets` with
+        teachers or weights of classes.
     RunError
         `out` holds something else, cannot be written, is used by another process, or training diverged.
     TrainingStopped
@@ -92,7 +99,12 @@ def train(
     """
     config, run, group = config or TrainConfig(), Path(out), ProcessGroup.current()
     check_last_layer(model)
+    if targets is not None:
+        if teachers or config.class_weight is not None:
+            raise ConfigError("targets replace the labels; leave out teachers and class_weight")
+        patches = with_targets(patches, targets)
     training, validation, held_out = training_and_validation(patches, config, cache)
+    validation = without_targets(validation)
     group.check(config.batch_size, len(training))
     if teachers and group.devices > 1:
         raise ConfigError("knowledge distillation runs on one device only; leave out devices or teachers")
@@ -111,7 +123,8 @@ def train(
             record.config["precision"] = Run(run).config["precision"]
         precision = record.config["precision"]["used"]
         with _learner(model, config, teachers, precision) as learner:
-            compile_model(learner, config, steps_per_epoch(training, config, group), labels=not teachers)
+            steps = steps_per_epoch(training, config, group)
+            compile_model(learner, config, steps, labels=not teachers, soft=targets is not None)
             initial = initial_checkpoint(learner)
             with group.in_turn():
                 if stage == "new" or group.process:

@@ -10,6 +10,7 @@ from sentinode.errors import ModelError
 from sentinode.keras_compat import Muon, activation_after_pooling, fused_batch_normalization, keep_average_separate
 from sentinode.models.precision import mixed_precision
 from sentinode.training.config import TrainConfig
+from sentinode.training.recipe.soft_targets import SoftAccuracy, SoftAuc
 
 # The moving average of the weights covers at most this part of a training. Otherwise the average of a short training
 # would consist mostly of its initial weights.
@@ -23,7 +24,9 @@ _LOSSES = {
 }
 
 
-def compile_model(model: keras.Model, config: TrainConfig, steps_per_epoch: int, labels: bool = True) -> None:
+def compile_model(
+    model: keras.Model, config: TrainConfig, steps_per_epoch: int, labels: bool = True, soft: bool = False
+) -> None:
     """Compile a model in place.
 
     Parameters
@@ -36,6 +39,8 @@ def compile_model(model: keras.Model, config: TrainConfig, steps_per_epoch: int,
         For the schedule of the learning rate.
     labels : bool, default True
         False to train on the losses that layers add instead of the loss to the labels.
+    soft : bool, default False
+        Whether targets are probabilities, which metrics round.
 
     Examples
     --------
@@ -54,8 +59,14 @@ def compile_model(model: keras.Model, config: TrainConfig, steps_per_epoch: int,
         optimizer=optimizer,
         loss=_loss(config, output_count(model)),
         loss_weights=None if labels else [0.0],
-        metrics=[name if name == "accuracy" else keras.metrics.AUC(name="auc") for name in config.metrics],
+        metrics=[_metric(name, soft) for name in config.metrics],
     )
+
+
+def _metric(name: str, soft: bool) -> Any:
+    if name == "accuracy":
+        return SoftAccuracy(name) if soft else name
+    return (SoftAuc if soft else keras.metrics.AUC)(name="auc")
 
 
 def output_count(model: keras.Model) -> int:

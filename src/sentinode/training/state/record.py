@@ -1,5 +1,6 @@
 """What a run directory records before the first step, and whether it matches a request."""
 
+import hashlib
 import json
 import logging
 import re
@@ -13,6 +14,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from sentinode.data.batches import TARGET
 from sentinode.data.duplicates.hashes import sha1_bytes
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import RunError
@@ -213,7 +215,10 @@ def write_record(folder: Path, record: Record, training: PatchSet, validation: P
 
 def _part(patches: PatchSet) -> dict[str, Any]:
     normal, tumour = class_counts(patches)
-    return {"normal": normal, "tumour": tumour, "fingerprint": patches.fingerprint}
+    part: dict[str, Any] = {"normal": normal, "tumour": tumour, "fingerprint": patches.fingerprint}
+    if TARGET in patches.table:
+        part["targets_sha256"] = hashlib.sha256(patches.table[TARGET].to_numpy().tobytes()).hexdigest()
+    return part
 
 
 def _differences(before: Run, record: Record, config: TrainConfig) -> list[str]:
@@ -237,6 +242,8 @@ def _differences(before: Run, record: Record, config: TrainConfig) -> list[str]:
     for part in ("train", "valid"):
         if before.fingerprint(part) != now["data"][part]["fingerprint"]:
             differences.append(f"the {part} patches")
+    if earlier["data"]["train"].get("targets_sha256") != now["data"]["train"].get("targets_sha256"):
+        differences.append("its targets")
     return differences
 
 
