@@ -26,20 +26,18 @@ import pandas as pd
 from keras import ops
 from sklearn.metrics import roc_auc_score
 
-from make_folds import FOLDS, read_folds
-from make_teacher import BATCH, FOLDS_FILE, hard_negatives
+from make_folds import FOLDS, read_training_patches
+from make_teacher import BATCH, FOLDS_FILE
 from sentinode import PatchSet, TrainConfig, build_model
-from sentinode.data.concat import concat
 from sentinode.inference.keras_predictor import inference_network
 from sentinode.inference.logits import probability, tumour_logit
 from sentinode.layers.augmentation import augmented
 from sentinode.machine import keep_freed_memory
 from sentinode.storage import atomic_file
-from sentinode.training.recipe.averaging import WeightAverage
+from sentinode.training.recipe.averaging import BATCHES, WeightAverage
 from sentinode.training.recipe.compile import accelerated, compile_model
 
 PATCHES, EPOCHS, SEED, SAMPLES = 8_000, 8, 0, 1_000
-STATISTICS_BATCHES = 20
 BRIGHTNESS = (1.0, 0.7, 1.3)
 TEACHER = Path(__file__).parents[1] / "scripts" / "teachers" / "lite0-fold0.npz"
 TEACHER_FOLD = 0
@@ -108,10 +106,7 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="only print the table")
     arguments = parser.parse_args()
     keep_freed_memory()
-    table, parts = read_folds(FOLDS_FILE, arguments.sources)
-    table["hard"] = table["id"].str.removesuffix(".jpg").isin(hard_negatives(arguments.sources[2]))
-    starts = np.cumsum([0, *map(len, parts)])[:-1]
-    patches = concat(parts).select((starts[table["part"]] + table["row"]).to_numpy())
+    table, patches = read_training_patches(FOLDS_FILE, arguments.sources)
     arguments.work.mkdir(parents=True, exist_ok=True)
     if not arguments.report:
         for fold in range(FOLDS):
@@ -172,7 +167,7 @@ def trained(change: Change, patches: PatchSet, target: np.ndarray) -> keras.Mode
     compile_model(learner, config, -(-len(pixels) // config.batch_size))
     loss = change.loss or keras.losses.BinaryCrossentropy(label_smoothing=config.label_smoothing)
     learner.compile(optimizer=learner.optimizer, loss=loss)
-    starts = range(0, STATISTICS_BATCHES * config.batch_size, config.batch_size)
+    starts = range(0, BATCHES * config.batch_size, config.batch_size)
     average = WeightAverage(learner, network, lambda: (pixels[at : at + config.batch_size] for at in starts))
     with accelerated(network, "float32"):
         learner.fit(pixels, target[:, None], batch_size=config.batch_size, epochs=config.epochs, verbose=0)

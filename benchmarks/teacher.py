@@ -21,8 +21,8 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from make_folds import read_folds
-from make_teacher import BATCH, FOLDS_FILE, eight_orientations, hard_negatives
+from make_folds import read_training_patches
+from make_teacher import BATCH, FOLDS_FILE, eight_orientations
 from sentinode import PatchSet, load_run
 from sentinode.inference.keras_predictor import inference_network
 from sentinode.inference.logits import probability, tumour_logit
@@ -41,10 +41,9 @@ def main() -> None:
     parser.add_argument("--student", nargs="*", default=())
     arguments = parser.parse_args()
     keep_freed_memory()
-    table, parts = read_folds(FOLDS_FILE, arguments.sources)
-    table = table[table["part"] == 2]
-    table = table[~table["id"].str.removesuffix(".jpg").isin(hard_negatives(arguments.sources[2]))]
-    patches = parts[2].select(table["row"].to_numpy())
+    table, patches = read_training_patches(FOLDS_FILE, arguments.sources)
+    chosen = (table["part"] == 2) & ~table["hard"]
+    table, patches = table[chosen], patches.select(np.flatnonzero(chosen))
     held_out = (table["fold"] == arguments.fold).to_numpy()
     compare(patches.select(np.flatnonzero(held_out)), table["cluster"].to_numpy()[held_out], arguments)
     positions(patches)

@@ -11,6 +11,7 @@ these ids. `read_folds` returns them as a table.
 
 import argparse
 import hashlib
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import pandas as pd
 from sklearn.cluster import KMeans
 
 from sentinode import PatchSet, open_patches
+from sentinode.data.concat import concat
 from sentinode.data.map_patches import map_patches
 
 CLUSTERS, FOLDS, SEED = 30, 4, 0
@@ -80,6 +82,20 @@ def read_folds(path: str | Path, sources: list[str]) -> tuple[pd.DataFrame, list
         if str(stored["ids_sha256"]) != digest(table):
             raise SystemExit(f"{path}: made for other patches; run scripts/make_folds.py again")
         return table.assign(cluster=stored["cluster"], fold=stored["fold"]), parts
+
+
+def read_training_patches(path: str | Path, sources: list[str]) -> tuple[pd.DataFrame, PatchSet]:
+    """Return the table of `read_folds` with the column ``hard``, and all patches in its order.
+
+    Hard negatives of the last source were chosen because another network took them for tumour; all of them are normal.
+    """
+    table, parts = read_folds(path, sources)
+    with zipfile.ZipFile(sources[-1]) as archive, archive.open("selection.csv") as file:
+        chosen = pd.read_csv(file)
+    hard = chosen.loc[chosen["selection"] == "hard", "id"]
+    starts = np.cumsum([0, *map(len, parts)])[:-1]
+    patches = concat(parts).select((starts[table["part"]] + table["row"]).to_numpy())
+    return table.assign(hard=table["id"].str.removesuffix(".jpg").isin(hard)), patches
 
 
 def main() -> None:

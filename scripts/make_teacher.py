@@ -10,7 +10,6 @@ written to `OUT/logits.npz` (float16, in the order of `scripts/folds.npz`).
 
 import argparse
 import os
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +18,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pandas as pd
 
-from make_folds import read_folds
+from make_folds import read_training_patches
 from sentinode import PatchSet, TrainConfig, build_model, train
-from sentinode.data.concat import concat
 from sentinode.inference.keras_predictor import inference_network
 from sentinode.inference.logits import tumour_logit
 from sentinode.layers.d4 import ORDER, apply_symmetry
@@ -58,11 +56,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     keep_freed_memory()
-    table, parts = read_folds(FOLDS_FILE, arguments.sources)
-    starts = np.cumsum([0, *map(len, parts)])[:-1]
-    patches = concat(parts).select((starts[table["part"]] + table["row"]).to_numpy())
-    held_out = (table["fold"] == arguments.fold).to_numpy()
-    easy = ~table["id"].str.removesuffix(".jpg").isin(hard_negatives(arguments.sources[2])).to_numpy()
+    table, patches = read_training_patches(FOLDS_FILE, arguments.sources)
+    held_out, easy = (table["fold"] == arguments.fold).to_numpy(), ~table["hard"].to_numpy()
     network = build_model("transfer", backbone=arguments.backbone, weights="imagenet", trainable="all", dropout=0.3)
     run = train(network, split(patches, held_out, easy), SETTINGS, out=arguments.out)
     logits = eight_orientations(run.load_model(), patches)
@@ -72,13 +67,6 @@ def main() -> None:
         labels = patches.labels[rows]
         one, mean = (roc_curve(labels, values[rows]).auc for values in (logits[:, 0], logits.mean(axis=1)))
         print(f"fold {arguments.fold}, {name}: AUC {one:.4f} in one orientation, {mean:.4f} in the mean of eight")
-
-
-def hard_negatives(source: str) -> set[str]:
-    """Return the ids of the patches that were chosen because another network took them for tumour."""
-    with zipfile.ZipFile(source) as archive, archive.open("selection.csv") as file:
-        chosen = pd.read_csv(file)
-    return set(chosen.loc[chosen["selection"] == "hard", "id"])
 
 
 def split(patches: PatchSet, held_out: np.ndarray, easy: np.ndarray) -> PatchSet:

@@ -23,16 +23,15 @@ import jax
 import keras
 import numpy as np
 from jax import numpy as jnp
-from sklearn.metrics import roc_auc_score
 
-from make_folds import read_folds
-from make_teacher import BATCH, FOLDS_FILE, hard_negatives
+from make_folds import read_training_patches
+from make_teacher import FOLDS_FILE
 from sentinode import TrainConfig, build_model
 from sentinode.data.batches import epoch_order
-from sentinode.data.concat import concat
-from sentinode.inference.keras_predictor import inference_network
-from sentinode.inference.logits import probability, tumour_logit
+from sentinode.inference.logits import probability
+from sentinode.inference.predict import predict_logits
 from sentinode.layers.augmentation import augmented
+from sentinode.metrics import roc_curve
 from sentinode.storage import atomic_file
 from sentinode.training.recipe.averaging import WeightAverage, some_batches
 from sentinode.training.recipe.compile import accelerated, compile_model
@@ -54,10 +53,8 @@ def main() -> None:
     parser.add_argument("--patches", type=int, help="train on so many patches only, to try the script")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    table, parts = read_folds(FOLDS_FILE, arguments.sources)
-    starts = np.cumsum([0, *map(len, parts)])[:-1]
-    patches = concat(parts).select((starts[table["part"]] + table["row"]).to_numpy())
-    easy = ~table["id"].str.removesuffix(".jpg").isin(hard_negatives(arguments.sources[2])).to_numpy()
+    table, patches = read_training_patches(FOLDS_FILE, arguments.sources)
+    easy = ~table["hard"].to_numpy()
     held_out = (table["fold"] == (-1 if arguments.hold_out is None else arguments.hold_out)).to_numpy()
     target = patches.labels.astype(np.float32)
     if arguments.targets:
@@ -84,10 +81,7 @@ def main() -> None:
     network.save(arguments.out / "model.keras")
     if held_out.any():
         chosen = patches.select(np.flatnonzero(held_out & easy))
-        predictor = inference_network(network)
-        batches = (range(start, min(start + BATCH, len(chosen))) for start in range(0, len(chosen), BATCH))
-        logits = [tumour_logit(predictor.predict_on_batch(chosen.read(batch))) for batch in batches]
-        auc = roc_auc_score(chosen.labels, np.concatenate(logits))
+        auc = roc_curve(chosen.labels, predict_logits(network, chosen)).auc
         print(f"AUC on {len(chosen):,} patches of fold {arguments.hold_out}: {auc:.4f}")
 
 
