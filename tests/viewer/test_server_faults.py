@@ -227,6 +227,23 @@ def test_a_scan_is_canceled_and_gives_its_slide_back(view_slide, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_canceled_scan_can_be_started_again_and_ends_by_itself(view_slide, tmp_path):
+    with LocalServer([view_slide], tmp_path) as server:
+        for pause in (0, 0.02, 0.2, 3):
+            assert server.request("/api/scans", {"slide": "s1"})[0] == 202
+            time.sleep(pause)
+            assert server.request("/api/scans/s1", method="DELETE")[0] == 200
+            assert state_of(server) == "not scanned"
+        assert server.request("/api/scans", {"slide": "s1"})[0] == 202
+        for _ in range(1200):
+            if state_of(server) not in ("waiting", "scanning"):
+                break
+            time.sleep(0.1)
+        # The process lived on to look at the patches: this drawing is refused, as it is unlike tissue.
+        assert "unlike the training patches" in server.get("/api/slides")["slides"][0]["error"]
+
+
+@pytest.mark.slow
 def test_the_model_judges_the_patch_under_the_cursor(view_slide, results, tiny_run):
     with LocalServer([view_slide, results, tiny_run.path], results) as server:
         with open_slide(view_slide) as slide:

@@ -3,17 +3,21 @@
 import multiprocessing
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from sentinode.errors import SentinodeError, first_line
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+
+# Seconds between looks at whether a call should stop; an answer is taken at once.
+_LOOK_S = 0.1
 
 
 class ProcessDiedError(SentinodeError):
@@ -52,6 +56,8 @@ class IsolatedWorker(Generic[Job, Result]):
     prepare : callable
         Called once in each new process; returns the function. It must be picklable, such as a module's function with
         `functools.partial`.
+    stop : threading.Event, optional
+        While another thread has it set, a call ends the process and raises `ProcessDiedError`.
 
     Examples
     --------
@@ -62,8 +68,11 @@ class IsolatedWorker(Generic[Job, Result]):
     'SLIDE'
     """
 
-    def __init__(self, prepare: Callable[[], Callable[[Job], Result]]) -> None:
+    # Only the thread that calls handles the process: another thread that ended it could meet it half started, or idle
+    # between two calls.
+    def __init__(self, prepare: Callable[[], Callable[[Job], Result]], stop: threading.Event | None = None) -> None:
         self._prepare = prepare
+        self._stop = stop or threading.Event()
         self._process: Any = None
         self._connection: Connection[Any, Any] | None = None
 
@@ -89,16 +98,10 @@ class IsolatedWorker(Generic[Job, Result]):
         SentinodeError
             What the function raised.
         ProcessDiedError
-            The process died, or was killed; the next call starts another.
+            The process died, or was ended; the next call starts another.
         """
         self.start()
         return self._answer(job, stalled_s=stalled_s, progress=progress)
-
-    def terminate(self) -> None:
-        """End the process at once; a call in another thread raises `ProcessDiedError`."""
-        process = self._process
-        if process is not None:
-            process.terminate()
 
     def close(self) -> None:
         """End the process."""
@@ -132,14 +135,14 @@ class IsolatedWorker(Generic[Job, Result]):
         try:
             for each in job:
                 self._connection.send(each)
-            before = progress()
-            while stalled_s is not None and not self._connection.poll(stalled_s):
-                if progress() == before:
-                    self._process.kill()
-                    self._process.join()
-                    self.close()
-                    raise ProcessDiedError(f"no progress for {stalled_s:g} s")
-                before = progress()
+            before, since = progress(), time.monotonic()
+            while not self._connection.poll(_LOOK_S):
+                if self._stop.is_set():
+                    self._kill("it was stopped")
+                if progress() != before:
+                    before, since = progress(), time.monotonic()
+                elif stalled_s is not None and time.monotonic() - since > stalled_s:
+                    self._kill(f"no progress for {stalled_s:g} s")
             succeeded, result = self._connection.recv()
         except (EOFError, OSError):
             self._process.join()
@@ -149,6 +152,11 @@ class IsolatedWorker(Generic[Job, Result]):
         if not succeeded:
             raise result
         return result
+
+    def _kill(self, why: str) -> NoReturn:
+        self._process.kill()
+        self.close()
+        raise ProcessDiedError(why)
 
 
 def map_isolated(

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -33,7 +34,8 @@ class ModelWorker:
 
     def __init__(self, name: str, patches: str | None = None) -> None:
         self.name = name
-        self._worker: IsolatedWorker[Job, Any] = IsolatedWorker(partial(_prepare, name, patches))
+        self._closed = threading.Event()
+        self._worker: IsolatedWorker[Job, Any] = IsolatedWorker(partial(_prepare, name, patches), self._closed)
         self._thread = ThreadPoolExecutor(1, "model")
 
     async def ask(self, what: str, pixels: UInt8Array) -> Any:
@@ -54,8 +56,9 @@ class ModelWorker:
 
     def close(self) -> None:
         """End the process."""
-        self._worker.terminate()
+        self._closed.set()
         self._thread.shutdown(cancel_futures=True)
+        self._worker.close()
 
 
 def _prepare(name: str, source: str | None) -> Callable[[Job], Any]:

@@ -82,16 +82,14 @@ class SlideReaders:
         self._stalled_s = stalled_s
         self._jobs: deque[_Job] = deque()
         self._changed = threading.Condition()
-        self._closed = False
+        self._closed = threading.Event()
         # Calls that ended a process, and what was said of them.
         self._fatal: dict[SlideFile, dict[tuple[Any, ...], ViewerError]] = {}
         self._started = 0
-        self._workers: list[IsolatedWorker[Any, Any]] = []
         self._threads: list[threading.Thread] = []
         for number in range(self.count):
             moments = get_context("spawn").Value("Q", 0, lock=False)
-            worker: IsolatedWorker[Any, Any] = IsolatedWorker(partial(_prepare, moments))
-            self._workers.append(worker)
+            worker: IsolatedWorker[Any, Any] = IsolatedWorker(partial(_prepare, moments), self._closed)
             thread = threading.Thread(target=self._work, args=(number, worker, moments), name="slides", daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -99,7 +97,7 @@ class SlideReaders:
     def wait_until_started(self) -> None:
         """Return when the processes run."""
         with self._changed:
-            self._changed.wait_for(lambda: self._started == self.count or self._closed)
+            self._changed.wait_for(lambda: self._started == self.count or self._closed.is_set())
 
     def open(self, file: SlideFile) -> None:
         """Open a slide in each process, ahead of what will be asked of it."""
@@ -130,19 +128,17 @@ class SlideReaders:
     def close(self) -> None:
         """End the processes."""
         with self._changed:
-            self._closed = True
+            self._closed.set()
             for job in self._jobs:
                 job.answer.cancel()
             self._jobs.clear()
             self._changed.notify_all()
-        for worker in self._workers:
-            worker.terminate()
         for thread in self._threads:
             thread.join()
 
     def _submit(self, job: _Job) -> None:
         with self._changed:
-            if self._closed:
+            if self._closed.is_set():
                 job.answer.cancel()
                 return
             self._jobs.append(job)
@@ -154,8 +150,8 @@ class SlideReaders:
             return own or next((job for job in self._jobs if not job.fixed), None)
 
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or found() is not None)
-            job = None if self._closed else found()
+            self._changed.wait_for(lambda: self._closed.is_set() or found() is not None)
+            job = None if self._closed.is_set() else found()
             if job is not None:
                 self._jobs.remove(job)
             return job
@@ -189,7 +185,7 @@ class SlideReaders:
             except ProcessDiedError as error:
                 refusal = ViewerError(f"{reason(job.file.path, error)}; copy it again", 422)
                 job.answer.set_exception(refusal)
-                if self._closed:
+                if self._closed.is_set():
                     break
                 with self._changed:
                     self._fatal.setdefault(job.file, {})[job.function, repr(job.arguments)] = refusal

@@ -55,7 +55,9 @@ class ScanQueue:
         self._catalogue, self._out, self._spacing = catalogue, out, spacing
         # Shared memory: the fraction of the present scan that is done.
         self._progress = multiprocessing.get_context("spawn").Value("d", 0.0)
-        self._worker: IsolatedWorker[_Job, None] = IsolatedWorker(partial(_prepare, model, self._progress))
+        # Ends the present scan; cleared when the next one begins.
+        self._stop = threading.Event()
+        self._worker: IsolatedWorker[_Job, None] = IsolatedWorker(partial(_prepare, model, self._progress), self._stop)
         self._states: dict[str, ScanState] = {}
         self._waiting: deque[Entry] = deque()
         self._changed = threading.Condition()
@@ -84,7 +86,7 @@ class ScanQueue:
             if entry in self._waiting:
                 self._waiting.remove(entry)
             elif self._running is entry:
-                self._worker.terminate()
+                self._stop.set()
 
     def state(self, entry: Entry) -> ScanState:
         """Return how far the scan of a slide is."""
@@ -107,8 +109,8 @@ class ScanQueue:
         with self._changed:
             self._closed = True
             self._waiting.clear()
+            self._stop.set()
             self._changed.notify()
-        self._worker.terminate()
         if self._thread is not None:
             self._thread.join()
 
@@ -118,7 +120,7 @@ class ScanQueue:
             self._catalogue.refresh()
             with self._changed:
                 self._running = None
-                if self._states[entry.id].state != CANCELED:
+                if not self._stop.is_set():  # It was canceled, and perhaps queued again since.
                     self._states[entry.id] = state
         self._worker.close()
 
@@ -127,6 +129,7 @@ class ScanQueue:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             if self._closed:
                 return None
+            self._stop.clear()
             self._running = self._waiting.popleft()
             self._states[self._running.id] = ScanState(SCANNING)
             self._progress.value = 0.0

@@ -1,0 +1,61 @@
+"""Work in a process of its own: how it is stopped."""
+
+import threading
+import time
+from functools import partial
+from operator import methodcaller
+
+import pytest
+
+from sentinode.slides.isolation import IsolatedWorker, ProcessDiedError
+
+upper = partial(methodcaller, "upper")
+sleeper = partial(partial, time.sleep)
+slow_start = partial(time.sleep, 60)
+
+
+def stopped_after(seconds, prepare, job):
+    """Call, set the event meanwhile, and return how long the call took."""
+    stop = threading.Event()
+    worker = IsolatedWorker(prepare, stop)
+    timer = threading.Timer(seconds, stop.set)
+    timer.start()
+    start = time.monotonic()
+    with pytest.raises(ProcessDiedError, match="it was stopped"):
+        worker.call(job)
+    timer.join()
+    worker.close()
+    return time.monotonic() - start
+
+
+def test_a_call_is_stopped_while_the_process_starts_and_while_it_works():
+    assert stopped_after(0.0, slow_start, "slide") < 30
+    assert stopped_after(1.5, slow_start, "slide") < 30
+    assert stopped_after(1.5, sleeper, 60) < 30
+
+
+def test_a_stop_between_two_calls_does_not_spoil_the_next():
+    stop = threading.Event()
+    with IsolatedWorker(upper, stop) as worker:
+        assert worker.call("a") == "A"
+        stop.set()
+        stop.clear()
+        assert worker.call("b") == "B"
+
+
+def test_after_a_stop_the_next_call_starts_another_process():
+    stop = threading.Event()
+    worker = IsolatedWorker(sleeper, stop)
+    timer = threading.Timer(0.5, stop.set)
+    timer.start()
+    with pytest.raises(ProcessDiedError):
+        worker.call(60)
+    timer.join()
+    stop.clear()
+    assert worker.call(0) is None
+    worker.close()
+
+
+def test_a_process_without_progress_is_ended():
+    with IsolatedWorker(sleeper) as worker, pytest.raises(ProcessDiedError, match=r"no progress for 0\.3 s"):
+        worker.call(60, stalled_s=0.3)
