@@ -10,10 +10,10 @@ from tests.slides.conftest import FILES
 
 pytest.importorskip("distributed")
 
-from sentinode.cli.scan import _Queue, _Rows
 from sentinode.errors import ConfigError, DataError, SentinodeError
 from sentinode.slides.cluster import _Cluster, map_on_dask
 from sentinode.slides.isolation import ProcessDiedError
+from sentinode.slides.queue import Rows, SlideQueue
 
 # A module that workers can import.
 JOBS = """
@@ -100,7 +100,7 @@ import time
 from functools import partial
 from pathlib import Path
 import numpy as np
-from sentinode.cli.scan import _Rows
+from sentinode.slides.queue import Rows
 from sentinode.slides import open_slide
 from sentinode.slides.results import help_scan, scan_to_folder
 from sentinode.slides.scanner import Scanner
@@ -120,8 +120,8 @@ def compute(processes, pixels, wanted):
 
 def call(out, processes, job):
     scanner = Scanner(Model(), 8, "dense", partial(compute, processes))
-    with open_slide(job.path if isinstance(job, _Rows) else job) as slide:
-        if isinstance(job, _Rows):
+    with open_slide(job.path if isinstance(job, Rows) else job) as slide:
+        if isinstance(job, Rows):
             return help_scan(slide, scanner, out / slide.path.stem, job.start)
         return scan_to_folder(slide, scanner, out / slide.path.stem).folder
 
@@ -137,7 +137,7 @@ def test_two_workers_divide_the_rows_of_a_slide_and_give_the_same_bytes(tall_sli
     for name in ("out", "pids"):
         (tmp_path / name).mkdir()
     prepare = import_module("scans_of_the_cluster").prepare
-    with _Queue([tall_slide], tmp_path / "out", divide=True) as slides:
+    with SlideQueue([tall_slide], tmp_path / "out", divide=True) as slides:
         for job, folder in map_on_dask(partial(prepare, tmp_path / "out", 2), slides, "2"):
             if job == tall_slide:
                 slides.done(job, None)
@@ -149,13 +149,13 @@ def test_two_workers_divide_the_rows_of_a_slide_and_give_the_same_bytes(tall_sli
 
 
 def test_rows_are_given_of_slides_that_are_begun_and_not_finished(tmp_path):
-    slides = _Queue([tmp_path / "a.tif", tmp_path / "b.tif"], tmp_path, divide=True)
+    slides = SlideQueue([tmp_path / "a.tif", tmp_path / "b.tif"], tmp_path, divide=True)
     with slides:
         jobs = iter(slides)
         assert [next(jobs), next(jobs)] == [tmp_path / "a.tif", tmp_path / "b.tif"]
-        assert next(jobs) == _Rows(tmp_path / "a.tif", 0.5)
+        assert next(jobs) == Rows(tmp_path / "a.tif", 0.5)
         slides.done(tmp_path / "a.tif", None)
-        assert [next(jobs), next(jobs)] == [_Rows(tmp_path / "b.tif", start) for start in (0.5, 0.25)]
+        assert [next(jobs), next(jobs)] == [Rows(tmp_path / "b.tif", start) for start in (0.5, 0.25)]
         slides.done(tmp_path / "b.tif", None)
         assert not list(jobs)
 

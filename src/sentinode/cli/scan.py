@@ -2,9 +2,8 @@
 
 import argparse
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,13 +27,11 @@ from sentinode.inference.engines import REGION_ENGINES
 
 if TYPE_CHECKING:
     from sentinode.slides.estimate import DurationEstimate
-    from sentinode.slides.leases import Lease
+    from sentinode.slides.queue import Rows
     from sentinode.slides.scanner import Scanner
     from sentinode.slides.slide import Slide
     from sentinode.slides.tissue import Tissue
 
-# Where the workers begin that join the scan of a slide: far from those before.
-_STARTS = (1 / 2, 1 / 4, 3 / 4, 1 / 8, 5 / 8, 3 / 8, 7 / 8)
 _TABLES = ("parquet", "wsinfer", "clam", "tiles")
 
 
@@ -103,6 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Scan each slide, go past those that fail, and list them at the end."""
     from sentinode.slides.cluster import map_on_dask
     from sentinode.slides.isolation import IsolatedWorker, map_isolated
+    from sentinode.slides.queue import Rows, SlideQueue
     from sentinode.slides.slide import find_slides
     from sentinode.storage import check_output_folder
 
@@ -123,7 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
             )
     spacings = Spacings(arguments.mpp)
     out = None if arguments.dry_run else check_output_folder(arguments.out)
-    queue = _Queue(paths, out, divide=arguments.dask is not None)
+    queue = SlideQueue(paths, out, divide=arguments.dask is not None)
     summaries: list[dict[str, Any]] = []
     scan_each = map_isolated if arguments.dask is None else partial(map_on_dask, where=arguments.dask)
     if arguments.engine != "keras":
@@ -131,7 +129,7 @@ def run(arguments: argparse.Namespace) -> int:
             worker.call(arguments.engine)
     with _exit_on_sigterm(), queue:
         for job, result in scan_each(partial(_prepare, arguments, spacings), queue):
-            if isinstance(job, _Rows):
+            if isinstance(job, Rows):
                 continue  # Its slide is answered for by another worker, whatever came of it.
             queue.done(job, result if isinstance(result, SentinodeError) else None)
             if not isinstance(result, SentinodeError):
@@ -163,67 +161,6 @@ def run(arguments: argparse.Namespace) -> int:
     if failures and not summaries:
         return 1
     return SKIPPED_STATUS if failures else 0
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Rows of a slide, from a fraction of them on, for the worker that scans it."""
-
-    path: Path
-    start: float
-
-
-class _Queue:
-    """The slides that this command scans: takes the lease of each before it is worked on, and gives it back after.
-
-    With `divide`, workers that are free when all slides are begun get rows of the slides that are not finished.
-    """
-
-    def __init__(self, paths: Sequence[Path], out: Path | None, divide: bool) -> None:
-        self._paths, self._out, self._divide = paths, out, divide and out is not None
-        self._leases: dict[Path, Lease] = {}
-        self.finished: list[Path] = []
-        self.elsewhere: list[str] = []
-        self.failures: list[tuple[str, str]] = []
-
-    def __iter__(self) -> Iterator[Path | _Rows]:
-        """Give the slides that no other process works on."""
-        from sentinode.slides.leases import take_lease
-
-        for path in self._paths:
-            if self._out is not None:
-                try:
-                    lease = take_lease(self._out, path.stem)
-                except SentinodeError as error:
-                    self.done(path, error)
-                    continue
-                if lease is None:
-                    self.finished.append(path)
-                    self.elsewhere.append(path.name)
-                    continue
-                self._leases[path] = lease
-            yield path
-        for start in _STARTS if self._divide else ():
-            for path in self._paths:
-                if path in self._leases:
-                    yield _Rows(path, start)
-
-    def done(self, path: Path, error: SentinodeError | None) -> None:
-        """Note that a slide is finished, or why it failed."""
-        from sentinode.slides.isolation import reason
-
-        self.finished.append(path)
-        if path in self._leases:
-            self._leases.pop(path).release()
-        if error is not None:
-            self.failures.append((path.name, reason(path, error)))
-
-    def __enter__(self) -> "_Queue":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for lease in self._leases.values():
-            lease.release()
 
 
 @contextmanager
@@ -269,15 +206,16 @@ def _exporter(arguments: argparse.Namespace) -> Callable[[str], None]:
 
 
 def _scan(
-    arguments: argparse.Namespace, spacings: "Spacings", scanner: "Scanner", job: "Path | _Rows"
+    arguments: argparse.Namespace, spacings: "Spacings", scanner: "Scanner", job: "Path | Rows"
 ) -> dict[str, Any]:
+    from sentinode.slides.queue import Rows
     from sentinode.slides.results import help_scan, scan_to_folder
     from sentinode.slides.slide import open_slide
 
-    path = job.path if isinstance(job, _Rows) else job
+    path = job.path if isinstance(job, Rows) else job
     with open_slide(path, spacing_um_px=spacings(path), force=arguments.force) as slide:
         folder, tissue, force = Path(arguments.out) / path.stem, _tissue(arguments.tissue, slide), arguments.force
-        if isinstance(job, _Rows):
+        if isinstance(job, Rows):
             help_scan(slide, scanner, folder, job.start, tissue=tissue, force=force)
             return {}
         result = scan_to_folder(slide, scanner, folder, tissue=tissue, force=force, tables=arguments.tables)
