@@ -6,6 +6,10 @@ import pytest
 from keras import layers
 
 from sentinode import TrainConfig, build_model
+from sentinode.explanation.model_split import split_at_last_feature_map
+from sentinode.export.network import exported_network
+from sentinode.inference.features import feature_model
+from sentinode.inference.logits import logit_model
 from sentinode.keras_compat import Muon, activation_after_pooling, flatten_layers, fused_batch_normalization
 from sentinode.models.precision import mixed_precision
 from sentinode.training.recipe.compile import compile_model
@@ -26,6 +30,24 @@ def with_biases():
         bias = model.get_layer(name).bias
         bias.assign(np.linspace(-0.1, 0.1, bias.shape[0]))
     return model
+
+
+def test_a_network_made_of_layers_of_another_one_has_its_own_logits_features_and_maps(mini):
+    """`layer.input` is that of the first use: it would lead into the other network."""
+    first = build_model("cnn", seed=1)
+    x = 0.5 * layers.Rescaling(1 / 255)(first.inputs[0])
+    for layer in first.layers[1:]:
+        x = layer(x)
+    model, pixels = keras.Model(first.inputs[0], x), mini.read(range(4))
+    expected = model.predict_on_batch(pixels)
+    assert not np.allclose(expected, first.predict_on_batch(pixels), atol=1e-3)
+    logits = -np.log(1 / expected - 1)
+    np.testing.assert_allclose(logit_model(model).predict_on_batch(pixels), logits, atol=1e-4)
+    last, features = model.layers[-1], feature_model(model).predict_on_batch(pixels)
+    np.testing.assert_allclose(features @ last.kernel + last.bias, logits, atol=1e-4)
+    split = split_at_last_feature_map(model)
+    np.testing.assert_allclose(split.after(split.before(pixels)), logits, atol=1e-4)
+    np.testing.assert_allclose(exported_network(model).predict_on_batch(pixels), expected, atol=1e-4)
 
 
 def test_a_step_with_activation_after_pooling_is_the_same(mini):

@@ -9,6 +9,7 @@ import numpy as np
 from sentinode.data.types import PATCH_SHAPE
 from sentinode.errors import ModelError
 from sentinode.inference.logits import logit_model
+from sentinode.keras_compat import node_within
 from sentinode.layers.d4 import D4Conv
 
 
@@ -62,9 +63,9 @@ def split_at_last_feature_map(model: keras.Model) -> SplitModel:
     ((None, 4, 4, 128), [35.5, 43.5, 51.5, 59.5], 72)
     """
     layers = _layers(model)
-    maps = [number for number, layer in enumerate(layers) if len(layer.output.shape) == 4]
-    last = maps[-1]
-    if last == 0 or layers[last].output.shape[1] < 2:
+    shapes = [node_within(model, layer).output_tensors[0].shape for layer in layers]
+    last = [number for number, shape in enumerate(shapes) if len(shape) == 4][-1]
+    if last == 0 or shapes[last][1] < 2:
         raise ModelError(
             f"model {model.name!r} has no feature map, which Grad-CAM needs; use integrated-gradients or occlusion"
         )
@@ -87,18 +88,21 @@ def split_at_first_convolution(model: keras.Model) -> tuple[keras.Model, Any]:
     ((None, 96, 96, 32), 'conv_1')
     """
     for count, layer in enumerate(_layers(model), 1):
-        if _is_convolution(layer):
+        if _is_convolution(model, layer):
             return _split(model, count).before, layer
-        within = next(filter(_is_convolution, layer.layers), None) if isinstance(layer, keras.Model) else None
+        nested = layer.layers if isinstance(layer, keras.Model) else ()
+        within = next((each for each in nested if _is_convolution(layer, each)), None)
         if within is not None:
-            pixels = keras.Input(PATCH_SHAPE, dtype="uint8")
-            seen = keras.Model(layer.inputs[0], within.output)(_split(model, count - 1).before(pixels))
+            pixels, values = keras.Input(PATCH_SHAPE, dtype="uint8"), node_within(layer, within).output_tensors[0]
+            seen = keras.Model(layer.inputs[0], values)(_split(model, count - 1).before(pixels))
             return keras.Model(pixels, seen), within
     raise ModelError(f"model {model.name!r} has no convolution on the pixels, whose kernels could be shown")
 
 
-def _is_convolution(layer: Any) -> bool:
-    return isinstance(layer, keras.layers.Conv2D | D4Conv) and layer.input.shape[-1] == PATCH_SHAPE[-1]
+def _is_convolution(model: keras.Model, layer: Any) -> bool:
+    if not isinstance(layer, keras.layers.Conv2D | D4Conv):
+        return False
+    return bool(node_within(model, layer).input_tensors[0].shape[-1] == PATCH_SHAPE[-1])
 
 
 def _layers(model: keras.Model) -> list[Any]:
@@ -109,7 +113,8 @@ def _split(model: keras.Model, count: int) -> SplitModel:
     layers, logits = _layers(model), logit_model(model)
     last = layers[count - 1]
     # A nested network has an output tensor of its own besides the one that the next layer takes.
-    values = layers[count].input if isinstance(last, keras.Model) else last.output
+    of_last = node_within(model, last).output_tensors[0]
+    values = node_within(model, layers[count]).input_tensors[0] if isinstance(last, keras.Model) else of_last
     if isinstance(model, keras.Sequential):  # Its layers may belong to several graphs, so the graph is built anew.
         values = between = keras.Input(values.shape[1:])
         for layer in [*layers[count:-1], logits.layers[-1]]:
@@ -121,10 +126,10 @@ def _split(model: keras.Model, count: int) -> SplitModel:
         before = keras.Model(pixels, seen)
     else:
         before, after = keras.Model(model.inputs[0], values), keras.Model(values, logits.outputs[0])
-    return SplitModel(before, after, *_receptive_fields(layers[:count], int(values.shape[1])))
+    return SplitModel(before, after, *_receptive_fields(model, layers[:count], int(values.shape[1])))
 
 
-def _receptive_fields(layers: list[Any], count: int) -> tuple[np.ndarray, int]:
+def _receptive_fields(model: keras.Model, layers: list[Any], count: int) -> tuple[np.ndarray, int]:
     """Return centers and side of the receptive fields of a map with `count` rows, from kernels and strides.
 
     If a layer is a network itself, the centers are spread evenly over the patch.
@@ -138,7 +143,8 @@ def _receptive_fields(layers: list[Any], count: int) -> tuple[np.ndarray, int]:
         if size is None:
             continue
         size, stride = (value if isinstance(value, int) else value[0] for value in (size, layer.strides))
-        into, out = int(layer.input.shape[1]), int(layer.output.shape[1])
+        node = node_within(model, layer)
+        into, out = int(node.input_tensors[0].shape[1]), int(node.output_tensors[0].shape[1])
         padded = max((out - 1) * stride + size - into, 0) // 2 if getattr(layer, "padding", "valid") == "same" else 0
         first += step * ((size - 1) / 2 - padded)
         field += step * (size - 1)

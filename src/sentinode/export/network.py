@@ -6,6 +6,7 @@ from keras import layers
 
 from sentinode.errors import ModelError
 from sentinode.inference.logits import check_last_layer
+from sentinode.keras_compat import node_within
 from sentinode.layers.preprocessing import BackbonePreprocessing
 from sentinode.metrics import Calibration
 from sentinode.models.plain import plain_network
@@ -50,7 +51,7 @@ def exported_network(model: keras.Model, calibration: Calibration | None = None)
         weights = [weight[..., 1:] - weight[..., :1] for weight in weights]
     # The name differs, since a functional model refuses two layers of one name.
     tumour = layers.Dense(1, "sigmoid", dtype="float32", name="tumour", kernel_initializer="zeros")
-    network = keras.Model(source.inputs[0], tumour(last.input), name=model.name)
+    network = keras.Model(source.inputs[0], tumour(node_within(source, last).input_tensors[0]), name=model.name)
     kernel, bias = weights if last.use_bias else (*weights, np.zeros(1))
     tumour.set_weights([kernel / calibration.temperature, calibration(bias)])
     return network

@@ -128,8 +128,10 @@ def feature_model(model: "keras.Model") -> "keras.Model":
     """
     import keras
 
+    from sentinode.keras_compat import node_within
+
     check_last_layer(model)
-    return keras.Model(model.inputs[0], model.layers[-1].input)
+    return keras.Model(model.inputs[0], node_within(model, model.layers[-1]).input_tensors[0])
 
 
 def _in_batches(

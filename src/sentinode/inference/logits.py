@@ -32,13 +32,15 @@ def logit_model(model: "keras.Model") -> "keras.Model":
     """
     import keras
 
+    from sentinode.keras_compat import node_within
+
     check_last_layer(model)
     last = model.layers[-1]
     # A functional model refuses two layers of one name.
     # Random initial weights would differ between the processes of a distributed training, which Keras refuses.
     name, zeros = f"{last.name}_logit", keras.initializers.Zeros()
     linear = keras.layers.Dense(last.units, None, last.use_bias, zeros, dtype="float32", name=name)
-    logits = keras.Model(model.inputs[0], linear(last.input))
+    logits = keras.Model(model.inputs[0], linear(node_within(model, last).input_tensors[0]))
     linear.set_weights(last.get_weights())
     return logits
 

@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from sentinode.keras_compat import node_within
 from sentinode.layers.d4 import D4Concatenate, D4Conv, D4Norm, D4Pool
 
 # Equivariant for all parameters; D4Conv refuses sizes for which it would not be.
@@ -32,17 +33,17 @@ def is_symmetric(model: keras.Model) -> bool:
     """
     kinds = {type(layer) for layer in model.layers}
     pools = D4Pool in kinds and layers.GlobalAveragePooling2D in kinds
-    return pools and all(_is_equivariant(layer) for layer in model.layers)
+    return pools and all(_is_equivariant(model, layer) for layer in model.layers)
 
 
-def _is_equivariant(layer: keras.layers.Layer) -> bool:
+def _is_equivariant(model: keras.Model, layer: keras.layers.Layer) -> bool:
     if isinstance(layer, layers.Cropping2D):
         (top, bottom), (left, right) = layer.cropping
         return bool(top == bottom == left == right)
     if isinstance(layer, (layers.AveragePooling2D, layers.MaxPooling2D)):
         (side, other), (step, other_step) = layer.pool_size, layer.strides
-        whole = all((length - side) % step == 0 for length in layer.input.shape[1:3])
+        whole = all((length - side) % step == 0 for length in node_within(model, layer).input_tensors[0].shape[1:3])
         return bool(layer.padding == "valid" and side == other and step == other_step and whole)
     if isinstance(layer, layers.Dense):
-        return len(layer.input.shape) == 2
+        return len(node_within(model, layer).input_tensors[0].shape) == 2
     return isinstance(layer, EQUIVARIANT)

@@ -181,11 +181,10 @@ class Catalogue:
         patient = _patient(entry)
         if patient is None:
             return None
-        nodes = [each for each in self if _patient(each) == patient]
-        if any(not node.results for node in nodes):
+        found = [self.results(node) for node in self if _patient(node) == patient]
+        if not all(found):
             return None
-        latest = [list(node.results.values())[-1].summary for node in nodes]
-        return pn_stage([classify_lesion(summary["largest_lesion_mm"]) for summary in latest])
+        return pn_stage([classify_lesion(results[-1].summary["largest_lesion_mm"]) for results in found])
 
     def file(self, entry: Entry) -> SlideFile:
         """Return what identifies the file of a slide as it is now.
