@@ -3,10 +3,12 @@
     python benchmarks/flagship_changes.py pcam-small.zip pcam-extra.zip pcam-more.zip --work DIR
     python benchmarks/flagship_changes.py pcam-small.zip pcam-extra.zip pcam-more.zip --work DIR --report
 
+With ``--patches 20000 --seeds 0 1 2 --folds 0 --only distilled``: what a change that ships gains at full size.
+
 Each training: `d4net-s`, 8,000 patches of three of the four folds of ``scripts/folds.npz``, 8 epochs, seed 0. All
 changes are measured on one fold before the next begins, on its patches as they are, without the hard negatives, and
 at 0.7 and 1.3 of their brightness. Logits are kept in DIR, and a second call goes on. Differences have 95 % intervals
-over clusters, which are drawn with replacement within each fold (1,000 times).
+over clusters, which are drawn with replacement within each fold (1,000 times); AUCs of several seeds are averaged.
 """
 
 import argparse
@@ -38,7 +40,7 @@ from sentinode.storage import atomic_file
 from sentinode.training.recipe.averaging import BATCHES, WeightAverage
 from sentinode.training.recipe.compile import accelerated, compile_model
 
-PATCHES, EPOCHS, SEED, SAMPLES = 8_000, 8, 0, 1_000
+PATCHES, EPOCHS, SAMPLES = 8_000, 8, 1_000
 BRIGHTNESS = (1.0, 0.7, 1.3)
 TEACHER = Path(__file__).parents[1] / "scripts" / "teachers" / "lite0-fold0.npz"
 TEACHER_FOLD = 0
@@ -49,8 +51,8 @@ class Change:
     """What differs from the flagship recipe."""
 
     title: str
-    patches: int = PATCHES
-    epochs: int = EPOCHS
+    patches: float = 1.0  # Times the number of patches, and of epochs.
+    epochs: float = 1.0
     hard_negatives: bool = False
     distilled: bool = False
     loss: Any = None
@@ -106,17 +108,37 @@ class BalancedConv(D4Conv):
         return kernel - ops.mean(kernel, axis=(0, 1, 2), keepdims=True)
 
 
+BASE = "recipe"
 CHANGES = {
-    "recipe": Change(title="flagship recipe"),
+    BASE: Change(title="flagship recipe"),
     "brightness": Change(title="+ brightness augmentation", augment=("affine", "blur", "stain", "brightness")),
     "distilled": Change(title="targets: mean logit of EfficientNet-Lite0 in 8 orientations", distilled=True),
     "loss": Change(title="generalized cross-entropy, q = 0.5", loss=GeneralizedCrossentropy(0.5)),
     "hard": Change(title="hard negatives in their proportion (6 %)", hard_negatives=True),
-    "more": Change(title="a third more patches in as many steps", patches=10_667, epochs=6),
+    "more": Change(title="a third more patches in as many steps", patches=4 / 3, epochs=3 / 4),
     "positions": Change(title="learned weights of positions", positions=True),
     "relative": Change(title="logarithm of pixels, kernels of the first layer sum to zero", relative=True),
     "relative-distilled": Change(title="the same, with the teacher's targets", relative=True, distilled=True),
 }
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of the benchmark."""
+
+    name: str
+    patches: int
+    fold: int
+    seed: int
+
+    def file(self, work: Path) -> Path:
+        """Return where its logits are kept."""
+        return work / f"{self.name}-{self.patches}-fold{self.fold}-seed{self.seed}.npz"
+
+    @property
+    def possible(self) -> bool:
+        """Whether the teacher, if there is one, has not seen the fold."""
+        return not CHANGES[self.name].distilled or self.fold == TEACHER_FOLD
 
 
 def main() -> None:
@@ -124,28 +146,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sources", nargs=3, help="pcam-small.zip, pcam-extra.zip and pcam-more.zip")
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--patches", type=int, default=PATCHES)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--folds", type=int, nargs="+", default=list(range(FOLDS)))
+    parser.add_argument("--only", choices=CHANGES, nargs="+", default=list(CHANGES), help="besides the recipe")
     parser.add_argument("--report", action="store_true", help="only print the table")
     arguments = parser.parse_args()
     keep_freed_memory()
     table, patches = read_training_patches(FOLDS_FILE, arguments.sources)
     arguments.work.mkdir(parents=True, exist_ok=True)
-    if not arguments.report:
-        for fold in range(FOLDS):
-            for name, change in CHANGES.items():
-                file = result(arguments.work, name, fold)
-                if file.exists() or (change.distilled and fold != TEACHER_FOLD):
+    names = [name for name in CHANGES if name == BASE or name in arguments.only]
+    for seed in () if arguments.report else arguments.seeds:
+        for fold in arguments.folds:
+            for name in names:
+                training = Training(name, arguments.patches, fold, seed)
+                file = training.file(arguments.work)
+                if file.exists() or not training.possible:
                     continue
                 began = time.monotonic()
-                found = measured(change, patches, table, fold)
+                found = measured(training, patches, table)
                 with atomic_file(file) as temporary, temporary.open("wb") as stream:
                     np.savez_compressed(stream, **found)
-                print(f"fold {fold}, {name}: {time.monotonic() - began:.0f} s", flush=True)
-    report(arguments.work, table)
-
-
-def result(work: Path, name: str, fold: int) -> Path:
-    """Return the file with the logits of a training."""
-    return work / f"{name}-fold{fold}.npz"
+                print(f"{file.stem}: {time.monotonic() - began:.0f} s", flush=True)
+    report(arguments, names, table)
 
 
 def held_out(table: pd.DataFrame, fold: int) -> np.ndarray:
@@ -153,15 +176,17 @@ def held_out(table: pd.DataFrame, fold: int) -> np.ndarray:
     return np.flatnonzero((table["fold"] == fold) & ~table["hard"])
 
 
-def measured(change: Change, patches: PatchSet, table: pd.DataFrame, fold: int) -> dict[str, np.ndarray]:
+def measured(training: Training, patches: PatchSet, table: pd.DataFrame) -> dict[str, np.ndarray]:
     """Train, and return the logits of the fold at each brightness."""
+    change, fold = CHANGES[training.name], training.fold
     candidates = np.flatnonzero((table["fold"] != fold) & (change.hard_negatives | ~table["hard"]))
-    rows = np.random.default_rng([SEED, fold]).permutation(candidates)[: change.patches]
+    rows = np.random.default_rng([training.seed, fold]).permutation(candidates)
+    rows = rows[: round(change.patches * training.patches)]
     target = table["label"].to_numpy()[rows].astype(np.float32)
     if change.distilled:
         with np.load(TEACHER) as stored:
             target = probability(stored["logits"][rows].astype(np.float64).mean(axis=1)).astype(np.float32)
-    network = trained(change, patches.select(rows), target)
+    network = trained(change, patches.select(rows), target, training.seed)
     predictor, chosen = inference_network(network), patches.select(held_out(table, fold))
     found = {}
     for factor in BRIGHTNESS:
@@ -170,18 +195,19 @@ def measured(change: Change, patches: PatchSet, table: pd.DataFrame, fold: int) 
             pixels = chosen.read(range(start, min(start + BATCH, len(chosen))))
             pixels = np.clip(np.rint(pixels * factor), 0, 255).astype(np.uint8)
             logits.append(tumour_logit(predictor.predict_on_batch(pixels)))
-        found[f"brightness {factor}"] = np.concatenate(logits)
+        found[key(factor)] = np.concatenate(logits)
     return found
 
 
-def trained(change: Change, patches: PatchSet, target: np.ndarray) -> keras.Model:
+def trained(change: Change, patches: PatchSet, target: np.ndarray, seed: int) -> keras.Model:
     """Train with the flagship recipe, in float32, and return the network with averaged weights."""
+    epochs = round(change.epochs * EPOCHS)
     config = TrainConfig.recipe(
-        "flagship", epochs=change.epochs, warmup_epochs=change.epochs / 10, precision="float32", augment=change.augment
+        "flagship", epochs=epochs, warmup_epochs=epochs / 10, precision="float32", augment=change.augment
     )
-    keras.utils.set_random_seed(SEED)
+    keras.utils.set_random_seed(seed)
     pixels = patches.read(range(len(patches)))
-    network = build_model("d4net", size="s", seed=SEED)
+    network = build_model("d4net", size="s", seed=seed)
     if change.positions:
         network = with_positions(network)
     if change.relative:
@@ -216,30 +242,41 @@ def with_relative_input(network: keras.Model) -> keras.Model:
     return keras.Model(network.input, x, name=network.name)
 
 
-def report(work: Path, table: pd.DataFrame) -> None:
+def report(arguments: argparse.Namespace, names: list[str], table: pd.DataFrame) -> None:
     """Print AUCs by fold, and the mean difference from the recipe on the same folds with its interval."""
-    base = next(iter(CHANGES))
-    titles = ("change", "folds", "AUC by fold", "mean", "minus recipe (95 % interval)", "at 0.7", "at 1.3")
+    titles = ("change", "trainings", "AUC by fold", "mean", "minus recipe (95 % interval)", "at 0.7", "at 1.3")
     print("| " + " | ".join(titles) + " |\n|" + "---|" * len(titles))
-    for name, change in CHANGES.items():
-        folds = [fold for fold in range(FOLDS) if result(work, name, fold).exists()]
-        if not folds or not all(result(work, base, fold).exists() for fold in folds):
+    for name in names:
+        both = [
+            (Training(name, arguments.patches, fold, seed), Training(BASE, arguments.patches, fold, seed))
+            for fold in arguments.folds
+            for seed in arguments.seeds
+        ]
+        both = [pair for pair in both if all(each.file(arguments.work).exists() for each in pair)]
+        if not both:
             continue
-        logits = {fold: dict(np.load(result(work, name, fold))) for fold in folds}
-        recipe = {fold: np.load(result(work, base, fold))["brightness 1.0"] for fold in folds}
-        by_factor = {}
-        for factor in BRIGHTNESS:
-            key = f"brightness {factor}"
-            by_factor[factor] = [auc(table, fold, logits[fold][key]) for fold in folds]
-        clear = {fold: logits[fold]["brightness 1.0"] for fold in folds}
-        difference = np.mean(by_factor[1.0]) - np.mean([auc(table, fold, recipe[fold]) for fold in folds])
-        low, high = interval(table, clear, recipe)
-        cells = [change.title, f"{len(folds)}", ", ".join(f"{value:.4f}" for value in by_factor[1.0])]
-        cells += [f"{np.mean(by_factor[1.0]):.4f}", f"{difference:+.4f} ({low:+.4f} to {high:+.4f})"]
-        cells += [f"{np.mean(by_factor[factor]):.4f}" for factor in BRIGHTNESS[1:]]
-        if name == base:
+        ours = [dict(np.load(training.file(arguments.work))) for training, _ in both]
+        base = [np.load(training.file(arguments.work))[key(1.0)] for _, training in both]
+        folds = [training.fold for training, _ in both]
+        aucs = {
+            factor: [auc(table, fold, each[key(factor)]) for fold, each in zip(folds, ours, strict=True)]
+            for factor in BRIGHTNESS
+        }
+        by_fold = pd.Series(aucs[1.0]).groupby(folds).mean()
+        pairs = [(fold, each[key(1.0)], other) for fold, each, other in zip(folds, ours, base, strict=True)]
+        difference = np.mean([auc(table, fold, each) - auc(table, fold, other) for fold, each, other in pairs])
+        low, high = interval(table, pairs)
+        cells = [CHANGES[name].title, f"{len(both)}", ", ".join(f"{value:.4f}" for value in by_fold)]
+        cells += [f"{np.mean(aucs[1.0]):.4f}", f"{difference:+.4f} ({low:+.4f} to {high:+.4f})"]
+        cells += [f"{np.mean(aucs[factor]):.4f}" for factor in BRIGHTNESS[1:]]
+        if name == BASE:
             cells[4] = ""
         print("| " + " | ".join(cells) + " |")
+
+
+def key(factor: float) -> str:
+    """Return the name of the logits at a brightness."""
+    return f"brightness {factor}"
 
 
 def auc(table: pd.DataFrame, fold: int, logits: np.ndarray) -> float:
@@ -247,17 +284,20 @@ def auc(table: pd.DataFrame, fold: int, logits: np.ndarray) -> float:
     return float(roc_auc_score(table["label"].to_numpy()[held_out(table, fold)], logits))
 
 
-def interval(table: pd.DataFrame, ours: dict[int, np.ndarray], base: dict[int, np.ndarray]) -> tuple[float, float]:
-    """Return the interval of the mean difference over folds, by drawing clusters of each fold with replacement."""
-    rng, differences = np.random.default_rng(SEED), np.zeros(SAMPLES)
-    for fold, logits in ours.items():
-        rows = held_out(table, fold)
+def interval(table: pd.DataFrame, pairs: list[tuple[int, np.ndarray, np.ndarray]]) -> tuple[float, float]:
+    """Return the interval of the mean difference, by drawing clusters of each fold with replacement.
+
+    Trainings on one fold are compared on the same clusters.
+    """
+    differences = np.zeros(SAMPLES)
+    for fold, ours, base in pairs:
+        rng, rows = np.random.default_rng(fold), held_out(table, fold)
         labels, clusters = table["label"].to_numpy()[rows], table["cluster"].to_numpy()[rows]
         members = [np.flatnonzero(clusters == cluster) for cluster in np.unique(clusters)]
         for number in range(SAMPLES):
             at = np.concatenate([members[each] for each in rng.integers(0, len(members), len(members))])
-            values = [roc_auc_score(labels[at], each[at]) for each in (logits, base[fold])]
-            differences[number] += (values[0] - values[1]) / len(ours)
+            values = [roc_auc_score(labels[at], each[at]) for each in (ours, base)]
+            differences[number] += (values[0] - values[1]) / len(pairs)
     low, high = np.percentile(differences, [2.5, 97.5])
     return float(low), float(high)
 
