@@ -1,5 +1,6 @@
 """Slides are read in processes of their own, which may die and stand still."""
 
+import multiprocessing
 import os
 import time
 
@@ -51,7 +52,8 @@ def test_a_slide_that_ends_its_process_is_told_and_given_up_while_others_are_rea
     damaged.write_bytes(view_slide.read_bytes())
     monkeypatch.setattr(reading, "tile", fatal.tile)
     with LocalServer([damaged, view_slide], tmp_path / "out", processes=2) as server:
-        pids = {worker._process.pid for worker in server.viewer.readers._workers if worker._process}
+        server.viewer.readers.wait_until_started()
+        pids = {child.pid for child in multiprocessing.active_children()}
 
         def tile(slide, place):
             status, _, answer = server.request(f"/api/slides/{slide}/tiles/11/{place}.jpg")
@@ -68,7 +70,7 @@ def test_a_slide_that_ends_its_process_is_told_and_given_up_while_others_are_rea
         assert tile("s2", "0_1") == (200, "")
         os.utime(damaged)
         assert tile("s1", "0_1") == (200, "")
-        assert pids - {worker._process.pid for worker in server.viewer.readers._workers}
+        assert pids - {child.pid for child in multiprocessing.active_children()}
 
 
 @pytest.mark.slow
