@@ -34,7 +34,6 @@ from sentinode import PatchSet, TrainConfig, build_model
 from sentinode.inference.keras_predictor import inference_network
 from sentinode.inference.logits import probability, tumour_logit
 from sentinode.layers.augmentation import augmented
-from sentinode.layers.d4 import D4Conv
 from sentinode.machine import keep_freed_memory
 from sentinode.storage import atomic_file
 from sentinode.training.recipe.averaging import BATCHES, WeightAverage
@@ -57,7 +56,7 @@ class Change:
     distilled: bool = False
     loss: Any = None
     positions: bool = False
-    relative: bool = False
+    brightness_invariant: bool = False
     augment: tuple[str, ...] = ("affine", "blur", "stain")
 
 
@@ -91,23 +90,6 @@ class WeightedPositions(keras.layers.Layer):
         return ops.einsum("nijc,ij->nc", inputs, ops.reshape(weights, (4, 4)))
 
 
-class LogPixels(keras.layers.Layer):
-    """Logarithm of pixels, with about the mean and standard deviation that the scaled pixels have."""
-
-    def call(self, inputs: Any) -> Any:
-        """Return values of 0 to 255 on a logarithmic scale."""
-        return 2.5 * (ops.log(ops.maximum(ops.cast(inputs, self.compute_dtype), 8.0) / 255.0) + 0.6)
-
-
-class BalancedConv(D4Conv):
-    """A convolution whose kernels sum to zero: a constant that is added to all its inputs has no effect."""
-
-    def full_kernel(self) -> Any:
-        """Return the kernel of the equivalent ordinary convolution."""
-        kernel = super().full_kernel()
-        return kernel - ops.mean(kernel, axis=(0, 1, 2), keepdims=True)
-
-
 BASE = "recipe"
 CHANGES = {
     BASE: Change(title="flagship recipe"),
@@ -117,8 +99,8 @@ CHANGES = {
     "hard": Change(title="hard negatives in their proportion (6 %)", hard_negatives=True),
     "more": Change(title="a third more patches in as many steps", patches=4 / 3, epochs=3 / 4),
     "positions": Change(title="learned weights of positions", positions=True),
-    "relative": Change(title="logarithm of pixels, kernels of the first layer sum to zero", relative=True),
-    "relative-distilled": Change(title="the same, with the teacher's targets", relative=True, distilled=True),
+    "invariant": Change(title="logarithm of pixels, kernels of the first layer sum to zero", brightness_invariant=True),
+    "invariant-distilled": Change(title="the same, the teacher's targets", brightness_invariant=True, distilled=True),
 }
 
 
@@ -207,11 +189,9 @@ def trained(change: Change, patches: PatchSet, target: np.ndarray, seed: int) ->
     )
     keras.utils.set_random_seed(seed)
     pixels = patches.read(range(len(patches)))
-    network = build_model("d4net", size="s", seed=seed)
+    network = build_model("d4net", size="s", brightness_invariant=change.brightness_invariant, seed=seed)
     if change.positions:
         network = with_positions(network)
-    if change.relative:
-        network = with_relative_input(network)
     learner = augmented(network, config.augment, config.augment_strength)
     compile_model(learner, config, -(-len(pixels) // config.batch_size))
     loss = change.loss or keras.losses.BinaryCrossentropy(label_smoothing=config.label_smoothing)
@@ -228,16 +208,6 @@ def with_positions(network: keras.Model) -> keras.Model:
     """Replace the mean over positions."""
     x = WeightedPositions(name="weighted_positions")(network.get_layer("mean_over_positions").input)
     for layer in network.layers[network.layers.index(network.get_layer("mean_over_positions")) + 1 :]:
-        x = layer(x)
-    return keras.Model(network.input, x, name=network.name)
-
-
-def with_relative_input(network: keras.Model) -> keras.Model:
-    """Make the output independent of a factor on all pixels, such as the brightness of a scanner."""
-    first = network.get_layer("conv_1")
-    x = LogPixels(name="log")(network.input)
-    x = BalancedConv.from_config(first.get_config())(x)
-    for layer in network.layers[network.layers.index(first) + 1 :]:
         x = layer(x)
     return keras.Model(network.input, x, name=network.name)
 

@@ -20,9 +20,15 @@ def trained_a_little(model: keras.Model, pixels: np.ndarray) -> keras.Model:
     return model
 
 
-@pytest.fixture(scope="module", params=WIDTHS)
+@pytest.fixture(scope="module", params=[*({"size": size} for size in WIDTHS), {"brightness_invariant": True}], ids=str)
 def network(request, mini) -> keras.Model:
-    return logit_model(trained_a_little(build_model("d4net", size=request.param, seed=2), mini.read(range(32))))
+    return logit_model(trained_a_little(build_model("d4net", **request.param, seed=2), mini.read(range(32))))
+
+
+@pytest.fixture(scope="module")
+def blind(mini) -> keras.Model:
+    model = build_model("d4net", brightness_invariant=True, seed=2)
+    return logit_model(trained_a_little(model, mini.read(range(32))))
 
 
 @settings(deadline=None, max_examples=8)
@@ -32,6 +38,16 @@ def test_the_logit_is_the_same_for_all_orientations(network, mini, symmetry, fir
     said = network.predict_on_batch(pixels)
     assert np.ptp(said) > 1e-3
     np.testing.assert_allclose(network.predict_on_batch(apply_symmetry(pixels, symmetry)), said, atol=1e-4)
+
+
+@settings(deadline=None, max_examples=8)
+@given(factor=st.floats(0.6, 1.0), first=st.integers(0, 1600))
+def test_a_brightness_invariant_network_ignores_a_factor_on_all_pixels(blind, mini, factor, first):
+    pixels = np.maximum(mini.read(range(first, first + 8)), 16)
+    darker = np.rint(pixels * factor).astype(np.uint8)
+    said = blind.predict_on_batch(pixels)
+    assert np.ptp(said) > 0.05
+    np.testing.assert_allclose(blind.predict_on_batch(darker), said, atol=0.02)  # Rounded to whole numbers.
 
 
 @pytest.mark.parametrize("size", WIDTHS)
@@ -47,10 +63,11 @@ def test_a_logit_depends_on_the_whole_patch_and_nothing_is_padded(size):
 
 
 @pytest.mark.slow
-def test_it_is_trained_saved_and_loaded_like_any_other(mini, tmp_path):
+@pytest.mark.parametrize("options", [{}, {"brightness_invariant": True}], ids=str)
+def test_it_is_trained_saved_and_loaded_like_any_other(mini, tmp_path, options):
     few = mini.select(range(0, len(mini), 20))
     config = TrainConfig(epochs=1, optimizer="adamw", learning_rate=0.003, precision="bfloat16")
-    run = train(build_model("d4net"), few, config, out=tmp_path / "run")
+    run = train(build_model("d4net", **options), few, config, out=tmp_path / "run")
     pixels = mini.read(range(8))
     again = load_run(run.path).model
     np.testing.assert_array_equal(again.predict_on_batch(pixels), run.model.predict_on_batch(pixels))

@@ -1,5 +1,7 @@
 """D4Net as an ordinary network: the same logits for patches and regions."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -11,9 +13,9 @@ from sentinode.models.d4net import WIDTHS
 from sentinode.models.plain import plain_network
 
 
-def trained_a_little(size: str, output: str, pixels: np.ndarray) -> keras.Model:
+def trained_a_little(options: dict[str, Any], pixels: np.ndarray) -> keras.Model:
     """Give statistics and offsets values of their own; those of a fresh network hide mistakes."""
-    model = build_model("d4net", size=size, output=output, seed=2)
+    model = build_model("d4net", **options, seed=2)
     rng = np.random.default_rng(0)
     for _ in range(2):
         model(pixels, training=True)
@@ -23,11 +25,12 @@ def trained_a_little(size: str, output: str, pixels: np.ndarray) -> keras.Model:
     return model
 
 
-@pytest.fixture(
-    scope="module", params=[(size, output) for size in WIDTHS for output in ("sigmoid", "softmax")], ids=str
-)
+OPTIONS = [{"size": size, "output": output} for size in WIDTHS for output in ("sigmoid", "softmax")]
+
+
+@pytest.fixture(scope="module", params=[*OPTIONS, {"brightness_invariant": True}], ids=str)
 def network(request, mini) -> keras.Model:
-    return trained_a_little(*request.param, mini.read(range(32)))
+    return trained_a_little(request.param, mini.read(range(32)))
 
 
 def test_a_written_out_network_gives_the_same_logits(network, mini):

@@ -113,6 +113,8 @@ class D4Conv(keras.layers.Layer):
         True for an image as input, False for a feature map with eight blocks.
     use_bias : bool, default False
         Whether to add one bias per filter, shared by the blocks.
+    zero_sum : bool, default False
+        Whether the mean of each kernel is subtracted from it: a constant that is added to the input changes nothing.
     **kwargs
         Passed to `keras.layers.Layer`.
 
@@ -129,11 +131,12 @@ class D4Conv(keras.layers.Layer):
         strides: int = 1,
         lift: bool = False,
         use_bias: bool = False,
+        zero_sum: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.filters, self.kernel_size, self.strides = filters, kernel_size, strides
-        self.lift, self.use_bias = lift, use_bias
+        self.lift, self.use_bias, self.zero_sum = lift, use_bias, zero_sum
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Create the shared weights."""
@@ -156,7 +159,8 @@ class D4Conv(keras.layers.Layer):
         kernel = ops.take(ops.cast(self.kernel, self.compute_dtype), self._table.ravel(), axis=0)
         kernel = ops.reshape(kernel, (places, blocks, ORDER, self._channels, self.filters))
         kernel = ops.transpose(kernel, (0, 1, 3, 2, 4))
-        return ops.reshape(kernel, (side, side, blocks * self._channels, ORDER * self.filters))
+        kernel = ops.reshape(kernel, (side, side, blocks * self._channels, ORDER * self.filters))
+        return kernel - ops.mean(kernel, axis=(0, 1, 2), keepdims=True) if self.zero_sum else kernel
 
     def full_bias(self) -> Any:
         """Return the bias of the equivalent ordinary convolution: (8 * filters,)."""
@@ -183,7 +187,7 @@ class D4Conv(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments."""
-        own = ("filters", "kernel_size", "strides", "lift", "use_bias")
+        own = ("filters", "kernel_size", "strides", "lift", "use_bias", "zero_sum")
         return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 
 

@@ -1,9 +1,41 @@
-"""The pixel preprocessing of `keras.applications` backbones as a layer."""
+"""Layers that prepare pixels: a logarithmic scale, and the preprocessing of `keras.applications` backbones."""
 
 from importlib import import_module
 from typing import Any
 
 import keras
+from keras import ops
+
+# Noise and compression dominate darker pixels.
+DARKEST = 8.0
+
+
+@keras.saving.register_keras_serializable("sentinode")
+class LogIntensity(keras.layers.Layer):
+    """Logarithm of pixels, on which a factor on all pixels, such as another brightness, is a constant that is added.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> layer, pixels = LogIntensity(), np.array([40, 80, 160, 255], np.uint8)
+    >>> [round(float(step), 3) for step in np.diff(layer(pixels))]
+    [0.693, 0.693, 0.466]
+    >>> float(layer(np.array([0], np.uint8))[0]) == float(layer(np.array([8], np.uint8))[0])
+    True
+    """
+
+    def call(self, pixels: Any) -> Any:
+        """Return ``log(pixels / 255)`` for pixels of 8 to 255; smaller ones count as 8."""
+        return ops.cast(log_intensity(ops.cast(pixels, "float32")), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the input shape."""
+        return input_shape
+
+
+def log_intensity(pixels: Any) -> Any:
+    """Return ``log(pixels / 255)`` for pixels of 8 to 255; smaller ones count as 8."""
+    return ops.log(ops.maximum(pixels, DARKEST) / 255.0)
 
 
 @keras.saving.register_keras_serializable("sentinode")
@@ -32,7 +64,7 @@ class BackbonePreprocessing(keras.layers.Layer):
 
     def call(self, pixels: Any) -> Any:
         """Scale RGB pixels of shape (n, rows, columns, 3) from 0–255 to the range of the backbone."""
-        return self._preprocess(keras.ops.cast(pixels, self.compute_dtype), data_format="channels_last")
+        return self._preprocess(ops.cast(pixels, self.compute_dtype), data_format="channels_last")
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the input shape."""

@@ -5,6 +5,7 @@ from keras import layers
 
 from sentinode.data.types import PATCH_SHAPE
 from sentinode.layers.d4 import D4Conv, D4Norm, D4Pool
+from sentinode.layers.preprocessing import LogIntensity
 from sentinode.models.cnn import Output, output_layer
 
 # Channels of each of the eight orientation blocks, by layer.
@@ -18,7 +19,9 @@ WIDTHS = {
 KERNELS = ((4, 2), (3, 2), (3, 1), (3, 2), (3, 1), (3, 1), (3, 1))
 
 
-def build_d4net(*, size: str = "s", dropout: float = 0.2, output: Output = "sigmoid") -> keras.Model:
+def build_d4net(
+    *, size: str = "s", dropout: float = 0.2, output: Output = "sigmoid", brightness_invariant: bool = False
+) -> keras.Model:
     """Build a network whose output is the same for all eight orientations of a patch.
 
     Parameters
@@ -29,6 +32,9 @@ def build_d4net(*, size: str = "s", dropout: float = 0.2, output: Output = "sigm
         Fraction of the pooled features that is dropped in training.
     output : {"sigmoid", "softmax"}
         One unit, P(tumour), or two units, P(normal) and P(tumour).
+    brightness_invariant : bool, default False
+        Whether the first layer sees only differences of the logarithms of pixels, so that a factor on all pixels does
+        not change the output, up to rounding and clipped white.
 
     Returns
     -------
@@ -48,9 +54,13 @@ def build_d4net(*, size: str = "s", dropout: float = 0.2, output: Output = "sigm
         raise ValueError(f"size must be one of {', '.join(WIDTHS)}; got {size!r}")
     patches = keras.Input(PATCH_SHAPE, dtype="uint8", name="patches")
     # H&E pixels then have a mean of about 0 and a standard deviation of about 1.
-    x = layers.Rescaling(4 / 255, offset=-2.8, name="scale")(patches)
+    if brightness_invariant:
+        x = layers.Rescaling(2.5, offset=1.5, name="scale")(LogIntensity(name="log_intensity")(patches))
+    else:
+        x = layers.Rescaling(4 / 255, offset=-2.8, name="scale")(patches)
     for number, (width, (side, stride)) in enumerate(zip(WIDTHS[size], KERNELS, strict=True), start=1):
-        x = D4Conv(width, side, stride, lift=number == 1, name=f"conv_{number}")(x)
+        first = number == 1
+        x = D4Conv(width, side, stride, first, zero_sum=first and brightness_invariant, name=f"conv_{number}")(x)
         x = D4Norm(name=f"norm_{number}")(x)
         x = layers.ReLU(name=f"relu_{number}")(x)
     x = layers.GlobalAveragePooling2D(name="mean_over_positions")(x)

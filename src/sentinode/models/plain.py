@@ -1,7 +1,8 @@
 """Convert D4Net to an ordinary convolutional network with the same outputs.
 
 The kernels are expanded to their eight orientations; normalization and the scaling of pixels are folded into kernels
-and biases. The result has convolutions, ReLU and average pooling only: it is faster and can be exported to any format.
+and biases. The result has convolutions, ReLU and average pooling only, after a logarithm where the brightness is not
+seen: it is faster and can be exported to any format.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from keras import layers, ops
 from sentinode.data.types import PATCH_SHAPE
 from sentinode.errors import ModelError
 from sentinode.layers.d4 import ORDER, D4Conv, D4Norm, D4Pool
+from sentinode.layers.preprocessing import LogIntensity, log_intensity
 from sentinode.models.backend import channels_last
 
 
@@ -59,6 +61,7 @@ def plain_network(model: keras.Model, *, step_px: int | None = None) -> keras.Mo
     TensorShape([1, 3, 2, 1])
     """
     convolutions, kernel, bias = _fold(model)
+    logarithmic = any(isinstance(layer, LogIntensity) for layer in model.layers)
     jump, positions = int(np.prod([each.strides for each in convolutions])), PATCH_SHAPE[0]
     for each in convolutions:
         positions = (positions - each.kernel.shape[0]) // each.strides + 1
@@ -66,6 +69,7 @@ def plain_network(model: keras.Model, *, step_px: int | None = None) -> keras.Mo
         raise ModelError(f"step_px must be a multiple of {jump}, the product of the strides; got {step_px}")
     pixels = keras.Input(PATCH_SHAPE if step_px is None else (None, None, 3), dtype="uint8", name="pixels")
     x = ops.cast(pixels, "float32")
+    x = log_intensity(x) if logarithmic else x
     for number, each in enumerate(convolutions, start=1):
         side, _, _, filters = each.kernel.shape
         layer = layers.Conv2D(filters, side, each.strides, activation="relu", name=f"conv_{number}", **_ZEROS)
@@ -82,6 +86,7 @@ def plain_network(model: keras.Model, *, step_px: int | None = None) -> keras.Mo
     return keras.Model(pixels, logits, name=f"plain_{model.name}")
 
 
+_WITHOUT_WEIGHTS = (LogIntensity, layers.ReLU, layers.GlobalAveragePooling2D, layers.Dropout, D4Pool)
 _ZEROS: dict[str, Any] = {"kernel_initializer": "zeros", "dtype": "float32"}
 
 
@@ -102,7 +107,7 @@ def _fold(model: keras.Model) -> tuple[list[_Convolution], np.ndarray, np.ndarra
             convolutions[-1] = _Convolution(before.kernel * factor, before.bias * factor + shift, before.strides)
         elif isinstance(layer, layers.Dense):
             last = layer
-        elif not isinstance(layer, (layers.ReLU, layers.GlobalAveragePooling2D, layers.Dropout, D4Pool)):
+        elif not isinstance(layer, _WITHOUT_WEIGHTS):
             raise ModelError(f"model {model.name!r}: layer {layer.name} ({type(layer).__name__}) is not part of d4net")
     if last is None or not convolutions:
         raise ModelError(f"model {model.name!r} is not a d4net: no convolution or no output layer")
