@@ -50,8 +50,8 @@ class Change:
     """What differs from the flagship recipe."""
 
     title: str
-    patches: float = 1.0  # Times the number of patches, and of epochs.
-    epochs: float = 1.0
+    patch_factor: float = 1.0
+    epoch_factor: float = 1.0
     hard_negatives: bool = False
     distilled: bool = False
     loss: Any = None
@@ -97,7 +97,7 @@ CHANGES = {
     "distilled": Change(title="targets: mean logit of EfficientNet-Lite0 in 8 orientations", distilled=True),
     "loss": Change(title="generalized cross-entropy, q = 0.5", loss=GeneralizedCrossentropy(0.5)),
     "hard": Change(title="hard negatives in their proportion (6 %)", hard_negatives=True),
-    "more": Change(title="a third more patches in as many steps", patches=4 / 3, epochs=3 / 4),
+    "more": Change(title="a third more patches in as many steps", patch_factor=4 / 3, epoch_factor=3 / 4),
     "positions": Change(title="learned weights of positions", positions=True),
     "invariant": Change(title="logarithm of pixels, kernels of the first layer sum to zero", brightness_invariant=True),
     "invariant-distilled": Change(title="the same, the teacher's targets", brightness_invariant=True, distilled=True),
@@ -163,7 +163,7 @@ def measured(training: Training, patches: PatchSet, table: pd.DataFrame) -> dict
     change, fold = CHANGES[training.name], training.fold
     candidates = np.flatnonzero((table["fold"] != fold) & (change.hard_negatives | ~table["hard"]))
     rows = np.random.default_rng([training.seed, fold]).permutation(candidates)
-    rows = rows[: round(change.patches * training.patches)]
+    rows = rows[: round(change.patch_factor * training.patches)]
     target = table["label"].to_numpy()[rows].astype(np.float32)
     if change.distilled:
         with np.load(TEACHER) as stored:
@@ -183,7 +183,7 @@ def measured(training: Training, patches: PatchSet, table: pd.DataFrame) -> dict
 
 def trained(change: Change, patches: PatchSet, target: np.ndarray, seed: int) -> keras.Model:
     """Train with the flagship recipe, in float32, and return the network with averaged weights."""
-    epochs = round(change.epochs * EPOCHS)
+    epochs = round(change.epoch_factor * EPOCHS)
     config = TrainConfig.recipe(
         "flagship", epochs=epochs, warmup_epochs=epochs / 10, precision="float32", augment=change.augment
     )

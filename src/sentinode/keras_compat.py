@@ -68,8 +68,8 @@ def node_within(model: keras.Model, layer: keras.layers.Layer) -> Any:
     False
     """
     graph = model._functional if isinstance(model, keras.Sequential) else model
-    within = [node for nodes in graph._nodes_by_depth.values() for node in nodes]
-    return next(node for node in layer._inbound_nodes if any(node is each for each in within))
+    within = {id(node) for nodes in graph._nodes_by_depth.values() for node in nodes}
+    return next(node for node in layer._inbound_nodes if id(node) in within)
 
 
 def use_own_generators(model: keras.Model) -> None:

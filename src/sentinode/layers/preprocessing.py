@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 # Noise and compression dominate darker pixels.
-DARKEST = 8.0
+_DARKEST = 8.0
 
 
 @keras.saving.register_keras_serializable("sentinode")
@@ -35,7 +35,7 @@ class LogIntensity(keras.layers.Layer):
 
 def log_intensity(pixels: Any) -> Any:
     """Return ``log(pixels / 255)`` for pixels of 8 to 255; smaller ones count as 8."""
-    return ops.log(ops.maximum(pixels, DARKEST) / 255.0)
+    return ops.log(ops.maximum(pixels, _DARKEST) / 255.0)
 
 
 @keras.saving.register_keras_serializable("sentinode")
