@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
     parser.add_argument("--augment", nargs="+", default=["affine", "blur", "stain", "brightness"])
+    parser.add_argument("--brightness-invariant", action="store_true")
     parser.add_argument("--targets", nargs="*", type=Path, default=[], help="logits of teachers, .npz")
     parser.add_argument("--hold-out", type=int, metavar="FOLD", help="fold that is not trained on, but measured")
     parser.add_argument("--patches", type=int, help="train on so many patches only, to try the script")
@@ -68,7 +69,9 @@ def main() -> None:
         augment=tuple(arguments.augment),
         seed=arguments.seed,
     )
-    network = build_model("d4net", size=arguments.size, seed=arguments.seed)
+    network = build_model(
+        "d4net", size=arguments.size, brightness_invariant=arguments.brightness_invariant, seed=arguments.seed
+    )
     keras.utils.set_random_seed(arguments.seed)
     learner = augmented(network, config.augment, config.augment_strength)
     compile_model(learner, config, len(rows) // config.batch_size)
@@ -123,11 +126,7 @@ def fit(learner: keras.Model, config: TrainConfig, pixels: np.ndarray, target: n
         value = float(values.mean())
         rate = len(order) / (time.monotonic() - began)
         print(f"epoch {number + 1}/{config.epochs}: loss {value:.4f}, {rate:,.0f} patches/s", flush=True)
-        arrays = {
-            f"{group}-{at}": np.asarray(each) for group, values in enumerate(state) for at, each in enumerate(values)
-        }
-        with atomic_file(file) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, epoch=number + 1, **arrays)
+        save(file, state, number + 1)
     for group, values in zip(variables, state, strict=True):
         for variable, value in zip(group, values, strict=True):
             variable.assign(value)

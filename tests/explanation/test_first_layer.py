@@ -1,5 +1,6 @@
 """Kernels and responses of the first layer."""
 
+import keras
 import numpy as np
 import pytest
 from scipy.signal import correlate
@@ -37,10 +38,11 @@ def test_every_network_has_kernels_with_three_channels(name):
     assert np.ptp(found.responses) > 0
 
 
-def test_kernels_of_d4net_reproduce_its_responses():
-    model, pixels = build_model("d4net"), noise(1)
+@pytest.mark.parametrize("invariant", [False, True])
+def test_kernels_of_d4net_reproduce_its_responses(invariant):
+    model, pixels = build_model("d4net", brightness_invariant=invariant), noise(1)
     found = first_layer(model, pixels)
-    scaled = pixels[0] * (4 / 255) - 2.8
+    scaled = 2.5 * np.log(np.maximum(pixels[0], 8) / 255) + 1.5 if invariant else pixels[0] * (4 / 255) - 2.8
     for kernel, response in zip(found.kernels, found.responses[0], strict=True):
         expected = correlate(scaled, kernel, mode="valid")[::2, ::2, 0]
         np.testing.assert_allclose(response, expected, atol=1e-3)
@@ -49,6 +51,15 @@ def test_kernels_of_d4net_reproduce_its_responses():
 def test_a_network_without_convolution_is_refused():
     with pytest.raises(ModelError, match="no convolution"):
         first_layer(build_model("mlp"), noise(1))
+
+
+def test_a_network_that_begins_with_another_network_has_kernels():
+    pixels = keras.Input((96, 96, 3), dtype="uint8")
+    backbone = keras.Model(pixels, keras.layers.Conv2D(5, 3)(keras.layers.Rescaling(1 / 255)(pixels)))
+    head = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(1, "sigmoid")]
+    found = first_layer(keras.Sequential([keras.Input((96, 96, 3), dtype="uint8"), backbone, *head]), noise(2))
+    assert found.kernels.shape == (5, 3, 3, 3)
+    np.testing.assert_allclose(found.responses, np.moveaxis(backbone.predict_on_batch(noise(2)), -1, 1), atol=1e-5)
 
 
 def test_the_response_of_one_kernel_depends_on_orientation():

@@ -12,11 +12,13 @@ from sentinode.inference.regions import open_region_engine
 pytest.importorskip("openvino")
 
 
-def write_network(path, padding=0, quantized=False, seed=0):
+def write_network(path, padding=0, quantized=False, logarithm=False, seed=0):
     """Write a small network in the form in which runs of d4net are exported; its strides multiply to 8."""
     vino, nodes, rng = openvino(), import_module("openvino.opset13"), np.random.default_rng(seed)
     patches = nodes.parameter([-1, 96, 96, 3], np.uint8, name="patches")
     x, channels = nodes.transpose(nodes.convert(patches, "f32"), np.array([0, 3, 1, 2])), 3
+    if logarithm:
+        x = nodes.log(nodes.divide(nodes.maximum(x, np.float32(8)), np.float32(255)))
     for filters, stride in ((8, 2), (12, 4)):
         kernel = rng.normal(size=(filters, channels, 3, 3)).astype(np.float32) / (30 * channels)
         if quantized:
@@ -32,9 +34,9 @@ def write_network(path, padding=0, quantized=False, seed=0):
     return path
 
 
-@pytest.mark.parametrize(("step", "quantized"), [(8, False), (32, False), (8, True)])
-def test_a_region_gives_the_logits_of_its_patches(tmp_path, step, quantized):
-    file = write_network(tmp_path / "network.xml", quantized=quantized)
+@pytest.mark.parametrize(("step", "options"), [(8, {}), (32, {}), (8, {"quantized": True}), (8, {"logarithm": True})])
+def test_a_region_gives_the_logits_of_its_patches(tmp_path, step, options):
+    file = write_network(tmp_path / "network.xml", **options)
     compute, alone = open_region_engine(file, step), open_engine("openvino", file)
     for rows, columns in ((4, 4), (2, 5), (4, 4), (1, 1)):
         size = [96 + (count - 1) * step for count in (rows, columns)]

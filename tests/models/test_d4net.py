@@ -1,5 +1,7 @@
 """D4Net: invariant to orientation, and the same network for patches and regions."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -9,8 +11,9 @@ from hypothesis import strategies as st
 from sentinode import TrainConfig, build_model, load_run, train
 from sentinode.errors import ModelError
 from sentinode.inference.logits import logit_model
-from sentinode.layers.d4 import apply_symmetry
+from sentinode.layers.d4 import D4Conv, apply_symmetry
 from sentinode.models.d4net import WIDTHS
+from sentinode.samples import pretrained_path
 
 
 def trained_a_little(model: keras.Model, pixels: np.ndarray) -> keras.Model:
@@ -48,6 +51,15 @@ def test_a_brightness_invariant_network_ignores_a_factor_on_all_pixels(blind, mi
     said = blind.predict_on_batch(pixels)
     assert np.ptp(said) > 0.05
     np.testing.assert_allclose(blind.predict_on_batch(darker), said, atol=0.02)  # Rounded to whole numbers.
+
+
+def test_convolutions_are_saved_as_in_runs_that_are_older_than_their_last_option():
+    saved = json.loads((pretrained_path("d4net-m") / "model.json").read_text())["config"]["layers"]
+    saved = [layer["config"] for layer in saved if layer["class_name"] == "D4Conv"]
+    now = [layer.get_config() for layer in build_model("d4net").layers if isinstance(layer, D4Conv)]
+    for earlier, later in zip(saved, now, strict=True):
+        assert earlier.keys() == later.keys()
+    assert build_model("d4net", brightness_invariant=True).get_layer("conv_1").get_config()["zero_sum"]
 
 
 @pytest.mark.parametrize("size", WIDTHS)

@@ -3,10 +3,13 @@
 import threading
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 
+from sentinode.errors import SentinodeError
 from sentinode.slides.isolation import IsolatedWorker, ProcessDiedError
+from sentinode.slides.slide import open_slide
 
 sleeper = partial(partial, time.sleep)
 slow_start = partial(time.sleep, 60)
@@ -42,6 +45,14 @@ def test_after_a_stop_the_next_call_starts_another_process():
     timer.join()
     stop.clear()
     assert worker.call(0) is None
+    worker.close()
+
+
+def test_a_process_that_cannot_begin_its_work_says_why_each_time():
+    worker = IsolatedWorker(partial(open_slide, Path("missing.svs")))
+    for _ in range(3):
+        with pytest.raises(SentinodeError, match=r"missing\.svs"):
+            worker.call("slide")
     worker.close()
 
 

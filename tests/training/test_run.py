@@ -284,6 +284,15 @@ def test_a_model_that_was_built_otherwise_is_refused_on_a_finished_run(few, tiny
         train(build_model("cnn", seed=5), few, TrainConfig(epochs=1), out=tiny_run.path)
 
 
+def test_a_run_of_a_network_that_has_got_another_option_since_is_the_same(few, copied):
+    config = json.loads((copied / "config.json").read_text())
+    del config["model"]["built"]["options"]["dense_units"]
+    (copied / "config.json").write_text(json.dumps(config))
+    assert train(build_model("cnn"), few, TrainConfig(epochs=1), out=copied).path == copied
+    with pytest.raises(RunError, match="the model"):
+        train(build_model("cnn", dense_units=8), few, TrainConfig(epochs=1), out=copied)
+
+
 def test_a_model_without_probabilities_is_refused_before_anything_is_written(mini, tmp_path):
     model = keras.Sequential([keras.Input((96, 96, 3), dtype="uint8"), keras.layers.Flatten(), keras.layers.Dense(1)])
     with pytest.raises(ModelError, match="ends in"):

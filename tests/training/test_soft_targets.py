@@ -7,6 +7,7 @@ from sentinode import TrainConfig, build_model, open_patches, train
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError, DataError, RunError
 from sentinode.inference.predict import predict_logits
+from sentinode.models.build import origin
 from sentinode.training.recipe.soft_targets import SoftAccuracy, SoftAuc
 
 CONFIG = TrainConfig(epochs=3, optimizer="adam", learning_rate=0.001, metrics=("accuracy", "auc"))
@@ -61,5 +62,7 @@ def test_a_network_follows_targets_where_labels_say_the_opposite(few: PatchSet, 
     assert np.corrcoef(logits, training.labels)[0, 1] < -0.3
     assert run.history["auc"].iloc[-1] > 0.5
     assert run.history["val_auc"].iloc[-1] < 0.5
+    assert run.provenance.sentences()[0].endswith("with stored predictions as targets.")
+    assert origin(run.starting_model()).starting_weights["targets_sha256"]
     with pytest.raises(RunError, match="its targets"):
         train(build_model("cnn", output=output), few, CONFIG, out=tmp_path / "run", targets=targets**2)

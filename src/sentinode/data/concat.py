@@ -54,7 +54,7 @@ def concat(parts: Sequence[PatchSet], *, distinct: bool = True) -> PatchSet:
     table = pd.concat(tables, ignore_index=True)
     return PatchSet(
         kind=f"{len(parts)} sources ({', '.join(dict.fromkeys(part.kind for part in parts))})",
-        path=", ".join(paths),
+        path=" + ".join(paths),
         table=table,
         pixels=ConcatPixels([(part.pixels, part.rows) for part in parts]),
         rows=np.arange(len(table)),

@@ -94,7 +94,8 @@ def split_at_first_convolution(model: keras.Model) -> tuple[keras.Model, Any]:
         within = next((each for each in nested if _is_convolution(layer, each)), None)
         if within is not None:
             pixels, values = keras.Input(PATCH_SHAPE, dtype="uint8"), node_within(layer, within).output_tensors[0]
-            seen = keras.Model(layer.inputs[0], values)(_split(model, count - 1).before(pixels))
+            given = pixels if count == 1 else _split(model, count - 1).before(pixels)
+            seen = keras.Model(layer.inputs[0], values)(given)
             return keras.Model(pixels, seen), within
     raise ModelError(f"model {model.name!r} has no convolution on the pixels, whose kernels could be shown")
 

@@ -13,13 +13,11 @@ from sentinode.inference.engines import Logits, compile_openvino, openvino
 
 # Of networks whose outputs for a patch do not depend on where in a region it lies: all of them act on each position
 # alike, and the mean over positions comes once, before the last layer.
-_OPERATIONS = frozenset(
-    ("Parameter", "Constant", "Convert", "Transpose", "Convolution", "Add", "Multiply", "Relu", "ReduceMean", "MatMul")
-)
+_PREPARATION = ("Parameter", "Constant", "Convert", "Maximum", "Divide", "Log", "Transpose")
+_LAYERS = ("Convolution", "Add", "Multiply", "Relu", "ReduceMean", "MatMul")
 # Of quantized networks, of the shapes of constants, and of the last layer.
-_OTHERS = frozenset(
-    ("FakeQuantize", "Subtract", "Reshape", "ShapeOf", "Range", "Concat", "Broadcast", "Squeeze", "Sigmoid", "Result")
-)
+_OTHERS = ("FakeQuantize", "Subtract", "Reshape", "ShapeOf", "Range", "Concat", "Broadcast", "Squeeze")
+_OUTPUT = ("Sigmoid", "Result")
 
 
 def open_region_engine(file: Path, step_px: int, precision: str = "float32") -> Logits:
@@ -49,7 +47,7 @@ def open_region_engine(file: Path, step_px: int, precision: str = "float32") -> 
     operations = model.get_ordered_ops()
     convolutions = [each for each in operations if each.get_type_name() == "Convolution"]
     means = [each for each in operations if each.get_type_name() == "ReduceMean"]
-    others = {each.get_type_name() for each in operations} - _OPERATIONS - _OTHERS
+    others = {each.get_type_name() for each in operations} - {*_PREPARATION, *_LAYERS, *_OTHERS, *_OUTPUT}
     padded = any(any(each.get_attributes()[name]) for each in convolutions for name in ("pads_begin", "pads_end"))
     if others or padded or len(means) != 1:
         raise ModelError(f"{file}: not a network of convolutions without padding; it computes patch by patch only")

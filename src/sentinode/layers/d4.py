@@ -187,7 +187,8 @@ class D4Conv(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments."""
-        own = ("filters", "kernel_size", "strides", "lift", "use_bias", "zero_sum")
+        own = ["filters", "kernel_size", "strides", "lift", "use_bias"]
+        own += ["zero_sum"] if self.zero_sum else []  # Networks saved before it existed are to compare equal.
         return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 
 

@@ -3,7 +3,7 @@
 import inspect
 import random
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -121,8 +121,7 @@ def build_model(name: str, *, seed: int = 0, **options: Any) -> "keras.Model":
     from sentinode.keras_compat import use_own_generators  # The table above does without Keras.
     from sentinode.models.backend import channels_last
 
-    module, function = MODELS[name].builder.split(":")
-    build = getattr(import_module(module), function)
+    build = _builder(name)
     parameters = inspect.signature(build).parameters
     for option in options:
         if option not in parameters:
@@ -136,9 +135,32 @@ def build_model(name: str, *, seed: int = 0, **options: Any) -> "keras.Model":
         given = ", ".join(f"{key}={value!r}" for key, value in options.items()) or "its defaults"
         raise ModelError(f"model {name!r} cannot be built with {given}: {_reason(error)}") from error
     use_own_generators(model)
-    defaults = {option: parameter.default for option, parameter in parameters.items()}
-    set_origin(model, Origin({"name": name, "seed": seed, "options": {**defaults, **options}}))
+    set_origin(model, Origin(with_defaults({"name": name, "seed": seed, "options": options})))
     return model
+
+
+def with_defaults(built: dict[str, Any]) -> dict[str, Any]:
+    """Add the defaults of options that were not given, or did not exist when a network was built.
+
+    Parameters
+    ----------
+    built : dict
+        `Origin.built`.
+
+    Examples
+    --------
+    >>> with_defaults({"name": "mlp", "seed": 3, "options": {}})
+    {'name': 'mlp', 'seed': 3, 'options': {'dense_units': 64, 'output': 'sigmoid'}}
+    """
+    parameters = inspect.signature(_builder(built["name"])).parameters
+    defaults = {option: parameter.default for option, parameter in parameters.items()}
+    return {**built, "options": {**defaults, **built["options"]}}
+
+
+def _builder(name: str) -> Callable[..., "keras.Model"]:
+    module, function = MODELS[name].builder.split(":")
+    build: Callable[..., keras.Model] = getattr(import_module(module), function)
+    return build
 
 
 def origin(model: "keras.Model") -> Origin | None:

@@ -123,11 +123,21 @@ class IsolatedWorker(Generic[Job, Result]):
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")  # A fork would copy the threads' locks of TensorFlow.
-        self._connection, other = context.Pipe()
-        self._process = context.Process(target=_work, args=(other, self._prepare), daemon=True)
-        self._process.start()
-        other.close()
-        self._answer()
+        connection, other = context.Pipe()
+        process = context.Process(target=_work, args=(other, self._prepare), daemon=True)
+        try:
+            process.start()
+        except OSError as error:
+            connection.close()
+            raise ProcessDiedError(f"it could not be started: {error.strerror or error}") from error
+        finally:
+            other.close()
+        self._process, self._connection = process, connection
+        try:
+            self._answer()
+        except SentinodeError:  # There is no function to call.
+            self.close()
+            raise
 
     def _answer(self, *job: Any, stalled_s: float | None = None, progress: Callable[[], int] = lambda: 0) -> Any:
         """Send a job, if there is one, and wait for the answer."""

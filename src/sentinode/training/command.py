@@ -76,11 +76,12 @@ def train_command(run: Run, data: str, out: str, model: str | None = None) -> li
     Returns
     -------
     list of str or None
-        None when no single command reproduces the run: a model soup, data of several sources, or a model from Python.
+        None when no single command reproduces the run: a model soup, data of several sources, stored targets, or a
+        model from Python.
     """
     config, source = run.config, run.provenance
     built = config["model"].get("built")
-    if source.soup or " + " in source.data or not (built or source.starting_weights):
+    if source.soup or source.targets_sha256 or " + " in source.data or not (built or source.starting_weights):
         return None
     backend = config["environment"]["backend"]
     command = [] if backend == "tensorflow" else [f"KERAS_BACKEND={backend}"]

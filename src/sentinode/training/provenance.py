@@ -33,6 +33,8 @@ class Provenance:
         The runs whose predictions were the targets (knowledge distillation).
     soup : tuple of dict
         Settings of further trainings whose weights were averaged with those of the first (model soup).
+    targets_sha256 : str or None
+        SHA-256 of the stored probabilities that were the targets instead of labels.
     """
 
     model: str
@@ -45,6 +47,7 @@ class Provenance:
     starting_weights: "Provenance | None" = None
     teachers: "tuple[Provenance, ...]" = ()
     soup: tuple[dict[str, Any], ...] = field(default=())
+    targets_sha256: str | None = None
 
     @property
     def patches(self) -> int:
@@ -83,8 +86,8 @@ class Provenance:
         if self.soup:
             count = len(self.soup) + 1
             return f"{self.model}: the weights are the mean of {count} trainings (model soup), the first on {patches}."
-        teachers = f", with the predictions of {', '.join(each.model for each in self.teachers)} as targets"
-        return (
-            f"{self.model}: trained on {patches}{f', starting from {start}' if start else ''}"
-            f"{teachers if self.teachers else ''}."
-        )
+        targets = ", with stored predictions as targets" if self.targets_sha256 else ""
+        if self.teachers:
+            stored = " and others, stored," if self.targets_sha256 else ""
+            targets = f", with the predictions of {', '.join(each.model for each in self.teachers)}{stored} as targets"
+        return f"{self.model}: trained on {patches}{f', starting from {start}' if start else ''}{targets}."

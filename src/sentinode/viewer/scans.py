@@ -53,8 +53,8 @@ class ScanQueue:
 
     def __init__(self, catalogue: Catalogue, model: str, out: Path, spacing: Callable[[Path], float | None]) -> None:
         self._catalogue, self._out, self._spacing = catalogue, out, spacing
-        # Shared memory: the fraction of the present scan that is done.
-        self._progress = multiprocessing.get_context("spawn").Value("d", 0.0)
+        # Shared memory: the fraction of the present scan that is done. A killed process could keep a lock.
+        self._progress = multiprocessing.get_context("spawn").Value("d", 0.0, lock=False)
         # Ends the present scan; cleared when the next one begins.
         self._stop = threading.Event()
         self._worker: IsolatedWorker[_Job, None] = IsolatedWorker(partial(_prepare, model, self._progress), self._stop)

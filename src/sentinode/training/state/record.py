@@ -19,7 +19,7 @@ from sentinode.data.duplicates.hashes import sha1_bytes
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import RunError
 from sentinode.models.backend import without_tensorflow
-from sentinode.models.build import Origin, origin
+from sentinode.models.build import MODELS, Origin, origin, with_defaults
 from sentinode.serialize import to_json
 from sentinode.storage import atomic_file, write_json, write_text
 from sentinode.training.config import TrainConfig
@@ -234,7 +234,7 @@ def _differences(before: Run, record: Record, config: TrainConfig) -> list[str]:
     differences = config.differences(earlier["settings"])
     if _anonymous(architecture) != _anonymous(record.architecture):
         differences.append(f"the model or its options ({earlier['model']['name']}, now {now['model']['name']})")
-    elif earlier["model"].get("built") != now["model"]["built"]:
+    elif _built(earlier) != _built(now):
         differences.append(f"the model ({earlier['model'].get('built')}, now {now['model']['built']})")
     for name, sources in (("starting weights", _starting_weights), ("teachers", _teachers)):
         if sources(earlier) != sources(now):
@@ -245,6 +245,11 @@ def _differences(before: Run, record: Record, config: TrainConfig) -> list[str]:
     if earlier["data"]["train"].get("targets_sha256") != now["data"]["train"].get("targets_sha256"):
         differences.append("its targets")
     return differences
+
+
+def _built(config: dict[str, Any]) -> dict[str, Any] | None:
+    built: dict[str, Any] | None = config["model"].get("built")
+    return with_defaults(built) if built and built["name"] in MODELS else built
 
 
 def _starting_weights(config: dict[str, Any]) -> str | None:
