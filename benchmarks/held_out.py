@@ -1,0 +1,89 @@
+"""Measure networks on training patches that were held out: AUC, robustness, and what int8 costs.
+
+    python benchmarks/held_out.py pcam-small.zip pcam-extra.zip pcam-more.zip --models d4net-m runs/student
+
+The patches are those of pcam-more in the fold that the teacher of ``scripts/make_teacher.py`` has not seen, without
+the hard negatives. Neither the teacher nor the pretrained weights were trained on them, only on other patches of their
+stain clusters: the slides of PatchCamelyon's training patches are unknown. Intervals are those of 2,000 bootstrap
+samples of clusters; differences are paired and relative to the first model. The stress test is that of
+``sentinode stress --quick`` (250 patches of each class, extreme levels).
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+
+import numpy as np
+
+from make_folds import read_training_patches
+from make_teacher import FOLDS_FILE
+from sentinode import PatchSet, load_run, predict, stress
+from sentinode.machine import keep_freed_memory
+from sentinode.metrics import bootstrap_aucs
+
+FOLD = 0
+BRIGHTNESS = (1.0, 0.7, 1.3)
+
+
+def main() -> None:
+    """Measure and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sources", nargs=3, help="pcam-small.zip, pcam-extra.zip and pcam-more.zip")
+    parser.add_argument("--models", nargs="+", default=["d4net-m"], help="names or run directories")
+    parser.add_argument("--engine", default="onnxruntime", choices=("onnxruntime", "openvino"), help="engine of int8")
+    arguments = parser.parse_args()
+    keep_freed_memory()
+    table, patches = read_training_patches(FOLDS_FILE, arguments.sources)
+    chosen = ((table["part"] == 2) & (table["fold"] == FOLD) & ~table["hard"]).to_numpy()
+    patches, clusters = patches.select(np.flatnonzero(chosen)), table["cluster"].to_numpy()[chosen]
+    tumour = patches.labels.mean()
+    print(f"{len(patches):,} patches, {tumour:.0%} tumour, {len(np.unique(clusters))} clusters\n")
+    print_aucs(patches, clusters, arguments)
+    print_stress(patches, arguments.models)
+
+
+def print_aucs(patches: PatchSet, clusters: np.ndarray, arguments: argparse.Namespace) -> None:
+    """Print the AUC of each model, its difference from the first, at other brightness, and the loss of int8."""
+    pixels, scores = patches.read(), {}
+    for model in arguments.models:
+        run = load_run(model)
+        for factor in BRIGHTNESS:
+            changed = np.clip(np.rint(pixels * factor), 0, 255).astype(np.uint8)
+            scores[f"{model} {factor}"] = predict(run, changed).table["logit"].to_numpy()
+        found = predict(run, pixels, engine=arguments.engine, precision="int8")
+        scores[f"{model} int8"] = found.table["logit"].to_numpy()
+    drawn = bootstrap_aucs(patches.labels, scores, clusters)
+    first = arguments.models[0]
+    print(f"| model | AUC | minus {first} | at 0.7 | at 1.3 | loss of int8 |\n|---|---|---|---|---|---|")
+    for model in arguments.models:
+        auc, darker, brighter = (drawn.interval(f"{model} {factor}") for factor in BRIGHTNESS)
+        difference = drawn.difference(f"{model} {BRIGHTNESS[0]}", f"{first} {BRIGHTNESS[0]}")
+        loss = drawn.difference(f"{model} {BRIGHTNESS[0]}", f"{model} int8").estimate
+        cells = (f"{auc:.4f}", f"{difference:+.4f}", f"{darker.estimate:.4f}", f"{brighter.estimate:.4f}")
+        print(f"| {model} | {' | '.join(cells)} | {loss:+.5f} |")
+    print(f"\nint8 of {arguments.engine}\n")
+
+
+def print_stress(patches: PatchSet, models: list[str]) -> None:
+    """Print the AUC of each model at each setting of the quick stress test."""
+    found = {model: stress(load_run(model), patches, "train", quick=True) for model in models}
+    first = found[models[0]]
+    print(
+        f"| {first.normal + first.tumour} patches | " + " | ".join(models) + " |\n" + "|---" * (1 + len(models)) + "|"
+    )
+    rows = {"unchanged": [each.unperturbed.auc for each in found.values()]}
+    for name, curve in first.perturbations.items():
+        for number, point in enumerate(curve.points):
+            aucs = [each.perturbations[name].points[number].auc for each in found.values()]
+            rows[f"{curve.description}: {point.level:g}"] = aucs
+    rows["mean over perturbations"] = [each.perturbed_auc for each in found.values()]
+    for name, aucs in rows.items():
+        print(f"| {name} | " + " | ".join(f"{auc.estimate:.3f}" for auc in aucs) + " |")
+
+
+if __name__ == "__main__":
+    main()
