@@ -39,7 +39,7 @@ def engine_path(run: Predictor, architecture: Path, engine: str, precision: str 
     kind = "onnx" if precision == "int8" else FORMAT_OF[engine]
     hashed = hashlib.sha256(architecture.read_bytes()).hexdigest()
     network = {key: value for key, value in run.identity.items() if key not in ("model", "threshold")}
-    content = (network, hashed, __version__, "int8" if precision == "int8" else kind)
+    content = (network, hashed, __version__, "int8, percentiles" if precision == "int8" else kind)
     key = hashlib.sha256(repr(content).encode("utf-8")).hexdigest()[:32]
     return entry_path("exports", key) / FORMATS[kind].files[0]
 
