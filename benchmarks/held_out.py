@@ -22,6 +22,7 @@ import numpy as np
 from make_folds import read_training_patches
 from make_teacher import FOLDS_FILE
 from sentinode import PatchSet, load_run, predict, stress
+from sentinode.data.stain.perturbations import PERTURBATIONS
 from sentinode.machine import keep_freed_memory
 from sentinode.metrics import bootstrap_aucs
 
@@ -34,7 +35,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sources", nargs=3, help="pcam-small.zip, pcam-extra.zip and pcam-more.zip")
     parser.add_argument("--models", nargs="+", default=["d4net-m"], help="names or run directories")
-    parser.add_argument("--engine", default="onnxruntime", choices=("onnxruntime", "openvino"), help="engine of int8")
     arguments = parser.parse_args()
     keep_freed_memory()
     table, patches = read_training_patches(FOLDS_FILE, arguments.sources)
@@ -42,30 +42,30 @@ def main() -> None:
     patches, clusters = patches.select(np.flatnonzero(chosen)), table["cluster"].to_numpy()[chosen]
     tumour = patches.labels.mean()
     print(f"{len(patches):,} patches, {tumour:.0%} tumour, {len(np.unique(clusters))} clusters\n")
-    print_aucs(patches, clusters, arguments)
+    print_aucs(patches, clusters, arguments.models)
     print_stress(patches, arguments.models)
 
 
-def print_aucs(patches: PatchSet, clusters: np.ndarray, arguments: argparse.Namespace) -> None:
+def print_aucs(patches: PatchSet, clusters: np.ndarray, models: list[str]) -> None:
     """Print the AUC of each model, its difference from the first, at other brightness, and the loss of int8."""
     pixels, scores = patches.read(), {}
-    for model in arguments.models:
+    for model in models:
         run = load_run(model)
         for factor in BRIGHTNESS:
-            changed = np.clip(np.rint(pixels * factor), 0, 255).astype(np.uint8)
+            changed = PERTURBATIONS["brightness"](pixels, factor)
             scores[f"{model} {factor}"] = predict(run, changed).table["logit"].to_numpy()
-        found = predict(run, pixels, engine=arguments.engine, precision="int8")
+        found = predict(run, pixels, engine="onnxruntime", precision="int8")
         scores[f"{model} int8"] = found.table["logit"].to_numpy()
     drawn = bootstrap_aucs(patches.labels, scores, clusters)
-    first = arguments.models[0]
+    first = models[0]
     print(f"| model | AUC | minus {first} | at 0.7 | at 1.3 | loss of int8 |\n|---|---|---|---|---|---|")
-    for model in arguments.models:
+    for model in models:
         auc, darker, brighter = (drawn.interval(f"{model} {factor}") for factor in BRIGHTNESS)
         difference = drawn.difference(f"{model} {BRIGHTNESS[0]}", f"{first} {BRIGHTNESS[0]}")
         loss = drawn.difference(f"{model} {BRIGHTNESS[0]}", f"{model} int8").estimate
         cells = (f"{auc:.4f}", f"{difference:+.4f}", f"{darker.estimate:.4f}", f"{brighter.estimate:.4f}")
         print(f"| {model} | {' | '.join(cells)} | {loss:+.5f} |")
-    print(f"\nint8 of {arguments.engine}\n")
+    print("\nint8 of ONNX Runtime\n")
 
 
 def print_stress(patches: PatchSet, models: list[str]) -> None:
