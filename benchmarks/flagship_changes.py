@@ -1,21 +1,27 @@
 """Measure changes to the data, targets, loss, pooling and augmentation of `d4net` on stain clusters held out.
 
-    python benchmarks/flagship_changes.py pcam-small.zip pcam-extra.zip pcam-more.zip --work DIR
-    python benchmarks/flagship_changes.py pcam-small.zip pcam-extra.zip pcam-more.zip --work DIR --report
+    python benchmarks/flagship_changes.py pcam-small.zip pcam-extra.zip pcam-more.zip
+    python benchmarks/flagship_changes.py pcam-small.zip pcam-extra.zip pcam-more.zip --report
 
 With ``--patches 20000 --seeds 0 1 2 --folds 0 --only distilled``: what a change that ships gains at full size.
 
 Each training: `d4net-s`, 8,000 patches of three of the four folds of ``scripts/folds.npz``, 8 epochs, seed 0. All
 changes are measured on one fold before the next begins, on its patches as they are, without the hard negatives, and
-at 0.7 and 1.3 of their brightness. Logits are kept in DIR, and a second call goes on. Differences have 95 % intervals
-over clusters, which are drawn with replacement within each fold (1,000 times); AUCs of several seeds are averaged.
+at 0.7 and 1.3 of their brightness. Results are appended to ``benchmarks/results/flagship_changes.jsonl``, and a second
+call goes on. Differences have 95 % intervals over clusters, which are drawn with replacement within each fold (1,000
+times); AUCs of several seeds are averaged.
+
+A line of results counts, for each pair of clusters, the pairs of a tumour patch of the first and a normal patch of the
+second in which the tumour patch has the larger logit (ties count one half). From these counts follow the AUC and its
+bootstrap distribution over clusters, exactly.
 """
 
 import argparse
+import json
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +32,21 @@ import keras
 import numpy as np
 import pandas as pd
 from keras import ops
-from sklearn.metrics import roc_auc_score
 
 from make_folds import FOLDS, read_training_patches
 from make_teacher import BATCH, FOLDS_FILE
 from sentinode import PatchSet, TrainConfig, build_model
+from sentinode.data.stain.perturbations import PERTURBATIONS
 from sentinode.inference.keras_predictor import inference_network
 from sentinode.inference.logits import probability, tumour_logit
 from sentinode.layers.augmentation import augmented
 from sentinode.machine import keep_freed_memory
-from sentinode.storage import atomic_file
 from sentinode.training.recipe.averaging import BATCHES, WeightAverage
 from sentinode.training.recipe.compile import accelerated, compile_model
 
 PATCHES, EPOCHS, SAMPLES = 8_000, 8, 1_000
 BRIGHTNESS = (1.0, 0.7, 1.3)
+RESULTS = Path(__file__).parent / "results" / "flagship_changes.jsonl"
 TEACHER = Path(__file__).parents[1] / "scripts" / "teachers" / "lite0-fold0.npz"
 TEACHER_FOLD = 0
 
@@ -108,26 +114,21 @@ CHANGES = {
 class Training:
     """One training of the benchmark."""
 
-    name: str
+    change: str
     patches: int
     fold: int
     seed: int
 
-    def file(self, work: Path) -> Path:
-        """Return where its logits are kept."""
-        return work / f"{self.name}-{self.patches}-fold{self.fold}-seed{self.seed}.npz"
-
     @property
     def possible(self) -> bool:
         """Whether the teacher, if there is one, has not seen the fold."""
-        return not CHANGES[self.name].distilled or self.fold == TEACHER_FOLD
+        return not CHANGES[self.change].distilled or self.fold == TEACHER_FOLD
 
 
 def main() -> None:
-    """Train what is missing, or print the table."""
+    """Train what is missing, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sources", nargs=3, help="pcam-small.zip, pcam-extra.zip and pcam-more.zip")
-    parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--patches", type=int, default=PATCHES)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--folds", type=int, nargs="+", default=list(range(FOLDS)))
@@ -135,22 +136,30 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="only print the table")
     arguments = parser.parse_args()
     keep_freed_memory()
-    table, patches = read_training_patches(FOLDS_FILE, arguments.sources)
-    arguments.work.mkdir(parents=True, exist_ok=True)
     names = [name for name in CHANGES if name == BASE or name in arguments.only]
-    for seed in () if arguments.report else arguments.seeds:
-        for fold in arguments.folds:
-            for name in names:
-                training = Training(name, arguments.patches, fold, seed)
-                file = training.file(arguments.work)
-                if file.exists() or not training.possible:
-                    continue
+    trainings = [
+        Training(name, arguments.patches, fold, seed)
+        for seed in arguments.seeds
+        for fold in arguments.folds
+        for name in names
+    ]
+    if not arguments.report:
+        table, patches = read_training_patches(FOLDS_FILE, arguments.sources)
+        for training in trainings:
+            if training.possible and training not in stored():
                 began = time.monotonic()
-                found = measured(training, patches, table)
-                with atomic_file(file) as temporary, temporary.open("wb") as stream:
-                    np.savez_compressed(stream, **found)
-                print(f"{file.stem}: {time.monotonic() - began:.0f} s", flush=True)
-    report(arguments, names, table)
+                result = measured(training, patches, table)
+                line = {**vars(training), "seconds": round(time.monotonic() - began), **result}
+                with RESULTS.open("a") as file:
+                    file.write(json.dumps(line) + "\n")
+                print(f"{training}: {line['seconds']} s", flush=True)
+    report(names, trainings)
+
+
+def stored() -> dict[Training, dict[str, Any]]:
+    """Return the results so far."""
+    lines = map(json.loads, RESULTS.read_text().splitlines()) if RESULTS.exists() else ()
+    return {Training(*(line[field.name] for field in fields(Training))): line for line in lines}
 
 
 def held_out(table: pd.DataFrame, fold: int) -> np.ndarray:
@@ -158,9 +167,9 @@ def held_out(table: pd.DataFrame, fold: int) -> np.ndarray:
     return np.flatnonzero((table["fold"] == fold) & ~table["hard"])
 
 
-def measured(training: Training, patches: PatchSet, table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Train, and return the logits of the fold at each brightness."""
-    change, fold = CHANGES[training.name], training.fold
+def measured(training: Training, patches: PatchSet, table: pd.DataFrame) -> dict[str, Any]:
+    """Train, and return the counts of the fold at each brightness."""
+    change, fold = CHANGES[training.change], training.fold
     candidates = np.flatnonzero((table["fold"] != fold) & (change.hard_negatives | ~table["hard"]))
     rows = np.random.default_rng([training.seed, fold]).permutation(candidates)
     rows = rows[: round(change.patch_factor * training.patches)]
@@ -169,16 +178,31 @@ def measured(training: Training, patches: PatchSet, table: pd.DataFrame) -> dict
         with np.load(TEACHER) as stored:
             target = probability(stored["logits"][rows].astype(np.float64).mean(axis=1)).astype(np.float32)
     network = trained(change, patches.select(rows), target, training.seed)
-    predictor, chosen = inference_network(network), patches.select(held_out(table, fold))
-    found = {}
+    tested = held_out(table, fold)
+    predictor, chosen = inference_network(network), patches.select(tested)
+    labels, clusters = (table[column].to_numpy()[tested] for column in ("label", "cluster"))
+    wins = {}
     for factor in BRIGHTNESS:
         logits = []
         for start in range(0, len(chosen), BATCH):
             pixels = chosen.read(range(start, min(start + BATCH, len(chosen))))
-            pixels = np.clip(np.rint(pixels * factor), 0, 255).astype(np.uint8)
-            logits.append(tumour_logit(predictor.predict_on_batch(pixels)))
-        found[key(factor)] = np.concatenate(logits)
-    return found
+            changed = PERTURBATIONS["brightness"](pixels, factor)
+            logits.append(tumour_logit(predictor.predict_on_batch(changed)))
+        wins[f"{factor}"] = count_wins(labels, np.concatenate(logits), clusters).tolist()
+    tumour, normal = (pd.Series(clusters[labels == label]).value_counts().sort_index() for label in (1, 0))
+    assert list(tumour.index) == list(normal.index), "a cluster has patches of one class only"
+    return {"tumour": tumour.tolist(), "normal": normal.tolist(), "wins": wins}
+
+
+def count_wins(labels: np.ndarray, logits: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """Return, for each pair of clusters, how often tumour of the first has a larger logit than normal of the second."""
+    names, wins = np.unique(clusters), []
+    for name in names:
+        normal = np.sort(logits[(clusters == name) & (labels == 0)])
+        tumour = [logits[(clusters == other) & (labels == 1)] for other in names]
+        both = [[np.searchsorted(normal, values, side).sum() for values in tumour] for side in ("left", "right")]
+        wins.append(np.mean(both, axis=0))
+    return np.stack(wins, axis=1)
 
 
 def trained(change: Change, patches: PatchSet, target: np.ndarray, seed: int) -> keras.Model:
@@ -212,64 +236,40 @@ def with_positions(network: keras.Model) -> keras.Model:
     return keras.Model(network.input, x, name=network.name)
 
 
-def report(arguments: argparse.Namespace, names: list[str], table: pd.DataFrame) -> None:
+def report(names: list[str], trainings: list[Training]) -> None:
     """Print AUCs by fold, and the mean difference from the recipe on the same folds with its interval."""
+    results = stored()
     titles = ("change", "trainings", "AUC by fold", "mean", "minus recipe (95 % interval)", "at 0.7", "at 1.3")
     print("| " + " | ".join(titles) + " |\n|" + "---|" * len(titles))
     for name in names:
-        both = [
-            (Training(name, arguments.patches, fold, seed), Training(BASE, arguments.patches, fold, seed))
-            for fold in arguments.folds
-            for seed in arguments.seeds
-        ]
-        both = [pair for pair in both if all(each.file(arguments.work).exists() for each in pair)]
-        if not both:
+        pairs = {each: replace(each, change=BASE) for each in trainings if each.change == name}
+        pairs = {each: base for each, base in pairs.items() if each in results and base in results}
+        if not pairs:
             continue
-        ours = [dict(np.load(training.file(arguments.work))) for training, _ in both]
-        base = [np.load(training.file(arguments.work))[key(1.0)] for _, training in both]
-        folds = [training.fold for training, _ in both]
-        aucs = {
-            factor: [auc(table, fold, each[key(factor)]) for fold, each in zip(folds, ours, strict=True)]
-            for factor in BRIGHTNESS
-        }
-        by_fold = pd.Series(aucs[1.0]).groupby(folds).mean()
-        pairs = [(fold, each[key(1.0)], other) for fold, each, other in zip(folds, ours, base, strict=True)]
-        difference = np.mean([auc(table, fold, each) - auc(table, fold, other) for fold, each, other in pairs])
-        low, high = interval(table, pairs)
-        cells = [CHANGES[name].title, f"{len(both)}", ", ".join(f"{value:.4f}" for value in by_fold)]
-        cells += [f"{np.mean(aucs[1.0]):.4f}", f"{difference:+.4f} ({low:+.4f} to {high:+.4f})"]
+        aucs = {factor: [auc(results[each], factor) for each in pairs] for factor in BRIGHTNESS}
+        by_fold = pd.Series(aucs[1.0]).groupby([each.fold for each in pairs]).mean()
+        difference = np.mean([auc(results[each]) - auc(results[base]) for each, base in pairs.items()])
+        sampled = np.zeros(SAMPLES)
+        for each, base in pairs.items():
+            sampled += (sampled_aucs(results[each]) - sampled_aucs(results[base])) / len(pairs)
+        low, high = np.percentile(sampled, [2.5, 97.5])
+        cells = [CHANGES[name].title, f"{len(pairs)}", ", ".join(f"{value:.4f}" for value in by_fold)]
+        cells += [f"{np.mean(aucs[1.0]):.4f}", f"{difference:+.4f} ({low:+.4f} to {high:+.4f})" if name != BASE else ""]
         cells += [f"{np.mean(aucs[factor]):.4f}" for factor in BRIGHTNESS[1:]]
-        if name == BASE:
-            cells[4] = ""
         print("| " + " | ".join(cells) + " |")
 
 
-def key(factor: float) -> str:
-    """Return the name of the logits at a brightness."""
-    return f"brightness {factor}"
+def auc(result: dict[str, Any], factor: float = 1.0) -> float:
+    """Return the AUC at a brightness."""
+    return float(np.sum(result["wins"][f"{factor}"]) / (np.sum(result["tumour"]) * np.sum(result["normal"])))
 
 
-def auc(table: pd.DataFrame, fold: int, logits: np.ndarray) -> float:
-    """Return the AUC on a fold."""
-    return float(roc_auc_score(table["label"].to_numpy()[held_out(table, fold)], logits))
-
-
-def interval(table: pd.DataFrame, pairs: list[tuple[int, np.ndarray, np.ndarray]]) -> tuple[float, float]:
-    """Return the interval of the mean difference, by drawing clusters of each fold with replacement.
-
-    Trainings on one fold are compared on the same clusters.
-    """
-    differences = np.zeros(SAMPLES)
-    for fold, ours, base in pairs:
-        rng, rows = np.random.default_rng(fold), held_out(table, fold)
-        labels, clusters = table["label"].to_numpy()[rows], table["cluster"].to_numpy()[rows]
-        members = [np.flatnonzero(clusters == cluster) for cluster in np.unique(clusters)]
-        for number in range(SAMPLES):
-            at = np.concatenate([members[each] for each in rng.integers(0, len(members), len(members))])
-            values = [roc_auc_score(labels[at], each[at]) for each in (ours, base)]
-            differences[number] += (values[0] - values[1]) / len(pairs)
-    low, high = np.percentile(differences, [2.5, 97.5])
-    return float(low), float(high)
+def sampled_aucs(result: dict[str, Any]) -> np.ndarray:
+    """Return the AUCs of clusters drawn with replacement, the same draws for all trainings on a fold."""
+    rng, number = np.random.default_rng(result["fold"]), len(result["tumour"])
+    times = np.stack([np.bincount(rng.integers(0, number, number), minlength=number) for _ in range(SAMPLES)])
+    wins = np.einsum("si,ij,sj->s", times, np.asarray(result["wins"]["1.0"]), times)
+    return wins / ((times @ result["tumour"]) * (times @ result["normal"]))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 import numpy as np
 
-from make_folds import read_training_patches
+from make_folds import read_training_patches, unseen_rows
 from make_teacher import FOLDS_FILE
 from sentinode import PatchSet, load_run, predict, stress
 from sentinode.data.stain.perturbations import PERTURBATIONS
@@ -38,8 +38,8 @@ def main() -> None:
     arguments = parser.parse_args()
     keep_freed_memory()
     table, patches = read_training_patches(FOLDS_FILE, arguments.sources)
-    chosen = ((table["part"] == 2) & (table["fold"] == FOLD) & ~table["hard"]).to_numpy()
-    patches, clusters = patches.select(np.flatnonzero(chosen)), table["cluster"].to_numpy()[chosen]
+    chosen = unseen_rows(table, FOLD)
+    patches, clusters = patches.select(chosen), table["cluster"].to_numpy()[chosen]
     tumour = patches.labels.mean()
     print(f"{len(patches):,} patches, {tumour:.0%} tumour, {len(np.unique(clusters))} clusters\n")
     print_aucs(patches, clusters, arguments.models)

@@ -21,7 +21,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from make_folds import read_training_patches
+from make_folds import read_training_patches, unseen_rows
 from make_teacher import BATCH, FOLDS_FILE, eight_orientations
 from sentinode import PatchSet, load_run
 from sentinode.inference.keras_predictor import inference_network
@@ -42,11 +42,9 @@ def main() -> None:
     arguments = parser.parse_args()
     keep_freed_memory()
     table, patches = read_training_patches(FOLDS_FILE, arguments.sources)
-    chosen = (table["part"] == 2) & ~table["hard"]
-    table, patches = table[chosen], patches.select(np.flatnonzero(chosen))
-    held_out = (table["fold"] == arguments.fold).to_numpy()
-    compare(patches.select(np.flatnonzero(held_out)), table["cluster"].to_numpy()[held_out], arguments)
-    positions(patches)
+    chosen = unseen_rows(table, arguments.fold)
+    compare(patches.select(chosen), table["cluster"].to_numpy()[chosen], arguments)
+    positions(patches.select(np.flatnonzero((table["part"] == 2) & ~table["hard"])))
 
 
 def compare(patches: PatchSet, clusters: np.ndarray, arguments: argparse.Namespace) -> None:

@@ -98,6 +98,14 @@ def read_training_patches(path: str | Path, sources: list[str]) -> tuple[pd.Data
     return table.assign(hard=table["id"].str.removesuffix(".jpg").isin(hard)), patches
 
 
+def unseen_rows(table: pd.DataFrame, fold: int) -> np.ndarray:
+    """Return the rows of the last source in a fold, without its hard negatives.
+
+    Neither `d4net-m`, which was trained on the other sources, nor a teacher of the other folds has seen them.
+    """
+    return np.flatnonzero((table["part"] == table["part"].max()) & (table["fold"] == fold) & ~table["hard"])
+
+
 def main() -> None:
     """Cluster, divide, write, and print the sizes of the folds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
