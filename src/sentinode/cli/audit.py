@@ -4,21 +4,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentinode.cli.shared import (
-    add_data,
-    add_json,
-    add_model,
-    command_line,
-    data_words,
-    load_models,
-    open_data,
-    output_folder,
-    print_json,
-    print_next_steps,
-    print_table,
-    report_skipped,
-    start_keras,
-)
+from sentinode.cli.options import add_data, add_json, add_model, data_words, output_folder
+from sentinode.cli.output import command_line, print_json, print_next_steps, print_table, report_skipped
+from sentinode.cli.start import load_models, open_data, start_keras
 from sentinode.errors import ConfigError, plural
 from sentinode.storage import check_output_folder
 

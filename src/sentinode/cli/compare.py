@@ -5,20 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from sentinode.cli.evaluate import POINT_HELP, POINT_SPLIT_HELP, SPLIT_HELP
-from sentinode.cli.shared import (
-    add_data,
-    add_figures,
-    add_interpretation,
-    add_json,
-    command_line,
-    data_words,
-    open_data,
-    output_folder,
-    print_json,
-    print_next_steps,
-    report_skipped,
-    start_keras,
-)
+from sentinode.cli.options import add_data, add_figures, add_interpretation, add_json, data_words, output_folder
+from sentinode.cli.output import command_line, print_json, print_next_steps, report_skipped
+from sentinode.cli.start import open_data, start_keras
 from sentinode.samples import PRETRAINED
 
 

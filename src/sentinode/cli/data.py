@@ -5,7 +5,8 @@ import time
 from typing import Any
 
 from sentinode.cli import data_fetch, data_info, data_match, data_normalize, data_split
-from sentinode.cli.shared import add_cache, add_json, print_json, print_table
+from sentinode.cli.options import add_cache, add_json
+from sentinode.cli.output import print_json, print_table
 from sentinode.errors import plural
 
 

@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.shared import add_json, command_line, output_folder, print_json, print_next_steps
+from sentinode.cli.options import add_json, output_folder
+from sentinode.cli.output import command_line, print_json, print_next_steps
 
 
 def add_parser(verbs: Any) -> None:

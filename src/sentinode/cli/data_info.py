@@ -8,23 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentinode.cli.shared import (
+from sentinode.cli.options import (
     DATA_HELP,
     add_cache,
     add_json,
     add_read_options,
     add_skip_bad,
     add_table,
-    command_line,
     data_words,
     output_file,
-    print_json,
-    print_next_steps,
-    print_table,
     read_options,
-    red,
-    report_skipped,
 )
+from sentinode.cli.output import command_line, print_json, print_next_steps, print_table, red, report_skipped
 from sentinode.errors import ConfigError, DataError, plural
 
 if TYPE_CHECKING:

@@ -7,18 +7,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentinode.cli.shared import (
-    add_data,
-    add_json,
-    command_line,
-    open_data,
-    output_file,
-    print_json,
-    print_next_steps,
-    print_table,
-    red,
-    report_skipped,
-)
+from sentinode.cli.options import add_data, add_json, output_file
+from sentinode.cli.output import command_line, print_json, print_next_steps, print_table, red, report_skipped
+from sentinode.cli.start import open_data
 from sentinode.errors import ConfigError, plural
 
 if TYPE_CHECKING:

@@ -5,19 +5,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from sentinode.cli.options import add_json, add_model, add_read_options, output_file, read_options
+from sentinode.cli.output import command_line, print_json, print_next_steps
 from sentinode.cli.predict import SOURCE_HELP
-from sentinode.cli.shared import (
-    add_json,
-    add_model,
-    add_read_options,
-    command_line,
-    load_models,
-    output_file,
-    print_json,
-    print_next_steps,
-    read_options,
-    start_keras,
-)
+from sentinode.cli.start import load_models, start_keras
 from sentinode.errors import ConfigError, plural
 
 

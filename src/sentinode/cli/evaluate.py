@@ -5,23 +5,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.shared import (
+from sentinode.cli.options import (
     add_data,
     add_figures,
     add_json,
     add_models,
     add_precision,
     add_tta,
-    command_line,
     data_words,
-    load_models,
-    open_data,
     output_folder,
-    print_json,
-    print_next_steps,
-    report_skipped,
-    start_keras,
 )
+from sentinode.cli.output import command_line, print_json, print_next_steps, report_skipped
+from sentinode.cli.start import load_models, open_data, start_keras
 from sentinode.errors import ConfigError
 from sentinode.samples import DEFAULT_MODEL
 from sentinode.storage import check_output_folder

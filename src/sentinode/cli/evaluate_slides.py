@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.shared import add_json, print_json, print_table
+from sentinode.cli.options import add_json
+from sentinode.cli.output import print_json, print_table
 from sentinode.errors import plural
 
 

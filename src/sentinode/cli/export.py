@@ -3,7 +3,9 @@
 import argparse
 from typing import Any
 
-from sentinode.cli.shared import add_json, add_model, load_models, print_json, print_next_steps, start_keras
+from sentinode.cli.options import add_json, add_model
+from sentinode.cli.output import print_json, print_next_steps
+from sentinode.cli.start import load_models, start_keras
 from sentinode.errors import plural
 from sentinode.export.formats import FORMATS, check_export_path, find_format
 

@@ -3,18 +3,10 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from sentinode.cli.shared import (
-    SKIPPED_STATUS,
-    add_interpretation,
-    add_json,
-    command_line,
-    load_models,
-    print_json,
-    print_next_steps,
-    print_table,
-    red,
-)
+from sentinode.cli.options import add_interpretation, add_json
+from sentinode.cli.output import SKIPPED_STATUS, command_line, print_json, print_next_steps, print_table, red
 from sentinode.cli.slide_options import Spacings, add_force, add_mpp, add_slides
+from sentinode.cli.start import load_models
 
 if TYPE_CHECKING:
     from sentinode.slides.extract import Extraction

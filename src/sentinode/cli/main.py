@@ -35,7 +35,7 @@ from sentinode.cli import (
     view,
     watch,
 )
-from sentinode.cli.shared import start_logging
+from sentinode.cli.start import start_logging
 from sentinode.errors import SentinodeError, TrainingStopped
 from sentinode.version import __version__
 

@@ -4,22 +4,18 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.shared import (
+from sentinode.cli.options import (
     add_json,
     add_models,
     add_precision,
     add_read_options,
     add_skip_bad,
     add_tta,
-    file_or_stdout,
-    load_models,
     output_file_or_stdout,
-    print_json,
-    print_next_steps,
     read_options,
-    report_skipped,
-    start_keras,
 )
+from sentinode.cli.output import file_or_stdout, print_json, print_next_steps, report_skipped
+from sentinode.cli.start import load_models, start_keras
 from sentinode.errors import ConfigError, plural
 from sentinode.inference.engines import ENGINES, check_options
 

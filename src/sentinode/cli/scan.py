@@ -8,20 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentinode.cli.shared import (
-    SKIPPED_STATUS,
-    add_json,
-    add_model,
-    add_precision,
-    command_line,
-    load_models,
-    print_json,
-    print_next_steps,
-    print_table,
-    start_keras,
-    start_logging,
-)
+from sentinode.cli.options import add_json, add_model, add_precision
+from sentinode.cli.output import SKIPPED_STATUS, command_line, print_json, print_next_steps, print_table
 from sentinode.cli.slide_options import Spacings, add_force, add_mpp, add_slides
+from sentinode.cli.start import load_models, start_keras, start_logging
 from sentinode.errors import ConfigError, DataError, SentinodeError, plural
 from sentinode.inference.engines import REGION_ENGINES
 

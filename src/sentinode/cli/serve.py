@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentinode.cli.listen_options import add_listening, address, allowed_hosts, is_local
-from sentinode.cli.shared import add_models, add_pixel_options, add_precision, load_models, start_keras
+from sentinode.cli.options import add_models, add_pixel_options, add_precision
+from sentinode.cli.start import load_models, start_keras
 from sentinode.errors import ConfigError, first_line
 from sentinode.inference.engines import ENGINES, check_options, optional
 

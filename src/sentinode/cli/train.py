@@ -9,19 +9,9 @@ from dataclasses import Field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentinode.cli.shared import (
-    add_data,
-    add_interpretation,
-    add_json,
-    command_line,
-    data_words,
-    open_data,
-    output_folder,
-    print_json,
-    print_next_steps,
-    report_skipped,
-    start_keras,
-)
+from sentinode.cli.options import add_data, add_interpretation, add_json, data_words, output_folder
+from sentinode.cli.output import command_line, print_json, print_next_steps, report_skipped
+from sentinode.cli.start import open_data, start_keras
 from sentinode.errors import ConfigError, ModelError, SentinodeError
 from sentinode.foreign.files import is_model_file
 from sentinode.machine import limit_processors

@@ -5,18 +5,9 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.shared import (
-    add_data,
-    add_figures,
-    add_json,
-    data_words,
-    open_data,
-    output_folder,
-    print_json,
-    print_next_steps,
-    report_skipped,
-    start_keras,
-)
+from sentinode.cli.options import add_data, add_figures, add_json, data_words, output_folder
+from sentinode.cli.output import print_json, print_next_steps, report_skipped
+from sentinode.cli.start import open_data, start_keras
 from sentinode.cli.train import add_settings, config_of
 from sentinode.errors import ConfigError, ModelError, plural
 from sentinode.models.build import MODELS

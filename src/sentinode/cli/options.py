@@ -1,40 +1,20 @@
-"""Options and output that several commands share."""
+"""Options that several commands share, and their values."""
 
 import argparse
-import contextlib
-import json
-import logging
-import os
-import shlex
-import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sentinode.errors import OutputError, SentinodeError, first_line
+from sentinode.cli.output import SKIPPED_STATUS
+from sentinode.errors import OutputError
 from sentinode.foreign.files import OUTPUTS
 from sentinode.inference.engines import PRECISIONS
-from sentinode.machine import keep_freed_memory
 from sentinode.samples import DEFAULT_MODEL, PRETRAINED
-from sentinode.serialize import to_json
 from sentinode.storage import check_output_file, check_output_folder
 
-if TYPE_CHECKING:
-    from sentinode.data.patchset import PatchSet
-    from sentinode.inference.predictor import Predictor
-
 DATA_HELP = "a folder, zip, PCam _x.h5, .npy, .npz, a csv that lists images, or pcam-mini, the sample in the package"
-# Exit status of a command that succeeded without some patches.
-SKIPPED_STATUS = 3
-_SKIPPED_SHOWN = 20
 _MODEL_HELP = (
     "a run directory, a model file (.keras, .h5, .onnx, …), or pretrained weights "
     f"({', '.join(PRETRAINED)}; default: {DEFAULT_MODEL})"
 )
-
-
-# Options
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -232,9 +212,6 @@ def output_folder(text: str) -> str:
     return text
 
 
-# Steps of a command
-
-
 def read_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the options of `add_read_options` as keyword arguments of `open_patches`."""
     from sentinode.data.labels import parse_classes
@@ -258,163 +235,3 @@ def data_words(arguments: argparse.Namespace) -> list[str]:
         if value not in (None, "error"):
             words += [f"--{name.replace('_', '-')}", str(value)]
     return words + ["--skip-bad"] * arguments.skip_bad
-
-
-def open_data(arguments: argparse.Namespace, quiet: bool = False) -> "PatchSet":
-    """Open DATA with the options of `add_data`, and print what was recognized unless `quiet`."""
-    from sentinode.data.open import open_patches
-
-    patches = open_patches(
-        arguments.data, table=arguments.table, skip_bad=arguments.skip_bad, **read_options(arguments)
-    )
-    if not quiet:
-        print(patches.describe())
-    return patches
-
-
-def load_models(arguments: argparse.Namespace) -> "Predictor":
-    """Open the model or models of ``--model``."""
-    from sentinode.foreign.files import is_keras_file
-    from sentinode.training.load import load_predictor
-
-    models = [arguments.model] if isinstance(arguments.model, str) else arguments.model or [DEFAULT_MODEL]
-    if any(map(is_keras_file, models)):
-        start_keras()
-    return load_predictor(models, input_scale=arguments.input_scale, output=arguments.output)
-
-
-def start_logging() -> logging.Handler:
-    """Print the package's log messages on standard error; return the handler that does it."""
-    log = logging.getLogger("sentinode")
-    handler = logging.StreamHandler(sys.stderr)
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    log.propagate = False  # The root logger may have a handler of its own.
-    logging.getLogger("tifffile").addHandler(logging.NullHandler())  # What it notes of damaged files, errors say.
-    return handler
-
-
-def start_keras() -> None:
-    """Import Keras and its backend without the messages that TensorFlow's libraries print meanwhile.
-
-    They print to standard error before they read their log level, so the file descriptor is redirected.
-
-    Raises
-    ------
-    SentinodeError
-        The backend cannot be imported.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    keep_freed_memory()
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as messages, contextlib.ExitStack() as stack:
-        stderr = os.dup(2)
-        stack.callback(os.close, stderr)
-        stack.callback(os.dup2, stderr, 2)
-        os.dup2(messages.fileno(), 2)
-        try:
-            import keras  # noqa: F401
-        except Exception as error:  # A broken backend may raise anything.
-            settings = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras.json"
-            of_file = f"the backend that {settings} names" if settings.is_file() else "the default backend"
-            backend = os.environ.get("KERAS_BACKEND") or of_file
-            raise SentinodeError(
-                f"Keras cannot start {backend} ({first_line(error)}); run `sentinode doctor` to see what is missing"
-            ) from error
-
-
-# Output
-
-
-@contextlib.contextmanager
-def file_or_stdout(name: str) -> Iterator[Path]:
-    """Yield the path of an output file; for ``-`` print what is written to it on standard output.
-
-    In that case everything else that the block prints goes to standard error.
-
-    Parameters
-    ----------
-    name : str
-        See `output_file_or_stdout`.
-
-    Yields
-    ------
-    Path
-        The path, or that of a temporary file.
-    """
-    if name != "-":
-        yield Path(name)
-        return
-    output = sys.stdout
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
-        file = Path(folder) / "output.csv"
-        yield file
-        output.flush()
-        with contextlib.suppress(BrokenPipeError):
-            if hasattr(output, "buffer"):
-                output.buffer.write(file.read_bytes())
-            else:  # A stream of text only, such as that of a notebook.
-                output.write(file.read_text(encoding="utf-8", errors="surrogateescape"))
-
-
-def print_json(content: Any) -> None:
-    """Print a dataclass or plain values as indented JSON."""
-    print(json.dumps(to_json(content), indent=2, ensure_ascii=False, allow_nan=False))
-
-
-def print_table(
-    rows: Sequence[tuple[str, ...]], header: tuple[str, ...] | None = None, text_columns: Sequence[int] = (0,)
-) -> None:
-    """Print rows in columns, `text_columns` aligned left and the others right."""
-    lines = [header, *rows] if header else rows
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    for line in lines:
-        cells = [
-            cell.ljust(width) if column in text_columns else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        print("  " + "  ".join(cells).rstrip())
-
-
-def report_skipped(skipped: Sequence[Mapping[str, str]], quiet: bool = False) -> int:
-    """Print the patches that `--skip-bad` left out, unless `quiet`, and return the exit status."""
-    if skipped and not quiet:
-        more = len(skipped) > _SKIPPED_SHOWN
-        print(f"\nskipped: {len(skipped):,}" + (f" (the first {_SKIPPED_SHOWN} are shown)" if more else ""))
-        shown = [(each["id"], each["reason"]) for each in skipped[:_SKIPPED_SHOWN]]
-        print_table(shown, header=("id", "reason"), text_columns=(0, 1))
-    return SKIPPED_STATUS if skipped else 0
-
-
-def command_line(*words: object) -> str:
-    """Return a command of the package, quoted so that it can be pasted into a shell.
-
-    Examples
-    --------
-    >>> command_line("evaluate", "my data", "--model", "runs/first")
-    "sentinode evaluate 'my data' --model runs/first"
-    """
-    return shlex.join(["sentinode", *map(str, words)])
-
-
-def print_next_steps(files: Mapping[Path, str], *commands: str) -> None:
-    """Print the files that a command wrote and the commands that are useful next.
-
-    Parameters
-    ----------
-    files : mapping of Path to str
-        What each file holds.
-    *commands : str
-        See `command_line`.
-    """
-    print("\nfiles:")
-    width = max(len(str(file)) for file in files)
-    for file, content in files.items():
-        print(f"  {str(file).ljust(width)}  {content}")
-    if commands:
-        print("next:", *commands, sep="\n  ")
-
-
-def red(text: str) -> str:
-    """Return text that a terminal shows in red; unchanged elsewhere, and where NO_COLOR is set."""
-    return f"\033[31m{text}\033[0m" if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else text
