@@ -49,7 +49,7 @@ from sentinode.machine import keep_freed_memory, processor_count, processor_name
 from sentinode.models.flops import flops
 from sentinode.slides import load_scanner, open_slide, scan_slide
 from sentinode.slides.blocks import plan_blocks
-from sentinode.slides.scanner import Scanner, _patch_by_patch
+from sentinode.slides.scanning.scanner import Scanner, _patch_by_patch
 from sentinode.slides.slide import Slide
 from sentinode.slides.tissue import tissue_in
 

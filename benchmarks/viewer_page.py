@@ -28,8 +28,8 @@ from playwright.sync_api import Page, sync_playwright
 from scipy import ndimage
 
 from sentinode.serialize import to_json
-from sentinode.slides.heatmap import Heatmap
-from sentinode.slides.lesions import find_lesions, to_geojson
+from sentinode.slides.results.heatmap import Heatmap
+from sentinode.slides.results.lesions import find_lesions, to_geojson
 from sentinode.slides.slide import fingerprint, open_slide
 from sentinode.storage import write_json
 

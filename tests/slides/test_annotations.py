@@ -15,7 +15,7 @@ from tests.slides.conftest import write_pyramid
 from sentinode.data.labels import parse_classes
 from sentinode.errors import DataError
 from sentinode.slides import open_slide, read_annotations
-from sentinode.slides.annotations import find_annotations
+from sentinode.slides.annotations.read import find_annotations
 
 shapely = pytest.importorskip("shapely")
 tifffile = pytest.importorskip("tifffile")

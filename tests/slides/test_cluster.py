@@ -11,9 +11,9 @@ from tests.slides.conftest import FILES
 pytest.importorskip("distributed")
 
 from sentinode.errors import ConfigError, DataError, SentinodeError
-from sentinode.slides.cluster import _Cluster, map_on_dask
 from sentinode.slides.isolation import ProcessDiedError
-from sentinode.slides.queue import Rows, SlideQueue
+from sentinode.slides.scanning.cluster import _Cluster, map_on_dask
+from sentinode.slides.scanning.queue import Rows, SlideQueue
 
 # A module that workers can import.
 JOBS = """
@@ -84,7 +84,7 @@ def test_a_job_that_kills_too_many_workers_is_given_up_and_those_that_wait_behin
     counted = _Cluster.worker_count
     # As after the death of one of two workers: the only one has two jobs, and Dask blames both for its death.
     monkeypatch.setattr(_Cluster, "worker_count", lambda cluster: counted(cluster) + 1)
-    monkeypatch.setattr("sentinode.slides.cluster.MOST_DEATHS", 1)
+    monkeypatch.setattr("sentinode.slides.scanning.cluster.MOST_DEATHS", 1)
     answers = list(map_on_dask(prepare, ["poison", "a", "b"], "1"))
     found = dict(answers)
     assert len(answers) == len(found) == 3
@@ -100,10 +100,10 @@ import time
 from functools import partial
 from pathlib import Path
 import numpy as np
-from sentinode.slides.queue import Rows
+from sentinode.slides.scanning.queue import Rows
 from sentinode.slides import open_slide
-from sentinode.slides.results import help_scan, scan_to_folder
-from sentinode.slides.scanner import Scanner
+from sentinode.slides.scanning.folder import help_scan, scan_to_folder
+from sentinode.slides.scanning.scanner import Scanner
 
 class Model:
     name, identity = "brightness", {"weights_sha256": "0"}
@@ -162,13 +162,13 @@ def test_rows_are_given_of_slides_that_are_begun_and_not_finished(tmp_path):
 
 @pytest.mark.slow
 def test_a_cluster_whose_workers_end_at_once_is_given_up(prepare, monkeypatch):
-    monkeypatch.setattr("sentinode.slides.cluster._work", print)
+    monkeypatch.setattr("sentinode.slides.scanning.cluster._work", print)
     with pytest.raises(SentinodeError, match="without a result"):
         list(map_on_dask(prepare, ["a"], "1"))
 
 
 def test_a_wrong_address_is_refused(slide_file, tmp_path, monkeypatch):
-    monkeypatch.setattr("sentinode.slides.cluster._CONNECT_S", 1)
+    monkeypatch.setattr("sentinode.slides.scanning.cluster._CONNECT_S", 1)
     done = sentinode("scan", slide_file, "--out", tmp_path / "scans", "--dask", "tcp://127.0.0.1:9")
     refused(done, "tcp://127.0.0.1:9", "dask scheduler")
     assert not list(tmp_path.glob("scans/*.lease-*"))
@@ -178,7 +178,7 @@ def test_a_wrong_address_is_refused(slide_file, tmp_path, monkeypatch):
 def test_a_scheduler_without_workers_is_refused(monkeypatch):
     from distributed import LocalCluster
 
-    monkeypatch.setattr("sentinode.slides.cluster._CONNECT_S", 1)
+    monkeypatch.setattr("sentinode.slides.scanning.cluster._CONNECT_S", 1)
     with (
         LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None) as cluster,
         pytest.raises(ConfigError, match="has no workers; start `dask worker"),

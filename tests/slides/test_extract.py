@@ -13,9 +13,9 @@ from tests.slides.test_annotations import feature, geojson
 from sentinode import load_run, open_patches
 from sentinode.errors import ConfigError, DataError, OutputError
 from sentinode.slides import extract_patches, load_scanner, open_slide
-from sentinode.slides.candidates import ExtractConfig, tumour_inside
-from sentinode.slides.heatmap import Heatmap
-from sentinode.slides.results import scan_to_folder
+from sentinode.slides.extraction.candidates import ExtractConfig, tumour_inside
+from sentinode.slides.results.heatmap import Heatmap
+from sentinode.slides.scanning.folder import scan_to_folder
 from sentinode.training.run import Run
 
 shapely = pytest.importorskip("shapely")

@@ -12,12 +12,12 @@ import pytest
 from tests.commands import command
 
 from sentinode.errors import DataError
-from sentinode.slides import leases
-from sentinode.slides.leases import take_lease
+from sentinode.slides.scanning import leases
+from sentinode.slides.scanning.leases import take_lease
 
 HOLD = """
 import sys, time
-from sentinode.slides.leases import take_lease
+from sentinode.slides.scanning.leases import take_lease
 take_lease(sys.argv[1], "a")
 print(flush=True)
 time.sleep(60)

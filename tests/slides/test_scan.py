@@ -25,17 +25,17 @@ from tests.slides.conftest import FILES, MARGIN_PX, SIDE, write_pyramid
 from sentinode import load_run
 from sentinode.errors import DataError, OutputError
 from sentinode.slides import load_scanner, open_slide
-from sentinode.slides import scan as scan_module
-from sentinode.slides.estimate import DurationEstimate
+from sentinode.slides.scanning import scan as scan_module
 from sentinode.slides.grid import ScanGrid
-from sentinode.slides.heatmap import Heatmap, load_heatmap
 from sentinode.slides.isolation import map_isolated
 from sentinode.slides.readers.protocol import Level, SlideMetadata
-from sentinode.slides.results import help_scan, scan_to_folder
-from sentinode.slides.scan import scan_rows, scan_slide
-from sentinode.slides.scanner import Scanner
+from sentinode.slides.results.heatmap import Heatmap, load_heatmap
+from sentinode.slides.results.tables import write_tables
+from sentinode.slides.scanning.estimate import DurationEstimate
+from sentinode.slides.scanning.folder import help_scan, scan_to_folder
+from sentinode.slides.scanning.scan import scan_rows, scan_slide
+from sentinode.slides.scanning.scanner import Scanner
 from sentinode.slides.slide import Slide
-from sentinode.slides.tables import write_tables
 from sentinode.slides.tissue import find_tissue
 
 pytest.importorskip("shapely")
@@ -155,7 +155,7 @@ def test_tiles_are_detections_around_the_probable_patches(result, slide_file, sc
 def test_of_too_many_tiles_the_most_probable_are_written_from_the_corner_of_the_scanned_part(
     tmp_path, monkeypatch, caplog
 ):
-    monkeypatch.setattr("sentinode.slides.tables._MOST_TILES", 2)
+    monkeypatch.setattr("sentinode.slides.results.tables._MOST_TILES", 2)
     log_odds = np.array([[np.nan, -1, 3], [1, 2, 0]], np.float32)
     write_tables(Heatmap(log_odds, 48, 8, 7.8), tmp_path, ["tiles"], offset_px=(10, 20))
     shapes, _ = qupath_objects(tmp_path / "tiles.geojson", "detection")
@@ -218,7 +218,7 @@ def test_only_the_scanned_part_of_a_slide_is_scanned_and_qupath_gets_its_coordin
 
 @pytest.mark.slow
 def test_an_interrupted_scan_goes_on_and_gives_the_same_bytes(slide_file, scanner, result, tmp_path, monkeypatch):
-    from sentinode.slides import scan as module
+    from sentinode.slides.scanning import scan as module
 
     def interrupted(*arguments):
         yield from []

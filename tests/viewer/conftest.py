@@ -9,8 +9,8 @@ from tests.slides.conftest import GLASS, mosaic, slide_file, write_pyramid  # no
 from tests.viewer.pages import DESKTOP, annotations
 from tests.viewer.serving import LocalServer
 
-from sentinode.slides.results import scan_to_folder
-from sentinode.slides.scanner import Scanner
+from sentinode.slides.scanning.folder import scan_to_folder
+from sentinode.slides.scanning.scanner import Scanner
 from sentinode.slides.slide import open_slide
 
 SIDE_PX, TISSUE, LESION = 1300, (200, 1100), (500, 750)

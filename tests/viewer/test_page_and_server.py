@@ -9,7 +9,7 @@ from tests.slides.conftest import write_pyramid
 from tests.viewer.pages import PHONE, annotations, loaded, place, saved, until
 from tests.viewer.serving import LocalServer
 
-from sentinode.slides.leases import take_lease
+from sentinode.slides.scanning.leases import take_lease
 
 pytestmark = pytest.mark.slow
 

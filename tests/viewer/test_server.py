@@ -14,9 +14,9 @@ from PIL import Image
 from tests.viewer.serving import LocalServer, Server
 
 from sentinode.slides import open_slide, read_annotations
-from sentinode.slides.annotations import find_annotations
-from sentinode.slides.heatmap import load_heatmap
-from sentinode.slides.leases import take_lease
+from sentinode.slides.annotations.read import find_annotations
+from sentinode.slides.results.heatmap import load_heatmap
+from sentinode.slides.scanning.leases import take_lease
 from sentinode.viewer.tiles import DeepZoom
 
 SQUARE = {"type": "Polygon", "coordinates": [[[300, 300], [500, 300], [500, 500], [300, 500], [300, 300]]]}

@@ -9,7 +9,7 @@ from sentinode.cli.slide_options import Spacings, add_force, add_mpp, add_slides
 from sentinode.cli.start import load_models
 
 if TYPE_CHECKING:
-    from sentinode.slides.extract import Extraction
+    from sentinode.slides.extraction.extract import Extraction
 
 
 def add_parser(commands: Any) -> None:
@@ -103,8 +103,8 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Extract the patches and report what was found on each slide."""
     from sentinode.data.labels import parse_classes
-    from sentinode.slides.candidates import ExtractConfig
-    from sentinode.slides.extract import check_new_folder, extract_patches
+    from sentinode.slides.extraction.candidates import ExtractConfig
+    from sentinode.slides.extraction.extract import check_new_folder, extract_patches
     from sentinode.slides.slide import find_slides
 
     config = ExtractConfig(

@@ -16,9 +16,9 @@ from sentinode.errors import ConfigError, DataError, SentinodeError, plural
 from sentinode.inference.engines import REGION_ENGINES
 
 if TYPE_CHECKING:
-    from sentinode.slides.estimate import DurationEstimate
-    from sentinode.slides.queue import Rows
-    from sentinode.slides.scanner import Scanner
+    from sentinode.slides.scanning.estimate import DurationEstimate
+    from sentinode.slides.scanning.queue import Rows
+    from sentinode.slides.scanning.scanner import Scanner
     from sentinode.slides.slide import Slide
     from sentinode.slides.tissue import Tissue
 
@@ -88,9 +88,9 @@ def _tables(text: str) -> tuple[str, ...]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Scan each slide, go past those that fail, and list them at the end."""
-    from sentinode.slides.cluster import map_on_dask
     from sentinode.slides.isolation import IsolatedWorker, map_isolated
-    from sentinode.slides.queue import Rows, SlideQueue
+    from sentinode.slides.scanning.cluster import map_on_dask
+    from sentinode.slides.scanning.queue import Rows, SlideQueue
     from sentinode.slides.slide import find_slides
     from sentinode.storage import check_output_folder
 
@@ -169,8 +169,8 @@ def _exit_on_sigterm() -> Iterator[None]:
 
 def _prepare(arguments: argparse.Namespace, spacings: "Spacings") -> Callable[[Any], dict[str, Any]]:
     """Load what all slides share, in the process that reads them; return the function that scans one."""
-    from sentinode.slides.estimate import DurationEstimate
-    from sentinode.slides.scanner import load_scanner
+    from sentinode.slides.scanning.estimate import DurationEstimate
+    from sentinode.slides.scanning.scanner import load_scanner
 
     start_logging()
     model = load_models(arguments)
@@ -198,8 +198,8 @@ def _exporter(arguments: argparse.Namespace) -> Callable[[str], None]:
 def _scan(
     arguments: argparse.Namespace, spacings: "Spacings", scanner: "Scanner", job: "Path | Rows"
 ) -> dict[str, Any]:
-    from sentinode.slides.queue import Rows
-    from sentinode.slides.results import help_scan, scan_to_folder
+    from sentinode.slides.scanning.folder import help_scan, scan_to_folder
+    from sentinode.slides.scanning.queue import Rows
     from sentinode.slides.slide import open_slide
 
     path = job.path if isinstance(job, Rows) else job
@@ -214,7 +214,7 @@ def _scan(
 
 def _tissue(given: str | None, slide: "Slide") -> "Tissue | None":
     """Return the tissue that ``--tissue`` states; None where it is to be found."""
-    from sentinode.slides.annotations import find_annotations, read_annotations
+    from sentinode.slides.annotations.read import find_annotations, read_annotations
     from sentinode.slides.tissue import tissue_in
 
     if given is None:
@@ -230,7 +230,7 @@ def _tissue(given: str | None, slide: "Slide") -> "Tissue | None":
 def _describe(
     arguments: argparse.Namespace, spacings: "Spacings", duration: "DurationEstimate", path: Path
 ) -> dict[str, Any]:
-    from sentinode.slides.estimate import bytes_needed
+    from sentinode.slides.scanning.estimate import bytes_needed
     from sentinode.slides.slide import open_slide
     from sentinode.slides.tissue import find_tissue
 

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 from sentinode.lazy import import_when_used
 
 if TYPE_CHECKING:
-    from sentinode.slides.annotations import read_annotations as read_annotations
-    from sentinode.slides.extract import extract_patches as extract_patches
-    from sentinode.slides.lesions import find_lesions as find_lesions
-    from sentinode.slides.scan import scan_slide as scan_slide
-    from sentinode.slides.scanner import load_scanner as load_scanner
+    from sentinode.slides.annotations.read import read_annotations as read_annotations
+    from sentinode.slides.extraction.extract import extract_patches as extract_patches
+    from sentinode.slides.results.lesions import find_lesions as find_lesions
+    from sentinode.slides.scanning.scan import scan_slide as scan_slide
+    from sentinode.slides.scanning.scanner import load_scanner as load_scanner
     from sentinode.slides.slide import open_slide as open_slide
 
 _MODULES = {
-    "extract_patches": "sentinode.slides.extract",
-    "find_lesions": "sentinode.slides.lesions",
-    "load_scanner": "sentinode.slides.scanner",
+    "extract_patches": "sentinode.slides.extraction.extract",
+    "find_lesions": "sentinode.slides.results.lesions",
+    "load_scanner": "sentinode.slides.scanning.scanner",
     "open_slide": "sentinode.slides.slide",
-    "read_annotations": "sentinode.slides.annotations",
-    "scan_slide": "sentinode.slides.scan",
+    "read_annotations": "sentinode.slides.annotations.read",
+    "scan_slide": "sentinode.slides.scanning.scan",
 }
 
 __all__ = sorted(_MODULES)

@@ -11,7 +11,7 @@ from sentinode.data.grouping import patient_and_slide
 from sentinode.data.io.csv import read_csv
 from sentinode.errors import DataError, plural
 from sentinode.metrics import Interval, auc
-from sentinode.slides.result_files import SUMMARY
+from sentinode.slides.results.files import SUMMARY
 from sentinode.slides.staging import classify_lesion, pn_stage, stage_kappa
 from sentinode.storage import read_json
 

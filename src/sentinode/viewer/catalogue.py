@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sentinode.errors import DataError
-from sentinode.slides.result_files import SUMMARY
+from sentinode.slides.results.files import SUMMARY
 from sentinode.slides.slide import fingerprint
 from sentinode.slides.staging import classify_lesion, pn_stage
 from sentinode.storage import read_json

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from sentinode.data.types import UInt8Array
-from sentinode.slides.heatmap import Heatmap
+from sentinode.slides.results.heatmap import Heatmap
 
 MOST_PX = 4000
 COLORS = ("viridis", "cividis", "magma")

@@ -6,8 +6,8 @@ import numpy as np
 
 from sentinode.data.types import UInt8Array
 from sentinode.inference.engines import optional
-from sentinode.slides.heatmap import Heatmap
-from sentinode.slides.lesions import OUTLINE_FROM
+from sentinode.slides.results.heatmap import Heatmap
+from sentinode.slides.results.lesions import OUTLINE_FROM
 from sentinode.storage import read_json
 from sentinode.viewer.catalogue import Result
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentinode.inference.logits import probability
-from sentinode.slides.heatmap import Heatmap, load_heatmap
+from sentinode.slides.results.heatmap import Heatmap, load_heatmap
 from sentinode.viewer.catalogue import Catalogue
 
 # Neighboring places look alike and are uncertain together; far more than are chosen must be searched.

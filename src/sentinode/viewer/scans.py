@@ -12,7 +12,7 @@ from typing import Any
 
 from sentinode.errors import SentinodeError, first_line
 from sentinode.slides.isolation import IsolatedWorker, ProcessDiedError
-from sentinode.slides.leases import take_lease
+from sentinode.slides.scanning.leases import take_lease
 from sentinode.viewer.catalogue import Catalogue, Entry
 from sentinode.viewer.errors import ViewerError
 
@@ -151,13 +151,13 @@ class ScanQueue:
 
 def _prepare(model: str, progress: Any) -> Callable[[_Job], None]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from sentinode.slides.scanner import load_scanner
+    from sentinode.slides.scanning.scanner import load_scanner
     from sentinode.training.load import load_predictor
 
     scanner = load_scanner(load_predictor([model]))
 
     def scan(job: _Job) -> None:
-        from sentinode.slides.results import scan_to_folder
+        from sentinode.slides.scanning.folder import scan_to_folder
         from sentinode.slides.slide import open_slide
 
         path, spacing, folder = job

@@ -10,7 +10,7 @@ from sentinode.errors import ConfigError, DataError
 from sentinode.foreign.files import is_model_file
 from sentinode.samples import PRETRAINED
 from sentinode.slides.readers.flat_image import ENDINGS as FLAT_ENDINGS
-from sentinode.slides.result_files import SETTINGS
+from sentinode.slides.results.files import SETTINGS
 from sentinode.slides.slide import SLIDE_ENDINGS, find_slides
 from sentinode.storage import read_json
 from sentinode.viewer.annotations import ENDING

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sentinode.slides.leases import is_taken
+from sentinode.slides.scanning.leases import is_taken
 from sentinode.viewer.catalogue import Entry
 from sentinode.viewer.scans import CANCELED, DONE, FAILED, SCANNING, WAITING
 from sentinode.viewer.viewer import Viewer

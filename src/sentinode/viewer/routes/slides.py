@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sentinode.slides.heatmap import load_heatmap
+from sentinode.slides.results.heatmap import load_heatmap
 from sentinode.viewer import reading
 from sentinode.viewer.catalogue import Entry, Result
 from sentinode.viewer.errors import ViewerError

@@ -19,8 +19,8 @@ from sentinode.errors import DataError
 from sentinode.progress import progress_bar
 from sentinode.slides.blocks import Block
 from sentinode.slides.grid import ScanGrid
-from sentinode.slides.heatmap import Heatmap
-from sentinode.slides.scanner import BlockNetwork, Scanner, load_scanner
+from sentinode.slides.results.heatmap import Heatmap
+from sentinode.slides.scanning.scanner import BlockNetwork, Scanner, load_scanner
 from sentinode.slides.slide import LevelSelection, Slide
 from sentinode.slides.tissue import Tissue, find_tissue
 from sentinode.storage import atomic_file

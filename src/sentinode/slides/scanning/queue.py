@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sentinode.errors import SentinodeError
 from sentinode.slides.isolation import reason
-from sentinode.slides.leases import Lease, take_lease
+from sentinode.slides.scanning.leases import Lease, take_lease
 
 # Where the workers begin that join the scan of a slide: far from those before.
 _STARTS = (1 / 2, 1 / 4, 3 / 4, 1 / 8, 5 / 8, 3 / 8, 7 / 8)

@@ -15,9 +15,9 @@ from typing import Any
 from sentinode.data.labels import Classes, class_of
 from sentinode.errors import DataError
 from sentinode.inference.engines import optional
-from sentinode.slides.annotation_files import read_asap, read_json
-from sentinode.slides.annotation_masks import read_mask
-from sentinode.slides.outlines import UNCLASSIFIED, Drawn, areas
+from sentinode.slides.annotations.drawn import read_asap, read_json
+from sentinode.slides.annotations.masks import read_mask
+from sentinode.slides.annotations.outlines import UNCLASSIFIED, Drawn, areas
 from sentinode.slides.slide import Slide
 
 MASK_ENDINGS = (".tif", ".tiff")

@@ -16,14 +16,14 @@ import numpy as np
 from sentinode.errors import DataError, OutputError
 from sentinode.serialize import to_json
 from sentinode.slides.blocks import BLOCK_PX
-from sentinode.slides.estimate import bytes_needed
-from sentinode.slides.heatmap import load_heatmap
-from sentinode.slides.lesions import find_lesions, slide_score, to_geojson
-from sentinode.slides.result_files import SETTINGS, SUMMARY, TIMINGS, WORK
-from sentinode.slides.scan import Scan, scan_rows, scan_slide
-from sentinode.slides.scanner import Scanner
+from sentinode.slides.results.files import SETTINGS, SUMMARY, TIMINGS, WORK
+from sentinode.slides.results.heatmap import load_heatmap
+from sentinode.slides.results.lesions import find_lesions, slide_score, to_geojson
+from sentinode.slides.results.tables import write_tables
+from sentinode.slides.scanning.estimate import bytes_needed
+from sentinode.slides.scanning.scan import Scan, scan_rows, scan_slide
+from sentinode.slides.scanning.scanner import Scanner
 from sentinode.slides.slide import Slide
-from sentinode.slides.tables import write_tables
 from sentinode.slides.tissue import Tissue, find_tissue
 from sentinode.storage import atomic_file, check_free_space, check_output_folder, read_json, write_json
 from sentinode.version import __version__
@@ -194,7 +194,7 @@ def _weights_sha256(model: "Predictor") -> list[str]:
 
 
 def _write(folder: Path, slide: Slide, scan: Scan, settings: dict[str, Any], identity: str) -> dict[str, Any]:
-    from sentinode.slides.overview import draw_overview  # Takes Matplotlib along, which takes a second.
+    from sentinode.slides.results.overview import draw_overview  # Takes Matplotlib along, which takes a second.
 
     heatmap, lesions = scan.heatmap, find_lesions(scan.heatmap)
     heatmap.save_tiff(folder / "heatmap.tif")

@@ -11,7 +11,7 @@ from scipy import ndimage
 from sentinode.errors import DataError
 from sentinode.inference.engines import optional
 from sentinode.inference.logits import probability
-from sentinode.slides.result_files import SUMMARY
+from sentinode.slides.results.files import SUMMARY
 from sentinode.storage import atomic_file, read_json
 
 _TILE_PX = 256

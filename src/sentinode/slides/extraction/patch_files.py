@@ -12,7 +12,7 @@ from sentinode.data.parallel import ordered_map
 from sentinode.data.types import PATCH_SHAPE, PATCH_SIZE_PX, UInt8Array
 from sentinode.errors import DataError
 from sentinode.progress import progress_bar
-from sentinode.slides.candidates import KINDS, Candidates, Kind, Places, tumour_inside
+from sentinode.slides.extraction.candidates import KINDS, Candidates, Kind, Places, tumour_inside
 from sentinode.slides.grid import SPACING_UM_PX
 from sentinode.slides.isolation import ProcessDiedError, reason
 from sentinode.slides.slide import open_slide

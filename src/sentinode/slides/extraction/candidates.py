@@ -17,7 +17,7 @@ from sentinode.data.labels import Classes
 from sentinode.data.types import PATCH_SIZE_PX
 from sentinode.errors import ConfigError, DataError
 from sentinode.inference.engines import optional
-from sentinode.slides.annotations import Annotations, find_annotations, read_annotations
+from sentinode.slides.annotations.read import Annotations, find_annotations, read_annotations
 from sentinode.slides.grid import SPACING_UM_PX
 from sentinode.slides.slide import Slide, open_slide
 from sentinode.slides.tissue import Tissue, find_tissue
@@ -216,7 +216,7 @@ def _grid(slide: Slide, tissue: Tissue, scale: float, step_px: int) -> Places:
 
 def _scan_folder(slide: Slide, scans: str | Path | None) -> Path | None:
     """Return the folder with the scan of a slide."""
-    from sentinode.slides.result_files import SETTINGS, SUMMARY
+    from sentinode.slides.results.files import SETTINGS, SUMMARY
 
     if scans is None:
         return None
@@ -236,8 +236,8 @@ def _hard_negatives(
     """
     if scan is None:
         return np.empty((0, 2), np.int64), np.empty(0)
-    from sentinode.slides.heatmap import load_heatmap
-    from sentinode.slides.result_files import SETTINGS
+    from sentinode.slides.results.files import SETTINGS
+    from sentinode.slides.results.heatmap import load_heatmap
 
     settings = read_json(scan / SETTINGS)
     if settings.get("slide_sha256") != sha256 or settings.get("spacing_um_px") != slide.spacing_um_px:

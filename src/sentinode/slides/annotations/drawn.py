@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentinode.errors import DataError, first_line
-from sentinode.slides.outlines import UNCLASSIFIED, Drawn, describe_notes, polygon
+from sentinode.slides.annotations.outlines import UNCLASSIFIED, Drawn, describe_notes, polygon
 
 _ASAP_AREAS, _ASAP_OTHERS = ("Polygon", "Spline", "Rectangle"), ("Dot", "PointSet", "Measurement")
 _SPLINE_POINTS = 8  # Points along a spline from one of its control points to the next.

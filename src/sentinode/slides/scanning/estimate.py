@@ -6,7 +6,7 @@ import time
 from sentinode.machine import processor_count
 from sentinode.slides.blocks import Block
 from sentinode.slides.grid import SPACING_UM_PX, ScanGrid
-from sentinode.slides.scanner import Scanner
+from sentinode.slides.scanning.scanner import Scanner
 from sentinode.slides.slide import Slide
 from sentinode.slides.tissue import Tissue
 

@@ -17,10 +17,10 @@ from sentinode.data.types import PATCH_SHAPE, ReadOptions
 from sentinode.errors import ConfigError, DataError, OutputError, SentinodeError
 from sentinode.inference.engines import optional
 from sentinode.progress import progress_bar
-from sentinode.slides.candidates import KINDS, Candidates, ExtractConfig, choose, find_candidates
+from sentinode.slides.extraction.candidates import KINDS, Candidates, ExtractConfig, choose, find_candidates
+from sentinode.slides.extraction.patch_files import write_patches
 from sentinode.slides.grid import SPACING_UM_PX
 from sentinode.slides.isolation import IsolatedWorker, ProcessDiedError, reason
-from sentinode.slides.patch_files import write_patches
 from sentinode.storage import atomic_folder, check_free_space, check_output_folder, write_json
 from sentinode.version import __version__
 

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from sentinode.inference.engines import optional
 from sentinode.inference.logits import probability
-from sentinode.slides.heatmap import Heatmap
+from sentinode.slides.results.heatmap import Heatmap
 from sentinode.slides.staging import LesionClass, classify_lesion
 
 # A lesion reaches down to the lower probability and has the higher one somewhere.

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from sentinode.inference.engines import optional
-from sentinode.slides.heatmap import Heatmap
-from sentinode.slides.lesions import OUTLINE_FROM
+from sentinode.slides.results.heatmap import Heatmap
+from sentinode.slides.results.lesions import OUTLINE_FROM
 from sentinode.storage import atomic_file
 
 log = logging.getLogger("sentinode")

@@ -8,8 +8,8 @@ from PIL import Image, ImageDraw
 
 from sentinode.data.types import UInt8Array
 from sentinode.plots.style import INK, ORANGE, rgb
-from sentinode.slides.heatmap import Heatmap
-from sentinode.slides.lesions import OUTLINE_FROM, Lesion
+from sentinode.slides.results.heatmap import Heatmap
+from sentinode.slides.results.lesions import OUTLINE_FROM, Lesion
 from sentinode.slides.slide import Slide
 
 # Longer side of the picture, unless the slide is scanned more coarsely.

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from sentinode.data.labels import Classes, class_of
 from sentinode.errors import DataError, first_line
 from sentinode.inference.engines import optional
+from sentinode.slides.annotations.outlines import areas
 from sentinode.slides.grid import SPACING_UM_PX
-from sentinode.slides.outlines import areas
 from sentinode.slides.slide import Slide
 
 # Widths and heights of a mask's levels are rounded.

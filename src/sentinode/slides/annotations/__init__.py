@@ -1,0 +1,1 @@
+"""Annotations of slides: outlines and masks."""

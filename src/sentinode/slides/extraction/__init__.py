@@ -1,0 +1,1 @@
+"""Labeled patches from annotated slides."""

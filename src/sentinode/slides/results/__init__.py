@@ -1,0 +1,1 @@
+"""What a scan finds: heat map, lesions, tables and pictures."""

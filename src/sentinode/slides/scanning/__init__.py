@@ -1,0 +1,1 @@
+"""Scans of one slide and of many."""
