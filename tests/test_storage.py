@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,19 @@ def test_a_written_file_is_as_readable_as_any_other_under_the_umask(tmp_path, ma
     finally:
         os.umask(before)
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_files_of_many_threads_are_as_readable_as_the_umask_says(tmp_path):
+    before, interval = os.umask(0o077), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda number: write_text(tmp_path / str(number), ""), range(400)))
+        assert os.umask(0o077) == 0o077, "the umask is left as it was"
+    finally:
+        sys.setswitchinterval(interval)
+        os.umask(before)
+    assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
 
 
 def test_text_is_utf_8_with_lf_on_every_system(note):

@@ -7,6 +7,7 @@ import re
 import shutil
 import stat
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ T = TypeVar("T")
 # Marks temporary files and folders, so that those of a killed process can be removed later.
 TEMPORARY_PREFIX = ".sentinode-"
 
+_UMASK_LOCK = threading.Lock()
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFCHR: "a device",
@@ -318,7 +320,8 @@ def read_json(path: str | Path, kind: type[Any] | None = None, **given: Any) -> 
 
 
 def _umask() -> int:
-    # There is no way to read the umask without setting it.
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
+    # There is no way to read the umask without setting it, and it is that of all threads.
+    with _UMASK_LOCK:
+        mask = os.umask(0o077)
+        os.umask(mask)
+        return mask

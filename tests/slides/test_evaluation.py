@@ -50,6 +50,18 @@ def test_probabilities_of_labels_without_relation_are_not_better_than_chance(sca
     assert evaluate_slides(read_scans(scans), tmp_path / "truth.csv").aggregated_auc.estimate < 0.7
 
 
+def test_positives_of_a_single_patient_leave_the_logistic_model_out(tmp_path):
+    patients = [0] * 12 + list(range(1, 13))
+    for number, patient in enumerate(patients):
+        write_scan(tmp_path, f"slide-{number:02}", 0.9 if patient == 0 else 0.1, [3.0] if patient == 0 else [])
+    truth = pd.DataFrame({"slide": [f"slide-{number:02}" for number in range(24)], "label": [1] * 12 + [0] * 12})
+    truth.to_csv(tmp_path / "truth.csv", index=False)
+    table = read_scans(tmp_path).assign(patient=[f"{patient}" for patient in patients])
+    found = evaluate_slides(table, tmp_path / "truth.csv")
+    assert found.score_auc.estimate == 1
+    assert found.aggregated_auc is None
+
+
 def test_slides_of_unknown_truth_get_a_probability(scans, tmp_path):
     pd.read_csv(scans / "truth.csv")[:50].to_csv(tmp_path / "truth.csv", index=False)
     table = evaluate_slides(read_scans(scans), tmp_path / "truth.csv").slides

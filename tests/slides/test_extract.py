@@ -13,7 +13,8 @@ from tests.slides.test_annotations import feature, geojson
 from sentinode import load_run, open_patches
 from sentinode.errors import ConfigError, DataError, OutputError
 from sentinode.slides import extract_patches, load_scanner, open_slide
-from sentinode.slides.extraction.candidates import ExtractConfig, tumour_inside
+from sentinode.slides.extraction.config import ExtractConfig
+from sentinode.slides.extraction.regions import any_pixel_inside
 from sentinode.slides.results.heatmap import Heatmap
 from sentinode.slides.scanning.folder import scan_to_folder
 from sentinode.training.run import Run
@@ -64,15 +65,15 @@ def test_the_label_is_that_of_a_rasterized_mask(seed, scale):
     tumour = shapely.transform(region, lambda points: points * scale)
     for border, side in ((32, 32), (0, 96)):
         expected = [mask[y + border : y + border + side, x + border : x + border + side].any() for x, y in places]
-        found = tumour_inside(tumour, places, scale, border_px=border, side_px=side)
+        found = any_pixel_inside(tumour, places, scale, border_px=border, side_px=side)
         np.testing.assert_array_equal(found, expected)
     assert 0 < np.mean(expected) < 1
 
 
 def test_a_sliver_between_pixel_centers_is_no_tumour():
     places = np.array([[0, 0]])
-    assert not tumour_inside(shapely.box(40.6, 40, 41.4, 50), places, 1.0, border_px=32, side_px=32)[0]
-    assert tumour_inside(shapely.box(40.4, 40, 41.4, 50), places, 1.0, border_px=32, side_px=32)[0]
+    assert not any_pixel_inside(shapely.box(40.6, 40, 41.4, 50), places, 1.0, border_px=32, side_px=32)[0]
+    assert any_pixel_inside(shapely.box(40.4, 40, 41.4, 50), places, 1.0, border_px=32, side_px=32)[0]
 
 
 def test_classes_are_balanced_and_normal_patches_spread_over_the_slides(extracted):
@@ -206,6 +207,27 @@ def test_slides_that_are_annotated_in_part_give_patches_of_annotated_regions_onl
     centers = table.loc[~table["center_tumor_patch"].astype(bool), "center_x"]
     assert len(centers) > 10 and centers.between(LOW - 250, LOW - 50).all()
     assert table["center_tumor_patch"].sum() > 10
+
+
+@pytest.mark.parametrize("name", ["Uncertain", "Ignore*"])
+def test_what_is_drawn_as_uncertain_is_neither_a_normal_patch_nor_a_hard_negative(name, slides, scans, tmp_path):
+    slide = slides / "patient_001_node_0.tif"
+    unknown = [((200, 200), (360, 200), (360, 360), (200, 360))]  # Where the scan has its false positives, and tissue.
+    config = ExtractConfig(balance="all", max_per_slide=1000)
+    tables = {}
+    for drawn in (["Tumor"], ["Tumor", name], ["Tumor", name, "Normal"]):
+        file = tmp_path / f"{len(drawn)}.geojson"
+        geojson(file, *(feature(each, TUMOUR if each == "Tumor" else unknown) for each in drawn))
+        done = extract_patches(
+            [slide], tmp_path / f"{len(drawn)}", annotations=file, hard_negatives=scans, config=config
+        )
+        tables[len(drawn)] = done.table
+        counted = [note for note in done.slides[0]["notes"] if note.startswith("not extracted")]
+        assert len(counted) == (len(drawn) == 2)
+    x, y = (tables[2][axis] for axis in ("coord_x", "coord_y"))
+    assert not (x.between(200 - 32, 360 - 64, "neither") & y.between(200 - 32, 360 - 64, "neither")).any()
+    assert (tables[2]["kind"] == "hard").sum() < (tables[1]["kind"] == "hard").sum()
+    assert len(tables[2]) < len(tables[1]) == len(tables[3]), "what is also drawn as normal is known"
 
 
 def test_a_slide_with_damaged_pixels_is_left_out_whole_and_reported(slides, tmp_path):

@@ -25,18 +25,18 @@ from tests.slides.conftest import FILES, MARGIN_PX, SIDE, write_pyramid
 from sentinode import load_run
 from sentinode.errors import DataError, OutputError
 from sentinode.slides import load_scanner, open_slide
-from sentinode.slides.scanning import scan as scan_module
 from sentinode.slides.grid import ScanGrid
 from sentinode.slides.isolation import map_isolated
 from sentinode.slides.readers.protocol import Level, SlideMetadata
 from sentinode.slides.results.heatmap import Heatmap, load_heatmap
 from sentinode.slides.results.tables import write_tables
+from sentinode.slides.scanning import scan as scan_module
 from sentinode.slides.scanning.estimate import DurationEstimate
 from sentinode.slides.scanning.folder import help_scan, scan_to_folder
 from sentinode.slides.scanning.scan import scan_rows, scan_slide
 from sentinode.slides.scanning.scanner import Scanner
 from sentinode.slides.slide import Slide
-from sentinode.slides.tissue import find_tissue
+from sentinode.slides.tissue import find_tissue, tissue_in
 
 pytest.importorskip("shapely")
 
@@ -303,6 +303,20 @@ def test_an_empty_slide_is_a_failure_and_not_zero_lesions(tmp_path, model):
         scan_slide(slide, model)
 
 
+def test_a_slide_smaller_than_a_patch_is_refused(tmp_path, mosaic, model):
+    file = write_pyramid(tmp_path / "small.tif", mosaic[400:480, 400:900].copy(), levels=1)
+    with open_slide(file) as slide, pytest.raises(DataError, match="smaller than one patch"):
+        scan_slide(slide, model, tissue=tissue_in(slide), force=True)
+
+
+def test_with_a_few_patches_of_tissue_scale_and_stain_are_not_called_right(tmp_path, mosaic, model):
+    file = write_pyramid(tmp_path / "few.tif", mosaic[400:500, 400:500].copy(), levels=1)
+    with open_slide(file) as slide:
+        scan = scan_slide(slide, model, tissue=tissue_in(slide))
+    assert scan.out_of_distribution is None
+    assert "not checked" in scan.warnings[0]
+
+
 @pytest.mark.slow
 def test_the_command_goes_past_a_broken_slide_and_says_so(slide_file, tmp_path):
     broken = tmp_path / "broken.tif"
@@ -443,6 +457,15 @@ def test_a_disk_with_too_little_space_is_refused_before_the_scan(slide_file, sca
     with open_slide(slide_file) as slide, pytest.raises(OutputError, match=r"1 MB are free.*--out"):
         scan_to_folder(slide, scanner, tmp_path / "scan")
     assert not (tmp_path / "scan").exists()
+
+
+@pytest.mark.parametrize("step", [8, 40, 64, 72, 88, 96])
+def test_patches_in_tables_for_other_software_do_not_overlap(step, tmp_path):
+    heatmap = Heatmap(np.ones((30, 30), np.float32), 48 * 1.01, step * 1.01, step * 0.972)
+    write_tables(heatmap, tmp_path, ["wsinfer"])
+    table = pd.read_csv(tmp_path / "wsinfer.csv")
+    distance = np.diff(np.unique(table["minx"]))
+    assert table["width"][0] == 97 and 96 <= distance.min() <= distance.max() < 97 + step
 
 
 def test_two_slides_of_equal_name_are_refused(slide_file, tmp_path):

@@ -48,6 +48,15 @@ def test_striped_tiff_is_read_although_openslide_refuses_it(tmp_path, mosaic):
         np.testing.assert_array_equal(slide.reader.read(0, 300, 400, 200, 100), mosaic[400:500, 300:500])
 
 
+def test_a_system_without_pread_reads_the_same_pixels(slide_file, mosaic, monkeypatch):
+    with open_slide(slide_file) as slide:
+        expected = slide.reader.read(0, 300, 400, 200, 100)
+    monkeypatch.delattr(os, "pread")
+    with open_slide(slide_file) as slide:
+        assert slide.reader.name == "tifffile"
+        np.testing.assert_array_equal(slide.reader.read(0, 300, 400, 200, 100), expected)
+
+
 def test_places_outside_the_slide_have_the_background_color(slide_file):
     with open_slide(slide_file) as slide:
         assert (slide.reader.read(0, -100, -100, 50, 50) == 255).all()

@@ -103,7 +103,7 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Extract the patches and report what was found on each slide."""
     from sentinode.data.labels import parse_classes
-    from sentinode.slides.extraction.candidates import ExtractConfig
+    from sentinode.slides.extraction.config import ExtractConfig
     from sentinode.slides.extraction.extract import check_new_folder, extract_patches
     from sentinode.slides.slide import find_slides
 

@@ -82,7 +82,7 @@ def _predict(arguments: argparse.Namespace, out: Path) -> int:
     from sentinode.inference.predict import predict
     from sentinode.inference.predictions import made_by_path
 
-    if arguments.engine == "keras" or model.needs_keras(arguments.engine):
+    if model.needs_keras(arguments.engine, arguments.precision):
         start_keras()
     if not arguments.json:
         print(f"model: {model.describe()}")

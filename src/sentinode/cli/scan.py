@@ -174,7 +174,7 @@ def _prepare(arguments: argparse.Namespace, spacings: "Spacings") -> Callable[[A
 
     start_logging()
     model = load_models(arguments)
-    if model.needs_keras(arguments.engine):
+    if model.needs_keras(arguments.engine, arguments.precision):
         start_keras()
     scanner = load_scanner(model, arguments.step, engine=arguments.engine, precision=arguments.precision)
     if arguments.dry_run:
@@ -187,7 +187,7 @@ def _exporter(arguments: argparse.Namespace) -> Callable[[str], None]:
 
     def export(engine: str) -> None:
         model = load_models(arguments)
-        if model.needs_keras(engine):
+        if model.needs_keras(engine, arguments.precision):
             start_logging()
             start_keras()
         model.predictor(engine, precision=arguments.precision)

@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> None:
     with listen(arguments.host, arguments.port) as listening:
         model = load_models(arguments)
         engine = arguments.engine or _default_engine(model)
-        if engine == "keras" or model.needs_keras(engine):
+        if model.needs_keras(engine, arguments.precision):
             start_keras()
         application = create_application(
             model.predictor(engine, precision=arguments.precision),

@@ -163,7 +163,7 @@ class KerasFile(KeptSessions, ForeignModel):
         architecture = find_weights(self.path)[0] if self.kind == "json" else self.path
         return engine_file(self, architecture, engine, precision)
 
-    def needs_keras(self, engine: str) -> bool:  # noqa: D102
+    def needs_keras(self, engine: str, precision: str = "float32") -> bool:  # noqa: D102
         return True
 
 
@@ -207,5 +207,5 @@ class ArrayFile(ForeignModel):
             settings["tta"] = {"requested": tta, "effective": tta}
         return Session(self, logits if tta == "none" else mean_logits, settings)
 
-    def needs_keras(self, engine: str) -> bool:  # noqa: D102
+    def needs_keras(self, engine: str, precision: str = "float32") -> bool:  # noqa: D102
         return False

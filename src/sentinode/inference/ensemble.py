@@ -84,8 +84,8 @@ class Ensemble(Predictor):
             settings["tta"] = {"requested": tta, "effective": tta if tta in effective else "none"}
         return Session(self, _mean_of([session.compute for session in sessions]), settings)
 
-    def needs_keras(self, engine: str) -> bool:  # noqa: D102
-        return any(member.needs_keras(engine) for member in self.members)
+    def needs_keras(self, engine: str, precision: str = "float32") -> bool:  # noqa: D102
+        return any(member.needs_keras(engine, precision) for member in self.members)
 
     @property
     def validation_warning_rate(self) -> float:

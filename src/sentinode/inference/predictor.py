@@ -121,7 +121,7 @@ class Predictor(Protocol):
         """Return the file that an engine other than Keras runs, exported into the cache if it does not exist."""
         raise ModelError(f"{self.name} is not a single network that can be exported for {engine}; use engine keras")
 
-    def needs_keras(self, engine: str) -> bool:
+    def needs_keras(self, engine: str, precision: str = "float32") -> bool:
         """Tell whether `predictor` imports Keras for this engine."""
         return engine == "keras"
 

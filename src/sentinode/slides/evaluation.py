@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from sentinode.data.grouping import patient_and_slide
 from sentinode.data.io.csv import read_csv
@@ -31,7 +32,8 @@ class SlideEvaluation:
     score_auc : Interval or None
         AUC of the slide score; None without slides of both labels.
     aggregated_auc : Interval or None
-        AUC of the logistic model's out-of-fold probabilities; None with fewer than 10 slides of a label.
+        AUC of the logistic model's out-of-fold probabilities; None with fewer than 10 slides of a label, or where all
+        slides of a label are of one patient.
     kappa : float or None
         Quadratic kappa of the patients' pN stages; None where no true stage is given.
     slides : DataFrame
@@ -114,8 +116,10 @@ def evaluate_slides(scans: pd.DataFrame, truth: str | Path | None = None) -> Sli
     if len(counts) == 2:
         score_auc = auc(table["label"][known], table["slide_score"][known], clusters)
     if len(counts) == 2 and counts.min() >= _FEWEST and groups[known].nunique() >= _FOLDS:
-        table["aggregated"] = _aggregated(table, known, groups)
-        aggregated_auc = auc(table["label"][known], table["aggregated"][known], clusters)
+        folds = _folds(table["label"][known].to_numpy(), groups[known])
+        if folds:
+            table["aggregated"] = _aggregated(table, known, folds)
+            aggregated_auc = auc(table["label"][known], table["aggregated"][known], clusters)
     stages = _stages(table, true_stages)
     kappa = None
     if true_stages and len(stages):
@@ -167,19 +171,28 @@ def _read_truth(file: Path) -> tuple[dict[str, int], dict[str, str]]:
     return labels, stages
 
 
-def _aggregated(table: pd.DataFrame, known: np.ndarray[Any, np.dtype[np.bool_]], groups: "pd.Series[str]") -> Any:
+def _folds(labels: NDArray[np.float64], groups: "pd.Series[str]") -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Return training and test rows of each fold; none if a training part has slides of one label only."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    if min(groups[labels == label].nunique() for label in (0, 1)) < 2:
+        return []
+    folds = list(StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=0).split(labels, labels, groups))
+    return folds if all(len(np.unique(labels[training])) == 2 for training, _ in folds) else []
+
+
+def _aggregated(
+    table: pd.DataFrame, known: NDArray[np.bool_], folds: list[tuple[NDArray[np.int64], NDArray[np.int64]]]
+) -> Any:
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GroupKFold, cross_val_predict
+    from sklearn.model_selection import cross_val_predict
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     model = make_pipeline(StandardScaler(), LogisticRegression())
     features, labels = table[list(FEATURES)].to_numpy(), table["label"].to_numpy()
     found = np.full(len(table), np.nan)
-    folds = GroupKFold(_FOLDS, shuffle=True, random_state=0)
-    found[known] = cross_val_predict(
-        model, features[known], labels[known], groups=groups[known], cv=folds, method="predict_proba"
-    )[:, 1]
+    found[known] = cross_val_predict(model, features[known], labels[known], cv=folds, method="predict_proba")[:, 1]
     if not known.all():
         found[~known] = model.fit(features[known], labels[known]).predict_proba(features[~known])[:, 1]
     return found

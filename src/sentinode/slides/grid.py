@@ -46,7 +46,7 @@ class ScanGrid:
         self.scale = self.selection.effective_um_px / slide.spacing_um_px
         full = slide.levels[0]
         size = (int(full.height_px / self.scale), int(full.width_px / self.scale))
-        rows, columns = (max(1, (side - PATCH_SIZE_PX) // step_px + 1) for side in size)
+        rows, columns = (max(0, (side - PATCH_SIZE_PX) // step_px + 1) for side in size)
         self.shape = rows, columns
         self.origin_px = PATCH_SIZE_PX / 2 * self.scale
         self.step_level0_px = step_px * self.scale

@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import math
-import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -332,8 +331,6 @@ def _open_reader(path: Path, cache_bytes: int) -> tuple[SlideReader, tuple[str, 
         sizes = ", ".join(f"{level.width_px} × {level.height_px}" for level in reference.levels) or "none"
         reference.close()
         raise DataError(f"{path}: levels of {sizes} px; the file is damaged, copy it again")
-    if not hasattr(os, "pread"):
-        return reference, (), None
     try:
         fast = TiffReader(path, reference.metadata, cache_bytes)
     except DataError:

@@ -297,11 +297,11 @@ class Run(KeptSessions):
 
         return engine_file(self, self.path / ARCHITECTURE, engine, precision)
 
-    def needs_keras(self, engine: str) -> bool:
+    def needs_keras(self, engine: str, precision: str = "float32") -> bool:
         """Tell whether `predictor` imports Keras: for its own engine, or to export the run for another."""
         from sentinode.export.cached import engine_path, is_exported
 
-        return engine == "keras" or not is_exported(engine_path(self, self.path / ARCHITECTURE, engine))
+        return engine == "keras" or not is_exported(engine_path(self, self.path / ARCHITECTURE, engine, precision))
 
     def held_out(self) -> set[str]:
         """Return the SHA-1s of the training patches that were held out for validation; empty if there are none."""

@@ -27,8 +27,8 @@ ENDINGS = (".xml", *JSON_ENDINGS, *MASK_ENDINGS)
 _SUFFIXES = ("", ".annotations", "_mask", "_evaluation_mask")
 # CAMELYON16: _0 and _1 are tumour, _2 and Exclusion are holes in it. CAMELYON17 and others use the usual words.
 _GROUPS = {"_0": 1, "_1": 1, "_2": 0, "exclusion": 0}
-# The viewer's class for what a person cannot decide.
-_UNCERTAIN = "Uncertain"
+# What a person cannot decide, in the viewer, and what is not to be measured, in QuPath.
+_UNCERTAIN, _EXCLUDED = "Uncertain", ("Uncertain", "Ignore*")
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,9 @@ class Annotations:
         For each class name: 0 normal, 1 tumour, None ignored.
     tumour : shapely geometry
         All tumour regions without the normal ones; empty where there is no tumour.
+    excluded : shapely geometry
+        Regions of the classes ``Uncertain`` and ``Ignore*`` without those of tumour and normal tissue: what they show
+        is not known.
     notes : tuple of str
         What was repaired or left out.
     """
@@ -53,6 +56,7 @@ class Annotations:
     regions: dict[str, Any]
     classes: dict[str, int | None]
     tumour: Any
+    excluded: Any
     notes: tuple[str, ...] = field(default=())
 
 
@@ -128,7 +132,8 @@ def read_annotations(path: str | Path, slide: Slide | None = None, classes: Clas
         raise DataError(f"{path}: there is no such file")
     if lower.endswith(MASK_ENDINGS):
         regions, known, notes = read_mask(path, slide, classes)
-        found = Annotations(path, regions, known, shapely.union_all(list(regions.values())), notes)
+        tumour = shapely.union_all(list(regions.values()))
+        found = Annotations(path, regions, known, tumour, shapely.MultiPolygon(), notes)
     else:
         if lower.endswith(".xml"):
             drawn, remarks = read_asap(path)
@@ -170,7 +175,9 @@ def _united(path: Path, drawn: Sequence[Drawn], notes: Sequence[str], classes: C
     tumour, normal = (
         shapely.union_all([regions[name] for name, value in known.items() if value == label]) for label in (1, 0)
     )
-    return Annotations(path, regions, known, areas(shapely.difference(tumour, normal)), remarks)
+    unknown = shapely.union_all([regions[name] for name in _EXCLUDED if name in known and known[name] is None])
+    excluded = areas(shapely.difference(unknown, shapely.union(tumour, normal)))
+    return Annotations(path, regions, known, areas(shapely.difference(tumour, normal)), excluded, remarks)
 
 
 def _class_of(path: Path, drawn: Drawn, classes: Classes) -> int | None:

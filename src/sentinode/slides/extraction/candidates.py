@@ -1,11 +1,10 @@
-"""Find the places of a slide that may become training patches, label them, and choose among them.
+"""Find the places of a slide that may become training patches, and label them.
 
 The label rule is PatchCamelyon's: B. S. Veeling et al., "Rotation equivariant CNNs for digital pathology", MICCAI 2018.
 Patches that a scan called tumour outside of the annotations can be added as hard negatives.
 """
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,78 +14,19 @@ from numpy.typing import NDArray
 
 from sentinode.data.labels import Classes
 from sentinode.data.types import PATCH_SIZE_PX
-from sentinode.errors import ConfigError, DataError
+from sentinode.errors import DataError, plural
 from sentinode.inference.engines import optional
 from sentinode.slides.annotations.read import Annotations, find_annotations, read_annotations
+from sentinode.slides.extraction.config import ExtractConfig
+from sentinode.slides.extraction.regions import Places, any_part_touches, any_pixel_inside
 from sentinode.slides.grid import SPACING_UM_PX
 from sentinode.slides.slide import Slide, open_slide
 from sentinode.slides.tissue import Tissue, find_tissue
 from sentinode.storage import read_json
 
 CENTER_PX = 32  # The label of a patch is that of its central square of this side.
-Balance = Literal["equal", "all"]
 Kind = Literal["tumour", "hard", "random"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-
-_POINTS = 1 << 22  # Pixel centers compared with the outlines at once.
-_BOXES = 1 << 17  # Patches compared with the outlines at once.
-
-Places = NDArray[np.int64]  # x and y of top left corners in pixels of the resolution that is read, shape (n, 2).
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExtractConfig:
-    """Which patches are extracted.
-
-    Attributes
-    ----------
-    step_px : int
-        Distance of neighboring candidates in pixels of 0.972 µm. At 32 px each pixel lies in the center of one patch.
-    max_per_slide : int
-        Most patches of each class from one slide.
-    balance : {"equal", "all"}
-        As many normal as tumour patches over all slides, spread evenly over them; or all up to `max_per_slide`.
-    hard_fraction : float
-        Fraction of hard negatives among the normal patches, as far as a scan found so many.
-    hard_threshold : float
-        Probability of tumour from which on a normal patch is a hard negative.
-    unannotated_normal : bool
-        Whether slides without annotations hold no tumour; otherwise they are failures.
-    annotated_only : bool
-        Whether normal patches come from annotated normal regions only, as for slides that are annotated in part;
-        otherwise all tissue that is not tumour is normal.
-    force : bool
-        Whether given µm per pixel are taken although those of a file differ by more than a factor of 1.5.
-    seed : int
-        Seed of the random choice.
-
-    Raises
-    ------
-    ConfigError
-        A value is not possible.
-    """
-
-    step_px: int = 32
-    max_per_slide: int = 1000
-    balance: Balance = "equal"
-    hard_fraction: float = 0.5
-    hard_threshold: float = 0.5
-    unannotated_normal: bool = False
-    annotated_only: bool = False
-    force: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("step_px", "max_per_slide"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}")
-        for name in ("hard_fraction", "hard_threshold"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} must be between 0 and 1; got {getattr(self, name)}")
-        if self.annotated_only and self.unannotated_normal:
-            raise ConfigError("annotated_only and unannotated_normal contradict each other; choose one")
-        if self.balance not in get_args(Balance):
-            raise ConfigError(f"balance must be one of {', '.join(get_args(Balance))}; got {self.balance!r}")
 
 
 @dataclass(frozen=True)
@@ -132,10 +72,18 @@ def find_candidates(
         scale = selection.effective_um_px / slide.spacing_um_px
         grid = _grid(slide, tissue, scale, config.step_px)
         tumour = optional("shapely", "slides").MultiPolygon() if drawn is None else drawn.tumour
-        is_tumour = tumour_inside(tumour, grid, scale, border_px=_border(CENTER_PX), side_px=CENTER_PX)
+        is_tumour = any_pixel_inside(tumour, grid, scale, border_px=_border(CENTER_PX), side_px=CENTER_PX)
         sha256 = slide.fingerprint()
         scan = _scan_folder(slide, scans)
         hard, probability = _hard_negatives(slide, scan, sha256, tumour, scale, config)
+        left_out = 0
+        if drawn is not None and not drawn.excluded.is_empty:
+            unknown = any_pixel_inside(drawn.excluded, grid, scale, border_px=_border(CENTER_PX), side_px=CENTER_PX)
+            unknown &= ~is_tumour
+            left_out = int(unknown.sum())
+            grid, is_tumour = grid[~unknown], is_tumour[~unknown]
+            known = ~any_part_touches(drawn.excluded, hard, scale)
+            hard, probability = hard[known], probability[known]
         if config.annotated_only and drawn is not None:
             known = is_tumour | _in_normal_region(drawn, grid, scale)
             grid, is_tumour = grid[known], is_tumour[known]
@@ -155,7 +103,7 @@ def find_candidates(
             "slide": path.name,
             "slide_sha256": sha256,
             "annotations": None if drawn is None else drawn.path.name,
-            "notes": [] if drawn is None else list(drawn.notes),
+            "notes": [*(drawn.notes if drawn else ()), *_excluded_note(left_out)],
             "scan": None if scan is None else scan.name,
             "spacing_um_px": slide.spacing_um_px,
             "spacing_source": slide.spacing_source,
@@ -168,6 +116,11 @@ def find_candidates(
             "candidates": {kind: len(each) for kind, each in places.items()},
         }
     return Candidates(path, places, probability, tumour, about)
+
+
+def _excluded_note(count: int) -> list[str]:
+    what = f"{plural(count, 'candidate')} in regions of class Uncertain or Ignore*"
+    return [f"not extracted: {what}"] if count else []
 
 
 def _annotations(
@@ -253,108 +206,9 @@ def _hard_negatives(
         places + PATCH_SIZE_PX <= np.array([int(full.width_px / scale), int(full.height_px / scale)])
     ).all(axis=1)
     places, values = places[within], values[within]
-    normal = ~_touches(tumour, places, scale)
+    normal = ~any_part_touches(tumour, places, scale)
     places, values = places[normal], values[normal]
     order = np.lexsort((places[:, 0], places[:, 1], -values))
     _, first = np.unique(places[order] // config.step_px, axis=0, return_index=True)
     kept = order[np.sort(first)]
     return places[kept], values[kept]
-
-
-def choose(found: Sequence[Candidates], config: ExtractConfig) -> list[dict[Kind, Places]]:
-    """Choose the places of each slide."""
-    most = config.max_per_slide
-    there = {kind: np.array([len(each.places[kind]) for each in found]) for kind in KINDS}
-    tumour = np.minimum(there["tumour"], most)
-    if config.balance == "equal" and tumour.sum() == 0:
-        raise DataError(
-            "no tumour patch on any slide, so that there is nothing to balance normal patches with; give annotated "
-            "slides with tumour, or take all with --balance all"
-        )
-    wanted = int(tumour.sum()) if config.balance == "equal" else most * len(found)
-    hard = _spread(np.minimum(there["hard"], round(most * config.hard_fraction)), round(wanted * config.hard_fraction))
-    random = _spread(np.minimum(there["random"], most - hard), wanted - int(hard.sum()))
-    if config.balance == "equal":
-        normal = int(hard.sum() + random.sum())
-        if normal == 0:
-            raise DataError(
-                "no normal patch on any slide, so that there is nothing to balance tumour patches with; add slides, or "
-                "take all with --balance all"
-            )
-        tumour = _spread(tumour, normal)
-    counts: dict[Kind, NDArray[np.int64]] = {"tumour": tumour, "hard": hard, "random": random}
-    chosen = [{kind: each.places[kind][: counts[kind][number]] for kind in KINDS} for number, each in enumerate(found)]
-    if not any(len(places) for each in chosen for places in each.values()):
-        raise DataError("no patch lies on the tissue of these slides: is it smaller than 96 px at 0.972 µm per pixel?")
-    return chosen
-
-
-def _spread(most: NDArray[np.int64], total: int) -> NDArray[np.int64]:
-    """Divide a total into shares that are as equal as their limits allow.
-
-    >>> _spread(np.array([1, 9, 9]), 10).tolist()
-    [1, 5, 4]
-    """
-    shares = np.zeros_like(most)
-    rest = min(total, int(most.sum()))
-    while rest > 0:
-        unfilled = np.flatnonzero(shares < most)[:rest]
-        added = np.minimum(most[unfilled] - shares[unfilled], rest // len(unfilled))
-        shares[unfilled] += added
-        rest -= int(added.sum())
-    return shares
-
-
-def tumour_inside(tumour: Any, places: Places, scale: float, *, border_px: int, side_px: int) -> NDArray[np.bool_]:
-    """Tell for squares inside of patches whether they have a tumour pixel: one whose center lies in the region.
-
-    Parameters
-    ----------
-    tumour : shapely geometry
-        Polygons in level-0 px.
-    places : ndarray of int, shape (n, 2)
-        x and y of the top left corners of patches, in pixels of the resolution that is read.
-    scale : float
-        Level-0 px along such a pixel.
-    border_px, side_px : int
-        Distance of the square from the patch's edge, and its side, in the same pixels.
-
-    Returns
-    -------
-    ndarray of bool, shape (n,)
-
-    Examples
-    --------
-    >>> import shapely
-    >>> places = np.array([[0, 0], [32, 0]])
-    >>> tumour_inside(shapely.box(65, 0, 80, 96), places, 1.0, border_px=32, side_px=32)
-    array([False,  True])
-    """
-    shapely = optional("shapely", "slides")
-    found = np.zeros(len(places), bool)
-    if tumour.is_empty or len(places) == 0:
-        return found
-    shapely.prepare(tumour)
-    corners = (places + border_px) * scale
-    squares = shapely.box(*corners.T, *(corners + side_px * scale).T)
-    found[:] = shapely.contains_properly(tumour, squares)
-    unclear = np.flatnonzero(shapely.intersects(tumour, squares) & ~found)
-    offsets = (np.arange(side_px) + 0.5) * scale
-    at_once = max(1, _POINTS // side_px**2)
-    for start in range(0, len(unclear), at_once):
-        some = unclear[start : start + at_once]
-        x, y = (corners[some, axis, None] + offsets for axis in (0, 1))
-        found[some] = shapely.contains_xy(tumour, x[:, None, :], y[:, :, None]).any(axis=(1, 2))
-    return found
-
-
-def _touches(tumour: Any, places: Places, scale: float) -> NDArray[np.bool_]:
-    """Tell for patches whether any part of them touches the tumour region."""
-    shapely = optional("shapely", "slides")
-    shapely.prepare(tumour)
-    found = np.zeros(len(places), bool)
-    for start in range(0, len(places), _BOXES):
-        some = slice(start, start + _BOXES)
-        corners = places[some] * scale
-        found[some] = shapely.intersects(tumour, shapely.box(*corners.T, *(corners + PATCH_SIZE_PX * scale).T))
-    return found

@@ -17,7 +17,9 @@ from sentinode.data.types import PATCH_SHAPE, ReadOptions
 from sentinode.errors import ConfigError, DataError, OutputError, SentinodeError
 from sentinode.inference.engines import optional
 from sentinode.progress import progress_bar
-from sentinode.slides.extraction.candidates import KINDS, Candidates, ExtractConfig, choose, find_candidates
+from sentinode.slides.extraction.candidates import KINDS, Candidates, find_candidates
+from sentinode.slides.extraction.choice import choose
+from sentinode.slides.extraction.config import ExtractConfig
 from sentinode.slides.extraction.patch_files import write_patches
 from sentinode.slides.grid import SPACING_UM_PX
 from sentinode.slides.isolation import IsolatedWorker, ProcessDiedError, reason

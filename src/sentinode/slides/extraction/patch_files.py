@@ -12,7 +12,8 @@ from sentinode.data.parallel import ordered_map
 from sentinode.data.types import PATCH_SHAPE, PATCH_SIZE_PX, UInt8Array
 from sentinode.errors import DataError
 from sentinode.progress import progress_bar
-from sentinode.slides.extraction.candidates import KINDS, Candidates, Kind, Places, tumour_inside
+from sentinode.slides.extraction.candidates import KINDS, Candidates, Kind
+from sentinode.slides.extraction.regions import Places, any_pixel_inside
 from sentinode.slides.grid import SPACING_UM_PX
 from sentinode.slides.isolation import ProcessDiedError, reason
 from sentinode.slides.slide import open_slide
@@ -126,7 +127,7 @@ def _table(candidates: Candidates, chosen: Mapping[Kind, Places], patients: Mapp
         {
             "coord_y": corners[:, 1],
             "coord_x": corners[:, 0],
-            "tumor_patch": tumour_inside(candidates.tumour, places, scale, border_px=0, side_px=PATCH_SIZE_PX),
+            "tumor_patch": any_pixel_inside(candidates.tumour, places, scale, border_px=0, side_px=PATCH_SIZE_PX),
             "center_tumor_patch": kinds == "tumour",
             "wsi": stem,
             "center_x": centers[:, 0],

@@ -64,7 +64,7 @@ class TiffReader:
             raise
         except Exception as error:  # A damaged TIFF raises whatever its tags make fail.
             raise DataError(f"{path}: not a readable TIFF ({first_line(error)}); is the file whole?") from error
-        self._descriptor = os.open(path, os.O_RDONLY)
+        self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         self._lock = threading.Lock()
         self._tiles: OrderedDict[tuple[int, int, int], UInt8Array] = OrderedDict()
         self._cached_bytes, self._cache_bytes = 0, cache_bytes
@@ -184,13 +184,20 @@ class TiffReader:
             return None
         if size > _LARGEST_TILE_BYTES:
             raise DataError(f"a tile of {size:,} bytes")
-        content = os.pread(self._descriptor, size, page.dataoffsets[index])
+        content = self._bytes_at(page.dataoffsets[index], size)
         if len(content) != size:
             raise DataError("the file ends early")
         (width, height), (rows, columns) = _stated_size(content), page.chunks[:2]
         if width * height > _LARGEST_EXCESS * rows * columns:
             raise DataError(f"a tile that states {width} × {height} px where {columns} × {rows} are expected")
         return content
+
+    def _bytes_at(self, offset: int, size: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(self._descriptor, size, offset)
+        with self._lock:  # Windows.
+            os.lseek(self._descriptor, offset, os.SEEK_SET)
+            return os.read(self._descriptor, size)
 
     def _decode(self, level: int, index: int, content: bytes) -> UInt8Array | None:
         page = self._pages[level]

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import uuid
 from collections.abc import Collection
 from pathlib import Path
@@ -34,9 +35,9 @@ def write_tables(
         An existing folder.
     tables : collection of {"parquet", "wsinfer", "clam", "tiles"}
         ``"parquet"``: center and log-odds of every patch. ``"wsinfer"``: corner, size and probability of the patches on
-        a grid without overlap, a csv as in WSInfer's ``model-outputs-csv``. ``"clam"``: corners of the same patches as
-        HDF5 data set ``coords``. ``"tiles"``: squares around the patches with probability 0.5 or more, as large as
-        their distance, as GeoJSON detections for QuPath.
+        the densest grid without overlap, a csv as in WSInfer's ``model-outputs-csv``. ``"clam"``: corners of the same
+        patches as HDF5 data set ``coords``. ``"tiles"``: squares around the patches with probability 0.5 or more, as
+        large as their distance, as GeoJSON detections for QuPath.
     identity, offset_px
         See `to_geojson`; for tiles.
 
@@ -57,7 +58,7 @@ def write_tables(
     if not {"wsinfer", "clam"} & set(tables):
         return
     side = 2 * heatmap.origin_px  # The first patch lies in the corner.
-    stride = max(1, round(side / heatmap.step_px))
+    stride = math.ceil(side / heatmap.step_px - 1e-6)  # Exact divisions, up to rounding.
     sparse = heatmap.probability[::stride, ::stride]
     rows, columns = np.nonzero(~np.isnan(sparse))
     corners = np.round(np.stack([columns, rows], axis=1) * stride * heatmap.step_px).astype(np.int64)

@@ -130,7 +130,8 @@ def _is_dead(file: Path, now: float | None = None) -> bool:
     except (OSError, ValueError):
         return False
     here = _this_process()
-    if all(holder.get(name) == here[name] for name in ("host", "namespace")):
+    # On Windows, signal 0 is no question but Ctrl-C; only the age tells there.
+    if os.name != "nt" and all(holder.get(name) == here[name] for name in ("host", "namespace")):
         try:
             os.kill(int(holder["pid"]), 0)
         except ProcessLookupError:

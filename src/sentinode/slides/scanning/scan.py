@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sentinode.data.parallel import ordered_map
 from sentinode.data.types import PATCH_SIZE_PX
-from sentinode.errors import DataError
+from sentinode.errors import DataError, plural
 from sentinode.progress import progress_bar
 from sentinode.slides.blocks import Block
 from sentinode.slides.grid import ScanGrid
@@ -34,6 +34,7 @@ log = logging.getLogger("sentinode")
 
 # Enlarged twice, 50 to 100 % of the patches of real tissue are flagged; at the right scale 0 to 12 %.
 _CHECKED_PATCHES, _MOST_OUT_OF_DISTRIBUTION = 200, 0.3
+_FEWEST_JUDGED = 20  # Less than that, a single unusual patch would decide.
 # Patches with little tissue say nothing about scale, stain or focus.
 _NO_TISSUE = "tissue"
 
@@ -247,7 +248,10 @@ def _check_distribution(
         return None, ("nothing is known of the training patches of this model: scale and stain were not checked",)
     flagged = [[kind for kind in each.split(", ") if kind] for each in warnings]
     judged = [kinds for kinds in flagged if _NO_TISSUE not in kinds]
-    share = float(np.mean([bool(kinds) for kinds in judged])) if judged else 0.0
+    if len(judged) < _FEWEST_JUDGED:
+        few = f"{len(judged)} of {plural(len(flagged), 'sampled patch')} with enough tissue"
+        return None, (f"only {few}: scale and stain were not checked",)
+    share = float(np.mean([bool(kinds) for kinds in judged]))
     if share <= _MOST_OUT_OF_DISTRIBUTION:
         return share, ()
     kinds = sorted(kind for each in judged for kind in each)
