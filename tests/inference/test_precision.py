@@ -66,6 +66,7 @@ def test_int8_loses_hardly_any_auc_on_either_engine(mini, tmp_path):
     for engine in ("onnxruntime", "openvino"):
         found = predict(run, patches, engine=engine, precision="int8")
         assert found.made_by["precision"] == "int8"
+        assert not run.needs_keras(engine, "int8"), "it is exported"
         away = np.abs(found.table["logit"] - single.table["logit"])
         assert 0.01 < away.mean() < 0.2
         assert abs(auc(labels, found.table["logit"]).estimate - auc(labels, single.table["logit"]).estimate) < 0.003
