@@ -6,7 +6,7 @@ from sentinode import TrainConfig, build_model, train
 from sentinode.cli.main import build_parser
 from sentinode.cli.train import config_of, parse_options
 from sentinode.report.data import load_report_data
-from sentinode.report.reproduce import commands, provenance
+from sentinode.report.sections.reproduce import commands, provenance
 
 
 def test_the_command_of_the_training_has_its_settings_and_options(mini, tmp_path):

@@ -16,7 +16,6 @@ from sentinode.metrics.ranking import RocCurve
 from sentinode.plots import plot_forest, plot_roc_comparison
 from sentinode.plots.comparison import pair_label
 from sentinode.plots.style import COLOR_OF_16, INK, LINE_OF_16
-from sentinode.report import compare_sections as sections
 from sentinode.report.figures import VARIABLES, Frame, frame_of, to_svg
 from sentinode.report.formatting import NONE, code, fixed, shareable, with_limits
 from sentinode.report.page import (
@@ -31,6 +30,7 @@ from sentinode.report.page import (
     Table,
     write_page,
 )
+from sentinode.report.sections import comparison as sections
 from sentinode.samples import PRETRAINED, pretrained_path
 from sentinode.serialize import to_json
 

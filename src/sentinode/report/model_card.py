@@ -8,7 +8,7 @@ from sentinode.metrics.interval import Interval
 from sentinode.report.data import ReportData
 from sentinode.report.formatting import fixed, shareable
 from sentinode.report.page import environment
-from sentinode.report.reproduce import commands, limitations, provenance
+from sentinode.report.sections.reproduce import commands, limitations, provenance
 from sentinode.storage import write_text
 
 

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import plural
 from sentinode.report.attribution_overlays import attribution_overlays
-from sentinode.report.curves import curves
 from sentinode.report.data import ReportData, load_report_data
-from sentinode.report.examples import Explainer, examples
 from sentinode.report.formatting import code
-from sentinode.report.groups import groups, robustness
 from sentinode.report.model_card import write_model_card
 from sentinode.report.page import Bullets, Definitions, Fragment, Note, Part, Section, write_page
-from sentinode.report.reproduce import commands, limitations, provenance
-from sentinode.report.summary import summary
-from sentinode.report.thresholds import thresholds
-from sentinode.report.training import training
+from sentinode.report.sections.curves import curves
+from sentinode.report.sections.examples import Explainer, examples
+from sentinode.report.sections.groups import groups, robustness
+from sentinode.report.sections.reproduce import commands, limitations, provenance
+from sentinode.report.sections.summary import summary
+from sentinode.report.sections.thresholds import thresholds
+from sentinode.report.sections.training import training
 
 if TYPE_CHECKING:
     from sentinode.training.run import Run
@@ -86,7 +86,7 @@ def write_report_page(data: ReportData, path: Path, explain: Explainer | None = 
     path : Path
         The HTML file.
     explain : callable, optional
-        See `sentinode.report.examples.examples`.
+        See `sentinode.report.sections.examples.examples`.
     """
     movable, values = thresholds(data)
     evaluation = data.evaluation

@@ -14,7 +14,7 @@ from sentinode.plots.style import COLOR_OF_16, LINE_OF_16, new_axes
 from sentinode.report.figures import SMALL_SIZE, to_svg
 from sentinode.report.formatting import fixed, with_limits
 from sentinode.report.page import Figure, Figures, Note, Part, Subheading, Table
-from sentinode.report.thresholds import METRICS
+from sentinode.report.sections.thresholds import METRICS
 
 
 def operating_points(models: Sequence[ComparedModel]) -> Table:

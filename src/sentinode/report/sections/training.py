@@ -10,7 +10,7 @@ from sentinode.report.data import ReportData
 from sentinode.report.figures import SMALL_SIZE, to_svg
 from sentinode.report.formatting import code, fixed, shareable
 from sentinode.report.page import Bullets, Definitions, Figure, Figures, Part, Subheading, Table
-from sentinode.report.reproduce import provenance
+from sentinode.report.sections.reproduce import provenance
 
 
 def training(data: ReportData) -> list[Part]:

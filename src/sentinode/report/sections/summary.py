@@ -4,7 +4,7 @@ from sentinode.errors import plural
 from sentinode.report.data import ReportData
 from sentinode.report.formatting import fixed, with_limits
 from sentinode.report.page import Findings, Fragment, Note, Part
-from sentinode.report.reproduce import warnings
+from sentinode.report.sections.reproduce import warnings
 
 # A loss of AUC below this is no reason for a warning.
 SMALL_LOSS = 0.01
