@@ -5,6 +5,7 @@ import io
 import re
 import runpy
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,16 @@ def test_no_row_of_the_commands_page_is_broken():
     for table in tables:
         columns = {len(re.split(r"(?<!\\)\|", line)) for line in table.splitlines()}
         assert len(columns) == 1 and table.splitlines()[1].startswith("|---"), table
+
+
+def test_the_architecture_lists_packages_in_the_order_of_the_import_contract():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    listing = re.search(r"src/sentinode/\n((?: {6,}.*\n)+)", page)[1]
+    assert re.findall(r"(?:^ {6}|(?<=py)  )(\w+)(?:/|\.py)", listing, re.MULTILINE) == layers
 
 
 @pages(PAGES)
