@@ -83,11 +83,11 @@ def export_run(
     Raises
     ------
     ConfigError
-        The format is unknown, `out` has another ending, or something else is in its place.
+        The format is unknown, a package is missing, `out` has another ending, or something else is in its place.
     OutputError
         `out` cannot be written.
     ModelError
-        A package is missing, the conversion failed, or the logits differ by more than 0.001. Nothing is written then.
+        The conversion failed, or the logits differ by more than 0.001. Nothing is written then.
 
     Examples
     --------

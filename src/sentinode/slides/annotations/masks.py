@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sentinode.data.labels import Classes, class_of
 from sentinode.errors import DataError, first_line
-from sentinode.inference.engines import optional
+from sentinode.extras import optional
 from sentinode.slides.annotations.outlines import areas
 from sentinode.slides.grid import SPACING_UM_PX
 from sentinode.slides.slide import Slide

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sentinode.data.labels import Classes
 from sentinode.data.types import PATCH_SIZE_PX
 from sentinode.errors import ConfigError, DataError
-from sentinode.inference.engines import optional
+from sentinode.extras import optional
 from sentinode.slides.annotations.read import Annotations, find_annotations, read_annotations
 from sentinode.slides.grid import SPACING_UM_PX
 from sentinode.slides.slide import Slide, open_slide

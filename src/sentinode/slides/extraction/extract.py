@@ -15,7 +15,7 @@ from sentinode.data.grouping import check_options, patient_and_slide
 from sentinode.data.labels import Classes
 from sentinode.data.types import PATCH_SHAPE, ReadOptions
 from sentinode.errors import ConfigError, DataError, OutputError, SentinodeError
-from sentinode.inference.engines import optional
+from sentinode.extras import optional
 from sentinode.progress import progress_bar
 from sentinode.slides.extraction.candidates import KINDS, Candidates, ExtractConfig, choose, find_candidates
 from sentinode.slides.extraction.patch_files import write_patches

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from sentinode.errors import DataError
-from sentinode.inference.engines import optional
+from sentinode.extras import optional
 from sentinode.inference.logits import probability
 from sentinode.slides.results.files import SUMMARY
 from sentinode.storage import atomic_file, read_json

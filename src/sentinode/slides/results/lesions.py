@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from sentinode.inference.engines import optional
+from sentinode.extras import optional
 from sentinode.inference.logits import probability
 from sentinode.slides.results.heatmap import Heatmap
 from sentinode.slides.staging import LesionClass, classify_lesion
