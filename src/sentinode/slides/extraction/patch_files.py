@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from sentinode.data.parallel import ordered_map
-from sentinode.data.types import PATCH_SHAPE, PATCH_SIZE_PX, UInt8Array
+from sentinode.data.types import PATCH_SHAPE, PATCH_SIZE_PX, PATCH_SPACING_UM_PX, UInt8Array
 from sentinode.errors import DataError
 from sentinode.progress import progress_bar
 from sentinode.slides.extraction.candidates import KINDS, Candidates, Kind, Places, tumour_inside
-from sentinode.slides.grid import SPACING_UM_PX
 from sentinode.slides.isolation import ProcessDiedError, reason
 from sentinode.slides.slide import open_slide
 
@@ -105,7 +104,7 @@ def read_patches(path: Path, spacing_um_px: float | None, places: Places) -> UIn
     ndarray of uint8, shape (n, 96, 96, 3)
     """
     with open_slide(path, spacing_um_px=spacing_um_px, force=True) as slide:  # Checked with the candidates.
-        selection = slide.select_level(SPACING_UM_PX)
+        selection = slide.select_level(PATCH_SPACING_UM_PX)
         read = ordered_map(
             lambda at: slide.read(selection, at[0], at[1], PATCH_SIZE_PX, PATCH_SIZE_PX), places.tolist()
         )
