@@ -1,6 +1,5 @@
 """Write patches of slides in the layout of PatchCamelyon's HDF5 files."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sentinode.data.parallel import ordered_map
+from sentinode.data.pixels import pixel_sha1
 from sentinode.data.types import PATCH_SHAPE, PATCH_SIZE_PX, PATCH_SPACING_UM_PX, UInt8Array
 from sentinode.errors import DataError
 from sentinode.progress import progress_bar
@@ -71,7 +71,7 @@ def write_patches(
                     some = run(partial(read_patches, each.path, spacings[each.path], corners[start : start + _BATCH]))
                     pixels.resize(len(pixels) + len(some), axis=0)
                     pixels[-len(some) :] = some
-                    sha1 += [hashlib.sha1(patch.tobytes(), usedforsecurity=False).hexdigest() for patch in some]
+                    sha1 += pixel_sha1(some)
                     advance(len(some))
                 tables.append(table)
             except (DataError, ProcessDiedError) as error:
