@@ -22,7 +22,7 @@ FORM = "Parquet of Hugging Face: columns image and label"
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "png")
 LABEL_COLUMNS = ("label", "labels", "target", "tumor", "y")
-# Row groups that are kept after they were read: neighbouring patches share one.
+# Row groups that are kept after they were read: neighboring patches share one.
 KEPT_ROW_GROUPS = 4
 
 
