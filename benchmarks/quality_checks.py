@@ -17,9 +17,9 @@ def _image(change: Callable[[Image.Image], Image.Image]) -> Callable[[np.ndarray
     return lambda pixels: np.stack([np.asarray(change(Image.fromarray(patch))) for patch in pixels])
 
 
-def _line(colour: tuple[int, int, int], width: int) -> Callable[[np.ndarray], np.ndarray]:
+def _line(color: tuple[int, int, int], width: int) -> Callable[[np.ndarray], np.ndarray]:
     def draw(image: Image.Image) -> Image.Image:
-        ImageDraw.Draw(image).line((0, 80, 95, 15), fill=colour, width=width)
+        ImageDraw.Draw(image).line((0, 80, 95, 15), fill=color, width=width)
         return image
 
     return _image(draw)
@@ -33,8 +33,8 @@ CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     },
     "green line, 10 px": _line((20, 110, 60), 10),
     **{
-        f"{name} line, 10 px": _line(colour, 10)
-        for name, colour in {
+        f"{name} line, 10 px": _line(color, 10)
+        for name, color in {
             "blue": (30, 80, 200),
             "pure blue": (0, 0, 255),
             "navy": (0, 0, 128),

@@ -4,8 +4,10 @@ python scripts/make_commands_page.py
 """
 
 import argparse
+import dataclasses
 import inspect
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from importlib import import_module
@@ -13,6 +15,7 @@ from pathlib import Path
 
 from sentinode.cli.main import build_parser
 from sentinode.models.build import MODELS, ModelEntry
+from sentinode.training.config import TrainConfig
 
 PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
 HEAD = """# Commands
@@ -26,9 +29,9 @@ for other programs.
 | exit status | meaning |
 |---|---|
 | 0 | done |
-| 1 | refused or failed; one line on standard error gives the reason and the remedy |
+| 1 | refused or failed; one line on standard error gives the reason and the remedy; or `scan` could scan no slide |
 | 2 | the command line is invalid |
-| 3 | done, but some patches were skipped (`--skip-bad`) |
+| 3 | done, but some patches were skipped (`--skip-bad`), or some slides failed (`scan`, `extract`) |
 | 130, 143 | stopped by Ctrl-C or SIGTERM |
 """
 OPTIONS_HEAD = ("| option | description |", "|---|---|")
@@ -40,31 +43,38 @@ def page() -> str:
     """Return the page as text."""
     commands = {" ".join(words): parser for words, parser in _commands(build_parser(), ())}
     rows = {name: [_row(action) for action in _visible(parser)] for name, parser in commands.items()}
+    fields = {field.name for field in dataclasses.fields(TrainConfig)}
+    settings = [_row(action) for action in _visible(commands["train"]) if action.dest in fields]
+    trainings = [name for name, own in rows.items() if set(settings) <= set(own)]
     uses = Counter(row for own in rows.values() for row in own)
-    shared = [row for row in uses if uses[row] >= SHARED_BY]
-    # A name with several meanings is explained where it is used.
-    meanings = Counter(_name(row) for row in shared)
-    common = [row for row in shared if meanings[_name(row)] == 1]
-    settings = [row for row in rows["train"] if row in rows["tune"] and row not in common]
+    commands_with = Counter(_name(row) for own in rows.values() for row in own)
+    # A name with several meanings is explained where it is used, unless most commands give it the same one.
+    common = [row for row in uses if uses[row] >= max(SHARED_BY, commands_with[_name(row)] / 2) and row not in settings]
     parts = [HEAD, "| command | what it does |", "|---|---|"]
-    parts += [f"| [`{name}`](#{_anchor(name)}) | {parser.description} |" for name, parser in commands.items()]
-    parts += ["\n## Common options\n", "These options mean the same in every command that has them.\n"]
+    parts += [f"| [`{name}`](#{_anchor(name)}) | {_summary(parser)} |" for name, parser in commands.items()]
+    parts += ["\n## Common options\n", "These options mean the same in every command that refers to this table.\n"]
     parts += [*OPTIONS_HEAD, *common]
     for name, parser in commands.items():
-        parts += [f"\n## {name}\n", f"    {_usage(name, parser)}\n", f"{parser.description}\n"]
+        parts += [f"\n## {name}\n", f"    {_usage(name, parser)}\n", f"{str(parser.description).strip()}\n"]
         own = [row for row in rows[name] if row not in common and row not in settings]
         if own:
-            parts += [*OPTIONS_HEAD, *own]
+            parts += [*OPTIONS_HEAD, *own, ""]
         if names := ", ".join(f"`{_name(row)}`" for row in rows[name] if row in common):
-            parts.append(f"\n[Common options](#common-options): {names}.")
-        if settings and settings[0] in rows[name]:
+            parts.append(f"[Common options](#common-options): {names}.")
+        if name in trainings:
             parts.append("\nAll [training settings](#training-settings) are options as well.")
-    parts += ["\n## Training settings\n", "Options of `train` and `tune`, and fields of `TrainConfig`.\n"]
+    *others, last = (f"`{name}`" for name in trainings)
+    parts += ["\n## Training settings\n"]
+    parts += [f"Options of {', '.join(others)} and {last}, and fields of `TrainConfig`.\n"]
     parts += [*OPTIONS_HEAD, *settings]
     parts += ["\n## Networks\n", "Names for `--model`, and the options that `--option` and `build_model` take.\n"]
     parts += ["| network | description | options |", "|---|---|---|"]
     parts += [f"| `{name}` | {entry.summary} | {_options(entry)} |" for name, entry in MODELS.items()]
-    return "\n".join(parts) + "\n"
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(parts)) + "\n"
+
+
+def _summary(parser: argparse.ArgumentParser) -> str:
+    return str(parser.description).split("\n\n")[0]
 
 
 def _options(entry: ModelEntry) -> str:
@@ -116,11 +126,15 @@ def _row(action: argparse.Action) -> str:
     elif action.option_strings and action.metavar:
         names += f" {action.metavar}"
     required = "**Required.** " if _is_required_option(action) else ""
-    return f"| `{names}` | {required}{(action.help or '').replace('|', '/')} |"
+    return f"| `{_cell(names)}` | {required}{_cell(action.help or '')} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")
 
 
 def _name(row: str) -> str:
-    return row.removeprefix("| `").split("`")[0].split(" ")[0]
+    return row.removeprefix("| `").split("`")[0].split(" ")[0].rstrip(",")
 
 
 def _anchor(title: str) -> str:

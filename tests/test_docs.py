@@ -1,14 +1,18 @@
+import argparse
 import contextlib
+import dataclasses
 import io
 import re
 import runpy
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import sentinode
 from sentinode.cli.main import build_parser
+from sentinode.training.config import TrainConfig
 
 ROOT = Path(__file__).parents[1]
 CARDS = ROOT.glob("src/sentinode/samples/**/*.md")
@@ -29,9 +33,69 @@ def commands(text):
     return [(shlex.split(line)[1:], block) for line, block in lines if not PLACEHOLDER.search(line)]
 
 
+def parsers(parser, words=()):
+    """Yield the name and the parser of each command."""
+    below = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    for word, child in below[0].items() if below else ():
+        yield from parsers(child, (*words, word))
+    if not below:
+        yield " ".join(words), parser
+
+
+def sections_of_the_commands_page():
+    parts = re.split(r"^## (.*)$", (ROOT / "docs" / "commands.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def rows_of(section):
+    """Return the names of the option in each row of the section's table."""
+    cells = re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)
+    return [re.findall(r"--[\w-]+", cell) or [cell.split(" ")[0]] for cell in cells]
+
+
 def test_the_commands_page_matches_the_parser():
     made = runpy.run_path(str(ROOT / "scripts" / "make_commands_page.py"))["page"]()
     assert (ROOT / "docs" / "commands.md").read_text(encoding="utf-8") == made, "run scripts/make_commands_page.py"
+
+
+def test_the_commands_page_lists_all_options_that_a_command_accepts_and_no_others():
+    sections = sections_of_the_commands_page()
+    shared = {title: rows_of(sections[title]) for title in ("Common options", "Training settings")}
+    for name, parser in parsers(build_parser()):
+        listed = rows_of(sections[name])
+        if line := re.search(r"^\[Common options\]\(#common-options\): (.*)\.$", sections[name], re.MULTILINE):
+            common = {row[0]: row for row in shared["Common options"]}
+            listed += [common[option] for option in re.findall(r"`(.*?)`", line[1])]
+        if "[training settings](#training-settings)" in sections[name]:
+            listed += shared["Training settings"]
+        actions = [action for action in parser._actions if action.dest != "help" and action.help != argparse.SUPPRESS]
+        accepted = [list(action.option_strings) or [action.metavar] for action in actions]
+        assert sorted(listed) == sorted(accepted), name
+
+
+def test_the_table_of_training_settings_holds_the_fields_of_the_configuration_alone():
+    (train,) = (parser for name, parser in parsers(build_parser()) if name == "train")
+    settings = {field.name for field in dataclasses.fields(TrainConfig)}
+    options = [list(action.option_strings) for action in train._actions if action.dest in settings]
+    assert len(options) == len(settings)
+    assert rows_of(sections_of_the_commands_page()["Training settings"]) == options
+
+
+def test_no_row_of_the_commands_page_is_broken():
+    tables = re.findall(r"(?:^\|.*\n)+", (ROOT / "docs" / "commands.md").read_text(encoding="utf-8"), re.MULTILINE)
+    for table in tables:
+        columns = {len(re.split(r"(?<!\\)\|", line)) for line in table.splitlines()}
+        assert len(columns) == 1 and table.splitlines()[1].startswith("|---"), table
+
+
+def test_the_architecture_lists_packages_in_the_order_of_the_import_contract():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    listing = re.search(r"src/sentinode/\n((?: {6,}.*\n)+)", page)[1]
+    assert re.findall(r"(?:^ {6}|(?<=py)  )(\w+)(?:/|\.py)", listing, re.MULTILINE) == layers
 
 
 @pages(PAGES)

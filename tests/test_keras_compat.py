@@ -91,17 +91,17 @@ def test_other_activations_poolings_and_models_are_left_alone():
         assert not any("call" in vars(layer) for layer in (*model.layers, *functional.layers))
 
 
-def test_layers_that_are_used_twice_or_penalised_are_left_alone(mini):
+def test_layers_that_are_used_twice_or_penalized_are_left_alone(mini):
     conv, pool = layers.Conv2D(3, 3, activation="relu", padding="same"), layers.MaxPooling2D(2)
     shared = keras.Sequential([keras.Input((12, 12, 3)), conv, pool, conv, pool])
-    penalised = keras.Sequential(
+    penalized = keras.Sequential(
         [
             keras.Input((12, 12, 3)),
             layers.Conv2D(2, 3, activation="relu", activity_regularizer="l1"),
             layers.MaxPooling2D(2),
         ]
     )
-    for model in (shared, penalised):
+    for model in (shared, penalized):
         with activation_after_pooling(model):
             assert model.layers[0].activation is keras.activations.relu
             assert not any("call" in vars(layer) for layer in model.layers)
@@ -111,7 +111,7 @@ FUSES = keras.backend.backend() != "jax"  # Its compiler does, and layers are le
 
 
 def with_offsets(name, **options):
-    """A network whose normalisations scale, shift and remember something, as after some training."""
+    """A network whose normalizations scale, shift and remember something, as after some training."""
     model = build_model(name, seed=1, **options)
     rng = np.random.default_rng(0)
     for layer in flatten_layers(model):
@@ -122,7 +122,7 @@ def with_offsets(name, **options):
 
 
 def smooth():
-    """Three normalisations one behind the other, and nothing with a kink: rounding stays rounding."""
+    """Three normalizations one behind the other, and nothing with a kink: rounding stays rounding."""
     model = keras.Sequential([keras.Input((24, 24, 3))], name="smooth")
     for filters in (8, 12, 16):
         model.add(layers.Conv2D(filters, 3, use_bias=False))
@@ -226,7 +226,7 @@ def test_without_scale_or_offset():
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 2), (3, 2, 2, 2)])
-def test_whole_numbers_and_one_value_a_channel_are_normalised_as_by_keras(shape):
+def test_whole_numbers_and_one_value_a_channel_are_normalized_as_by_keras(shape):
     x = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     for inputs in (x, x.astype(np.float32)):
         norm = layers.BatchNormalization()

@@ -7,8 +7,11 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
+
+from packaging.requirements import Requirement
 
 from sentinode.data.cache.store import cache_folder
 from sentinode.errors import OutputError
@@ -16,27 +19,17 @@ from sentinode.machine import processor_count
 from sentinode.storage import check_output_folder
 from sentinode.version import BACKEND_PACKAGES, __version__, installed_version
 
-REQUIRED = (
-    "keras",
-    "numpy",
-    "pandas",
-    "scipy",
-    "scikit-learn",
-    "pillow",
-    "h5py",
-    "matplotlib",
-    "jinja2",
-    "tensorboard",
-    "rich",
-)
-# The packages of each extra, and the features that need them.
-EXTRAS = {
-    "tune": (("optuna",), "sentinode tune"),
-    "onnx": (("onnxruntime", "tf2onnx"), "export --format onnx, predict --engine onnxruntime"),
-    "openvino": (("openvino",), "export --format openvino, predict --engine openvino"),
-    "parquet": (("pyarrow",), "Parquet files as DATA"),
-    "serve": (("starlette", "uvicorn"), "sentinode serve"),
-    "slides": (("openslide-python", "tifffile", "imagecodecs", "shapely"), "sentinode scan"),
+# The features that each extra of the package is for; backends are listed on their own.
+FEATURES = {
+    "tune": "sentinode tune",
+    "onnx": "export --format onnx, predict --engine onnxruntime",
+    "openvino": "export --format openvino, predict --engine openvino",
+    "parquet": "Parquet files as DATA",
+    "imagenet": "ImageNet weights of the transfer network",
+    "slides": "sentinode scan, sentinode extract",
+    "dask": "scan --dask",
+    "serve": "sentinode serve",
+    "view": "sentinode view",
 }
 # How to install each backend for the CPU and for an NVIDIA GPU.
 BACKENDS = {
@@ -112,17 +105,21 @@ class Diagnosis:
     def to_text(self) -> str:
         """Format the diagnosis for a terminal."""
         lines = [f"{name:<12}{value}" for name, value in self.system.items()]
+        width = max(map(len, (*self.packages, *self.extras))) + 2
         lines += ["", "required packages"]
-        lines += [f"  {name:<18}{version or 'missing'}" for name, version in self.packages.items()]
+        lines += [f"  {name:<{width}}{version or 'missing'}" for name, version in self.packages.items()]
         lines += ["", "optional packages"]
-        for extra, (names, feature) in EXTRAS.items():
-            for name in names:
-                hint = f"not installed; for {feature}: pip install 'sentinode[{extra}]'"
-                lines.append(f"  {name:<18}{self.extras[name] or hint}")
+        hints: dict[str, list[str]] = {name: ["not installed"] for name in self.extras}
+        for extra, feature in FEATURES.items():
+            for name in _packages_of(extra):
+                hints[name].append(f"for {feature}: pip install 'sentinode[{extra}]'")
+        lines += [f"  {name:<{width}}{version or '; '.join(hints[name])}" for name, version in self.extras.items()]
         lines += ["", f"backend       {self.backend} (set by {self.chosen_by})"]
         for name, version in self.backends.items():
             hint = f"not installed: {BACKENDS[name][0]}"
-            lines.append(f"  {name:<18}{version or hint}" + ("  <- used" if version and name == self.backend else ""))
+            lines.append(
+                f"  {name:<{width}}{version or hint}" + ("  <- used" if version and name == self.backend else "")
+            )
         lines.append(f"devices       {', '.join(self.devices) or 'none'}")
         if self.failure:
             lines.append(f"failure       {self.failure}")
@@ -145,8 +142,8 @@ def diagnose() -> Diagnosis:
     True
     """
     backend, chosen_by = _chosen_backend()
-    packages = {name: installed_version(name) for name in REQUIRED}
-    extras = {name: installed_version(name) for names, _ in EXTRAS.values() for name in names}
+    packages = {name: installed_version(name) for name in _packages_of()}
+    extras = {name: installed_version(name) for extra in FEATURES for name in _packages_of(extra)}
     backends = {name: installed_version(*names) for name, names in BACKEND_PACKAGES.items()}
     probe = _probe()
     devices, failure = probe.get("devices", []), probe.get("failure", "")
@@ -162,6 +159,20 @@ def diagnose() -> Diagnosis:
     }
     advice = [*_cache_advice(folder), *_advice(packages, backends, backend, devices, failure)]
     return Diagnosis(system, packages, extras, backends, backend, chosen_by, devices, failure, advice)
+
+
+def _packages_of(extra: str = "") -> list[str]:
+    """Return the packages that an extra adds on this platform, or those that are always required, less the backends."""
+    backends = {name for names in BACKEND_PACKAGES.values() for name in names}
+    wanted = [Requirement(line) for line in requires("sentinode") or ()]
+    # Only the packages of an extra have a marker that depends on it.
+    return [
+        each.name
+        for each in wanted
+        if each.name not in backends
+        and bool(each.marker and not each.marker.evaluate({"extra": ""})) is bool(extra)
+        and (each.marker is None or each.marker.evaluate({"extra": extra}))
+    ]
 
 
 def _chosen_backend() -> tuple[str, str]:

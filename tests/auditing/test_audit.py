@@ -19,7 +19,7 @@ from sentinode.report.audit_page import write_audit
 FLIPPED = 20
 
 
-def labelled(patches: PatchSet, labels: np.ndarray) -> PatchSet:
+def labeled(patches: PatchSet, labels: np.ndarray) -> PatchSet:
     return replace(patches, table=patches.table.assign(label=pd.array(labels, dtype="Int8")))
 
 
@@ -43,7 +43,7 @@ def flips(test_patches) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def found(test_patches, flips) -> Audit:
-    return audit(load_run("d4net-m"), labelled(test_patches, test_patches.labels ^ flips))
+    return audit(load_run("d4net-m"), labeled(test_patches, test_patches.labels ^ flips))
 
 
 @pytest.mark.slow

@@ -63,7 +63,7 @@ def files_named(output: str) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def images(mini, tmp_path_factory) -> Path:
-    """A small Kaggle: labelled train, unlabeled test; beside it, the test patches as HDF5."""
+    """A small Kaggle: labeled train, unlabeled test; beside it, the test patches as HDF5."""
     folder = tmp_path_factory.mktemp("forms") / "kaggle"
     patches = mini.select(range(0, len(mini), 40))
     ids = [hashlib.sha1(pixels.tobytes()).hexdigest() for pixels in patches.read()]

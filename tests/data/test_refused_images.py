@@ -63,11 +63,11 @@ IMAGES = {
     "grayscale": ("jpg", lambda p: forms.encode(p[..., 0], "jpg"), "gray image"),
     "gray of 16 bits, png": ("png", lambda p: forms.encode(p[..., 0].astype(np.uint16) * 257), "mode I;16"),
     "gray of 16 bits, tif": ("tif", lambda p: forms.encode(p[..., 0].astype(np.uint16) * 257, "tif"), "mode I;16"),
-    "colour of 16 bits": ("png", png_of_16_bits, "8-bit"),
+    "color of 16 bits": ("png", png_of_16_bits, "8-bit"),
     "cmyk": ("jpg", lambda p: saved(Image.fromarray(p).convert("CMYK"), "jpg"), "mode CMYK"),
     "transparent": ("png", lambda p: saved(half_transparent(p), "png"), "transparent"),
     "transparent, palette": ("png", lambda p: saved(half_transparent(p).quantize(), "png"), "transparent"),
-    "transparent, one colour": (
+    "transparent, one color": (
         "png",
         lambda p: saved(Image.fromarray(p), "png", transparency=tuple(map(int, p[0, 0]))),
         "transparent",

@@ -17,7 +17,7 @@ FORMS = {**forms.FORMS, "npz, stored": lambda patches: forms.npz(patches, np.sav
 
 @st.composite
 def patch_sets(draw) -> PatchSet:
-    """Draw one to six patches of noise and flat colours with labels and splits, no two alike."""
+    """Draw one to six patches of noise and flat colors with labels and splits, no two alike."""
     count = draw(st.integers(1, 6))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     pixels = rng.integers(0, 256, (count, 96, 96, 3), np.uint8)

@@ -174,10 +174,10 @@ def test_intervals_are_over_slides_where_they_are_known(tiny_run, mini, tmp_path
 
 def test_any_column_makes_groups_and_a_patch_without_one_is_in_its_own(tiny_run, mini, tmp_path):
     patches = mini.split("test")
-    colour = pd.Series(["red", "blue", None] * 200)[: len(patches)]
-    found = evaluate(tiny_run, replace(patches, table=patches.table.assign(colour=colour)), out=tmp_path, by=["colour"])
-    assert {group.name for group in found.subgroups["colour"]} == {"red", "blue", "not known"}
-    assert sum(group.normal + group.tumour for group in found.subgroups["colour"]) == len(patches)
+    color = pd.Series(["red", "blue", None] * 200)[: len(patches)]
+    found = evaluate(tiny_run, replace(patches, table=patches.table.assign(color=color)), out=tmp_path, by=["color"])
+    assert {group.name for group in found.subgroups["color"]} == {"red", "blue", "not known"}
+    assert sum(group.normal + group.tumour for group in found.subgroups["color"]) == len(patches)
     with pytest.raises(ConfigError, match="no column 'flavour'; use one of label, split"):
         evaluate(tiny_run, patches, out=tmp_path, by=["flavour"])
 

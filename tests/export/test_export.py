@@ -203,7 +203,7 @@ def test_the_folder_for_wsinfer_follows_its_schema(small, tmp_path):
     assert set(config) == {*expected, "sentinode"}
 
 
-# The first swaps colours and subtracts a mean of each; the others scale in their own ways, or not at all.
+# The first swaps colors and subtracts a mean of each; the others scale in their own ways, or not at all.
 @pytest.mark.parametrize("backbone", ["VGG16", "ResNet50V2", "DenseNet121", "EfficientNetB0"])
 def test_every_preprocessing_of_a_backbone_becomes_standard_layers(backbone, sample):
     from sentinode.layers.preprocessing import BackbonePreprocessing

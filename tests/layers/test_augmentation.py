@@ -53,7 +53,7 @@ def test_a_symmetry_is_one_of_the_eight_and_all_are_as_frequent(pixels):
 def test_brightness_keeps_the_order_of_gray_levels_and_its_limits():
     levels = np.arange(1, 256, dtype="float32").reshape(1, 15, 17, 1).repeat(3, axis=3).repeat(400, axis=0)
     times = changed("brightness", levels) / levels
-    assert np.ptp(times, axis=(1, 2)).max() < 1e-4  # One number a patch and colour.
+    assert np.ptp(times, axis=(1, 2)).max() < 1e-4  # One number a patch and color.
     assert 1 / (1.35 * 1.05) <= times.min() < 0.8 and 1.25 < times.max() <= 1.35 * 1.05 + 1e-6
 
 

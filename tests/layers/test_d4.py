@@ -141,7 +141,7 @@ def test_layers_are_rebuilt_from_their_config(layer):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_fused_normalisation_is_that_of_keras(dtype):
+def test_fused_normalization_is_that_of_keras(dtype):
     x = ops.cast(images(0, 5, 16, count=8) * 3 + 1, dtype)
     scale, offset = np.linspace(0.5, 2, 16, dtype=np.float32), np.linspace(-1, 1, 16, dtype=np.float32)
     y, mean, variance = batch_normalization(x, ops.convert_to_tensor(scale), ops.convert_to_tensor(offset), 1e-3)

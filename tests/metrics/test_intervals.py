@@ -63,8 +63,8 @@ def test_auc_values_equal_scikit_learns_and_lie_within_their_limits():
         if place % 3:
             continue
         part = partial_auc(labels, scores)
-        standardised = (1 + (part.estimate - 0.05) / 0.95) / 2
-        assert standardised == pytest.approx(sklearn_metrics.roc_auc_score(labels, scores, max_fpr=0.1), abs=1e-9)
+        standardized = (1 + (part.estimate - 0.05) / 0.95) / 2
+        assert standardized == pytest.approx(sklearn_metrics.roc_auc_score(labels, scores, max_fpr=0.1), abs=1e-9)
         assert part.low <= part.estimate + 1e-12 and part.estimate <= part.high + 1e-12
         precision = average_precision(labels, scores)
         assert precision.estimate == pytest.approx(sklearn_metrics.average_precision_score(labels, scores), abs=1e-12)

@@ -174,7 +174,7 @@ def test_fine_tuning_starts_at_the_layer_that_is_named():
     ("name", "options", "words"),
     [
         ("perceptron", {}, ["perceptron", "cnn, mlp, d4net, p4m-densenet, resnet18, transfer"]),
-        ("cnn", {"colour": 1}, ["colour", "kernel_size"]),
+        ("cnn", {"color": 1}, ["color", "kernel_size"]),
         ("cnn", {"output": "tanh"}, ["tanh", "sigmoid or softmax"]),
         ("cnn", {"kernel_size": 0}, ["kernel_size"]),
         ("cnn", {"pool_size": 100}, ["pool_size"]),

@@ -21,7 +21,7 @@ def run(tiny_run, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def patches(mini):
-    """Labelled patches whose names, slides and centres would be markup if they were not escaped."""
+    """Labeled patches whose names, slides and centres would be markup if they were not escaped."""
     few = mini.split("test").select(range(0, 400, 2))
     rows = np.arange(len(few))
     known = {"slide": [f"slide {row % 9}" for row in rows], "centre": [f"{HOSTILE} {row % 3}" for row in rows]}

@@ -105,10 +105,10 @@ def test_the_heat_map_is_read_back_by_openslide_and_tifffile(result):
     import openslide
     import tifffile
 
-    grey = load_heatmap(result.folder).to_grey()
-    np.testing.assert_array_equal(tifffile.imread(result.folder / "heatmap.tif", key=0), grey)
+    gray = load_heatmap(result.folder).to_gray()
+    np.testing.assert_array_equal(tifffile.imread(result.folder / "heatmap.tif", key=0), gray)
     with openslide.OpenSlide(result.folder / "heatmap.tif") as slide:
-        np.testing.assert_array_equal(np.asarray(slide.read_region((0, 0), 0, slide.dimensions))[..., 0], grey)
+        np.testing.assert_array_equal(np.asarray(slide.read_region((0, 0), 0, slide.dimensions))[..., 0], gray)
 
 
 def qupath_objects(file, kind):

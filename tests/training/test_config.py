@@ -126,7 +126,7 @@ def test_a_warm_up_needs_a_schedule():
     assert "warmup_epochs needs schedule 'cosine' or 'linear'" in refusal(warmup_epochs=1)
 
 
-@pytest.mark.parametrize("names", [("stain", "stain"), ("colour",)])
+@pytest.mark.parametrize("names", [("stain", "stain"), ("color",)])
 def test_augmentations_are_named_once_and_exist(names):
     assert "augment" in refusal(augment=names)
 
@@ -180,8 +180,8 @@ def test_settings_come_back_from_json_as_they_were(values):
 
 
 def test_an_unknown_setting_is_refused():
-    with pytest.raises(ConfigError, match="unknown settings: colour, size; available: augment"):
-        TrainConfig.from_json({"epochs": 2, "size": 1, "colour": "red"})
+    with pytest.raises(ConfigError, match="unknown settings: color, size; available: augment"):
+        TrainConfig.from_json({"epochs": 2, "size": 1, "color": "red"})
 
 
 def test_a_bad_value_in_json_is_refused():

@@ -47,7 +47,7 @@ def test_a_range_of_whole_numbers_stays_whole_where_the_setting_is_one():
     ("text", "reason"),
     [
         ("learning_rate", "expected NAME=A,B,C or NAME=LOW..HIGH"),
-        ("colour=1,2", "unknown setting 'colour'"),
+        ("color=1,2", "unknown setting 'color'"),
         ("seed=1,2", "cannot be searched"),
         ("momentum=0.5,0.5", "lists a value twice"),
         ("momentum=0.5,1.5", "momentum must be below 1"),
@@ -55,7 +55,7 @@ def test_a_range_of_whole_numbers_stays_whole_where_the_setting_is_one():
         ("learning_rate=0..1:log", "LOW above 0 with :log"),
         ("optimizer=sgd,fast", "optimizer must be one of"),
         ("optimizer=0..1", "two numbers"),
-        ("augment=stain,colour", "augment must be one of"),
+        ("augment=stain,color", "augment must be one of"),
     ],
 )
 def test_an_invalid_dimension_is_refused(text, reason):

@@ -31,7 +31,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--folds", type=int, metavar="K", help="write K tables CSV-1 … CSV-K, each with one of K folds as valid"
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the random order (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the random order (default: 0)")
     add_json(parser)
     parser.set_defaults(run=run)
 

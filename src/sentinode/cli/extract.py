@@ -95,7 +95,7 @@ def add_parser(commands: Any) -> None:
         help="a model whose training slides are named, as far as its training patches tell: do not evaluate it on them",
     )
     add_interpretation(parser)
-    parser.add_argument("--seed", type=int, default=0, help="seed of the random choice (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the random choice (default: 0)")
     add_json(parser)
     parser.set_defaults(run=run)
 

@@ -11,7 +11,8 @@ from sentinode.cli.listen_options import add_listening, address, allowed_hosts, 
 from sentinode.cli.options import add_models, add_pixel_options, add_precision
 from sentinode.cli.start import load_models, start_keras
 from sentinode.errors import ConfigError, first_line
-from sentinode.inference.engines import ENGINES, check_options, optional
+from sentinode.extras import optional
+from sentinode.inference.engines import ENGINES, check_options
 
 if TYPE_CHECKING:
     from sentinode.inference.predictor import Predictor

@@ -16,7 +16,7 @@ from typing import Any
 from sentinode.cli.listen_options import add_listening, address, allowed_hosts, is_local
 from sentinode.cli.slide_options import Spacings, add_mpp
 from sentinode.errors import ConfigError, plural
-from sentinode.inference.engines import optional
+from sentinode.extras import optional
 
 log = logging.getLogger("sentinode")
 

@@ -36,7 +36,7 @@ class PatchSet:
     Attributes
     ----------
     kind : str
-        Format that the source was recognised as, such as ``"class folders in a zip"``.
+        Format that the source was recognized as, such as ``"class folders in a zip"``.
     path : str
         The source, as it was given.
     table : DataFrame

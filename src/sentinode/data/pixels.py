@@ -1,5 +1,6 @@
-"""Concatenate pixel readers."""
+"""Concatenate pixel readers, and hash pixels."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,3 +46,25 @@ class ConcatPixels:
             for position, stamp in zip(positions, reader.stamps(part_rows), strict=True):
                 out[position] = stamp
         return out
+
+
+def pixel_sha1(pixels: UInt8Array) -> list[str]:
+    """Compute the SHA-1 of the raw RGB bytes of each patch.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8, shape (n, 96, 96, 3)
+        RGB patches.
+
+    Returns
+    -------
+    list of str
+        40 hexadecimal digits per patch.
+
+    Examples
+    --------
+    >>> [text[:8] for text in pixel_sha1(np.zeros((2, 96, 96, 3), np.uint8))]
+    ['9369c727', '9369c727']
+    """
+    # Systems in FIPS mode refuse SHA-1 for security.
+    return [hashlib.sha1(patch.tobytes(), usedforsecurity=False).hexdigest() for patch in pixels]

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 PATCH_SIZE_PX = 96
-# Scale of PatchCamelyon, and so of the networks that are trained on it.
+# Scale of PatchCamelyon, and so of the networks that are trained on it: 0.243 µm/px at the scanner, reduced four times.
+# One fourteenth of it is at 0.905.
 PATCH_SPACING_UM_PX = 0.972
 PATCH_SHAPE = (PATCH_SIZE_PX, PATCH_SIZE_PX, 3)
 PATCH_BYTES = PATCH_SIZE_PX * PATCH_SIZE_PX * 3

@@ -13,7 +13,7 @@ import numpy as np
 
 from sentinode.data.open import open_patches
 from sentinode.data.patchset import PatchSet
-from sentinode.data.types import CLASS_NAMES, PATCH_SHAPE, PATCH_SIZE_PX
+from sentinode.data.types import CLASS_NAMES, PATCH_SHAPE, PATCH_SIZE_PX, PATCH_SPACING_UM_PX
 from sentinode.errors import ConfigError, ModelError
 from sentinode.export.formats import WSINFER_CONFIG, Format, check_export_path, find_format
 from sentinode.export.runtimes import call_python, logits_of, runtime
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sentinode")
 
-# PatchCamelyon: 0.243 µm/px at the scanner, reduced four times. One fourteenth of it is at 0.905.
-SPACING_UM_PX = 0.972
 # Of logits: above the rounding errors of all runtimes, below the effect of a wrong weight.
 TOLERANCE = 1e-3
 SAMPLE_PATCHES = 16
@@ -60,7 +58,7 @@ class Export:
 
 
 def export_run(
-    run: "Predictor | keras.Model", out: str | Path, kind: str = "keras", *, spacing_um_px: float = SPACING_UM_PX
+    run: "Predictor | keras.Model", out: str | Path, kind: str = "keras", *, spacing_um_px: float = PATCH_SPACING_UM_PX
 ) -> Export:
     """Write the calibrated network of a run for other software, and compare its logits with those of Keras.
 
@@ -83,11 +81,11 @@ def export_run(
     Raises
     ------
     ConfigError
-        The format is unknown, `out` has another ending, or something else is in its place.
+        The format is unknown, a package is missing, `out` has another ending, or something else is in its place.
     OutputError
         `out` cannot be written.
     ModelError
-        A package is missing, the conversion failed, or the logits differ by more than 0.001. Nothing is written then.
+        The conversion failed, or the logits differ by more than 0.001. Nothing is written then.
 
     Examples
     --------

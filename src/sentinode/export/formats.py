@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
-from sentinode.errors import ConfigError, DataError, ModelError
+from sentinode.errors import ConfigError, DataError
+from sentinode.extras import check_installed
 from sentinode.storage import check_output_file, check_output_folder, read_json
 
 WSINFER_CONFIG = "config.json"
@@ -51,9 +51,7 @@ def find_format(name: str) -> Format:
     Raises
     ------
     ConfigError
-        The format is unknown.
-    ModelError
-        A package is missing; the message names the extra that installs it.
+        The format is unknown, or a package is missing; the message names the extra that installs it.
 
     Examples
     --------
@@ -63,8 +61,7 @@ def find_format(name: str) -> Format:
     if name not in FORMATS:
         raise ConfigError(f"format must be one of {', '.join(FORMATS)}; got {name!r}")
     for module, extra in FORMATS[name].needs.items():
-        if find_spec(module) is None:
-            raise ModelError(f"format {name} needs {module}, which is not installed; pip install 'sentinode[{extra}]'")
+        check_installed(module, extra, f"format {name}")
     return FORMATS[name]
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from sentinode.data.open import open_patches
 from sentinode.data.types import UInt8Array
 from sentinode.errors import ModelError
-from sentinode.inference.engines import open_engine, optional
+from sentinode.extras import optional
+from sentinode.inference.engines import open_engine
 from sentinode.inference.logits import probability
 
 CALIBRATION_PATCHES, CHECKED_PATCHES, BATCH_PATCHES = 256, 200, 16

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from sentinode.data.types import PATCH_SIZE_PX, UInt8Array
 from sentinode.errors import ModelError, SentinodeError, first_line
+from sentinode.extras import optional
 from sentinode.foreign.interpretation import InputScale, resized
-from sentinode.inference.engines import onnx_session, openvino, optional
+from sentinode.inference.engines import onnx_session, openvino
 from sentinode.machine import processor_count
 
 
@@ -64,7 +65,9 @@ def open_network(path: Path, kind: str) -> ArrayNetwork:
     Raises
     ------
     ModelError
-        The runtime is not installed, the file cannot be loaded, or its input is not one batch of RGB patches.
+        The file cannot be loaded, or its input is not one batch of RGB patches.
+    ConfigError
+        The runtime is not installed.
     """
     try:
         return {"onnx": _open_onnx, "openvino": _open_openvino, "torchscript": _open_torchscript}[kind](path)

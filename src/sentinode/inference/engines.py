@@ -4,11 +4,11 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentinode.errors import ConfigError, ModelError, SentinodeError, first_line
+from sentinode.extras import optional
 from sentinode.machine import processor_count
 
 # The command line prints the names of the engines without importing NumPy.
@@ -71,7 +71,9 @@ def open_engine(name: str, file: Path, precision: str = "float32") -> Logits:
     Raises
     ------
     ModelError
-        The engine is not installed, cannot read the file, or does not compute in `precision`.
+        The engine cannot read the file, or does not compute in `precision`.
+    ConfigError
+        The engine is not installed.
     """
     open_file = {"onnxruntime": _onnxruntime, "openvino": _openvino}[name]
     try:
@@ -82,28 +84,6 @@ def open_engine(name: str, file: Path, precision: str = "float32") -> Logits:
         raise ModelError(
             f"{file}: {name} cannot load it ({first_line(error)}); delete the file and export the run again"
         ) from error
-
-
-def optional(module: str, extra: str) -> Any:
-    """Import a package that one of the extras installs.
-
-    Raises
-    ------
-    ModelError
-        It is not installed; the message names the extra.
-
-    Examples
-    --------
-    >>> optional("no_such_engine", "onnx")
-    Traceback (most recent call last):
-    sentinode.errors.ModelError: no_such_engine is not installed; pip install 'sentinode[onnx]'
-    """
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        raise ModelError(f"{module} is not installed; pip install 'sentinode[{extra}]'") from error
-    except ImportError as error:
-        raise ModelError(f"{module} cannot be imported ({first_line(error)}); reinstall it") from error
 
 
 def openvino() -> Any:

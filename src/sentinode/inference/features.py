@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sentinode.data.duplicates.hashes import pixel_sha1
 from sentinode.data.map_patches import map_patches
 from sentinode.data.patchset import PatchSet
+from sentinode.data.pixels import pixel_sha1
 from sentinode.data.types import UInt8Array
 from sentinode.errors import ConfigError
 from sentinode.inference.inputs import Patches, as_patches

@@ -11,6 +11,7 @@ from PIL import Image
 
 from sentinode.data.io.images import decode_patch
 from sentinode.data.patchset import PatchSet, patch_table
+from sentinode.data.pixels import pixel_sha1
 from sentinode.data.types import PATCH_SHAPE, IndexArray, UInt8Array
 from sentinode.errors import DataError
 
@@ -81,9 +82,7 @@ class PixelsInMemory:
 
     def stamps(self, rows: IndexArray) -> list[str]:
         """Return a hash of the pixels of each row."""
-        import hashlib
-
-        return [hashlib.sha1(self.pixels[row].tobytes()).hexdigest() for row in rows]
+        return pixel_sha1(self.pixels[rows])
 
 
 def _decode(one: Any, where: str) -> UInt8Array:

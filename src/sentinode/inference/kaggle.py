@@ -5,10 +5,10 @@ from itertools import chain
 import numpy as np
 import pandas as pd
 
-from sentinode.data.duplicates.hashes import pixel_sha1
 from sentinode.data.io.files import is_image
 from sentinode.data.map_patches import map_patches
 from sentinode.data.patchset import PatchSet
+from sentinode.data.pixels import pixel_sha1
 from sentinode.errors import DataError
 
 

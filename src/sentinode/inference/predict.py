@@ -64,9 +64,9 @@ def predict(
     DataError
         A patch cannot be read.
     ConfigError
-        An option is unknown, or the engine cannot do it.
+        An option is unknown, or the engine cannot do it or is not installed.
     ModelError
-        The engine is not installed, or the network has another last layer.
+        The network has another last layer.
 
     Examples
     --------

@@ -112,7 +112,7 @@ def _findings(audit: Audit) -> list[tuple[str, str]]:
 def _label_issues(audit: Audit) -> list[Section]:
     sections = []
     issues = audit.issues[audit.issues["label_issue"]]
-    for label, heading in enumerate(("Labelled normal, looks like tumour", "Labelled tumour, looks normal")):
+    for label, heading in enumerate(("Labeled normal, looks like tumour", "Labeled tumour, looks normal")):
         rows = issues[issues["label"] == label]
         if len(rows):
             unique = rows.drop_duplicates("sha1")

@@ -3,13 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from sentinode.data.types import PATCH_SIZE_PX, UInt8Array
+from sentinode.data.types import PATCH_SIZE_PX, PATCH_SPACING_UM_PX, UInt8Array
 from sentinode.slides.blocks import BLOCK_PX, Block, plan_blocks
 from sentinode.slides.slide import Slide
 from sentinode.slides.tissue import Tissue
 
-# µm per pixel of the training patches.
-SPACING_UM_PX = 0.972
 STEP_PX = 8
 
 
@@ -41,7 +39,7 @@ class ScanGrid:
     """
 
     def __init__(self, slide: Slide, tissue: Tissue, step_px: int) -> None:
-        self.selection, self.step_px = slide.select_level(SPACING_UM_PX), step_px
+        self.selection, self.step_px = slide.select_level(PATCH_SPACING_UM_PX), step_px
         self.block = max(1, BLOCK_PX // step_px)
         self.scale = self.selection.effective_um_px / slide.spacing_um_px
         full = slide.levels[0]

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from sentinode.data.types import UInt8Array
 from sentinode.errors import DataError
-from sentinode.inference.engines import optional
+from sentinode.extras import optional
 from sentinode.slides.slide import Slide
 
 OVERVIEW_UM_PX = 8.0

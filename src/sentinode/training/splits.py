@@ -28,7 +28,7 @@ def training_and_validation(
     Parameters
     ----------
     patches : PatchSet
-        Labelled patches.
+        Labeled patches.
     config : TrainConfig
         Uses `train_split`, `valid_split`, `deduplicate` and `seed`.
     cache : str or Path, optional

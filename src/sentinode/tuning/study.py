@@ -21,6 +21,7 @@ import pandas as pd
 
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError, ModelError, RunError, TrainingDiverged, first_line
+from sentinode.extras import optional
 from sentinode.models.build import MODELS, build_model
 from sentinode.plots import plot_trials
 from sentinode.plots.style import save_figures
@@ -176,10 +177,7 @@ class _Study:
         seed: int,
         grid: bool,
     ) -> None:
-        try:
-            import optuna
-        except ImportError as error:
-            raise ConfigError("tuning needs Optuna: pip install 'sentinode[tune]'") from error
+        optuna = optional("optuna", "tune")
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._optuna, self._states, self._space, self._seed = optuna, optuna.trial.TrialState, space, seed
         self._owner = f"{socket.gethostname()}:{folder.resolve()}"

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sentinode.errors import first_line
-from sentinode.inference.engines import optional
+from sentinode.extras import optional
 from sentinode.viewer.errors import ViewerError
 
 AnnotationClass = Literal["Tumor", "Normal", "Uncertain"]

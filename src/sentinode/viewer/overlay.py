@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from sentinode.data.types import UInt8Array
-from sentinode.inference.engines import optional
+from sentinode.extras import optional
 from sentinode.slides.results.heatmap import Heatmap
 from sentinode.slides.results.lesions import OUTLINE_FROM
 from sentinode.storage import read_json

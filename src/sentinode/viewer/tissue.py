@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from sentinode.inference.engines import optional
+from sentinode.extras import optional
 from sentinode.slides.slide import Slide
 from sentinode.slides.tissue import find_tissue
 

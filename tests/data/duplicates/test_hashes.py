@@ -1,11 +1,15 @@
 """SHA-1 hashes of patches, and file names that are such hashes."""
 
+import hashlib
+
 import numpy as np
 import pytest
 from tests import forms
 
 from sentinode import open_patches
-from sentinode.data.duplicates.hashes import compare_hashes, pixel_sha1
+from sentinode.data.duplicates.hashes import compare_hashes
+from sentinode.data.pixels import pixel_sha1
+from sentinode.inference.inputs import PixelsInMemory
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +38,20 @@ def test_other_names_are_ignored(few, tmp_path):
     files, _ = forms.class_folders(few, "png")
     found = compare_hashes(open_patches(forms.write(files, tmp_path)).cached())
     assert (found.verified, found.mismatched, found.unverifiable) == (0, [], 0)
+
+
+def test_patches_are_hashed_on_a_system_that_refuses_sha1_for_security(few, tmp_path, monkeypatch):
+    (files, rows), sha1 = forms.kaggle(few), hashlib.sha1
+
+    def refuse(content=b"", *, usedforsecurity=True):
+        if usedforsecurity:
+            raise ValueError("[digital envelope routines] unsupported")
+        return sha1(content, usedforsecurity=False)
+
+    monkeypatch.setattr(hashlib, "sha1", refuse)
+    cached = open_patches(forms.write(files, tmp_path / "source")).cached(tmp_path / "cache")
+    assert compare_hashes(cached).verified == len(rows)
+    assert len(PixelsInMemory(few.read()).stamps(np.arange(len(few)))) == len(few)
 
 
 def test_the_hash_covers_the_raw_rgb_bytes(few):

@@ -30,9 +30,9 @@ def blurred(pixels: np.ndarray, sigma_px: float) -> np.ndarray:
     return np.stack([np.asarray(Image.fromarray(patch).filter(blur)) for patch in pixels])
 
 
-def marked(pixels: np.ndarray, colour: tuple[int, int, int], width: int = 12) -> np.ndarray:
+def marked(pixels: np.ndarray, color: tuple[int, int, int], width: int = 12) -> np.ndarray:
     image = Image.fromarray(pixels)
-    ImageDraw.Draw(image).line((0, 80, 95, 15), fill=colour, width=width)
+    ImageDraw.Draw(image).line((0, 80, 95, 15), fill=color, width=width)
     return np.asarray(image)
 
 
@@ -63,8 +63,8 @@ def test_blur_is_found_at_any_contrast(few):
 
 def test_green_blue_and_black_marks_are_found(few):
     pixels = few.read()
-    for colour in ((20, 110, 60), (30, 80, 200), (10, 160, 150)):
-        assert fraction(np.stack([marked(patch, colour) for patch in pixels]), "pen_marks") == 1, colour
+    for color in ((20, 110, 60), (30, 80, 200), (10, 160, 150)):
+        assert fraction(np.stack([marked(patch, color) for patch in pixels]), "pen_marks") == 1, color
     assert fraction(np.stack([marked(patch, (20, 20, 22), width=40) for patch in pixels]), "pen_marks") == 1
     assert fraction(np.zeros((1, 96, 96, 3), np.uint8), "pen_marks") == 0
 

@@ -89,7 +89,7 @@ def test_duplicates_are_found_in_a_source_without_splits(few, tmp_path):
 
 
 def glass(level: int, tint: tuple[int, int, int] = (0, 0, 0)) -> np.ndarray:
-    """Return a patch of one colour with a scanner's noise."""
+    """Return a patch of one color with a scanner's noise."""
     noise = np.random.default_rng(0).integers(-3, 4, (96, 96, 1))
     return np.clip(level + np.array(tint) + noise, 0, 255).astype(np.uint8)
 

@@ -47,13 +47,13 @@ def test_groups_stay_whole_and_every_split_gets_both_classes_wherever_that_is_po
         return
     table = split_patches(patches, fractions, seed).patches.table
     assert table["id"].equals(patches.table["id"])
-    labelled = table[table["split"] != UNLABELED]
-    assert labelled["label"].notna().all() and len(labelled) == labels.notna().sum()
+    labeled = table[table["split"] != UNLABELED]
+    assert labeled["label"].notna().all() and len(labeled) == labels.notna().sum()
     for column in ("slide", "patient", "sha1"):
-        assert (labelled.groupby(column)["split"].nunique() <= 1).all(), column
-    assert find_leaks(replace(patches, table=labelled)) == []
-    assert set(labelled["split"]) == set(fractions)
-    assert (labelled.groupby("split")["label"].nunique() == 2).all()
+        assert (labeled.groupby(column)["split"].nunique() <= 1).all(), column
+    assert find_leaks(replace(patches, table=labeled)) == []
+    assert set(labeled["split"]) == set(fractions)
+    assert (labeled.groupby("split")["label"].nunique() == 2).all()
     assert split_patches(patches, fractions, seed).patches.table["split"].equals(table["split"])
 
 

@@ -1,4 +1,4 @@
-"""Stain normalisation: what it reaches, what it leaves alone, and that another's code says the same."""
+"""Stain normalization: what it reaches, what it leaves alone, and that another's code says the same."""
 
 import warnings
 
@@ -14,9 +14,9 @@ BOTH = pytest.mark.parametrize("kind", [Macenko, Reinhard])
 HAEMATOXYLIN, EOSIN = np.array([0.65, 0.70, 0.29]), np.array([0.07, 0.99, 0.11])
 
 
-def mixed(amounts: np.ndarray, *colours: np.ndarray) -> np.ndarray:
+def mixed(amounts: np.ndarray, *colors: np.ndarray) -> np.ndarray:
     """A 96 px patch of stains in these amounts, ``(96 * 96, stains)``."""
-    unit = np.stack([colour / np.linalg.norm(colour) for colour in colours])
+    unit = np.stack([color / np.linalg.norm(color) for color in colors])
     return np.clip(np.round(240 * np.exp(-amounts @ unit) - 1), 0, 255).astype(np.uint8).reshape(96, 96, 3)
 
 
@@ -32,7 +32,7 @@ def unmeasurable() -> dict[str, np.ndarray]:
     return {
         "white": np.full((96, 96, 3), 255, np.uint8),
         "black": np.zeros((96, 96, 3), np.uint8),
-        "one colour": np.full((96, 96, 3), (150, 80, 160), np.uint8),
+        "one color": np.full((96, 96, 3), (150, 80, 160), np.uint8),
         "glass with noise": rng.integers(235, 246, (96, 96, 3), dtype=np.uint8),
         "a speck on glass": speck,
     }
@@ -55,9 +55,9 @@ def test_patches_of_one_tissue_get_the_same_stain(kind):
 
 
 def test_macenko_finds_the_mixed_stain_colors():
-    colours, strength = Macenko()._measure_pixels(two_stains(3, 1.0).reshape(-1, 3))
+    colors, strength = Macenko()._measure_pixels(two_stains(3, 1.0).reshape(-1, 3))
     truth = np.stack([HAEMATOXYLIN / np.linalg.norm(HAEMATOXYLIN), EOSIN / np.linalg.norm(EOSIN)], axis=1)
-    assert np.degrees(np.arccos((colours * truth).sum(axis=0))).max() < 4
+    assert np.degrees(np.arccos((colors * truth).sum(axis=0))).max() < 4
     assert strength.min() > 0.5
 
 
@@ -101,9 +101,9 @@ def test_faint_stains_are_unchanged(mini):
     assert np.array_equal(Macenko().fit(mini.read(range(10))).transform(patch), patch)
 
 
-@pytest.mark.parametrize("colour", [HAEMATOXYLIN, EOSIN])
-def test_a_single_stain_is_unchanged(colour, mini):
-    patch = mixed(np.random.default_rng(0).gamma(3.0, 0.3, (96 * 96, 1)), colour)
+@pytest.mark.parametrize("color", [HAEMATOXYLIN, EOSIN])
+def test_a_single_stain_is_unchanged(color, mini):
+    patch = mixed(np.random.default_rng(0).gamma(3.0, 0.3, (96 * 96, 1)), color)
     assert np.array_equal(Macenko().fit(mini.read(range(10))).transform(patch[None])[0], patch)
 
 

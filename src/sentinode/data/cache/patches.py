@@ -15,6 +15,7 @@ import numpy as np
 
 from sentinode.data.cache.store import build_entry, entry_path, mark_used
 from sentinode.data.parallel import ordered_map
+from sentinode.data.pixels import pixel_sha1
 from sentinode.data.types import CHUNK_PATCHES, PATCH_BYTES, PATCH_SHAPE, IndexArray, PixelReader, UInt8Array
 from sentinode.errors import DataError
 from sentinode.progress import progress_bar
@@ -166,7 +167,7 @@ def _open(entry: Path, count: int) -> tuple[UInt8Array, UInt8Array, list[int]] |
             and sha1.shape == (count, 20)
             and mapped.dtype == sha1.dtype == np.uint8
             and all(0 <= row < count for row in unreadable)
-            and all(hashlib.sha1(mapped[row].tobytes()).digest() == sha1[row].tobytes() for row in rows)
+            and pixel_sha1(mapped[rows]) == [sha1[row].tobytes().hex() for row in rows]
         )
     except Exception:  # NumPy evaluates a header as Python, and a damaged one raises a dozen kinds.
         is_valid = False
@@ -201,9 +202,10 @@ def _fill(source: PatchSource, part: Path) -> dict[str, Any]:
 
         def decode(start: int) -> int:
             positions = order[start : start + CHUNK_PATCHES]
-            for position, patch in zip(positions, _read(source, positions, unreadable), strict=True):
+            pixels = _read(source, positions, unreadable)
+            for position, patch, digest in zip(positions, pixels, pixel_sha1(pixels), strict=True):
+                sha1[position] = np.frombuffer(bytes.fromhex(digest), dtype=np.uint8)
                 content = patch.tobytes()
-                sha1[position] = np.frombuffer(hashlib.sha1(content).digest(), dtype=np.uint8)
                 with writing:
                     file.seek(_file_bytes(position))
                     file.write(content)

@@ -1,6 +1,5 @@
-"""SHA-1 hashes of patches, and files whose names are such hashes."""
+"""Files whose names are SHA-1 hashes of patches."""
 
-import hashlib
 import re
 from dataclasses import dataclass
 
@@ -8,32 +7,10 @@ import numpy as np
 import pandas as pd
 
 from sentinode.data.patchset import PatchSet
-from sentinode.data.types import UInt8Array
 from sentinode.errors import DataError
 
 _HASH = re.compile(r"(?:^|/)([0-9a-f]{40})(\.[^./]+)?$")
 LOSSY_SUFFIXES = (".jpg", ".jpeg")
-
-
-def pixel_sha1(pixels: UInt8Array) -> list[str]:
-    """Compute the SHA-1 of the raw RGB bytes of each patch.
-
-    Parameters
-    ----------
-    pixels : ndarray of uint8, shape (n, 96, 96, 3)
-        RGB patches.
-
-    Returns
-    -------
-    list of str
-        40 hexadecimal digits per patch.
-
-    Examples
-    --------
-    >>> [text[:8] for text in pixel_sha1(np.zeros((2, 96, 96, 3), np.uint8))]
-    ['9369c727', '9369c727']
-    """
-    return [hashlib.sha1(patch.tobytes()).hexdigest() for patch in pixels]
 
 
 def sha1_bytes(sha1: pd.Series) -> np.ndarray:

@@ -16,12 +16,13 @@ from sentinode.data.patchset import PatchSet, patch_table
 from sentinode.data.pixels import ConcatPixels
 from sentinode.data.types import PATCH_SHAPE, IndexArray, ReadOptions, UInt8Array
 from sentinode.errors import DataError, first_line
+from sentinode.extras import optional
 
 FORM = "Parquet of Hugging Face: columns image and label"
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "png")
 LABEL_COLUMNS = ("label", "labels", "target", "tumor", "y")
-# Row groups that are kept after they were read: neighbouring patches share one.
+# Row groups that are kept after they were read: neighboring patches share one.
 KEPT_ROW_GROUPS = 4
 
 
@@ -141,14 +142,9 @@ def open_source(files: Files, options: ReadOptions) -> PatchSet | None:
 
 
 def _open(files: Files, name: str) -> Any:
+    parquet = optional("pyarrow.parquet", "parquet", files.locate(name))
     try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise DataError(
-            f"{files.locate(name)}: Parquet files need pyarrow; install it with pip install 'sentinode[parquet]'"
-        ) from error
-    try:
-        return pyarrow.parquet.ParquetFile(files.open(name))
+        return parquet.ParquetFile(files.open(name))
     except DataError:
         raise
     except Exception as error:  # Arrow raises a dozen kinds for damaged files.

@@ -24,7 +24,7 @@ LABELS = {"0": 0, "1": 1, "-1": None, "": None}  # -1 in the unlabeled part.
 SPLITS = {"0": "train", "1": "id_val"}
 SPLITS_OF_CENTRES = {"1": "valid", "2": "test"}
 # Positions are those of the central 32 × 32 px on level 2; a pixel there is four of level 0.
-CENTRE_OFFSET_PX = 32
+CENTER_OFFSET_PX = 32
 DOWNSAMPLE = 4
 
 
@@ -117,8 +117,8 @@ def _rows(
                     "slide": slide,
                     "patient": patient,
                     "centre": centre,
-                    "x": (int(x) - CENTRE_OFFSET_PX) * DOWNSAMPLE,
-                    "y": (int(y) - CENTRE_OFFSET_PX) * DOWNSAMPLE,
+                    "x": (int(x) - CENTER_OFFSET_PX) * DOWNSAMPLE,
+                    "y": (int(y) - CENTER_OFFSET_PX) * DOWNSAMPLE,
                 }
             )
             continue

@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from sentinode.data.duplicates.hashes import pixel_sha1
 from sentinode.data.io.files import is_image
 from sentinode.data.io.images import decode_image
 from sentinode.data.open import open_patches
 from sentinode.data.patchset import PatchSet
+from sentinode.data.pixels import pixel_sha1
 from sentinode.data.stain.normalizers import Macenko, Reinhard
 from sentinode.data.tables import write_patch_table
 from sentinode.data.types import DEFAULT_OPTIONS, UInt8Array

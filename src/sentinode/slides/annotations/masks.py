@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentinode.data.labels import Classes, class_of
+from sentinode.data.types import PATCH_SPACING_UM_PX
 from sentinode.errors import DataError, first_line
-from sentinode.inference.engines import optional
+from sentinode.extras import optional
 from sentinode.slides.annotations.outlines import areas
-from sentinode.slides.grid import SPACING_UM_PX
 from sentinode.slides.slide import Slide
 
 # Widths and heights of a mask's levels are rounded.
@@ -84,7 +84,7 @@ def _mask_level(path: Path, pages: Sequence[Any], slide: Slide | None) -> tuple[
             f"{path}: {pages[0].imagewidth} × {pages[0].imagelength} px have another shape than the slide with "
             f"{size[0]} × {size[1]} px; do they belong together?"
         )
-    target = SPACING_UM_PX / slide.spacing_um_px if slide else 1.0
+    target = PATCH_SPACING_UM_PX / slide.spacing_um_px if slide else 1.0
     fine = [number for number, scale in enumerate(scales) if scale.max() <= 1.05 * target]
     number = max(fine, default=0)
     return pages[number], scales[number]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sentinode.inference.engines import optional
+from sentinode.extras import optional
 
 # Class name of an annotation without a class.
 UNCLASSIFIED = "None"

@@ -14,7 +14,7 @@ from typing import Any
 
 from sentinode.data.labels import Classes, class_of
 from sentinode.errors import DataError
-from sentinode.inference.engines import optional
+from sentinode.extras import optional
 from sentinode.slides.annotations.drawn import read_asap, read_json
 from sentinode.slides.annotations.masks import read_mask
 from sentinode.slides.annotations.outlines import UNCLASSIFIED, Drawn, areas

@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentinode.data.labels import Classes
-from sentinode.data.types import PATCH_SIZE_PX
+from sentinode.data.types import PATCH_SIZE_PX, PATCH_SPACING_UM_PX
 from sentinode.errors import DataError, plural
-from sentinode.inference.engines import optional
+from sentinode.extras import optional
 from sentinode.slides.annotations.read import Annotations, find_annotations, read_annotations
 from sentinode.slides.extraction.config import ExtractConfig
 from sentinode.slides.extraction.regions import Places, any_part_touches, any_pixel_inside
-from sentinode.slides.grid import SPACING_UM_PX
 from sentinode.slides.slide import Slide, open_slide
 from sentinode.slides.tissue import Tissue, find_tissue
 from sentinode.storage import read_json
@@ -68,7 +67,7 @@ def find_candidates(
     """
     with open_slide(path, spacing_um_px=spacing_um_px, force=config.force) as slide:
         drawn = _annotations(slide, annotations, classes, config)
-        selection, tissue = slide.select_level(SPACING_UM_PX), find_tissue(slide)
+        selection, tissue = slide.select_level(PATCH_SPACING_UM_PX), find_tissue(slide)
         scale = selection.effective_um_px / slide.spacing_um_px
         grid = _grid(slide, tissue, scale, config.step_px)
         tumour = optional("shapely", "slides").MultiPolygon() if drawn is None else drawn.tumour

@@ -13,15 +13,14 @@ import pandas as pd
 
 from sentinode.data.grouping import check_options, patient_and_slide
 from sentinode.data.labels import Classes
-from sentinode.data.types import PATCH_SHAPE, ReadOptions
+from sentinode.data.types import PATCH_SHAPE, PATCH_SPACING_UM_PX, ReadOptions
 from sentinode.errors import ConfigError, DataError, OutputError, SentinodeError
-from sentinode.inference.engines import optional
+from sentinode.extras import optional
 from sentinode.progress import progress_bar
 from sentinode.slides.extraction.candidates import KINDS, Candidates, find_candidates
 from sentinode.slides.extraction.choice import choose
 from sentinode.slides.extraction.config import ExtractConfig
 from sentinode.slides.extraction.patch_files import write_patches
-from sentinode.slides.grid import SPACING_UM_PX
 from sentinode.slides.isolation import IsolatedWorker, ProcessDiedError, reason
 from sentinode.storage import atomic_folder, check_free_space, check_output_folder, write_json
 from sentinode.version import __version__
@@ -183,7 +182,7 @@ def _extract(
         write_json(
             temporary / SOURCES,
             {
-                "settings": asdict(config) | {"classes": dict(classes), "spacing_um_px": SPACING_UM_PX},
+                "settings": asdict(config) | {"classes": dict(classes), "spacing_um_px": PATCH_SPACING_UM_PX},
                 "slides": used,
                 "failures": [{"slide": name, "reason": reason} for name, reason in failures],
                 "model": None if model is None else model.name,

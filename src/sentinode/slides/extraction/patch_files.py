@@ -1,6 +1,5 @@
 """Write patches of slides in the layout of PatchCamelyon's HDF5 files."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -9,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from sentinode.data.parallel import ordered_map
-from sentinode.data.types import PATCH_SHAPE, PATCH_SIZE_PX, UInt8Array
+from sentinode.data.pixels import pixel_sha1
+from sentinode.data.types import PATCH_SHAPE, PATCH_SIZE_PX, PATCH_SPACING_UM_PX, UInt8Array
 from sentinode.errors import DataError
 from sentinode.progress import progress_bar
 from sentinode.slides.extraction.candidates import KINDS, Candidates, Kind
 from sentinode.slides.extraction.regions import Places, any_pixel_inside
-from sentinode.slides.grid import SPACING_UM_PX
 from sentinode.slides.isolation import ProcessDiedError, reason
 from sentinode.slides.slide import open_slide
 
@@ -73,7 +72,7 @@ def write_patches(
                     some = run(partial(read_patches, each.path, spacings[each.path], corners[start : start + _BATCH]))
                     pixels.resize(len(pixels) + len(some), axis=0)
                     pixels[-len(some) :] = some
-                    sha1 += [hashlib.sha1(patch.tobytes(), usedforsecurity=False).hexdigest() for patch in some]
+                    sha1 += pixel_sha1(some)
                     advance(len(some))
                 tables.append(table)
             except (DataError, ProcessDiedError) as error:
@@ -106,7 +105,7 @@ def read_patches(path: Path, spacing_um_px: float | None, places: Places) -> UIn
     ndarray of uint8, shape (n, 96, 96, 3)
     """
     with open_slide(path, spacing_um_px=spacing_um_px, force=True) as slide:  # Checked with the candidates.
-        selection = slide.select_level(SPACING_UM_PX)
+        selection = slide.select_level(PATCH_SPACING_UM_PX)
         read = ordered_map(
             lambda at: slide.read(selection, at[0], at[1], PATCH_SIZE_PX, PATCH_SIZE_PX), places.tolist()
         )

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentinode.data.types import PATCH_SIZE_PX
-from sentinode.inference.engines import optional
+from sentinode.extras import optional
 
 _POINTS = 1 << 22  # Pixel centers compared with the outlines at once.
 _BOXES = 1 << 17  # Patches compared with the outlines at once.

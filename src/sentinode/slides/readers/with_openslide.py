@@ -10,7 +10,7 @@ import numpy as np
 
 from sentinode.data.types import UInt8Array
 from sentinode.errors import DataError, first_line
-from sentinode.inference.engines import optional
+from sentinode.extras import optional
 from sentinode.slides.readers.protocol import WHITE, Level, SlideMetadata
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from sentinode.data.types import UInt8Array
 from sentinode.errors import DataError, first_line
-from sentinode.inference.engines import optional
+from sentinode.extras import optional
 from sentinode.slides.readers.protocol import WHITE, Level, SlideMetadata
 
 CACHE_BYTES = 192 << 20

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from sentinode.errors import DataError
-from sentinode.inference.engines import optional
+from sentinode.extras import optional
 from sentinode.inference.logits import probability
 from sentinode.slides.results.files import SUMMARY
 from sentinode.storage import atomic_file, read_json
@@ -55,7 +55,7 @@ class Heatmap:
         return np.where(known, total / np.maximum(weight, 1e-6), np.nan).astype(np.float32)
 
     def save_tiff(self, path: str | Path) -> None:
-        """Write the probabilities as a pyramid of 8-bit grey TIFF pages that OpenSlide and QuPath open.
+        """Write the probabilities as a pyramid of 8-bit gray TIFF pages that OpenSlide and QuPath open.
 
         Parameters
         ----------
@@ -63,7 +63,7 @@ class Heatmap:
             The file to write. Value 0 stands for places that were not scanned, 1 to 255 for probabilities 0 to 1.
         """
         tifffile = optional("tifffile", "slides")
-        pixels = self.to_grey()
+        pixels = self.to_gray()
         per_cm = 1e4 / self.step_um
         with atomic_file(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=True) as file:
             level = 0
@@ -83,12 +83,12 @@ class Heatmap:
                 )
                 level += 1
 
-    def to_grey(self) -> NDArray[np.uint8]:
+    def to_gray(self) -> NDArray[np.uint8]:
         """Return 0 where nothing was scanned, 1 to 255 for probabilities 0 to 1."""
         scanned = ~np.isnan(self.log_odds)
-        grey = np.zeros(self.log_odds.shape, np.uint8)
-        grey[scanned] = 1 + np.rint(254 * self.probability[scanned]).astype(np.uint8)
-        return grey
+        gray = np.zeros(self.log_odds.shape, np.uint8)
+        gray[scanned] = 1 + np.rint(254 * self.probability[scanned]).astype(np.uint8)
+        return gray
 
 
 def _halved(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

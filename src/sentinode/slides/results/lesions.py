@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from sentinode.inference.engines import optional
+from sentinode.extras import optional
 from sentinode.inference.logits import probability
 from sentinode.slides.results.heatmap import Heatmap
 from sentinode.slides.staging import LesionClass, classify_lesion
@@ -85,7 +85,7 @@ def slide_score(heatmap: Heatmap) -> float:
     Returns
     -------
     float
-        Between 0 and 1. A single artefact weighs less than in the maximum.
+        Between 0 and 1. A single artifact weighs less than in the maximum.
     """
     known = probability(heatmap.smoothed[~np.isnan(heatmap.smoothed)])
     count = max(1, round(SCORE_AREA_MM2 * 1e6 / heatmap.step_um**2))

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from sentinode.inference.engines import optional
+from sentinode.extras import optional
 from sentinode.slides.results.heatmap import Heatmap
 from sentinode.slides.results.lesions import OUTLINE_FROM
 from sentinode.storage import atomic_file
@@ -43,7 +43,7 @@ def write_tables(
 
     Raises
     ------
-    ModelError
+    ConfigError
         pyarrow is not installed.
     """
     if "parquet" in tables:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sentinode.errors import ConfigError, SentinodeError, first_line
-from sentinode.inference.engines import optional
+from sentinode.extras import optional
 from sentinode.machine import processor_count
 from sentinode.slides.isolation import ProcessDiedError, end_with_the_parent
 

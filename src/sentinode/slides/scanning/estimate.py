@@ -3,9 +3,10 @@
 import math
 import time
 
+from sentinode.data.types import PATCH_SPACING_UM_PX
 from sentinode.machine import processor_count
 from sentinode.slides.blocks import Block
-from sentinode.slides.grid import SPACING_UM_PX, ScanGrid
+from sentinode.slides.grid import ScanGrid
 from sentinode.slides.scanning.scanner import Scanner
 from sentinode.slides.slide import Slide
 from sentinode.slides.tissue import Tissue
@@ -91,7 +92,7 @@ def bytes_needed(slide: Slide, tissue: Tissue, step_px: int) -> int:
     int
         Bytes: the log-odds of the whole grid, those of unfinished rows with tissue, and room for maps and pictures.
     """
-    full, scale = slide.levels[0], step_px * SPACING_UM_PX / slide.spacing_um_px
+    full, scale = slide.levels[0], step_px * PATCH_SPACING_UM_PX / slide.spacing_um_px
     grid = full.width_px / scale * full.height_px / scale
     rows_with_tissue = tissue.mask.any(axis=1).mean()
     return int(grid * (4 + 4 * rows_with_tissue + 1.4)) + 20_000_000

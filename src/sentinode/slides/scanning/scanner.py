@@ -90,9 +90,9 @@ def load_scanner(
     Raises
     ------
     ModelError
-        `step_px` is no multiple of 8, the engine is not installed, or does not compute in `precision`.
+        `step_px` is no multiple of 8, or the engine does not compute in `precision`.
     ConfigError
-        The engine or precision is unknown.
+        The engine or precision is unknown, or the engine is not installed.
     """
     if step_px < STEP_PX or step_px % STEP_PX:
         raise ModelError(f"step {step_px} px: it must be a multiple of {STEP_PX}")
