@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import warnings
 import zipfile
 
 import h5py
@@ -15,8 +16,16 @@ from tests.foreign.conftest import random_features
 
 from sentinode import evaluate, explain, export_run, load_run, predict
 from sentinode.errors import ConfigError, ModelError
-from sentinode.foreign.files import is_model_file
+from sentinode.foreign.files import is_model_file, recognize
 from sentinode.foreign.model import load_model_file
+
+
+def test_a_file_is_closed_after_its_kind_was_recognized(tmp_path):
+    (tmp_path / "my.onnx").write_bytes(bytes(100))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert recognize(tmp_path / "my.onnx") == "onnx"
+    assert not [each for each in caught if each.category is ResourceWarning]
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """ImageNet weights that work offline: read without running code, equal to the original implementation."""
 
 import pickle
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -81,11 +82,12 @@ def test_imagenet_weights_replace_random_ones_and_the_model_saves_as_standard_la
 def test_features_equal_those_of_the_original_implementation(variant):
     torch = pytest.importorskip("torch")
     reference = pytest.importorskip("efficientnet_lite_pytorch")
-    pytest.importorskip(imagenet.WEIGHT_FILES[variant].package)
+    weights = imagenet.WEIGHT_FILES[variant]
+    package = pytest.importorskip(weights.package)
     ours = build_efficientnet_lite(variant, (96, 96, 3))
     load_imagenet_weights(ours, variant)
     theirs = reference.EfficientNet.from_name(variant, image_size=96)
-    state = torch.load(imagenet._weight_path(variant), weights_only=True)
+    state = torch.load(resources.files(package) / weights.path, weights_only=True)
     theirs.load_state_dict(state)
     images = np.random.default_rng(0).normal(size=(2, 96, 96, 3)).astype(np.float32)
     with torch.no_grad():

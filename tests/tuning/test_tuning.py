@@ -56,6 +56,8 @@ def test_a_range_of_whole_numbers_stays_whole_where_the_setting_is_one():
         ("optimizer=sgd,fast", "optimizer must be one of"),
         ("optimizer=0..1", "two numbers"),
         ("augment=stain,color", "augment must be one of"),
+        ("augment=stain+stain,blur", "augment lists a value twice"),
+        ("class_weight=none,1+0", "class_weight must be"),
     ],
 )
 def test_an_invalid_dimension_is_refused(text, reason):
@@ -63,6 +65,10 @@ def test_an_invalid_dimension_is_refused(text, reason):
         parse_dimension(text)
     assert reason in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_value_that_is_allowed_together_with_others_alone_is_accepted():
+    assert parse_dimension("warmup_epochs=1,50") == Values("warmup_epochs", (1, 50))
 
 
 def test_chosen_values_become_settings_and_options():

@@ -90,7 +90,8 @@ def recognize(path: Path) -> str:
     if not path.is_file():
         raise ModelError(f"{path}: there is no such model file")
     ending = path.suffix.lower()
-    start = path.read_bytes()[:64] if path.stat().st_size < 64 else path.open("rb").read(64)
+    with path.open("rb") as file:
+        start = file.read(64)
     if ending in PICKLES or start[:1] == b"\x80":
         raise ModelError(f"{path}: refused, a pickle can run code when it is loaded; {_INSTEAD}")
     if ending in WAYS_OUT:

@@ -161,14 +161,9 @@ class TrainConfig:
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "class_weight", _checked_class_weight(self.class_weight))
         for setting in fields(self):
-            if setting.name != "class_weight":
-                _check_type(setting, getattr(self, setting.name))
-                _check_value(setting.name, getattr(self, setting.name), setting.default, setting.metadata)
+            check_setting(setting, getattr(self, setting.name))
         if self.train_split == self.valid_split:
             raise ConfigError(f"train_split and valid_split are both {self.train_split!r}; validate on other patches")
-        for name, values in (("metrics", self.metrics), ("augment", self.augment)):
-            if len(set(values)) < len(values):
-                raise ConfigError(f"{name} lists a value twice: {', '.join(values)}")
         if self.warmup_epochs and self.schedule == "constant":
             raise ConfigError("warmup_epochs needs schedule 'cosine' or 'linear'; got 'constant'")
         if self.warmup_epochs >= self.epochs:
@@ -302,6 +297,29 @@ def _checked_class_weight(value: Any) -> ClassWeight:
             f"class_weight must be None, 'balanced' or weights above 0 such as {{0: 1, 1: 3}}; got {value!r}"
         )
     return {0: float(weights["0"]), 1: float(weights["1"])}
+
+
+def check_setting(setting: Field[Any], value: Any) -> None:
+    """Check a value of one setting by itself; `TrainConfig` checks those that depend on each other as well.
+
+    Parameters
+    ----------
+    setting : Field
+        Of `TrainConfig`.
+    value : object
+
+    Raises
+    ------
+    ConfigError
+        The value is not allowed.
+    """
+    if setting.name == "class_weight":
+        _checked_class_weight(value)
+        return
+    _check_type(setting, value)
+    _check_value(setting.name, value, setting.default, setting.metadata)
+    if isinstance(value, tuple) and len(set(value)) < len(value):
+        raise ConfigError(f"{setting.name} lists a value twice: {', '.join(value)}")
 
 
 def _check_type(setting: Field[Any], value: Any) -> None:

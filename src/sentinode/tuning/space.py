@@ -7,7 +7,7 @@ from dataclasses import Field, dataclass, fields
 from typing import Any
 
 from sentinode.errors import ConfigError
-from sentinode.training.config import TrainConfig, parse_class_weight
+from sentinode.training.config import TrainConfig, check_setting, parse_class_weight
 
 OPTION = "option."
 _SETTINGS: dict[str, Field[Any]] = {setting.name: setting for setting in fields(TrainConfig)}
@@ -131,11 +131,16 @@ def _value(name: str, text: str) -> Any:
 def _check(text: str, name: str, value: Any) -> None:
     if not name.startswith(OPTION):
         try:
-            settings_of({name: value})
+            check_setting(_SETTINGS[name], _setting(name, value))
         except ConfigError as error:
-            # Constraints between settings can be checked only when all of them are chosen.
-            if str(error).startswith(f"{name} must"):
-                raise ConfigError(f"--search {text}: {error}") from error
+            raise ConfigError(f"--search {text}: {error}") from error
+
+
+def _setting(name: str, value: Any) -> Any:
+    """Convert a value of a dimension to that of the setting."""
+    if _kind(name) is tuple:
+        return () if value == "none" else tuple(str(value).split("+"))
+    return parse_class_weight(str(value).replace("+", ",")) if name == "class_weight" else value
 
 
 def settings_of(chosen: dict[str, Any], base: TrainConfig | None = None) -> tuple[TrainConfig, dict[str, Any]]:
@@ -166,12 +171,7 @@ def settings_of(chosen: dict[str, Any], base: TrainConfig | None = None) -> tupl
     (0.8, ('stain', 'blur'), {'size': 'm'})
     """
     options = {name.removeprefix(OPTION): value for name, value in chosen.items() if name.startswith(OPTION)}
-    settings = {name: value for name, value in chosen.items() if not name.startswith(OPTION)}
-    for name, value in settings.items():
-        if _kind(name) is tuple:
-            settings[name] = () if value == "none" else tuple(str(value).split("+"))
-        elif name == "class_weight":
-            settings[name] = parse_class_weight(str(value).replace("+", ","))
+    settings = {name: _setting(name, value) for name, value in chosen.items() if not name.startswith(OPTION)}
     return TrainConfig.from_json({**(base or TrainConfig()).to_json(), **settings}), options
 
 
