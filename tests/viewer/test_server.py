@@ -108,6 +108,27 @@ def test_an_annotation_is_saved_for_qupath_and_for_extract(server, results, view
     assert server.get("/api/slides/s1/annotations")["features"] == []
 
 
+def test_features_of_qupath_that_the_viewer_does_not_show_survive_a_decision(view_slide, tmp_path):
+    point = {"type": "Feature", "geometry": {"type": "Point", "coordinates": [7.5, 9]}, "properties": {"name": "cell"}}
+    line = {"type": "Feature", "id": "line", "geometry": {"type": "LineString", "coordinates": [[1, 1], [2, 3]]}}
+    detection = {
+        "type": "Feature",
+        "geometry": SQUARE,
+        "nucleusGeometry": SQUARE,
+        "properties": {"objectType": "detection", "measurements": {"area": float("inf")}},
+    }
+    file = tmp_path / f"{view_slide.stem}.annotations.geojson"
+    file.write_text(json.dumps({"type": "FeatureCollection", "features": [point, line, detection]}))
+    path = f"/api/slides/s1/annotations/{uuid.uuid4()}"
+    with LocalServer([view_slide], tmp_path) as running:
+        assert running.get("/api/slides/s1/annotations")["features"] == []
+        saved = running.put(path, **drawn())[2]
+        after_put = json.loads(file.read_text())["features"]
+        assert running.request(f"{path}?base_version={saved['version']}", method="DELETE")[0] == 200
+    assert after_put == [saved["feature"], point, line, detection]
+    assert json.loads(file.read_text())["features"] == [point, line, detection]
+
+
 def test_the_later_of_two_edits_is_refused_with_the_earlier(server):
     path = f"/api/slides/s1/annotations/{uuid.uuid4()}"
     first = server.put(path, **drawn())[2]
