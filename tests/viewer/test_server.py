@@ -290,6 +290,15 @@ def test_patches_are_filtered_sorted_and_relabeled(mini, tmp_path):
         assert saved[1].startswith(f"{row['id']},0,rejected,anonymous,")
 
 
+@pytest.mark.parametrize("label", [1.0, True, "1", None, 2])
+def test_a_label_that_is_not_0_or_1_is_refused_and_not_saved(mini, tmp_path, label):
+    with LocalServer(["pcam-mini"], tmp_path) as running:
+        body = {"label": label, "decision": None, "base_version": 0}
+        status, _, answer = running.put("/api/patches/0", **body)
+        assert (status, "must be 0 (normal) or 1 (tumour)" in answer["error"]) == (422, True)
+        assert running.put("/api/patches/0", **{**body, "label": 1})[2]["row"]["label"] == 1
+
+
 def test_a_read_only_viewer_refuses_changes(view_slide, results):
     before = sorted(results.iterdir())
     with LocalServer([view_slide, results], results, read_only=True) as running:
