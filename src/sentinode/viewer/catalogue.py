@@ -214,8 +214,10 @@ class Catalogue:
             message = message.replace(str(entry.path), entry.name)
             if not self._show_names:
                 message = message.replace(entry.path.name, entry.name)
-                if not entry.path.stem.isdecimal():  # Messages have numbers of their own.
-                    message = re.sub(rf"\b{re.escape(entry.path.stem)}\b", entry.name, message)
+                stem = rf"\b{re.escape(entry.path.stem)}\b"
+                if entry.path.stem.isdecimal():  # Messages have numbers of their own: 20 s, Slide 1.
+                    stem = rf"(?<![\w.])(?<!Slide ){entry.path.stem}(?=[/:]|\.(?!\d)|$)"
+                message = re.sub(stem, entry.name, message)
         for folder in self.folders:
             message = message.replace(f"{folder}/", "").replace(str(folder), folder.name)
         return message
