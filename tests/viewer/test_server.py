@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import shutil
 import urllib.request
 import uuid
@@ -83,6 +84,22 @@ def test_lesions_have_measures_and_outlines_on_the_slide(server, results, view_s
         x, y, width, height = lesion["bounds_px"]
         assert x <= lesion["center_px"][0] <= x + width and y <= lesion["center_px"][1] <= y + height
         assert uuid.UUID(lesion["id"]) and lesion["class"] in ("itc", "micro", "macro")
+
+
+def test_the_latest_scan_counts_whatever_the_order_of_the_folders(view_slide, results, tmp_path):
+    folders = [tmp_path / name for name in ("first", "second")]
+    for folder, score, finished_s in zip(folders, (0.9, 0.1), (2000, 1000), strict=True):
+        shutil.copytree(results, folder)
+        file = folder / view_slide.stem / "summary.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"slide_score": score}))
+        os.utime(file, (finished_s, finished_s))
+        if score == 0.1:
+            log_odds = np.load(folder / view_slide.stem / "log_odds.npy")
+            np.save(folder / view_slide.stem / "log_odds.npy", np.full_like(log_odds, 3.0))
+    with LocalServer([view_slide, *folders], tmp_path / "out") as running:
+        assert running.get("/api/slides")["slides"][0]["slide_score"] == 0.9
+        assert [each["slide_score"] for each in running.get("/api/slides/s1")["results"]] == [0.1, 0.9]
+        assert running.get("/api/queue?limit=1")["items"][0]["probability"] < 0.9
 
 
 def test_the_tissue_outline_covers_the_tissue(server, view_slide):

@@ -75,11 +75,14 @@ class Result:
         The result folder.
     summary : dict
         What ``summary.json`` holds.
+    finished_ns : int
+        Time of that file in ns.
     """
 
     id: str
     folder: Path
     summary: dict[str, Any]
+    finished_ns: int
 
 
 class Catalogue:
@@ -118,7 +121,7 @@ class Catalogue:
             for number, path in enumerate(targets.slides, 1)
         }
         self._ids: dict[Path, int] = {}
-        self._read: dict[Path, tuple[int, Result]] = {}
+        self._read: dict[Path, Result] = {}
         self._checked: dict[tuple[Path, Stamp], bool] = {}
         self._lock = threading.Lock()
         self.refresh()
@@ -142,8 +145,13 @@ class Catalogue:
         return entry.results[name]
 
     def results(self, entry: Entry) -> list[Result]:
-        """Return the finished scans of a slide, without those of another file of the same name."""
-        return [result for result in entry.results.values() if self._belongs(entry, result)]
+        """Return the finished scans of a slide, the latest last, without those of another file of the same name."""
+        found = [result for result in entry.results.values() if self._belongs(entry, result)]
+        return sorted(found, key=lambda result: result.finished_ns)
+
+    def latest(self, entry: Entry) -> Result | None:
+        """Return the latest scan of a slide."""
+        return next(reversed(self.results(entry)), None)
 
     def refresh(self) -> None:
         """Look for finished scans."""
@@ -159,11 +167,11 @@ class Catalogue:
     def _result(self, file: Path) -> Result | None:
         """Read a summary, or return what was read before; None where it is none of a scan."""
         try:
-            changed_ns = file.stat().st_mtime_ns
+            finished_ns = file.stat().st_mtime_ns
             with self._lock:
                 before = self._read.get(file)
-            if before is not None and before[0] == changed_ns:
-                return before[1]
+            if before is not None and before.finished_ns == finished_ns:
+                return before
             summary = read_json(file)
             name = summary["slide"] if isinstance(summary, dict) and "grid" in summary else None
         except (OSError, DataError, KeyError):
@@ -172,8 +180,7 @@ class Catalogue:
             return None
         with self._lock:
             number = self._ids.setdefault(file.parent, len(self._ids) + 1)
-            result = Result(f"r{number}", file.parent, summary)
-            self._read[file] = changed_ns, result
+            result = self._read[file] = Result(f"r{number}", file.parent, summary, finished_ns)
         return result
 
     def pn_stage(self, entry: Entry) -> str | None:
@@ -181,10 +188,11 @@ class Catalogue:
         patient = _patient(entry)
         if patient is None:
             return None
-        found = [self.results(node) for node in self if _patient(node) == patient]
-        if not all(found):
+        found = [self.latest(node) for node in self if _patient(node) == patient]
+        scanned = [result for result in found if result is not None]
+        if len(scanned) < len(found):
             return None
-        return pn_stage([classify_lesion(results[-1].summary["largest_lesion_mm"]) for results in found])
+        return pn_stage([classify_lesion(result.summary["largest_lesion_mm"]) for result in scanned])
 
     def file(self, entry: Entry) -> SlideFile:
         """Return what identifies the file of a slide as it is now.
