@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sentinode.data.camelyon17 import camelyon17_patient
 from sentinode.errors import DataError
 from sentinode.slides.results.files import SUMMARY
 from sentinode.slides.slide import fingerprint
@@ -16,8 +17,6 @@ from sentinode.viewer.errors import ViewerError, not_found
 from sentinode.viewer.readers import SlideFile, SlideReaders, Stamp
 from sentinode.viewer.reading import SlideInfo, describe
 from sentinode.viewer.targets import Targets
-
-_CAMELYON17 = re.compile(r"(patient_\d+)_node_\d+", re.IGNORECASE)
 
 
 @dataclass
@@ -185,10 +184,10 @@ class Catalogue:
 
     def pn_stage(self, entry: Entry) -> str | None:
         """Return the stage of a slide's patient; None unless CAMELYON17's names say who it is and all are scanned."""
-        patient = _patient(entry)
+        patient = camelyon17_patient(entry.path.stem)
         if patient is None:
             return None
-        found = [self.latest(node) for node in self if _patient(node) == patient]
+        found = [self.latest(node) for node in self if camelyon17_patient(node.path.stem) == patient]
         scanned = [result for result in found if result is not None]
         if len(scanned) < len(found):
             return None
@@ -239,8 +238,3 @@ class Catalogue:
         if key not in self._checked:
             self._checked[key] = fingerprint(entry.path) == result.summary.get("slide_sha256")
         return self._checked[key]
-
-
-def _patient(entry: Entry) -> str | None:
-    found = _CAMELYON17.fullmatch(entry.path.stem)
-    return found[1].lower() if found else None
