@@ -120,7 +120,6 @@ def slide_routes(viewer: Viewer, describe: Callable[[Entry], dict[str, Any]]) ->
         Route(f"{at}/figure.png", figure),
         Route(f"{at}/results/{{result}}/heatmap", heatmap),
         Route(f"{at}/results/{{result}}/lesions", found),
-        Route(f"{at}/results/{{result}}/tissue", tissue),
     ]
 
 
