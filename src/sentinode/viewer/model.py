@@ -22,7 +22,7 @@ Job = tuple[str, UInt8Array]
 
 
 class ModelWorker:
-    """Computes what a model says of patches.
+    """Computes predictions, attribution maps, features and neighbors of patches.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class ModelWorker:
         self._thread = ThreadPoolExecutor(1, "model")
 
     async def ask(self, what: str, pixels: UInt8Array) -> Any:
-        """Return what the model says of patches.
+        """Return predictions, attribution maps, features or neighbors of patches.
 
         Parameters
         ----------

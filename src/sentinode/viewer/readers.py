@@ -83,7 +83,7 @@ class SlideReaders:
         self._jobs: deque[_Job] = deque()
         self._changed = threading.Condition()
         self._closed = threading.Event()
-        # Calls that ended a process, and what was said of them.
+        # Calls that ended a process, and the error of each.
         self._fatal: dict[SlideFile, dict[tuple[Any, ...], ViewerError]] = {}
         self._started = 0
         self._threads: list[threading.Thread] = []

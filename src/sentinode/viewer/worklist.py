@@ -1,4 +1,4 @@
-"""What the worklist says of a slide."""
+"""The entry of a slide in the worklist."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from sentinode.viewer.viewer import Viewer
 
 
 def describe_slide(viewer: Viewer, entry: Entry) -> dict[str, Any]:
-    """Return what the worklist says of a slide."""
+    """Return the entry of a slide in the worklist."""
     results, latest = viewer.catalogue.results(entry), viewer.catalogue.latest(entry)
     summary = latest.summary if latest is not None else None
     scan = viewer.scans.state(entry) if viewer.scans is not None else None
