@@ -99,7 +99,7 @@ def prepare(regions):
 
 
 def outcome(worker: IsolatedWorker, regions, path: Path) -> tuple[str, str]:
-    """Examine a slide; return what became of it, and the reason."""
+    """Examine a slide; return the outcome, and the reason."""
     try:
         worker.call(str(path), stalled_s=LIMIT_S, progress=lambda: regions.value)
     except ProcessDiedError as error:

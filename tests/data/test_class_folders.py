@@ -147,6 +147,7 @@ def test_two_folders_of_one_class_are_noted(encoded, tmp_path):
         ("patient_03", "patient_03", None),
         ("TCGA-CR-7395-01A-01-TS1", "TCGA-CR-7395", "TCGA-CR-7395-01A-01-TS1"),
         ("patient_004_node_4", "004", "patient_004_node_4"),
+        ("Patient_017_Node_2", "017", "patient_017_node_2"),
     ],
 )
 def test_patients_are_recognized_by_their_folders_and_reported(encoded, folder, patient, slide, tmp_path):

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import shutil
 import urllib.request
 import uuid
@@ -85,6 +86,22 @@ def test_lesions_have_measures_and_outlines_on_the_slide(server, results, view_s
         assert uuid.UUID(lesion["id"]) and lesion["class"] in ("itc", "micro", "macro")
 
 
+def test_the_latest_scan_counts_whatever_the_order_of_the_folders(view_slide, results, tmp_path):
+    folders = [tmp_path / name for name in ("first", "second")]
+    for folder, score, finished_s in zip(folders, (0.9, 0.1), (2000, 1000), strict=True):
+        shutil.copytree(results, folder)
+        file = folder / view_slide.stem / "summary.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"slide_score": score}))
+        os.utime(file, (finished_s, finished_s))
+        if score == 0.1:
+            log_odds = np.load(folder / view_slide.stem / "log_odds.npy")
+            np.save(folder / view_slide.stem / "log_odds.npy", np.full_like(log_odds, 3.0))
+    with LocalServer([view_slide, *folders], tmp_path / "out") as running:
+        assert running.get("/api/slides")["slides"][0]["slide_score"] == 0.9
+        assert [each["slide_score"] for each in running.get("/api/slides/s1")["results"]] == [0.1, 0.9]
+        assert running.get("/api/queue?limit=1")["items"][0]["probability"] < 0.9
+
+
 def test_the_tissue_outline_covers_the_tissue(server, view_slide):
     shapely = pytest.importorskip("shapely")
     outline = shapely.geometry.shape(server.get("/api/slides/s1/tissue"))
@@ -106,6 +123,27 @@ def test_an_annotation_is_saved_for_qupath_and_for_extract(server, results, view
     path = f"/api/slides/s1/annotations/{name}?base_version={version}"
     assert server.request(path, method="DELETE")[0] == 200
     assert server.get("/api/slides/s1/annotations")["features"] == []
+
+
+def test_features_of_qupath_that_the_viewer_does_not_show_survive_a_decision(view_slide, tmp_path):
+    point = {"type": "Feature", "geometry": {"type": "Point", "coordinates": [7.5, 9]}, "properties": {"name": "cell"}}
+    line = {"type": "Feature", "id": "line", "geometry": {"type": "LineString", "coordinates": [[1, 1], [2, 3]]}}
+    detection = {
+        "type": "Feature",
+        "geometry": SQUARE,
+        "nucleusGeometry": SQUARE,
+        "properties": {"objectType": "detection", "measurements": {"area": float("inf")}},
+    }
+    file = tmp_path / f"{view_slide.stem}.annotations.geojson"
+    file.write_text(json.dumps({"type": "FeatureCollection", "features": [point, line, detection]}))
+    path = f"/api/slides/s1/annotations/{uuid.uuid4()}"
+    with LocalServer([view_slide], tmp_path) as running:
+        assert running.get("/api/slides/s1/annotations")["features"] == []
+        saved = running.put(path, **drawn())[2]
+        after_put = json.loads(file.read_text())["features"]
+        assert running.request(f"{path}?base_version={saved['version']}", method="DELETE")[0] == 200
+    assert after_put == [saved["feature"], point, line, detection]
+    assert json.loads(file.read_text())["features"] == [point, line, detection]
 
 
 def test_the_later_of_two_edits_is_refused_with_the_earlier(server):
@@ -267,6 +305,15 @@ def test_patches_are_filtered_sorted_and_relabeled(mini, tmp_path):
         assert running.put(f"/api/patches/{row['index']}", **body)[0] == 409
         saved = (tmp_path / "out" / "patches.csv").read_text().splitlines()
         assert saved[1].startswith(f"{row['id']},0,rejected,anonymous,")
+
+
+@pytest.mark.parametrize("label", [1.0, True, "1", None, 2])
+def test_a_label_that_is_not_0_or_1_is_refused_and_not_saved(mini, tmp_path, label):
+    with LocalServer(["pcam-mini"], tmp_path) as running:
+        body = {"label": label, "decision": None, "base_version": 0}
+        status, _, answer = running.put("/api/patches/0", **body)
+        assert (status, "must be 0 (normal) or 1 (tumour)" in answer["error"]) == (422, True)
+        assert running.put("/api/patches/0", **{**body, "label": 1})[2]["row"]["label"] == 1
 
 
 def test_a_read_only_viewer_refuses_changes(view_slide, results):

@@ -45,6 +45,28 @@ def test_a_truncated_slide_is_said_without_its_path(view_slide, tmp_path):
     assert "Slide 1" in answer["error"] and "private" not in answer["error"] and str(tmp_path) not in answer["error"]
 
 
+def test_an_accession_number_as_file_name_is_not_sent(view_slide, results, tmp_path):
+    slides, out = tmp_path / "slides", tmp_path / "out"
+    slides.mkdir()
+    for name in ("1.tif", "20260117.tif"):
+        shutil.copy(view_slide, slides / name)
+    shutil.copytree(results / view_slide.stem, out / "20260117")
+    summary = json.loads((out / "20260117" / "summary.json").read_text())
+    warnings = [
+        "20260117: dark",
+        "20260117.ndpi is missing; see 20260117",
+        "out/20260117/work: full",
+        "Slide 1: stopped after 1.5 s, 1 row of 1202601170 or 2.1:",
+    ]
+    (out / "20260117" / "summary.json").write_text(
+        json.dumps(summary | {"slide": "20260117.tif", "warnings": warnings})
+    )
+    with LocalServer([slides], out) as server:
+        shown = server.get("/api/slides")["slides"][1]["warnings"]
+    hidden = ["Slide 2: dark", "Slide 2.ndpi is missing; see Slide 2", "out/Slide 2/work: full"]
+    assert shown == [*hidden, warnings[-1]]
+
+
 def test_a_slide_that_is_replaced_is_read_anew(view_slide, tmp_path):
     slide = shutil.copy(view_slide, tmp_path / "private.tif")
     with LocalServer([slide], tmp_path / "out") as server:

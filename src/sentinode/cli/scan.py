@@ -120,7 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
     with _exit_on_sigterm(), queue:
         for job, result in scan_each(partial(_prepare, arguments, spacings), queue):
             if isinstance(job, Rows):
-                continue  # Its slide is answered for by another worker, whatever came of it.
+                continue  # Another worker reports the result of its slide, even if this job failed.
             queue.done(job, result if isinstance(result, SentinodeError) else None)
             if not isinstance(result, SentinodeError):
                 summaries.append(result)

@@ -6,6 +6,7 @@ from typing import get_args
 
 import pandas as pd
 
+from sentinode.data.camelyon17 import camelyon17_patient
 from sentinode.data.labels import OTHERS, SPLITS, class_of
 from sentinode.data.patchset import PatchSet
 from sentinode.data.types import ReadOptions, Resize
@@ -13,7 +14,6 @@ from sentinode.errors import ConfigError, DataError, plural
 
 _PATIENT = re.compile(r"(?:patient|case|subject|pat)[ _-]?\d+$", re.IGNORECASE)
 _TCGA = re.compile(r"(TCGA-\w{2}-\w{4})(-\w{2,3}-\w{2,3}(?:-\w+)*)?", re.IGNORECASE)
-_WILDS = re.compile(r"(patient_(\d{3})_node_\d)$")
 
 
 def is_patient(folder: str) -> bool:
@@ -29,8 +29,8 @@ def is_patient(folder: str) -> bool:
 
 def patient_and_slide(folder: str) -> tuple[str | None, str | None]:
     """Return the patient and the slide that the name of a folder states; None where it states none."""
-    if match := _WILDS.match(folder):
-        return match[2], match[1]
+    if patient := camelyon17_patient(folder):
+        return patient, folder.lower()
     if match := _TCGA.match(folder):
         return match[1].upper(), folder if match[2] else None
     return (folder, None) if _PATIENT.match(folder) else (None, None)

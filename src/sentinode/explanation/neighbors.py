@@ -1,10 +1,12 @@
 """Nearest training patches in the feature space of a network."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from sentinode.data.patchset import PatchSet
 from sentinode.inference.features import embed
@@ -73,24 +75,69 @@ def nearest_training_patches(
     (54, 3, True)
     """
     sha1 = patches.table["sha1"]
-    trained_on = run.trained_on(sha1)
-    if trained_on is None or not trained_on.any():
+    rows = training_rows(run, sha1, MAX_SEARCHED, seed)
+    if len(rows) == 0:
         return None
-    rows = np.flatnonzero(trained_on & ~sha1.duplicated().to_numpy())
-    if len(rows) > MAX_SEARCHED:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, MAX_SEARCHED, replace=False))
     training = patches.select(rows)
-    features_of_training, features_of_shown = embed(run, training), embed(run, shown)
-    deviation = np.maximum(features_of_training.std(axis=0), 1e-12)
-    nearest, tables = [], []
-    hashes = shown.table[["id", "sha1"]].itertuples(index=False)
-    for (name, copy), features in zip(hashes, features_of_shown, strict=True):
-        distance = np.sqrt((((features_of_training - features) / deviation) ** 2).sum(axis=1))
-        order = np.argsort(distance, kind="stable")
-        order = order[(training.table["sha1"].iloc[order] != copy).to_numpy()][:count]
+    found = nearest(embed(run, training), training.table["sha1"], embed(run, shown), shown.table["sha1"], count)
+    orders, tables = [], []
+    for name, (order, distance) in zip(shown.table["id"], found, strict=True):
         of = training.table.iloc[order]
-        nearest.append(order)
-        tables.append(
-            pd.DataFrame({"id": name, "neighbor": of["id"], "label": of["label"], "distance": distance[order]})
-        )
-    return Neighbors(pd.concat(tables, ignore_index=True), training.select(np.concatenate(nearest)), len(training))
+        orders.append(order)
+        tables.append(pd.DataFrame({"id": name, "neighbor": of["id"], "label": of["label"], "distance": distance}))
+    return Neighbors(pd.concat(tables, ignore_index=True), training.select(np.concatenate(orders)), len(training))
+
+
+def training_rows(run: "Predictor", sha1: "pd.Series[str]", most: int, seed: int = 0) -> NDArray[np.intp]:
+    """Return the rows of the patches that a run was trained on, without duplicates: all, or a random sample.
+
+    Parameters
+    ----------
+    run : Run
+    sha1 : Series of shape (n,)
+        SHA-1 of the pixels of each patch.
+    most : int
+        The size of the sample.
+    seed : int
+        Seed of the random sample.
+
+    Returns
+    -------
+    ndarray of int
+        Ascending; empty where the run was trained on none of the patches, or where this is unknown.
+    """
+    trained_on = run.trained_on(sha1)
+    if trained_on is None:
+        return np.array([], np.intp)
+    rows = np.flatnonzero(trained_on & ~sha1.duplicated().to_numpy())
+    return rows if len(rows) <= most else np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+
+
+def nearest(
+    known: NDArray[np.floating[Any]],
+    known_sha1: Iterable[str],
+    features: NDArray[np.floating[Any]],
+    sha1: Iterable[str],
+    count: int,
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.floating[Any]]]]:
+    """Yield for each patch the rows of the nearest known patches, and their distances.
+
+    Parameters
+    ----------
+    known : ndarray of shape (n, k)
+        Features of the patches that are searched.
+    known_sha1 : iterable of str
+        SHA-1 of their pixels. Exact copies of a patch are not its neighbors.
+    features : ndarray of shape (m, k)
+    sha1 : iterable of str
+        SHA-1 of the pixels of the m patches.
+    count : int
+        The most neighbors of each patch.
+    """
+    hashes = np.array(list(known_sha1))
+    deviation = np.maximum(known.std(axis=0), 1e-12)
+    for each, own in zip(features, sha1, strict=True):
+        distance = np.sqrt((((known - each) / deviation) ** 2).sum(axis=1))
+        order = np.argsort(distance, kind="stable")
+        order = order[hashes[order] != own][:count]
+        yield order, distance[order]

@@ -91,7 +91,7 @@ class Slide:
 
     @property
     def metadata(self) -> SlideMetadata:
-        """What the file says of the slide."""
+        """The metadata in the file."""
         return self.reader.metadata
 
     @property

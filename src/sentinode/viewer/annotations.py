@@ -121,7 +121,8 @@ class AnnotationStore:
                 },
             }
             others = [each for each in content["features"] if each["id"] != name]
-            self._save(slide, version, offset_px, [*others, moved(feature, (-offset_px[0], -offset_px[1]))])
+            placed = moved(feature, (-offset_px[0], -offset_px[1]))
+            self._save(slide, version, offset_px, [*others, placed, *content["foreign"]])
         return {"feature": feature, "version": version}
 
     def delete(self, slide: Path, offset_px: tuple[int, int], name: str, base_version: int) -> dict[str, Any]:
@@ -131,7 +132,8 @@ class AnnotationStore:
             if self._checked(content, name, base_version, offset_px) is None:
                 raise not_found("object")
             version = content["version"] + 1
-            self._save(slide, version, offset_px, [each for each in content["features"] if each["id"] != name])
+            others = [each for each in content["features"] if each["id"] != name]
+            self._save(slide, version, offset_px, [*others, *content["foreign"]])
         return {"version": version}
 
     def reviews(self, slides: Iterable[Path], folders: Iterable[Path] = ()) -> list[dict[str, str]]:
@@ -156,24 +158,27 @@ class AnnotationStore:
         return _Changing(self, slide)
 
     def _load(self, slide: Path) -> dict[str, Any]:
-        """Return version and features of a file; those of other programs get what is missing."""
+        """Return version and features of a file; those of other programs get what is missing.
+
+        ``foreign`` are the features that the viewer does not show, such as points, lines and detections of QuPath.
+        """
         file = self.file(slide)
         try:
             content = read_json(file)
         except FileNotFoundError:
-            return {"version": 0, "offset_px": (0, 0), "features": []}
+            return {"version": 0, "features": [], "foreign": []}
         features = content.get("features") if isinstance(content, dict) else content
         if not isinstance(features, list):
             raise DataError(f"{file.name}: holds no features; restore it or move it away")
         try:
-            version, (x, y) = int(content["sentinode"]["version"]), content["sentinode"]["offset_px"]
+            version = int(content["sentinode"]["version"])
         except (KeyError, TypeError, ValueError):  # Saved by another program.
-            version, (x, y) = 1, (0, 0)
-        known = [completed(feature) for feature in features]
+            version = 1
+        known = [(feature, completed(feature)) for feature in features]
         return {
             "version": version,
-            "offset_px": (int(x), int(y)),
-            "features": [feature for feature in known if feature is not None],
+            "features": [ours for _, ours in known if ours is not None],
+            "foreign": [feature for feature, ours in known if ours is None],
         }
 
     def _checked(
@@ -197,7 +202,7 @@ class AnnotationStore:
         about = {"version": version, "offset_px": list(offset_px)}
         content = {"type": "FeatureCollection", "sentinode": about, "features": features}
         try:
-            write_text(self.file(slide), json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n")
+            write_text(self.file(slide), json.dumps(content, ensure_ascii=False) + "\n")
             sync_folder(self._folder)
         except OSError as error:
             raise ViewerError(

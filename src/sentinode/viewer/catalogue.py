@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sentinode.data.camelyon17 import camelyon17_patient
 from sentinode.errors import DataError
 from sentinode.slides.results.files import SUMMARY
 from sentinode.slides.slide import fingerprint
@@ -16,8 +17,6 @@ from sentinode.viewer.errors import ViewerError, not_found
 from sentinode.viewer.readers import SlideFile, SlideReaders, Stamp
 from sentinode.viewer.reading import SlideInfo, describe
 from sentinode.viewer.targets import Targets
-
-_CAMELYON17 = re.compile(r"(patient_\d+)_node_\d+", re.IGNORECASE)
 
 
 @dataclass
@@ -75,11 +74,14 @@ class Result:
         The result folder.
     summary : dict
         What ``summary.json`` holds.
+    finished_ns : int
+        Time of that file in ns.
     """
 
     id: str
     folder: Path
     summary: dict[str, Any]
+    finished_ns: int
 
 
 class Catalogue:
@@ -118,7 +120,7 @@ class Catalogue:
             for number, path in enumerate(targets.slides, 1)
         }
         self._ids: dict[Path, int] = {}
-        self._read: dict[Path, tuple[int, Result]] = {}
+        self._read: dict[Path, Result] = {}
         self._checked: dict[tuple[Path, Stamp], bool] = {}
         self._lock = threading.Lock()
         self.refresh()
@@ -142,8 +144,13 @@ class Catalogue:
         return entry.results[name]
 
     def results(self, entry: Entry) -> list[Result]:
-        """Return the finished scans of a slide, without those of another file of the same name."""
-        return [result for result in entry.results.values() if self._belongs(entry, result)]
+        """Return the finished scans of a slide, the latest last, without those of another file of the same name."""
+        found = [result for result in entry.results.values() if self._belongs(entry, result)]
+        return sorted(found, key=lambda result: result.finished_ns)
+
+    def latest(self, entry: Entry) -> Result | None:
+        """Return the latest scan of a slide."""
+        return next(reversed(self.results(entry)), None)
 
     def refresh(self) -> None:
         """Look for finished scans."""
@@ -159,11 +166,11 @@ class Catalogue:
     def _result(self, file: Path) -> Result | None:
         """Read a summary, or return what was read before; None where it is none of a scan."""
         try:
-            changed_ns = file.stat().st_mtime_ns
+            finished_ns = file.stat().st_mtime_ns
             with self._lock:
                 before = self._read.get(file)
-            if before is not None and before[0] == changed_ns:
-                return before[1]
+            if before is not None and before.finished_ns == finished_ns:
+                return before
             summary = read_json(file)
             name = summary["slide"] if isinstance(summary, dict) and "grid" in summary else None
         except (OSError, DataError, KeyError):
@@ -172,19 +179,19 @@ class Catalogue:
             return None
         with self._lock:
             number = self._ids.setdefault(file.parent, len(self._ids) + 1)
-            result = Result(f"r{number}", file.parent, summary)
-            self._read[file] = changed_ns, result
+            result = self._read[file] = Result(f"r{number}", file.parent, summary, finished_ns)
         return result
 
     def pn_stage(self, entry: Entry) -> str | None:
         """Return the stage of a slide's patient; None unless CAMELYON17's names say who it is and all are scanned."""
-        patient = _patient(entry)
+        patient = camelyon17_patient(entry.path.stem)
         if patient is None:
             return None
-        found = [self.results(node) for node in self if _patient(node) == patient]
-        if not all(found):
+        found = [self.latest(node) for node in self if camelyon17_patient(node.path.stem) == patient]
+        scanned = [result for result in found if result is not None]
+        if len(scanned) < len(found):
             return None
-        return pn_stage([classify_lesion(results[-1].summary["largest_lesion_mm"]) for results in found])
+        return pn_stage([classify_lesion(result.summary["largest_lesion_mm"]) for result in scanned])
 
     def file(self, entry: Entry) -> SlideFile:
         """Return what identifies the file of a slide as it is now.
@@ -214,8 +221,10 @@ class Catalogue:
             message = message.replace(str(entry.path), entry.name)
             if not self._show_names:
                 message = message.replace(entry.path.name, entry.name)
-                if not entry.path.stem.isdecimal():  # Messages have numbers of their own.
-                    message = re.sub(rf"\b{re.escape(entry.path.stem)}\b", entry.name, message)
+                stem = rf"\b{re.escape(entry.path.stem)}\b"
+                if entry.path.stem.isdecimal():  # Messages have numbers of their own: 20 s, Slide 1.
+                    stem = rf"(?<![\w.])(?<!Slide ){entry.path.stem}(?=[/:]|\.(?!\d)|$)"
+                message = re.sub(stem, entry.name, message)
         for folder in self.folders:
             message = message.replace(f"{folder}/", "").replace(str(folder), folder.name)
         return message
@@ -229,8 +238,3 @@ class Catalogue:
         if key not in self._checked:
             self._checked[key] = fingerprint(entry.path) == result.summary.get("slide_sha256")
         return self._checked[key]
-
-
-def _patient(entry: Entry) -> str | None:
-    found = _CAMELYON17.fullmatch(entry.path.stem)
-    return found[1].lower() if found else None

@@ -3,7 +3,6 @@
 import io
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from sentinode.data.types import UInt8Array
@@ -11,7 +10,6 @@ from sentinode.slides.results.heatmap import Heatmap
 
 MOST_PX = 4000
 COLORS = ("viridis", "cividis", "magma")
-_BARS_UM = tuple(step * 10**power for power in range(5) for step in (1, 2, 5))
 _FOOTER_PX, _MARGIN_PX, _BAR_PX, _FONT_PX = 48, 16, 6, 22
 _INK = (20, 20, 20)
 
@@ -43,13 +41,11 @@ def lay_over(
     """
     from matplotlib import colormaps
 
-    places: list[NDArray[np.intp]] = []
-    for start, count in zip(corner_px[::-1], pixels.shape[:2], strict=True):
-        centers = start + (np.arange(count) + 0.5) * scale
-        places.append(np.rint((centers - heatmap.origin_px) / heatmap.step_px).astype(np.intp))
-    grid = np.pad(np.nan_to_num(heatmap.probability, nan=-1.0), 1, constant_values=-1.0)
-    inside = [np.clip(at + 1, 0, most - 1) for at, most in zip(places, grid.shape, strict=True)]
-    values = grid[np.ix_(*inside)]
+    rows, columns = pixels.shape[:2]
+    x_px, y_px = (
+        start + (np.arange(count) + 0.5) * scale for start, count in zip(corner_px, (columns, rows), strict=True)
+    )
+    values = np.nan_to_num(heatmap.probability_at(x_px, y_px), nan=-1.0)
     shown = (values >= max(threshold, 0.0))[..., None] * opacity
     tint = 255 * colormaps[colors](np.clip(values, 0, 1))[..., :3]
     return np.rint(pixels * (1 - shown) + tint * shown).astype(np.uint8)
@@ -59,10 +55,12 @@ def with_scale_bar(pixels: UInt8Array, um_px: float) -> bytes:
     """Add a scale bar below a picture, and return it as PNG."""
     from matplotlib import get_data_path
 
+    from sentinode.slides.results.overview import scale_bar_um  # Takes Matplotlib along.
+
     rows, columns = pixels.shape[:2]
     image = Image.new("RGB", (columns, rows + _FOOTER_PX), "white")
     image.paste(Image.fromarray(pixels))
-    length_um = max([each for each in _BARS_UM if each / um_px <= columns / 4], default=_BARS_UM[0])
+    length_um = scale_bar_um(columns * um_px)
     end = _MARGIN_PX + length_um / um_px
     draw = ImageDraw.Draw(image)
     middle = rows + _FOOTER_PX // 2

@@ -153,7 +153,7 @@ class Gallery:
         if not 0 <= index < len(self._ids):
             raise not_found("patch")
         label, decision, base = (body.get(name) for name in ("label", "decision", "base_version"))
-        if isinstance(label, bool) or label not in _LABELS:
+        if type(label) is not int or label not in _LABELS:  # 1.0 and true equal 1.
             raise ViewerError(f"label {label!r}: it must be 0 (normal) or 1 (tumour)", 422)
         if decision not in _DECISIONS:
             raise ViewerError(f"decision {decision!r}: it must be one of accepted, rejected, null", 422)
@@ -163,7 +163,7 @@ class Gallery:
                 saved = {each["path"]: each for each in self._saved()}
                 before = saved.get(self._ids[index])
                 version = int(before["version"]) if before else 0
-                if isinstance(base, bool) or base != version:
+                if type(base) is not int or base != version:
                     current = None if before is None else {"label": int(before["label"]), "version": version}
                     raise ViewerError("this patch was labeled meanwhile; look at it again", 409, current=current)
                 row = {

@@ -22,7 +22,7 @@ Job = tuple[str, UInt8Array]
 
 
 class ModelWorker:
-    """Computes what a model says of patches.
+    """Computes predictions, attribution maps, features and neighbors of patches.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class ModelWorker:
         self._thread = ThreadPoolExecutor(1, "model")
 
     async def ask(self, what: str, pixels: UInt8Array) -> Any:
-        """Return what the model says of patches.
+        """Return predictions, attribution maps, features or neighbors of patches.
 
         Parameters
         ----------
@@ -68,7 +68,6 @@ def _prepare(name: str, source: str | None) -> Callable[[Job], Any]:
 
     model = load_predictor([name])
     session = model.predictor()
-    neighbors = partial(_neighbors, _Trained(model, source))
 
     def predict(pixels: UInt8Array) -> dict[str, Any]:
         logits = session.compute(pixels)
@@ -101,7 +100,7 @@ def _prepare(name: str, source: str | None) -> Callable[[Job], Any]:
         "predict": predict,
         "attribution": attribution,
         "features": features,
-        "neighbors": neighbors,
+        "neighbors": _Trained(model, source).neighbors,
     }
     return lambda job: jobs[job[0]](job[1])
 
@@ -117,51 +116,44 @@ class _Trained:
     """Features of the patches that a model was trained on, computed when they are first needed."""
 
     def __init__(self, model: Any, source: str | None) -> None:
-        self.model, self._source = model, source
-        self._found: tuple[Any, Any, Any] | None = None
+        self._model, self._source = model, source
+        self._found: tuple[Any, Any] | None = None
 
-    def __call__(self) -> tuple[Any, Any, Any]:
-        """Return features, rows in the source, and the table; None where there are none."""
-        if self._found is None:
-            self._found = self._compute()
-        return self._found
-
-    def _compute(self) -> tuple[Any, Any, Any]:
-        from sentinode.data.open import open_patches
+    def neighbors(self, pixels: UInt8Array) -> list[list[dict[str, Any]]]:
+        """Return for each patch the nearest training patches; see `nearest_training_patches`."""
+        from sentinode.data.duplicates.hashes import pixel_sha1
+        from sentinode.explanation.neighbors import nearest
         from sentinode.inference.features import embed
 
-        if self._source is None or not _has_network(self.model):
-            return None, None, None
-        patches = open_patches(self._source).cached()
-        trained_on = self.model.trained_on(patches.table["sha1"])
-        if trained_on is None or not trained_on.any():
-            return None, None, None
-        rows = np.flatnonzero(trained_on)
-        if len(rows) > MOST_SEARCHED:
-            rows = np.sort(np.random.default_rng(0).choice(rows, MOST_SEARCHED, replace=False))
-        return embed(self.model, patches.select(rows)), rows, patches.table
-
-
-def _neighbors(trained: _Trained, pixels: UInt8Array) -> list[list[dict[str, Any]]]:
-    """Return for each patch the nearest training patches; the distance is that of `nearest_training_patches`."""
-    from sentinode.inference.features import embed
-
-    known, rows, table = trained()
-    if known is None:
-        return [[] for _ in pixels]
-    deviation = np.maximum(known.std(axis=0), 1e-12)
-    found = []
-    for features in embed(trained.model, pixels):
-        distance = np.sqrt((((known - features) / deviation) ** 2).sum(axis=1))
-        found.append(
+        if self._found is None:
+            self._found = self._compute()
+        known, table = self._found
+        if known is None:
+            return [[] for _ in pixels]
+        found = nearest(known, table["sha1"], embed(self._model, pixels), pixel_sha1(pixels), NEIGHBORS)
+        return [
             [
                 {
-                    "index": int(rows[each]),
-                    "label": None if table["label"].isna().iloc[rows[each]] else int(table["label"].iloc[rows[each]]),
-                    "split": None if table["split"].isna().iloc[rows[each]] else str(table["split"].iloc[rows[each]]),
-                    "similarity": round(float(1 / (1 + distance[each])), 4),
+                    "index": int(table.index[row]),
+                    "label": None if table["label"].isna().iloc[row] else int(table["label"].iloc[row]),
+                    "split": None if table["split"].isna().iloc[row] else str(table["split"].iloc[row]),
+                    "similarity": round(float(1 / (1 + distance)), 4),
                 }
-                for each in np.argsort(distance, kind="stable")[:NEIGHBORS]
+                for row, distance in zip(*each, strict=True)
             ]
-        )
-    return found
+            for each in found
+        ]
+
+    def _compute(self) -> tuple[Any, Any]:
+        """Return features and table of the searched patches; None where there are none."""
+        from sentinode.data.open import open_patches
+        from sentinode.explanation.neighbors import training_rows
+        from sentinode.inference.features import embed
+
+        if self._source is None or not _has_network(self._model):
+            return None, None
+        patches = open_patches(self._source).cached()
+        rows = training_rows(self._model, patches.table["sha1"], MOST_SEARCHED)
+        if len(rows) == 0:
+            return None, None
+        return embed(self._model, patches.select(rows)), patches.table.reset_index(drop=True).iloc[rows]

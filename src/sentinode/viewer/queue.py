@@ -42,6 +42,8 @@ class Place:
 def uncertain_places(catalogue: Catalogue, count: int) -> list[Place]:
     """Return the places of all scanned slides whose probability is nearest to 0.5, at least a patch apart.
 
+    The latest scan of each slide counts.
+
     Parameters
     ----------
     catalogue : Catalogue
@@ -55,11 +57,13 @@ def uncertain_places(catalogue: Catalogue, count: int) -> list[Place]:
     """
     found: list[tuple[float, Place]] = []
     for entry in catalogue:
-        for result in catalogue.results(entry)[-1:]:  # The latest scan of a slide.
-            file = result.folder / "log_odds.npy"
-            for x, y, side, log_odds in _of_scan(result.folder, file.stat().st_mtime_ns, count):
-                place = Place(entry.id, x, y, side, float(probability(np.float64(log_odds))))
-                found.append((abs(log_odds), place))
+        result = catalogue.latest(entry)
+        if result is None:
+            continue
+        file = result.folder / "log_odds.npy"
+        for x, y, side, log_odds in _of_scan(result.folder, file.stat().st_mtime_ns, count):
+            place = Place(entry.id, x, y, side, float(probability(np.float64(log_odds))))
+            found.append((abs(log_odds), place))
     return [place for _, place in sorted(found, key=lambda each: each[0])[:count]]
 
 

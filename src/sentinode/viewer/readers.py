@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from sentinode.slides.slide import Slide, open_slide
 from sentinode.viewer.errors import ViewerError
 from sentinode.viewer.tiles import encode_jpeg
 
-P = ParamSpec("P")
+Arguments = TypeVarTuple("Arguments")
 T = TypeVar("T")
 
 Stamp = tuple[int, int]
@@ -83,7 +83,7 @@ class SlideReaders:
         self._jobs: deque[_Job] = deque()
         self._changed = threading.Condition()
         self._closed = threading.Event()
-        # Calls that ended a process, and what was said of them.
+        # Calls that ended a process, and the error of each.
         self._fatal: dict[SlideFile, dict[tuple[Any, ...], ViewerError]] = {}
         self._started = 0
         self._threads: list[threading.Thread] = []
@@ -105,7 +105,7 @@ class SlideReaders:
             self._submit(_Job(file, _warm_up, (), number, True, Future()))
 
     def submit(
-        self, file: SlideFile, function: Callable[Concatenate[Slide, P], T], *arguments: P.args, **named: P.kwargs
+        self, file: SlideFile, function: Callable[[Slide, *Arguments], T], *arguments: *Arguments
     ) -> "Future[T]":
         """Call a function of a module with an open slide and further arguments in one of the processes.
 
@@ -120,9 +120,8 @@ class SlideReaders:
             By the future: the slide cannot be opened, or what the function raised.
         """
         answer: Future[T] = Future()
-        call = partial(function, **named) if named else function
         near = (number // _NEIGHBORS for number in arguments if isinstance(number, int))
-        self._submit(_Job(file, call, arguments, hash((file.path, *near)) % self.count, False, answer))
+        self._submit(_Job(file, function, arguments, hash((file.path, *near)) % self.count, False, answer))
         return answer
 
     def close(self) -> None:

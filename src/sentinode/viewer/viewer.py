@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, TypeVarTuple
 
 from starlette.requests import Request
 
@@ -24,6 +24,7 @@ from sentinode.viewer.readers import SlideReaders
 from sentinode.viewer.scans import ScanQueue
 from sentinode.viewer.tiles import ByteCache
 
+Arguments = TypeVarTuple("Arguments")
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -94,13 +95,7 @@ class Viewer:
             return await self.run(function)
 
     async def read(
-        self,
-        request: Request,
-        entry: Entry,
-        function: Callable[Concatenate[Slide, P], T],
-        /,
-        *arguments: P.args,
-        **named: P.kwargs,
+        self, request: Request, entry: Entry, function: Callable[[Slide, *Arguments], T], *arguments: *Arguments
     ) -> T:
         """Call a function with an open slide in one of the reading processes, unless the client is gone by then."""
         waits = self._reads.locked()
@@ -108,7 +103,7 @@ class Viewer:
             if waits and await request.is_disconnected():
                 raise ViewerError("the client is gone", CLIENT_GONE)
             file = self.catalogue.file(entry)
-            return await asyncio.wrap_future(self.readers.submit(file, function, *arguments, **named))
+            return await asyncio.wrap_future(self.readers.submit(file, function, *arguments))
 
     def check_writable(self) -> None:
         """Refuse a change in read-only mode."""

@@ -1,4 +1,4 @@
-"""What the worklist says of a slide."""
+"""The entry of a slide in the worklist."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from sentinode.viewer.viewer import Viewer
 
 
 def describe_slide(viewer: Viewer, entry: Entry) -> dict[str, Any]:
-    """Return what the worklist says of a slide."""
-    results = viewer.catalogue.results(entry)
-    summary = results[-1].summary if results else None
+    """Return the entry of a slide in the worklist."""
+    results, latest = viewer.catalogue.results(entry), viewer.catalogue.latest(entry)
+    summary = latest.summary if latest is not None else None
     scan = viewer.scans.state(entry) if viewer.scans is not None else None
     state = "not scanned" if summary is None else DONE
     own = scan is not None and scan.state in (WAITING, SCANNING)

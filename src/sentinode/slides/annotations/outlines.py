@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,33 @@ def areas(shape: Any) -> Any:
     shapely = optional("shapely", "slides")
     parts = [part for part in shapely.get_parts(shape) if part.geom_type in ("Polygon", "MultiPolygon")]
     return shapely.union_all(parts) if len(parts) != 1 else parts[0]
+
+
+def mask_polygons(mask: NDArray[np.bool_]) -> list[Any]:
+    """Return the outlines of a mask with their holes, half-way between its cells and those around.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (rows, columns)
+
+    Returns
+    -------
+    list of shapely.Polygon
+        x counts columns and y counts rows; cells have their centers at whole numbers. Not always valid: corners may
+        touch.
+    """
+    from contourpy import FillType, contour_generator
+
+    shapely = optional("shapely", "slides")
+    generator = contour_generator(z=np.pad(mask, 1).astype(float), fill_type=FillType.OuterOffset)
+    points, offsets, *_ = generator.filled(0.5, 2.0)
+    polygons = []
+    for ring, offset in zip(points, offsets, strict=True):
+        if ring is None or offset is None:  # Not with this kind of filling.
+            continue
+        rings = [ring[start:end] - 1 for start, end in pairwise(offset)]
+        polygons.append(shapely.Polygon(rings[0], rings[1:]))
+    return polygons
 
 
 def describe_notes(notes: Mapping[str, int], left_out: Mapping[str, int]) -> list[str]:

@@ -27,7 +27,7 @@ class Level:
 
 @dataclass(frozen=True)
 class SlideMetadata:
-    """What a file says of its slide, apart from label and macro images and free text.
+    """Metadata of a slide in its file, without label and macro images and free text.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class SlideReader(Protocol):
     levels : tuple of Level
         From the finest to the coarsest.
     metadata : SlideMetadata
-        What the file says of the slide.
+        Metadata in the file.
     """
 
     name: str

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,31 @@ class Heatmap:
         total = ndimage.gaussian_filter(np.where(known, self.log_odds, 0).astype(np.float32), sigma)
         weight = ndimage.gaussian_filter(known.astype(np.float32), sigma)
         return np.where(known, total / np.maximum(weight, 1e-6), np.nan).astype(np.float32)
+
+    def probability_at(self, x_px: NDArray[Any], y_px: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the probabilities at the places of the grid that are nearest to the columns and rows of a picture.
+
+        Parameters
+        ----------
+        x_px : ndarray of shape (columns,)
+            Centers of the columns in level-0 px.
+        y_px : ndarray of shape (rows,)
+            Centers of the rows in level-0 px.
+
+        Returns
+        -------
+        ndarray of float32, shape (rows, columns)
+            NaN where nothing was scanned.
+
+        Examples
+        --------
+        >>> heatmap = Heatmap(np.array([[0, np.nan]], np.float32), origin_px=48, step_px=8, step_um=7.8)
+        >>> heatmap.probability_at(np.array([30, 47, 51, 56]), np.array([48]))
+        array([[nan, 0.5, 0.5, nan]], dtype=float32)
+        """
+        grid = np.pad(self.probability, 1, constant_values=np.nan)  # The border stands for places outside the grid.
+        nearest = (np.rint((centers - self.origin_px) / self.step_px).astype(np.intp) for centers in (y_px, x_px))
+        return grid[np.ix_(*(np.clip(at + 1, 0, most - 1) for at, most in zip(nearest, grid.shape, strict=True)))]
 
     def save_tiff(self, path: str | Path) -> None:
         """Write the probabilities as a pyramid of 8-bit gray TIFF pages that OpenSlide and QuPath open.

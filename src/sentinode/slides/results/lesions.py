@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from scipy import ndimage
 
 from sentinode.extras import optional
 from sentinode.inference.logits import probability
+from sentinode.slides.annotations.outlines import mask_polygons
 from sentinode.slides.results.heatmap import Heatmap
 from sentinode.slides.staging import LesionClass, classify_lesion
 
@@ -153,21 +153,11 @@ def _measure(heatmap: Heatmap, mask: NDArray[np.bool_], values: NDArray[np.float
 
 
 def _outline(heatmap: Heatmap, mask: NDArray[np.bool_], place: tuple[int, int]) -> Any:
-    """Return the outline of a mask, half-way between its cells and those around, in level-0 px."""
-    from contourpy import FillType, contour_generator
-
+    """Return the outline of a mask in level-0 px."""
     shapely = optional("shapely", "slides")
-    padded = np.pad(mask, 1).astype(float)
-    generator = contour_generator(z=padded, fill_type=FillType.OuterOffset)
-    points, offsets, *_ = generator.filled(0.5, 2.0)
-    parts = []
-    for ring, offset in zip(points, offsets, strict=True):
-        if ring is None or offset is None:  # Not with this kind of filling.
-            continue
-        scaled = (ring - 1 + np.array(place[::-1])) * heatmap.step_px + heatmap.origin_px
-        rings = [scaled[start:end] for start, end in pairwise(offset)]
-        parts.append(shapely.Polygon(rings[0], rings[1:]))
-    return shapely.make_valid(shapely.union_all(parts))
+    outline = shapely.make_valid(shapely.union_all(mask_polygons(mask)))
+    corner = np.array(place[::-1])
+    return shapely.transform(outline, lambda points: (points + corner) * heatmap.step_px + heatmap.origin_px)
 
 
 def _longest_diameter(hull: NDArray[np.float64]) -> float:

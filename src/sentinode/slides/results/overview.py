@@ -16,7 +16,7 @@ from sentinode.slides.slide import Slide
 SIDE_PX = 1600
 # Orange is rare in H&E; it grows denser from the lower probability to the outline of a lesion.
 _TINT_FROM, _DENSEST = 0.2, 0.6
-_SCALE_BARS_MM = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+_SCALE_BARS_UM = tuple(step * 10**power for power in range(5) for step in (1, 2, 5))
 _FOOTER_PX = 36
 
 
@@ -50,25 +50,32 @@ def draw_overview(slide: Slide, heatmap: Heatmap, lesions: Sequence[Lesion]) -> 
     return image
 
 
+def scale_bar_um(width_um: float) -> int:
+    """Choose the length of a scale bar for a picture: 1, 2 or 5 times a power of ten, a quarter of the width at most.
+
+    Examples
+    --------
+    >>> scale_bar_um(600), scale_bar_um(9000)
+    (100, 2000)
+    """
+    return max([each for each in _SCALE_BARS_UM if each <= width_um / 4], default=_SCALE_BARS_UM[0])
+
+
 def _rings(shape: Any) -> list[Any]:
     polygons = [each for each in getattr(shape, "geoms", [shape]) if each.geom_type == "Polygon"]
     return [ring for polygon in polygons for ring in (polygon.exterior, *polygon.interiors)]
 
 
 def _tinted(pixels: UInt8Array, heatmap: Heatmap, scale: float) -> UInt8Array:
-    down, across = (
-        np.rint((np.arange(count) * scale - heatmap.origin_px) / heatmap.step_px).astype(int)
-        for count in pixels.shape[:2]
-    )
-    grid = np.pad(np.nan_to_num(heatmap.probability), 1)  # The border stands for places outside the grid.
-    values = grid[np.ix_(*(np.clip(at + 1, 0, most - 1) for at, most in zip((down, across), grid.shape, strict=True)))]
+    rows, columns = pixels.shape[:2]
+    x_px, y_px = ((np.arange(count) + 0.5) * scale for count in (columns, rows))
+    values = np.nan_to_num(heatmap.probability_at(x_px, y_px))
     opacity = _DENSEST * np.clip((values - _TINT_FROM) / (OUTLINE_FROM - _TINT_FROM), 0, 1)[..., None]
     return np.rint(pixels * (1 - opacity) + np.array(rgb(ORANGE)) * opacity).astype(np.uint8)
 
 
 def _draw_scale_bar(draw: ImageDraw.ImageDraw, columns: int, top: int, um_px: float) -> None:
-    px_per_mm = 1000 / um_px
-    length_mm = max([each for each in _SCALE_BARS_MM if each * px_per_mm <= columns / 4], default=_SCALE_BARS_MM[0])
-    end = 10 + length_mm * px_per_mm
+    length_um = scale_bar_um(columns * um_px)
+    end = 10 + length_um / um_px
     draw.rectangle((10, top + 15, end, top + 20), fill=rgb(INK))
-    draw.text((end + 8, top + 10), f"{length_mm:g} mm", fill=rgb(INK), font_size=16)
+    draw.text((end + 8, top + 10), f"{length_um / 1000:g} mm", fill=rgb(INK), font_size=16)

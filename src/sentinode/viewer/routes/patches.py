@@ -17,7 +17,7 @@ from sentinode.viewer.viewer import Viewer, choice, number, whole_number
 
 _KINDS = ("uncertain", "informative")
 # Of the most uncertain places, among which the most diverse are chosen.
-_CANDIDATES_PER_ITEM, _MOST_CANDIDATES = 4, 400
+_CANDIDATES_PER_ITEM = 4
 
 
 def patch_routes(viewer: Viewer) -> list[Route]:
@@ -71,7 +71,7 @@ def patch_routes(viewer: Viewer) -> list[Route]:
         reasons = [f"probability {place.probability:.2f}" for place in places]
         if kind == "informative" and len(places) > limit:
             # Decisions do not change what is chosen, so that progress is counted against the same list.
-            pixels = await pixels_of(request, places[:_MOST_CANDIDATES])
+            pixels = await pixels_of(request, places)
             chosen = diverse(await viewer.model_worker().ask("features", pixels), limit)
             places = [places[each] for each in chosen]
             reasons = [f"probability {place.probability:.2f}, unlike those before it" for place in places]

@@ -29,7 +29,7 @@ def scan_routes(viewer: Viewer, describe: Callable[[Entry], dict[str, Any]]) -> 
     ----------
     viewer : Viewer
     describe : callable
-        Returns what the list says of a slide.
+        Returns the entry of a slide in the worklist.
     """
 
     def scan_queue() -> ScanQueue:

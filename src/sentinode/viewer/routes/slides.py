@@ -31,7 +31,7 @@ def slide_routes(viewer: Viewer, describe: Callable[[Entry], dict[str, Any]]) ->
     ----------
     viewer : Viewer
     describe : callable
-        Returns what the list says of a slide.
+        Returns the entry of a slide in the worklist.
     """
 
     async def slides(request: Request) -> JSONResponse:
@@ -120,7 +120,6 @@ def slide_routes(viewer: Viewer, describe: Callable[[Entry], dict[str, Any]]) ->
         Route(f"{at}/figure.png", figure),
         Route(f"{at}/results/{{result}}/heatmap", heatmap),
         Route(f"{at}/results/{{result}}/lesions", found),
-        Route(f"{at}/results/{{result}}/tissue", tissue),
     ]
 
 

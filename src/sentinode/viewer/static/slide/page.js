@@ -128,9 +128,9 @@ class SlidePage {
     this.#panel();
     this.#refresh();
     if (!result) return;
-    const path = `api/slides/${this.slide.id}/results/${result.id}`;
+    const path = `api/slides/${this.slide.id}`;
     const [{ lesions }, heatmap, tissue] = await Promise.all([
-      api(`${path}/lesions`),
+      api(`${path}/results/${result.id}/lesions`),
       Heatmap.load(this.slide.id, result),
       api(`${path}/tissue`).catch(() => null),
     ]);

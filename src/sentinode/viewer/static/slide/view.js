@@ -204,7 +204,7 @@ export class SlideView extends EventTarget {
   }
 }
 
-export function boundsOf(points) {
+function boundsOf(points) {
   const [xs, ys] = [points.map(({ x }) => x), points.map(({ y }) => y)];
   const [left, top] = [Math.min(...xs), Math.min(...ys)];
   return [left, top, Math.max(...xs) - left, Math.max(...ys) - top].map(Math.round);
