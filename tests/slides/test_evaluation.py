@@ -83,6 +83,14 @@ def test_patients_are_staged_and_compared_with_camelyon17s_table(tmp_path):
     assert answer["aggregated_auc"] is None
 
 
+def test_slides_of_another_kind_of_name_have_patients_but_no_stage(tmp_path):
+    for number in range(4):
+        write_scan(tmp_path, f"TCGA-CR-7395-01A-01-TS{number}", 0.9, [3.0])
+    found = evaluate_slides(read_scans(tmp_path))
+    assert found.slides["patient"].unique().tolist() == ["TCGA-CR-7395"]
+    assert found.stages.empty
+
+
 def test_the_command_prints_both_areas_and_writes_the_table(scans, tmp_path):
     done = sentinode("evaluate-slides", scans, "--truth", scans / "truth.csv", "--out", tmp_path / "slides.csv")
     assert "AUC of the logistic model, out of fold" in succeeded(done)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sentinode.data.camelyon17 import camelyon17_patient
 from sentinode.data.grouping import patient_and_slide
 from sentinode.data.io.csv import read_csv
 from sentinode.errors import DataError, plural
@@ -40,7 +41,8 @@ class SlideEvaluation:
         One row per slide: ``slide``, ``patient``, ``label``, ``slide_score``, ``lesion_class``, `FEATURES`, and
         ``aggregated``: out of fold for labeled slides, by the model of all labeled slides for others.
     stages : DataFrame
-        One row per patient: ``patient``, ``nodes``, ``stage``, and ``true_stage`` where it is given.
+        One row per patient of slides named as in CAMELYON17, one per lymph node: ``patient``, ``nodes``, ``stage``,
+        and ``true_stage`` where it is given.
     """
 
     score_auc: Interval | None
@@ -199,7 +201,8 @@ def _aggregated(
 
 
 def _stages(table: pd.DataFrame, true: dict[str, str]) -> pd.DataFrame:
-    nodes = {str(patient): rows["lesion_class"].tolist() for patient, rows in table.groupby("patient")}
+    patients = pd.Series([camelyon17_patient(Path(name).stem) for name in table["slide"]], table.index, "str")
+    nodes = {str(patient): rows["lesion_class"].tolist() for patient, rows in table.groupby(patients)}
     stages = pd.DataFrame(
         [(patient, len(classes), pn_stage(classes)) for patient, classes in nodes.items()],
         columns=["patient", "nodes", "stage"],

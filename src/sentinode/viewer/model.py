@@ -121,7 +121,7 @@ class _Trained:
 
     def neighbors(self, pixels: UInt8Array) -> list[list[dict[str, Any]]]:
         """Return for each patch the nearest training patches; see `nearest_training_patches`."""
-        from sentinode.data.duplicates.hashes import pixel_sha1
+        from sentinode.data.pixels import pixel_sha1
         from sentinode.explanation.neighbors import nearest
         from sentinode.inference.features import embed
 
