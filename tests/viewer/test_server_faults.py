@@ -19,7 +19,9 @@ from tests.slides.conftest import write_pyramid
 from tests.viewer.serving import LocalServer, Server
 from tests.viewer.test_server import drawn
 
+from sentinode.errors import SentinodeError
 from sentinode.slides.slide import open_slide
+from sentinode.viewer.gallery import Gallery
 
 TILE = "/api/slides/s1/tiles/11/2_2.jpg"
 
@@ -107,6 +109,22 @@ def test_a_damaged_annotation_file_is_not_overwritten(view_slide, tmp_path):
         ):
             assert (answer[0], "not valid JSON" in answer[2]["error"]) == (422, True)
     assert file.read_text() == '{"type": "FeatureColl'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"path,label,decision,user,time,version\na,1\n",
+        b"label,decision,user,time,version\n1,,me,now,1\n",
+        b"path,label,decision,user,time,version\na,1,,me,now,1.0\n",
+        b"path,label,decision,user,time,version\n\xff,1,,me,now,1\n",
+    ],
+)
+def test_a_damaged_table_of_patches_is_named_when_the_viewer_starts(mini, tmp_path, content):
+    (tmp_path / "patches.csv").write_bytes(content)
+    with pytest.raises(SentinodeError, match=r"patches\.csv: damaged"):
+        Gallery(mini.split("test"), None, 0.5, tmp_path, "me", show_names=True)
+    assert (tmp_path / "patches.csv").read_bytes() == content
 
 
 def fuzzed_targets(rng, secret):

@@ -200,10 +200,16 @@ class Gallery:
     def _saved(self) -> list[dict[str, str]]:
         if not self._file.is_file():
             return []
-        with self._file.open(encoding="utf-8", newline="") as opened:
-            rows = [dict(row) for row in csv.DictReader(opened)]
-        if any(not row.get("version", "").isdecimal() or row.get("label") not in ("0", "1") for row in rows):
-            raise ViewerError(f"{TABLE}: damaged; restore it, or move it away", 500)
+        damaged = ViewerError(f"{TABLE}: damaged; restore it, or move it away", 500)
+        try:
+            with self._file.open(encoding="utf-8", newline="") as opened:
+                rows = [dict(row) for row in csv.DictReader(opened, strict=True)]
+        except (ValueError, csv.Error) as error:
+            raise damaged from error
+        for row in rows:
+            complete = all(isinstance(row.get(column), str) for column in COLUMNS)
+            if not complete or not row["version"].isdecimal() or row["label"] not in ("0", "1"):
+                raise damaged
         return rows
 
     def _write(self, rows: Sequence[Mapping[str, str]]) -> None:
