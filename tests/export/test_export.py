@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from sentinode import build_model, export_run, open_patches, predict
+from sentinode import build_model, export_run, extras, open_patches, predict
 from sentinode.cli.main import main
 from sentinode.errors import ConfigError, ModelError
 from sentinode.export import export, formats
@@ -292,9 +292,9 @@ def test_a_folder_that_is_no_export_is_left_alone(small, tmp_path):
 
 
 def test_a_missing_package_is_named_with_its_extra(small, tmp_path, monkeypatch):
-    monkeypatch.setattr(formats, "find_spec", lambda module: None)
+    monkeypatch.setattr(extras, "find_spec", lambda module: None)
     for kind, extra in (("onnx", "onnx"), ("openvino", "openvino"), ("wsinfer", "torch")):
-        with pytest.raises(ModelError, match=rf"format {kind} needs .*pip install 'sentinode\[{extra}\]'"):
+        with pytest.raises(ConfigError, match=rf"format {kind} needs .*pip install 'sentinode\[{extra}\]'"):
             export_run(small, tmp_path / f"it{formats.FORMATS[kind].ending}", kind)
     assert list(tmp_path.iterdir()) == []
 
