@@ -122,6 +122,8 @@ def check_output_folder(path: str | Path) -> Path:
 
 
 def _resolved(path: str | Path) -> tuple[Path, int | None]:
+    if path == "":
+        raise OutputError("an empty name for what is written; name it (is a variable of the shell not set?)")
     # Standard output may be a regular file, which must not be replaced under the shell that opened it.
     if re.match(r"/dev/(std|fd/)|/proc/[^/]+/fd/", str(Path(path).absolute())):
         raise OutputError(f"{path}: is an open file of the process; name a file (`sentinode predict --out -` prints)")

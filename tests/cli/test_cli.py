@@ -124,6 +124,50 @@ def test_results_are_complete_when_nobody_reads_the_summary(tmp_path):
     assert len(pd.read_csv(tmp_path / "splits.csv")) == 180
 
 
+def test_no_command_writes_over_a_file_that_it_reads(tmp_path, tiny_run, images):
+    first, second = (str(path) for path in sorted((images / "test").rglob("*.tif"))[:2])
+    picture = tmp_path / "pictures" / "0" / "first.png"
+    picture.parent.mkdir(parents=True)
+    Image.open(first).save(picture)
+    table = tmp_path / "table.csv"
+    succeeded(sentinode("data", "split", images, "--out", table))
+    model = tmp_path / "own.keras"
+    shutil.copy(tiny_run.path / "model.keras", model)
+    lines = {
+        first: [("predict", "--out", first, second)],
+        str(picture): [("data", "info", tmp_path / "pictures", "--sheet", picture)],
+        str(table): [
+            ("predict", table, "--out", table),
+            ("data", "match", images, "--reference", table, "--out", table),
+        ],
+        str(model): [("export", "--model", model, "--format", "keras", "--out", model)],
+        str(tiny_run.path / "model.keras"): [
+            ("export", "--model", tiny_run.path, "--format", "keras", "--out", tiny_run.path / "model.keras")
+        ],
+    }
+    for file, commands in lines.items():
+        before = Path(file).read_bytes()
+        for line in commands:
+            refused(sentinode(*line), Path(file).name)
+            assert Path(file).read_bytes() == before, line
+
+
+@pytest.mark.parametrize("line", ["predict {} --out p.csv", "data info {}", "predict {here} --out {}"])
+def test_an_empty_name_is_not_the_current_folder(line, images):
+    words = [word.format("", here=images / "test") for word in line.split()]
+    refused(sentinode(*words), "an empty name")
+
+
+def test_a_closed_standard_output_is_no_error(images):
+    done = subprocess.run(
+        ["bash", "-c", '"$@" >&-', "bash", *command("data", "info", images)],
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert done.returncode == 0 and "rror" not in done.stderr, done.stderr
+
+
 def test_predictions_go_to_standard_output_and_text_to_standard_error(tmp_path, tiny_run, images):
     predict = ("predict", images / "test", "--model", tiny_run.path)
     done = sentinode(*predict, "--out", "-")

@@ -13,6 +13,7 @@ import pytest
 from tests import forms
 
 from sentinode import PatchSet, open_patches
+from sentinode.errors import DataError
 
 
 class Written(NamedTuple):
@@ -27,6 +28,22 @@ class Written(NamedTuple):
 def few(mini) -> PatchSet:
     """42 patches of all splits and both classes."""
     return mini.select(range(0, len(mini), 40))
+
+
+@pytest.mark.parametrize("kind", [pd.Series, np.array, list])
+def test_a_mask_selects_the_same_patches_as_positions(kind, few):
+    mask = kind((few.table["label"] == 1).tolist())
+    positions = np.flatnonzero(few.table["label"] == 1)
+    assert few.select(mask).table["id"].tolist() == few.table["id"].iloc[positions].tolist()
+    np.testing.assert_array_equal(few.read(mask), few.read(positions))
+    assert len(few.select([])) == len(few.read([])) == 0
+
+
+@pytest.mark.parametrize("rows", [[0.9, 1.9], [True], 0, [[0, 1]], ["0"]])
+def test_rows_that_are_no_positions_are_refused(rows, few):
+    for call in (few.select, few.read):
+        with pytest.raises(DataError, match="give a list of positions, or a mask of 42 bools"):
+            call(rows)
 
 
 def write(form: str, container: str, few, folder: Path) -> Written:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentinode import build_model, load_run, open_patches
-from sentinode.errors import ConfigError, ModelError
+from sentinode.errors import ConfigError, DataError, ModelError
 from sentinode.explanation.attributions import METHODS, attributions, mean_color
 from sentinode.explanation.model_split import split_after_first_layer, split_at_last_feature_map
 from sentinode.inference.logits import logit_model, tumour_logit
@@ -35,6 +35,14 @@ def test_maps_of_a_symmetric_network_follow_the_orientation_of_the_patch(symmetr
     share = 5e-3 if method == "integrated-gradients" else 1e-4
     there = apply_symmetry(straight[..., None], symmetry)[..., 0]
     np.testing.assert_allclose(turned, there, atol=share * np.abs(straight).max())
+
+
+def test_pixels_are_checked_as_for_predictions(flagship, pixels):
+    for wrong, said in ((pixels / 255.0, "float64"), (pixels[:, :50], "50")):
+        with pytest.raises(DataError, match=said):
+            attributions(flagship, wrong, "occlusion")
+    one = attributions(load_run("d4net-m"), pixels[1], "grad-cam")
+    np.testing.assert_allclose(one, attributions(flagship, pixels[1:], "grad-cam"), atol=1e-6)
 
 
 @pytest.mark.parametrize("output", ["sigmoid", "softmax"])

@@ -94,7 +94,18 @@ def test_slides_of_another_kind_of_name_have_patients_but_no_stage(tmp_path):
 def test_the_command_prints_both_areas_and_writes_the_table(scans, tmp_path):
     done = sentinode("evaluate-slides", scans, "--truth", scans / "truth.csv", "--out", tmp_path / "slides.csv")
     assert "AUC of the logistic model, out of fold" in succeeded(done)
-    assert len(pd.read_csv(tmp_path / "slides.csv")) == 60
+    table = pd.read_csv(tmp_path / "slides.csv")
+    assert len(table) == 60
+    first = json.loads((scans / "patient_000_node_1" / "summary.json").read_text())
+    row = table[table["slide"] == first["slide"]].iloc[0]
+    assert row["lesion_count"] == len(first["lesions"])
+    assert row["largest_lesion_mm"] == pytest.approx(first["largest_lesion_mm"])
+    assert row["lesion_area_mm2"] == pytest.approx(sum(each["area_mm2"] for each in first["lesions"]))
+    before = (scans / "truth.csv").read_bytes()
+    refused(
+        sentinode("evaluate-slides", scans, "--truth", scans / "truth.csv", "--out", scans / "truth.csv"), "reads this"
+    )
+    assert (scans / "truth.csv").read_bytes() == before
     (tmp_path / "truth.csv").write_text("slide,label\nother.tif,1\n")
     refused(sentinode("evaluate-slides", scans, "--truth", tmp_path / "truth.csv"), "truth.csv", "none of the 60")
     (tmp_path / "truth.csv").write_text("slide,label\nother.tif,maybe\n")

@@ -15,6 +15,7 @@ from sentinode.cli.options import (
     add_read_options,
     add_skip_bad,
     add_table,
+    check_not_an_input,
     data_words,
     output_file,
     read_options,
@@ -63,6 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
         name = getattr(arguments, option)
         if name and Path(name).suffix.lower() != suffix:
             raise ConfigError(f"--{option} {name}: use a name that ends in {suffix}")
+    if arguments.sheet:
+        check_not_an_input(arguments.sheet, arguments.data)
     how = {**read_options(arguments), "skip_bad": arguments.skip_bad}
     if arguments.table and len(arguments.data) > 1:
         raise ConfigError("--table describes one DATA only; inspect the others separately")

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.options import add_data, add_json, output_file
+from sentinode.cli.options import add_data, add_json, check_not_an_input, output_file
 from sentinode.cli.output import command_line, print_json, print_next_steps, print_table, red, report_skipped
 from sentinode.cli.start import open_data
 from sentinode.errors import ConfigError, plural
@@ -52,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
     if out.suffix.lower() != ".csv":
         raise ConfigError(f"--out {out}: the output is a table; use a name that ends in .csv")
+    check_not_an_input(out, [each for each in arguments.reference if Path(each).is_file()])
     patches = open_data(arguments, quiet=arguments.json).cached(arguments.cache)
     parts = [part.cached(arguments.cache) for part in open_each(_without_companions(arguments.reference))]
     reference = parts[0] if len(parts) == 1 else concat(parts)

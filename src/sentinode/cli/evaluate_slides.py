@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.options import add_json
+from sentinode.cli.options import add_json, check_not_an_input
 from sentinode.cli.output import print_json, print_table
 from sentinode.errors import plural
 
@@ -32,6 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
     from sentinode.slides.evaluation import evaluate_slides, read_scans
     from sentinode.storage import atomic_file
 
+    if arguments.out:
+        check_not_an_input(arguments.out, [arguments.truth or ""])
     found = evaluate_slides(read_scans(arguments.scans), arguments.truth)
     if arguments.out:
         with atomic_file(Path(arguments.out)) as temporary:

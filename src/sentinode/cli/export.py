@@ -1,9 +1,10 @@
 """Export a trained network to Keras, ONNX Runtime, OpenVINO, WSInfer or QuPath."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
-from sentinode.cli.options import add_json, add_model
+from sentinode.cli.options import add_json, add_model, check_not_an_input
 from sentinode.cli.output import print_json, print_next_steps
 from sentinode.cli.start import load_models, start_keras
 from sentinode.errors import plural
@@ -38,6 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
     # Reported before Keras starts.
     check_export_path(arguments.out, arguments.format)
     find_format(arguments.format)
+    check_not_an_input(arguments.out, [arguments.model, Path(arguments.model) / "model.keras"])
     start_keras()
     model = load_models(arguments)
     from sentinode.export.export import export_run

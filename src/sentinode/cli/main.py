@@ -129,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     os.environ["MPLBACKEND"] = "agg"  # A notebook's shell hands down its own, which fails outside of it.
-    output, errors = UnreadStream(sys.stdout), UnreadStream(sys.stderr)
+    output, errors = (UnreadStream(stream or nowhere()) for stream in (sys.stdout, sys.stderr))
     with redirect_stdout(output), redirect_stderr(errors), messages_on_stderr():
         try:
             return _run(arguments)
@@ -147,7 +147,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except SentinodeError as error:
         print(f"error: {error}", file=sys.stderr)
     except OSError as error:
-        print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        print(f"error: {error.filename or 'standard output'}: {error.strerror or error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -184,6 +184,11 @@ class UnreadStream:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def nowhere() -> TextIO:
+    """Return a stream for a process whose standard output or error is closed."""
+    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 - It is open as long as the process.
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """Options that several commands share, and their values."""
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from sentinode.cli.output import SKIPPED_STATUS
@@ -210,6 +212,20 @@ def output_folder(text: str) -> str:
     """
     check_output_folder(text)
     return text
+
+
+def check_not_an_input(out: str | Path, inputs: Sequence[str | Path]) -> None:
+    """Refuse to write over one of the files that a command reads.
+
+    Raises
+    ------
+    OutputError
+        `out` is one of the inputs, or a file in one of them that is a folder.
+    """
+    place = Path(out).resolve()
+    for given in (Path(each).resolve() for each in inputs if each):
+        if place == given or (given.is_dir() and place.is_file() and given in place.parents):
+            raise OutputError(f"{out}: the command reads this file; name another one to write")
 
 
 def read_options(arguments: argparse.Namespace) -> dict[str, Any]:

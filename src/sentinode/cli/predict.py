@@ -11,6 +11,7 @@ from sentinode.cli.options import (
     add_read_options,
     add_skip_bad,
     add_tta,
+    check_not_an_input,
     output_file_or_stdout,
     read_options,
 )
@@ -61,6 +62,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Predict, write the table, and print a summary."""
     if arguments.out == "-" and arguments.json:
         raise ConfigError("--out - and --json both use standard output; name a file")
+    if arguments.out != "-":
+        if Path(arguments.out).suffix.lower() != ".csv":
+            raise ConfigError(f"--out {arguments.out}: the output is a table; use a name that ends in .csv")
+        check_not_an_input(arguments.out, [each for each in arguments.source if Path(each).is_file()])
     with file_or_stdout(arguments.out) as out:
         return _predict(arguments, out)
 

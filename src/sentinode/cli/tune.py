@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         trials = tuning.table.astype(object).where(tuning.table.notna(), None).to_dict("records")
         print_json({"out": str(tuning.folder), "best": best, "trials": trials})
         return report_skipped(skipped, quiet=True)
-    print(tuning.table.drop(columns="reason").head(10).round(4).to_string(index=False))
+    print(tuning.table.drop(columns="reason").head(10).round(4).to_string(index=False, na_rep="–"))
     if failed := int(tuning.table["valid_auc"].isna().sum()):
         print(f"{plural(failed, 'trial')} failed; trials.csv contains the reasons")
     print("the AUC of the best trial is optimistic, since it was selected on these patches: evaluate it on others")

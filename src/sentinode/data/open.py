@@ -209,6 +209,8 @@ def open_each(paths: Sequence[str | Path], *, skip_bad: bool = False, **options:
 
 
 def _files(path: str | Path | Sequence[str | Path]) -> Files:
+    if path == "":
+        raise DataError("an empty name of data; name a folder, zip or file (is a variable of the shell not set?)")
     if not isinstance(path, str | Path):
         return _listed([Path(each) for each in path])
     if str(path) in SAMPLES:

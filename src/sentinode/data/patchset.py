@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from sentinode.data.cache.patches import PatchSource, cache_patches
 from sentinode.data.pixels import ConcatPixels
@@ -86,13 +86,13 @@ class PatchSet:
             rows["skipped"] = f"{len(self.skipped):,}"
         return summary_html("PatchSet", rows, self.counts())
 
-    def read(self, rows: Sequence[int] | NDArray[np.integer[Any]] | slice | None = None) -> UInt8Array:
+    def read(self, rows: ArrayLike | slice | None = None) -> UInt8Array:
         """Read pixels.
 
         Parameters
         ----------
-        rows : sequence of int, ndarray of int or slice, optional
-            Positions in `table`, in any order; all patches by default.
+        rows : sequence of int, ndarray of int, mask or slice, optional
+            Positions in `table`, in any order; all patches by default. A mask has a bool for each patch.
 
         Returns
         -------
@@ -102,7 +102,7 @@ class PatchSet:
         Raises
         ------
         DataError
-            A patch cannot be read or has the wrong size.
+            A patch cannot be read or has the wrong size, or `rows` are no positions.
 
         Examples
         --------
@@ -110,7 +110,10 @@ class PatchSet:
         >>> open_patches("pcam-mini", split="test").read([0, 1]).shape
         (2, 96, 96, 3)
         """
-        wanted = self.rows if rows is None else self.rows[rows]
+        if rows is None or isinstance(rows, slice):
+            wanted = self.rows[rows or slice(None)]
+        else:
+            wanted = self.rows[self._positions(rows)]
         return self.pixels.read(np.asarray(wanted, dtype=np.int64))
 
     @property
@@ -166,22 +169,46 @@ class PatchSet:
             raise DataError(f"{self.path}: there is no split {name!r} (splits: {existing}); use one of these")
         return self.select(positions)
 
-    def select(self, rows: Sequence[int] | NDArray[np.integer[Any]]) -> "PatchSet":
+    def select(self, rows: ArrayLike) -> "PatchSet":
         """Return the patches at these positions, in this order.
 
         Parameters
         ----------
-        rows : sequence or ndarray of int, shape (n,)
-            Positions in `table`.
+        rows : array-like of int, shape (n,), or of bool, shape (len(self),)
+            Positions in `table`, or a mask with a bool for each patch.
 
         Returns
         -------
         PatchSet
             The selected patches.
+
+        Raises
+        ------
+        DataError
+            `rows` are neither.
+
+        Examples
+        --------
+        >>> from sentinode import open_patches
+        >>> patches = open_patches("pcam-mini", split="test")
+        >>> len(patches.select(patches.table["label"] == 1))
+        200
         """
-        positions = np.asarray(rows, dtype=np.int64)
+        positions = self._positions(rows)
         table = self.table.iloc[positions].reset_index(drop=True)
         return replace(self, table=table, rows=self.rows[positions])
+
+    def _positions(self, rows: ArrayLike) -> NDArray[np.int64]:
+        """Return positions in `table`, also for a mask."""
+        array = np.asarray(rows)
+        if array.dtype == bool and array.shape == (len(self),):
+            return np.flatnonzero(array).astype(np.int64)
+        if array.ndim != 1 or not (np.issubdtype(array.dtype, np.integer) or array.size == 0):
+            raise DataError(
+                f"{self.path}: rows of shape {array.shape} and type {array.dtype}; give a list of positions, or a mask "
+                f"of {len(self)} bools"
+            )
+        return array.astype(np.int64)
 
     def cached(self, folder: str | Path | None = None) -> "PatchSet":
         """Decode all patches once into a memory-mapped file, and read from it from now on.

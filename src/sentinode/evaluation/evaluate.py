@@ -1,9 +1,10 @@
 """Evaluate a model on labeled patches."""
 
 import logging
+import numbers
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -98,6 +99,7 @@ def evaluate(
     ('test', 20, 20)
     """
     run = as_predictor(run)
+    points, by, prevalences = _several(points), _several(by), _several(prevalences)
     # Invalid options are found before the minutes of prediction.
     for prevalence in prevalences:
         check_share(prevalence, "prevalence")
@@ -124,6 +126,11 @@ def evaluate(
     if out is not None:
         evaluation.save(out)
     return evaluation
+
+
+def _several(values: Any) -> tuple[Any, ...]:
+    """Return values as a tuple; a string or a number is one value."""
+    return (values,) if isinstance(values, str | numbers.Real) else tuple(values)
 
 
 def known_groups(patches: PatchSet) -> "dict[str, pd.Series[str]]":

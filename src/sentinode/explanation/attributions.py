@@ -9,6 +9,7 @@ from sentinode.data.types import PATCH_SHAPE
 from sentinode.errors import ConfigError
 from sentinode.explanation.gradients import gradient_of
 from sentinode.explanation.model_split import SplitModel, split_after_first_layer, split_at_last_feature_map
+from sentinode.inference.inputs import as_patches
 from sentinode.inference.logits import logit_model, tumour_logit
 
 SIDE = PATCH_SHAPE[0]
@@ -57,7 +58,8 @@ def attributions(model: keras.Model, pixels: np.ndarray, method: str = "grad-cam
     (2, 96, 96)
     """
     check_methods([method])
-    return METHODS[method](model, pixels).astype(np.float32)
+    network = getattr(model, "model", model)  # Of a run.
+    return METHODS[method](network, as_patches(pixels).read()).astype(np.float32)
 
 
 def check_methods(methods: Iterable[str]) -> None:

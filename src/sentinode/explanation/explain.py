@@ -86,9 +86,10 @@ def explain(
     <Explanations of 1 patch by grad-cam>
     """
     run = as_predictor(run)
+    ids, methods = ([each] if isinstance(each, str) else list(each) for each in (ids, methods))
     model, patches = run.model, patches.cached(cache)
     check_methods(methods)
-    methods = list(methods) or _available_methods(model)
+    methods = methods or _available_methods(model)
     chosen = select_patches([run], patches, split, cache=cache, labeled=False, warn=False).patches
     chosen = _select_ids(chosen, ids) if ids else chosen
     predictions = predict(run, chosen).table

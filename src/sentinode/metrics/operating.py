@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sentinode.errors import ConfigError
 from sentinode.metrics.checks import Floats, check_labels_and_scores, check_share, cluster_codes
 from sentinode.metrics.confusion import ConfusionMatrix, confusion_matrix
 from sentinode.metrics.interval import Interval
@@ -104,7 +105,7 @@ def operating_point(
     Raises
     ------
     ConfigError
-        A prevalence is not between 0 and 1.
+        A prevalence is not between 0 and 1, or the threshold is not a number.
     DataError
         See `check_labels_and_scores`; or there is only one cluster.
 
@@ -127,6 +128,8 @@ def operating_point(
     """
     for prevalence in prevalences:
         check_share(prevalence, "prevalence")
+    if np.isnan(threshold):
+        raise ConfigError("the threshold must be a number; got nan")
     truth, score = check_labels_and_scores(labels, scores)
     codes = cluster_codes(clusters, len(truth))
     positive = score >= threshold

@@ -18,7 +18,7 @@ from sentinode.slides.staging import classify_lesion, pn_stage, stage_kappa
 from sentinode.storage import read_json
 
 # What the logistic model combines.
-FEATURES = ("score_log_odds", "largest_lesion", "lesion_count", "lesion_area")
+FEATURES = ("score_log_odds", "largest_lesion_mm", "lesion_count", "lesion_area_mm2")
 # Folds by patient, and the fewest slides of each label with which the logistic model is fitted.
 _FOLDS, _FEWEST = 5, 10
 _CLASSES = {"negative": 0, "normal": 0, "0": 0, "itc": 1, "micro": 1, "macro": 1, "tumor": 1, "tumour": 1, "1": 1}
@@ -98,9 +98,9 @@ def evaluate_slides(scans: pd.DataFrame, truth: str | Path | None = None) -> Sli
 
     Notes
     -----
-    The logistic model combines the log-odds of the slide score with the largest diameter, the number and the total area
-    of the lesions. Its AUC is that of out-of-fold probabilities: of 5 folds by patient, or by slide where no patient is
-    known. The intervals take slides of one patient as dependent.
+    The logistic model combines the log-odds of the slide score with the logarithms (of 1 + x) of the largest diameter,
+    the number and the total area of the lesions. Its AUC is that of out-of-fold probabilities: of 5 folds by patient,
+    or by slide where no patient is known. The intervals take slides of one patient as dependent.
     """
     table = scans.copy()
     labels, true_stages = ({}, {}) if truth is None else _read_truth(Path(truth))
@@ -140,9 +140,9 @@ def _features(summary: dict[str, Any], name: str) -> dict[str, Any]:
         "slide_score": summary["slide_score"],
         "lesion_class": classify_lesion(summary["largest_lesion_mm"]),
         "score_log_odds": float(np.log(score / (1 - score))),
-        "largest_lesion": float(np.log1p(summary["largest_lesion_mm"])),
-        "lesion_count": float(np.log1p(len(summary["lesions"]))),
-        "lesion_area": float(np.log1p(sum(lesion["area_mm2"] for lesion in summary["lesions"]))),
+        "largest_lesion_mm": summary["largest_lesion_mm"],
+        "lesion_count": len(summary["lesions"]),
+        "lesion_area_mm2": sum(lesion["area_mm2"] for lesion in summary["lesions"]),
     }
 
 
@@ -192,7 +192,8 @@ def _aggregated(
     from sklearn.preprocessing import StandardScaler
 
     model = make_pipeline(StandardScaler(), LogisticRegression())
-    features, labels = table[list(FEATURES)].to_numpy(), table["label"].to_numpy()
+    labels = table["label"].to_numpy()
+    features = np.column_stack([table[FEATURES[0]], *(np.log1p(table[name]) for name in FEATURES[1:])])
     found = np.full(len(table), np.nan)
     found[known] = cross_val_predict(model, features[known], labels[known], cv=folds, method="predict_proba")[:, 1]
     if not known.all():

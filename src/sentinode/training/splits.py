@@ -77,7 +77,7 @@ def _select(patches: PatchSet, config: TrainConfig, cache: str | Path | None) ->
         raise DataError(f"no validation split, and none can be made: {error}; or name a split with --valid") from error
     training, validation = split.split("train"), split.split("valid")
     log.info(
-        "%s has no split %r: %s of its training patches (10 %%) become the validation split",
+        "%s: no split %r to validate on: %s of its training patches (10 %%) become the validation split",
         patches.path,
         config.valid_split,
         f"{len(validation):,}",

@@ -3,7 +3,7 @@
 import errno
 import hmac
 import logging
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -100,7 +100,9 @@ def create_viewer(viewer: Viewer, *, token: str, port: int = 0, hosts: Collectio
     describe = partial(describe_slide, viewer)
 
     async def refuse(request: Request, error: Exception) -> Response:
-        return _refusal(viewer, error)
+        # Messages about patches name no slide, but words that a slide may be called.
+        hide = str if request.url.path.startswith("/api/patches") else viewer.catalogue.hide_names
+        return _refusal(error, hide)
 
     @asynccontextmanager
     async def lifespan(application: Starlette) -> AsyncIterator[None]:
@@ -129,16 +131,16 @@ def create_viewer(viewer: Viewer, *, token: str, port: int = 0, hosts: Collectio
     )
 
 
-def _refusal(viewer: Viewer, error: Exception) -> Response:
+def _refusal(error: Exception, hide_names: Callable[[str], str]) -> Response:
     if isinstance(error, ViewerError):
         if error.status == CLIENT_GONE:
             return Response(status_code=CLIENT_GONE)
-        return JSONResponse({"error": viewer.catalogue.hide_names(str(error)), **error.facts}, error.status)
+        return JSONResponse({"error": hide_names(str(error)), **error.facts}, error.status)
     if isinstance(error, HTTPException):
         return JSONResponse({"error": error.detail}, error.status_code, error.headers)
     if isinstance(error, SentinodeError):
         status = 507 if isinstance(error, OutputError) else 422
-        return JSONResponse({"error": viewer.catalogue.hide_names(str(error))}, status)
+        return JSONResponse({"error": hide_names(str(error))}, status)
     if isinstance(error, OSError):
         status = 507 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else 500
         return JSONResponse({"error": f"{error.strerror or 'a file cannot be read or written'}; try again"}, status)
