@@ -27,23 +27,40 @@ def test_the_inverse_of_a_known_miscalibration_is_fitted(temperature, offset):
     assert found.offset == pytest.approx(offset, abs=0.05)
 
 
-def test_the_fit_equals_logistic_regression():
-    labels, true = drawn(500, 4)
+def test_the_fit_of_many_patches_equals_logistic_regression():
+    labels, true = drawn(40_000, 4)
     logits = 2 * true + 1
     line = LogisticRegression(C=1e9, tol=1e-8).fit(logits[:, None], labels)
     found = fit_calibration(labels, logits)
-    assert 1 / found.temperature == pytest.approx(float(line.coef_[0, 0]), rel=1e-3)
-    assert found.offset == pytest.approx(float(line.intercept_[0]), abs=1e-3)
+    assert 1 / found.temperature == pytest.approx(float(line.coef_[0, 0]), rel=5e-3)
+    assert found.offset == pytest.approx(float(line.intercept_[0]), abs=5e-3)
 
 
-def test_separable_labels_give_a_small_positive_temperature():
-    assert 1 / 64 <= fit_calibration([0, 0, 1, 1], [-2, -1, 1, 2]).temperature < 0.2
+@pytest.mark.parametrize("count", [4, 20, 100])
+def test_a_few_separable_patches_do_not_make_probabilities_certain(count):
+    labels = np.arange(count) % 2
+    found = fit_calibration(labels, np.where(labels == 1, 1.0, -1.0))
+    assert 0.2 < found.temperature < 1
+    assert found.offset == pytest.approx(0, abs=0.01)
+
+
+def test_with_few_patches_the_log_loss_on_others_is_near_that_of_many():
+    few = []
+    for seed in range(50):
+        labels, logits = drawn(4_010, seed, temperature=2.0)
+        found = fit_calibration(labels[:10], logits[:10])
+        margin = np.where(labels == 1, -1, 1)[10:] * found(logits[10:])
+        few.append(np.logaddexp(0, margin).mean())
+    labels, logits = drawn(40_000, 50)
+    best = np.logaddexp(0, np.where(labels == 1, -1, 1) * logits).mean()
+    assert np.mean(few) < 1.25 * best
 
 
 def test_uninformative_logits_give_a_finite_calibration():
     found = fit_calibration([0, 1, 0, 1], [3, 3, -3, -3])
-    assert found.temperature == pytest.approx(64, rel=1e-3)
-    assert found([3.0]) == pytest.approx(0.0, abs=0.1)
+    assert 1 < found.temperature < 64
+    many = fit_calibration([0, 1, 0, 1] * 10_000, [3, 3, -3, -3] * 10_000)
+    assert many([3.0]) == pytest.approx(0.0, abs=0.1)
 
 
 @given(st.floats(1 / 64, 64), st.floats(-16, 16), st.lists(st.floats(-50, 50), min_size=2))

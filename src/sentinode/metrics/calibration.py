@@ -7,7 +7,8 @@ from numpy.typing import ArrayLike
 
 from sentinode.metrics.checks import check_labels_and_scores
 
-_LARGEST = 64.0  # The largest temperature, and its inverse the smallest: separable labels have no finite optimum.
+_PRIOR_SD = np.array([0.5, 1.0])  # Of the logarithm of the temperature, and of the offset.
+_LARGEST = 64.0  # The largest temperature, and its inverse the smallest, for logits of any scale.
 _FARTHEST = 16.0  # The largest offset in either direction.
 
 
@@ -38,7 +39,11 @@ class Calibration:
 
 
 def fit_calibration(labels: ArrayLike, logits: ArrayLike) -> Calibration:
-    """Fit the temperature and offset with the highest likelihood (Platt scaling [1]_).
+    """Fit temperature and offset (Platt scaling [1]_) with a prior for few patches.
+
+    The prior is normal for the logarithm of the temperature (mean 0, standard deviation 0.5) and for the offset (0, 1).
+    It counts as much as a few patches: without it, a handful of patches that happen to be separable give probabilities
+    of 0 and 1. From some hundred patches on, the fit is that of the highest likelihood.
 
     Parameters
     ----------
@@ -64,9 +69,10 @@ def fit_calibration(labels: ArrayLike, logits: ArrayLike) -> Calibration:
 
     Examples
     --------
-    >>> found = fit_calibration([0, 1, 1, 1, 0, 0], [-4, 4, 4, -4, 4, -4])  # 98 % confident, correct in 4 of 6.
-    >>> round(found.temperature, 1), abs(round(found.offset, 1))
-    (5.8, 0.0)
+    >>> logits = [-4, 4, 4, -4, 4, -4] * 50  # 98 % confident, correct in 4 of 6.
+    >>> found = fit_calibration([0, 1, 1, 1, 0, 0] * 50, logits)
+    >>> round(found.temperature), abs(round(found.offset, 1))
+    (5, 0.0)
     """
     from scipy.optimize import minimize  # Slow to import, and not needed to predict.
     from scipy.special import expit
@@ -74,11 +80,17 @@ def fit_calibration(labels: ArrayLike, logits: ArrayLike) -> Calibration:
     truth, scores = check_labels_and_scores(labels, logits)
     sign = np.where(truth == 1, -1.0, 1.0)
 
-    def loss(line: np.ndarray) -> tuple[float, np.ndarray]:
-        margin = sign * (line[0] * scores + line[1])
+    def loss(fit: np.ndarray) -> tuple[float, np.ndarray]:
+        log_temperature, offset = fit
+        scaled = scores * np.exp(-log_temperature)
+        margin = sign * (scaled + offset)
         slope = sign * expit(margin)
-        return float(np.logaddexp(0, margin).mean()), np.array([(slope * scores).mean(), slope.mean()])
+        prior = fit / _PRIOR_SD
+        value = np.logaddexp(0, margin).sum() + 0.5 * (prior**2).sum()
+        slopes = np.array([-(slope * scaled).sum(), slope.sum()]) + prior / _PRIOR_SD
+        return float(value / len(truth)), slopes / len(truth)
 
-    bounds = [(1 / _LARGEST, _LARGEST), (-_FARTHEST, _FARTHEST)]
-    found = minimize(loss, [1.0, 0.0], jac=True, bounds=bounds, method="L-BFGS-B", options={"ftol": 1e-12})
-    return Calibration(float(1 / found.x[0]), float(found.x[1]))
+    limit = np.log(_LARGEST)
+    bounds = [(-limit, limit), (-_FARTHEST, _FARTHEST)]
+    found = minimize(loss, [0.0, 0.0], jac=True, bounds=bounds, method="L-BFGS-B", options={"ftol": 1e-12})
+    return Calibration(float(np.exp(found.x[0])), float(found.x[1]))
