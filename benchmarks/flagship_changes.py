@@ -34,7 +34,7 @@ import pandas as pd
 from keras import ops
 
 from make_folds import FOLDS, read_training_patches
-from make_teacher import BATCH, FOLDS_FILE
+from make_teacher import BATCH, FOLDS_FILE, LOGITS_FILE, LOGITS_FOLD
 from sentinode import PatchSet, TrainConfig, build_model
 from sentinode.data.stain.perturbations import PERTURBATIONS
 from sentinode.inference.keras_predictor import inference_network
@@ -47,8 +47,6 @@ from sentinode.training.recipe.compile import accelerated, compile_model
 PATCHES, EPOCHS, SAMPLES = 8_000, 8, 1_000
 BRIGHTNESS = (1.0, 0.7, 1.3)
 RESULTS = Path(__file__).parent / "results" / "flagship_changes.jsonl"
-TEACHER = Path(__file__).parents[1] / "scripts" / "teachers" / "lite0-fold0.npz"
-TEACHER_FOLD = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +120,7 @@ class Training:
     @property
     def possible(self) -> bool:
         """Whether the teacher, if there is one, has not seen the fold."""
-        return not CHANGES[self.change].distilled or self.fold == TEACHER_FOLD
+        return not CHANGES[self.change].distilled or self.fold == LOGITS_FOLD
 
 
 def main() -> None:
@@ -175,8 +173,8 @@ def measured(training: Training, patches: PatchSet, table: pd.DataFrame) -> dict
     rows = rows[: round(change.patch_factor * training.patches)]
     target = table["label"].to_numpy()[rows].astype(np.float32)
     if change.distilled:
-        with np.load(TEACHER) as stored:
-            target = probability(stored["logits"][rows].astype(np.float64).mean(axis=1)).astype(np.float32)
+        with np.load(LOGITS_FILE) as file:
+            target = probability(file["logits"][rows].astype(np.float64).mean(axis=1)).astype(np.float32)
     network = trained(change, patches.select(rows), target, training.seed)
     tested = held_out(table, fold)
     predictor, chosen = inference_network(network), patches.select(tested)

@@ -20,13 +20,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 import numpy as np
 
 from make_folds import read_training_patches, unseen_rows
-from make_teacher import FOLDS_FILE
+from make_teacher import FOLDS_FILE, LOGITS_FOLD
 from sentinode import PatchSet, load_run, predict, stress
 from sentinode.data.stain.perturbations import PERTURBATIONS
 from sentinode.machine import keep_freed_memory
 from sentinode.metrics import bootstrap_aucs
 
-FOLD = 0
 BRIGHTNESS = (1.0, 0.7, 1.3)
 
 
@@ -38,7 +37,7 @@ def main() -> None:
     arguments = parser.parse_args()
     keep_freed_memory()
     table, patches = read_training_patches(FOLDS_FILE, arguments.sources)
-    chosen = unseen_rows(table, FOLD)
+    chosen = unseen_rows(table, LOGITS_FOLD)
     patches, clusters = patches.select(chosen), table["cluster"].to_numpy()[chosen]
     tumour = patches.labels.mean()
     print(f"{len(patches):,} patches, {tumour:.0%} tumour, {len(np.unique(clusters))} clusters\n")

@@ -14,11 +14,13 @@ import argparse
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import keras
 import numpy as np
 
 from sentinode import TrainConfig, build_model, load_run, open_patches, train
@@ -81,12 +83,16 @@ def main() -> None:
     publish(runs, arguments.name, arguments.data)
 
 
+def mean_weights(models: Sequence[keras.Model]) -> list[np.ndarray]:
+    """Return the mean of the weights of networks of the same shape."""
+    return [np.mean(of_all, axis=0) for of_all in zip(*(model.get_weights() for model in models), strict=True)]
+
+
 def publish(runs: list[Run], name: str, data: list[Path]) -> None:
     """Write the mean of the final weights with calibration and threshold into the package."""
     folder, first = pretrained_path(name), runs[0]
     model = first.load_model("final")
-    weights = [run.load_model("final").get_weights() for run in runs]
-    model.set_weights([np.mean(of_all, axis=0) for of_all in zip(*weights, strict=True)])
+    model.set_weights(mean_weights([run.load_model("final") for run in runs]))
     validation = open_patches(data[0], split="valid").cached()
     logits = predict_logits(model, validation)
     calibration = fit_calibration(validation.labels, logits)

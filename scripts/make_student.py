@@ -22,7 +22,8 @@ import numpy as np
 import pandas as pd
 
 from make_folds import read_training_patches, unseen_rows
-from make_teacher import FOLDS_FILE
+from make_pretrained import mean_weights
+from make_teacher import FOLDS_FILE, LOGITS_FILE, LOGITS_FOLD
 from sentinode import PatchSet, Run, TrainConfig, load_run, train
 from sentinode.inference.logits import probability
 from sentinode.inference.predict import predict_logits
@@ -31,7 +32,6 @@ from sentinode.metrics import fit_calibration
 from sentinode.storage import atomic_folder
 from sentinode.training.run import WEIGHTS
 
-TEACHER, TEACHER_FOLD = Path(__file__).parent / "teachers" / "lite0-fold0.npz", 0
 SETTINGS: dict[str, Any] = {
     "learning_rate": 0.005,
     "warmup_epochs": 0.3,
@@ -63,9 +63,9 @@ def main() -> None:
 def data_and_targets(teacher: Run, sources: list[str]) -> tuple[PatchSet, np.ndarray]:
     """Return the patches with their splits, and P(tumour) of each by both teachers."""
     table, patches = read_training_patches(FOLDS_FILE, sources)
-    validation = np.isin(np.arange(len(table)), unseen_rows(table, TEACHER_FOLD))
-    left_out = ((table["fold"] == TEACHER_FOLD) & table["hard"]).to_numpy()
-    with np.load(TEACHER) as stored:
+    validation = np.isin(np.arange(len(table)), unseen_rows(table, LOGITS_FOLD))
+    left_out = ((table["fold"] == LOGITS_FOLD) & table["hard"]).to_numpy()
+    with np.load(LOGITS_FILE) as stored:
         other = stored["logits"].astype(np.float64).mean(axis=1)
     own = predict_logits(teacher.load_model(), patches)
     mean = own / own.std() + other / other.std()
@@ -78,8 +78,7 @@ def data_and_targets(teacher: Run, sources: list[str]) -> tuple[PatchSet, np.nda
 def write_mean(start: Run, students: list[Run], out: Path) -> None:
     """Write a copy of the first student with the mean of the final weights of all students and their start."""
     models = [start.load_model(), *(student.load_model("final") for student in students)]
-    weights = [np.mean(of_all, axis=0) for of_all in zip(*(model.get_weights() for model in models), strict=True)]
-    models[0].set_weights(weights)
+    models[0].set_weights(mean_weights(models))
     with atomic_folder(out) as folder:
         shutil.copytree(students[0].path, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("tensorboard"))
         for name in WEIGHTS.values():

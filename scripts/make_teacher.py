@@ -29,6 +29,8 @@ from sentinode.progress import progress_bar
 from sentinode.storage import atomic_file
 
 FOLDS_FILE = Path(__file__).parent / "folds.npz"
+# Logits of a teacher in eight orientations, and the fold that it has not seen.
+LOGITS_FILE, LOGITS_FOLD = Path(__file__).parent / "teachers" / "lite0-fold0.npz", 0
 BATCH = 128
 SETTINGS = TrainConfig(
     epochs=5,

@@ -168,6 +168,16 @@ def test_a_closed_standard_output_is_no_error(images):
     assert done.returncode == 0 and "rror" not in done.stderr, done.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
+def test_a_full_standard_output_is_named(images):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command("data", "info", images), stdout=full, stderr=subprocess.PIPE, text=True, timeout=180
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: standard output: No space left")
+
+
 def test_predictions_go_to_standard_output_and_text_to_standard_error(tmp_path, tiny_run, images):
     predict = ("predict", images / "test", "--model", tiny_run.path)
     done = sentinode(*predict, "--out", "-")

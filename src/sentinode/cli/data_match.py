@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
     if out.suffix.lower() != ".csv":
         raise ConfigError(f"--out {out}: the output is a table; use a name that ends in .csv")
-    check_not_an_input(out, [each for each in arguments.reference if Path(each).is_file()])
+    check_not_an_input(out, arguments.reference)
     patches = open_data(arguments, quiet=arguments.json).cached(arguments.cache)
     parts = [part.cached(arguments.cache) for part in open_each(_without_companions(arguments.reference))]
     reference = parts[0] if len(parts) == 1 else concat(parts)

@@ -147,7 +147,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except SentinodeError as error:
         print(f"error: {error}", file=sys.stderr)
     except OSError as error:
-        print(f"error: {error.filename or 'standard output'}: {error.strerror or error}", file=sys.stderr)
+        print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -170,6 +170,8 @@ class UnreadStream:
         except BrokenPipeError:
             self._drop()
             return len(text)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, "standard output") from error
 
     def flush(self) -> None:
         """Flush the stream, or drop what it holds."""
@@ -177,6 +179,8 @@ class UnreadStream:
             self._stream.flush()
         except BrokenPipeError:
             self._drop()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, "standard output") from error
 
     def _drop(self) -> None:
         with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - The interpreter flushes the stream again at exit.

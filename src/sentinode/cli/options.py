@@ -220,11 +220,13 @@ def check_not_an_input(out: str | Path, inputs: Sequence[str | Path]) -> None:
     Raises
     ------
     OutputError
-        `out` is one of the inputs, or a file in one of them that is a folder.
+        `out` is one of the inputs, or an image in one of them that is a folder.
     """
+    from sentinode.data.io.files import is_image
+
     place = Path(out).resolve()
     for given in (Path(each).resolve() for each in inputs if each):
-        if place == given or (given.is_dir() and place.is_file() and given in place.parents):
+        if place == given or (is_image(place.name) and place.is_file() and given in place.parents):
             raise OutputError(f"{out}: the command reads this file; name another one to write")
 
 

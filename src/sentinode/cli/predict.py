@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out != "-":
         if Path(arguments.out).suffix.lower() != ".csv":
             raise ConfigError(f"--out {arguments.out}: the output is a table; use a name that ends in .csv")
-        check_not_an_input(arguments.out, [each for each in arguments.source if Path(each).is_file()])
+        check_not_an_input(arguments.out, arguments.source)
     with file_or_stdout(arguments.out) as out:
         return _predict(arguments, out)
 

@@ -24,9 +24,9 @@ def attributions(model: keras.Model, pixels: np.ndarray, method: str = "grad-cam
 
     Parameters
     ----------
-    model : keras.Model
+    model : keras.Model or Run
         Ends in ``Dense(1, "sigmoid")`` or ``Dense(2, "softmax")``.
-    pixels : ndarray of shape (n, 96, 96, 3)
+    pixels : ndarray of shape (n, 96, 96, 3), or other patches that `predict` takes
         uint8 patches.
     method : {"grad-cam", "grad-cam++", "integrated-gradients", "occlusion"}
         ``"grad-cam"`` and ``"grad-cam++"`` use the last feature map; they are as coarse as it is, and never negative.
@@ -43,6 +43,8 @@ def attributions(model: keras.Model, pixels: np.ndarray, method: str = "grad-cam
     ------
     ConfigError
         The method is unknown.
+    DataError
+        The pixels are not uint8 patches of 96 × 96 px.
     ModelError
         Grad-CAM needs a feature map, and the network has none.
 
