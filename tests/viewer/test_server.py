@@ -146,6 +146,21 @@ def test_features_of_qupath_that_the_viewer_does_not_show_survive_a_decision(vie
     assert json.loads(file.read_text())["features"] == [point, line, detection]
 
 
+def test_a_region_of_qupath_with_measurements_that_are_no_number_is_shown(view_slide, tmp_path):
+    region = {"type": "Feature", "id": str(uuid.uuid4()), "geometry": SQUARE}
+    region["properties"] = {"objectType": "annotation", "name": "A", "measurements": {"Ki-67 %": float("nan")}}
+    file = tmp_path / f"{view_slide.stem}.annotations.geojson"
+    file.write_text(json.dumps({"type": "FeatureCollection", "features": [region]}))
+    with LocalServer([view_slide], tmp_path) as running:
+        (read,) = running.get("/api/slides/s1/annotations")["features"]
+        assert read["geometry"] == SQUARE and read["properties"]["name"] == "A"
+        path = f"/api/slides/s1/annotations/{region['id']}"
+        status, _, answer = running.put(path, **drawn())  # It says that it is new.
+        assert (status, answer["current"]["id"]) == (409, region["id"])
+        assert running.put(f"/api/slides/s1/annotations/{uuid.uuid4()}", **drawn())[0] == 200
+    assert "NaN" in file.read_text()  # The region is kept as it was.
+
+
 def test_the_later_of_two_edits_is_refused_with_the_earlier(server):
     path = f"/api/slides/s1/annotations/{uuid.uuid4()}"
     first = server.put(path, **drawn())[2]

@@ -50,22 +50,23 @@ def test_a_truncated_slide_is_said_without_its_path(view_slide, tmp_path):
 def test_an_accession_number_as_file_name_is_not_sent(view_slide, results, tmp_path):
     slides, out = tmp_path / "slides", tmp_path / "out"
     slides.mkdir()
-    for name in ("1.tif", "20260117.tif"):
+    for name in ("1.tif", "20260111.tif"):
         shutil.copy(view_slide, slides / name)
-    shutil.copytree(results / view_slide.stem, out / "20260117")
-    summary = json.loads((out / "20260117" / "summary.json").read_text())
+    shutil.copytree(results / view_slide.stem, out / "20260111")
+    summary = json.loads((out / "20260111" / "summary.json").read_text())
     warnings = [
-        "20260117: dark",
-        "20260117.ndpi is missing; see 20260117",
-        "out/20260117/work: full",
-        "Slide 1: stopped after 1.5 s, 1 row of 1202601170 or 2.1:",
+        "20260111: dark",
+        "20260111.tif: see 1.tif",
+        "20260111.ndpi is missing; see 20260111",
+        "out/20260111/work: full",
+        "Slide 1: stopped after 1.5 s, 1 row of 1202601110 or 2.1:",
     ]
-    (out / "20260117" / "summary.json").write_text(
-        json.dumps(summary | {"slide": "20260117.tif", "warnings": warnings})
+    (out / "20260111" / "summary.json").write_text(
+        json.dumps(summary | {"slide": "20260111.tif", "warnings": warnings})
     )
     with LocalServer([slides], out) as server:
         shown = server.get("/api/slides")["slides"][1]["warnings"]
-    hidden = ["Slide 2: dark", "Slide 2.ndpi is missing; see Slide 2", "out/Slide 2/work: full"]
+    hidden = ["Slide 2: dark", "Slide 2: see Slide 1", "Slide 2.ndpi is missing; see Slide 2", "out/Slide 2/work: full"]
     assert shown == [*hidden, warnings[-1]]
 
 

@@ -24,6 +24,7 @@ from sentinode.viewer.features import (
     completed,
     moved,
     one_of,
+    shown,
     valid_geometry,
     valid_uuid,
 )
@@ -61,7 +62,7 @@ class AnnotationStore:
             x and y of its scanned part, which the file counts from, as QuPath does.
         """
         content = self._load(slide)
-        return {"version": content["version"], "features": [moved(each, offset_px) for each in content["features"]]}
+        return {"version": content["version"], "features": [shown(each, offset_px) for each in content["features"]]}
 
     def put(
         self, slide: Path, offset_px: tuple[int, int], size_px: tuple[int, int], name: str, body: Mapping[str, Any]
@@ -194,7 +195,7 @@ class AnnotationStore:
             raise ViewerError(
                 f"this object {what} meanwhile; look at it as it is now, and repeat your change if you still want it",
                 409,
-                current=None if before is None else moved(before, offset_px),
+                current=None if before is None else shown(before, offset_px),
             )
         return before
 

@@ -217,17 +217,21 @@ class Catalogue:
 
     def hide_names(self, message: str) -> str:
         """Replace the paths and names of files in a message by what the page shows."""
-        for entry in self:
-            message = message.replace(str(entry.path), entry.name)
-            if not self._show_names:
-                message = message.replace(entry.path.name, entry.name)
-                stem = rf"\b{re.escape(entry.path.stem)}\b"
-                if entry.path.stem.isdecimal():  # Messages have numbers of their own: 20 s, Slide 1.
-                    stem = rf"(?<![\w.])(?<!Slide ){entry.path.stem}(?=[/:]|\.(?!\d)|$)"
-                message = re.sub(stem, entry.name, message)
+        shown = {str(entry.path): (r"", entry.name, r"") for entry in self}
+        if not self._show_names:
+            for entry in self:
+                stem = entry.path.stem
+                shown[entry.path.name] = r"(?<!\w)", entry.name, r"(?!\w)"
+                if stem.isdecimal():  # Messages have numbers of their own: 20 s, Slide 1.
+                    shown[stem] = r"(?<![\w.])(?<!Slide )", entry.name, r"(?=[/:]|\.(?!\d)|$)"
+                else:
+                    shown[stem] = r"(?<!\w)", entry.name, r"(?!\w)"
         for folder in self.folders:
-            message = message.replace(f"{folder}/", "").replace(str(folder), folder.name)
-        return message
+            shown[str(folder)] = r"", folder.name, r""
+            shown[f"{folder}/"] = r"", r"", r""
+        texts = sorted(shown, key=len, reverse=True)  # A path holds the names of its file and folder.
+        patterns = "|".join(f"{shown[text][0]}{re.escape(text)}{shown[text][2]}" for text in texts)
+        return re.sub(patterns, lambda found: shown[found[0]][1], message)
 
     def _belongs(self, entry: Entry, result: Result) -> bool:
         """Tell whether a result is of this file, and not of another one of the same name."""

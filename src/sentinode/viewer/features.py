@@ -86,6 +86,12 @@ def moved(feature: Mapping[str, Any], offset_px: tuple[int, int]) -> dict[str, A
     return {**feature, "geometry": {**geometry, "coordinates": move(geometry["coordinates"])}}
 
 
+def shown(feature: Mapping[str, Any], offset_px: tuple[int, int]) -> dict[str, Any]:
+    """Return a feature for the page: shifted, without QuPath's measurements, which may be NaN and so no valid JSON."""
+    properties = {name: value for name, value in feature["properties"].items() if name != "measurements"}
+    return {**moved(feature, offset_px), "properties": properties}
+
+
 def valid_uuid(text: Any) -> str:
     """Return a UUID in its usual form; refuse what is none."""
     try:
