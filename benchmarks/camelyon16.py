@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--step", default="8")
     arguments = parser.parse_args()
     words = ["scan", arguments.slides, "--out", arguments.out, "--model", arguments.model, "--step", arguments.step]
-    status = subprocess.run([sys.executable, "-m", "sentinode.cli.main", *map(str, words)]).returncode
+    status = subprocess.run([sys.executable, "-m", "sentinode", *map(str, words)]).returncode
     if status:
         sys.exit(f"not all slides were scanned (exit status {status}); the scores would not be comparable")
     slides = find_slides([arguments.slides])
@@ -96,7 +96,7 @@ def main() -> None:
     truth = arguments.out / "truth.csv"
     pd.DataFrame({"slide": [path.name for path in slides], "label": labels}).to_csv(truth, index=False)
     words = ["evaluate-slides", arguments.out, "--truth", truth, "--out", arguments.out / "slides.csv"]
-    subprocess.run([sys.executable, "-m", "sentinode.cli.main", *map(str, words)], check=True)
+    subprocess.run([sys.executable, "-m", "sentinode", *map(str, words)], check=True)
     seconds = [json.loads((arguments.out / path.stem / "timings.json").read_text())["scan_s"] for path in slides]
     tissue = sum(each["tissue_mm2"] for each in found)
     print(

@@ -103,7 +103,7 @@ def main() -> None:
 
 def methods(images: Path, work: Path, seed: int) -> list[tuple[str, list[str]]]:
     """Return the name and command of each method, the baseline first."""
-    ours = [sys.executable, "-m", "sentinode.cli.main", "train", str(images), "--model", "cnn", "--json"]
+    ours = [sys.executable, "-m", "sentinode", "train", str(images), "--model", "cnn", "--json"]
     ours += ["--out", str(work / "run"), "--seed", str(seed)]
     baseline, processor = [sys.executable, "-c", BASELINE, str(images), str(work / "run"), str(seed)], processor_name()
     return [

@@ -99,7 +99,7 @@ def print_cold_starts(arguments: argparse.Namespace) -> None:
         image, network = Path(work) / "one.png", Path(work) / "network.keras"
         Image.fromarray(open_patches("pcam-mini", split="test").read([0])[0]).save(image)
         export_run(load_run(arguments.model), network)
-        predict = ["-m", "sentinode.cli.main", "predict", str(image), "--model", arguments.model]
+        predict = ["-m", "sentinode", "predict", str(image), "--model", arguments.model]
         ways = {"Keras, bare load and predict": ["-c", BARE, str(network), str(image)]}
         for engine in ("keras", "onnxruntime", "openvino"):
             ways[f"sentinode predict, {engine}"] = [*predict, "--out", f"{work}/out.csv", "--engine", engine]

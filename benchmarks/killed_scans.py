@@ -42,7 +42,7 @@ class Plan:
 
 def start(slides: Path, out: Path, *options: str) -> subprocess.Popen:
     """Start a scan; its output goes to a log beside the results."""
-    words = [sys.executable, "-m", "sentinode.cli.main", "scan", slides, "--out", out, *options]
+    words = [sys.executable, "-m", "sentinode", "scan", slides, "--out", out, *options]
     with out.with_suffix(".log").open("a") as log:
         return subprocess.Popen(list(map(str, words)), stdout=log, stderr=log)
 

@@ -23,7 +23,7 @@ from sentinode.machine import processor_count, processor_name
 def measure(name: str, slides: int, *words: object) -> None:
     """Run a command; print its time, CPU time and memory."""
     began = time.monotonic()
-    command = [sys.executable, "-m", "sentinode.cli.main", *map(str, words)]
+    command = [sys.executable, "-m", "sentinode", *map(str, words)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)  # With the processes that it started and waited for.
     seconds, cpu_s = time.monotonic() - began, used.ru_utime + used.ru_stime

@@ -146,7 +146,7 @@ def main() -> None:
 
     before = loops()
     words = ["serve", "--port", "0", "--model", arguments.model, "--engine", arguments.engine]
-    server = subprocess.Popen([sys.executable, "-m", "sentinode.cli.main", *words], stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen([sys.executable, "-m", "sentinode", *words], stdout=subprocess.PIPE, text=True)
     try:
         address = next(m[1] for line in server.stdout if (m := re.search(r"serving (\S+)", line)))
         images = encoded_patches()

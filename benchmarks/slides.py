@@ -251,7 +251,7 @@ def print_memory(path: Path, model: str) -> None:
     for engine in ("openvino", "keras"):
         with tempfile.TemporaryDirectory(prefix="sentinode-") as folder:
             words = ["scan", path, "--model", model, "--out", folder, "--engine", engine, "--force"]
-            command = [sys.executable, "-m", "sentinode.cli.main", *map(str, words)]
+            command = [sys.executable, "-m", "sentinode", *map(str, words)]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         print(f"{engine}: {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024:,.0f} MB")
 

@@ -62,7 +62,7 @@ def main() -> None:
         (batch_size, options), (model, backend), run = TRAININGS[training], training.split("/"), work / "run"
         shutil.rmtree(run, ignore_errors=True)
         words = ["train", str(work), *options, "--epochs", "1", "--out", str(run), "--cache", str(work / "cache")]
-        peak = peaks([sys.executable, "-m", "sentinode.cli.main", *words], backend, run, arguments.seconds)
+        peak = peaks([sys.executable, "-m", "sentinode", *words], backend, run, arguments.seconds)
         show(f"`sentinode train --model {model}`, {backend}", rate_of(run, batch_size), peak)
     stopped = f"each training stopped after {arguments.seconds} s" if arguments.seconds else "one complete epoch"
     print(

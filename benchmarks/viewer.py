@@ -191,7 +191,7 @@ def main() -> None:
             pass
     with OpenSlide(arguments.slide) as slide:
         size = slide.dimensions
-    view = ["-m", "sentinode.cli.main", "view", arguments.slide, "--no-browser", "--read-only"]
+    view = ["-m", "sentinode", "view", arguments.slide, "--no-browser", "--read-only"]
     servers = {"sentinode view": view, "OpenSlide's DeepZoomGenerator": [__file__, arguments.slide, BARE]}
     print(f"{size[0]:,} × {size[1]:,} px; {os.cpu_count()} cores, {platform.machine()}; {datetime.now(UTC):%Y-%m-%d}\n")
     loads: dict[tuple[str, int], Load] = {}

@@ -36,7 +36,7 @@ def _text(stream: io.TextIOWrapper) -> str:
 
 def command(*arguments: Any) -> list[str]:
     """Return the command line that runs a command in a process of its own."""
-    return [sys.executable, "-m", "sentinode.cli.main", *map(str, arguments)]
+    return [sys.executable, "-m", "sentinode", *map(str, arguments)]
 
 
 def sentinode_process(*arguments: Any, timeout_s: float = 180, **environment: str) -> Done:

@@ -39,7 +39,7 @@ class Training:
 
     def __init__(self, out: Path, *options: str) -> None:
         command = [*WITHOUT_POWER] if CAN_GIVE_IT_UP else []
-        command += [sys.executable, "-m", "sentinode.cli.main", "train", "pcam-mini", "--out", str(out), *options]
+        command += [sys.executable, "-m", "sentinode", "train", "pcam-mini", "--out", str(out), *options]
         self._child = subprocess.Popen(
             [*command, "--model", "cnn", *OPTIONS],
             stdout=subprocess.DEVNULL,

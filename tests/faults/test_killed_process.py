@@ -56,7 +56,7 @@ def commands(out):
     words = ["train", "pcam-mini", "--model", "cnn", "--out", str(out), "--devices", "all", "--checkpoint-minutes", "0"]
     return [
         subprocess.Popen(
-            [sys.executable, "-m", "sentinode.cli.main", *words],
+            [sys.executable, "-m", "sentinode", *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

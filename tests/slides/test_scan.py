@@ -317,6 +317,20 @@ def test_with_a_few_patches_of_tissue_scale_and_stain_are_not_called_right(tmp_p
     assert "not checked" in scan.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "fact"),
+    [
+        (["{missing}"], "missing.svs: there is no such file"),
+        (["{slide}", "--step", "7"], "step 7 px: it must be a multiple of 8"),
+        (["{slide}", "--precision", "int8"], "engine keras computes in float32 or bfloat16"),
+    ],
+)
+def test_arguments_are_checked_before_the_model_is_loaded(arguments, fact, slide_file, tmp_path):
+    names = {"missing": tmp_path / "missing.svs", "slide": slide_file}
+    given = [argument.format(**names) for argument in arguments]
+    refused(sentinode("scan", *given, "--out", tmp_path / "scans", "--model", "not-looked-for"), fact)
+
+
 @pytest.mark.slow
 def test_the_command_goes_past_a_broken_slide_and_says_so(slide_file, tmp_path):
     broken = tmp_path / "broken.tif"

@@ -279,7 +279,7 @@ def test_the_printed_command_trains_with_the_best_settings(tmp_path, capsys):
 def test_a_killed_study_goes_on_within_its_training(tmp_path):
     out = tmp_path / "study"
     options = ["--model", "cnn", "--search", "momentum=0.5,0.9", "--epochs", "3", "--checkpoint-minutes", "0"]
-    command = [sys.executable, "-m", "sentinode.cli.main", "tune", "pcam-mini", "--out", str(out), *options]
+    command = [sys.executable, "-m", "sentinode", "tune", "pcam-mini", "--out", str(out), *options]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     give_up = time.monotonic() + 300
     # The first checkpoint is that of the initial weights.

@@ -207,7 +207,3 @@ def messages_on_stderr() -> Iterator[None]:
         log.removeHandler(handler)
         log.setLevel(before[0])
         log.propagate = before[1]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

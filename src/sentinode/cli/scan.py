@@ -13,7 +13,7 @@ from sentinode.cli.output import SKIPPED_STATUS, command_line, print_json, print
 from sentinode.cli.slide_options import Spacings, add_force, add_mpp, add_slides
 from sentinode.cli.start import load_models, start_keras, start_logging
 from sentinode.errors import ConfigError, DataError, SentinodeError, plural
-from sentinode.inference.engines import REGION_ENGINES
+from sentinode.inference.engines import REGION_ENGINES, check_options
 
 if TYPE_CHECKING:
     from sentinode.slides.scanning.estimate import DurationEstimate
@@ -88,13 +88,19 @@ def _tables(text: str) -> tuple[str, ...]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Scan each slide, go past those that fail, and list them at the end."""
+    from sentinode.slides.grid import check_step
     from sentinode.slides.isolation import IsolatedWorker, map_isolated
     from sentinode.slides.scanning.cluster import map_on_dask
     from sentinode.slides.scanning.queue import Rows, SlideQueue
     from sentinode.slides.slide import find_slides
     from sentinode.storage import check_output_folder
 
+    # Loading the model takes longer than all of these checks.
+    check_step(arguments.step)
+    check_options(arguments.engine, "none", arguments.precision)
     paths = find_slides(arguments.slide)
+    if not any(path.exists() for path in paths):
+        raise DataError(f"{paths[0]}: there is no such file; correct the name")
     stems = [path.stem for path in paths]
     for path in paths:
         if stems.count(path.stem) > 1:

@@ -4,11 +4,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentinode.data.types import PATCH_SIZE_PX, PATCH_SPACING_UM_PX, UInt8Array
+from sentinode.errors import ModelError
 from sentinode.slides.blocks import BLOCK_PX, Block, plan_blocks
 from sentinode.slides.slide import Slide
 from sentinode.slides.tissue import Tissue
 
 STEP_PX = 8
+
+
+def check_step(step_px: int) -> None:
+    """Refuse a distance of neighboring patches that no scan has.
+
+    Raises
+    ------
+    ModelError
+        `step_px` is no multiple of 8.
+    """
+    if step_px < STEP_PX or step_px % STEP_PX:
+        raise ModelError(f"step {step_px} px: it must be a multiple of {STEP_PX}")
 
 
 class ScanGrid:

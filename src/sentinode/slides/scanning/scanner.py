@@ -14,7 +14,7 @@ from sentinode.inference.engines import REGION_ENGINES, check_options
 from sentinode.inference.logits import tumour_logit
 from sentinode.inference.predictor import BATCH_SIZE
 from sentinode.inference.regions import open_region_engine
-from sentinode.slides.grid import STEP_PX
+from sentinode.slides.grid import STEP_PX, check_step
 
 if TYPE_CHECKING:
     from sentinode.inference.predictor import Predictor, Session
@@ -94,8 +94,7 @@ def load_scanner(
     ConfigError
         The engine or precision is unknown, or the engine is not installed.
     """
-    if step_px < STEP_PX or step_px % STEP_PX:
-        raise ModelError(f"step {step_px} px: it must be a multiple of {STEP_PX}")
+    check_step(step_px)
     check_options(engine, "none", precision)
     if engine not in REGION_ENGINES:
         raise ConfigError(f"engine {engine} does not scan; use one of {', '.join(REGION_ENGINES)}")
