@@ -168,6 +168,18 @@ def test_patients_are_taken_from_ids_or_folders_on_request(encoded, tmp_path):
     assert open_patches(grouped, group_by="folder").table["patient"].tolist() == ["8860", "8861"]
 
 
+def test_results_within_the_folder_of_the_data_are_no_patches(encoded, tmp_path):
+    folder = forms.write({f"train/{n}/{n}.png": encoded[n] for n in (0, 1)}, tmp_path / "data")
+    before = open_patches(folder)
+    forms.write({"run/curves.png": encoded[0], "run/model.json": b"{}", "run/figures/1/roc.png": encoded[0]}, folder)
+    after = open_patches(folder)
+    assert after.table["id"].tolist() == before.table["id"].tolist()
+    assert after.notes == ("results of sentinode, left out: run",)
+    assert len(open_patches(folder / "train")) == 2
+    # A folder that is named itself is data, whatever else lies in it.
+    assert len(open_patches(forms.write({"model.json": b"{}"}, folder / "train"))) == 2
+
+
 @pytest.mark.skipif(not hasattr(os, "symlink"), reason="no links here")
 def test_linked_folders_are_followed_but_for_circles(encoded, tmp_path):
     folder = forms.write({f"{s}/{n}/{s}.png": encoded[n] for n in (0, 1) for s in ("train", "test")}, tmp_path / "data")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -234,3 +235,12 @@ def test_a_slide_that_is_given_twice_is_taken_once(slide_file, monkeypatch):
     monkeypatch.chdir(slide_file.parent)
     [found] = find_slides([slide_file, slide_file.parent, slide_file.name])
     assert found.samefile(slide_file)
+
+
+def test_heat_maps_of_scans_are_no_slides(slide_file, tmp_path):
+    scan = tmp_path / "scans" / "a"
+    scan.mkdir(parents=True)
+    (scan / "settings.json").write_text("{}")
+    for place in (tmp_path, scan):
+        shutil.copy(slide_file, place / "heatmap.tif")
+    assert find_slides([tmp_path]) == [tmp_path / "heatmap.tif"]

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,7 @@ from sentinode.slides.readers.flat_image import ENDINGS, FlatImageReader
 from sentinode.slides.readers.protocol import Level, ShrinkingReader, SlideMetadata, SlideReader
 from sentinode.slides.readers.with_openslide import OpenSlideReader, UnsupportedSlideError
 from sentinode.slides.readers.with_tifffile import CACHE_BYTES, TiffReader
+from sentinode.slides.results.files import HEATMAP, SETTINGS
 
 log = logging.getLogger("sentinode")
 
@@ -263,14 +264,22 @@ def open_slide(
     return Slide(path, reader, spacing, source, notes, shrinking)
 
 
+def slide_files(folder: Path) -> Iterator[Path]:
+    """Yield the files of slides in a folder and below it, without the heat maps of scans."""
+    for file in folder.rglob("*"):
+        is_heatmap = file.name == HEATMAP and (file.parent / SETTINGS).is_file()
+        if file.suffix.lower() in SLIDE_ENDINGS and not is_heatmap and file.is_file():
+            yield file
+
+
 def find_slides(paths: Sequence[str | Path]) -> list[Path]:
     """Return the slides among files and folders.
 
     Parameters
     ----------
     paths : sequence of str or Path
-        Files are taken as they are; of a folder all slides in it and below it, and of a folder with DICOM files the
-        first, since the others are levels of the same slide.
+        Files are taken as they are; of a folder all slides in it and below it without the heat maps of scans, and of
+        a folder with DICOM files the first, since the others are levels of the same slide.
 
     Returns
     -------
@@ -292,7 +301,7 @@ def find_slides(paths: Sequence[str | Path]) -> list[Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SLIDE_ENDINGS and file.is_file())
+        inside = sorted(slide_files(path))
         firsts = {file.parent: file for file in reversed(inside) if file.suffix.lower() == ".dcm"}
         inside = [file for file in inside if file.suffix.lower() != ".dcm" or firsts[file.parent] == file]
         if not inside:

@@ -11,7 +11,7 @@ from sentinode.foreign.files import is_model_file
 from sentinode.samples import PRETRAINED
 from sentinode.slides.readers.flat_image import ENDINGS as FLAT_ENDINGS
 from sentinode.slides.results.files import SETTINGS
-from sentinode.slides.slide import SLIDE_ENDINGS, find_slides
+from sentinode.slides.slide import SLIDE_ENDINGS, find_slides, slide_files
 from sentinode.storage import read_json
 from sentinode.viewer.annotations import ENDING
 
@@ -78,8 +78,7 @@ def sort_targets(targets: Sequence[str | Path]) -> Targets:
         if folder is not None:
             results.append(folder)
         if path.is_dir() and _has_slides(path):
-            # Heat maps are TIFF files too.
-            slides += [file for file in find_slides([path]) if not (file.parent / SETTINGS).is_file()]
+            slides += find_slides([path])
         elif folder is not None:
             continue
         elif _is_slide(path):
@@ -137,8 +136,7 @@ def _is_slide(path: Path) -> bool:
 
 
 def _has_slides(folder: Path) -> bool:
-    inside = (file for file in folder.rglob("*") if file.suffix.lower() in SLIDE_ENDINGS and file.is_file())
-    first = next((file for file in inside if not (file.parent / SETTINGS).is_file()), None)
+    first = next(slide_files(folder), None)
     return first is not None and not _is_patch(first)
 
 

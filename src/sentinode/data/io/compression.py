@@ -213,7 +213,7 @@ class GunzippedFiles(Files):
 
     def __init__(self, files: Files) -> None:
         self._files = files
-        self.where, self.ignored_links = files.where, files.ignored_links
+        self.where, self.ignored_links, self.result_folders = files.where, files.ignored_links, files.result_folders
         names = set(files.names)
         zipped = [name for name in files.names if name.lower().endswith(GZIPPED_HDF5)]
         self._zipped = {name[: -len(".gz")]: name for name in zipped if name[: -len(".gz")] not in names}

@@ -30,6 +30,8 @@ _DOCUMENTS_WITHOUT_ENDING = {
 MAX_LINKED_FOLDERS = 10_000
 # Images and tables are read into memory whole; the csv of a million patches has a tenth of this.
 MAX_WHOLE_BYTES = 1 << 28
+# A folder below that of the data is one of results, not of patches, when it holds one of these files.
+_RESULTS = {"model.json", "metrics.json", "stress.json", "compare.json", "audit.json", "explanations.csv"}
 _LEADS_OUT = re.compile(r"^/|^[A-Za-z]:|(^|/)\.\.(/|$)")
 _JUNK_FOLDERS = {"__MACOSX", ".git", ".ipynb_checkpoints", "@eaDir"}
 
@@ -63,7 +65,7 @@ def image_names(files: "Files") -> tuple[list[str], list[str]]:
     names : list of str
         Images, in the order of the source.
     notes : list of str
-        Files of other formats, counted by ending, and links that are not followed.
+        Files of other formats, counted by ending, links that are not followed, and folders of results.
     """
     names = [name for name in files.names if is_image(name)]
     others = Counter(
@@ -79,6 +81,8 @@ def image_names(files: "Files") -> tuple[list[str], list[str]]:
     links = files.ignored_links
     if links:
         notes.append(f"{plural(len(links), 'link')} not followed, circular or broken: {', '.join(links[:5])}")
+    if files.result_folders:
+        notes.append(f"results of sentinode, left out: {', '.join(files.result_folders[:5])}")
     return names, notes
 
 
@@ -157,11 +161,14 @@ class Files(ABC):
         What holds the files, to be appended to the name of a format: ``""`` or such as ``" in a zip"``.
     ignored_links : sequence of str
         Links to folders that were not followed, because they are circular or broken.
+    result_folders : sequence of str
+        Folders of runs, evaluations and other results, whose pictures are no patches; their files are not listed.
     """
 
     where: str
     container: str = ""
     ignored_links: Sequence[str] = ()
+    result_folders: Sequence[str] = ()
 
     @property
     @abstractmethod
@@ -235,6 +242,7 @@ class FolderFiles(Files):
     def __init__(self, folder: str | Path) -> None:
         self.where = str(folder)
         self.ignored_links: list[str] = []
+        self.result_folders: list[str] = []
         self._folder = Path(folder)
         self._linked_folders = 0
 
@@ -256,6 +264,9 @@ class FolderFiles(Files):
         """Yield the names of the files below a folder; `chain` has the real paths of the folders that lead to it."""
         with os.scandir(chain[-1]) as entries:
             listed = sorted(entries, key=lambda entry: entry.name)
+        if base and any(entry.name in _RESULTS for entry in listed):
+            self.result_folders.append(base.rstrip("/"))
+            return
         for entry in listed:
             name = f"{base}{entry.name}"
             if not _is_folder(entry):

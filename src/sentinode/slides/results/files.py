@@ -2,5 +2,6 @@
 
 # The summary is written last: it says that the scan is finished.
 SUMMARY, SETTINGS, TIMINGS = "summary.json", "settings.json", "timings.json"
+HEATMAP = "heatmap.tif"
 # Folder of an unfinished scan, with the rows that are done.
 WORK = "unfinished"

@@ -16,7 +16,7 @@ import numpy as np
 from sentinode.errors import DataError, OutputError
 from sentinode.serialize import to_json
 from sentinode.slides.blocks import BLOCK_PX
-from sentinode.slides.results.files import SETTINGS, SUMMARY, TIMINGS, WORK
+from sentinode.slides.results.files import HEATMAP, SETTINGS, SUMMARY, TIMINGS, WORK
 from sentinode.slides.results.heatmap import load_heatmap
 from sentinode.slides.results.lesions import find_lesions, slide_score, to_geojson
 from sentinode.slides.results.tables import write_tables
@@ -197,7 +197,7 @@ def _write(folder: Path, slide: Slide, scan: Scan, settings: dict[str, Any], ide
     from sentinode.slides.results.overview import draw_overview  # Takes Matplotlib along, which takes a second.
 
     heatmap, lesions = scan.heatmap, find_lesions(scan.heatmap)
-    heatmap.save_tiff(folder / "heatmap.tif")
+    heatmap.save_tiff(folder / HEATMAP)
     with atomic_file(folder / "log_odds.npy") as temporary:
         np.save(temporary, heatmap.log_odds)
     with atomic_file(folder / "lesions.geojson") as temporary:
