@@ -1,5 +1,6 @@
 """Atomic files and folders, and what is refused as a place to write to."""
 
+import errno
 import os
 import signal
 import socket
@@ -43,6 +44,22 @@ def note(tmp_path) -> Path:
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def test_an_error_within_a_folder_names_the_file_that_the_user_knows(tmp_path):
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    audit = tmp_path / "audit"
+    with (
+        pytest.raises(OSError, match="No space left") as raised,
+        atomic_folder(audit) as folder,
+        atomic_file(folder / "audit.json"),
+    ):
+        raise full
+    assert raised.value.filename == str(audit / "audit.json")
+    with pytest.raises(FileNotFoundError) as raised, atomic_folder(audit):
+        (tmp_path / "other").read_text()
+    assert raised.value.filename == str(tmp_path / "other")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_finished_file_replaces_the_old_one(note):

@@ -185,21 +185,30 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(final)
+        with _errors_name(path, temporary):
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(final)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _errors_name(path: str | Path, temporary: Path) -> Iterator[None]:
+    """Name the target, which the user knows, in errors about the temporary file or folder."""
+    try:
+        yield
     except OSError as error:
         number = error.errno
         if number is None and "requested and" in str(error):  # NumPy: "800 requested and 224 written".
             number = errno.ENOSPC
-        if number is None or error.filename not in (None, str(temporary)):
+        file = temporary if error.filename is None else Path(str(error.filename))
+        if number is None or not file.is_relative_to(temporary):
             raise
-        # The message names the target, which the user knows; some libraries raise many lines for a full disk.
-        raise OSError(number, os.strerror(number), str(path)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        # Some libraries raise many lines for a full disk.
+        raise OSError(number, os.strerror(number), str(Path(path) / file.relative_to(temporary))) from error
 
 
 @contextmanager
@@ -241,13 +250,14 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     new, old = work / "new", work / "old"
     new.mkdir()  # Its permissions follow the umask; those of mkdtemp's folder are for this user alone.
     try:
-        yield new
-        for file in new.iterdir():
-            with file.open("rb+") as written:
-                os.fsync(written.fileno())
-        if final.exists():
-            final.rename(old)
-        new.rename(final)
+        with _errors_name(path, new):
+            yield new
+            for file in new.iterdir():
+                with file.open("rb+") as written:
+                    os.fsync(written.fileno())
+            if final.exists():
+                final.rename(old)
+            new.rename(final)
     finally:
         if old.exists() and not final.exists():
             old.rename(final)

@@ -3,11 +3,13 @@
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from tests import forms
 
 from sentinode import PatchSet, open_patches
 from sentinode.data.open import open_sources
+from sentinode.errors import ConfigError
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +33,25 @@ def set_line(number: int, text):
         return [*lines[: number - 1], text(lines[number - 1]), *lines[number:]]
 
     return change
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, 3, {"a.png": 1}, pd.DataFrame({"path": ["a.png"]}), np.zeros((2, 96, 96, 3), np.uint8), [1, 2]]
+)
+def test_what_is_neither_a_path_nor_a_list_of_paths_is_refused(wrong):
+    forms.refused(lambda: open_patches(wrong), "path must be", type(wrong).__name__, error=ConfigError)
+
+
+def test_classes_that_are_no_mapping_are_refused():
+    forms.refused(lambda: open_patches("pcam-mini", classes="0=1"), "classes", "'0=1'", error=ConfigError)
+
+
+def test_paths_of_a_generator_and_of_a_column_are_opened(few, tmp_path):
+    files = {f"{n}.png": forms.encode(pixels) for n, pixels in enumerate(few.read(range(3)))}
+    folder = forms.write(files, tmp_path / "images")
+    paths = sorted(map(str, folder.iterdir()))
+    for given in ((path for path in paths), pd.Series(paths), np.array(paths)):
+        assert len(open_patches(given)) == 3
 
 
 CSV = {

@@ -5,6 +5,7 @@ import json
 import math
 from dataclasses import MISSING, fields
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import settings as given_settings
@@ -27,6 +28,12 @@ def refusal(**settings) -> str:
     message = str(refused.value)
     assert "\n" not in message
     return message
+
+
+def test_numbers_of_numpy_are_plain_numbers_afterwards():
+    config = TrainConfig(epochs=np.int64(4), learning_rate=np.logspace(-2, -1, 2)[0], nesterov=np.bool_(True))
+    assert config == TrainConfig(epochs=4, learning_rate=0.01, nesterov=True)
+    assert [type(value) for value in (config.epochs, config.learning_rate, config.nesterov)] == [int, float, bool]
 
 
 @pytest.mark.parametrize("setting", FIELDS, ids=lambda setting: setting.name)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import shutil
 import subprocess
 import sys
@@ -291,6 +292,27 @@ def test_a_run_of_a_network_that_has_got_another_option_since_is_the_same(few, c
     assert train(build_model("cnn"), few, TrainConfig(epochs=1), out=copied).path == copied
     with pytest.raises(RunError, match="the model"):
         train(build_model("cnn", dense_units=8), few, TrainConfig(epochs=1), out=copied)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "fact"),
+    [
+        ({"model": "cnn"}, "model must be a keras.Model; got str"),
+        ({"config": {"epochs": 1}}, "config must be a TrainConfig; got dict"),
+        ({"patches": "pcam-mini"}, "patches must be a PatchSet; got str"),
+    ],
+)
+def test_an_argument_of_another_type_is_refused_before_anything_is_written(wrong, fact, mini, tmp_path):
+    right = {"model": build_model("mlp", dense_units=1), "patches": mini, "config": TrainConfig(epochs=1)}
+    with pytest.raises(SentinodeError, match=re.escape(fact)):
+        train(**right | wrong, out=tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("wrong", [None, 3, build_model])
+def test_only_a_path_or_a_name_opens_a_run(wrong):
+    with pytest.raises(RunError, match=f"got a {type(wrong).__name__}"):
+        load_run(wrong)
 
 
 def test_a_model_without_probabilities_is_refused_before_anything_is_written(mini, tmp_path):

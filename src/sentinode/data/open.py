@@ -3,7 +3,7 @@
 import glob
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from sentinode.data.sources import SOURCES, images
 from sentinode.data.sources.table import open_table
 from sentinode.data.tables import is_patch_table, open_patch_table
 from sentinode.data.types import ReadOptions
-from sentinode.errors import DataError, plural
+from sentinode.errors import ConfigError, DataError, plural
 from sentinode.samples import SAMPLES, sample_path
 
 # Endings of files that are a source by themselves.
@@ -28,7 +28,7 @@ log = logging.getLogger("sentinode")
 
 
 def open_patches(
-    path: str | Path | Sequence[str | Path],
+    path: str | Path | Iterable[str | Path],
     split: str | None = None,
     *,
     table: str | Path | None = None,
@@ -45,7 +45,7 @@ def open_patches(
 
     Parameters
     ----------
-    path : str, Path or sequence of these
+    path : str, Path or iterable of these
         A folder, a zip, an HDF5 file, a ``.npy`` or ``.npz`` file, a csv that names images, a patch table, an image, a
         pattern such as ``"slides/*.png"``, a list of images, or the sample ``"pcam-mini"``. The form is recognized; the
         forms are tried in the order of `sentinode.data.sources.SOURCES`.
@@ -92,6 +92,9 @@ def open_patches(
     >>> open_patches("pcam-mini", split="test")
     <PatchSet pcam-mini: class folders in a zip; ... patches (test ... normal + ... tumour)>
     """
+    path = _checked(path)
+    if classes is not None and not isinstance(classes, Mapping):
+        raise ConfigError(f"classes must be a mapping such as {{'TUM': 1, '*': 0}}; got {classes!r}")
     options = check_options(
         ReadOptions(
             resize=resize,  # type: ignore[arg-type]
@@ -105,6 +108,20 @@ def open_patches(
     )
     patches = _open(path, options, table, skip_bad)
     return patches if split is None else patches.split(split)
+
+
+def _checked(path: Any) -> str | Path | list[str | Path]:
+    """Return a path, or the paths of an iterable; refuse what is neither."""
+    if isinstance(path, str | Path):
+        return path
+    if isinstance(path, Iterable) and not isinstance(path, Mapping) and not hasattr(path, "columns"):
+        paths = list(path)
+        if all(isinstance(each, str | Path) for each in paths):
+            return paths
+    raise ConfigError(
+        f"path must be a path or a list of paths; got {type(path).__name__}: save a table as csv and name it, save "
+        "arrays x and y with numpy.savez; predict alone takes arrays"
+    )
 
 
 def _open(

@@ -51,10 +51,15 @@ def check_last_layer(model: "keras.Model") -> None:
     Raises
     ------
     ModelError
-        Names the last layer.
+        Names the last layer, or `model` is no Keras model.
     """
     import keras
 
+    if not isinstance(model, keras.Model):
+        raise ModelError(
+            f"model must be a keras.Model; got {type(model).__name__}: build_model makes one, and "
+            "load_run(PATH).starting_model() starts from a run"
+        )
     last = model.layers[-1]
     expected = {1: keras.activations.sigmoid, 2: keras.activations.softmax}
     if not isinstance(last, keras.layers.Dense) or last.activation is not expected.get(last.units):

@@ -160,6 +160,10 @@ class TrainConfig:
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "class_weight", _checked_class_weight(self.class_weight))
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if hasattr(value, "item"):  # A number of NumPy, such as one of logspace.
+                object.__setattr__(self, each.name, value.item())
         for setting in fields(self):
             check_setting(setting, getattr(self, setting.name))
         if self.train_split == self.valid_split:

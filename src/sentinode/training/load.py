@@ -51,6 +51,8 @@ def load_run(path: str | Path) -> Run:
     >>> load_run("d4net-m").model.input_shape
     (None, 96, 96, 3)
     """
+    if not isinstance(path, str | Path):
+        raise RunError(f"a run is opened by its path or the name of pretrained weights; got a {type(path).__name__}")
     folder = Path(path)
     # A folder of this name without a run in it holds results of the pretrained weights.
     if str(path) in PRETRAINED and not (folder / CONFIG).is_file():

@@ -76,7 +76,7 @@ def train(
     Raises
     ------
     ModelError
-        The model does not end in one sigmoid or two softmax units.
+        The model is no Keras model, or does not end in one sigmoid or two softmax units.
     DataError
         A patch is damaged or has no label, or `targets` are not probabilities; found before training starts.
     ConfigError
@@ -98,6 +98,8 @@ def train(
     1
     """
     config, run, group = config or TrainConfig(), Path(out), ProcessGroup.current()
+    if not isinstance(config, TrainConfig):
+        raise ConfigError(f"config must be a TrainConfig; got {type(config).__name__}: TrainConfig(epochs=3) makes one")
     check_last_layer(model)
     if targets is not None:
         if teachers or config.class_weight is not None:
