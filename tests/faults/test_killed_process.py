@@ -32,7 +32,7 @@ def test_two_processes_refused_stopped_and_killed_end_with_the_run_of_one(tmp_pa
     for status, errors in ended:
         assert status == 1
         assert "the state is saved, run the same command again to resume" in errors
-    assert f"{out}: stopped in epoch 1 after 8 of 9 steps" in ended[0][1]
+    assert f"{out}: stopped in epoch 1 after step 8 of 9" in ended[0][1]
     assert {file.name for file in taken.iterdir()} <= {".lock"}
 
     kill = {1: ("on_train_batch_end", 5, signal.SIGKILL)}

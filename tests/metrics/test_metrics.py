@@ -171,5 +171,5 @@ def test_what_cannot_be_measured_is_refused(measure, labels, scores, words):
 @pytest.mark.parametrize("label", [0, 1])
 def test_one_class_has_no_curve(label):
     for measure in (roc_curve, youden_threshold):
-        with pytest.raises(DataError, match=f"all 3 labels are {label}; a ROC curve needs both classes"):
+        with pytest.raises(DataError, match=rf"all labels are {label} \(n = 3\); a ROC curve needs both classes"):
             measure([label] * 3, [0.1, 0.2, 0.3])

@@ -65,7 +65,7 @@ def check_both_classes(labels: Integers, metric: str) -> None:
         All labels are the same.
     """
     if labels.min() == labels.max():
-        raise DataError(f"all {len(labels)} labels are {labels[0]}; {metric} needs both classes")
+        raise DataError(f"all labels are {labels[0]} (n = {len(labels)}); {metric} needs both classes")
 
 
 def check_probabilities(labels: ArrayLike, probabilities: ArrayLike) -> tuple[Integers, Floats]:

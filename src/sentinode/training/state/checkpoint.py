@@ -229,7 +229,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     def _stop(self, state: Checkpoint) -> None:
         self._save(state)
-        at = f"in epoch {state.epoch + 1} after {state.batch} of {self._steps} steps"
+        at = f"in epoch {state.epoch + 1} after step {state.batch} of {self._steps}"
         if state.epoch and not state.batch:
             at = f"after epoch {state.epoch}"
         raise TrainingStopped(f"{self._path.parent}: stopped {at}", self._request.asked() or 0)
