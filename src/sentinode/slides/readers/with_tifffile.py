@@ -239,7 +239,7 @@ def _stated_size(content: bytes) -> tuple[int, int]:
 def _pyramid(path: Path, file: Any) -> list[Any]:
     """Return the pages of the largest image's levels, from the finest to the coarsest."""
     if not file.series:
-        raise DataError(f"{path}: a TIFF without images")
+        raise DataError(f"{path}: a TIFF without images; is the file whole?")
     series = max(file.series, key=lambda each: np.prod(each.shape))
     pages = [level.pages[0] for level in series.levels]
     if any(len(level.pages) > 1 for level in series.levels):
