@@ -26,8 +26,8 @@ import pandas as pd
 
 from sentinode.slides import open_slide, read_annotations
 from sentinode.slides.annotations.read import find_annotations
+from sentinode.slides.find import find_slides
 from sentinode.slides.froc import VARIANTS, evaluation_mask, froc, match_detections
-from sentinode.slides.slide import find_slides
 from sentinode.slides.tissue import region_mask
 
 # Level 5, on which the challenge evaluates.

@@ -13,9 +13,9 @@ from tests.slides.conftest import write_pyramid
 
 from sentinode.errors import DataError
 from sentinode.slides import open_slide
+from sentinode.slides.find import find_slides
 from sentinode.slides.readers.with_openslide import OpenSlideReader, composite
 from sentinode.slides.readers.with_tifffile import TiffReader
-from sentinode.slides.slide import find_slides
 
 UNCOMPRESSED = {"compression": None, "compressionargs": None}
 REAL = ("CMU-1-Small-Region.svs", "TCGA-CR-7395-01A-01-TS1.svs", "ihc-crumbs-1065626.svs", "kidney-48-5.tif")

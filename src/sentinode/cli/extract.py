@@ -105,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
     from sentinode.data.labels import parse_classes
     from sentinode.slides.extraction.config import ExtractConfig
     from sentinode.slides.extraction.extract import check_new_folder, extract_patches
-    from sentinode.slides.slide import find_slides
+    from sentinode.slides.find import find_slides
 
     config = ExtractConfig(
         step_px=arguments.step,

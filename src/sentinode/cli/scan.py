@@ -88,11 +88,11 @@ def _tables(text: str) -> tuple[str, ...]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Scan each slide, go past those that fail, and list them at the end."""
+    from sentinode.slides.find import find_slides
     from sentinode.slides.grid import check_step
     from sentinode.slides.isolation import IsolatedWorker, map_isolated
     from sentinode.slides.scanning.cluster import map_on_dask
     from sentinode.slides.scanning.queue import Rows, SlideQueue
-    from sentinode.slides.slide import find_slides
     from sentinode.storage import check_output_folder
 
     # Loading the model takes longer than all of these checks.

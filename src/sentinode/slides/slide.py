@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import math
-from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,26 +13,18 @@ from PIL import Image
 from sentinode.data.parallel import ordered_map
 from sentinode.data.types import UInt8Array
 from sentinode.errors import DataError
-from sentinode.slides.readers.flat_image import ENDINGS, FlatImageReader
+from sentinode.slides.readers.choose import open_reader
 from sentinode.slides.readers.protocol import Level, ShrinkingReader, SlideMetadata, SlideReader
-from sentinode.slides.readers.with_openslide import OpenSlideReader, UnsupportedSlideError
-from sentinode.slides.readers.with_tifffile import CACHE_BYTES, TiffReader
-from sentinode.slides.results.files import HEATMAP, SETTINGS
+from sentinode.slides.readers.with_tifffile import CACHE_BYTES
 
 log = logging.getLogger("sentinode")
 
 # Scanners lie within; a factor of two in µm per pixel makes all tissue look like tumour.
 LEAST_SPACING_UM_PX, LARGEST_SPACING_UM_PX = 0.1, 2.0
-# Files that a folder of slides is searched for; a PNG or JPEG must be named itself.
-SLIDE_ENDINGS = (".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".svslide", ".vms", ".vmu", ".czi", ".dcm")
 # A level this near to the requested spacing is read as it is: the training patches mix 0.905 and 0.972 µm/px.
 SPACING_TOLERANCE = 0.1
-# Scanners reach a quarter of it.
-_LARGEST_SIDE_PX = 1 << 20
 # Between a given spacing and that of the file: without a warning, and the largest factor that is not refused.
 _SPACING_AGREEMENT, _LARGEST_CONTRADICTION = 0.05, 1.5
-# Of what is compared at the origin of a level whose other places OpenSlide interpolates.
-_SAMPLE_SIDE_PX = 2048
 # Side of what a thumbnail reads at a time, in pixels of the level: 50 MB.
 _TILE_LEVEL_PX = 4096
 
@@ -251,7 +242,7 @@ def open_slide(
         raise DataError(f"{path}: there is no such file")
     if path.is_dir():
         raise DataError(f"{path}: is a folder; name the slide's file")
-    reader, notes, shrinking = _open_reader(path, cache_bytes)
+    reader, notes, shrinking = open_reader(path, cache_bytes)
     try:
         spacing, source = _checked_spacing(path, reader.metadata, spacing_um_px, force)
     except DataError:
@@ -262,55 +253,6 @@ def open_slide(
         notes = (*notes, f"{spacing:.4g} µm per pixel are given, but the file says {stated:.4g}")
         log.warning("%s: %s", path, notes[-1])
     return Slide(path, reader, spacing, source, notes, shrinking)
-
-
-def slide_files(folder: Path) -> Iterator[Path]:
-    """Yield the files of slides in a folder and below it, without the heat maps of scans."""
-    for file in folder.rglob("*"):
-        is_heatmap = file.name == HEATMAP and (file.parent / SETTINGS).is_file()
-        if file.suffix.lower() in SLIDE_ENDINGS and not is_heatmap and file.is_file():
-            yield file
-
-
-def find_slides(paths: Sequence[str | Path]) -> list[Path]:
-    """Return the slides among files and folders.
-
-    Parameters
-    ----------
-    paths : sequence of str or Path
-        Files are taken as they are; of a folder all slides in it and below it without the heat maps of scans, and of
-        a folder with DICOM files the first, since the others are levels of the same slide.
-
-    Returns
-    -------
-    list of Path
-        Each once.
-
-    Raises
-    ------
-    DataError
-        A folder has no slides.
-
-    Examples
-    --------
-    >>> find_slides(["a.svs", "b.ndpi"])
-    [PosixPath('a.svs'), PosixPath('b.ndpi')]
-    """
-    found: list[Path] = []
-    for path in map(Path, paths):
-        if not path.is_dir():
-            found.append(path)
-            continue
-        inside = sorted(slide_files(path))
-        firsts = {file.parent: file for file in reversed(inside) if file.suffix.lower() == ".dcm"}
-        inside = [file for file in inside if file.suffix.lower() != ".dcm" or firsts[file.parent] == file]
-        if not inside:
-            raise DataError(
-                f"{path}: no slides in it or below it; slides end in {', '.join(SLIDE_ENDINGS)}. PNG and JPEG files "
-                "must be named one by one"
-            )
-        found += inside
-    return list({path.resolve(): path for path in found}.values())
 
 
 def fingerprint(path: Path) -> str:
@@ -324,63 +266,8 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _open_reader(path: Path, cache_bytes: int) -> tuple[SlideReader, tuple[str, ...], ShrinkingReader | None]:
-    if path.suffix.lower() in ENDINGS:
-        return FlatImageReader(path), (), None
-    try:
-        reference = OpenSlideReader(path)
-    except UnsupportedSlideError as unsupported:
-        try:
-            alone = TiffReader(path, cache_bytes=cache_bytes)
-        except DataError as error:
-            raise DataError(f"{error}; {unsupported}") from error
-        return alone, ("OpenSlide does not read this file; tifffile does",), None
-    sides = [side for level in reference.levels for side in (level.width_px, level.height_px)]
-    if not sides or min(sides) < 1 or max(sides) > _LARGEST_SIDE_PX:
-        sizes = ", ".join(f"{level.width_px} × {level.height_px}" for level in reference.levels) or "none"
-        reference.close()
-        raise DataError(f"{path}: levels of {sizes} px; the file is damaged, copy it again")
-    try:
-        fast = TiffReader(path, reference.metadata, cache_bytes)
-    except DataError:
-        return reference, (), None
-    reason = _difference(fast, reference)
-    if reason:
-        fast.close()
-        return reference, (f"read by OpenSlide: {reason}",), None
-    reference.close()
-    return fast, (), fast
-
-
-def _difference(fast: TiffReader, reference: SlideReader) -> str:
-    """Say how two readers differ at sample regions; nothing where their pixels are the same."""
-    if [(each.width_px, each.height_px) for each in fast.levels] != [
-        (each.width_px, each.height_px) for each in reference.levels
-    ]:
-        return "the fast reader finds other levels"
-
-    def compare(sample: tuple[int, tuple[int, int, int, int]]) -> str:
-        number, place = sample
-        try:
-            same = np.array_equal(fast.read(number, *place), reference.read(number, *place))
-        except DataError as error:
-            return str(error)
-        return "" if same else f"the fast reader gives other pixels at level {number}"
-
-    samples = [(number, place) for number in range(len(fast.levels)) for place in _sample_regions(fast, number)]
-    return next(filter(None, list(ordered_map(compare, samples))), "")
-
-
 def _mean_over_area(pixels: UInt8Array, factor: int) -> UInt8Array:
     return np.asarray(Image.fromarray(pixels).reduce(factor))
-
-
-def _sample_regions(fast: TiffReader, number: int) -> Collection[tuple[int, int, int, int]]:
-    """Return x, y, width and height of regions of a level that OpenSlide reads without interpolation."""
-    level = fast.levels[number]
-    if level.downsample != round(level.downsample):  # Only regions at the origin lie on whole pixels of the level.
-        return [(0, 0, min(level.width_px, _SAMPLE_SIDE_PX), min(level.height_px, _SAMPLE_SIDE_PX))]
-    return fast.sample_tiles(number)
 
 
 def _checked_spacing(path: Path, metadata: SlideMetadata, given: float | None, force: bool) -> tuple[float, str]:
