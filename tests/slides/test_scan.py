@@ -29,6 +29,7 @@ from sentinode.slides.grid import ScanGrid
 from sentinode.slides.isolation import map_isolated
 from sentinode.slides.readers.protocol import Level, SlideMetadata
 from sentinode.slides.results.heatmap import Heatmap, load_heatmap
+from sentinode.slides.results.overview import draw_overview
 from sentinode.slides.results.tables import write_tables
 from sentinode.slides.scanning import scan as scan_module
 from sentinode.slides.scanning.estimate import DurationEstimate
@@ -313,8 +314,11 @@ def test_with_a_few_patches_of_tissue_scale_and_stain_are_not_called_right(tmp_p
     file = write_pyramid(tmp_path / "few.tif", mosaic[400:500, 400:500].copy(), levels=1)
     with open_slide(file) as slide:
         scan = scan_slide(slide, model, tissue=tissue_in(slide))
+        picture = draw_overview(slide, scan.heatmap, scan.lesions)
     assert scan.out_of_distribution is None
     assert "not checked" in scan.warnings[0]
+    beside_label = np.asarray(picture)[100:, -8:]  # The label of the scale bar is wider than the slide.
+    assert picture.width > 100 and (beside_label == 255).all()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Picture of a scanned slide: probabilities, outlines of lesions, and a scale bar."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,13 +41,14 @@ def draw_overview(slide: Slide, heatmap: Heatmap, lesions: Sequence[Lesion]) -> 
     pixels, selection = slide.thumbnail(max(longer_um / SIDE_PX, slide.spacing_um_px))
     scale = selection.effective_um_px / slide.spacing_um_px
     rows, columns = pixels.shape[:2]
-    image = Image.new("RGB", (columns, rows + _FOOTER_PX), "white")
+    footer = _scale_bar(columns, selection.effective_um_px)
+    image = Image.new("RGB", (footer.width, rows + footer.height), "white")
+    image.paste(footer, (0, rows))
     image.paste(Image.fromarray(_tinted(pixels, heatmap, scale)))
     draw = ImageDraw.Draw(image)
     for lesion in lesions:
         for ring in _rings(lesion.polygon):
             draw.line([(x / scale, y / scale) for x, y in ring.coords], fill=rgb(INK), width=3)
-    _draw_scale_bar(draw, columns, rows, selection.effective_um_px)
     return image
 
 
@@ -74,8 +76,13 @@ def _tinted(pixels: UInt8Array, heatmap: Heatmap, scale: float) -> UInt8Array:
     return np.rint(pixels * (1 - opacity) + np.array(rgb(ORANGE)) * opacity).astype(np.uint8)
 
 
-def _draw_scale_bar(draw: ImageDraw.ImageDraw, columns: int, top: int, um_px: float) -> None:
+def _scale_bar(columns: int, um_px: float) -> Image.Image:
+    """Draw a scale bar on white, at least so wide as the picture above it."""
     length_um = scale_bar_um(columns * um_px)
-    end = 10 + length_um / um_px
-    draw.rectangle((10, top + 15, end, top + 20), fill=rgb(INK))
-    draw.text((end + 8, top + 10), f"{length_um / 1000:g} mm", fill=rgb(INK), font_size=16)
+    end, label = 10 + length_um / um_px, f"{length_um / 1000:g} mm"
+    needed = end + 16 + ImageDraw.Draw(Image.new("L", (1, 1))).textlength(label, font_size=16)
+    footer = Image.new("RGB", (max(columns, math.ceil(needed)), _FOOTER_PX), "white")
+    draw = ImageDraw.Draw(footer)
+    draw.rectangle((10, 15, end, 20), fill=rgb(INK))
+    draw.text((end + 8, 10), label, fill=rgb(INK), font_size=16)
+    return footer
