@@ -314,7 +314,7 @@ def test_with_a_few_patches_of_tissue_scale_and_stain_are_not_called_right(tmp_p
     file = write_pyramid(tmp_path / "few.tif", mosaic[400:500, 400:500].copy(), levels=1)
     with open_slide(file) as slide:
         scan = scan_slide(slide, model, tissue=tissue_in(slide))
-        picture = draw_overview(slide, scan.heatmap, scan.lesions)
+        picture = draw_overview(slide, scan.heatmap, lesions=())
     assert scan.out_of_distribution is None
     assert "not checked" in scan.warnings[0]
     beside_label = np.asarray(picture)[100:, -8:]  # The label of the scale bar is wider than the slide.
