@@ -237,7 +237,7 @@ def test_a_name_that_is_no_text_is_read_and_can_be_written(few, tmp_path):
 BUILDER = """
 import resource, sys
 from sentinode import SentinodeError, open_patches
-from sentinode.data.io.files import FolderFiles
+from sentinode.data.io.folders import FolderFiles
 FolderFiles.takes_pipes = True  # By one of them the test holds the process.
 if sys.argv[3] != "0":
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from sentinode.slides.tissue import tissue_mask
+from sentinode.slides.tissue_mask import tissue_mask
 
 GLASS = (241, 240, 242)
 STAINS = {"H&E": (214, 140, 190), "dark": (92, 60, 120), "pale": (236, 212, 228), "hematoxylin": (170, 170, 200)}

@@ -10,7 +10,8 @@ from typing import Any
 
 from sentinode.data.concat import concat
 from sentinode.data.grouping import add_groups, check_options
-from sentinode.data.io.files import IMAGE_ENDINGS, Files, FolderFiles, ListedFiles, is_image, matching_files
+from sentinode.data.io.files import IMAGE_ENDINGS, Files, is_image, matching_files
+from sentinode.data.io.folders import FolderFiles, ListedFiles
 from sentinode.data.io.tars import ShardedFiles, TarFiles, is_tar, without_tar_ending
 from sentinode.data.io.zips import ZipFiles
 from sentinode.data.patchset import PatchSet

@@ -17,7 +17,8 @@ import pandas as pd
 
 from sentinode.data.concat import concat
 from sentinode.data.io.csv import FIRST_ROW, SEPARATORS, read_csv
-from sentinode.data.io.files import ListedFiles, is_image, matching_files
+from sentinode.data.io.files import is_image, matching_files
+from sentinode.data.io.folders import ListedFiles
 from sentinode.data.patchset import COLUMNS, PatchSet
 from sentinode.data.types import EXPECTED_SHA1, ReadOptions
 from sentinode.errors import ConfigError, DataError

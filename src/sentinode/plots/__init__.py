@@ -4,6 +4,7 @@ Functions named ``plot_…`` draw on matplotlib axes and return them; functions 
 written to disk by `save_figure`.
 """
 
+from sentinode.plots.attributions import attribution_overlay, draw_attributions, draw_first_layer
 from sentinode.plots.classification import (
     plot_confusion_matrix,
     plot_decision_curve,
@@ -17,10 +18,7 @@ from sentinode.plots.comparison import plot_comparison, plot_roc_comparison
 from sentinode.plots.explanation import plot_deletion_curves
 from sentinode.plots.forest import plot_forest, plot_subgroups
 from sentinode.plots.patches import (
-    attribution_overlay,
-    draw_attributions,
     draw_contact_sheet,
-    draw_first_layer,
     draw_neighbors,
     draw_predictions,
     draw_sheet,

@@ -9,7 +9,7 @@ import numpy as np
 from sentinode.data.types import UInt8Array
 from sentinode.explanation.attributions import attributions
 from sentinode.explanation.sanity import SanityChecks
-from sentinode.plots.patches import attribution_overlay, attribution_scale
+from sentinode.plots.attributions import attribution_overlay, attribution_scale
 from sentinode.progress import progress_bar
 from sentinode.report.formatting import fixed
 

@@ -19,7 +19,7 @@ from tests import forms
 
 from sentinode import open_patches
 from sentinode.data.cache.store import clear_cache, list_cache
-from sentinode.data.io.files import FolderFiles
+from sentinode.data.io.folders import FolderFiles
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
 
@@ -27,7 +27,7 @@ BUILDER = """
 import logging, sys
 logging.basicConfig(level=logging.DEBUG)
 from sentinode import open_patches
-from sentinode.data.io.files import FolderFiles
+from sentinode.data.io.folders import FolderFiles
 FolderFiles.takes_pipes = True  # By one of them the test holds the process.
 print(open_patches(sys.argv[1]).cached(sys.argv[2]).fingerprint)
 """

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from sentinode.data.io.csv import FIRST_ROW, read_csv
-from sentinode.data.io.files import Files, FolderFiles, ListedFiles, is_image, without_image_ending
+from sentinode.data.io.files import Files, is_image, without_image_ending
+from sentinode.data.io.folders import FolderFiles, ListedFiles
 from sentinode.data.io.images import ImageFiles
 from sentinode.data.labels import SPLITS, label_of
 from sentinode.data.patchset import PatchSet, patch_table
