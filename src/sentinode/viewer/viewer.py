@@ -31,7 +31,7 @@ T = TypeVar("T")
 # Most wait for a disk or for a process.
 _THREADS = 8
 _LARGEST_BODY = 8_000_000
-# Nobody waits any more for the answer to a request that was cancelled.
+# Nobody waits any more for the answer to a request that was canceled.
 CLIENT_GONE = 499
 
 
