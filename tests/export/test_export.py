@@ -337,7 +337,7 @@ def test_a_broken_file_in_the_cache_is_refused_by_name(tmp_path):
 
 
 def test_the_sample_that_checks_an_export_has_both_classes():
-    sample = export._sample()
+    sample = export.sample_patches()
     assert len(sample) == export.SAMPLE_PATCHES
     assert set(sample.labels) == {0, 1}
     assert sample.path == open_patches("pcam-mini").path

@@ -98,7 +98,7 @@ def export_run(
     check_export_path(out, kind)
     if not 0 < spacing_um_px < float("inf"):
         raise ConfigError(f"spacing_um_px must be a number above 0; got {spacing_um_px}")
-    sample = _sample()
+    sample = sample_patches()
     expected = run.predictor().logits(sample)
     with tempfile.TemporaryDirectory(prefix="sentinode-") as work:
         network = _make(run, kind, chosen, Path(work))
@@ -121,8 +121,8 @@ def export_run(
     return made
 
 
-def _sample() -> PatchSet:
-    """Return a few real patches of both classes."""
+def sample_patches() -> PatchSet:
+    """Return the real patches of both classes on which an export is compared with the run."""
     patches = open_patches("pcam-mini", split="test")
     return patches.select(np.linspace(0, len(patches) - 1, SAMPLE_PATCHES).astype(int))
 
