@@ -347,6 +347,7 @@ def test_the_command_goes_past_a_broken_slide_and_says_so(slide_file, tmp_path):
     assert (tmp_path / "scans" / "good" / "overview.png").is_file()
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_scale_and_tissue_and_writes_nothing(slide_file, tmp_path):
     printed = succeeded(sentinode("scan", slide_file, "--out", tmp_path / "scans", "--dry-run"))
     assert "0.972 µm/px" in printed
@@ -377,6 +378,7 @@ def test_another_network_is_scanned_patch_by_patch(slide_file, tiny_run):
     assert scan.heatmap.log_odds[place] == pytest.approx(tiny_run.predictor().logits(patch)[0], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_slide_that_crashes_its_reader_is_named_and_the_others_are_scanned(slide_file, tmp_path, monkeypatch):
     package = tmp_path / "package"
     package.mkdir()
@@ -411,6 +413,7 @@ def test_commands_refuse_a_scale_that_contradicts_the_file_and_name_the_way_out(
     assert json.loads(forced)["slides"][0]["spacing_um_px"] == 0.25
 
 
+@pytest.mark.slow
 def test_the_scale_of_each_slide_can_be_stated_in_a_csv(slide_file, tmp_path):
     slides = tmp_path / "slides"
     slides.mkdir()
@@ -495,6 +498,7 @@ def test_two_slides_of_equal_name_are_refused(slide_file, tmp_path):
     assert not (tmp_path / "scans").exists()
 
 
+@pytest.mark.slow
 def test_notes_of_tifffile_do_not_reach_the_screen(slide_file, tmp_path):
     broken = tmp_path / "broken.tif"
     broken.write_bytes(slide_file.read_bytes()[:200_000])
