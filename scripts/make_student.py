@@ -1,12 +1,13 @@
 """Fine-tune `d4net-m` on the mean logits of itself and EfficientNet-Lite0, with random brightness; average the weights.
 
     python scripts/make_student.py pcam-small.zip pcam-extra.zip pcam-more.zip --seeds 1 2 3 --work DIR
-    python benchmarks/held_out.py pcam-small.zip pcam-extra.zip pcam-more.zip --models d4net-m DIR/mean
+    python benchmarks/held_out.py pcam-small.zip pcam-extra.zip pcam-more.zip --models d4net-m DIR/mean-*
 
 Run the same command again to resume. The targets are the logits of `scripts/teachers/lite0-fold0.npz`, the mean of
 eight orientations, and those of `d4net-m`, each divided by its standard deviation; their mean is calibrated on the
 patches of fold 0 that neither teacher has seen, on which the students are validated. The hard negatives of that fold
-are left out. DIR/seed-N holds each student, DIR/mean the mean of the final weights of all of them and `d4net-m`.
+are left out. DIR/seed-N holds each student, DIR/mean-K the mean of the final weights of all students and of `d4net-m`,
+which counts K times.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import keras
 import numpy as np
 import pandas as pd
 
@@ -32,6 +34,8 @@ from sentinode.metrics import fit_calibration
 from sentinode.storage import atomic_folder
 from sentinode.training.run import WEIGHTS
 
+# How often `d4net-m` counts in the means; a student counts once.
+TIMES = (0, 1, 3, 6)
 SETTINGS: dict[str, Any] = {
     "learning_rate": 0.005,
     "warmup_epochs": 0.3,
@@ -57,7 +61,8 @@ def main() -> None:
         config = TrainConfig.recipe("flagship", **SETTINGS, epochs=arguments.epochs, seed=seed)
         out = arguments.work / f"seed-{seed}"
         runs.append(train(start.starting_model(), patches, config, out=out, targets=targets))
-    write_mean(start, runs, arguments.work / "mean")
+    for times in TIMES:
+        write_mean([start.load_model()] * times, runs, arguments.work / f"mean-{times}")
 
 
 def data_and_targets(teacher: Run, sources: list[str]) -> tuple[PatchSet, np.ndarray]:
@@ -75,9 +80,9 @@ def data_and_targets(teacher: Run, sources: list[str]) -> tuple[PatchSet, np.nda
     return replace(kept, table=kept.table.assign(split=splits)), probability(calibration(mean[~left_out]))
 
 
-def write_mean(start: Run, students: list[Run], out: Path) -> None:
+def write_mean(starts: list[keras.Model], students: list[Run], out: Path) -> None:
     """Write a copy of the first student with the mean of the final weights of all students and their start."""
-    models = [start.load_model(), *(student.load_model("final") for student in students)]
+    models = [*(student.load_model("final") for student in students), *starts]
     models[0].set_weights(mean_weights(models))
     with atomic_folder(out) as folder:
         shutil.copytree(students[0].path, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("tensorboard"))

@@ -7,7 +7,11 @@ import pytest
 from tests import forms
 
 from sentinode import PatchSet, open_patches
+from sentinode.data.io.folders import RESULTS
 from sentinode.data.labels import class_of, label_of
+from sentinode.evaluation import comparison, evaluation, robustness
+from sentinode.report import audit_page
+from sentinode.training import run
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +182,11 @@ def test_results_within_the_folder_of_the_data_are_no_patches(encoded, tmp_path)
     assert len(open_patches(folder / "train")) == 2
     # A folder that is named itself is data, whatever else lies in it.
     assert len(open_patches(forms.write({"model.json": b"{}"}, folder / "train"))) == 2
+
+
+def test_the_results_of_every_command_are_known():
+    files = {run.ARCHITECTURE, evaluation.METRICS, robustness.STRESS, comparison.COMPARISON, audit_page.AUDIT}
+    assert files < RESULTS
 
 
 @pytest.mark.skipif(not hasattr(os, "symlink"), reason="no links here")

@@ -46,12 +46,12 @@ def logit_model(model: "keras.Model") -> "keras.Model":
 
 
 def check_last_layer(model: "keras.Model") -> None:
-    """Refuse a model that does not end in ``Dense(1, "sigmoid")`` or ``Dense(2, "softmax")``.
+    """Refuse what is no Keras model, or does not end in ``Dense(1, "sigmoid")`` or ``Dense(2, "softmax")``.
 
     Raises
     ------
     ModelError
-        Names the last layer, or `model` is no Keras model.
+        Names the last layer, or the type.
     """
     import keras
 

@@ -162,7 +162,7 @@ class TrainConfig:
         object.__setattr__(self, "class_weight", _checked_class_weight(self.class_weight))
         for each in fields(self):
             value = getattr(self, each.name)
-            if hasattr(value, "item"):  # A number of NumPy, such as one of logspace.
+            if getattr(value, "shape", None) == ():  # A number of NumPy, such as one of logspace.
                 object.__setattr__(self, each.name, value.item())
         for setting in fields(self):
             check_setting(setting, getattr(self, setting.name))

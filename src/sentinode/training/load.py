@@ -52,7 +52,9 @@ def load_run(path: str | Path) -> Run:
     (None, 96, 96, 3)
     """
     if not isinstance(path, str | Path):
-        raise RunError(f"a run is opened by its path or the name of pretrained weights; got a {type(path).__name__}")
+        raise RunError(
+            f"path must be that of a run directory, or the name of pretrained weights; got a {type(path).__name__}"
+        )
     folder = Path(path)
     # A folder of this name without a run in it holds results of the pretrained weights.
     if str(path) in PRETRAINED and not (folder / CONFIG).is_file():

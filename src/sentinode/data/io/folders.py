@@ -13,7 +13,7 @@ from sentinode.errors import DataError
 # More folders behind links than this are an endless maze.
 MAX_LINKED_FOLDERS = 10_000
 # A folder below that of the data is one of results, not of patches, when it holds one of these files.
-_RESULTS = {"model.json", "metrics.json", "stress.json", "compare.json", "audit.json", "explanations.csv"}
+RESULTS = {"model.json", "metrics.json", "stress.json", "compare.json", "audit.json", "trials.csv", "explanations.csv"}
 
 
 class FolderFiles(Files):
@@ -53,7 +53,7 @@ class FolderFiles(Files):
         """Yield the names of the files below a folder; `chain` has the real paths of the folders that lead to it."""
         with os.scandir(chain[-1]) as entries:
             listed = sorted(entries, key=lambda entry: entry.name)
-        if base and any(entry.name in _RESULTS for entry in listed):
+        if base and any(entry.name in RESULTS for entry in listed):
             self.result_folders.append(base.rstrip("/"))
             return
         for entry in listed:
