@@ -5,7 +5,8 @@
 Trains on `train` of all sources and validates on `valid` of the first; run the same command again to resume. The first
 training starts from random weights, the others from its final weights, with random brightness as well and each with its
 own seed. The result is the mean of the final weights of all trainings (model soup: Wortsman et al. 2022,
-https://arxiv.org/abs/2203.05482). Final weights were not selected on the validation patches.
+https://arxiv.org/abs/2203.05482), with the correction of the exposure before the first layer. Final weights were not
+selected on the validation patches.
 
 Writes the files to `src/sentinode/samples/NAME` and prints the SHA-256 for `sentinode.samples.PRETRAINED`.
 """
@@ -88,21 +89,29 @@ def mean_weights(models: Sequence[keras.Model]) -> list[np.ndarray]:
     return [np.mean(of_all, axis=0) for of_all in zip(*(model.get_weights() for model in models), strict=True)]
 
 
+def with_exposure_correction(weights: list[np.ndarray], name: str) -> keras.Model:
+    """Return a network with trained weights that brightens underexposed patches first, which has no weights."""
+    model = build_model("d4net", size=name[-1], exposure_correction=True)
+    model.set_weights(weights)
+    return model
+
+
 def publish(runs: list[Run], name: str, data: list[Path]) -> None:
     """Write the mean of the final weights with calibration and threshold into the package."""
     folder, first = pretrained_path(name), runs[0]
-    model = first.load_model("final")
-    model.set_weights(mean_weights([run.load_model("final") for run in runs]))
+    model = with_exposure_correction(mean_weights([run.load_model("final") for run in runs]), name)
     validation = open_patches(data[0], split="valid").cached()
     logits = predict_logits(model, validation)
     calibration = fit_calibration(validation.labels, logits)
     probabilities = probability(calibration(logits))
     folder.mkdir(exist_ok=True)
-    for file in (ARCHITECTURE, TRAIN_SHA1, VALID_SHA1, OOD, "history.csv"):
+    for file in (TRAIN_SHA1, VALID_SHA1, OOD, "history.csv"):
         shutil.copyfile(first.path / file, folder / file)
+    write_json(folder / ARCHITECTURE, json.loads(model.to_json()))
     model.save_weights(folder / WEIGHTS["best"])
     config = json.loads((first.path / CONFIG).read_text())
     config["data"]["path"] = " + ".join(path.name for path in data)
+    config["model"]["built"]["options"]["exposure_correction"] = True
     config["soup"] = [run.config["settings"] for run in runs[1:]]
     write_json(folder / CONFIG, config)
     summary = {

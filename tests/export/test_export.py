@@ -22,6 +22,7 @@ from sentinode.export import export, formats
 from sentinode.export.cached import engine_path
 from sentinode.export.network import exported_network
 from sentinode.export.runtimes import call_python, logits_of
+from sentinode.inference.inputs import as_patches
 from sentinode.inference.keras_predictor import KerasPredictor
 from sentinode.metrics import Calibration
 
@@ -29,7 +30,7 @@ ALLOWED = 1e-4
 NETWORKS: dict[str, dict[str, Any]] = {
     "cnn": {"name": "cnn", "output": "softmax"},
     "mlp": {"name": "mlp"},
-    "d4net": {"name": "d4net", "size": "s"},
+    "d4net": {"name": "d4net", "size": "s", "exposure_correction": True},
     "transfer": {"name": "transfer", "backbone": "MobileNet", "output": "softmax"},
     "resnet18": {"name": "resnet18", "width": 8},
 }
@@ -74,7 +75,9 @@ def trained(request, sample) -> KerasPredictor:
 
 @pytest.fixture(scope="module")
 def sample(mini):
-    return mini.split("test").select(range(0, 400, 50))
+    pixels = mini.split("test").select(range(0, 400, 50)).read()
+    pixels[::4] //= 2  # Underexposed.
+    return as_patches(pixels)
 
 
 @pytest.fixture(scope="module")

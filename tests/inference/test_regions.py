@@ -5,18 +5,22 @@ from importlib import import_module
 import numpy as np
 import pytest
 
+from sentinode.data.stain.exposure import EXPOSURE_FACTORS
 from sentinode.errors import ModelError
 from sentinode.inference.engines import open_engine, openvino
-from sentinode.inference.regions import open_region_engine
+from sentinode.inference.regions import RegionEngine
 
 pytest.importorskip("openvino")
 
 
-def write_network(path, padding=0, quantized=False, logarithm=False, seed=0):
+def write_network(path, padding=0, quantized=False, logarithm=False, exposure=False, seed=0):
     """Write a small network in the form in which runs of d4net are exported; its strides multiply to 8."""
     vino, nodes, rng = openvino(), import_module("openvino.opset13"), np.random.default_rng(seed)
     patches = nodes.parameter([-1, 96, 96, 3], np.uint8, name="patches")
     x, channels = nodes.transpose(nodes.convert(patches, "f32"), np.array([0, 3, 1, 2])), 3
+    if exposure:
+        brightest = nodes.convert(nodes.reduce_max(x, np.array([1, 2, 3]), True), "i32")
+        x = nodes.multiply(x, nodes.gather(EXPOSURE_FACTORS, brightest, np.int32(0)))
     if logarithm:
         x = nodes.log(nodes.divide(nodes.maximum(x, np.float32(8)), np.float32(255)))
     for filters, stride in ((8, 2), (12, 4)):
@@ -34,10 +38,14 @@ def write_network(path, padding=0, quantized=False, logarithm=False, seed=0):
     return path
 
 
-@pytest.mark.parametrize(("step", "options"), [(8, {}), (32, {}), (8, {"quantized": True}), (8, {"logarithm": True})])
+@pytest.mark.parametrize(
+    ("step", "options"),
+    [(8, {}), (32, {}), (8, {"quantized": True}), (8, {"logarithm": True}), (8, {"exposure": True})],
+    ids=str,
+)
 def test_a_region_gives_the_logits_of_its_patches(tmp_path, step, options):
     file = write_network(tmp_path / "network.xml", **options)
-    compute, alone = open_region_engine(file, step), open_engine("openvino", file)
+    compute, alone = RegionEngine(file, step), open_engine("openvino", file)
     for rows, columns in ((4, 4), (2, 5), (4, 4), (1, 1)):
         size = [96 + (count - 1) * step for count in (rows, columns)]
         region = np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8)
@@ -48,8 +56,20 @@ def test_a_region_gives_the_logits_of_its_patches(tmp_path, step, options):
         np.testing.assert_allclose(found.ravel(), alone(np.stack(windows)), atol=1e-4)
 
 
+@pytest.mark.parametrize("options", [{}, {"quantized": True}, {"logarithm": True}], ids=str)
+def test_a_region_of_underexposed_patches_has_the_factor_that_is_asked_for(tmp_path, options):
+    file = write_network(tmp_path / "network.xml", exposure=True, **options)
+    engine, alone = RegionEngine(file, 8), open_engine("openvino", file)
+    assert engine.corrects_exposure
+    assert not RegionEngine(write_network(tmp_path / "other.xml", **options), 8).corrects_exposure
+    dark = np.random.default_rng(1).integers(0, 151, (96, 96, 3), dtype=np.uint8)
+    dark[0, 0, 0] = 150
+    assert engine(dark, float(EXPOSURE_FACTORS[150]))[0, 0] == pytest.approx(alone(dark[None])[0], abs=1e-4)
+    assert abs(engine(dark)[0, 0] - alone(dark[None])[0]) > 5e-4
+
+
 def test_a_network_that_pads_and_a_step_between_its_strides_are_refused(tmp_path):
     with pytest.raises(ModelError, match="patch by patch"):
-        open_region_engine(write_network(tmp_path / "padded.xml", padding=1), 8)
+        RegionEngine(write_network(tmp_path / "padded.xml", padding=1), 8)
     with pytest.raises(ModelError, match="multiple of 8"):
-        open_region_engine(write_network(tmp_path / "network.xml"), 12)
+        RegionEngine(write_network(tmp_path / "network.xml"), 12)

@@ -23,7 +23,10 @@ def trained_a_little(model: keras.Model, pixels: np.ndarray) -> keras.Model:
     return model
 
 
-@pytest.fixture(scope="module", params=[*({"size": size} for size in WIDTHS), {"brightness_invariant": True}], ids=str)
+OPTIONS = [*({"size": size} for size in WIDTHS), {"brightness_invariant": True}, {"exposure_correction": True}]
+
+
+@pytest.fixture(scope="module", params=OPTIONS, ids=str)
 def network(request, mini) -> keras.Model:
     return logit_model(trained_a_little(build_model("d4net", **request.param, seed=2), mini.read(range(32))))
 
@@ -75,7 +78,7 @@ def test_a_logit_depends_on_the_whole_patch_and_nothing_is_padded(size):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [{}, {"brightness_invariant": True}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"brightness_invariant": True, "exposure_correction": True}], ids=str)
 def test_it_is_trained_saved_and_loaded_like_any_other(mini, tmp_path, options):
     few = mini.select(range(0, len(mini), 20))
     config = TrainConfig(epochs=1, optimizer="adamw", learning_rate=0.003, precision="bfloat16")

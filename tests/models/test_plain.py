@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sentinode import build_model
+from sentinode.data.stain.exposure import EXPOSURE_FACTORS
 from sentinode.errors import ModelError
 from sentinode.inference.logits import logit_model
 from sentinode.models.d4net import WIDTHS
@@ -28,13 +29,18 @@ def trained_a_little(options: dict[str, Any], pixels: np.ndarray) -> keras.Model
 OPTIONS = [{"size": size, "output": output} for size in WIDTHS for output in ("sigmoid", "softmax")]
 
 
-@pytest.fixture(scope="module", params=[*OPTIONS, {"brightness_invariant": True}], ids=str)
+OTHERS = [{"brightness_invariant": True}, {"exposure_correction": True}]
+OTHERS += [{"brightness_invariant": True, "exposure_correction": True}]
+
+
+@pytest.fixture(scope="module", params=[*OPTIONS, *OTHERS], ids=str)
 def network(request, mini) -> keras.Model:
     return trained_a_little(request.param, mini.read(range(32)))
 
 
 def test_a_written_out_network_gives_the_same_logits(network, mini):
     pixels = mini.read(range(16))
+    pixels[::4] //= 2
     said = logit_model(network).predict_on_batch(pixels)
     assert np.ptp(said) > 1e-3
     plain = plain_network(network)
@@ -53,6 +59,16 @@ def test_a_scan_of_a_region_gives_the_logits_of_its_patches(network, mini, step_
     cut = np.stack([region[step_px * r : step_px * r + 96, step_px * c : step_px * c + 96] for r, c in places])
     alone = logit_model(network).predict_on_batch(cut)
     np.testing.assert_allclose([scanned[place] for place in places], alone, atol=1e-4)
+
+
+def test_a_region_has_the_factor_that_its_patches_would_have(mini):
+    network = trained_a_little({"exposure_correction": True}, mini.read(range(32)))
+    dark = mini.read(range(8)) // 2
+    dark[:, 0, 0, 0] = 127
+    assert dark.max() == 127
+    scan = plain_network(network, step_px=8, exposure=float(EXPOSURE_FACTORS[127]))
+    scanned = keras.ops.convert_to_numpy(scan(dark))[:, 0, 0]
+    np.testing.assert_allclose(scanned, logit_model(network).predict_on_batch(dark), atol=1e-4)
 
 
 @pytest.mark.parametrize("step_px", [0, 4, 12])

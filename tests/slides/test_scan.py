@@ -23,6 +23,7 @@ from tests.commands import command, refused, sentinode, sentinode_process, succe
 from tests.slides.conftest import FILES, MARGIN_PX, SIDE, write_pyramid
 
 from sentinode import load_run
+from sentinode.data.stain.exposure import EXPOSURE_FACTORS
 from sentinode.errors import DataError, OutputError
 from sentinode.slides import load_scanner, open_slide
 from sentinode.slides.grid import ScanGrid
@@ -86,6 +87,42 @@ def test_blocks_of_any_height_give_the_logits_of_their_patches(shape, model, sca
     patches = np.stack([pixels[8 * row : 8 * row + 96, 8 * column : 8 * column + 96] for row, column in places])
     found = scanner.compute(pixels, np.ones(shape, bool))
     np.testing.assert_allclose(found.ravel(), model.predictor().compute(patches), atol=1e-4)
+
+
+@pytest.mark.parametrize("step_px", [8, 32])
+def test_underexposed_parts_of_a_block_give_the_logits_of_their_patches(step_px, model, mini):
+    patches = mini.read(range(0, 1600, 100))
+    pixels = np.concatenate([np.concatenate(list(row), axis=1) for row in patches.reshape(4, 4, 96, 96, 3)])
+    pixels[:, 160:] //= 2  # Patches of the left alone, of both, and of the right, which need another factor.
+    pixels[250:, 250:] = pixels[250:, 250:] * 0.6
+    pixels[:100, :120] = 20
+    sides = [(side - 96) // step_px + 1 for side in pixels.shape[:2]]
+    wanted = np.random.default_rng(0).random(sides) < 0.9
+    found = load_scanner(model, step_px).compute(pixels, wanted)
+    places = np.argwhere(wanted)[:: max(1, 64 // step_px)]
+    cut = [pixels[y : y + 96, x : x + 96] for y, x in places * step_px]
+    assert len({int(EXPOSURE_FACTORS[each.max()] * 100) for each in cut}) >= 3
+    np.testing.assert_allclose(
+        [found[tuple(each)] for each in places], model.predictor().logits(np.stack(cut)), atol=1e-4
+    )
+
+
+@pytest.mark.slow
+def test_an_underexposed_slide_is_named_and_scanned_alike_by_both_engines(mosaic, model, tmp_path):
+    pytest.importorskip("openvino")
+    file = write_pyramid(tmp_path / "dark.tif", (mosaic * 0.6).astype(np.uint8))
+    bright = write_pyramid(tmp_path / "bright.tif", mosaic)
+    with open_slide(file) as dark, open_slide(bright) as slide:
+        scanner = load_scanner(model, 32)
+        with pytest.raises(DataError, match=r"100 % of .* most often in brightness; scan all the same with --force"):
+            scan_slide(dark, scanner)
+        found = scan_slide(dark, scanner, force=True).heatmap.log_odds
+        other = scan_slide(dark, load_scanner(model, 32, engine="openvino"), force=True).heatmap.log_odds
+        expected = scan_slide(slide, scanner, force=True).heatmap.log_odds
+    np.testing.assert_allclose(other, found, atol=1e-4)
+    both = ~np.isnan(found) & ~np.isnan(expected)
+    assert both.sum() > 200
+    assert np.corrcoef(found[both], expected[both])[0, 1] > 0.85
 
 
 @pytest.mark.slow

@@ -38,6 +38,16 @@ def test_stained_tissue_is_found_with_its_edge(stain):
     assert not pen.any()
 
 
+@pytest.mark.parametrize("exposure", [0.7, 0.5, 0.3])
+@pytest.mark.parametrize("stain", STAINS)
+def test_tissue_of_an_underexposed_slide_is_found_too(stain, exposure):
+    picture = draw("rectangle", STAINS[stain])
+    (expected, _), (tissue, pen) = (tissue_mask(each.astype(np.uint8), 8.0) for each in (picture, picture * exposure))
+    assert expected.any()
+    assert np.mean(tissue != expected) < 0.002
+    assert not pen.any()
+
+
 @pytest.mark.parametrize("ink", INKS)
 def test_ink_is_no_tissue(ink):
     tissue, pen = tissue_mask(draw("rectangle", INKS[ink], (20, 100, 280, 115)), 8.0)

@@ -1,5 +1,6 @@
 """Convert an exported network of patches to one that computes all patches of a region at once."""
 
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sentinode.data.stain.exposure import EXPOSURE_FACTORS
 from sentinode.data.types import PATCH_SIZE_PX, UInt8Array
 from sentinode.errors import ModelError
-from sentinode.inference.engines import Logits, compile_openvino, openvino
+from sentinode.inference.engines import compile_openvino, openvino
 
 # Of networks whose outputs for a patch do not depend on where in a region it lies: all of them act on each position
 # alike, and the mean over positions comes once, before the last layer.
@@ -20,8 +22,8 @@ _OTHERS = ("FakeQuantize", "Subtract", "Reshape", "ShapeOf", "Range", "Concat", 
 _OUTPUT = ("Sigmoid", "Result")
 
 
-def open_region_engine(file: Path, step_px: int, precision: str = "float32") -> Logits:
-    """Load a network that OpenVINO runs for patches as one for regions.
+class RegionEngine:
+    """A network that OpenVINO runs for patches, as one for regions.
 
     Parameters
     ----------
@@ -32,18 +34,53 @@ def open_region_engine(file: Path, step_px: int, precision: str = "float32") -> 
     precision : {"float32", "bfloat16", "int8"}
         See `open_engine`.
 
-    Returns
-    -------
-    callable
-        A uint8 region ``(height, width, 3)`` of any size in, calibrated logits of tumour of its patches out: float32 of
-        shape ``(rows, columns)``.
+    Attributes
+    ----------
+    corrects_exposure : bool
+        Whether the network multiplies each patch by the factor of its exposure.
 
     Raises
     ------
     ModelError
-        The network pads, or has operations other than convolutions without padding, ReLU and one mean over positions.
+        The network pads, or has operations other than the correction of the exposure, convolutions without padding,
+        ReLU and one mean over positions.
     """
+
+    def __init__(self, file: Path, step_px: int, precision: str = "float32") -> None:
+        self._step_px = step_px
+        _, self.corrects_exposure = _region_network(file, step_px, 1.0)
+        self._compiled = cache(
+            lambda exposure: compile_openvino(_region_network(file, step_px, exposure)[0], precision)
+        )
+        self._compiled(1.0)
+
+    def __call__(self, pixels: UInt8Array, exposure: float = 1.0) -> NDArray[np.float32]:
+        """Compute the patches of a region.
+
+        Parameters
+        ----------
+        pixels : ndarray of uint8, shape (height, width, 3)
+            Of any size that a patch fits in.
+        exposure : float, default 1
+            The factor of the patches that are asked for, if the network corrects the exposure.
+
+        Returns
+        -------
+        ndarray of float32, shape (rows, columns)
+            Calibrated logits of tumour.
+        """
+        rows, columns = ((side - PATCH_SIZE_PX) // self._step_px + 1 for side in pixels.shape[:2])
+        logits: NDArray[np.float32] = self._compiled(exposure)(pixels[None])[0]
+        return logits.reshape(rows, columns)
+
+
+def _region_network(file: Path, step_px: int, exposure: float) -> tuple[Any, bool]:
+    """Return the network for regions, with one factor for all pixels, and whether that of patches chooses a factor."""
+    nodes: Any = import_module("openvino.opset13")
     model = openvino().Core().read_model(str(file))
+    tables = [each for each in model.get_ordered_ops() if _looks_up_exposure(each)]
+    for table in tables:
+        table.output(0).replace(nodes.constant(np.float32(exposure)).output(0))
     operations = model.get_ordered_ops()
     convolutions = [each for each in operations if each.get_type_name() == "Convolution"]
     means = [each for each in operations if each.get_type_name() == "ReduceMean"]
@@ -57,20 +94,20 @@ def open_region_engine(file: Path, step_px: int, precision: str = "float32") -> 
     if step_px < jump or step_px % jump:
         raise ModelError(f"step_px must be a multiple of {jump}, the product of the strides; got {step_px}")
     kernel, bias = _last_layer(model.output("logit").get_node().input_value(0), means[0])
-    nodes: Any = import_module("openvino.opset13")
     sides, nothing = [positions, positions], [0, 0]
     mean = nodes.avg_pool(features, [step_px // jump] * 2, nothing, nothing, sides, True)
     logit = nodes.convolution(mean, kernel[None, :, None, None], [1, 1], nothing, nothing, [1, 1])
     region = openvino().Model([nodes.add(logit, bias)], model.get_parameters(), "region")
     region.reshape([1, -1, -1, 3])
-    compiled = compile_openvino(region, precision)
+    return region, bool(tables)
 
-    def compute(pixels: UInt8Array) -> NDArray[np.float32]:
-        rows, columns = ((side - PATCH_SIZE_PX) // step_px + 1 for side in pixels.shape[:2])
-        logits: NDArray[np.float32] = compiled(pixels[None])[0]
-        return logits.reshape(rows, columns)
 
-    return compute
+def _looks_up_exposure(operation: Any) -> bool:
+    """Check whether an operation looks up the factor of a patch by its brightest pixel."""
+    if operation.get_type_name() != "Gather":
+        return False
+    table = operation.input_value(0).get_node()
+    return table.get_type_name() == "Constant" and np.array_equal(table.get_data(), EXPOSURE_FACTORS)
 
 
 def _last_layer(logit: Any, mean: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -5,7 +5,7 @@ from keras import layers
 
 from sentinode.data.types import PATCH_SHAPE
 from sentinode.layers.d4 import D4Conv, D4Norm, D4Pool
-from sentinode.layers.preprocessing import LogIntensity
+from sentinode.layers.preprocessing import ExposureCorrection, LogIntensity
 from sentinode.models.cnn import Output, output_layer
 
 # Channels of each of the eight orientation blocks, by layer.
@@ -20,7 +20,12 @@ KERNELS = ((4, 2), (3, 2), (3, 1), (3, 2), (3, 1), (3, 1), (3, 1))
 
 
 def build_d4net(
-    *, size: str = "s", dropout: float = 0.2, output: Output = "sigmoid", brightness_invariant: bool = False
+    *,
+    size: str = "s",
+    dropout: float = 0.2,
+    output: Output = "sigmoid",
+    brightness_invariant: bool = False,
+    exposure_correction: bool = False,
 ) -> keras.Model:
     """Build a network whose output is the same for all eight orientations of a patch.
 
@@ -35,6 +40,8 @@ def build_d4net(
     brightness_invariant : bool, default False
         Whether the first layer sees only differences of the logarithms of pixels, so that a factor on all pixels does
         not change the output, up to rounding and clipped white.
+    exposure_correction : bool, default False
+        Whether patches without a bright pixel are brightened first; see `ExposureCorrection`.
 
     Returns
     -------
@@ -53,11 +60,12 @@ def build_d4net(
     if size not in WIDTHS:
         raise ValueError(f"size must be one of {', '.join(WIDTHS)}; got {size!r}")
     patches = keras.Input(PATCH_SHAPE, dtype="uint8", name="patches")
+    x = ExposureCorrection(name="exposure")(patches) if exposure_correction else patches
     # H&E pixels then have a mean of about 0 and a standard deviation of about 1.
     if brightness_invariant:
-        x = layers.Rescaling(2.5, offset=1.5, name="scale")(LogIntensity(name="log_intensity")(patches))
+        x = layers.Rescaling(2.5, offset=1.5, name="scale")(LogIntensity(name="log_intensity")(x))
     else:
-        x = layers.Rescaling(4 / 255, offset=-2.8, name="scale")(patches)
+        x = layers.Rescaling(4 / 255, offset=-2.8, name="scale")(x)
     for number, (width, (side, stride)) in enumerate(zip(WIDTHS[size], KERNELS, strict=True), start=1):
         first = number == 1
         x = D4Conv(width, side, stride, first, zero_sum=first and brightness_invariant, name=f"conv_{number}")(x)

@@ -1,8 +1,8 @@
 """Convert D4Net to an ordinary convolutional network with the same outputs.
 
 The kernels are expanded to their eight orientations; normalization and the scaling of pixels are folded into kernels
-and biases. The result has convolutions, ReLU and average pooling only, after a logarithm where the brightness is not
-seen: it is faster and can be exported to any format.
+and biases. The result has convolutions, ReLU and average pooling only, after the correction of the exposure and the
+logarithm, where there are any: it is faster and can be exported to any format.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from keras import layers, ops
 from sentinode.data.types import PATCH_SHAPE
 from sentinode.errors import ModelError
 from sentinode.layers.d4 import ORDER, D4Conv, D4Norm, D4Pool
-from sentinode.layers.preprocessing import LogIntensity, log_intensity
+from sentinode.layers.preprocessing import ExposureCorrection, LogIntensity, correct_exposure, log_intensity
 from sentinode.models.backend import channels_last
 
 
@@ -29,7 +29,7 @@ class _Convolution:
 
 
 @channels_last()
-def plain_network(model: keras.Model, *, step_px: int | None = None) -> keras.Model:
+def plain_network(model: keras.Model, *, step_px: int | None = None, exposure: float = 1.0) -> keras.Model:
     """Convert D4Net to an ordinary convolutional network that returns logits.
 
     Parameters
@@ -39,6 +39,9 @@ def plain_network(model: keras.Model, *, step_px: int | None = None) -> keras.Mo
     step_px : int, optional
         Without it, the result takes patches. With it, the result takes regions of any size and returns the logits of
         all patches on a grid with this step: a multiple of 8, the product of the strides.
+    exposure : float, default 1
+        Of a network for regions: the factor on all pixels. Patches overlap, so `ExposureCorrection` cannot choose a
+        factor for each; the result is that of the patches for which it would choose this one.
 
     Returns
     -------
@@ -61,7 +64,7 @@ def plain_network(model: keras.Model, *, step_px: int | None = None) -> keras.Mo
     TensorShape([1, 3, 2, 1])
     """
     convolutions, kernel, bias = _fold(model)
-    logarithmic = any(isinstance(layer, LogIntensity) for layer in model.layers)
+    before = {type(layer) for layer in model.layers}
     jump, positions = int(np.prod([each.strides for each in convolutions])), PATCH_SHAPE[0]
     for each in convolutions:
         positions = (positions - each.kernel.shape[0]) // each.strides + 1
@@ -69,7 +72,11 @@ def plain_network(model: keras.Model, *, step_px: int | None = None) -> keras.Mo
         raise ModelError(f"step_px must be a multiple of {jump}, the product of the strides; got {step_px}")
     pixels = keras.Input(PATCH_SHAPE if step_px is None else (None, None, 3), dtype="uint8", name="pixels")
     x = ops.cast(pixels, "float32")
-    x = log_intensity(x) if logarithmic else x
+    if step_px is not None:
+        x = x * exposure if exposure != 1 else x
+    elif ExposureCorrection in before:
+        x = correct_exposure(x)
+    x = log_intensity(x) if LogIntensity in before else x
     for number, each in enumerate(convolutions, start=1):
         side, _, _, filters = each.kernel.shape
         layer = layers.Conv2D(filters, side, each.strides, activation="relu", name=f"conv_{number}", **_ZEROS)
@@ -86,7 +93,8 @@ def plain_network(model: keras.Model, *, step_px: int | None = None) -> keras.Mo
     return keras.Model(pixels, logits, name=f"plain_{model.name}")
 
 
-_WITHOUT_WEIGHTS = (LogIntensity, layers.ReLU, layers.GlobalAveragePooling2D, layers.Dropout, D4Pool)
+_BEFORE = (ExposureCorrection, LogIntensity)
+_WITHOUT_WEIGHTS = (*_BEFORE, layers.ReLU, layers.GlobalAveragePooling2D, layers.Dropout, D4Pool)
 _ZEROS: dict[str, Any] = {"kernel_initializer": "zeros", "dtype": "float32"}
 
 

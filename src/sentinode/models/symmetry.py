@@ -5,12 +5,13 @@ from keras import layers
 
 from sentinode.keras_compat import node_within
 from sentinode.layers.d4 import D4Concatenate, D4Conv, D4Norm, D4Pool
-from sentinode.layers.preprocessing import LogIntensity
+from sentinode.layers.preprocessing import ExposureCorrection, LogIntensity
 
 # Equivariant for all parameters; D4Conv refuses sizes for which it would not be.
 EQUIVARIANT = (
     *(D4Conv, D4Norm, D4Concatenate, D4Pool),
-    *(layers.InputLayer, layers.Rescaling, LogIntensity, layers.ReLU, layers.Dropout, layers.GlobalAveragePooling2D),
+    *(layers.InputLayer, ExposureCorrection, layers.Rescaling, LogIntensity),
+    *(layers.ReLU, layers.Dropout, layers.GlobalAveragePooling2D),
 )
 
 

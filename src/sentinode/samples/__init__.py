@@ -7,7 +7,7 @@ from pathlib import Path
 
 SAMPLES = ("pcam-mini",)
 # Pretrained weights by name, with the result of `pretrained_digest`.
-PRETRAINED: Mapping[str, str] = {"d4net-m": "d4229aa00689bad9bd135fadbb51a2c71175a366b96d7573fb666c5b79d8b32c"}
+PRETRAINED: Mapping[str, str] = {"d4net-m": "50c3b01e136c41dc8be48392e7821c93daf0de6ca6a2cf4b2914ec4c7a3149a5"}
 # Used by commands without --model.
 DEFAULT_MODEL = "d4net-m"
 

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from sentinode.errors import DataError
 from sentinode.extras import optional
 from sentinode.slides.slide import Slide
-from sentinode.slides.tissue_mask import Mask, background_color, tissue_mask
+from sentinode.slides.tissue_mask import Mask, tissue_mask
 
 OVERVIEW_UM_PX = 8.0
 
@@ -63,9 +63,8 @@ def find_tissue(slide: Slide) -> Tissue:
     x, y, width, height = (value / scale for value in slide.bounds_px)
     # Pixels on the rim are mixed with what lies outside.
     scanned = slice(int(np.ceil(y)), int(y + height)), slice(int(np.ceil(x)), int(x + width))
-    background = background_color(pixels[scanned])
     mask = np.zeros(pixels.shape[:2], bool)
-    mask[scanned], pen = tissue_mask(pixels[scanned], selection.effective_um_px, background)
+    mask[scanned], pen = tissue_mask(pixels[scanned], selection.effective_um_px)
     if not mask.any():
         raise DataError(
             f"{slide.path}: no tissue found on {pixels.shape[1]} × {pixels.shape[0]} px at "

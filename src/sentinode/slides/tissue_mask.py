@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from sentinode.data.stain.exposure import EXPOSURE_FACTORS
 from sentinode.data.types import UInt8Array
 
 # Smaller pieces are smaller than a patch, smaller holes belong to the tissue around them.
@@ -59,9 +60,7 @@ def background_color(pixels: UInt8Array) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def tissue_mask(
-    pixels: UInt8Array, spacing_um_px: float, background: tuple[int, int, int] | None = None
-) -> tuple[Mask, Mask]:
+def tissue_mask(pixels: UInt8Array, spacing_um_px: float) -> tuple[Mask, Mask]:
     """Separate tissue from glass and from pen marks on an overview.
 
     Tissue takes up colored light: its smoothed optical density, with a gray part counted less, exceeds a threshold, or
@@ -71,17 +70,18 @@ def tissue_mask(
     Parameters
     ----------
     pixels : ndarray of uint8, shape (rows, columns, 3)
-        RGB overview.
+        RGB overview. An underexposed one, without a bright pixel, is brightened first.
     spacing_um_px : float
         µm per pixel, about 8.
-    background : tuple of int or None
-        RGB of glass; estimated where None.
 
     Returns
     -------
     tissue, pen : ndarray of bool, shape (rows, columns)
     """
-    overview = _Overview(pixels, background or background_color(pixels), spacing_um_px)
+    exposure = EXPOSURE_FACTORS[pixels.max()]
+    if exposure > 1:
+        pixels = np.rint(pixels * exposure).astype(np.uint8)
+    overview = _Overview(pixels, background_color(pixels), spacing_um_px)
     pen = _pen(overview)
     strength = overview.strength(pen)
     usable = ~(pen | overview.empty)

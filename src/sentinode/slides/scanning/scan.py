@@ -36,7 +36,7 @@ log = logging.getLogger("sentinode")
 _CHECKED_PATCHES, _MOST_OUT_OF_DISTRIBUTION = 200, 0.3
 _FEWEST_JUDGED = 20  # Less than that, a single unusual patch would decide.
 # Patches with little tissue say nothing about scale, stain or focus.
-_NO_TISSUE = "tissue"
+_NO_TISSUE, _SCALE = "tissue", "focus or scale"
 
 
 @dataclass(frozen=True)
@@ -258,9 +258,13 @@ def _check_distribution(
     most = max(kinds, key=kinds.count)
     message = (
         f"{slide.path}: {100 * share:.0f} % of {len(judged)} sampled tissue patches are unlike the training patches, "
-        f"most often in {most}; is {slide.spacing_um_px:.4g} µm per pixel right ({slide.spacing_source})?"
+        f"most often in {most}"
     )
+    way_out = "; scan all the same with --force"
+    if most == _SCALE:
+        message += f"; is {slide.spacing_um_px:.4g} µm per pixel right ({slide.spacing_source})?"
+        way_out = " State it with --mpp, or scan all the same with --force"
     if not force:
-        raise DataError(f"{message} State it with --mpp, or scan all the same with --force")
+        raise DataError(message + way_out)
     log.warning(message)
     return share, (message,)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +14,9 @@ from sentinode.errors import ConfigError, ModelError
 from sentinode.inference.engines import REGION_ENGINES, check_options
 from sentinode.inference.logits import tumour_logit
 from sentinode.inference.predictor import BATCH_SIZE
-from sentinode.inference.regions import open_region_engine
+from sentinode.inference.regions import RegionEngine
 from sentinode.slides.grid import STEP_PX, check_step
+from sentinode.slides.scanning.exposure import DenseNetwork, compute_at_exposure
 
 if TYPE_CHECKING:
     from sentinode.inference.predictor import Predictor, Session
@@ -111,37 +113,49 @@ def load_scanner(
 def _dense_keras(model: "Predictor", step_px: int, precision: str) -> BlockNetwork:
     import keras
 
+    from sentinode.layers.preprocessing import ExposureCorrection
     from sentinode.models.backend import silence_retracing_warning
     from sentinode.models.plain import plain_network
     from sentinode.models.precision import mixed_precision
 
-    network, calibration = plain_network(model.model, step_px=step_px), model.calibration
-    backend = keras.backend.backend()
+    calibration, backend = model.calibration, keras.backend.backend()
     multiple_px = _JAX_MULTIPLE_PX if backend == "jax" else 1
+    network = cache(lambda exposure: plain_network(model.model, step_px=step_px, exposure=exposure))
+    network(1.0)
 
-    def predict(pixels: UInt8Array) -> NDArray[np.float32]:
-        with silence_retracing_warning(), mixed_precision(network, precision):
-            outputs = network.predict_on_batch(pixels)
+    def predict(pixels: UInt8Array, exposure: float) -> NDArray[np.float32]:
+        with silence_retracing_warning(), mixed_precision(network(exposure), precision):
+            outputs = network(exposure).predict_on_batch(pixels)
         logits = calibration(tumour_logit(outputs.reshape(-1, outputs.shape[-1])))
         return logits.astype(np.float32).reshape(outputs.shape[:3])
 
-    def compute(pixels: UInt8Array, wanted: NDArray[np.bool_]) -> NDArray[np.float32]:
-        rows, columns = wanted.shape  # All places share their computation.
+    def dense(pixels: UInt8Array, shape: tuple[int, int], exposure: float) -> NDArray[np.float32]:
+        rows, columns = shape  # All places share their computation.
         if backend == "tensorflow" and rows * step_px >= _TENSORFLOW_STRIP_PX:
             half = -(-rows // 2)
             height, second = (half - 1) * step_px + PATCH_SIZE_PX, (rows - half) * step_px
-            upper, lower = predict(np.stack([pixels[:height], pixels[second : second + height]]))
+            upper, lower = predict(np.stack([pixels[:height], pixels[second : second + height]]), exposure)
             return np.concatenate([upper[: rows - half], lower])
         pixels = np.pad(pixels, [*((0, -side % multiple_px) for side in pixels.shape[:2]), (0, 0)])
-        return predict(pixels[None])[0, :rows, :columns]
+        return predict(pixels[None], exposure)[0, :rows, :columns]
 
-    return compute
+    corrects = any(isinstance(layer, ExposureCorrection) for layer in model.model.layers)
+    return _of_blocks(dense, step_px, corrects_exposure=corrects)
 
 
 def _dense_openvino(model: "Predictor", step_px: int, precision: str) -> BlockNetwork:
-    file = model.network_file("openvino", precision)
-    region = open_region_engine(file, step_px, precision)
-    return lambda pixels, wanted: region(pixels).astype(np.float32, copy=False)
+    engine = RegionEngine(model.network_file("openvino", precision), step_px, precision)
+
+    def dense(pixels: UInt8Array, shape: tuple[int, int], exposure: float) -> NDArray[np.float32]:
+        return engine(pixels, exposure).astype(np.float32, copy=False)
+
+    return _of_blocks(dense, step_px, corrects_exposure=engine.corrects_exposure)
+
+
+def _of_blocks(dense: DenseNetwork, step_px: int, *, corrects_exposure: bool) -> BlockNetwork:
+    if corrects_exposure:
+        return lambda pixels, wanted: compute_at_exposure(dense, pixels, wanted, step_px)
+    return lambda pixels, wanted: dense(pixels, wanted.shape, 1.0)
 
 
 def _patch_by_patch(session: "Session", step_px: int) -> BlockNetwork:

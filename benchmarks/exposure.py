@@ -1,0 +1,77 @@
+"""Measure the correction of the exposure: what it restores, and what it costs, for several limits.
+
+    python benchmarks/exposure.py pcam-small.zip pcam-extra.zip pcam-more.zip
+
+Patches without a pixel above the limit are brightened. The patches are those of ``benchmarks/held_out.py``; the shares
+of training patches that each limit takes for underexposed are those of all others. Zero is no correction.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+
+import numpy as np
+
+from make_folds import read_training_patches, unseen_rows
+from make_teacher import FOLDS_FILE, LOGITS_FOLD
+from sentinode import PatchSet, build_model, load_run
+from sentinode.data.stain.exposure import BRIGHTEST_UNDEREXPOSED, DARKEST_UNDEREXPOSED, exposure_factors
+from sentinode.data.stain.perturbations import PERTURBATIONS
+from sentinode.inference.predict import predict_logits
+from sentinode.machine import keep_freed_memory
+from sentinode.metrics import auc
+
+LIMITS = (0, 160, BRIGHTEST_UNDEREXPOSED, 200, 214)
+CHANGES = [("brightness", factor) for factor in (1.0, 0.9, 0.8, 0.75, 0.7, 0.6, 0.5, 0.4, 1.3)] + [("blur", 2.0)]
+BATCH = 1000
+
+
+def main() -> None:
+    """Measure and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sources", nargs=3, help="pcam-small.zip, pcam-extra.zip and pcam-more.zip")
+    arguments = parser.parse_args()
+    keep_freed_memory()
+    table, patches = read_training_patches(FOLDS_FILE, arguments.sources)
+    unseen = unseen_rows(table, LOGITS_FOLD)
+    others = np.setdiff1d(np.arange(len(table)), unseen)
+    batches = (patches.read(others[start : start + BATCH]) for start in range(0, len(others), BATCH))
+    shares = underexposed(np.concatenate([brightest(pixels) for pixels in batches]))
+    print(f"| | {' | '.join(f'limit {limit}' if limit else 'none' for limit in LIMITS)} |\n" + "|---" * 6 + "|")
+    print(f"| of {len(others):,} training patches | {' | '.join(f'{share:.2%}' for share in shares)} |")
+    print_aucs(patches.select(unseen))
+
+
+def brightest(pixels: np.ndarray) -> np.ndarray:
+    """Return the gray level of the brightest pixel of each patch."""
+    return pixels.reshape(len(pixels), -1).max(axis=1)
+
+
+def underexposed(levels: np.ndarray) -> list[float]:
+    """Return, for each limit, the fraction of patches that are taken for underexposed."""
+    return [float(np.mean((levels >= DARKEST_UNDEREXPOSED) & (levels <= limit))) for limit in LIMITS]
+
+
+def print_aucs(patches: PatchSet) -> None:
+    """Print the AUC of the pretrained weights with each limit, for each change of the patches."""
+    network = build_model("d4net", size="m")
+    network.set_weights(load_run("d4net-m").load_model().get_weights())
+    pixels = patches.read()
+    for name, level in CHANGES:
+        changed = PERTURBATIONS[name](pixels, level)
+        levels = brightest(changed)
+        factors = exposure_factors(max(LIMITS))[levels][:, None, None, None]
+        plain, corrected = (
+            predict_logits(network, each) for each in (changed, np.rint(changed * factors).astype("uint8"))
+        )
+        aucs = [auc(patches.labels, np.where(levels <= limit, corrected, plain)).estimate for limit in LIMITS]
+        cells = (f"{value:.4f} ({share:.1%})" for value, share in zip(aucs, underexposed(levels), strict=True))
+        print(f"| {name} {level:g} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
