@@ -1,4 +1,4 @@
-"""Measure the correction of the exposure: what it restores, and what it costs, for several limits.
+"""Measure the exposure correction: what it restores, and what it costs, for several limits.
 
     python benchmarks/exposure.py pcam-small.zip pcam-extra.zip pcam-more.zip
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from make_folds import read_training_patches, unseen_rows
 from make_teacher import FOLDS_FILE, LOGITS_FOLD
-from sentinode import PatchSet, build_model, load_run
+from sentinode import PatchSet, build_model, load_run, open_patches
 from sentinode.data.stain.exposure import BRIGHTEST_UNDEREXPOSED, DARKEST_UNDEREXPOSED, exposure_factors
 from sentinode.data.stain.perturbations import PERTURBATIONS
 from sentinode.inference.predict import predict_logits
@@ -43,7 +43,10 @@ def main() -> None:
     shares = underexposed(np.concatenate([brightest(pixels) for pixels in batches]))
     print(f"| | {' | '.join(f'limit {limit}' if limit else 'none' for limit in LIMITS)} |\n" + "|---" * 6 + "|")
     print(f"| of {len(others):,} training patches | {' | '.join(f'{share:.2%}' for share in shares)} |")
-    print_aucs(patches.select(unseen))
+    print_aucs(patches.select(unseen), CHANGES)
+    validation = open_patches(arguments.sources[0], split="valid")
+    print(f"\n{len(validation):,} patches of valid\n")
+    print_aucs(validation, [("brightness", factor) for factor in (1.0, 0.7, 1.3)])
 
 
 def brightest(pixels: np.ndarray) -> np.ndarray:
@@ -56,12 +59,12 @@ def underexposed(levels: np.ndarray) -> list[float]:
     return [float(np.mean((levels >= DARKEST_UNDEREXPOSED) & (levels <= limit))) for limit in LIMITS]
 
 
-def print_aucs(patches: PatchSet) -> None:
+def print_aucs(patches: PatchSet, changes: list[tuple[str, float]]) -> None:
     """Print the AUC of the pretrained weights with each limit, for each change of the patches."""
     network = build_model("d4net", size="m")
     network.set_weights(load_run("d4net-m").load_model().get_weights())
     pixels = patches.read()
-    for name, level in CHANGES:
+    for name, level in changes:
         changed = PERTURBATIONS[name](pixels, level)
         levels = brightest(changed)
         factors = exposure_factors(max(LIMITS))[levels][:, None, None, None]

@@ -1,10 +1,10 @@
 """Measure the pretrained weights: every figure of the model card.
 
-    python benchmarks/pretrained.py pcam-small.zip kaggle-mini.zip --model d4net-m
+    python benchmarks/pretrained.py pcam-small.zip pcam-extra.zip pcam-more.zip kaggle-mini.zip
 
 `valid` of pcam-small is a development set: settings were chosen on it, and the published calibration and threshold
-were fitted on all of it. Here they are fitted on one half and measured on the other, in both directions; duplicates of
-a patch stay in one half.
+were fitted on all of it and on unseen training patches of pcam-more. Here they are fitted on one half and the same
+training patches, and measured on the other half, in both directions; duplicates of a patch stay in one half.
 
 The slides of `valid` are unknown. Clusters of similar stain and brightness (`scripts/make_folds.py`) replace them: the
 interval of the AUC is that of bootstrap samples of clusters. A set of other slides, as large and as varied, has an
@@ -27,6 +27,7 @@ import numpy as np
 from PIL import Image
 
 from make_folds import appearance, stain_clusters
+from make_pretrained import calibration_patches
 from sentinode import load_run, open_patches
 from sentinode.data.map_patches import map_patches
 from sentinode.data.patchset import PatchSet
@@ -50,19 +51,20 @@ from sentinode.samples import DEFAULT_MODEL
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", help="pcam-small.zip")
+    parser.add_argument("data", nargs=3, type=Path, help="pcam-small.zip, pcam-extra.zip and pcam-more.zip")
     parser.add_argument("lossless", help="kaggle-mini")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="a run directory, or the name of pretrained weights")
     arguments = parser.parse_args()
     keep_freed_memory()
     run = load_run(arguments.model)
-    patches = open_patches(arguments.data, split="valid").cached()
+    patches, unseen = calibration_patches(arguments.data[:2], arguments.data[2])
     logits, labels = predict_logits(run.model, patches), patches.labels
-    calibrated, predicted = cross_fitted(patches, logits)
+    others = (unseen.labels, predict_logits(run.model, unseen))
+    calibrated, predicted = cross_fitted(patches, logits, *others)
     clusters = stain_clusters(np.concatenate(list(map_patches(patches, appearance, "measuring"))))
     drawn = bootstrap_aucs(labels, {"network": logits}, clusters)
     interval, margin = drawn.interval("network"), 1.96 * np.sqrt(2) * drawn.areas.std()
-    others = (interval.estimate - margin, min(1.0, interval.estimate + margin))
+    elsewhere = (interval.estimate - margin, min(1.0, interval.estimate + margin))
     lossless = open_patches(arguments.lossless, split="train")
     pixels = lossless.read()
     aucs = [roc_curve(lossless.labels, network_logits(run, each)).auc for each in (pixels, recompressed(pixels))]
@@ -75,7 +77,7 @@ def main() -> None:
         "work per patch": f"{flops(run.model) / 1e9:.3f} GFLOP",
         f"AUC, {len(patches):,} patches": f"{roc_curve(labels, logits).auc:.4f}",
         "its 95 % interval over stain clusters": f"{interval.low:.3f} to {interval.high:.3f}",
-        "95 % interval for the AUC of other slides": f"{others[0]:.3f} to {others[1]:.3f}",
+        "95 % interval for the AUC of other slides": f"{elsewhere[0]:.3f} to {elsewhere[1]:.3f}",
         "accuracy at the Youden threshold, cross-fitted": f"{np.mean(predicted == labels):.4f}",
         "accuracy at 0.5, cross-fitted": f"{operating_point(labels, calibrated, 0.5).accuracy:.4f}",
         "expected calibration error, debiased, cross-fitted": f"{calibration_error(labels, calibrated).estimate:.4f}",
@@ -95,21 +97,41 @@ def main() -> None:
         both = 0 < labels[inside].mean() < 1
         auc = f"{roc_curve(labels[inside], logits[inside]).auc:.3f}" if both else "one class only"
         print(f"| {cluster} | {inside.sum()} | {labels[inside].mean():.0%} | {auc} |")
+    print_calibrations({"valid": (labels, logits), "unseen training patches": others})
     print(f"\n`valid` of pcam-small; {time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores, {platform.machine()}")
 
 
-def cross_fitted(patches: PatchSet, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return probabilities and predictions of each half by the calibration and threshold of the other."""
+def cross_fitted(
+    patches: PatchSet, logits: np.ndarray, other_labels: np.ndarray, other_logits: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities and predictions of each half by calibration and threshold of the other and more patches."""
     labels = patches.labels
     half = np.array([int(sha1[:8], 16) % 2 for sha1 in patches.table["sha1"]])
     probabilities, predicted = np.empty(len(labels)), np.empty(len(labels), dtype=int)
     for fitted in (0, 1):
         fit, measure = half == fitted, half != fitted
-        calibration = fit_calibration(labels[fit], logits[fit])
-        threshold = youden_threshold(labels[fit], probability(calibration(logits[fit])))
+        fitted_labels = np.concatenate([labels[fit], other_labels])
+        fitted_logits = np.concatenate([logits[fit], other_logits])
+        calibration = fit_calibration(fitted_labels, fitted_logits)
+        threshold = youden_threshold(fitted_labels, probability(calibration(fitted_logits)))
         probabilities[measure] = probability(calibration(logits[measure]))
         predicted[measure] = probabilities[measure] >= threshold
     return probabilities, predicted
+
+
+def print_calibrations(sets: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """Print what calibrations that are fitted on each set, and on all, say of each: not cross-fitted."""
+    everything = tuple(np.concatenate(parts) for parts in zip(*sets.values(), strict=True))
+    titles = " | ".join(f"accuracy at 0.5 and calibration error: {name}" for name in sets)
+    print(f"\n| fitted on | temperature, offset | {titles} |\n" + "|---" * (2 + len(sets)) + "|")
+    for name, (labels, logits) in {**sets, "all of them": everything}.items():
+        calibration = fit_calibration(labels, logits)
+        cells = [f"{calibration.temperature:.3f}, {calibration.offset:.3f}"]
+        for measured, scores in sets.values():
+            probabilities = probability(calibration(scores))
+            accuracy = operating_point(measured, probabilities, 0.5).accuracy.estimate
+            cells.append(f"{accuracy:.4f}, {calibration_error(measured, probabilities).estimate:.4f}")
+        print(f"| {name} | {' | '.join(cells)} |")
 
 
 def network_logits(run: object, pixels: np.ndarray) -> np.ndarray:

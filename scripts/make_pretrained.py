@@ -1,12 +1,13 @@
 """Train pretrained weights.
 
-    python scripts/make_pretrained.py d4net-m pcam-small.zip pcam-extra.zip --work DIR
+    python scripts/make_pretrained.py d4net-m pcam-small.zip pcam-extra.zip --unseen pcam-more.zip --work DIR
 
 Trains on `train` of all sources and validates on `valid` of the first; run the same command again to resume. The first
 training starts from random weights, the others from its final weights, with random brightness as well and each with its
 own seed. The result is the mean of the final weights of all trainings (model soup: Wortsman et al. 2022,
-https://arxiv.org/abs/2203.05482), with the correction of the exposure before the first layer. Final weights were not
-selected on the validation patches.
+https://arxiv.org/abs/2203.05482), with exposure correction before the first layer. Final weights were not
+selected on the validation patches. Calibration and thresholds are fitted on these and, half of them tumour, on patches
+of ``--unseen``, which are from the slides of the training.
 
 Writes the files to `src/sentinode/samples/NAME` and prints the SHA-256 for `sentinode.samples.PRETRAINED`.
 """
@@ -24,8 +25,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from sentinode import TrainConfig, build_model, load_run, open_patches, train
+from make_folds import read_training_patches
+from make_teacher import FOLDS_FILE
+from sentinode import PatchSet, TrainConfig, build_model, load_run, open_patches, train
 from sentinode.data.concat import concat
+from sentinode.data.duplicates.hashes import sha1_bytes
 from sentinode.inference.logits import probability
 from sentinode.inference.predict import predict_logits
 from sentinode.machine import keep_freed_memory
@@ -69,6 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=FIRST)
     parser.add_argument("data", nargs="+", type=Path)
+    parser.add_argument("--unseen", type=Path, help="training patches that are used for the calibration only")
     parser.add_argument("--work", type=Path, required=True)
     arguments = parser.parse_args()
     keep_freed_memory()
@@ -81,7 +86,7 @@ def main() -> None:
         folder = arguments.work / f"tuning-{number}"
         start = runs[0].load_model("final")
         runs.append(train(start, patches, TrainConfig.recipe("flagship", **settings), out=folder))
-    publish(runs, arguments.name, arguments.data)
+    publish(runs, arguments.name, arguments.data, calibration_patches(arguments.data, arguments.unseen))
 
 
 def mean_weights(models: Sequence[keras.Model]) -> list[np.ndarray]:
@@ -96,17 +101,36 @@ def with_exposure_correction(weights: list[np.ndarray], name: str) -> keras.Mode
     return model
 
 
-def publish(runs: list[Run], name: str, data: list[Path]) -> None:
-    """Write the mean of the final weights with calibration and threshold into the package."""
+def calibration_patches(data: list[Path], unseen: Path | None) -> list[PatchSet]:
+    """Return the validation patches and, if there are any, unseen training patches: as many of each class.
+
+    Hard negatives, which no random draw contains, are left out.
+    """
+    validation = open_patches(data[0], split="valid")
+    if unseen is None:
+        return [validation.cached()]
+    table, patches = read_training_patches(FOLDS_FILE, [*map(str, data), str(unseen)])
+    rows = np.flatnonzero((table["part"] == len(data)) & ~table["hard"])
+    normal, tumour = (rows[table["label"].to_numpy()[rows] == label] for label in (0, 1))
+    few = min(len(normal), len(tumour))
+    rng = np.random.default_rng(0)
+    chosen = np.concatenate([rng.permutation(each)[:few] for each in (normal, tumour)])
+    return [validation.cached(), patches.select(np.sort(chosen)).cached()]
+
+
+def publish(runs: list[Run], name: str, data: list[Path], calibration_sets: list[PatchSet]) -> None:
+    """Write the mean of the final weights with calibration and thresholds into the package."""
     folder, first = pretrained_path(name), runs[0]
     model = with_exposure_correction(mean_weights([run.load_model("final") for run in runs]), name)
-    validation = open_patches(data[0], split="valid").cached()
-    logits = predict_logits(model, validation)
-    calibration = fit_calibration(validation.labels, logits)
+    logits = np.concatenate([predict_logits(model, each) for each in calibration_sets])
+    labels = np.concatenate([each.labels for each in calibration_sets])
+    calibration = fit_calibration(labels, logits)
     probabilities = probability(calibration(logits))
     folder.mkdir(exist_ok=True)
-    for file in (TRAIN_SHA1, VALID_SHA1, OOD, "history.csv"):
+    for file in (TRAIN_SHA1, OOD, "history.csv"):
         shutil.copyfile(first.path / file, folder / file)
+    sha1 = np.concatenate([sha1_bytes(each.table["sha1"]) for each in calibration_sets])
+    np.save(folder / VALID_SHA1, np.unique(sha1))
     write_json(folder / ARCHITECTURE, json.loads(model.to_json()))
     model.save_weights(folder / WEIGHTS["best"])
     config = json.loads((first.path / CONFIG).read_text())
@@ -119,10 +143,10 @@ def publish(runs: list[Run], name: str, data: list[Path]) -> None:
         "epochs": len(first.history),
         "duration_s": sum(run.summary["duration_s"] for run in runs),
         "calibration": to_json(calibration),
-        "valid_auc": roc_curve(validation.labels, logits).auc,
-        "threshold": youden_threshold(validation.labels, probabilities),
-        "conformal": to_json(fit_conformal(validation.labels, probabilities)),
-        "threshold_rule": first.summary["threshold_rule"],
+        "valid_auc": roc_curve(calibration_sets[0].labels, logits[: len(calibration_sets[0])]).auc,
+        "threshold": youden_threshold(labels, probabilities),
+        "conformal": to_json(fit_conformal(labels, probabilities)),
+        "threshold_rule": "maximum of sensitivity + specificity on the patches of the calibration (Youden)",
         "ended": runs[-1].summary["ended"],
     }
     write_json(folder / SUMMARY, summary)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentinode import build_model, load_run, open_patches
+from sentinode.data.stain.exposure import EXPOSURE_FACTORS
 from sentinode.errors import ConfigError, DataError, ModelError
 from sentinode.explanation.attributions import METHODS, attributions, mean_color
 from sentinode.explanation.model_split import split_after_first_layer, split_at_last_feature_map
@@ -61,6 +62,20 @@ def test_integrated_gradients_of_d4net_sum_to_the_difference_of_the_logits(flags
     ends = [tumour_logit(network.predict_on_batch(each)) for each in (pixels, np.ascontiguousarray(mean_color(pixels)))]
     found = attributions(flagship, pixels, "integrated-gradients").sum(axis=(1, 2))
     np.testing.assert_allclose(found, ends[0] - ends[1], atol=0.1)
+
+
+@pytest.mark.parametrize("method", ["integrated-gradients", "occlusion"])
+def test_the_exposure_is_that_of_the_patch_also_where_pixels_are_missing(method):
+    plain, correcting = (build_model("d4net", seed=1, exposure_correction=each) for each in (False, True))
+    bright = np.random.default_rng(0).integers(0, 256, (1, 96, 96, 3), np.uint8)
+    assert mean_color(bright).max() <= 180
+    dark = bright // 2
+    dark[0, 0, 0] = 127
+    restored = np.rint(dark * EXPOSURE_FACTORS[127]).astype(np.uint8)
+    for patch, seen in ((bright, bright), (dark, restored)):
+        expected = attributions(plain, seen, method)
+        assert np.ptp(expected) > 0
+        np.testing.assert_allclose(attributions(correcting, patch, method), expected, atol=1e-6)
 
 
 def test_what_no_layer_reads_gets_nothing(pixels):

@@ -108,7 +108,7 @@ def test_underexposed_parts_of_a_block_give_the_logits_of_their_patches(step_px,
 
 
 @pytest.mark.slow
-def test_an_underexposed_slide_is_named_and_scanned_alike_by_both_engines(mosaic, model, tmp_path):
+def test_both_engines_name_an_underexposed_slide_and_give_the_same_map(mosaic, model, tmp_path):
     pytest.importorskip("openvino")
     file = write_pyramid(tmp_path / "dark.tif", (mosaic * 0.6).astype(np.uint8))
     bright = write_pyramid(tmp_path / "bright.tif", mosaic)

@@ -8,7 +8,12 @@ import numpy as np
 from sentinode.data.types import PATCH_SHAPE
 from sentinode.errors import ConfigError
 from sentinode.explanation.gradients import gradient_of
-from sentinode.explanation.model_split import SplitModel, split_after_first_layer, split_at_last_feature_map
+from sentinode.explanation.model_split import (
+    SplitModel,
+    after_exposure_correction,
+    split_after_first_layer,
+    split_at_last_feature_map,
+)
 from sentinode.inference.inputs import as_patches
 from sentinode.inference.logits import logit_model, tumour_logit
 
@@ -61,7 +66,7 @@ def attributions(model: keras.Model, pixels: np.ndarray, method: str = "grad-cam
     """
     check_methods([method])
     network = getattr(model, "model", model)  # Of a run.
-    return METHODS[method](network, as_patches(pixels).read()).astype(np.float32)
+    return METHODS[method](*after_exposure_correction(network, as_patches(pixels).read())).astype(np.float32)
 
 
 def check_methods(methods: Iterable[str]) -> None:

@@ -11,6 +11,7 @@ from sentinode.errors import ModelError
 from sentinode.inference.logits import logit_model
 from sentinode.keras_compat import node_within
 from sentinode.layers.d4 import D4Conv
+from sentinode.layers.preprocessing import ExposureCorrection
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,36 @@ class SplitModel:
     after: keras.Model
     centers_px: np.ndarray
     field_px: int
+
+
+def after_exposure_correction(model: keras.Model, pixels: np.ndarray) -> tuple[keras.Model, np.ndarray]:
+    """Return a network without its exposure correction, and the patches as corrected.
+
+    Explanations compare a patch with others in which pixels are missing. The exposure is that of the patch itself: a
+    patch of one color, which has no bright pixel, would be taken for underexposed.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Any network.
+    pixels : ndarray of uint8, shape (n, 96, 96, 3)
+        Patches.
+
+    Returns
+    -------
+    network : keras.Model
+        Shares all layers with `model`; `model` itself if it does not correct the exposure.
+    pixels : ndarray of uint8, shape (n, 96, 96, 3)
+        Rounded to whole gray levels.
+    """
+    first, *others = _layers(model)
+    if not isinstance(first, ExposureCorrection):
+        return model, pixels
+    x = patches = keras.Input(PATCH_SHAPE, dtype="uint8", name="patches")
+    for layer in others:
+        x = layer(x)
+    corrected = keras.ops.convert_to_numpy(first(pixels)).astype(np.float32)
+    return keras.Model(patches, x, name=model.name), np.rint(corrected).astype(np.uint8)
 
 
 def split_after_first_layer(model: keras.Model) -> SplitModel:

@@ -14,6 +14,7 @@ from scipy.stats import spearmanr
 
 from sentinode.data.types import PATCH_SHAPE
 from sentinode.explanation.attributions import attributions, mean_color
+from sentinode.explanation.model_split import after_exposure_correction
 from sentinode.inference.logits import logit_model, probability, tumour_logit
 from sentinode.training.recipe.averaging import recompute_batch_statistics
 
@@ -69,6 +70,7 @@ class SanityChecks:
         seed : int
             Seed of the random orders and of the randomized weights.
         """
+        model, pixels = after_exposure_correction(model, pixels)
         found = attributions(model, pixels, method)
         defined = np.where(np.ptp(found, axis=(1, 2)) > 0, 1.0, np.nan)
         rng, network = np.random.default_rng(seed), logit_model(model)

@@ -1,6 +1,5 @@
 """Convert an exported network of patches to one that computes all patches of a region at once."""
 
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -42,17 +41,14 @@ class RegionEngine:
     Raises
     ------
     ModelError
-        The network pads, or has operations other than the correction of the exposure, convolutions without padding,
-        ReLU and one mean over positions.
+        The network pads, or has operations other than exposure correction, convolutions without padding, ReLU and
+        one mean over positions.
     """
 
     def __init__(self, file: Path, step_px: int, precision: str = "float32") -> None:
-        self._step_px = step_px
-        _, self.corrects_exposure = _region_network(file, step_px, 1.0)
-        self._compiled = cache(
-            lambda exposure: compile_openvino(_region_network(file, step_px, exposure)[0], precision)
-        )
-        self._compiled(1.0)
+        self._step_px, network = step_px, _region_network(file, step_px)
+        self.corrects_exposure = len(network.inputs) > 1
+        self._compiled = compile_openvino(network, precision)
 
     def __call__(self, pixels: UInt8Array, exposure: float = 1.0) -> NDArray[np.float32]:
         """Compute the patches of a region.
@@ -70,17 +66,19 @@ class RegionEngine:
             Calibrated logits of tumour.
         """
         rows, columns = ((side - PATCH_SIZE_PX) // self._step_px + 1 for side in pixels.shape[:2])
-        logits: NDArray[np.float32] = self._compiled(exposure)(pixels[None])[0]
+        inputs = [pixels[None], np.float32(exposure)] if self.corrects_exposure else [pixels[None]]
+        logits: NDArray[np.float32] = self._compiled(inputs)[0]
         return logits.reshape(rows, columns)
 
 
-def _region_network(file: Path, step_px: int, exposure: float) -> tuple[Any, bool]:
-    """Return the network for regions, with one factor for all pixels, and whether that of patches chooses a factor."""
+def _region_network(file: Path, step_px: int) -> Any:
+    """Return the network for regions; if that of patches corrects the exposure, the factor is its second input."""
     nodes: Any = import_module("openvino.opset13")
     model = openvino().Core().read_model(str(file))
-    tables = [each for each in model.get_ordered_ops() if _looks_up_exposure(each)]
-    for table in tables:
-        table.output(0).replace(nodes.constant(np.float32(exposure)).output(0))
+    parameters = model.get_parameters()
+    for table in filter(_looks_up_exposure, model.get_ordered_ops()):
+        parameters.append(nodes.parameter([], np.float32, name="exposure"))
+        table.output(0).replace(parameters[-1].output(0))
     operations = model.get_ordered_ops()
     convolutions = [each for each in operations if each.get_type_name() == "Convolution"]
     means = [each for each in operations if each.get_type_name() == "ReduceMean"]
@@ -97,9 +95,9 @@ def _region_network(file: Path, step_px: int, exposure: float) -> tuple[Any, boo
     sides, nothing = [positions, positions], [0, 0]
     mean = nodes.avg_pool(features, [step_px // jump] * 2, nothing, nothing, sides, True)
     logit = nodes.convolution(mean, kernel[None, :, None, None], [1, 1], nothing, nothing, [1, 1])
-    region = openvino().Model([nodes.add(logit, bias)], model.get_parameters(), "region")
-    region.reshape([1, -1, -1, 3])
-    return region, bool(tables)
+    region = openvino().Model([nodes.add(logit, bias)], parameters, "region")
+    region.reshape({parameters[0].output(0): [1, -1, -1, 3]})
+    return region
 
 
 def _looks_up_exposure(operation: Any) -> bool:

@@ -1,7 +1,7 @@
 """Convert D4Net to an ordinary convolutional network with the same outputs.
 
 The kernels are expanded to their eight orientations; normalization and the scaling of pixels are folded into kernels
-and biases. The result has convolutions, ReLU and average pooling only, after the correction of the exposure and the
+and biases. The result has convolutions, ReLU and average pooling only, after the exposure correction and the
 logarithm, where there are any: it is faster and can be exported to any format.
 """
 
@@ -40,8 +40,8 @@ def plain_network(model: keras.Model, *, step_px: int | None = None, exposure: f
         Without it, the result takes patches. With it, the result takes regions of any size and returns the logits of
         all patches on a grid with this step: a multiple of 8, the product of the strides.
     exposure : float, default 1
-        Of a network for regions: the factor on all pixels. Patches overlap, so `ExposureCorrection` cannot choose a
-        factor for each; the result is that of the patches for which it would choose this one.
+        The factor on all pixels of a region, since overlapping patches cannot have different ones. The logits are
+        right for patches that `ExposureCorrection` would multiply by this factor.
 
     Returns
     -------

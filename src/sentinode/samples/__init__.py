@@ -7,7 +7,7 @@ from pathlib import Path
 
 SAMPLES = ("pcam-mini",)
 # Pretrained weights by name, with the result of `pretrained_digest`.
-PRETRAINED: Mapping[str, str] = {"d4net-m": "50c3b01e136c41dc8be48392e7821c93daf0de6ca6a2cf4b2914ec4c7a3149a5"}
+PRETRAINED: Mapping[str, str] = {"d4net-m": "b842425a9b70f8a94b90047d15c22aa335755a0446a00f96bc78413b7fbe5c8c"}
 # Used by commands without --model.
 DEFAULT_MODEL = "d4net-m"
 

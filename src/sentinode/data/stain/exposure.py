@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 BRIGHTEST_UNDEREXPOSED = 180
 # Darker ones show no light at all, such as the black frame of a scanner.
 DARKEST_UNDEREXPOSED = 64
-# A dark slide then needs few factors: those of neighboring patches differ only where their brightest pixels do by 9 %.
+# Steps of 9 % keep the number of factors small that a scan needs.
 _STEPS_PER_DOUBLING = 8
 
 
 def exposure_factors(limit: int = BRIGHTEST_UNDEREXPOSED) -> NDArray[np.float32]:
-    """Return, for each gray level of the brightest pixel of a patch, what to multiply all its pixels by.
+    """Return the factor on all pixels of a patch, for each gray level of its brightest pixel.
 
     Parameters
     ----------

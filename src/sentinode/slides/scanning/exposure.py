@@ -42,7 +42,7 @@ def compute_at_exposure(
     """
     factors = EXPOSURE_FACTORS[brightest_of_places(pixels, wanted.shape, step_px)]
     found, counts = np.unique(factors[wanted], return_counts=True)
-    most, *others = found[np.argsort(-counts)].tolist()
+    most, *others = found[np.argsort(-counts)].tolist() or [1.0]
     out = dense(pixels, wanted.shape, most)
     for factor in others:
         places = wanted & (factors == factor)

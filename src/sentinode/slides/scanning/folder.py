@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -27,9 +27,6 @@ from sentinode.slides.slide import Slide
 from sentinode.slides.tissue import Tissue, find_tissue
 from sentinode.storage import atomic_file, check_free_space, check_output_folder, read_json, write_json
 from sentinode.version import __version__
-
-if TYPE_CHECKING:
-    from sentinode.inference.predictor import Predictor
 
 log = logging.getLogger("sentinode")
 
@@ -168,12 +165,14 @@ def help_scan(
 
 
 def _settings(slide: Slide, scanner: Scanner, tissue: Tissue | None, force: bool) -> dict[str, Any]:
+    members = scanner.model.identity.get("ensemble", [scanner.model.identity])
     return {
         "slide": slide.path.name,
         "slide_sha256": slide.fingerprint(),
         "spacing_um_px": slide.spacing_um_px,
         "model": scanner.model.name,
-        "weights_sha256": _weights_sha256(scanner.model),
+        "weights_sha256": [each["weights_sha256"] for each in members],
+        "calibration": [each.get("calibration") for each in members],
         "engine": scanner.engine,
         "precision": scanner.precision,
         "step_px": scanner.step_px,
@@ -186,11 +185,6 @@ def _differing(folder: Path, settings: dict[str, Any]) -> list[str]:
     """Return the settings in which the scan of a folder differs."""
     before = read_json(folder / SETTINGS)
     return [name for name, value in settings.items() if before.get(name) != value]
-
-
-def _weights_sha256(model: "Predictor") -> list[str]:
-    members = model.identity.get("ensemble", [model.identity])
-    return [each["weights_sha256"] for each in members]
 
 
 def _write(folder: Path, slide: Slide, scan: Scan, settings: dict[str, Any], identity: str) -> dict[str, Any]:

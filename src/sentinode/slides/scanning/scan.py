@@ -261,7 +261,7 @@ def _check_distribution(
         f"most often in {most}"
     )
     way_out = "; scan all the same with --force"
-    if most == _SCALE:
+    if _SCALE in kinds:
         message += f"; is {slide.spacing_um_px:.4g} µm per pixel right ({slide.spacing_source})?"
         way_out = " State it with --mpp, or scan all the same with --force"
     if not force:
