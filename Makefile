@@ -11,7 +11,7 @@ PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal --durations 20
 demo: $(VENV)/installed
 	$(BIN)/sentinode demo
 
-# Needs neither PyTorch nor a browser; at most 8 minutes on 2 cores.
+# Needs neither PyTorch nor a browser; about 9 minutes on 2 cores.
 test: $(VENV)/installed-test
 	$(PYTEST) -m "not slow"
 

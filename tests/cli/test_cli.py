@@ -238,6 +238,7 @@ def test_options_are_checked_before_the_data(tmp_path, monkeypatch, line, facts)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_commands_draw_without_a_display(tmp_path):
     sheet = ("data", "info", "pcam-mini", "--sheet", tmp_path / "sheet.png")
     succeeded(sentinode_process(*sheet, MPLBACKEND="module://of.a.notebook"))

@@ -64,6 +64,7 @@ def test_integrated_gradients_of_d4net_sum_to_the_difference_of_the_logits(flags
     np.testing.assert_allclose(found, ends[0] - ends[1], atol=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["integrated-gradients", "occlusion"])
 def test_the_exposure_is_that_of_the_patch_also_where_pixels_are_missing(method):
     plain, correcting = (build_model("d4net", seed=1, exposure_correction=each) for each in (False, True))

@@ -313,6 +313,7 @@ def test_a_disk_that_fills_while_the_cache_is_written_ends_in_a_line_and_nothing
     assert np.array_equal(open_patches(source).cached(small_disk / "cache").read(), few.read())
 
 
+@pytest.mark.slow
 def test_a_disk_too_small_to_unpack_on_is_refused_in_a_line(few, small_disk, tmp_path, monkeypatch):
     many = np.random.default_rng(0).integers(0, 256, (200, 96, 96, 3), np.uint8)
     for name, content in (

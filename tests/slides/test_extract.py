@@ -360,6 +360,7 @@ def test_impossible_requests_are_refused_before_slides_are_read(tmp_path, slides
         ExtractConfig(hard_fraction=2)
 
 
+@pytest.mark.slow
 def test_the_command_names_files_failures_and_the_next_command(slides, tmp_path):
     out = tmp_path / "my patches"
     done = sentinode("extract", *paths(slides), "--annotations", slides, "--out", out, "--max-per-slide", 4)

@@ -154,6 +154,7 @@ def test_draws_lie_in_their_range_and_a_seed_fixes_them(few, tmp_path):
     assert tables[0]["batch_size"].between(4, 16).all()
 
 
+@pytest.mark.slow
 def test_a_failed_trial_is_listed_with_its_reason(few, tmp_path):
     space = [Values("option.kernel_size", (3, "wide"))]
     tuning = tune("cnn", few, space, TrainConfig(epochs=1), out=tmp_path / "it")
