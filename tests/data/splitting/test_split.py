@@ -130,6 +130,13 @@ def test_fractions_that_do_not_sum_to_1_are_refused(mini, fractions):
     forms.refused(lambda: split_patches(mini, fractions), "sum to 1", error=ConfigError)
 
 
+def test_fractions_that_are_no_numbers_are_refused(mini):
+    for wrong in ("half", None, [0.5]):
+        fractions = {"a": 0.5, "b": wrong}
+        with pytest.raises(ConfigError, match=r"the fraction of b must be a number; got"):
+            split_patches(mini, fractions)
+
+
 def test_fewer_than_two_folds_are_refused(mini):
     forms.refused(lambda: split_folds(mini, 1), "at least 2; got 1", error=ConfigError)
 

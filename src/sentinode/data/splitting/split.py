@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -71,8 +72,11 @@ def check_fractions(fractions: Mapping[str, float]) -> np.ndarray:
     Raises
     ------
     ConfigError
-        A fraction is not above 0, or they do not sum to 1.
+        A fraction is not a number above 0, or they do not sum to 1.
     """
+    for name, fraction in fractions.items():
+        if not isinstance(fraction, Real):
+            raise ConfigError(f"the fraction of {name} must be a number; got {fraction!r}")
     shares = np.array(list(fractions.values()), dtype=float)
     if not len(shares) or not (shares > 0).all() or not abs(shares.sum() - 1) <= 1e-9:
         shown = ", ".join(f"{name} {fraction:g}" for name, fraction in fractions.items())
