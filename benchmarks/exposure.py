@@ -26,7 +26,12 @@ from sentinode.machine import keep_freed_memory
 from sentinode.metrics import auc
 
 LIMITS = (0, 160, BRIGHTEST_UNDEREXPOSED, 200, 214)
-CHANGES = [("brightness", factor) for factor in (1.0, 0.9, 0.8, 0.75, 0.7, 0.6, 0.5, 0.4, 1.3)] + [("blur", 2.0)]
+BRIGHTNESS = [[("brightness", factor)] for factor in (1.0, 0.9, 0.8, 0.75, 0.7, 0.6, 0.5, 0.4, 1.3)]
+# Files of a dark camera are compressed after they were darkened, which makes some pixels brighter.
+COMPRESSED = [
+    [("brightness", factor), ("JPEG", quality)] for factor, quality in ((0.7, 90.0), (0.7, 75.0), (0.6, 75.0))
+]
+CHANGES = [*BRIGHTNESS, *COMPRESSED, [("blur", 2.0)]]
 BATCH = 1000
 
 
@@ -40,13 +45,15 @@ def main() -> None:
     unseen = unseen_rows(table, LOGITS_FOLD)
     others = np.setdiff1d(np.arange(len(table)), unseen)
     batches = (patches.read(others[start : start + BATCH]) for start in range(0, len(others), BATCH))
-    shares = underexposed(np.concatenate([brightest(pixels) for pixels in batches]))
+    levels = np.concatenate([brightest(pixels) for pixels in batches])
+    shares = underexposed(levels)
+    print(f"brightest pixel 255: {np.mean(levels == 255):.1%} of {len(others):,} training patches\n")
     print(f"| | {' | '.join(f'limit {limit}' if limit else 'none' for limit in LIMITS)} |\n" + "|---" * 6 + "|")
     print(f"| of {len(others):,} training patches | {' | '.join(f'{share:.2%}' for share in shares)} |")
     print_aucs(patches.select(unseen), CHANGES)
     validation = open_patches(arguments.sources[0], split="valid")
     print(f"\n{len(validation):,} patches of valid\n")
-    print_aucs(validation, [("brightness", factor) for factor in (1.0, 0.7, 1.3)])
+    print_aucs(validation, [[("brightness", factor)] for factor in (1.0, 0.7, 1.3)])
 
 
 def brightest(pixels: np.ndarray) -> np.ndarray:
@@ -59,13 +66,15 @@ def underexposed(levels: np.ndarray) -> list[float]:
     return [float(np.mean((levels >= DARKEST_UNDEREXPOSED) & (levels <= limit))) for limit in LIMITS]
 
 
-def print_aucs(patches: PatchSet, changes: list[tuple[str, float]]) -> None:
+def print_aucs(patches: PatchSet, changes: list[list[tuple[str, float]]]) -> None:
     """Print the AUC of the pretrained weights with each limit, for each change of the patches."""
     network = build_model("d4net", size="m")
     network.set_weights(load_run("d4net-m").load_model().get_weights())
     pixels = patches.read()
-    for name, level in changes:
-        changed = PERTURBATIONS[name](pixels, level)
+    for steps in changes:
+        changed = pixels
+        for name, level in steps:
+            changed = PERTURBATIONS[name](changed, level)
         levels = brightest(changed)
         factors = exposure_factors(max(LIMITS))[levels][:, None, None, None]
         plain, corrected = (
@@ -73,7 +82,7 @@ def print_aucs(patches: PatchSet, changes: list[tuple[str, float]]) -> None:
         )
         aucs = [auc(patches.labels, np.where(levels <= limit, corrected, plain)).estimate for limit in LIMITS]
         cells = (f"{value:.4f} ({share:.1%})" for value, share in zip(aucs, underexposed(levels), strict=True))
-        print(f"| {name} {level:g} | {' | '.join(cells)} |", flush=True)
+        print(f"| {', '.join(f'{name} {level:g}' for name, level in steps)} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

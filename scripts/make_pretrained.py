@@ -73,12 +73,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=FIRST)
     parser.add_argument("data", nargs="+", type=Path)
-    parser.add_argument("--unseen", type=Path, help="training patches that are used for the calibration only")
+    parser.add_argument(
+        "--unseen",
+        type=Path,
+        help="pcam-more.zip, if the data are the other two sets of scripts/folds.npz: patches for the calibration only",
+    )
     parser.add_argument("--work", type=Path, required=True)
     arguments = parser.parse_args()
     keep_freed_memory()
     patches = concat([open_patches(path) for path in arguments.data])
     first = arguments.work / "first"
+    calibration_sets = calibration_patches(arguments.data, arguments.unseen)
     network = build_model("d4net", size=arguments.name[-1])
     train(network, patches, TrainConfig.recipe("flagship", **FIRST[arguments.name]), out=first)
     runs = [load_run(first)]
@@ -86,7 +91,7 @@ def main() -> None:
         folder = arguments.work / f"tuning-{number}"
         start = runs[0].load_model("final")
         runs.append(train(start, patches, TrainConfig.recipe("flagship", **settings), out=folder))
-    publish(runs, arguments.name, arguments.data, calibration_patches(arguments.data, arguments.unseen))
+    publish(runs, arguments.name, arguments.data, calibration_sets)
 
 
 def mean_weights(models: Sequence[keras.Model]) -> list[np.ndarray]:
@@ -104,7 +109,7 @@ def with_exposure_correction(weights: list[np.ndarray], name: str) -> keras.Mode
 def calibration_patches(data: list[Path], unseen: Path | None) -> list[PatchSet]:
     """Return the validation patches and, if there are any, unseen training patches: as many of each class.
 
-    Hard negatives, which no random draw contains, are left out.
+    Hard negatives are left out: they are not a random sample.
     """
     validation = open_patches(data[0], split="valid")
     if unseen is None:

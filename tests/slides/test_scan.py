@@ -307,6 +307,10 @@ def test_a_finished_scan_is_not_repeated_and_never_overwritten_by_another(slide_
         assert not scan_to_folder(slide, scanner, result.folder).is_new
         with pytest.raises(OutputError, match="step_px"):
             scan_to_folder(slide, load_scanner(model, 16), result.folder)
+        identity = {**model.identity, "calibration": {"temperature": 2.0, "offset": 0.0}}
+        calibrated_anew = replace(scanner, model=SimpleNamespace(name=model.name, identity=identity))
+        with pytest.raises(OutputError, match="calibration"):
+            scan_to_folder(slide, calibrated_anew, result.folder)
         (tmp_path / "notes.txt").write_text("mine")
         with pytest.raises(OutputError, match="holds no scan"):
             scan_to_folder(slide, scanner, tmp_path)

@@ -166,13 +166,14 @@ def help_scan(
 
 def _settings(slide: Slide, scanner: Scanner, tissue: Tissue | None, force: bool) -> dict[str, Any]:
     members = scanner.model.identity.get("ensemble", [scanner.model.identity])
+    calibrations = [each["calibration"] for each in members if "calibration" in each]
     return {
         "slide": slide.path.name,
         "slide_sha256": slide.fingerprint(),
         "spacing_um_px": slide.spacing_um_px,
         "model": scanner.model.name,
         "weights_sha256": [each["weights_sha256"] for each in members],
-        "calibration": [each.get("calibration") for each in members],
+        **({"calibration": calibrations} if calibrations else {}),
         "engine": scanner.engine,
         "precision": scanner.precision,
         "step_px": scanner.step_px,
