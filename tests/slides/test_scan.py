@@ -114,7 +114,7 @@ def test_both_engines_name_an_underexposed_slide_and_give_the_same_map(mosaic, m
     bright = write_pyramid(tmp_path / "bright.tif", mosaic)
     with open_slide(file) as dark, open_slide(bright) as slide:
         scanner = load_scanner(model, 32)
-        with pytest.raises(DataError, match=r"100 % of .* most often in brightness; scan all the same with --force"):
+        with pytest.raises(DataError, match=r"100 % of .* most often in brightness.*--force"):
             scan_slide(dark, scanner)
         found = scan_slide(dark, scanner, force=True).heatmap.log_odds
         other = scan_slide(dark, load_scanner(model, 32, engine="openvino"), force=True).heatmap.log_odds
