@@ -48,7 +48,11 @@ def main() -> None:
     levels = np.concatenate([brightest(pixels) for pixels in batches])
     shares = underexposed(levels)
     print(f"brightest pixel 255: {np.mean(levels == 255):.1%} of {len(others):,} training patches\n")
-    print(f"| | {' | '.join(f'limit {limit}' if limit else 'none' for limit in LIMITS)} |\n" + "|---" * 6 + "|")
+    print(
+        f"| | {' | '.join(f'limit {limit}' if limit else 'none' for limit in LIMITS)} |\n"
+        + "|---" * (1 + len(LIMITS))
+        + "|"
+    )
     print(f"| of {len(others):,} training patches | {' | '.join(f'{share:.2%}' for share in shares)} |")
     print_aucs(patches.select(unseen), CHANGES)
     validation = open_patches(arguments.sources[0], split="valid")

@@ -77,6 +77,11 @@ def test_a_step_between_the_strides_is_refused(step_px):
         plain_network(build_model("d4net"), step_px=step_px)
 
 
+def test_a_factor_for_patches_is_refused():
+    with pytest.raises(ModelError, match="exposure 2 is for regions; state step_px"):
+        plain_network(build_model("d4net"), exposure=2.0)
+
+
 def test_another_network_is_refused():
     with pytest.raises(ModelError, match=r"'cnn': layer conv_1 \(Conv2D\) is not part of d4net"):
         plain_network(build_model("cnn"))

@@ -52,7 +52,8 @@ def plain_network(model: keras.Model, *, step_px: int | None = None, exposure: f
     Raises
     ------
     ModelError
-        The model is not a D4Net, or `step_px` is not a multiple of the product of the strides.
+        The model is not a D4Net, `step_px` is not a multiple of the product of the strides, or `exposure` is given
+        without it.
 
     Examples
     --------
@@ -70,6 +71,8 @@ def plain_network(model: keras.Model, *, step_px: int | None = None, exposure: f
         positions = (positions - each.kernel.shape[0]) // each.strides + 1
     if step_px is not None and (step_px < jump or step_px % jump):
         raise ModelError(f"step_px must be a multiple of {jump}, the product of the strides; got {step_px}")
+    if step_px is None and exposure != 1:
+        raise ModelError(f"exposure {exposure:g} is for regions; state step_px, or leave it out for patches")
     pixels = keras.Input(PATCH_SHAPE if step_px is None else (None, None, 3), dtype="uint8", name="pixels")
     x = ops.cast(pixels, "float32")
     if step_px is not None:

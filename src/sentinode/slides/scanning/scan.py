@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sentinode.data.parallel import ordered_map
 from sentinode.data.types import PATCH_SIZE_PX
 from sentinode.errors import DataError, plural
+from sentinode.inference.ood import WARNINGS
 from sentinode.progress import progress_bar
 from sentinode.slides.blocks import Block
 from sentinode.slides.grid import ScanGrid
@@ -36,7 +37,7 @@ log = logging.getLogger("sentinode")
 _CHECKED_PATCHES, _MOST_OUT_OF_DISTRIBUTION = 200, 0.3
 _FEWEST_JUDGED = 20  # Less than that, a single unusual patch would decide.
 # Patches with little tissue say nothing about scale, stain or focus.
-_NO_TISSUE, _SCALE = "tissue", "focus or scale"
+_NO_TISSUE, *_, _SCALE = WARNINGS
 
 
 @dataclass(frozen=True)
