@@ -44,8 +44,8 @@ from sentinode.metrics import (
     youden_threshold,
 )
 from sentinode.models.flops import flops
-from sentinode.models.plain import plain_network
 from sentinode.samples import DEFAULT_MODEL
+from sentinode.slides import load_scanner
 
 
 def main() -> None:
@@ -158,10 +158,11 @@ def all_warnings(run: object, patches: PatchSet) -> list[str]:
 def scan_difference(run: object, pixels: np.ndarray) -> float:
     """Return the largest logit difference between the scan of a region and its patches."""
     region = np.concatenate([np.concatenate(list(row), axis=1) for row in pixels[:16].reshape(4, 4, 96, 96, 3)])
-    scanned = np.asarray(plain_network(run.model, step_px=8).predict_on_batch(region[None]))[0, ..., 0]
-    places = [(row, column) for row in range(0, len(scanned), 2) for column in range(0, scanned.shape[1], 2)]
+    shape = [(side - 96) // 8 + 1 for side in region.shape[:2]]
+    scanned = load_scanner(run, 8).compute(region, np.ones(shape, bool))
+    places = [(row, column) for row in range(0, shape[0], 2) for column in range(0, shape[1], 2)]
     cut = np.stack([region[8 * row : 8 * row + 96, 8 * column : 8 * column + 96] for row, column in places])
-    alone = network_logits(run, cut)
+    alone = run.calibration(network_logits(run, cut))
     return float(np.abs([scanned[place] for place in places] - alone).max())
 
 

@@ -3,13 +3,13 @@
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from filelock import FileLock
 from hypothesis import settings
+from tests.once import made_once
 
 import sentinode  # noqa: F401  # Sets up TensorFlow, so it must come before any test imports Keras.
 
@@ -85,14 +85,6 @@ def mini():
     return open_patches("pcam-mini").cached()
 
 
-def train_once(out: Path, train: Callable[[Path], object]) -> Path:
-    """Train in the first worker process that asks; every other one waits for its run."""
-    with FileLock(f"{out}.lock"):
-        if not (out / "summary.json").is_file():
-            train(out)
-    return out
-
-
 @pytest.fixture(scope="session")
 def tiny_run(shared_folder, mini):
     """A run of one epoch on a twentieth of the sample; tests do not write into it."""
@@ -101,7 +93,7 @@ def tiny_run(shared_folder, mini):
     def tiny(out: Path) -> None:
         train(build_model("cnn"), mini.select(range(0, len(mini), 20)), TrainConfig(epochs=1), out=out)
 
-    return load_run(train_once(shared_folder / "tiny", tiny))
+    return load_run(made_once(shared_folder / "tiny", tiny))
 
 
 @pytest.fixture(scope="session")
@@ -112,7 +104,7 @@ def other_run(shared_folder, mini):
     def other(out: Path) -> None:
         train(build_model("cnn", seed=5), mini.select(range(1, len(mini), 20)), TrainConfig(epochs=1), out=out)
 
-    return load_run(train_once(shared_folder / "other", other))
+    return load_run(made_once(shared_folder / "other", other))
 
 
 @pytest.fixture(scope="session")
@@ -126,7 +118,7 @@ def devices_runs(shared_folder):
         [(status, output)] = Job({"1": [shared_folder / "one"], "all": [shared_folder / "four"]}, virtual=4).end()
         assert status == 0, output
 
-    train_once(shared_folder / "four", both)
+    made_once(shared_folder / "four", both)
     return {1: load_run(shared_folder / "one"), 4: load_run(shared_folder / "four")}
 
 

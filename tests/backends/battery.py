@@ -169,7 +169,9 @@ def symmetry_and_scan(model: keras.Model, pixels: np.ndarray) -> dict[str, float
         np.abs(network.predict_on_batch(apply_symmetry(pixels, symmetry)) - said).max() for symmetry in range(1, ORDER)
     ]
     region = np.concatenate([np.concatenate(list(row), axis=1) for row in pixels.reshape(3, 4, 96, 96, 3)])
-    scanned = np.asarray(plain_network(model, step_px=8).predict_on_batch(region[None]))[0]
+    scan = plain_network(model, step_px=8)
+    inputs = [region[None], np.ones((1, 1, 1, 1), np.float32)][: len(scan.inputs)]
+    scanned = np.asarray(scan.predict_on_batch(inputs))[0]
     places = [(row, column) for row in range(0, scanned.shape[0], 3) for column in range(0, scanned.shape[1], 3)]
     cut = np.stack([region[8 * row : 8 * row + 96, 8 * column : 8 * column + 96] for row, column in places])
     away = np.abs([scanned[place] for place in places] - network.predict_on_batch(cut)).max()
@@ -197,6 +199,9 @@ def main(folder: Path) -> None:
     facts: dict[str, Any] = {"dropout": dropout_twice(), "interrupted_at": interrupted(patches, mine)}
     pixels = to_predict.read()
     facts["d4nets"] = {name: symmetry_and_scan(model, pixels) for name, model in d4nets().items()}
+    underexposed = pixels // 2
+    network = logit_model(load_run("d4net-m").model)
+    facts["underexposed"] = [network.predict_on_batch(each)[:, 0].tolist() for each in (pixels, underexposed)]
     np.savez(mine / "slopes.npz", **slopes(folder, pixels[:4]))
     print("made", flush=True)
     sys.stdin.readline()

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from tests.once import made_once
 
 BATTERY = Path(__file__).with_name("battery.py")
 
@@ -46,9 +47,13 @@ for network in battery.NETWORKS:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
+def made(shared_folder) -> Path:
     """The results of the battery, one folder per backend; each backend read the runs of all."""
-    folder = tmp_path_factory.mktemp("backends")
+    return made_once(shared_folder / "backends", run_battery)
+
+
+def run_battery(folder: Path) -> None:
+    folder.mkdir()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(BATTERY.parent), *sys.path])}
     subprocess.run([sys.executable, "-c", START, str(folder)], check=True, env=environment, capture_output=True)
     children: dict[str, subprocess.Popen[str]] = {}
@@ -70,7 +75,6 @@ def made(tmp_path_factory) -> Path:
         for child in children.values():
             child.kill()
             child.wait()
-    return folder
 
 
 def facts(made: Path, backend: str) -> dict[str, Any]:
@@ -168,6 +172,13 @@ def test_d4net_is_invariant_and_scans_a_region_as_it_predicts_patches(made, back
         assert largest["spread"] > 1e-3, name
         assert largest["turned"] <= 1e-4, name
         assert largest["scanned"] <= 1e-4, name
+
+
+@pytest.mark.parametrize("backend", OTHERS)
+def test_underexposed_patches_are_brightened_alike(made, backend):
+    bright, dark = facts(made, "tensorflow")["underexposed"]
+    assert np.corrcoef(bright, dark)[0, 1] > 0.9
+    np.testing.assert_allclose(facts(made, backend)["underexposed"], [bright, dark], atol=1e-3)
 
 
 @pytest.mark.parametrize("backend", OTHERS)

@@ -6,10 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentinode import build_model, load_run, open_patches
-from sentinode.data.stain.exposure import EXPOSURE_FACTORS
+from sentinode.data.stain.exposure import BRIGHTEST_UNDEREXPOSED, EXPOSURE_FACTORS
 from sentinode.errors import ConfigError, DataError, ModelError
 from sentinode.explanation.attributions import METHODS, attributions, mean_color
-from sentinode.explanation.model_split import split_after_first_layer, split_at_last_feature_map
+from sentinode.explanation.model_split import (
+    after_exposure_correction,
+    split_after_first_layer,
+    split_at_last_feature_map,
+)
 from sentinode.inference.logits import logit_model, tumour_logit
 from sentinode.layers.d4 import ORDER, apply_symmetry
 
@@ -58,9 +62,10 @@ def test_integrated_gradients_sum_to_the_difference_of_the_logits(pixels, output
 @pytest.mark.slow
 def test_integrated_gradients_of_d4net_sum_to_the_difference_of_the_logits(flagship):
     pixels = open_patches("pcam-mini", split="test").read(range(0, 400, 50))
-    network = logit_model(flagship)
-    ends = [tumour_logit(network.predict_on_batch(each)) for each in (pixels, np.ascontiguousarray(mean_color(pixels)))]
     found = attributions(flagship, pixels, "integrated-gradients").sum(axis=(1, 2))
+    model, pixels = after_exposure_correction(flagship, pixels)  # A mean color alone would be brightened.
+    network = logit_model(model)
+    ends = [tumour_logit(network.predict_on_batch(each)) for each in (pixels, np.ascontiguousarray(mean_color(pixels)))]
     np.testing.assert_allclose(found, ends[0] - ends[1], atol=0.1)
 
 
@@ -69,10 +74,11 @@ def test_integrated_gradients_of_d4net_sum_to_the_difference_of_the_logits(flags
 def test_the_exposure_is_that_of_the_patch_also_where_pixels_are_missing(method):
     plain, correcting = (build_model("d4net", seed=1, exposure_correction=each) for each in (False, True))
     bright = np.random.default_rng(0).integers(0, 256, (1, 96, 96, 3), np.uint8)
-    assert mean_color(bright).max() <= 180
+    bright[0, :4, :4] = 255
+    assert mean_color(bright).max() <= BRIGHTEST_UNDEREXPOSED
     dark = bright // 2
-    dark[0, 0, 0] = 127
-    restored = np.rint(dark * EXPOSURE_FACTORS[127]).astype(np.uint8)
+    dark[0, :4, :4, 0] = 127
+    restored = np.rint(np.minimum(dark * EXPOSURE_FACTORS[127], 255)).astype(np.uint8)
     for patch, seen in ((bright, bright), (dark, restored)):
         expected = attributions(plain, seen, method)
         assert np.ptp(expected) > 0

@@ -5,7 +5,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from sentinode.data.stain.exposure import EXPOSURE_FACTORS
+from sentinode.data.stain.exposure import EXPOSURE_FACTORS, SPOT_PX
 from sentinode.errors import ModelError
 from sentinode.inference.engines import open_engine, openvino
 from sentinode.inference.regions import RegionEngine
@@ -19,8 +19,10 @@ def write_network(path, padding=0, quantized=False, logarithm=False, exposure=Fa
     patches = nodes.parameter([-1, 96, 96, 3], np.uint8, name="patches")
     x, channels = nodes.transpose(nodes.convert(patches, "f32"), np.array([0, 3, 1, 2])), 3
     if exposure:
-        brightest = nodes.convert(nodes.reduce_max(x, np.array([1, 2, 3]), True), "i32")
-        x = nodes.multiply(x, nodes.gather(EXPOSURE_FACTORS, brightest, np.int32(0)))
+        spots = nodes.avg_pool(x, [SPOT_PX] * 2, [0, 0], [0, 0], [SPOT_PX] * 2, True)
+        brightest = nodes.add(nodes.reduce_max(spots, np.array([1, 2, 3]), True), np.float32(0.5))
+        x = nodes.multiply(x, nodes.gather(EXPOSURE_FACTORS, nodes.convert(brightest, "i32"), np.int32(0)))
+        x = nodes.minimum(x, np.float32(255))
     if logarithm:
         x = nodes.log(nodes.divide(nodes.maximum(x, np.float32(8)), np.float32(255)))
     for filters, stride in ((8, 2), (12, 4)):
@@ -49,6 +51,8 @@ def test_a_region_gives_the_logits_of_its_patches(tmp_path, step, options):
     for rows, columns in ((4, 4), (2, 5), (4, 4), (1, 1)):
         size = [96 + (count - 1) * step for count in (rows, columns)]
         region = np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8)
+        across, down = ((np.arange(side) % 48 < 4) for side in (size[1], size[0]))
+        region[down[:, None] & across] = 255  # No patch is underexposed.
         found = compute(region)
         assert found.shape == (rows, columns)
         corners = [(row * step, column * step) for row in range(rows) for column in range(columns)]
@@ -63,7 +67,7 @@ def test_a_region_of_underexposed_patches_has_the_factor_that_is_asked_for(tmp_p
     assert engine.corrects_exposure
     assert not RegionEngine(write_network(tmp_path / "other.xml", **options), 8).corrects_exposure
     dark = np.random.default_rng(1).integers(0, 151, (96, 96, 3), dtype=np.uint8)
-    dark[0, 0, 0] = 150
+    dark[:4, :4, 0] = 150
     assert engine(dark, float(EXPOSURE_FACTORS[150]))[0, 0] == pytest.approx(alone(dark[None])[0], abs=1e-4)
     assert abs(engine(dark)[0, 0] - alone(dark[None])[0]) > 5e-4
 

@@ -52,7 +52,8 @@ def test_a_written_out_network_gives_the_same_logits(network, mini):
 def test_a_scan_of_a_region_gives_the_logits_of_its_patches(network, mini, step_px):
     pixels = mini.read(range(6))
     region = np.concatenate([np.concatenate(list(row), axis=1) for row in (pixels[:3], pixels[3:])], axis=0)
-    scanned = keras.ops.convert_to_numpy(plain_network(network, step_px=step_px)(region[None]))[0]
+    scan, inputs = plain_network(network, step_px=step_px), [region[None], np.ones((1, 1, 1, 1), np.float32)]
+    scanned = keras.ops.convert_to_numpy(scan(inputs if len(scan.inputs) > 1 else inputs[0]))[0]
     rows, columns = ((side - 96) // step_px + 1 for side in region.shape[:2])
     assert scanned.shape[:2] == (rows, columns)
     places = [(row, column) for row in range(0, rows, 3) for column in range(0, columns, 3)]
@@ -61,13 +62,14 @@ def test_a_scan_of_a_region_gives_the_logits_of_its_patches(network, mini, step_
     np.testing.assert_allclose([scanned[place] for place in places], alone, atol=1e-4)
 
 
-def test_a_region_has_the_factor_that_its_patches_would_have(mini):
+def test_each_region_has_the_factor_that_its_patches_would_have(mini):
     network = trained_a_little({"exposure_correction": True}, mini.read(range(32)))
-    dark = mini.read(range(8)) // 2
-    dark[:, 0, 0, 0] = 127
-    assert dark.max() == 127
-    scan = plain_network(network, step_px=8, exposure=float(EXPOSURE_FACTORS[127]))
-    scanned = keras.ops.convert_to_numpy(scan(dark))[:, 0, 0]
+    levels = np.array([127, 100, 191])
+    dark = np.minimum(mini.read(range(3)), levels[:, None, None, None]).astype(np.uint8)
+    dark[:, :4, :4, 0] = levels[:, None, None]
+    factors = EXPOSURE_FACTORS[levels].reshape(-1, 1, 1, 1)
+    assert len(np.unique(factors)) == 3
+    scanned = keras.ops.convert_to_numpy(plain_network(network, step_px=8)([dark, factors]))[:, 0, 0]
     np.testing.assert_allclose(scanned, logit_model(network).predict_on_batch(dark), atol=1e-4)
 
 
@@ -75,11 +77,6 @@ def test_a_region_has_the_factor_that_its_patches_would_have(mini):
 def test_a_step_between_the_strides_is_refused(step_px):
     with pytest.raises(ModelError, match=f"step_px must be a multiple of 8, the product of the strides; got {step_px}"):
         plain_network(build_model("d4net"), step_px=step_px)
-
-
-def test_a_factor_for_patches_is_refused():
-    with pytest.raises(ModelError, match="exposure 2 is for regions; state step_px"):
-        plain_network(build_model("d4net"), exposure=2.0)
 
 
 def test_another_network_is_refused():

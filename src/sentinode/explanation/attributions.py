@@ -42,7 +42,8 @@ def attributions(model: keras.Model, pixels: np.ndarray, method: str = "grad-cam
     Returns
     -------
     ndarray of shape (n, 96, 96)
-        float32. Integrated gradients of a patch sum to the difference between its logit and that of its mean color.
+        float32. Integrated gradients of a patch sum to the difference between its logit and that of its mean color at
+        the same exposure.
 
     Raises
     ------

@@ -40,7 +40,7 @@ def after_exposure_correction(model: keras.Model, pixels: np.ndarray) -> tuple[k
     """Return a network without its exposure correction, and the patches as corrected.
 
     Explanations compare a patch with others in which pixels are missing. The exposure is that of the patch itself: a
-    patch of one color, which has no bright pixel, would be taken for underexposed.
+    patch of one color, which has no bright spot, would be taken for underexposed.
 
     Parameters
     ----------

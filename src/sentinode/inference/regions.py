@@ -14,7 +14,7 @@ from sentinode.inference.engines import compile_openvino, openvino
 
 # Of networks whose outputs for a patch do not depend on where in a region it lies: all of them act on each position
 # alike, and the mean over positions comes once, before the last layer.
-_PREPARATION = ("Parameter", "Constant", "Convert", "Maximum", "Divide", "Log", "Transpose")
+_PREPARATION = ("Parameter", "Constant", "Convert", "Minimum", "Maximum", "Divide", "Log", "Transpose")
 _LAYERS = ("Convolution", "Add", "Multiply", "Relu", "ReduceMean", "MatMul")
 # Of quantized networks, of the shapes of constants, and of the last layer.
 _OTHERS = ("FakeQuantize", "Subtract", "Reshape", "ShapeOf", "Range", "Concat", "Broadcast", "Squeeze")
@@ -101,7 +101,7 @@ def _region_network(file: Path, step_px: int) -> Any:
 
 
 def _looks_up_exposure(operation: Any) -> bool:
-    """Check whether an operation looks up the factor of a patch by its brightest pixel."""
+    """Check whether an operation looks up the factor of a patch by its brightest spot."""
     if operation.get_type_name() != "Gather":
         return False
     table = operation.input_value(0).get_node()

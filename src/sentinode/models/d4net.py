@@ -41,7 +41,7 @@ def build_d4net(
         Whether the first layer sees only differences of the logarithms of pixels, so that a factor on all pixels does
         not change the output, up to rounding and clipped white.
     exposure_correction : bool, default False
-        Whether patches without a bright pixel are brightened first; see `ExposureCorrection`.
+        Whether patches without a bright spot are brightened first; see `ExposureCorrection`.
 
     Returns
     -------

@@ -15,7 +15,13 @@ from keras import layers, ops
 from sentinode.data.types import PATCH_SHAPE
 from sentinode.errors import ModelError
 from sentinode.layers.d4 import ORDER, D4Conv, D4Norm, D4Pool
-from sentinode.layers.preprocessing import ExposureCorrection, LogIntensity, correct_exposure, log_intensity
+from sentinode.layers.preprocessing import (
+    ExposureCorrection,
+    LogIntensity,
+    brightened,
+    correct_exposure,
+    log_intensity,
+)
 from sentinode.models.backend import channels_last
 
 
@@ -29,7 +35,7 @@ class _Convolution:
 
 
 @channels_last()
-def plain_network(model: keras.Model, *, step_px: int | None = None, exposure: float = 1.0) -> keras.Model:
+def plain_network(model: keras.Model, *, step_px: int | None = None) -> keras.Model:
     """Convert D4Net to an ordinary convolutional network that returns logits.
 
     Parameters
@@ -39,21 +45,19 @@ def plain_network(model: keras.Model, *, step_px: int | None = None, exposure: f
     step_px : int, optional
         Without it, the result takes patches. With it, the result takes regions of any size and returns the logits of
         all patches on a grid with this step: a multiple of 8, the product of the strides.
-    exposure : float, default 1
-        The factor on all pixels of a region, since overlapping patches cannot have different ones. The logits are
-        right for patches that `ExposureCorrection` would multiply by this factor.
 
     Returns
     -------
     keras.Model
         For patches: uint8 of shape ``(n, 96, 96, 3)`` to float32 of shape ``(n, 1)`` or ``(n, 2)``. For regions: uint8
-        of shape ``(n, rows, columns, 3)`` to ``(n, grid rows, grid columns, 1 or 2)``.
+        of shape ``(n, rows, columns, 3)`` to ``(n, grid rows, grid columns, 1 or 2)``. If the model corrects the
+        exposure, a region has a second input: one factor on all its pixels, of shape ``(n, 1, 1, 1)``, since
+        overlapping patches cannot have different ones. The logits are right for patches with this factor.
 
     Raises
     ------
     ModelError
-        The model is not a D4Net, `step_px` is not a multiple of the product of the strides, or `exposure` is given
-        without it.
+        The model is not a D4Net, or `step_px` is not a multiple of the product of the strides.
 
     Examples
     --------
@@ -71,14 +75,14 @@ def plain_network(model: keras.Model, *, step_px: int | None = None, exposure: f
         positions = (positions - each.kernel.shape[0]) // each.strides + 1
     if step_px is not None and (step_px < jump or step_px % jump):
         raise ModelError(f"step_px must be a multiple of {jump}, the product of the strides; got {step_px}")
-    if step_px is None and exposure != 1:
-        raise ModelError(f"exposure {exposure:g} is for regions; state step_px, or leave it out for patches")
     pixels = keras.Input(PATCH_SHAPE if step_px is None else (None, None, 3), dtype="uint8", name="pixels")
-    x = ops.cast(pixels, "float32")
-    if step_px is not None:
-        x = x * exposure if exposure != 1 else x
-    elif ExposureCorrection in before:
-        x = correct_exposure(x)
+    inputs, x = [pixels], ops.cast(pixels, "float32")
+    if ExposureCorrection in before:
+        if step_px is None:
+            x = correct_exposure(x)
+        else:
+            inputs.append(keras.Input((1, 1, 1), dtype="float32", name="exposure"))
+            x = brightened(x, inputs[1])
     x = log_intensity(x) if LogIntensity in before else x
     for number, each in enumerate(convolutions, start=1):
         side, _, _, filters = each.kernel.shape
@@ -93,7 +97,7 @@ def plain_network(model: keras.Model, *, step_px: int | None = None, exposure: f
         last, kernel = layers.Conv2D(kernel.shape[1], 1, name="logit", **_ZEROS), kernel[None, None]
     logits = last(x)
     last.set_weights([kernel, bias])
-    return keras.Model(pixels, logits, name=f"plain_{model.name}")
+    return keras.Model(inputs if len(inputs) > 1 else pixels, logits, name=f"plain_{model.name}")
 
 
 _BEFORE = (ExposureCorrection, LogIntensity)

@@ -21,6 +21,8 @@ _EDGE_UM, _EDGE_SHARE, _PALE = 24.0, 0.65, 0.1
 # Half the width of the thinnest pen mark, how far its ink mixes with tissue, and how far it fades out beyond.
 _PEN_UM, _PEN_REACH_UM, _PEN_RIM_UM = 10.0, 60.0, 12.0
 _BRIGHT, _COLORLESS = 200, 20
+# Of the pixels; the others may be reflections.
+_NEARLY_ALL = 0.999
 # Share of the density by which the channels of something gray may differ.
 _CAST = 0.06
 # Red, dark red, green or blue, and black.
@@ -70,7 +72,7 @@ def tissue_mask(pixels: UInt8Array, spacing_um_px: float) -> tuple[Mask, Mask]:
     Parameters
     ----------
     pixels : ndarray of uint8, shape (rows, columns, 3)
-        RGB overview. An underexposed one, without a bright pixel, is brightened first.
+        RGB overview. An underexposed one, without a bright spot, is brightened first.
     spacing_um_px : float
         µm per pixel, about 8.
 
@@ -78,9 +80,9 @@ def tissue_mask(pixels: UInt8Array, spacing_um_px: float) -> tuple[Mask, Mask]:
     -------
     tissue, pen : ndarray of bool, shape (rows, columns)
     """
-    exposure = EXPOSURE_FACTORS[pixels.max()]
+    exposure = EXPOSURE_FACTORS[int(np.quantile(_highest(pixels), _NEARLY_ALL))]
     if exposure > 1:
-        pixels = np.rint(pixels * exposure).astype(np.uint8)
+        pixels = np.minimum(np.rint(pixels * exposure), 255).astype(np.uint8)
     overview = _Overview(pixels, background_color(pixels), spacing_um_px)
     pen = _pen(overview)
     strength = overview.strength(pen)

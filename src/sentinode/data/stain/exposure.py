@@ -1,11 +1,17 @@
-"""Exposure correction: the factor that brings the brightest pixel of an underexposed patch close to white."""
+"""Exposure correction: the factor that brings the brightest spot of an underexposed patch close to white.
+
+A spot is a square of 2 × 2 px, and its gray level the largest rounded mean of a channel. Noise and JPEG compression
+change single pixels too much.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
-# White at 1/√2 of its brightness. 1 in 3,000 training patches is darker. A higher limit would take many blurred patches
-# for underexposed, since blur takes the brightest pixels from dense tissue.
-BRIGHTEST_UNDEREXPOSED = 180
+# Side of a spot. A patch has whole numbers of them, and so has the step of a scan.
+SPOT_PX = 2
+# White at 0.75 of its brightness. Few training patches are darker. A higher limit would take many blurred patches for
+# underexposed, since blur takes the brightest spots from dense tissue.
+BRIGHTEST_UNDEREXPOSED = 190
 # Darker ones show no light at all, such as the black frame of a scanner.
 DARKEST_UNDEREXPOSED = 64
 # Steps of 9 % keep the number of factors small that a scan needs.
@@ -13,7 +19,7 @@ _STEPS_PER_DOUBLING = 8
 
 
 def exposure_factors(limit: int = BRIGHTEST_UNDEREXPOSED) -> NDArray[np.float32]:
-    """Return the factor on all pixels of a patch, for each gray level of its brightest pixel.
+    """Return the factor on all pixels of a patch, for each gray level of its brightest spot.
 
     Parameters
     ----------
@@ -23,7 +29,7 @@ def exposure_factors(limit: int = BRIGHTEST_UNDEREXPOSED) -> NDArray[np.float32]
     Returns
     -------
     ndarray of float32, shape (256,)
-        1 for patches that are not underexposed. A level is that of the largest of the three channels.
+        1 for patches that are not underexposed.
     """
     brightest = np.arange(256)
     doublings = np.log2(255 / np.maximum(brightest, 1))

@@ -5,8 +5,9 @@ from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from sentinode.data.stain.exposure import EXPOSURE_FACTORS
+from sentinode.data.stain.exposure import EXPOSURE_FACTORS, SPOT_PX
 from sentinode.data.types import PATCH_SIZE_PX, UInt8Array
 from sentinode.slides.blocks import plan_blocks
 from sentinode.slides.grid import STEP_PX
@@ -57,18 +58,19 @@ def compute_at_exposure(
 
 
 def brightest_of_places(pixels: UInt8Array, shape: tuple[int, ...], step_px: int) -> UInt8Array:
-    """Return the gray level of the brightest pixel of each patch.
+    """Return the gray level of the brightest spot of each patch: the largest mean of a channel over 2 × 2 px.
 
     Examples
     --------
     >>> pixels = np.zeros((96, 112, 3), np.uint8)
-    >>> pixels[5, 100, 2] = 200
+    >>> pixels[4:6, 100:102, 2] = 200
     >>> brightest_of_places(pixels, (1, 3), 8).tolist()
     [[0, 200, 200]]
     """
     rows, columns = (((count - 1) * step_px + PATCH_SIZE_PX) // STEP_PX for count in shape)
-    tiles = pixels[: rows * STEP_PX, : columns * STEP_PX].reshape(rows, STEP_PX, columns * STEP_PX * 3).max(axis=1)
-    tiles = tiles.reshape(rows, columns, STEP_PX * 3).max(axis=2)
+    inside = np.ascontiguousarray(pixels[: rows * STEP_PX, : columns * STEP_PX])
+    spots = np.asarray(Image.fromarray(inside).reduce(SPOT_PX))
+    tiles = spots.reshape(rows, STEP_PX // SPOT_PX, -1).max(axis=1).reshape(rows, columns, -1).max(axis=2)
     for axis in range(2):
         windows = np.lib.stride_tricks.sliding_window_view(tiles, PATCH_SIZE_PX // STEP_PX, axis=axis)
         tiles = np.take(windows, range(0, windows.shape[axis], step_px // STEP_PX), axis=axis).max(axis=-1)

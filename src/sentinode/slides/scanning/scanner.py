@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -113,19 +112,19 @@ def load_scanner(
 def _dense_keras(model: "Predictor", step_px: int, precision: str) -> BlockNetwork:
     import keras
 
-    from sentinode.layers.preprocessing import ExposureCorrection
     from sentinode.models.backend import silence_retracing_warning
     from sentinode.models.plain import plain_network
     from sentinode.models.precision import mixed_precision
 
     calibration, backend = model.calibration, keras.backend.backend()
     multiple_px = _JAX_MULTIPLE_PX if backend == "jax" else 1
-    network = cache(lambda exposure: plain_network(model.model, step_px=step_px, exposure=exposure))
-    network(1.0)
+    network = plain_network(model.model, step_px=step_px)
+    corrects_exposure = len(network.inputs) > 1
 
     def predict(pixels: UInt8Array, exposure: float) -> NDArray[np.float32]:
-        with silence_retracing_warning(), mixed_precision(network(exposure), precision):
-            outputs = network(exposure).predict_on_batch(pixels)
+        inputs = [pixels, np.full((len(pixels), 1, 1, 1), exposure, np.float32)] if corrects_exposure else pixels
+        with silence_retracing_warning(), mixed_precision(network, precision):
+            outputs = network.predict_on_batch(inputs)
         logits = calibration(tumour_logit(outputs.reshape(-1, outputs.shape[-1])))
         return logits.astype(np.float32).reshape(outputs.shape[:3])
 
@@ -139,8 +138,7 @@ def _dense_keras(model: "Predictor", step_px: int, precision: str) -> BlockNetwo
         pixels = np.pad(pixels, [*((0, -side % multiple_px) for side in pixels.shape[:2]), (0, 0)])
         return predict(pixels[None], exposure)[0, :rows, :columns]
 
-    corrects = any(isinstance(layer, ExposureCorrection) for layer in model.model.layers)
-    return _of_blocks(dense, step_px, corrects_exposure=corrects)
+    return _of_blocks(dense, step_px, corrects_exposure=corrects_exposure)
 
 
 def _dense_openvino(model: "Predictor", step_px: int, precision: str) -> BlockNetwork:
