@@ -483,9 +483,8 @@ def test_the_scale_of_each_slide_can_be_stated_in_a_csv(slide_file, tmp_path):
 
 @pytest.mark.slow
 def test_the_tissue_can_be_drawn_or_everything_be_scanned(slide_file, tmp_path):
-    def area_mm2(*options):
-        done = sentinode("scan", slide_file, "--out", tmp_path / "scans", "--dry-run", "--json", *options)
-        return json.loads(succeeded(done))["slides"][0]["tissue_mm2"]
+    def dry_run(tissue, *slides):
+        return sentinode("scan", *slides, "--out", tmp_path / "scans", "--dry-run", "--json", "--tissue", tissue)
 
     square = [[100, 200], [600, 200], [600, 700], [100, 700], [100, 200]]
     hole = [[200, 300], [300, 300], [300, 400], [200, 400], [200, 300]]
@@ -493,15 +492,17 @@ def test_the_tissue_can_be_drawn_or_everything_be_scanned(slide_file, tmp_path):
     file = tmp_path / "tissue" / f"{slide_file.stem}.geojson"
     file.parent.mkdir()
     file.write_text(json.dumps({"type": "FeatureCollection", "features": [drawn]}))
-    for given in (file, file.parent):
-        assert area_mm2("--tissue", given) == pytest.approx((500**2 - 100**2) * 0.972**2 / 1e6, rel=0.05)
+    other = shutil.copy(slide_file, tmp_path / "other.tif")
+    done = dry_run(file.parent, slide_file, other)
+    assert done.returncode == 3
+    found = json.loads(done.stdout)
+    [result], [failure] = found["slides"], found["failures"]
+    assert result["tissue_mm2"] == pytest.approx((500**2 - 100**2) * 0.972**2 / 1e6, rel=0.05)
+    assert "no file there is named like other.tif" in failure["reason"]
     with open_slide(slide_file) as slide:
         whole = slide.levels[0].width_px * slide.levels[0].height_px * 0.972**2 / 1e6
-    assert area_mm2("--tissue", "none") == pytest.approx(whole, rel=0.05)
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    done = sentinode("scan", slide_file, "--out", tmp_path / "scans", "--dry-run", "--tissue", empty)
-    assert done.returncode == 1 and slide_file.name in done.stdout
+    [result] = json.loads(succeeded(dry_run("none", slide_file)))["slides"]
+    assert result["tissue_mm2"] == pytest.approx(whole, rel=0.05)
     refused(sentinode("scan", slide_file, "other.tif", "--out", tmp_path, "--tissue", file), "one file", "2 slides")
     refused(sentinode("scan", slide_file, "--out", tmp_path, "--tissue", tmp_path / "nothing"), "nothing")
 
