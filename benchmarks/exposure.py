@@ -2,7 +2,7 @@
 
     python benchmarks/exposure.py pcam-small.zip pcam-extra.zip pcam-more.zip
 
-Patches are brightened whose brightest spot, the largest mean of a channel over 2 × 2 px, is at most the limit; 0 is no
+A patch is brightened if its brightest spot, the largest mean of a channel over 2 × 2 px, is at most the limit; 0 is no
 correction. The patches are those of ``benchmarks/held_out.py``; the share of training patches that each limit takes for
 underexposed is that of all others.
 """

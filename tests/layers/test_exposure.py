@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from sentinode.data.stain.exposure import EXPOSURE_FACTORS
 from sentinode.data.stain.perturbations import PERTURBATIONS
+from sentinode.errors import ModelError
 from sentinode.layers.preprocessing import ExposureCorrection
 
 
@@ -47,3 +48,10 @@ def test_a_brighter_patch_never_gets_a_larger_factor_and_none_gets_brighter_than
     assert (np.arange(256) * EXPOSURE_FACTORS <= 255).all()
     assert (EXPOSURE_FACTORS[:64] == 1).all()
     assert EXPOSURE_FACTORS[190] > EXPOSURE_FACTORS[191] == 1
+
+
+def test_a_network_that_was_saved_with_another_rule_is_refused():
+    config = ExposureCorrection().get_config()
+    assert ExposureCorrection.from_config(config).get_config() == config
+    with pytest.raises(ModelError, match=r"'brightest': 180.*'brightest': 190.*train it again"):
+        ExposureCorrection(rule={**config["rule"], "brightest": 180})

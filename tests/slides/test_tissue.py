@@ -38,10 +38,11 @@ def test_stained_tissue_is_found_with_its_edge(stain):
     assert not pen.any()
 
 
-@pytest.mark.parametrize("exposure", [0.7, 0.5, 0.3])
+@pytest.mark.parametrize("glass", [(1, 1, 1), (1, 0.98, 0.95)], ids=["neutral", "warm"])
+@pytest.mark.parametrize("exposure", [0.9, 0.85, 0.8, 0.75, 0.7, 0.5, 0.3])
 @pytest.mark.parametrize("stain", STAINS)
-def test_tissue_of_an_underexposed_slide_is_found_too(stain, exposure):
-    picture = draw("rectangle", STAINS[stain])
+def test_tissue_of_an_underexposed_slide_is_found_too(stain, exposure, glass):
+    picture = draw("rectangle", STAINS[stain]) * np.array(glass)
     (expected, _), (tissue, pen) = (tissue_mask(each.astype(np.uint8), 8.0) for each in (picture, picture * exposure))
     assert expected.any()
     assert np.mean(tissue != expected) < 0.002

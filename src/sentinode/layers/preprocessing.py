@@ -6,7 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from sentinode.data.stain.exposure import EXPOSURE_FACTORS, SPOT_PX
+from sentinode.data.stain.exposure import EXPOSURE_FACTORS, EXPOSURE_RULE, SPOT_PX
+from sentinode.errors import ModelError
 
 # Noise and compression dominate darker pixels.
 _DARKEST = 8.0
@@ -20,6 +21,18 @@ class ExposureCorrection(keras.layers.Layer):
     factor that brings it to between 234 and 255. Brighter patches stay the same, and so do darker ones, such as the
     black frame of a scanner.
 
+    Parameters
+    ----------
+    rule : dict, optional
+        The numbers above, as saved with a network: they are constants of the package.
+    **kwargs
+        Passed to `keras.layers.Layer`.
+
+    Raises
+    ------
+    ModelError
+        The network was saved with other numbers, by another version of the package.
+
     Examples
     --------
     >>> import numpy as np
@@ -29,6 +42,14 @@ class ExposureCorrection(keras.layers.Layer):
     [183.0, 130.0, 100.0]
     """
 
+    def __init__(self, rule: dict[str, int] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if rule not in (None, EXPOSURE_RULE):
+            raise ModelError(
+                f"exposure correction by {rule}, where this version of Sentinode has {EXPOSURE_RULE}; use the version "
+                "that saved the network, or train it again"
+            )
+
     def call(self, pixels: Any) -> Any:
         """Return the patches (n, rows, columns, 3), each multiplied by its factor of 1 to 3.7."""
         return ops.cast(correct_exposure(ops.cast(pixels, "float32")), self.compute_dtype)
@@ -36,6 +57,10 @@ class ExposureCorrection(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the input shape."""
         return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor arguments."""
+        return {**super().get_config(), "rule": EXPOSURE_RULE}
 
 
 def correct_exposure(pixels: Any) -> Any:

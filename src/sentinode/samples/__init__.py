@@ -7,7 +7,7 @@ from pathlib import Path
 
 SAMPLES = ("pcam-mini",)
 # Pretrained weights by name, with the result of `pretrained_digest`.
-PRETRAINED: Mapping[str, str] = {"d4net-m": "b842425a9b70f8a94b90047d15c22aa335755a0446a00f96bc78413b7fbe5c8c"}
+PRETRAINED: Mapping[str, str] = {"d4net-m": "dab4002b99cce467eebe083738a1754de4b7e67ebb0bebdaaf9ea11fe951e947"}
 # Used by commands without --model.
 DEFAULT_MODEL = "d4net-m"
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from sentinode.data.stain.exposure import EXPOSURE_FACTORS
+from sentinode.data.stain.exposure import exposure_factors
 from sentinode.data.types import UInt8Array
 
 # Smaller pieces are smaller than a patch, smaller holes belong to the tissue around them.
@@ -21,8 +21,8 @@ _EDGE_UM, _EDGE_SHARE, _PALE = 24.0, 0.65, 0.1
 # Half the width of the thinnest pen mark, how far its ink mixes with tissue, and how far it fades out beyond.
 _PEN_UM, _PEN_REACH_UM, _PEN_RIM_UM = 10.0, 60.0, 12.0
 _BRIGHT, _COLORLESS = 200, 20
-# Of the pixels; the others may be reflections.
-_NEARLY_ALL = 0.999
+# Overviews are brightened up to where all glass is recognized; 0.1 % of their pixels may be reflections.
+_FACTORS, _NEARLY_ALL = exposure_factors(_BRIGHT + _COLORLESS - 1), 0.999
 # Share of the density by which the channels of something gray may differ.
 _CAST = 0.06
 # Red, dark red, green or blue, and black.
@@ -80,7 +80,7 @@ def tissue_mask(pixels: UInt8Array, spacing_um_px: float) -> tuple[Mask, Mask]:
     -------
     tissue, pen : ndarray of bool, shape (rows, columns)
     """
-    exposure = EXPOSURE_FACTORS[int(np.quantile(_highest(pixels), _NEARLY_ALL))]
+    exposure = _FACTORS[int(np.quantile(_highest(pixels), _NEARLY_ALL))]
     if exposure > 1:
         pixels = np.minimum(np.rint(pixels * exposure), 255).astype(np.uint8)
     overview = _Overview(pixels, background_color(pixels), spacing_um_px)

@@ -16,6 +16,13 @@ BRIGHTEST_UNDEREXPOSED = 190
 DARKEST_UNDEREXPOSED = 64
 # Steps of 9 % keep the number of factors small that a scan needs.
 _STEPS_PER_DOUBLING = 8
+# Saved with networks, whose predictions would change with it.
+EXPOSURE_RULE = {
+    "spot_px": SPOT_PX,
+    "darkest": DARKEST_UNDEREXPOSED,
+    "brightest": BRIGHTEST_UNDEREXPOSED,
+    "steps_per_doubling": _STEPS_PER_DOUBLING,
+}
 
 
 def exposure_factors(limit: int = BRIGHTEST_UNDEREXPOSED) -> NDArray[np.float32]:
