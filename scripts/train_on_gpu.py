@@ -5,13 +5,15 @@
 
 Uses the layers, losses and optimizer of `sentinode train --recipe flagship`, but no input pipeline and no callbacks: on
 a fast GPU both would take longer than the training steps. The state is saved after each epoch; the same command goes on
-from there. With ``--targets`` the labels are replaced by the mean of teachers' logits (files of
-``scripts/make_teacher.py``). With ``--hold-out`` a fold of ``scripts/folds.npz`` is left out, and the AUC on it is
-printed, without hard negatives. ``OUT/model.keras`` holds the network with averaged weights. XLA computes
-convolutions in a loop slowly on processors: there it is only good for trying the script.
+from there, and other settings are refused. With ``--targets`` the labels are replaced by the mean of teachers' logits
+(files of ``scripts/make_teacher.py``). With ``--hold-out`` a fold of ``scripts/folds.npz`` is left out, and the AUC on
+it is printed, without hard negatives. ``OUT/model.keras`` holds the network with averaged weights, without calibration,
+threshold and exposure correction; commands take it as ``--model``. XLA computes convolutions in a loop slowly on
+processors: there it is only good for trying the script.
 """
 
 import argparse
+import json
 import os
 import time
 from pathlib import Path
@@ -55,7 +57,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     table, patches = read_training_patches(FOLDS_FILE, arguments.sources)
-    easy = ~table["hard"].to_numpy()
+    patches = patches.cached()
+    easy = ~(table["hard"] | patches.table["sha1"].duplicated()).to_numpy()  # One of identical patches.
     held_out = (table["fold"] == (-1 if arguments.hold_out is None else arguments.hold_out)).to_numpy()
     target = patches.labels.astype(np.float32)
     if arguments.targets:
@@ -78,8 +81,9 @@ def main() -> None:
     learner.optimizer.build(learner.trainable_variables)
     training = patches.select(rows)
     arguments.out.mkdir(parents=True, exist_ok=True)
+    settings = json.dumps({name: value for name, value in vars(arguments).items() if name != "out"}, default=str)
     with accelerated(network, arguments.precision):
-        fit(learner, config, training.read(range(len(rows))), target[rows], arguments.out / "state.npz")
+        fit(learner, config, training.read(range(len(rows))), target[rows], arguments.out / "state.npz", settings)
         WeightAverage(learner, network, lambda: some_batches(training, config)).load()
     network.save(arguments.out / "model.keras")
     if held_out.any():
@@ -88,8 +92,10 @@ def main() -> None:
         print(f"AUC on {len(chosen):,} patches of fold {arguments.hold_out}: {auc:.4f}")
 
 
-def fit(learner: keras.Model, config: TrainConfig, pixels: np.ndarray, target: np.ndarray, file: Path) -> None:
-    """Train from the saved state, or from the beginning, to the end; leave the weights in the model."""
+def fit(
+    learner: keras.Model, config: TrainConfig, pixels: np.ndarray, target: np.ndarray, file: Path, settings: str
+) -> None:
+    """Train from the state saved with the same settings, or from the start; leave the weights in the model."""
     loss = keras.losses.BinaryCrossentropy(label_smoothing=config.label_smoothing)
     on_device = jnp.asarray(pixels), jnp.asarray(target[:, None])
 
@@ -113,6 +119,8 @@ def fit(learner: keras.Model, config: TrainConfig, pixels: np.ndarray, target: n
     first = 0
     if file.exists():
         with np.load(file) as stored:
+            if str(stored["settings"]) != settings:
+                raise SystemExit(f"{file} was saved with other settings, {stored['settings']}; choose another --out")
             first = int(stored["epoch"])
             state = tuple(
                 [jnp.asarray(stored[f"{group}-{number}"]) for number in range(len(values))]
@@ -126,17 +134,17 @@ def fit(learner: keras.Model, config: TrainConfig, pixels: np.ndarray, target: n
         value = float(values.mean())
         rate = len(order) / (time.monotonic() - began)
         print(f"epoch {number + 1}/{config.epochs}: loss {value:.4f}, {rate:,.0f} patches/s", flush=True)
-        save(file, state, number + 1)
+        save(file, state, number + 1, settings)
     for group, values in zip(variables, state, strict=True):
         for variable, value in zip(group, values, strict=True):
             variable.assign(value)
 
 
-def save(file: Path, state: State, epochs: int) -> None:
+def save(file: Path, state: State, epochs: int, settings: str) -> None:
     """Save the state after so many epochs."""
     arrays = {f"{group}-{at}": np.asarray(each) for group, values in enumerate(state) for at, each in enumerate(values)}
     with atomic_file(file) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, epoch=epochs, **arrays)
+        np.savez(stream, epoch=epochs, settings=settings, **arrays)
 
 
 if __name__ == "__main__":
