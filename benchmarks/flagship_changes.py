@@ -179,6 +179,7 @@ def measured(training: Training, patches: PatchSet, table: pd.DataFrame) -> dict
     tested = held_out(table, fold)
     predictor, chosen = inference_network(network), patches.select(tested)
     labels, clusters = (table[column].to_numpy()[tested] for column in ("label", "cluster"))
+    names = np.unique(clusters)[:, None]  # Some have patches of one class only.
     wins = {}
     for factor in BRIGHTNESS:
         logits = []
@@ -187,9 +188,8 @@ def measured(training: Training, patches: PatchSet, table: pd.DataFrame) -> dict
             changed = PERTURBATIONS["brightness"](pixels, factor)
             logits.append(tumour_logit(predictor.predict_on_batch(changed)))
         wins[f"{factor}"] = count_wins(labels, np.concatenate(logits), clusters).tolist()
-    tumour, normal = (pd.Series(clusters[labels == label]).value_counts().sort_index() for label in (1, 0))
-    assert list(tumour.index) == list(normal.index), "a cluster has patches of one class only"
-    return {"tumour": tumour.tolist(), "normal": normal.tolist(), "wins": wins}
+    tumour, normal = (np.sum(clusters[labels == label] == names, axis=1).tolist() for label in (1, 0))
+    return {"tumour": tumour, "normal": normal, "wins": wins}
 
 
 def count_wins(labels: np.ndarray, logits: np.ndarray, clusters: np.ndarray) -> np.ndarray:
@@ -250,7 +250,7 @@ def report(names: list[str], trainings: list[Training]) -> None:
         sampled = np.zeros(SAMPLES)
         for each, base in pairs.items():
             sampled += (sampled_aucs(results[each]) - sampled_aucs(results[base])) / len(pairs)
-        low, high = np.percentile(sampled, [2.5, 97.5])
+        low, high = np.nanpercentile(sampled, [2.5, 97.5])
         cells = [CHANGES[name].title, f"{len(pairs)}", ", ".join(f"{value:.4f}" for value in by_fold)]
         cells += [f"{np.mean(aucs[1.0]):.4f}", f"{difference:+.4f} ({low:+.4f} to {high:+.4f})" if name != BASE else ""]
         cells += [f"{np.mean(aucs[factor]):.4f}" for factor in BRIGHTNESS[1:]]
@@ -267,7 +267,8 @@ def sampled_aucs(result: dict[str, Any]) -> np.ndarray:
     rng, number = np.random.default_rng(result["fold"]), len(result["tumour"])
     times = np.stack([np.bincount(rng.integers(0, number, number), minlength=number) for _ in range(SAMPLES)])
     wins = np.einsum("si,ij,sj->s", times, np.asarray(result["wins"]["1.0"]), times)
-    return wins / ((times @ result["tumour"]) * (times @ result["normal"]))
+    pairs = (times @ result["tumour"]) * (times @ result["normal"])
+    return wins / np.where(pairs, pairs, np.nan)
 
 
 if __name__ == "__main__":
