@@ -20,11 +20,13 @@ import numpy as np
 from make_folds import read_training_patches, unseen_rows
 from make_teacher import FOLDS_FILE, LOGITS_FOLD
 from sentinode import PatchSet, build_model, load_run, open_patches
-from sentinode.data.stain.exposure import BRIGHTEST_UNDEREXPOSED, DARKEST_UNDEREXPOSED, SPOT_PX, exposure_factors
+from sentinode.data.stain.exposure import BRIGHTEST_UNDEREXPOSED, DARKEST_UNDEREXPOSED, exposure_factors
 from sentinode.data.stain.perturbations import PERTURBATIONS
+from sentinode.data.types import PATCH_SIZE_PX
 from sentinode.inference.predict import predict_logits
 from sentinode.machine import keep_freed_memory
 from sentinode.metrics import auc
+from sentinode.slides.scanning.exposure import brightest_of_places
 
 LIMITS = (0, 180, BRIGHTEST_UNDEREXPOSED, 200)
 BRIGHTNESS = [[("brightness", factor)] for factor in (1.0, 0.9, 0.8, 0.75, 0.7, 0.6, 0.5, 0.4, 1.3)]
@@ -64,9 +66,8 @@ def main() -> None:
 
 def brightest(pixels: np.ndarray) -> np.ndarray:
     """Return the gray level of the brightest spot of each patch."""
-    across = pixels.shape[1] // SPOT_PX
-    spots = pixels.reshape(-1, across, SPOT_PX, across, SPOT_PX, 3).mean(axis=(2, 4))
-    return (spots.max(axis=(1, 2, 3)) + 0.5).astype(int)
+    column = pixels.reshape(-1, PATCH_SIZE_PX, 3)
+    return brightest_of_places(column, (len(pixels), 1), PATCH_SIZE_PX)[:, 0]
 
 
 def underexposed(levels: np.ndarray) -> list[float]:

@@ -151,11 +151,27 @@ def test_shrinking_averages_over_area(tmp_path):
         assert (slide.read(slide.select_level(0.972), 0, 0, 200, 200) == 100).all()
 
 
-def test_a_truncated_slide_is_refused_and_named(tmp_path, slide_file):
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.8, 0.99, 0.9999])
+def test_a_truncated_slide_is_refused_when_it_is_opened(tmp_path, slide_file, kept):
+    content = slide_file.read_bytes()
     broken = tmp_path / "broken.tif"
-    broken.write_bytes(slide_file.read_bytes()[:-200_000])
-    with pytest.raises(DataError, match=r"broken\.tif"), open_slide(broken) as slide:
-        slide.thumbnail(0.972)
+    broken.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(DataError, match=r"broken\.tif: .*(the file ends early|is the file whole)"):
+        open_slide(broken, spacing_um_px=0.25)
+
+
+def test_a_truncated_download_does_not_ask_for_its_scale(tmp_path, mosaic):
+    """Without its last directory, OpenSlide takes a slide of Aperio for a TIFF without µm per pixel."""
+    import tifffile
+
+    file = write_pyramid(
+        tmp_path / "slide.svs", mosaic, levels=2, description="Aperio Image Library v11\r\n|AppMag = 20|MPP = 0.5"
+    )
+    with tifffile.TiffFile(file) as tiff:
+        last = tiff.pages[-1].offset
+    file.write_bytes(file.read_bytes()[:last])
+    with pytest.raises(DataError, match=r"slide\.svs: a TIFF with missing directories; the file ends early"):
+        open_slide(file)
 
 
 @pytest.mark.parametrize(("compression", "place"), [("jpeg2000", 8), ("jpeg", None)])

@@ -10,7 +10,7 @@ from sentinode.errors import DataError
 from sentinode.slides.readers.flat_image import ENDINGS, FlatImageReader
 from sentinode.slides.readers.protocol import ShrinkingReader, SlideReader
 from sentinode.slides.readers.with_openslide import OpenSlideReader, UnsupportedSlideError
-from sentinode.slides.readers.with_tifffile import TiffReader
+from sentinode.slides.readers.with_tifffile import TiffReader, TruncatedSlideError
 
 # Scanners reach a quarter of it.
 _LARGEST_SIDE_PX = 1 << 20
@@ -47,6 +47,8 @@ def open_reader(path: Path, cache_bytes: int) -> tuple[SlideReader, tuple[str, .
     except UnsupportedSlideError as unsupported:
         try:
             alone = TiffReader(path, cache_bytes=cache_bytes)
+        except TruncatedSlideError:
+            raise
         except DataError as error:
             raise DataError(f"{error}; {unsupported}") from error
         return alone, ("OpenSlide does not read this file; tifffile does",), None
@@ -57,6 +59,9 @@ def open_reader(path: Path, cache_bytes: int) -> tuple[SlideReader, tuple[str, .
         raise DataError(f"{path}: levels of {sizes} px; the file is damaged, copy it again")
     try:
         fast = TiffReader(path, reference.metadata, cache_bytes)
+    except TruncatedSlideError:
+        reference.close()
+        raise
     except DataError:
         return reference, (), None
     reason = _difference(fast, reference)

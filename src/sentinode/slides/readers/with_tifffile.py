@@ -52,10 +52,11 @@ class TiffReader:
         self.path = path
         try:
             self._file = tifffile.TiffFile(path)
+            _check_directories(path, self._file)
             self._pages = _pyramid(path, self._file)
             full = self._pages[0]
             for page in self._pages:
-                _check_page(path, page)
+                _check_page(path, page, self._file.filehandle.size)
             self.levels = tuple(
                 Level(page.imagewidth, page.imagelength, full.imagewidth / page.imagewidth) for page in self._pages
             )
@@ -221,6 +222,10 @@ class TiffReader:
         return np.asarray(tile)
 
 
+class TruncatedSlideError(DataError):
+    """The file ends early, as after an interrupted download. Other readers may take what is left for a slide."""
+
+
 def _stated_size(content: bytes) -> tuple[int, int]:
     """Return the width and height that a JPEG or JPEG 2000 stream states; 0 and 0 where it states none."""
     if content[:4] == _JPEG2000_START:
@@ -236,6 +241,17 @@ def _stated_size(content: bytes) -> tuple[int, int]:
     return 0, 0
 
 
+def _check_directories(path: Path, file: Any) -> None:
+    """Refuse a TIFF that ends before or within one of its directories."""
+    pages = file.pages
+    if len(pages):
+        file.filehandle.seek(pages.next_page_offset)  # Of the last directory that was found: zero if none follows.
+        following = file.filehandle.read(file.tiff.offsetsize)
+        whole = len(following) == file.tiff.offsetsize and not any(following)
+    if not len(pages) or not whole or not all(page.dataoffsets for page in pages):
+        raise TruncatedSlideError(f"{path}: a TIFF with missing directories; the file ends early, copy it again")
+
+
 def _pyramid(path: Path, file: Any) -> list[Any]:
     """Return the pages of the largest image's levels, from the finest to the coarsest."""
     if not file.series:
@@ -249,8 +265,8 @@ def _pyramid(path: Path, file: Any) -> list[Any]:
     return pages
 
 
-def _check_page(path: Path, page: Any) -> None:
-    """Refuse a level that is not RGB, or whose tags contradict each other."""
+def _check_page(path: Path, page: Any, file_bytes: int) -> None:
+    """Refuse a level that is not RGB, whose tags contradict each other, or with tiles beyond the end of the file."""
     if page.samplesperpixel not in (3, 4) or page.dtype != np.uint8 or page.planarconfig != 1:
         raise DataError(
             f"{path}: {page.samplesperpixel} channels of {page.dtype}; a brightfield slide has RGB pixels of 8 bits"
@@ -260,6 +276,12 @@ def _check_page(path: Path, page: Any) -> None:
         raise DataError(
             f"{path}: a level of {page.imagewidth} × {page.imagelength} px with {len(page.dataoffsets)} tiles; the "
             "file is damaged, copy it again"
+        )
+    missing = np.count_nonzero(np.add(page.dataoffsets, page.databytecounts) > file_bytes)
+    if missing:
+        raise TruncatedSlideError(
+            f"{path}: {missing} of {tiles} tiles of a level of {page.imagewidth} × {page.imagelength} px are missing; "
+            "the file ends early, copy it again"
         )
 
 
