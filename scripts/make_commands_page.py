@@ -29,7 +29,7 @@ for other programs.
 | exit status | meaning |
 |---|---|
 | 0 | done |
-| 1 | refused or failed; one line on standard error gives the reason and the remedy; or `scan` could scan no slide |
+| 1 | refused or failed, with reason and remedy in a line on standard error; or `scan` or `extract` could use no slide |
 | 2 | the command line is invalid |
 | 3 | done, but some patches were skipped (`--skip-bad`), or some slides failed (`scan`, `extract`) |
 | 130, 143 | stopped by Ctrl-C or SIGTERM |
@@ -101,7 +101,7 @@ def _visible(parser: argparse.ArgumentParser) -> list[argparse.Action]:
 def _usage(name: str, parser: argparse.ArgumentParser) -> str:
     actions = _visible(parser)
     positional = [_placeholder(action) for action in actions if not action.option_strings]
-    required = [f"{action.option_strings[-1]} {action.metavar}" for action in actions if _is_required_option(action)]
+    required = [f"{action.option_strings[-1]} {_value(action)}" for action in actions if _is_required_option(action)]
     optional = ["[options]"] if any(action.option_strings and not action.required for action in actions) else []
     return " ".join(["sentinode", name, *positional, *required, *optional])
 
@@ -121,12 +121,14 @@ def _is_required_option(action: argparse.Action) -> bool:
 
 def _row(action: argparse.Action) -> str:
     names = ", ".join(action.option_strings) or str(action.metavar)
-    if action.choices:
-        names += f" {{{','.join(map(str, action.choices))}}}"
-    elif action.option_strings and action.metavar:
-        names += f" {action.metavar}"
+    if action.choices or (action.option_strings and action.metavar):
+        names += f" {_value(action)}"
     required = "**Required.** " if _is_required_option(action) else ""
     return f"| `{_cell(names)}` | {required}{_cell(action.help or '')} |"
+
+
+def _value(action: argparse.Action) -> str:
+    return f"{{{','.join(map(str, action.choices))}}}" if action.choices else str(action.metavar)
 
 
 def _cell(text: str) -> str:

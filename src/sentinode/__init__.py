@@ -8,8 +8,8 @@ Train a network on the sample data and evaluate it::
     run = train(build_model("cnn"), patches, TrainConfig(), out="runs/first")
     print(evaluate(run, patches))
 
-The names in ``__all__`` and those of `sentinode.metrics` and `sentinode.plots` are public. Each is imported when it is
-first used, so that code without a network starts without Keras.
+The names in ``__all__`` are public, and those on the pages of the API reference (metrics, plots, slides, service,
+viewer). Each is imported when it is first used, so that code without a network starts without Keras.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""ONNX, OpenVINO and TorchScript files of other origin: the right logits, every layout, and nothing outside is read."""
+"""External ONNX, OpenVINO and TorchScript files: the right logits, every layout, and nothing outside is read."""
 
 import importlib.util
 

@@ -1,4 +1,4 @@
-"""Keras files of other origin: the right logits from every form, every command, and nothing in them is run."""
+"""External Keras files: the right logits from every form, every command, and nothing in them is run."""
 
 import json
 import pickle

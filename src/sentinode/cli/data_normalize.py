@@ -24,14 +24,14 @@ def add_parser(verbs: Any) -> None:
         "--target",
         default="pcam-mini",
         metavar="TARGET",
-        help="image of any size with the wanted stain, or patches in any form (default: pcam-mini, whose stain the "
+        help="image of any size with the wanted stain, or patches in any format (default: pcam-mini, whose stain the "
         "pretrained weights know)",
     )
     parser.add_argument(
         "--method",
         choices=("macenko", "reinhard"),
         default="macenko",
-        help="macenko: unmix haematoxylin and eosin and recombine them with the target's colors; reinhard: match means "
+        help="macenko: unmix hematoxylin and eosin and recombine them with the target's colors; reinhard: match means "
         "and standard deviations in CIELAB (default: macenko)",
     )
     add_json(parser)

@@ -68,7 +68,7 @@ def add_parser(commands: Any) -> None:
         "stain; may be repeated (default: centre, patient and slide if known, with 2 to 30 values)",
     )
     add_tta(parser)
-    add_precision(parser, with_engines=False)
+    add_precision(parser, int8_engines="")
     add_figures(parser)
     add_json(parser)
     parser.set_defaults(run=run)

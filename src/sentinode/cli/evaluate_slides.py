@@ -1,4 +1,4 @@
-"""Evaluate scanned slides against their truth: slide AUC, a logistic model of several features, pN stages."""
+"""Evaluate scanned slides against the ground truth: slide AUC, a logistic model of several features, pN stages."""
 
 import argparse
 from pathlib import Path
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     counts = found.slides["label"].value_counts()
     print(
         f"{plural(len(found.slides), 'scanned slide')}; {counts.get(1.0, 0)} with tumour, {counts.get(0.0, 0)} "
-        f"without, {found.slides['label'].isna().sum()} of unknown truth"
+        f"without, {found.slides['label'].isna().sum()} without a label"
     )
     if found.score_auc is not None:
         print(f"AUC of the slide score: {found.score_auc}")

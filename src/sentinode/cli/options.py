@@ -126,17 +126,17 @@ def add_models(parser: argparse.ArgumentParser) -> None:
 
 
 def add_interpretation(parser: argparse.ArgumentParser) -> None:
-    """Add ``--input-scale`` and ``--output``: how a model of other origin is used."""
+    """Add ``--input-scale`` and ``--output``: how an external model is used."""
     parser.add_argument(
         "--input-scale",
         metavar="SCALE",
-        help="for a model file of other origin: the scaling of gray levels 0 to 255, such as 1, 1/255, 1/127.5-1 or "
+        help="for an external model file: the scaling of gray levels 0 to 255, such as 1, 1/255, 1/127.5-1 or "
         "imagenet (default: from the file, or probed on pcam-mini)",
     )
     parser.add_argument(
         "--output",
         choices=OUTPUTS,
-        help="for a model file of other origin: the meaning of its outputs; softmax and tumour-first are two numbers "
+        help="for an external model file: the meaning of its outputs; softmax and tumour-first are two numbers "
         "per patch (default: from the file, or from the values)",
     )
 
@@ -153,12 +153,12 @@ def add_tta(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_precision(parser: argparse.ArgumentParser, with_engines: bool = True) -> None:
+def add_precision(parser: argparse.ArgumentParser, int8_engines: str = "onnxruntime or openvino") -> None:
     """Add ``--precision``: the number format of the arithmetic."""
-    int8 = "; int8 is faster on all, with --engine onnxruntime or openvino" if with_engines else ""
+    int8 = f"; int8 is faster on all, with --engine {int8_engines}" if int8_engines else ""
     parser.add_argument(
         "--precision",
-        choices=PRECISIONS if with_engines else PRECISIONS[:2],
+        choices=PRECISIONS if int8_engines else PRECISIONS[:2],
         default="float32",
         help=f"arithmetic; bfloat16 is faster on processors that support it{int8}; slightly less accurate; "
         "calibration and threshold stay as fitted in float32 (default: float32)",

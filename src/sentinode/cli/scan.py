@@ -46,7 +46,7 @@ def add_parser(commands: Any) -> None:
         help="what computes; openvino starts faster, needs less memory, and exports the model once into the cache "
         "(default: keras)",
     )
-    add_precision(parser)
+    add_precision(parser, int8_engines="openvino")
     parser.add_argument(
         "--tissue",
         metavar="FILE|DIR|none",

@@ -32,7 +32,7 @@ def add_parser(commands: Any) -> None:
         "--engine",
         choices=ENGINES,
         help="what computes; onnxruntime and openvino export the run once into the cache (default: onnxruntime; for "
-        "files of other origin what they need)",
+        "external files what they need)",
     )
     add_precision(parser)
     add_listening(parser, port=8000)
@@ -103,7 +103,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _default_engine(model: "Predictor") -> str:
-    """Return ONNX Runtime, but the engine that files of other origin bring where it is another."""
+    """Return ONNX Runtime, but the engine that external files bring where it is another."""
     from sentinode.foreign.model import ArrayFile
     from sentinode.inference.ensemble import Ensemble
 

@@ -20,7 +20,8 @@ def add_parser(commands: Any) -> None:
         "--out",
         type=output_folder,
         metavar="DIR",
-        help="folder for the results (default: RUN/evaluations/stress-SPLIT; required for several runs)",
+        help="folder for the results (default: RUN/evaluations/stress-SPLIT, or stress-SPLIT-quick; required for "
+        "several runs)",
     )
     parser.add_argument(
         "--quick",

@@ -1,4 +1,4 @@
-"""Search for the settings with the largest AUC on the validation patches."""
+"""Tune hyperparameters: search for the settings with the largest AUC on the validation patches."""
 
 import argparse
 import shlex

@@ -1,4 +1,4 @@
-"""Open patches of any form."""
+"""Open patches of any format."""
 
 import glob
 import logging
@@ -42,14 +42,14 @@ def open_patches(
     patient_from: str | None = None,
     group_by: str | None = None,
 ) -> PatchSet:
-    """Open patches of any form; pixels are decoded later, when they are read.
+    """Open patches of any format; pixels are decoded later, when they are read.
 
     Parameters
     ----------
     path : str, Path or iterable of these
         A folder, a zip, an HDF5 file, a ``.npy`` or ``.npz`` file, a csv that names images, a patch table, an image, a
-        pattern such as ``"slides/*.png"``, a list of images, or the sample ``"pcam-mini"``. The form is recognized; the
-        forms are tried in the order of `sentinode.data.sources.SOURCES`.
+        pattern such as ``"slides/*.png"``, a list of images, or the sample ``"pcam-mini"``. The format is
+        recognized; docs/data.md lists the formats in the order in which they are tried.
     split : str, optional
         Keep one split only, such as ``"train"``.
     table : str or Path, optional
@@ -83,7 +83,7 @@ def open_patches(
     Raises
     ------
     DataError
-        There is nothing at `path`, no form is recognized, or labels and files contradict each other.
+        There is nothing at `path`, no format is recognized, or labels and files contradict each other.
     ConfigError
         An option has a value that it cannot have.
 
@@ -155,9 +155,9 @@ def _recognize(files: Files, options: ReadOptions) -> PatchSet:
         patches = open_source(files, options)
         if patches is not None:
             return patches
-    known = "; ".join(form for form, _ in SOURCES)
+    known = "; ".join(name for name, _ in SOURCES)
     raise DataError(
-        f"{files.where}: no patches recognized among {plural(len(files.names), 'file')}; known forms: {known}"
+        f"{files.where}: no patches recognized among {plural(len(files.names), 'file')}; known formats: {known}"
     )
 
 

@@ -37,7 +37,8 @@ def compare(
     patches : PatchSet
         The labeled patches.
     split : str, optional
-        The split to compare on; see `evaluate`. A held-out part must be that of all runs.
+        The split to compare on; see `evaluate`. If it is the part that training held out, all runs must have held out
+        the same patches.
     out : str or Path, optional
         A folder to save the results to; see `Comparison.save`. By default nothing is written.
     point : str or float, optional

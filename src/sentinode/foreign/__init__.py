@@ -1,1 +1,1 @@
-"""Trained models of other origin: Keras, ONNX, OpenVINO and TorchScript files, used like a run."""
+"""Trained external models: Keras, ONNX, OpenVINO and TorchScript files, used like a run."""

@@ -1,4 +1,4 @@
-"""Keras files of other origin, loaded without running code and brought into the form of Sentinode's networks."""
+"""External Keras files, loaded without running code and brought into the form of Sentinode's networks."""
 
 import json
 import tempfile

@@ -1,4 +1,4 @@
-"""Model files of other origin as predictors."""
+"""External model files as predictors."""
 
 import logging
 from functools import cached_property
@@ -26,7 +26,7 @@ log = logging.getLogger("sentinode")
 
 
 def load_model_file(path: str | Path, input_scale: str | None = None, output: str | None = None) -> "ForeignModel":
-    """Open a trained model of other origin; no Python and no pickle in it is run.
+    """Open a trained external model; no Python and no pickle in it is run.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def load_model_file(path: str | Path, input_scale: str | None = None, output: st
 
 
 class ForeignModel(Predictor):
-    """A trained model of other origin. Nothing is known of its training data; its logits are not calibrated."""
+    """A trained external model. Nothing is known of its training data; its logits are not calibrated."""
 
     def __init__(self, path: Path, kind: str, input_scale: str | None, output: str | None) -> None:
         self.path, self.kind = path, kind
@@ -117,11 +117,11 @@ class ForeignModel(Predictor):
 
     def describe(self) -> str:  # noqa: D102
         sentences = "; ".join(self.interpretation.sentences)
-        return f"{self.path}: a {self.kind} file of other origin; {sentences}; threshold {self.threshold:g}"
+        return f"{self.path}: an external {self.kind} file; {sentences}; threshold {self.threshold:g}"
 
 
 class KerasFile(KeptSessions, ForeignModel):
-    """A Keras file of other origin."""
+    """An external Keras file."""
 
     @cached_property
     def _loaded(self) -> "keras.Model":
@@ -168,7 +168,7 @@ class KerasFile(KeptSessions, ForeignModel):
 
 
 class ArrayFile(ForeignModel):
-    """An ONNX, OpenVINO or TorchScript file of other origin."""
+    """An external ONNX, OpenVINO or TorchScript file."""
 
     @cached_property
     def _network(self) -> ArrayNetwork:

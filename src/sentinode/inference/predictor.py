@@ -32,7 +32,7 @@ BATCH_SIZE = 128
 
 
 class Predictor(Protocol):
-    """A classifier of patches: a `Run`, an `Ensemble`, a Keras model, or a model file of another origin.
+    """A classifier of patches: a `Run`, an `Ensemble`, a Keras model, or an external model file.
 
     A class that implements it subclasses it and provides `name`, `threshold`, `identity`, `describe` and `predictor`.
     The other members describe the training; by default nothing is known of it.

@@ -61,7 +61,8 @@ MODELS: Mapping[str, ModelEntry] = {
     ),
     "transfer": ModelEntry(
         "sentinode.models.transfer:build_transfer",
-        "keras.applications backbone (default: MobileNetV2), global average pooling, dropout, one output",
+        "backbone (efficientnet-lite0 to -lite2, or of keras.applications; default: MobileNetV2), global average "
+        "pooling, dropout, one output",
     ),
 }
 
@@ -94,11 +95,11 @@ def build_model(name: str, *, seed: int = 0, **options: Any) -> "keras.Model":
     Parameters
     ----------
     name : str
-        A key of `MODELS`, such as ``"cnn"``.
+        Name of the network: ``"cnn"``, ``"mlp"``, ``"d4net"``, ``"p4m-densenet"``, ``"resnet18"`` or ``"transfer"``.
     seed : int, default 0
         Seed of the initial weights and of dropout.
     **options
-        Arguments of the network's builder, such as ``output="softmax"``.
+        Options of the network, such as ``output="softmax"``; docs/commands.md lists them.
 
     Returns
     -------

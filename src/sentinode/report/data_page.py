@@ -25,7 +25,7 @@ EXPLANATIONS = {
     "out_of_focus": "The standard deviation of the detail at 1 px is below 13.5 % of the standard deviation of the "
     "patch (both of optical density). Sharp patches have more fine detail. Blur, enlargement and smears of the scanner "
     "look the same.",
-    "pen_marks": "At least 5 % of the pixels are green or blue as haematoxylin and eosin are not, or 20 % are black: a "
+    "pen_marks": "At least 5 % of the pixels are green or blue as hematoxylin and eosin are not, or 20 % are black: a "
     "pen, the dye of cut margins, the dark edge of a slide, padding. Red ink is not detected, since it looks like "
     "eosin and blood.",
     "clipped": "At least 40 % of the pixels have a channel at 255: differences between the brightest parts are lost.",
@@ -138,7 +138,7 @@ def _stains(quality: Quality) -> list[Part]:
     for name, row in quality.stains.head(SHOWN_GROUPS).iterrows():
         color = swatch(row["red"], row["green"], row["blue"]) if pd.notna(row["red"]) else NONE
         amounts = [
-            f"{row[c]:.2f} ± {row[f'{c}_sd']:.2f}" if pd.notna(row[c]) else NONE for c in ("haematoxylin", "eosin")
+            f"{row[c]:.2f} ± {row[f'{c}_sd']:.2f}" if pd.notna(row[c]) else NONE for c in ("hematoxylin", "eosin")
         ]
         rows.append([str(name), f"{row['patches']:,.0f}", f"{100 * row['tissue']:.0f} %", *amounts, color])
     text = (
@@ -147,7 +147,7 @@ def _stains(quality: Quality) -> list[Part]:
         "tissue. Groups that differ were stained or scanned differently: results can differ between splits for that "
         "reason alone."
     )
-    header = [quality.stains_by, "patches", "tissue", "haematoxylin", "eosin", "color"]
+    header = [quality.stains_by, "patches", "tissue", "hematoxylin", "eosin", "color"]
     return [text, Table(header, rows, "stains"), *note_if_more(len(quality.stains), SHOWN_GROUPS)]
 
 

@@ -1,4 +1,4 @@
-"""Evaluate scanned slides against their truth: slide AUC, a logistic model of several features, and pN stages."""
+"""Evaluate scanned slides against the ground truth: slide AUC, a logistic model of several features, and pN stages."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

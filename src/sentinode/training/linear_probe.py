@@ -69,7 +69,7 @@ def fit_linear_probe(
     Returns
     -------
     Run
-        Calibrated and with a threshold like the run of a training. Its history has one row.
+        The run, with calibration and threshold as after `train`. Its history has one row.
 
     Raises
     ------

@@ -97,14 +97,14 @@ def _pretrained(name: str) -> Run:
 
 
 def load_model(path: str | Path, *, input_scale: str | None = None, output: str | None = None) -> Run | ForeignModel:
-    """Open a run, pretrained weights, or a trained model of other origin.
+    """Open a run, pretrained weights, or a trained external model.
 
     Parameters
     ----------
     path : str or Path
         As for `load_run`, or as for `load_model_file`: a Keras, ONNX, OpenVINO or TorchScript file.
     input_scale, output : str, optional
-        Only for a model of other origin, see `load_model_file`.
+        Only for an external model, see `load_model_file`.
 
     Returns
     -------
@@ -175,12 +175,12 @@ def load_predictor(
     RunError, ModelError
         See `load_model`.
     ConfigError
-        Two of them have the same weights, or `input_scale` or `output` is stated and none is of other origin.
+        Two of them have the same weights, or `input_scale` or `output` is stated and none is an external file.
     """
     models = tuple(load_model(path, input_scale=input_scale, output=output) for path in paths)
     stated = [name for name, value in (("--input-scale", input_scale), ("--output", output)) if value is not None]
     if stated and not any(isinstance(model, ForeignModel) for model in models):
         raise ConfigError(
-            f"{' and '.join(stated)} describe model files of other origin, and {models[0].name} is none; leave them out"
+            f"{' and '.join(stated)} describe external model files, and {models[0].name} is none; leave them out"
         )
     return models[0] if len(models) == 1 else Ensemble(models)

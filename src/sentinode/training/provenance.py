@@ -79,7 +79,7 @@ class Provenance:
         patches = f"{plural(self.patches, 'patch')} of {self.data}"
         start = self.starting_weights.model if self.starting_weights else None
         if self.method == "unknown":
-            return f"{self.model}: a model file of other origin (SHA-256 {self.weights_sha256}); its data are unknown."
+            return f"{self.model}: an external model file (SHA-256 {self.weights_sha256}); its data are unknown."
         if self.method == "linear probe":
             others = f"all other weights are those of {start}" if start else "all other weights are the initial ones"
             return f"{self.model}: the last layer was fitted on {patches}; {others}."

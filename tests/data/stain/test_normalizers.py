@@ -12,7 +12,7 @@ from sentinode.data.stain.normalizers import Macenko, Reinhard
 from sentinode.errors import DataError
 
 BOTH = pytest.mark.parametrize("kind", [Macenko, Reinhard])
-HAEMATOXYLIN, EOSIN = np.array([0.65, 0.70, 0.29]), np.array([0.07, 0.99, 0.11])
+HEMATOXYLIN, EOSIN = np.array([0.65, 0.70, 0.29]), np.array([0.07, 0.99, 0.11])
 
 
 def mixed(amounts: np.ndarray, *colors: np.ndarray) -> np.ndarray:
@@ -23,7 +23,7 @@ def mixed(amounts: np.ndarray, *colors: np.ndarray) -> np.ndarray:
 
 def two_stains(seed: int, strength: float) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    return mixed(strength * rng.gamma(2.0, 0.3, (96 * 96, 2)) * rng.integers(0, 2, (96 * 96, 2)), HAEMATOXYLIN, EOSIN)
+    return mixed(strength * rng.gamma(2.0, 0.3, (96 * 96, 2)) * rng.integers(0, 2, (96 * 96, 2)), HEMATOXYLIN, EOSIN)
 
 
 def unmeasurable() -> dict[str, np.ndarray]:
@@ -58,7 +58,7 @@ def test_patches_of_one_tissue_get_the_same_stain(kind):
 def test_macenko_exchanges_the_colors_of_both_stains():
     rng = np.random.default_rng(3)
     amounts = rng.gamma(2.0, 0.3, (96 * 96, 2)) * rng.integers(0, 2, (96 * 96, 2))
-    patch = mixed(amounts, HAEMATOXYLIN, EOSIN)
+    patch = mixed(amounts, HEMATOXYLIN, EOSIN)
     target = mixed(amounts, np.array([0.50, 0.50, 0.70]), np.array([0.10, 0.60, 0.80]))
     reached = Macenko().fit(target).transform(patch[None])[0]
     assert np.abs(reached.astype(int) - target).mean() < np.abs(patch.astype(int) - target).mean() / 8
@@ -91,7 +91,7 @@ def test_patches_that_cannot_be_measured_are_unchanged(kind, name, mini):
 def test_the_signs_of_eigenvectors_have_no_effect(mini, monkeypatch):
     """Of a patch whose amounts vary most against each other, so that an angle may lie on either side of 180°."""
     share = np.random.default_rng(0).uniform(0, 1, (96 * 96, 1))
-    patch = mixed(np.hstack([0.4 + share, 1.4 - share]), HAEMATOXYLIN, EOSIN)[None]
+    patch = mixed(np.hstack([0.4 + share, 1.4 - share]), HEMATOXYLIN, EOSIN)[None]
     normalizer, eigh = Macenko().fit(mini.read(range(10))), np.linalg.eigh
     made = normalizer.transform(patch)
     assert not np.array_equal(made, patch)
@@ -108,7 +108,7 @@ def test_faint_stains_are_unchanged(mini):
     assert np.array_equal(Macenko().fit(mini.read(range(10))).transform(patch), patch)
 
 
-@pytest.mark.parametrize("color", [HAEMATOXYLIN, EOSIN])
+@pytest.mark.parametrize("color", [HEMATOXYLIN, EOSIN])
 def test_a_single_stain_is_unchanged(color, mini):
     patch = mixed(np.random.default_rng(0).gamma(3.0, 0.3, (96 * 96, 1)), color)
     assert np.array_equal(Macenko().fit(mini.read(range(10))).transform(patch[None])[0], patch)

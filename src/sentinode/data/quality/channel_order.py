@@ -1,6 +1,6 @@
 """Detect exchanged red and blue channels (BGR instead of RGB).
 
-Haematoxylin colors the dark nuclei blue, and eosin the lighter tissue around them pink: the difference of red and blue
+Hematoxylin colors the dark nuclei blue, and eosin the lighter tissue around them pink: the difference of red and blue
 grows with brightness. Exchanged channels invert that. The rule was checked on seven sources: PatchCamelyon, Kaggle and
 tiles of five laboratories, in which it holds for 88 to 100 % of the patches.
 """

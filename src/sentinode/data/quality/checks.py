@@ -44,9 +44,9 @@ def check_quality(channels: ChannelStatistics, statistics: QualityStatistics) ->
         - ``near_blank``: the saturation of every 8 × 8 px block is below 0.07, or the block is black.
         - ``out_of_focus``: the standard deviation of the detail at 1 px is below 13.5 % of the patch's contrast, and
           the patch is not near-blank. The patch is blurred or enlarged.
-        - ``pen_marks``: 5 % of the pixels are green or blue as haematoxylin and eosin are not, or 20 % are black: a
+        - ``pen_marks``: 5 % of the pixels are green or blue as hematoxylin and eosin are not, or 20 % are black: a
           pen, the dye of cut margins, the edge of a slide, padding. Red, violet and gray ink is not detected, since it
-          looks like eosin, haematoxylin and shadow.
+          looks like eosin, hematoxylin and shadow.
         - ``clipped``: 40 % of the pixels have a channel at 255.
     """
     near_blank = channels.saturation < MIN_SATURATION
@@ -95,16 +95,16 @@ def stain_by_group(statistics: QualityStatistics, groups: pd.Series) -> pd.DataF
     Returns
     -------
     DataFrame
-        One row per group, the largest first: ``patches``; ``tissue``, the mean tissue fraction; ``haematoxylin`` and
-        ``eosin``, means over patches, with their standard deviations ``haematoxylin_sd`` and ``eosin_sd``; ``red``,
+        One row per group, the largest first: ``patches``; ``tissue``, the mean tissue fraction; ``hematoxylin`` and
+        ``eosin``, means over patches, with their standard deviations ``hematoxylin_sd`` and ``eosin_sd``; ``red``,
         ``green``, ``blue``, the mean color of the tissue.
     """
     values = np.column_stack([statistics.tissue_fraction, statistics.stain_amounts, statistics.tissue_color])
-    columns = ["tissue", "haematoxylin", "eosin", "red", "green", "blue"]
+    columns = ["tissue", "hematoxylin", "eosin", "red", "green", "blue"]
     table = pd.DataFrame(values, columns=columns).groupby(groups.to_numpy())
     means, deviations = table.mean(), table.std(ddof=0)
     summary = means.assign(
-        patches=table.size(), haematoxylin_sd=deviations["haematoxylin"], eosin_sd=deviations["eosin"]
+        patches=table.size(), hematoxylin_sd=deviations["hematoxylin"], eosin_sd=deviations["eosin"]
     ).rename_axis(index=None)
-    order = ["patches", "tissue", "haematoxylin", "haematoxylin_sd", "eosin", "eosin_sd", "red", "green", "blue"]
+    order = ["patches", "tissue", "hematoxylin", "hematoxylin_sd", "eosin", "eosin_sd", "red", "green", "blue"]
     return summary[order].sort_values("patches", ascending=False, kind="stable")

@@ -108,7 +108,7 @@ class QualityStatistics(PatchStatistics):
     ink_fraction, black_fraction, clipped_fraction : ndarray of shape (n,)
         Fractions of green or blue pixels, of black pixels, and of pixels with a channel at 255.
     stain_amounts : ndarray of shape (n, 2)
-        Mean amounts of haematoxylin and eosin in the tissue, in optical density; NaN without tissue.
+        Mean amounts of hematoxylin and eosin in the tissue, in optical density; NaN without tissue.
     tissue_color : ndarray of shape (n, 3)
         Mean red, green and blue of the tissue, in gray levels; NaN without tissue.
     descriptors : ndarray of float32, shape (n, 24)

@@ -32,7 +32,7 @@ def read_target(target: str | Path, resize: str = "error", skip_bad: bool = Fals
     Parameters
     ----------
     target : str or Path
-        An image of up to 4096 px a side, or patches in any form that `open_patches` reads, of which 64 evenly spaced
+        An image of up to 4096 px a side, or patches in any format that `open_patches` reads, of which 64 evenly spaced
         ones are used.
     resize : {"error", "crop", "pad", "resample"}
         See `open_patches`.

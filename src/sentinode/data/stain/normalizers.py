@@ -50,7 +50,7 @@ class _Normalizer:
         if measured is None:
             raise DataError(
                 f"the target of {type(self).__name__} has too little tissue or one color only; "
-                "use an image that shows haematoxylin and eosin"
+                "use an image that shows hematoxylin and eosin"
             )
         self._target = measured
         return self
@@ -102,7 +102,7 @@ class _Normalizer:
 
 @dataclass
 class Macenko(_Normalizer):
-    """Stain normalization by unmixing haematoxylin and eosin.
+    """Stain normalization by unmixing hematoxylin and eosin.
 
     The two stain colors are the extreme directions of the pixels' optical densities in the plane of largest variance.
     The amounts of both stains are scaled to the target's strength and mixed with the target's colors.
@@ -133,7 +133,7 @@ class Macenko(_Normalizer):
     background_level: float = 240.0
 
     def _measure(self, pixels: UInt8Array, tissue: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return the colors, ``(3, 2)``, and the strengths, ``(2,)``, of haematoxylin and eosin."""
+        """Return the colors, ``(3, 2)``, and the strengths, ``(2,)``, of hematoxylin and eosin."""
         densities = self._densities(pixels)
         stained = densities[tissue]
         plane = np.linalg.eigh(np.cov(stained.T))[1][:, 1:]
@@ -145,7 +145,7 @@ class Macenko(_Normalizer):
         if np.ptp(angles) < np.radians(MIN_ANGLE_DEG):
             return None
         colors = plane @ np.array([np.cos(angles), np.sin(angles)])
-        # Haematoxylin absorbs more red light than eosin.
+        # Hematoxylin absorbs more red light than eosin.
         colors = colors[:, np.argsort(-colors[0])]
         strength = np.percentile(_stain_amounts(densities, colors), 99, axis=0)
         return (colors, strength) if strength.min() > MIN_STRENGTH else None

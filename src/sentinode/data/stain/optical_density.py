@@ -1,4 +1,4 @@
-"""Optical density and the stain matrix of haematoxylin and eosin."""
+"""Optical density and the stain matrix of hematoxylin and eosin."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from sentinode.data.types import UInt8Array
 
 _COLORS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
 
-# Optical densities of haematoxylin, eosin and DAB in red, green and blue, one row each of length 1 (Ruifrok and
+# Optical densities of hematoxylin, eosin and DAB in red, green and blue, one row each of length 1 (Ruifrok and
 # Johnston 2001, Quantification of histochemical staining by color deconvolution). DAB stands for the residual.
 STAIN_MATRIX = (_COLORS / np.linalg.norm(_COLORS, axis=1, keepdims=True)).astype("float32")
 # Densities @ UNMIXING_MATRIX are the amounts of the three stains; amounts @ STAIN_MATRIX are densities.

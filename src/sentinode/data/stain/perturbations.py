@@ -50,7 +50,7 @@ def stain_strength(pixels: UInt8Array, factor: float) -> UInt8Array:
 
 
 def stain_balance(pixels: UInt8Array, change: float) -> UInt8Array:
-    """Strengthen haematoxylin by a fraction and weaken eosin by the same: bluer above 0, redder below.
+    """Strengthen hematoxylin by a fraction and weaken eosin by the same: bluer above 0, redder below.
 
     Examples
     --------
@@ -154,7 +154,7 @@ PERTURBATIONS: dict[str, Perturbation] = {
         "optical density, factor", (0.5, 0.7, 0.85, 1.0, 1.15, 1.3, 1.5), 1.0, stain_strength
     ),
     "stain balance": Perturbation(
-        "haematoxylin up and eosin down, fraction", (-0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3), 0.0, stain_balance
+        "hematoxylin up and eosin down, fraction", (-0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3), 0.0, stain_balance
     ),
     "brightness": Perturbation("gray levels, factor", (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3), 1.0, brightness),
     "blur": Perturbation("Gaussian sigma, px", (0.0, 0.5, 1.0, 1.5, 2.0), 0.0, blur),
