@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentinode.cli.options import add_data, add_json, add_model, data_words, output_folder
+from sentinode.cli.options import KERAS_FILES, add_data, add_json, add_model, data_words, output_folder
 from sentinode.cli.output import command_line, print_json, print_next_steps, print_table, report_skipped
 from sentinode.cli.start import load_models, open_data, start_keras
 from sentinode.errors import ConfigError, plural
@@ -22,7 +22,7 @@ def add_parser(commands: Any) -> None:
         "audit", help="find probable label errors and outliers; write a page", description=__doc__
     )
     add_data(parser)
-    add_model(parser, "model whose features are used, best one that was trained on other patches: ")
+    add_model(parser, KERAS_FILES, "model whose features are used, best one that was trained on other patches: ")
     parser.add_argument(
         "--split", action="append", metavar="NAME", help="split to audit; can be repeated (default: all)"
     )

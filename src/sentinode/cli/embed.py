@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.options import add_json, add_model, add_read_options, output_file, read_options
+from sentinode.cli.options import KERAS_FILES, add_json, add_model, add_read_options, output_file, read_options
 from sentinode.cli.output import command_line, print_json, print_next_steps
 from sentinode.cli.predict import SOURCE_HELP
 from sentinode.cli.start import load_models, start_keras
@@ -16,7 +16,7 @@ def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser("embed", help="write the features (embeddings) of patches", description=__doc__)
     parser.add_argument("source", nargs="+", metavar="SOURCE", help=SOURCE_HELP)
-    add_model(parser)
+    add_model(parser, KERAS_FILES)
     parser.add_argument(
         "--out",
         type=output_file,

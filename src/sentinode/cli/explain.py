@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentinode.cli.options import add_data, add_figures, add_json, add_model, data_words, output_folder
+from sentinode.cli.options import KERAS_FILES, add_data, add_figures, add_json, add_model, data_words, output_folder
 from sentinode.cli.output import command_line, print_json, print_next_steps, print_table, report_skipped
 from sentinode.cli.start import load_models, open_data, start_keras
 from sentinode.errors import plural
@@ -26,7 +26,7 @@ def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser("explain", help="attribution maps of patches, with checks", description=__doc__)
     add_data(parser)
-    add_model(parser)
+    add_model(parser, KERAS_FILES)
     parser.add_argument(
         "--split", metavar="NAME", help="split to explain patches of (default: test if it has labels, else valid)"
     )

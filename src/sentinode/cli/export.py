@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.options import add_json, add_model, check_not_an_input
+from sentinode.cli.options import KERAS_FILES, add_json, add_model, check_not_an_input
 from sentinode.cli.output import print_json, print_next_steps
 from sentinode.cli.start import load_models, start_keras
 from sentinode.errors import plural
@@ -16,7 +16,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "export", help="export a network to Keras, ONNX, OpenVINO, WSInfer, QuPath", description=__doc__
     )
-    add_model(parser)
+    add_model(parser, KERAS_FILES)
     parser.add_argument(
         "--format", required=True, choices=tuple(FORMATS), help="what to write; docs/export.md describes each format"
     )

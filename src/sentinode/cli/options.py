@@ -13,10 +13,7 @@ from sentinode.samples import DEFAULT_MODEL, PRETRAINED
 from sentinode.storage import check_output_file, check_output_folder
 
 DATA_HELP = "a folder, zip, PCam _x.h5, .npy, .npz, a csv that lists images, or pcam-mini, the sample in the package"
-_MODEL_HELP = (
-    "a run directory, a model file (.keras, .h5, .onnx, …), or pretrained weights "
-    f"({', '.join(PRETRAINED)}; default: {DEFAULT_MODEL})"
-)
+_ALL_FILES, KERAS_FILES = ".keras, .h5, .onnx, …", ".keras, .h5"
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -107,9 +104,9 @@ def add_skip_bad(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_model(parser: argparse.ArgumentParser, purpose: str = "") -> None:
+def add_model(parser: argparse.ArgumentParser, files: str = _ALL_FILES, purpose: str = "") -> None:
     """Add ``--model``: one trained model."""
-    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="RUN", help=f"{purpose}{_MODEL_HELP}")
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="RUN", help=purpose + _model_help(files))
     add_interpretation(parser)
 
 
@@ -119,10 +116,15 @@ def add_models(parser: argparse.ArgumentParser) -> None:
         "--model",
         action="append",
         metavar="RUN",
-        help=f"{_MODEL_HELP}; give it several times for an ensemble, which averages the calibrated log-odds of its "
-        "runs, and their thresholds on the logit scale",
+        help=f"{_model_help(_ALL_FILES)}; give it several times for an ensemble, which averages the calibrated "
+        "log-odds of its runs, and their thresholds on the logit scale",
     )
     add_interpretation(parser)
+
+
+def _model_help(files: str) -> str:
+    known = ", ".join(PRETRAINED)
+    return f"a run directory, a model file ({files}), or pretrained weights ({known}; default: {DEFAULT_MODEL})"
 
 
 def add_interpretation(parser: argparse.ArgumentParser) -> None:

@@ -148,9 +148,11 @@ def data_parallel(devices: str | int = "all") -> Iterator[None]:
 
     Examples
     --------
+    >>> from sentinode import build_model
     >>> with data_parallel(1):
-    ...     ProcessGroup.current().devices
-    1
+    ...     network = build_model("cnn")
+    >>> network.output_shape
+    (None, 1)
     """
     job = _job(devices)
     if job is None and str(devices) == "1":
