@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import subprocess
 import sys
 import tomllib
 from dataclasses import replace
@@ -29,10 +30,16 @@ def no_keras_settings(monkeypatch, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif("tensorflow" in MISSING, reason="TensorFlow is not installed")
-def test_a_working_installation_gets_no_failure(no_keras_settings):
-    done = sentinode("doctor", "--json")
-    found = json.loads(done.stdout)
-    assert done.returncode == 0
+def test_a_working_installation_gets_no_failure_and_backends_start_in_processes_of_their_own(no_keras_settings):
+    script = (
+        "import sys\nfrom sentinode.cli.main import main\nstatus = main(['doctor', '--json'])\n"
+        "print('imported:', *{'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules))\nsys.exit(status)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr
+    printed, imported = done.stdout.split("imported:")
+    assert imported.split() == []
+    found = json.loads(printed)
     assert (found["backend"], found["chosen_by"]) == ("tensorflow", "default")
     assert "CPU" in found["devices"]
     assert found["failure"] == ""

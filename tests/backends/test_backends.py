@@ -32,7 +32,6 @@ NETWORKS = {
     "cnn-sigmoid": 0.0005,
     "cnn-softmax": 0.0005,
     "mlp-sigmoid": 0.0005,
-    "mlp-softmax": 0.0005,
     "transfer-sigmoid": 0.15,
     "d4net-sigmoid": 0.01,
 }

@@ -274,11 +274,6 @@ def test_the_help_and_inspection_import_no_backend():
     assert imported_by("data", "info", "pcam-mini", "--json", wanted=HEAVY) == set()
 
 
-@pytest.mark.slow
-def test_doctor_imports_backends_in_processes_of_their_own():
-    assert imported_by("doctor", wanted=HEAVY) == set()
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -453,7 +448,8 @@ def test_stress_shows_every_level_and_speaks_json(tmp_path, tiny_run, images):
 
 
 @pytest.mark.slow
-def test_report_needs_only_a_run_and_ends_by_naming_the_page(tmp_path, tiny_run):
+def test_report_needs_only_a_run_and_ends_by_naming_the_page(tmp_path, tiny_run, monkeypatch):
+    monkeypatch.setattr("sentinode.report.attribution_overlays.CHECKED_PATCHES", 1)  # Of several seconds each.
     run = shutil.copytree(tiny_run.path, tmp_path / "run")
     output = succeeded(sentinode("report", run, "--split", "valid", "--model-card"))
     assert files_named(output) == [run / "report.html", run / "model-card.md"]

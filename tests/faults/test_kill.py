@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-KILLS, KILLS_IN_WRITES = 9, 4
+KILLS, KILLS_IN_WRITES = 6, 4
 # Dropout and augmentation have generators of their own, whose states Keras' weight files leave out.
 TRAINER = """
 import sys, keras
@@ -92,6 +92,7 @@ class Trainer:
             if len(seen) >= number:
                 self._child.kill()
                 break
+            time.sleep(0.0002)  # Leave the processor to the training.
         self._child.communicate(timeout=120)
         return self._child.returncode == 0
 
@@ -116,19 +117,14 @@ def undisturbed(tmp_path_factory) -> tuple[Path, float]:
 def test_a_killed_and_stopped_training_ends_with_the_same_weights(undisturbed, tmp_path):
     out = tmp_path / "run"
     Trainer(out).begun(out).after(0.3 * undisturbed[1], signal.SIGKILL)
-    stopped = Trainer(out).begun(out)
-    assert not stopped.after(0, signal.SIGTERM)
-    assert "the state is saved, run the same command again to resume" in stopped.errors
-    assert (out / "checkpoint.npz").is_file()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        stopped = Trainer(out).begun(out)
+        assert not stopped.after(0, number)
+        assert "the state is saved, run the same command again to resume" in stopped.errors
+        assert (out / "checkpoint.npz").is_file()
     Trainer(out).to_the_end()
     assert weights(out) == weights(undisturbed[0])
     assert not (out / "checkpoint.npz").exists()
-
-
-@pytest.mark.slow
-def test_two_undisturbed_trainings_end_with_the_same_weights(undisturbed, tmp_path):
-    Trainer(tmp_path / "run").to_the_end()
-    assert weights(tmp_path / "run") == weights(undisturbed[0])
 
 
 @pytest.mark.slow
@@ -147,7 +143,7 @@ def test_a_training_killed_at_any_moment_ends_with_the_same_weights(undisturbed,
             Trainer(out).to_the_end()
         assert weights(out) == weights(reference)
         assert not list(out.glob(".*"))
-    assert runs >= 3
+    assert runs >= 2
 
 
 @pytest.mark.slow
@@ -164,27 +160,6 @@ def test_a_training_killed_while_it_writes_checkpoints_ends_with_the_same_weight
 
 
 @pytest.mark.slow
-def test_an_interrupt_saves_the_state(undisturbed, tmp_path):
-    out = tmp_path / "run"
-    assert not Trainer(out).begun(out).after(0.2, signal.SIGINT)
-    assert (out / "checkpoint.npz").is_file()
-    Trainer(out).to_the_end()
-    assert weights(out) == weights(undisturbed[0])
-
-
-@pytest.mark.slow
-def test_a_second_process_is_kept_out_of_a_run_directory(tmp_path):
-    out = tmp_path / "run"
-    first = Trainer(out).begun(out)
-    first.send(signal.SIGSTOP)
-    second = Trainer(out)
-    assert not second.after(60, signal.SIGKILL)
-    assert "another process trains there" in second.errors
-    first.send(signal.SIGCONT)
-    first.to_the_end()
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "backend",
     [
@@ -196,9 +171,7 @@ def test_on_other_backends_a_killed_training_ends_with_the_same_weights(tmp_path
     undisturbed, out = tmp_path / "undisturbed", tmp_path / "run"
     duration_s = Trainer(undisturbed, backend).to_the_end()
     rng = random.Random(20261125)
-    for _ in range(2):
-        if Trainer(out, backend).begun(out).after(rng.uniform(0, 0.5 * duration_s), signal.SIGKILL):
-            break
+    Trainer(out, backend).begun(out).after(rng.uniform(0, 0.5 * duration_s), signal.SIGKILL)
     Trainer(out, backend).to_the_end()
     assert weights(out) == weights(undisturbed)
 
@@ -214,11 +187,18 @@ with atomic_file(sys.argv[1]) as temporary:
 
 
 @pytest.mark.slow
-def test_temporary_files_of_a_killed_process_are_deleted_by_the_next_training(tmp_path):
+def test_a_paused_training_keeps_out_others_and_deletes_what_a_killed_process_left(undisturbed, tmp_path):
     out = tmp_path / "run"
     for name in ("config.json", "checkpoint.npz"):
         killed = subprocess.run([sys.executable, "-c", WRITER, str(out / name)], check=False)
         assert killed.returncode == -signal.SIGKILL
     assert len(list(out.iterdir())) == 2
-    Trainer(out).to_the_end()
+    first = Trainer(out).begun(out)
+    first.send(signal.SIGSTOP)
+    second = Trainer(out)
+    assert not second.after(60, signal.SIGKILL)
+    assert "another process trains there" in second.errors
+    first.send(signal.SIGCONT)
+    first.to_the_end()
+    assert weights(out) == weights(undisturbed[0])
     assert not list(out.glob(".*"))

@@ -78,8 +78,7 @@ def test_the_page_has_every_section_of_a_report_and_no_absolute_folder(compared)
     assert str(path.parent) not in text
 
 
-@pytest.mark.parametrize("width", [DESKTOP, PHONE])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")])
 def test_it_is_accessible_and_fits(browser, compared, width, scheme):
     with opened(browser, compared[1], width, scheme) as page:
         assert violations(page) == []

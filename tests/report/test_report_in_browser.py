@@ -268,8 +268,7 @@ def test_hostile_names_are_escaped(browser, report):
         assert HOSTILE in page.locator("#s-groups").inner_text()
 
 
-@pytest.mark.parametrize("width", [DESKTOP, PHONE])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")])
 def test_it_is_accessible_and_fits(browser, report, width, scheme):
     with opened(browser, report, width, scheme) as page:
         page.locator("[name=outcome][value=all]").focus()

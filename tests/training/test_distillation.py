@@ -51,6 +51,9 @@ def test_a_student_follows_its_teacher_where_labels_say_the_opposite(few: PatchS
     said, distilled = predict_logits(teacher.model, valid), predict_logits(run.load_model("final"), valid)
     assert np.corrcoef(said, distilled)[0, 1] > 0.3
     assert run.provenance.teachers == (teacher.provenance,)
+    assert run.trained_on(few.split("train").cached().table["sha1"]).all()
+    # Labels that its teacher saw reach the network through it.
+    assert run.trained_on(pd.Series([bytes(sha1).hex() for sha1 in teacher.train_sha1[:9]])).all()
 
 
 @pytest.mark.slow
@@ -60,6 +63,8 @@ def test_saved_files_do_not_contain_teachers(few: PatchSet, tmp_path) -> None:
     before = [np.array(weight) for weight in teacher.model.get_weights()]
     config = dataclasses.replace(CONFIG, epochs=1)
     alone = train(build_model("cnn"), few, config, out=tmp_path / "alone")
+    with pytest.raises(RunError, match="its teachers"):  # Another teacher is another run.
+        train(build_model("cnn"), few, config, out=alone.path, teachers=[teacher])
     distilled = train(build_model("cnn"), few, config, out=tmp_path / "distilled", teachers=[teacher, alone])
     assert (distilled.path / "model.json").read_text() == (alone.path / "model.json").read_text()
     assert distilled.model.count_params() == alone.model.count_params()
@@ -68,22 +73,3 @@ def test_saved_files_do_not_contain_teachers(few: PatchSet, tmp_path) -> None:
     assert any(
         (old != new).any() for old, new in zip(alone.model.get_weights(), distilled.model.get_weights(), strict=True)
     )
-
-
-@pytest.mark.slow
-def test_patches_that_a_teacher_saw_count_as_seen(few: PatchSet, tmp_path) -> None:
-    """Its labels reach the network through it."""
-    teacher = load_run("d4net-m")
-    run = train(build_model("cnn"), few, dataclasses.replace(CONFIG, epochs=1), out=tmp_path, teachers=[teacher])
-    own = few.split("train").cached().table["sha1"]
-    assert run.trained_on(own).all()
-    assert run.trained_on(pd.Series([bytes(sha1).hex() for sha1 in teacher.train_sha1[:9]])).all()
-
-
-@pytest.mark.slow
-def test_another_teacher_is_another_run(few: PatchSet, tmp_path) -> None:
-    """The directory is refused."""
-    config = dataclasses.replace(CONFIG, epochs=1)
-    train(build_model("cnn"), few, config, out=tmp_path / "run")
-    with pytest.raises(RunError, match="its teachers"):
-        train(build_model("cnn"), few, config, out=tmp_path / "run", teachers=[load_run("d4net-m")])

@@ -64,7 +64,7 @@ def write_report(
     >>> from sentinode import load_run, open_patches
     >>> os.chdir(tempfile.mkdtemp())
     >>> patches = open_patches("pcam-mini", split="test")
-    >>> [path.name for path in write_report(load_run("d4net-m"), patches.select(range(0, 400, 40)))]
+    >>> [path.name for path in write_report(load_run("d4net-m"), patches.select(range(0, 400, 100)))]
     ['report.html']
     """
     data = load_report_data(run, patches, split, cache)

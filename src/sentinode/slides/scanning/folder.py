@@ -25,7 +25,14 @@ from sentinode.slides.scanning.scan import Scan, scan_rows, scan_slide
 from sentinode.slides.scanning.scanner import Scanner
 from sentinode.slides.slide import Slide
 from sentinode.slides.tissue import Tissue, find_tissue
-from sentinode.storage import atomic_file, check_free_space, check_output_folder, read_json, write_json
+from sentinode.storage import (
+    atomic_file,
+    check_free_space,
+    check_output_folder,
+    read_json,
+    remove_leftovers,
+    write_json,
+)
 from sentinode.version import __version__
 
 log = logging.getLogger("sentinode")
@@ -72,7 +79,8 @@ def scan_to_folder(
     scanner : Scanner
         From `load_scanner`.
     folder : str or Path
-        The result folder. A finished result of the same slide, model and settings is returned as it is.
+        The result folder. A finished result of the same slide, model and settings is returned as it is. No other
+        process may scan to it; commands see to that.
     tissue, force, progress
         See `scan_slide`.
     tables : collection of str
@@ -90,6 +98,7 @@ def scan_to_folder(
         See `scan_slide`.
     """
     folder = check_output_folder(folder)
+    remove_leftovers(folder)
     settings = _settings(slide, scanner, tissue, force)
     identity, corner = f"{settings['slide_sha256']} {settings['weights_sha256']}", slide.bounds_px[:2]
     if (folder / SETTINGS).is_file():
