@@ -50,7 +50,21 @@ def test_names_of_classes_are_understood(negative, positive):
 
 
 @pytest.mark.parametrize(
-    "name", ["no", "yes", "fold0", "patient_1", "2", "01", "1.1", "tumor_negative", "benign tumor", "cancer_study", ""]
+    "name",
+    [
+        "no",
+        "yes",
+        "fold0",
+        "patient_1",
+        "2",
+        "01",
+        "1.1",
+        "1.0",
+        "0_1",
+        "tumor_negative",
+        "benign tumor",
+        "cancer_study",
+    ],
 )
 def test_ambiguous_names_are_not_guessed(name):
     assert class_of(name) is None

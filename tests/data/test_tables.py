@@ -88,6 +88,16 @@ def test_a_table_that_does_not_fit_is_refused_by_row(few, tmp_path, old, new, wo
     forms.refused(lambda: open_patches(tmp_path / "it.csv"), "it.csv", *words)
 
 
+@pytest.mark.parametrize("row", ["path,label\n0000.png,1\n", "id,label\n0000,1\n"])
+def test_a_row_that_two_files_fit_is_refused(few, tmp_path, row):
+    for number, folder in enumerate(("images", "images/old")):
+        pixels = forms.encode(few.read([number])[0])
+        forms.write({f"{folder}/0000.png": pixels}, tmp_path / "data")
+    (tmp_path / "data" / "it.csv").write_text(row)
+    both = "images/0000.png or images/old/0000.png"
+    forms.refused(lambda: open_patches(tmp_path / "data" / "it.csv"), "it.csv", "row 2", both)
+
+
 def test_a_table_of_a_table_names_what_the_first_one_names(few, tmp_path):
     path = forms.write(forms.class_folders(few, "png")[0], tmp_path / "data")
     patches = open_patches(path).cached()

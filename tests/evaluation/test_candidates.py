@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -154,6 +155,16 @@ def test_kaggle_submissions_other_headers_and_separators_are_read(few, tmp_path,
     (tmp_path / "it.csv").write_bytes(("\ufeff" + text).encode())
     found = PredictionsFile(tmp_path / "it.csv").predictions(few)
     assert found.table["probability"].to_numpy() == pytest.approx(given)
+
+
+def test_a_probability_that_is_the_threshold_is_predicted_as_tumour(few, tmp_path):
+    """0.11 and 0.42 lose their last digit on the way over the logit."""
+    for value in (0.11, 0.42, 0.63):
+        file = written(tmp_path, id=list(few.table["id"]), probability=[value] * len(few))
+        Path(f"{file.path}.json").write_text(json.dumps({"threshold": value}))
+        found = PredictionsFile(file.path).predictions(few).table
+        assert set(found["probability"]) == {value}
+        assert found["prediction"].all()
 
 
 def test_what_predict_writes_for_kaggle_can_be_compared(tiny_run, few, tmp_path):

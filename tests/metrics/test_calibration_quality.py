@@ -117,6 +117,18 @@ def test_a_reliability_curve_has_all_patches_and_its_limits():
     assert [each.probability for each in curve] == sorted(each.probability for each in curve)
 
 
+def test_the_order_of_patches_of_equal_probability_does_not_matter():
+    probabilities = np.repeat([0.1, 0.3, 0.5, 0.7, 0.9], 400)
+    labels = np.concatenate([np.repeat([0, 1], [400 - each, each]) for each in (40, 120, 200, 280, 360)])
+    order = np.argsort(labels, kind="stable")
+    sorted_by_class = calibration_error(labels[order], probabilities[order])
+    assert sorted_by_class.estimate == calibration_error(labels, probabilities).estimate
+    assert sorted_by_class.p_value > 0.5
+    curve = reliability_curve(labels[order], probabilities[order])
+    assert [each.frequency.estimate for each in curve] == pytest.approx([0.1, 0.3, 0.5, 0.7, 0.9])
+    assert [each.frequency.patches for each in curve] == [400] * 5
+
+
 @pytest.mark.parametrize(
     "measure", [brier_score, recalibration_line, calibration_error, reliability_curve, risk_coverage]
 )

@@ -151,6 +151,16 @@ def test_clustering_raises_the_p_value_of_mcnemars_test():
     assert mcnemar(labels, first, second).p_value < 1e-20 < 0.001 < mcnemar(labels, first, second, slides).p_value
 
 
+def test_clusters_with_the_same_difference_count_as_one_patch_each():
+    first, second, slides = np.ones(100), np.tile([0] * 10 + [1] * 40, 2), np.repeat(["a", "b"], 50)
+    found = mcnemar(np.ones(100), first, second, slides)
+    assert found.difference.clusters == 2
+    assert found.p_value == 1
+    assert found.difference.low < 0 < found.difference.estimate < found.difference.high
+    equal = mcnemar(np.ones(100), first, first, slides).difference
+    assert equal.low < -0.5 and equal.high > 0.5
+
+
 def test_kappa_is_scikit_learns():
     rng = np.random.default_rng(11)
     for _ in range(1000):

@@ -97,6 +97,13 @@ def test_net_benefit_at_the_prevalence_of_the_patches_is_unchanged():
     assert rare.prevalence == 0.01 and np.all(rare.treat_all[1:] < 0)
 
 
+def test_a_class_on_one_slide_leaves_the_benefit_at_another_prevalence_unknown():
+    labels, slides = np.repeat([0, 1], [300, 20]), np.append(np.arange(300) % 10, np.full(20, 10))
+    found = decision_curve(labels, np.linspace(0, 1, 320), slides, prevalence=0.05, thresholds=[0.3])
+    assert found.low == pytest.approx(-0.3 / 0.7)
+    assert found.high == 1
+
+
 @pytest.mark.parametrize(
     "given", [{"prevalence": 0.0}, {"prevalence": 1.5}, {"thresholds": [0.0]}, {"thresholds": [1.0]}]
 )

@@ -207,12 +207,13 @@ def test_cells_and_points_are_left_out_and_reported(tmp_path):
         ("a.geojson", feature_text("Circle", "[3]"), "geometry 'Circle'"),
         ("a.json", '{"positive": [{"vertices": [[1]]}]}', "positive polygon 1"),
         ("a.geojson.gz", "not packed", "not a readable JSON"),
+        ("a.geojson.gz", gzip.compress(b"{}" * 99)[:11] + b"\xff\xff\xff\xff", "not a readable JSON"),
         ("a.tif", "II*", "not a readable mask"),
         ("a.txt", "", "annotations end in"),
     ],
 )
 def test_malformed_files_are_refused_with_the_place(tmp_path, name, content, facts):
-    (tmp_path / name).write_text(content)
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError, match=facts) as error:
         read_annotations(tmp_path / name)
     assert str(tmp_path / name) in str(error.value)
@@ -227,6 +228,15 @@ def test_mask_values_of_unknown_meaning_are_refused_until_they_are_stated(tmp_pa
     with pytest.raises(DataError, match="state which are tumour"):
         read_annotations(file)
     assert read_annotations(file, classes=parse_classes(f"{values[-1]}=1")).tumour.area == 1
+
+
+def test_mask_values_that_are_normal_are_regions_and_those_not_named_are_ignored(tmp_path):
+    pixels = np.zeros((32, 32), np.uint8)
+    pixels[:2, 0], pixels[5, :3], pixels[9, :4] = 1, 2, 3
+    found = read_annotations(mask(tmp_path / "mask.tif", pixels), classes=parse_classes("1=0,2=1"))
+    assert found.classes == {"1": 0, "2": 1, "3": None}
+    assert {name: region.area for name, region in found.regions.items()} == {"1": 2, "2": 3}
+    assert found.tumour.area == 3
 
 
 def test_a_random_mask_is_outlined_exactly(tmp_path):

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from tests.commands import refused, sentinode, succeeded
 
+from sentinode.errors import DataError
 from sentinode.metrics import auc
 from sentinode.slides.evaluation import evaluate_slides, read_scans
 
@@ -81,6 +82,35 @@ def test_patients_are_staged_and_compared_with_camelyon17s_table(tmp_path):
     assert [(each["stage"], each["true_stage"]) for each in answer["stages"]] == [("pN2", "pN2"), ("pN0", "pN0")]
     assert answer["kappa"] == 1.0
     assert answer["aggregated_auc"] is None
+
+
+def test_the_stages_of_some_patients_or_of_one_alone_suffice(tmp_path):
+    write_scan(tmp_path / "scans", "patient_001_node_0", 0.9, [3.0])
+    write_scan(tmp_path / "scans", "patient_001_node_1", 0.1, [])
+    (tmp_path / "truth.csv").write_text(
+        "patient,stage\npatient_001.zip,pN1\npatient_001_node_0.tif,macro\npatient_001_node_1.tif,negative\n"
+    )
+    found = evaluate_slides(read_scans(tmp_path / "scans"), tmp_path / "truth.csv")
+    assert found.score_auc is None and found.kappa == 1
+    write_scan(tmp_path / "scans", "patient_002_node_0", 0.1, [])
+    done = sentinode("evaluate-slides", tmp_path / "scans", "--truth", tmp_path / "truth.csv", "--json")
+    assert [each["true_stage"] for each in json.loads(succeeded(done))["stages"]] == ["pN1", None]
+
+
+def test_dots_within_the_name_of_a_slide_belong_to_it(tmp_path):
+    names = ["case", "case.2", "case.3", "TCGA-CR-7395-01A-01-TS1.1a2b-0"]
+    for name in names:
+        write_scan(tmp_path / "scans", name, 0.5, [])
+    for ending in ("", ".tif"):
+        rows = "".join(f"{name}{ending},{label}\n" for name, label in zip(names, (0, 1, 1, 0), strict=True))
+        (tmp_path / "truth.csv").write_text(f"slide,label\n{rows}")
+        table = evaluate_slides(read_scans(tmp_path / "scans"), tmp_path / "truth.csv").slides
+        assert dict(zip(table["slide"], table["label"], strict=True)) == {
+            f"{name}.tif": label for name, label in zip(names, (0, 1, 1, 0), strict=True)
+        }
+    (tmp_path / "truth.csv").write_text("slide,label\ncase,1\ncase.tif,0\n")
+    with pytest.raises(DataError, match=r"line 3: case\.tif has another label"):
+        evaluate_slides(read_scans(tmp_path / "scans"), tmp_path / "truth.csv")
 
 
 def test_slides_of_another_kind_of_name_have_patients_but_no_stage(tmp_path):

@@ -20,6 +20,7 @@ from sentinode.slides.scanning.folder import scan_to_folder
 from sentinode.training.run import Run
 
 shapely = pytest.importorskip("shapely")
+tifffile = pytest.importorskip("tifffile")
 
 LOW, HIGH = MARGIN_PX + 3 * 96, MARGIN_PX + 7 * 96
 TUMOUR = [((LOW, LOW), (HIGH, LOW), (HIGH, HIGH), (LOW, HIGH))]
@@ -200,13 +201,18 @@ def test_a_slide_without_annotations_is_a_failure_unless_it_is_said_to_be_normal
 def test_slides_that_are_annotated_in_part_give_patches_of_annotated_regions_only(slides, tmp_path):
     [slide] = [path for path in paths(slides) if "001" in path.stem]
     normal = [((LOW - 250, LOW), (LOW - 50, LOW), (LOW - 50, HIGH), (LOW - 250, HIGH))]
-    file = tmp_path / "drawn.geojson"
-    geojson(file, feature("Tumor", TUMOUR), feature("Normal", normal), feature("Uncertain", normal))
+    drawn = tmp_path / "drawn.geojson"
+    geojson(drawn, feature("Tumor", TUMOUR), feature("Normal", normal), feature("Uncertain", normal))
+    with open_slide(slide) as opened:
+        pixels = np.zeros((opened.levels[0].height_px, opened.levels[0].width_px), np.uint8)
+    pixels[LOW:HIGH, LOW:HIGH], pixels[LOW:HIGH, LOW - 250 : LOW - 50] = 2, 1
+    tifffile.imwrite(tmp_path / "mask.tif", pixels, tile=(256, 256))
     config = ExtractConfig(annotated_only=True, balance="all")
-    table = extract_patches([slide], tmp_path / "out", annotations=file, config=config).table
-    centers = table.loc[~table["center_tumor_patch"].astype(bool), "center_x"]
-    assert len(centers) > 10 and centers.between(LOW - 250, LOW - 50).all()
-    assert table["center_tumor_patch"].sum() > 10
+    for file in (drawn, tmp_path / "mask.tif"):
+        table = extract_patches([slide], tmp_path / file.stem, annotations=file, config=config).table
+        centers = table.loc[~table["center_tumor_patch"].astype(bool), "center_x"]
+        assert len(centers) > 10 and centers.between(LOW - 250, LOW - 50).all()
+        assert table["center_tumor_patch"].sum() > 10
 
 
 @pytest.mark.parametrize("name", ["Uncertain", "Ignore*"])

@@ -39,7 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
         with atomic_file(Path(arguments.out)) as temporary:
             found.slides.to_csv(temporary, index=False, lineterminator="\n")
     if arguments.json:
-        print_json({**to_json(found), "stages": found.stages.to_dict("records")})
+        stages = found.stages.astype(object).where(found.stages.notna(), None)
+        print_json({**to_json(found), "stages": stages.to_dict("records")})
         return 0
     counts = found.slides["label"].value_counts()
     print(
@@ -49,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     if found.score_auc is not None:
         print(f"AUC of the slide score: {found.score_auc}")
     elif arguments.truth:
-        print("An AUC needs slides with tumour and slides without.")
+        print("An AUC needs slides with tumour and slides without, of two patients or more.")
     if found.aggregated_auc is not None:
         print(f"AUC of the logistic model, out of fold: {found.aggregated_auc}")
     elif arguments.truth:

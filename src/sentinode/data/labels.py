@@ -96,8 +96,10 @@ def class_of(name: str, classes: Classes = ()) -> int | None:
         return known.get(name.lower(), None if name.lower() in SPLITS else known.get(OTHERS))
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])", " ", name)
     words = re.split(r"[^0-9a-z]+", spaced.lower().strip())
+    if sum(word.isdecimal() for word in words) > 1:  # A version or a range, such as 1.1.
+        return None
     found: set[int] = set()
-    is_negated = sum(word.isdecimal() for word in words) > 1  # A version or a range, such as 1.1.
+    is_negated = False
     for word in words:
         negated, plain = (True, word[3:]) if word.startswith("non") and word[3:] in _WORDS else (is_negated, word)
         is_negated = word in _NEGATIONS

@@ -16,6 +16,7 @@ from sentinode.data.splitting.split import Split, split_folds
 from sentinode.errors import ConfigError, DataError
 from sentinode.evaluation.evaluate import PREVALENCE, known_groups
 from sentinode.evaluation.evaluation import Evaluation
+from sentinode.inference.ensemble import NEAREST
 from sentinode.inference.predict import predict
 from sentinode.inference.predictions import Predictions
 from sentinode.metrics import roc_curve
@@ -134,11 +135,12 @@ def cross_validate(
     made_by |= {"folds": folds, "grouped_by": list(split.grouped_by), "threshold_rule": THRESHOLD_RULE}
     made_by |= {"skipped": [vars(each) for each in chosen.skipped]} if chosen.skipped else {}
     predictions = Predictions(pooled.reset_index(drop=True), made_by)
+    thresholds = np.clip([run.threshold for run in runs], NEAREST, 1 - NEAREST)
     evaluation = Evaluation.from_predictions(
         predictions,
         f"{chosen.path}, {folds} folds",
         "cross-validation",
-        {"0.5": 0.5, "validation": float(expit(np.mean([logit(run.threshold) for run in runs])))},
+        {"0.5": 0.5, "validation": float(expit(logit(thresholds).mean()))},
         prevalences=(PREVALENCE,),
         groups=known_groups(chosen),
     )

@@ -5,7 +5,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +19,7 @@ from sentinode.data.io.csv import FIRST_ROW, read_csv
 from sentinode.data.labels import SPLITS, label_of
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import DataError, plural
+from sentinode.inference.logits import probability
 from sentinode.inference.predictions import Predictions, made_by_path
 
 IDS = ("id", "image_id", "filename", "file_name", "file", "path", "image")
@@ -79,7 +80,7 @@ class PredictionsFile:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """The columns ``logit``, ``label`` and ``split`` (text) by id."""
+        """The columns ``logit``, ``probability``, ``label`` and ``split`` (text) by id."""
         table = read_csv(self.path)
         numbers = (np.flatnonzero((table != "").any(axis=1)) + FIRST_ROW).tolist()
         table = table[(table != "").any(axis=1)]
@@ -108,6 +109,7 @@ class PredictionsFile:
                 first = int(np.flatnonzero(wrong)[0])
                 text = table[column].iloc[first]
                 raise DataError(f"{self.path} row {numbers[first]}: {column} {text!r} {problem}")
+        given = probability(logits) if column == "logit" else logits
         if column != "logit":
             logits = logit(np.clip(logits, _SMALLEST, _LARGEST))
         texts = {
@@ -115,7 +117,7 @@ class PredictionsFile:
             for name in ("label", "split")
         }
         texts["split"] = [SPLITS.get(text.lower(), text) for text in texts["split"]]
-        return pd.DataFrame({"logit": logits, **texts}, index=table[key].tolist())
+        return pd.DataFrame({"logit": logits, "probability": given, **texts}, index=table[key].tolist())
 
     def predictions(self, patches: PatchSet, made_by: Mapping[str, Any] | None = None) -> Predictions:
         """Match the predictions to patches.
@@ -159,8 +161,11 @@ class PredictionsFile:
                 patches.path,
                 _first(conflicts),
             )
-        logits = self.table["logit"].to_numpy()[rows]
-        return Predictions.from_logits(patches.table, logits, {**self.identity, **about, **(made_by or {})})
+        logits, given = (self.table[name].to_numpy()[rows] for name in ("logit", "probability"))
+        found = Predictions.from_logits(patches.table, logits, {**self.identity, **about, **(made_by or {})})
+        # The way over the logit may change the last digit, which decides where it is that of the threshold.
+        predicted = (given >= self.threshold).astype("int8")
+        return replace(found, table=found.table.assign(probability=given, prediction=predicted))
 
     def _match(self, patches: PatchSet) -> tuple[np.ndarray, str]:
         wanted = list(patches.table["id"])

@@ -98,10 +98,16 @@ def mcnemar(labels: ArrayLike, first: ArrayLike, second: ArrayLike, clusters: Ar
             method = "Student's t" if codes is None else "jackknife over clusters, Student's t"
             difference = Interval(estimate, *found, method, patches, cluster_count(codes))
             return McNemar(alone, other, difference, p_value, *p_values)
-    plus, minus = (alone + 1) / (patches + 2), (other + 1) / (patches + 2)
-    half = normal_quantile() * np.sqrt((plus + minus - (plus - minus) ** 2) / (patches + 2))
+    # If all clusters have the same difference, each counts as one patch.
+    units, method = cluster_count(codes) or patches, "Bonett and Price"
+    better, worse = alone * units / patches, other * units / patches
+    if codes is not None:
+        _, mid = _of_discordant(round(better), round(worse))
+        method += ", each cluster counted as one patch"
+    plus, minus = (better + 1) / (units + 2), (worse + 1) / (units + 2)
+    half = normal_quantile() * np.sqrt((plus + minus - (plus - minus) ** 2) / (units + 2))
     ends = max(-1.0, float(plus - minus - half)), min(1.0, float(plus - minus + half))
-    return McNemar(alone, other, Interval(estimate, *ends, "Bonett and Price", patches), mid, *p_values)
+    return McNemar(alone, other, Interval(estimate, *ends, method, patches, cluster_count(codes)), mid, *p_values)
 
 
 def kappa(first: ArrayLike, second: ArrayLike, clusters: ArrayLike | None = None) -> Interval:

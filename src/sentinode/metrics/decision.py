@@ -130,5 +130,7 @@ def _net_benefit(
         estimate += weight * mean
         influence += weight * part * (worth - mean) / part.sum()
     moved = displacements(influence, [part for part, _ in parts], codes)
-    low, high = limits(estimate, moved, "plain") or (estimate, estimate)
-    return estimate, low, high
+    found = limits(estimate, moved, "plain")
+    if found is None:  # All the same, or one patch or cluster holds a whole class: then nothing is known of the error.
+        found = (estimate, estimate) if np.all(np.isfinite(moved)) else (-price, 1.0)
+    return estimate, *found

@@ -64,7 +64,7 @@ def calibration_error(
     clusters : array-like of shape (n,), optional
         The slide or patient of each patch. Without it patches are treated as independent.
     bins : int, default 15
-        The number of bins with equal numbers of patches.
+        The number of bins with equal numbers of patches; fewer, and less equal ones, where probabilities are equal.
     draws : int, default 1000
         The number of draws from the distribution under perfect calibration.
     seed : int, default 0
@@ -176,7 +176,12 @@ def reliability_curve(
 
 
 def _bins(probability: Floats, bins: int) -> list[np.ndarray]:
-    return [part for part in np.array_split(np.argsort(probability, kind="stable"), bins) if len(part)]
+    """Return the patches of each bin. Equal probabilities share a bin, so that the order of patches does not matter."""
+    order = np.argsort(probability, kind="stable")
+    sizes = [len(part) for part in np.array_split(order, bins)]
+    ends = np.flatnonzero(np.append(np.diff(probability[order]) != 0, True)) + 1
+    cuts = ends[np.searchsorted(ends, np.cumsum(sizes))]
+    return [part for part in np.split(order, np.unique(cuts)) if len(part)]
 
 
 def _drawn_frequency(probabilities: Floats, draws: int, rng: np.random.Generator) -> Floats:

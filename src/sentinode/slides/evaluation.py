@@ -13,6 +13,8 @@ from sentinode.data.grouping import patient_and_slide
 from sentinode.data.io.csv import read_csv
 from sentinode.errors import DataError, plural
 from sentinode.metrics import Interval, auc
+from sentinode.slides.find import SLIDE_ENDINGS
+from sentinode.slides.readers.flat_image import ENDINGS as PICTURE_ENDINGS
 from sentinode.slides.results.files import SUMMARY
 from sentinode.slides.staging import classify_lesion, pn_stage, stage_kappa
 from sentinode.storage import read_json
@@ -31,7 +33,7 @@ class SlideEvaluation:
     Attributes
     ----------
     score_auc : Interval or None
-        AUC of the slide score; None without slides of both labels.
+        AUC of the slide score; None without slides of both labels, or where all labeled slides are of one patient.
     aggregated_auc : Interval or None
         AUC of the logistic model's out-of-fold probabilities; None with fewer than 10 slides of a label, or where all
         slides of a label are of one patient.
@@ -115,7 +117,7 @@ def evaluate_slides(scans: pd.DataFrame, truth: str | Path | None = None) -> Sli
     score_auc = aggregated_auc = None
     counts = table["label"].value_counts()
     clusters = groups[known] if groups[known].duplicated().any() else None
-    if len(counts) == 2:
+    if len(counts) == 2 and groups[known].nunique() > 1:  # An interval needs two patients.
         score_auc = auc(table["label"][known], table["slide_score"][known], clusters)
     if len(counts) == 2 and counts.min() >= _FEWEST and groups[known].nunique() >= _FOLDS:
         folds = _folds(table["label"][known].to_numpy(), groups[known])
@@ -163,14 +165,23 @@ def _read_truth(file: Path) -> tuple[dict[str, int], dict[str, str]]:
         for name, value in rows
         if value.startswith("pN")
     }
-    labels = {}
+    labels: dict[str, int] = {}
     for number, (name, value) in enumerate(rows, 2):
         if value.startswith("pN"):
             continue
         if value.casefold() not in _CLASSES:
             raise DataError(f"{file}: line {number}: label {value!r}; it must be one of {', '.join(_CLASSES)}")
-        labels[Path(name).stem.casefold()] = _CLASSES[value.casefold()]
+        key, label = _without_ending(name), _CLASSES[value.casefold()]
+        if labels.setdefault(key, label) != label:
+            raise DataError(f"{file}: line {number}: {name} has another label in a row above; keep one of them")
     return labels, stages
+
+
+def _without_ending(name: str) -> str:
+    """Return a slide's name without folders and the ending of its file; other dots belong to the name."""
+    path = Path(name)
+    is_file = path.suffix.lower() in (*SLIDE_ENDINGS, *PICTURE_ENDINGS)
+    return (path.stem if is_file else path.name).casefold()
 
 
 def _folds(labels: NDArray[np.float64], groups: "pd.Series[str]") -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:

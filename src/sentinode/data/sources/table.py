@@ -206,7 +206,8 @@ class _Finder:
 
         def shared(name: str) -> int:
             others = [without_image_ending(part) for part in reversed(name.split("/"))]
-            return next((n for n, (a, b) in enumerate(zip(parts, others, strict=False)) if a != b), len(others))
+            both = zip(parts, others, strict=False)
+            return next((n for n, (a, b) in enumerate(both) if a != b), min(len(parts), len(others)))
 
         longest = max(map(shared, candidates), default=0)
         return [name for name in candidates if shared(name) == longest]

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -127,7 +128,7 @@ def read_json(path: Path, offset_px: tuple[int, int]) -> tuple[list[Drawn], list
         content = path.read_bytes()
         text = gzip.decompress(content) if path.suffix.lower() == ".gz" else content
         parsed = json.loads(text)
-    except (OSError, EOFError, ValueError, RecursionError) as error:
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise DataError(f"{path}: not a readable JSON file ({first_line(error)}); export it again") from error
     if isinstance(parsed, dict) and {"positive", "negative"} & set(parsed):
         return _polygon_lists(path, parsed)

@@ -31,9 +31,9 @@ def read_mask(
     Returns
     -------
     regions : dict of str to shapely geometry
-        For each mask value that is tumour the union of its pixels in level-0 px.
-    classes : dict of str to {0, 1}
-        For each mask value whether it is tumour.
+        For each mask value that is tumour or normal the union of its pixels in level-0 px.
+    classes : dict of str to {0, 1, None}
+        For each mask value whether it is tumour; None where `classes` do not name it.
     notes : tuple of str
         What was left out.
 
@@ -62,13 +62,12 @@ def read_mask(
     labels = _mask_classes(path, sorted(boxes), classes)
     regions = {}
     for value, parts in boxes.items():
-        if labels[value] == 1:
+        if labels[value] is not None:
             ends = np.concatenate(parts) * np.tile(scale, 2)
             regions[str(value)] = areas(shapely.union_all(shapely.box(*ends.T)))
     others = [str(value) for value in sorted(boxes) if labels[value] != 1]
     notes = (f"mask values that are not tumour: {', '.join(others)}",) if others else ()
-    names: dict[str, int | None] = {str(value): label for value, label in labels.items()}
-    return regions, names, notes
+    return regions, {str(value): label for value, label in labels.items()}, notes
 
 
 def _mask_level(path: Path, pages: Sequence[Any], slide: Slide | None) -> tuple[Any, NDArray[np.float64]]:
@@ -90,9 +89,9 @@ def _mask_level(path: Path, pages: Sequence[Any], slide: Slide | None) -> tuple[
     return pages[number], scales[number]
 
 
-def _mask_classes(path: Path, values: Sequence[int], classes: Classes) -> dict[int, int]:
+def _mask_classes(path: Path, values: Sequence[int], classes: Classes) -> dict[int, int | None]:
     if classes:
-        return {value: class_of(str(value), classes) or 0 for value in values}
+        return {value: class_of(str(value), classes) for value in values}
     if set(values) <= {255}:
         return dict.fromkeys(values, 1)
     if 2 in values and set(values) <= {1, 2}:

@@ -132,7 +132,7 @@ def read_annotations(path: str | Path, slide: Slide | None = None, classes: Clas
         raise DataError(f"{path}: there is no such file")
     if lower.endswith(MASK_ENDINGS):
         regions, known, notes = read_mask(path, slide, classes)
-        tumour = shapely.union_all(list(regions.values()))
+        tumour = shapely.union_all([region for name, region in regions.items() if known[name] == 1])
         found = Annotations(path, regions, known, tumour, shapely.MultiPolygon(), notes)
     else:
         if lower.endswith(".xml"):
