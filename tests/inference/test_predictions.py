@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -19,6 +20,7 @@ from scipy.special import expit
 from sentinode import Predictions, build_model, open_patches, predict
 from sentinode.data.patchset import patch_table
 from sentinode.errors import DataError, ModelError
+from sentinode.evaluation.prediction_files import PredictionsFile
 from sentinode.inference.kaggle import kaggle_ids
 from sentinode.inference.logits import logit_model, tumour_logit
 from sentinode.inference.predict import predict_logits
@@ -98,6 +100,19 @@ def test_numbers_come_back_from_the_csv_bit_by_bit(tmp_path_factory, logits):
     back = Predictions.read(path)
     pd.testing.assert_frame_equal(back.table, written.table, check_exact=True)
     assert back.table["logit"].to_numpy().tobytes() == np.array(logits, dtype=np.float64).tobytes()
+
+
+def test_a_table_never_stands_beside_the_threshold_of_another_model(tmp_path, monkeypatch):
+    before, after = (replace(logits_table([0.0, 1.0]), made_by={"threshold": each}) for each in (0.9, 0.2))
+    before.write(tmp_path / "it.csv")
+
+    def killed(*given):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("sentinode.inference.predictions.write_json", killed)
+        after.write(tmp_path / "it.csv")
+    assert PredictionsFile(tmp_path / "it.csv").threshold == 0.5  # As of a table without a file beside it.
 
 
 def test_numbers_are_written_with_the_fewest_digits(tmp_path):

@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from tests.commands import refused, sentinode, succeeded
 from tests.slides.conftest import MARGIN_PX, write_pyramid
 from tests.slides.test_annotations import feature, geojson
@@ -213,6 +214,17 @@ def test_slides_that_are_annotated_in_part_give_patches_of_annotated_regions_onl
         centers = table.loc[~table["center_tumor_patch"].astype(bool), "center_x"]
         assert len(centers) > 10 and centers.between(LOW - 250, LOW - 50).all()
         assert table["center_tumor_patch"].sum() > 10
+
+
+def test_two_extractions_do_not_share_a_folder_and_what_a_killed_one_left_is_removed(slides, tmp_path):
+    config = ExtractConfig(unannotated_normal=True, balance="all", max_per_slide=7)
+    with FileLock(tmp_path / ".sentinode-out.lock"), pytest.raises(OutputError, match="another process extracts to it"):
+        extract_patches([slides / "normal.tif"], tmp_path / "out", config=config)
+    left = tmp_path / ".sentinode-out-abcd1234" / "new"
+    left.mkdir(parents=True)
+    (left / "out_x.h5").touch()
+    extract_patches([slides / "normal.tif"], tmp_path / "out", config=config)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 @pytest.mark.parametrize("name", ["Uncertain", "Ignore*"])

@@ -3,7 +3,9 @@
 import json
 import os
 import random
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -65,6 +67,23 @@ def test_a_holder_on_another_machine_is_given_up_when_it_no_longer_touches_its_f
     with take_lease(tmp_path, "a"):
         assert (tmp_path / "a.lease-2").is_file()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lease_that_could_not_be_written_is_no_other_process(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))  # Writing more fails, as on a full disk.
+    try:
+        with pytest.raises(OSError):
+            take_lease(tmp_path, "a")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "a.lease-1").write_text('{"ho')  # Of a process that was killed while it wrote.
+    os.utime(tmp_path / "a.lease-1", (time.time() - 3600, time.time() - 3600))
+    with take_lease(tmp_path, "a"):
+        pass
 
 
 def test_a_holder_touches_its_file_while_it_works(tmp_path, monkeypatch):

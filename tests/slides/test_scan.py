@@ -8,6 +8,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from dataclasses import replace
 from functools import partial
@@ -30,6 +31,7 @@ from sentinode.slides import load_scanner, open_slide
 from sentinode.slides.grid import ScanGrid
 from sentinode.slides.isolation import map_isolated
 from sentinode.slides.readers.protocol import Level, SlideMetadata
+from sentinode.slides.results.files import WORK
 from sentinode.slides.results.heatmap import Heatmap, load_heatmap
 from sentinode.slides.results.overview import draw_overview
 from sentinode.slides.results.tables import write_tables
@@ -276,7 +278,7 @@ def test_an_interrupted_scan_goes_on_and_gives_the_same_bytes(tall_slide, scanne
         return (128 - pixels[::8, ::8, 0].astype(np.float32))[: wanted.shape[0], : wanted.shape[1]] / 32
 
     def interrupted(pixels, wanted):
-        if len(list((tmp_path / "stopped" / "unfinished").glob("row-*.npy"))) == 2:
+        if len(list((tmp_path / "stopped" / "unfinished").glob("*/row-*.npy"))) == 2:
             raise KeyboardInterrupt
         return brightness(pixels, wanted)
 
@@ -294,6 +296,59 @@ def test_an_interrupted_scan_goes_on_and_gives_the_same_bytes(tall_slide, scanne
     assert not list((tmp_path / "stopped").glob(".*"))
     for file in FILES:
         assert (tmp_path / "stopped" / file).read_bytes() == (tmp_path / "alone" / file).read_bytes(), file
+
+
+def test_a_scan_whose_folder_was_begun_anew_meanwhile_changes_nothing_there(tall_slide, scanner, tmp_path):
+    """As by a worker of a Dask cluster, which computes on after its command was stopped."""
+    out, begun_anew = tmp_path / "scan", []
+
+    def brightness(pixels, wanted):
+        return (128 - pixels[::8, ::8, 0].astype(np.float32))[: wanted.shape[0], : wanted.shape[1]] / 32
+
+    def before(pixels, wanted):
+        if not begun_anew:
+            begun_anew.append(True)
+            shutil.rmtree(out)
+            scan_to_folder(slide, replace(scanner, compute=during), out)
+        return np.full(wanted.shape, 9, np.float32)
+
+    def during(pixels, wanted):
+        next(scan_rows(slide, other, tissue, out / WORK / "of the other", 0.5))
+        return brightness(pixels, wanted)
+
+    other = replace(scanner, engine="another", compute=lambda pixels, wanted: np.full(wanted.shape, 9, np.float32))
+    with open_slide(tall_slide) as slide:
+        tissue = find_tissue(slide)
+        with pytest.raises(OutputError, match="begun anew while it was scanned"):
+            scan_to_folder(slide, replace(other, compute=before), out)
+        assert not (np.load(out / "log_odds.npy") == 9).any()
+        assert not scan_to_folder(slide, replace(scanner, compute=brightness), out).is_new
+    assert not (out / WORK).exists()
+
+
+def test_a_refused_slide_leaves_no_folder_although_another_process_helps(tall_slide, scanner, tmp_path):
+    helping, refused_now, out = threading.Event(), threading.Event(), tmp_path / "scan"
+
+    def of_helper(pixels, wanted):
+        helping.set()
+        assert refused_now.wait(60)
+        return np.zeros(wanted.shape, np.float32)
+
+    def helps():
+        with open_slide(tall_slide) as slide:
+            help_scan(slide, replace(scanner, compute=of_helper), out, 0.5)
+
+    def fails(pixels, wanted):
+        helper.start()
+        assert helping.wait(60)
+        raise DataError("a tile cannot be decoded")
+
+    helper = threading.Thread(target=helps)
+    with open_slide(tall_slide) as slide, pytest.raises(DataError, match="a tile cannot"):
+        scan_to_folder(slide, replace(scanner, compute=fails), out)
+    refused_now.set()
+    helper.join()
+    assert not out.exists()
 
 
 def test_rows_that_another_process_computes_meanwhile_are_taken(tall_slide, scanner, tmp_path):

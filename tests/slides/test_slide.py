@@ -259,4 +259,5 @@ def test_heat_maps_of_scans_are_no_slides(slide_file, tmp_path):
     (scan / "settings.json").write_text("{}")
     for place in (tmp_path, scan):
         shutil.copy(slide_file, place / "heatmap.tif")
+    shutil.copy(slide_file, scan / ".sentinode-heatmap.tif-abcd1234.tif")  # Is written now, or was left.
     assert find_slides([tmp_path]) == [tmp_path / "heatmap.tif"]

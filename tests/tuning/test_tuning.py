@@ -23,7 +23,7 @@ from sentinode.training.state.checkpoint import Checkpoint
 from sentinode.tuning.space import Range, Values, combinations, parse_dimension, settings_of
 
 pytest.importorskip("optuna")
-from sentinode.tuning.study import Tuning, tune
+from sentinode.tuning.study import Tuning, _Study, tune
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +228,44 @@ def test_a_trial_that_was_given_up_is_tried_again_once(few, tmp_path):
         tuning = tune("mlp", few, space, config, out=tmp_path / "here", storage=storage)
         assert sorted(tuning.table["learning_rate"]) == [0.01, 0.02, 0.03]
     assert len(optuna.load_study(storage=storage, study_name="sentinode").trials) == 4
+
+
+GRID = (Values("momentum", (0.5, 0.7, 0.9)), Values("batch_size", (8, 16)))
+
+
+def grid_study(folder):
+    folder.mkdir(exist_ok=True)
+    request = {"space": [str(each) for each in GRID], "settings": TrainConfig().to_json()}
+    return _Study(folder, None, GRID, request, 0, grid=True)
+
+
+@pytest.mark.parametrize(("step", "at"), [("enqueue_trial", 3), ("ask", 1), ("ask", 4), ("tell", 1)])
+def test_every_combination_is_tried_although_the_study_is_killed_at_any_moment(tmp_path, monkeypatch, step, at):
+    import optuna
+
+    original, calls, tried = getattr(optuna.study.Study, step), [], []
+
+    def killed(self, *given, **named):
+        calls.append(step)
+        done = None if step == "tell" else original(self, *given, **named)  # What was written stays.
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        return original(self, *given, **named) if step == "tell" else done
+
+    def train_trial(values):
+        tried.append(tuple(values.values()))
+        return [0.5]
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(optuna.study.Study, step, killed)
+        study = grid_study(tmp_path / "study")
+        while study.done() < 6:
+            study.run(train_trial)
+    study = grid_study((tmp_path / "study").rename(tmp_path / "moved"))
+    while study.done() < 6:
+        study.run(train_trial)
+    assert len(set(tried)) == 6
+    assert len(study.table()) == 6
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from tests.viewer.test_server import drawn
 
 from sentinode.errors import SentinodeError
 from sentinode.slides.slide import open_slide
+from sentinode.viewer.errors import ViewerError
 from sentinode.viewer.gallery import Gallery
 
 TILE = "/api/slides/s1/tiles/11/2_2.jpg"
@@ -126,6 +127,18 @@ def test_a_damaged_table_of_patches_is_named_when_the_viewer_starts(mini, tmp_pa
     with pytest.raises(SentinodeError, match=r"patches\.csv: damaged"):
         Gallery(mini.split("test"), None, 0.5, tmp_path, "me", show_names=True)
     assert (tmp_path / "patches.csv").read_bytes() == content
+
+
+def test_a_label_that_another_viewer_saved_is_shown_and_can_be_changed(mini, tmp_path):
+    one, two = (Gallery(mini.split("test"), None, 0.5, tmp_path, name, show_names=True) for name in "ab")
+    label = one.rows(0, 1)["rows"][0]["label"]
+    two.put(0, {"label": 1 - label, "decision": "rejected", "base_version": 0})
+    with pytest.raises(ViewerError, match="labeled meanwhile") as refused:
+        one.put(0, {"label": label, "decision": "accepted", "base_version": 0})
+    assert refused.value.status == 409
+    shown = one.rows(0, 1)["rows"][0]
+    assert (shown["label"], shown["version"]) == (1 - label, 1)
+    assert one.put(0, {"label": label, "decision": "accepted", "base_version": shown["version"]})["version"] == 2
 
 
 def fuzzed_targets(rng, secret):

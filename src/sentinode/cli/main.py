@@ -6,7 +6,9 @@ import io
 import logging
 import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, NoReturn, TextIO
@@ -130,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     os.environ["MPLBACKEND"] = "agg"  # A notebook's shell hands down its own, which fails outside of it.
     output, errors = (UnreadStream(stream or nowhere()) for stream in (sys.stdout, sys.stderr))
-    with redirect_stdout(output), redirect_stderr(errors), messages_on_stderr():
+    with redirect_stdout(output), redirect_stderr(errors), messages_on_stderr(), exit_on_sigterm():
         try:
             return _run(arguments)
         finally:
@@ -193,6 +195,23 @@ class UnreadStream:
 def nowhere() -> TextIO:
     """Return a stream for a process whose standard output or error is closed."""
     return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 - It is open as long as the process.
+
+
+@contextmanager
+def exit_on_sigterm() -> Iterator[None]:
+    """Make SIGTERM end the block like Ctrl-C, so that slides are given back and temporary files are removed."""
+    if threading.current_thread() is not threading.main_thread():  # Python cannot catch signals there.
+        yield
+        return
+
+    def end(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -1,9 +1,7 @@
 """Scan whole slides: probability of tumour on a 7.8 µm grid, outlined lesions, and a score for each slide."""
 
 import argparse
-import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,9 +119,9 @@ def run(arguments: argparse.Namespace) -> int:
     summaries: list[dict[str, Any]] = []
     scan_each = map_isolated if arguments.dask is None else partial(map_on_dask, where=arguments.dask)
     if arguments.engine != "keras":
-        with _exit_on_sigterm(), IsolatedWorker(partial(_exporter, arguments)) as worker:
+        with IsolatedWorker(partial(_exporter, arguments)) as worker:
             worker.call(arguments.engine)
-    with _exit_on_sigterm(), queue:
+    with queue:
         for job, result in scan_each(partial(_prepare, arguments, spacings), queue):
             if isinstance(job, Rows):
                 continue  # Another worker reports the result of its slide, even if this job failed.
@@ -157,20 +155,6 @@ def run(arguments: argparse.Namespace) -> int:
     if failures and not summaries:
         return 1
     return SKIPPED_STATUS if failures else 0
-
-
-@contextmanager
-def _exit_on_sigterm() -> Iterator[None]:
-    """Make SIGTERM end the block like Ctrl-C, so that the slide is given back to other processes."""
-
-    def end(number: int, frame: Any) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _prepare(arguments: argparse.Namespace, spacings: "Spacings") -> Callable[[Any], dict[str, Any]]:

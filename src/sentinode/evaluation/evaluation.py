@@ -271,6 +271,7 @@ class Evaluation:
             The format of the figures.
         """
         folder = Path(folder)
+        (folder / METRICS).unlink(missing_ok=True)  # Those of an earlier evaluation do not mark this one.
         self.predictions.write(folder / PREDICTIONS)
         roc, recall, risk = self.roc, self.precision_recall, self.risk_coverage
         rates = {"false_positive_rate": roc.false_positive_rate, "true_positive_rate": roc.true_positive_rate}

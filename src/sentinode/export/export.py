@@ -111,6 +111,7 @@ def export_run(
         made = Export(out, _about_path(out, chosen), runtime(kind), len(sample), difference)
         about = _about(run, kind, chosen, made, spacing_um_px)
         if chosen.ending:
+            made.about.unlink(missing_ok=True)  # Killed in between, no network has the threshold of another.
             _place_files(Path(work), out, chosen)
             write_json(made.about, about)
         else:

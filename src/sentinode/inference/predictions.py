@@ -147,6 +147,7 @@ class Predictions:
 def _write(table: pd.DataFrame, path: str | Path, made_by: dict[str, Any]) -> None:
     with atomic_file(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n", compression=None)
+        made_by_path(path).unlink(missing_ok=True)  # Killed in between, no table has the threshold of another.
     write_json(made_by_path(path), made_by)
 
 

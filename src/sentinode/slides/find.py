@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sentinode.errors import DataError
 from sentinode.slides.results.files import HEATMAP, SETTINGS
+from sentinode.storage import TEMPORARY_PREFIX
 
 # Files that a folder of slides is searched for; a PNG or JPEG must be named itself.
 SLIDE_ENDINGS = (".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".svslide", ".vms", ".vmu", ".czi", ".dcm")
@@ -13,7 +14,9 @@ SLIDE_ENDINGS = (".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".sv
 def slide_files(folder: Path) -> Iterator[Path]:
     """Yield the files of slides in a folder and below it, without the heat maps of scans."""
     for file in folder.rglob("*"):
-        is_heatmap = file.name == HEATMAP and (file.parent / SETTINGS).is_file()
+        # A temporary one is written now, or was by a process that was killed.
+        is_heatmap = file.name.startswith(f"{TEMPORARY_PREFIX}{HEATMAP}-")
+        is_heatmap |= file.name == HEATMAP and (file.parent / SETTINGS).is_file()
         if file.suffix.lower() in SLIDE_ENDINGS and not is_heatmap and file.is_file():
             yield file
 

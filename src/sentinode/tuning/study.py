@@ -180,6 +180,8 @@ class _Study:
         optuna = optional("optuna", "tune")
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._optuna, self._states, self._space, self._seed = optuna, optuna.trial.TrialState, space, seed
+        # The lock of the folder is held: nobody else runs trials of a study in its own file.
+        self._grid, self._alone = grid, storage is None
         self._owner = f"{socket.gethostname()}:{folder.resolve()}"
         try:
             self._study = optuna.create_study(
@@ -199,21 +201,23 @@ class _Study:
                     f"{storage or folder}: the study there has another {differences}; choose another folder with --out"
                 )
             self._repeat_interrupted()
-            return
-        self._study.set_user_attr("request", request)
+        else:
+            self._study.set_user_attr("request", request)
         if grid:
             values = [dimension.values for dimension in space if not isinstance(dimension, Range)]
-            for combination in itertools.product(*values):
-                self._study.enqueue_trial(dict(zip((each.name for each in space), combination, strict=True)))
+            for combination in itertools.product(*values):  # Those that a killed process did not queue.
+                values_of = dict(zip((each.name for each in space), combination, strict=True))
+                self._study.enqueue_trial(values_of, skip_if_exists=True)
 
     def _repeat_interrupted(self) -> None:
         """Queue the trials that were interrupted in this folder, whose lock is held, or marked as failed by hand."""
         repeated = {trial.user_attrs.get(REPEATS) for trial in self._trials()}
         for trial in self._trials():
-            interrupted = trial.state == self._states.RUNNING and trial.user_attrs.get(OWNER) == self._owner
+            own = self._alone or trial.user_attrs.get(OWNER) == self._owner
+            interrupted = trial.state == self._states.RUNNING and own
             abandoned = trial.state == self._states.FAIL and REASON not in trial.user_attrs
             if (interrupted or abandoned) and trial.number not in repeated:
-                self._study.enqueue_trial(trial.params, user_attrs={REPEATS: trial.number})
+                self._study.enqueue_trial(_params(trial), user_attrs={REPEATS: trial.number})
             if interrupted:
                 self._study.tell(trial.number, state=self._states.FAIL)
 
@@ -221,9 +225,13 @@ class _Study:
         return list(self._study.get_trials(deepcopy=False))
 
     def done(self) -> int:
-        """Count the trials that have ended or run elsewhere, without interrupted ones."""
+        """Count the trials that have ended or run elsewhere, without interrupted ones; of a grid, its combinations.
+
+        Machines that start at the same moment queue some of them twice.
+        """
         active = (self._states.COMPLETE, self._states.RUNNING)
-        return sum(trial.state in active or REASON in trial.user_attrs for trial in self._trials())
+        found = [trial for trial in self._trials() if trial.state in active or REASON in trial.user_attrs]
+        return len({json.dumps(_params(trial), sort_keys=True) for trial in found}) if self._grid else len(found)
 
     def run(self, train_trial: Callable[[dict[str, Any]], list[float]]) -> None:
         """Run the next trial: `train_trial` gets its values and returns one AUC per seed."""
@@ -261,6 +269,7 @@ class _Study:
         rows = []
         for trial in self._trials():
             aucs, reason = trial.user_attrs.get("aucs", []), trial.user_attrs.get(REASON)
+            aucs = aucs if trial.state == self._states.COMPLETE else []  # Others were killed before they were told.
             if aucs or reason:
                 spread = statistics.stdev(aucs) if len(aucs) > 1 else None
                 figures = {"valid_auc": trial.value, "sd": spread, "seeds": len(aucs), REASON: reason or ""}
@@ -269,6 +278,11 @@ class _Study:
             raise RunError("no trial has ended yet: all of them run elsewhere; run the same command again later")
         columns = {name: pd.Series([row[name] for row in rows], dtype=_dtype(name, rows)) for name in rows[0]}
         return pd.DataFrame(columns).sort_values("valid_auc", ascending=False, na_position="last", ignore_index=True)
+
+
+def _params(trial: Any) -> dict[str, Any]:
+    """Return the values of a trial; those that it was queued with, where it was killed before it took them."""
+    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
 def _suggest(trial: Any, dimension: Dimension) -> Any:

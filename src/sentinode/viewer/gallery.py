@@ -161,6 +161,8 @@ class Gallery:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with self._lock, FileLock(self._file.parent / f".{TABLE}.lock"):
                 saved = {each["path"]: each for each in self._saved()}
+                # Also those of another viewer on this folder, so that a look at the patch shows them.
+                self._decisions = {self._rows[name]: each for name, each in saved.items() if name in self._rows}
                 before = saved.get(self._ids[index])
                 version = int(before["version"]) if before else 0
                 if type(base) is not int or base != version:

@@ -146,6 +146,20 @@ def test_clear_deletes_all_and_says_how_much(few, source, tmp_path, cache):
     assert np.array_equal(open_patches(source).cached(cache).read(), straight)
 
 
+def test_clear_that_is_killed_leaves_no_entry_that_passes_for_a_whole_one(source, cache, monkeypatch):
+    open_patches(source).cached(cache)
+
+    def killed(folder):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shutil, "rmtree", killed)
+        clear_cache(cache)
+    assert [path.suffix for path in (cache / "patches").iterdir() if path.is_dir()] == [".part"]
+    assert clear_cache(cache) > 0
+    assert not any((cache / "patches").iterdir())
+
+
 def test_clear_leaves_what_is_no_entry(source, tmp_path):
     """Whoever names the wrong folder must not lose what is in it."""
     mine = forms.write({"letter.txt": b"mine", "photos/a.txt": b"mine"}, tmp_path / "patches" / "mine")

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from tests import forms
+from tests.commands import command
 
 from sentinode.data.download.catalogue import CATALOGUES, RemoteFile
 from sentinode.data.download.fetch import fetch
@@ -248,6 +249,13 @@ def test_a_part_of_any_kind_ends_in_the_right_file(server, tmp_path, begun):
     assert (tmp_path / "x.h5").read_bytes() == RAW
 
 
+def test_a_part_of_a_file_that_is_there_is_removed(server, tmp_path):
+    get(server, tmp_path)
+    (tmp_path / "x.h5.gz.part").write_bytes(PACKED)  # Of a process that was killed between its last two steps.
+    get(server, tmp_path)
+    assert "x.h5.gz.part" not in names(tmp_path)
+
+
 def test_a_file_without_end_is_cut_off(server, tmp_path):
     def endless(request: Handler) -> None:
         request.send_response(200)
@@ -320,6 +328,19 @@ def test_a_killed_download_goes_on(server, tmp_path):
     get(server, tmp_path)
     assert server.asked[-1] == ("/x.h5.gz", f"bytes={300_000}-")
     assert (tmp_path / "x.h5").read_bytes() == RAW
+
+
+def test_sigterm_ends_a_command_like_an_interrupt(server, tmp_path):
+    server.tricks = [stalled] * 9
+    words = command("data", "fetch", "pcam", "--out", tmp_path, "--mirror", server.url)
+    job = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while not server.asked and time.monotonic() < until:
+        time.sleep(0.02)
+    job.terminate()
+    _, errors = job.communicate(timeout=60)
+    assert job.returncode == 128 + signal.SIGTERM
+    assert "Traceback" not in errors
 
 
 def test_the_catalogue_of_pcam_pairs_files_and_checksums_as_they_are():

@@ -156,13 +156,8 @@ def list_cache(folder: str | Path | None = None) -> list[CacheEntry]:
     entries = []
     for kind in KINDS:
         for file in cache_folder(folder).glob(f"{kind}/*/{ENTRY_FILE}"):
-            try:
-                about = read_json(file)
-                source, patches = str(about["source"]), int(about.get("patches", 0))
-            except (DataError, AttributeError, KeyError, TypeError, ValueError):
-                source, patches = "damaged", 0
-            used = file.stat().st_mtime
-            entries.append(CacheEntry(kind, file.parent, source, patches, _size_bytes(file.parent), used))
+            with contextlib.suppress(FileNotFoundError):  # Another process has renamed or deleted it meanwhile.
+                entries.append(_described(kind, file))
     return sorted(entries, key=lambda entry: -entry.last_used)
 
 
@@ -186,13 +181,26 @@ def clear_cache(folder: str | Path | None = None) -> int:
         lock = FileLock(entry.with_name(f"{entry.name.removesuffix('.part')}.lock"))
         try:
             with lock.acquire(timeout=0):
-                freed += _size_bytes(entry)
-                shutil.rmtree(entry)
+                part = entry.with_name(f"{entry.name.removesuffix('.part')}.part")
+                for each in dict.fromkeys((part, entry)):
+                    if each.is_dir():  # Another process may have built or deleted it just now.
+                        freed += _size_bytes(each)
+                        # Renamed first: what is deleted in part only shall not pass for an entry.
+                        shutil.rmtree(each.replace(part))
                 with contextlib.suppress(OSError):  # Windows keeps a file that is open.
                     Path(lock.lock_file).unlink()
         except Timeout:
             log.info("%s: not deleted, another process is building it", entry)
     return freed
+
+
+def _described(kind: Kind, file: Path) -> CacheEntry:
+    try:
+        about = read_json(file)
+        source, patches = str(about["source"]), int(about.get("patches", 0))
+    except (DataError, AttributeError, KeyError, TypeError, ValueError):
+        source, patches = "damaged", 0
+    return CacheEntry(kind, file.parent, source, patches, _size_bytes(file.parent), file.stat().st_mtime)
 
 
 def _size_bytes(entry: Path) -> int:

@@ -59,6 +59,8 @@ def fetch(files: Sequence[RemoteFile], url: str, out: str | Path, patience: Pati
     try:
         with lock.acquire(timeout=0):
             missing = [file for file in files if not _is_there(file, folder)]
+            for file in set(files) - set(missing):  # Left if it was killed between its last two steps.
+                (folder / f"{file.name}{PART}").unlink(missing_ok=True)
             _check_space(missing, folder)
             for file in missing:
                 for stale in folder.glob(f"{TEMPORARY_PREFIX}{file.final_name[:40]}-*"):

@@ -1,15 +1,18 @@
 """Extract labeled patches from annotated slides as training data."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from sentinode.data.grouping import check_options, patient_and_slide
 from sentinode.data.labels import Classes
@@ -22,7 +25,7 @@ from sentinode.slides.extraction.choice import choose
 from sentinode.slides.extraction.config import ExtractConfig
 from sentinode.slides.extraction.patch_files import write_patches
 from sentinode.slides.isolation import IsolatedWorker, ProcessDiedError, reason
-from sentinode.storage import atomic_folder, check_free_space, check_output_folder, write_json
+from sentinode.storage import TEMPORARY_PREFIX, atomic_folder, check_free_space, check_output_folder, write_json
 from sentinode.version import __version__
 
 if TYPE_CHECKING:
@@ -137,7 +140,7 @@ def extract_patches(
             f"{annotations}: the annotations of one slide, but {len(paths)} slides are given; name a folder with "
             "--annotations"
         )
-    with IsolatedWorker(_caller) if isolated else nullcontext() as worker:
+    with _alone(folder), IsolatedWorker(_caller) if isolated else nullcontext() as worker:
         run = _call if worker is None else worker.call
         return _extract(paths, folder, (annotations, classes, hard_negatives), spacings, patients, model, config, run)
 
@@ -191,6 +194,26 @@ def _extract(
             },
         )
     return Extraction(folder, used, failures, known, table)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other extractions out of a folder, and remove what killed ones left beside it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    name = f"{TEMPORARY_PREFIX}{folder.name[:40]}"
+    lock = FileLock(folder.with_name(f"{name}.lock"))
+    try:
+        with lock.acquire(timeout=0):
+            check_new_folder(folder)  # Another process may have filled it just now.
+            for stale in folder.parent.glob(f"{escape(name)}-????????"):
+                shutil.rmtree(stale, ignore_errors=True)
+            try:
+                yield
+            finally:
+                with suppress(OSError):
+                    Path(lock.lock_file).unlink()
+    except Timeout as error:
+        raise OutputError(f"{folder}: another process extracts to it; wait, or name another with --out") from error
 
 
 def _caller() -> Callable[[Callable[[], Any]], Any]:

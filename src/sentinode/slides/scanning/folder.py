@@ -109,23 +109,27 @@ def scan_to_folder(
                 "or delete it"
             )
         if (folder / SUMMARY).is_file():
+            shutil.rmtree(folder / WORK, ignore_errors=True)  # Left where a process was killed after the summary.
             if tables:
                 write_tables(load_heatmap(folder), folder, tables, identity=identity, offset_px=corner)
             return ScanResult(folder, read_json(folder / SUMMARY), is_new=False)
-    elif folder.is_dir() and any(folder.iterdir()):
+    elif folder.is_dir() and any(each.name != WORK for each in folder.iterdir()):
         raise OutputError(f"{folder}: is not empty and holds no scan; name another folder with --out")
     tissue = tissue or find_tissue(slide)
     needed = bytes_needed(slide, tissue, scanner.step_px)
     check_free_space(folder, needed, "make room, or name another folder with --out")
     write_json(folder / SETTINGS, settings)
+    work = _work_folder(folder, settings)
     try:
-        scan = scan_slide(slide, scanner, tissue=tissue, force=force, work_folder=folder / WORK, progress=progress)
+        scan = scan_slide(slide, scanner, tissue=tissue, force=force, work_folder=work, progress=progress)
     except DataError:
-        if not (folder / WORK).exists():  # Refused before the first row: a scan with other settings may follow.
+        if not work.exists():  # Refused before the first row: a scan with other settings may follow.
             (folder / SETTINGS).unlink(missing_ok=True)
             with suppress(OSError):  # It holds something else.
                 folder.rmdir()
         raise
+    if not (folder / SETTINGS).is_file() or _differing(folder, settings):
+        raise OutputError(f"{folder}: was deleted or begun anew while it was scanned; give the same command again")
     write_tables(scan.heatmap, folder, tables, identity=identity, offset_px=corner)
     summary = _write(folder, slide, scan, settings, identity)
     shutil.rmtree(folder / WORK, ignore_errors=True)
@@ -165,12 +169,16 @@ def help_scan(
         time.sleep(_POLL_S)
     if not (folder / SETTINGS).is_file() or _differing(folder, settings):
         return
-    if not (folder / SUMMARY).is_file():
-        for _ in scan_rows(slide, scanner, tissue, folder / WORK, start, force=force):
-            if (folder / SUMMARY).is_file():
+    work = _work_folder(folder, settings)
+    if not _is_over(folder):
+        for _ in scan_rows(slide, scanner, tissue, work, start, force=force):
+            if _is_over(folder):
                 break
-    if (folder / SUMMARY).is_file():
-        shutil.rmtree(folder / WORK, ignore_errors=True)
+    if _is_over(folder):
+        shutil.rmtree(work, ignore_errors=True)
+        for each in (folder / WORK, folder):
+            with suppress(OSError):  # It holds something else.
+                each.rmdir()
 
 
 def _settings(slide: Slide, scanner: Scanner, tissue: Tissue | None, force: bool) -> dict[str, Any]:
@@ -189,6 +197,17 @@ def _settings(slide: Slide, scanner: Scanner, tissue: Tissue | None, force: bool
         "tissue": "found" if tissue is None else hashlib.sha256(tissue.mask.tobytes()).hexdigest(),
         "forced": force,
     }
+
+
+def _work_folder(folder: Path, settings: dict[str, Any]) -> Path:
+    """Return the folder of finished rows: of these settings alone, since a worker of a stopped command may write on."""
+    digest = hashlib.sha256(json.dumps(to_json(settings), sort_keys=True).encode()).hexdigest()
+    return folder / WORK / digest[:16]
+
+
+def _is_over(folder: Path) -> bool:
+    """Tell whether the process that scans to a folder is finished, or has refused the slide."""
+    return (folder / SUMMARY).is_file() or not (folder / SETTINGS).is_file()
 
 
 def _differing(folder: Path, settings: dict[str, Any]) -> list[str]:

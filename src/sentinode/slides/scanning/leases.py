@@ -96,7 +96,12 @@ def take_lease(folder: str | Path, name: str) -> Lease | None:
         file = folder / f"{name}.lease-{attempt}"
         try:
             with file.open("x", encoding="utf-8") as opened:
-                json.dump(_this_process(), opened)
+                try:
+                    json.dump(_this_process(), opened)
+                    opened.flush()
+                except OSError:  # The disk is full: what is left would be taken for another process.
+                    file.unlink(missing_ok=True)
+                    raise
             return Lease(file)
         except FileExistsError:
             if not _is_dead(file):
@@ -124,10 +129,12 @@ def is_taken(folder: str | Path, name: str) -> bool:
 
 def _is_dead(file: Path, now: float | None = None) -> bool:
     """Tell whether the process of a lease is gone; a lease that is given back meanwhile counts as alive."""
+    holder: dict[str, Any] = {}
     try:
-        holder: dict[str, Any] = json.loads(file.read_text(encoding="utf-8") or "{}")
+        with suppress(ValueError):  # It is not whole: only its age tells.
+            holder = json.loads(file.read_text(encoding="utf-8"))
         age_s = (_now(file.parent) if now is None else now) - file.stat().st_mtime
-    except (OSError, ValueError):
+    except OSError:
         return False
     here = _this_process()
     # On Windows, signal 0 is no question but Ctrl-C; only the age tells there.

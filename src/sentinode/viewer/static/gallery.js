@@ -167,6 +167,11 @@ class Gallery {
       const answer = await api(`api/patches/${row.index}`, { method: "PUT", body: { label, decision: label === 1 ? "accepted" : "rejected", base_version: row.version ?? 0 } });
       row.version = answer.version;
     } catch (error) {
+      if (error.body?.current) {
+        Object.assign(row, error.body.current); // Label and version, as another viewer saved them.
+        this.list.refresh(index);
+        this.#inspect(index);
+      }
       this.app.message(`${row.id}: ${error.message}`, "bad");
       return;
     }
