@@ -39,6 +39,13 @@ def test_a_mask_selects_the_same_patches_as_positions(kind, few):
     assert len(few.select([])) == len(few.read([])) == 0
 
 
+@pytest.mark.parametrize("position", [42, 10**6, -43])
+def test_a_position_of_no_patch_is_refused(position, few):
+    for call in (few.select, few.read):
+        with pytest.raises(DataError, match=f"no patch at position {position}; it has 42"):
+            call([0, position])
+
+
 @pytest.mark.parametrize("rows", [[0.9, 1.9], [True], 0, [[0, 1]], ["0"]])
 def test_rows_that_are_no_positions_are_refused(rows, few):
     for call in (few.select, few.read):

@@ -108,6 +108,8 @@ def test_dots_within_the_name_of_a_slide_belong_to_it(tmp_path):
         assert dict(zip(table["slide"], table["label"], strict=True)) == {
             f"{name}.tif": label for name, label in zip(names, (0, 1, 1, 0), strict=True)
         }
+    (tmp_path / "truth.csv").write_text("slide,label\ncase,1\ncase.2,0\n\n")
+    assert evaluate_slides(read_scans(tmp_path / "scans"), tmp_path / "truth.csv").slides["label"].sum() == 1
     (tmp_path / "truth.csv").write_text("slide,label\ncase,1\ncase.tif,0\n")
     with pytest.raises(DataError, match=r"line 3: case\.tif has another label"):
         evaluate_slides(read_scans(tmp_path / "scans"), tmp_path / "truth.csv")

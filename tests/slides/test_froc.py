@@ -134,3 +134,8 @@ def test_more_false_positives_never_raise_the_score(scores, seed):
     fewer = froc([found, match_detections([0.2], [0], [0], None)])
     more = froc([found, match_detections([0.2, 0.6, 0.9], [0, 0, 0], [0, 0, 0], None)])
     assert more.score <= fewer.score + 1e-9
+
+
+def test_a_score_that_is_no_number_is_refused():
+    with pytest.raises(DataError, match="detection 1 is NaN"):
+        match_detections([0.9, np.nan], [0, 0], [0, 0], None)

@@ -185,7 +185,7 @@ class PatchSet:
         Raises
         ------
         DataError
-            `rows` are neither.
+            `rows` are neither, or a position is none of a patch.
 
         Examples
         --------
@@ -208,6 +208,9 @@ class PatchSet:
                 f"{self.path}: rows of shape {array.shape} and type {array.dtype}; give a list of positions, or a mask "
                 f"of {len(self)} bools"
             )
+        if array.size and not -len(self) <= array.min() <= array.max() < len(self):
+            outside = int(array.max() if array.max() >= len(self) else array.min())
+            raise DataError(f"{self.path}: there is no patch at position {outside}; it has {len(self)}")
         return array.astype(np.int64)
 
     def cached(self, folder: str | Path | None = None) -> "PatchSet":

@@ -167,7 +167,7 @@ def _read_truth(file: Path) -> tuple[dict[str, int], dict[str, str]]:
     }
     labels: dict[str, int] = {}
     for number, (name, value) in enumerate(rows, 2):
-        if value.startswith("pN"):
+        if value.startswith("pN") or not (name or value):
             continue
         if value.casefold() not in _CLASSES:
             raise DataError(f"{file}: line {number}: label {value!r}; it must be one of {', '.join(_CLASSES)}")

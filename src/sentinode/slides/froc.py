@@ -222,11 +222,13 @@ def match_detections(
     Raises
     ------
     DataError
-        The arrays differ in length, or a detection lies outside the mask.
+        The arrays differ in length, a score is NaN, or a detection lies outside the mask.
     """
     score, x, y = (np.asarray(values, dtype=float).reshape(-1) for values in (scores, x_px, y_px))
     if not len(score) == len(x) == len(y):
         raise DataError(f"{len(score)} scores, {len(x)} x and {len(y)} y: each detection needs all three")
+    if np.isnan(score).any():
+        raise DataError(f"the score of detection {int(np.argmax(np.isnan(score)))} is NaN; leave it out")
     chosen = _variant(variant)
     precision: np.dtype[np.floating] = np.dtype(np.float32 if chosen.single_precision else np.float64)
     if mask is None:
