@@ -121,7 +121,8 @@ def test_a_label_of_the_gallery_is_corrected_and_taken_back(visit, tmp_path):
 def test_the_page_says_which_slide_is_damaged_and_what_to_do(visit, view_slide, tmp_path):
     damaged = tmp_path / "private.tif"
     content = view_slide.read_bytes()
-    damaged.write_bytes(content[: len(content) // 2])
+    third = len(content) // 3
+    damaged.write_bytes(content[:third] + bytes(third) + content[2 * third :])
     with LocalServer([damaged], tmp_path / "out") as server:
         page = visit(server=server, expected="Failed to load resource|Tile %s failed")
         trouble = page.get_by_role("alert").get_by_text("the file is damaged there, copy it again")
