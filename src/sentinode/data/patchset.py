@@ -185,7 +185,7 @@ class PatchSet:
         Raises
         ------
         DataError
-            `rows` are neither, or a position is none of a patch.
+            `rows` are neither, or a position is out of range.
 
         Examples
         --------

@@ -163,7 +163,7 @@ class PredictionsFile:
             )
         logits, given = (self.table[name].to_numpy()[rows] for name in ("logit", "probability"))
         found = Predictions.from_logits(patches.table, logits, {**self.identity, **about, **(made_by or {})})
-        # The way over the logit may change the last digit, which decides where it is that of the threshold.
+        # Conversion to a logit and back may change the last digit, which decides at the threshold.
         predicted = (given >= self.threshold).astype("int8")
         return replace(found, table=found.table.assign(probability=given, prediction=predicted))
 

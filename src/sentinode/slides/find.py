@@ -14,7 +14,7 @@ SLIDE_ENDINGS = (".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".sv
 def slide_files(folder: Path) -> Iterator[Path]:
     """Yield the files of slides in a folder and below it, without the heat maps of scans."""
     for file in folder.rglob("*"):
-        # A temporary one is written now, or was by a process that was killed.
+        # A temporary one is being written, or was left by a process that was killed.
         is_heatmap = file.name.startswith(f"{TEMPORARY_PREFIX}{HEATMAP}-")
         is_heatmap |= file.name == HEATMAP and (file.parent / SETTINGS).is_file()
         if file.suffix.lower() in SLIDE_ENDINGS and not is_heatmap and file.is_file():

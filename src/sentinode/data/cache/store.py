@@ -185,7 +185,7 @@ def clear_cache(folder: str | Path | None = None) -> int:
                 for each in dict.fromkeys((part, entry)):
                     if each.is_dir():  # Another process may have built or deleted it just now.
                         freed += _size_bytes(each)
-                        # Renamed first: what is deleted in part only shall not pass for an entry.
+                        # Renamed first, so that a partly deleted folder does not pass for an entry.
                         shutil.rmtree(each.replace(part))
                 with contextlib.suppress(OSError):  # Windows keeps a file that is open.
                     Path(lock.lock_file).unlink()
