@@ -118,6 +118,22 @@ def test_a_label_of_the_gallery_is_corrected_and_taken_back(visit, tmp_path):
         page.context.close()
 
 
+def test_the_page_shows_a_label_that_another_viewer_saved(visit, tmp_path):
+    with LocalServer(["pcam-mini"], tmp_path) as server:
+        page = visit("#/patches", server=server, expected="Failed to load resource")
+        page.locator("[role=listbox] [role=option]").first.click()
+        label = server.get("/api/patches/rows?start=0&count=1")["rows"][0]["label"]
+        for other, version in ((1 - label, 0), (label, 1), (1 - label, 2)):
+            server.put("/api/patches/0", label=other, decision="rejected", base_version=version)
+        page.keyboard.press("2" if label else "1")
+        page.get_by_text("labeled meanwhile").first.wait_for()
+        until(page, f"document.querySelector('.inspector dl').innerText.includes('{'Normal' if label else 'Tumour'}')")
+        page.keyboard.press("1" if label else "2")
+        until(page, f"document.querySelector('.inspector dl').innerText.includes('{'Tumour' if label else 'Normal'}')")
+        assert server.get("/api/patches/rows?start=0&count=1")["rows"][0]["version"] == 4
+        page.context.close()
+
+
 def test_the_page_says_which_slide_is_damaged_and_what_to_do(visit, view_slide, tmp_path):
     damaged = tmp_path / "private.tif"
     content = view_slide.read_bytes()
