@@ -1,6 +1,5 @@
 """Bombs, links, loops, names, full disks, folders that nobody may write: one line each, or the right result."""
 
-import contextlib
 import gzip
 import io
 import json
@@ -299,17 +298,18 @@ def test_a_disk_that_fills_while_the_cache_is_written_ends_in_a_line_and_nothing
             except OSError:
                 pass
 
-    def answer() -> None:
-        while builder.poll() is None:  # The file may be opened more than once.
-            with contextlib.suppress(OSError):
-                held.write_bytes(files[rows[-1].id])
+    whole = tmp_path / "whole.png"
+    whole.write_bytes(files[rows[-1].id])
 
-    threading.Thread(target=answer, daemon=True).start()
+    def let_go() -> None:
+        with held.open("wb") as waiting:
+            whole.replace(held)  # For whoever opens it a second time.
+            waiting.write(files[rows[-1].id])
+
+    threading.Thread(target=let_go, daemon=True).start()  # Opening a pipe waits for its reader.
     ends_in_one_line(builder, "cannot be written (No space left on device)", "--cache")
     assert not [path for path in (small_disk / "cache" / "patches").iterdir() if path.is_dir()]
     filler.unlink()
-    held.unlink()
-    held.write_bytes(files[rows[-1].id])
     assert np.array_equal(open_patches(source).cached(small_disk / "cache").read(), few.read())
 
 
