@@ -46,6 +46,14 @@ def test_the_covariance_is_delongs():
         assert found[0, 1] == pytest.approx(slow_covariance(labels, scores, other), abs=1e-12)
 
 
+@pytest.mark.parametrize(("label", "name"), [(0, "normal"), (1, "tumour")])
+def test_a_covariance_needs_two_clusters_of_each_class(label, name):
+    labels = np.array([0, 0, 1, 1])
+    clusters = np.where(labels == label, "one", ["a", "b", "c", "d"])
+    with pytest.raises(DataError, match=f"all {name} patches are in one cluster"):
+        auc_covariance(labels, {"a": [0.1, 0.3, 0.2, 0.4]}, clusters)
+
+
 def test_the_test_of_a_pair_is_delongs():
     labels, scores = two_models(2, gap=0.3)
     covariance = auc_covariance(labels, scores)

@@ -5,6 +5,7 @@ from pathlib import Path
 from runpy import run_path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from sklearn import metrics as sklearn_metrics
@@ -266,6 +267,7 @@ def test_one_class_has_the_rates_that_need_no_other():
         (([0, 1], [0.1, 0.2], [1, 1]), "all 2 patches belong to cluster '1'"),
         (([0, 1], [0.1, 0.2], ["a", None]), "clusters: the patch at position 1 has no value"),
         (([0, 1], [0.1, 0.2], [1.0, np.nan]), "clusters: the patch at position 1 has no value"),
+        (([0, 1], [0.1, 0.2], ["a", pd.NA]), "clusters: the patch at position 1 has no value"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(measure, given, words):

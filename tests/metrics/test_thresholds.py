@@ -105,7 +105,8 @@ def test_a_class_on_one_slide_leaves_the_benefit_at_another_prevalence_unknown()
 
 
 @pytest.mark.parametrize(
-    "given", [{"prevalence": 0.0}, {"prevalence": 1.5}, {"thresholds": [0.0]}, {"thresholds": [1.0]}]
+    "given",
+    [{"prevalence": 0.0}, {"prevalence": 1.5}, {"thresholds": [0.0]}, {"thresholds": [1.0]}, {"thresholds": []}],
 )
 def test_a_decision_curve_refuses_thresholds_outside_0_to_1(given):
     with pytest.raises(ConfigError):

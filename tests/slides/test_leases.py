@@ -69,6 +69,14 @@ def test_a_holder_on_another_machine_is_given_up_when_it_no_longer_touches_its_f
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_holder_that_was_taken_for_dead_leaves_the_lease_of_the_next_one(tmp_path):
+    first = take_lease(tmp_path, "a")
+    os.utime(tmp_path / "a.lease-1", (0, 0))
+    (tmp_path / "a.lease-2").write_text(json.dumps({"host": "elsewhere", "namespace": "", "pid": 1}))
+    first.release()
+    assert (tmp_path / "a.lease-2").is_file() and take_lease(tmp_path, "a") is None
+
+
 def test_a_lease_that_could_not_be_written_is_no_other_process(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

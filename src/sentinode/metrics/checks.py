@@ -144,7 +144,7 @@ def check_groups(groups: ArrayLike, n: int, name: str = "clusters") -> tuple[Int
     Raises
     ------
     DataError
-        The lengths differ, or a patch has no group (None or NaN).
+        The lengths differ, or a patch has no group (None, NaN or pandas' NA).
 
     Examples
     --------
@@ -155,7 +155,8 @@ def check_groups(groups: ArrayLike, n: int, name: str = "clusters") -> tuple[Int
     if values.shape != (n,):
         raise DataError(f"{name} and labels need the same length; got shapes {values.shape} and ({n},)")
     if values.dtype == object or values.dtype.kind == "f":
-        missing = np.flatnonzero([each is None or each != each for each in values.tolist()])
+        # Compared with itself, NaN differs, and pandas' NA gives NA, which is neither true nor false.
+        missing = np.flatnonzero([each is None or str(each != each) != "False" for each in values.tolist()])
         if len(missing):
             raise DataError(f"{name}: the patch at position {missing[0]} has no value")
         if values.dtype == object and len({type(each) for each in values.tolist()}) > 1:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import fdtrc, stdtr
 
-from sentinode.errors import ConfigError
+from sentinode.errors import ConfigError, DataError
 from sentinode.metrics.checks import Floats, cluster_count
 from sentinode.metrics.interval import Interval
 from sentinode.metrics.jackknife import degrees_of_freedom, limits
@@ -164,7 +164,7 @@ def auc_covariance(labels: ArrayLike, scores: Mapping[str, ArrayLike], clusters:
     Raises
     ------
     DataError
-        See `auc`.
+        All patches of a class are in one cluster; see also `auc`.
 
     References
     ----------
@@ -186,6 +186,9 @@ def auc_covariance(labels: ArrayLike, scores: Mapping[str, ArrayLike], clusters:
         np.array([np.bincount(codes, each.influence * (truth == label)) for each in areas]) for label in (1, 0)
     )
     with_tumour, with_normal, all_clusters = len(set(codes[truth == 1])), len(set(codes[truth == 0])), codes.max() + 1
+    if min(with_tumour, with_normal) == 1:
+        name = "tumour" if with_tumour == 1 else "normal"
+        raise DataError(f"all {name} patches are in one cluster; the covariance needs two or more of each class")
     mixed = tumour @ normal.T
     return (
         with_tumour / (with_tumour - 1) * tumour @ tumour.T

@@ -98,8 +98,8 @@ def decision_curve(
     ([0.25], [0.0])
     """
     at = np.asarray(thresholds, dtype=np.float64)
-    if at.ndim != 1 or not np.all((at > 0) & (at < 1)):
-        raise ConfigError("thresholds of a decision curve must be above 0 and below 1")
+    if at.ndim != 1 or not len(at) or not np.all((at > 0) & (at < 1)):
+        raise ConfigError("a decision curve needs one or more thresholds, each above 0 and below 1")
     truth, probability = check_probabilities(labels, probabilities)
     if prevalence is not None:
         check_share(prevalence, "prevalence")

@@ -154,7 +154,7 @@ def evaluation_mask(
     Raises
     ------
     DataError
-        The mask has tumour of the other script's value only, or the spacing is not positive.
+        The mask has values other than 0 but none of them is tumour's, or the spacing is not positive.
 
     Examples
     --------

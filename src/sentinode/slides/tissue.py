@@ -106,7 +106,7 @@ def tissue_in(slide: Slide, region: Any = None) -> Tissue:
 
 
 def region_mask(region: Any, shape: tuple[int, int], pixel_level0_px: float) -> Mask:
-    """Draw a region as a mask.
+    """Draw a region as a mask; pixels that its border touches belong to it.
 
     Parameters
     ----------

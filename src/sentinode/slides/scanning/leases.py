@@ -56,8 +56,11 @@ class Lease:
         """Give the slide back."""
         self._ended.set()
         self._heart.join()
-        name = self._file.name.rpartition("-")[0]
-        for file in sorted(self._file.parent.glob(f"{_escape(name)}-*")):
+        name, _, attempt = self._file.name.rpartition(".lease-")
+        files = _lease_files(self._file.parent, name)
+        if any(file.exists() for file in files[int(attempt) :]):
+            return  # This process was taken for dead, and another one holds the slide: its lease must stay.
+        for file in files[: int(attempt)]:
             file.unlink(missing_ok=True)
 
 
@@ -92,8 +95,7 @@ def take_lease(folder: str | Path, name: str) -> Lease | None:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for attempt in range(1, MAX_ATTEMPTS + 1):
-        file = folder / f"{name}.lease-{attempt}"
+    for file in _lease_files(folder, name):
         try:
             with file.open("x", encoding="utf-8") as opened:
                 try:
@@ -124,7 +126,12 @@ def is_taken(folder: str | Path, name: str) -> bool:
     -------
     bool
     """
-    return any(not _is_dead(file, time.time()) for file in Path(folder).glob(f"{_escape(name)}.lease-*"))
+    return any(not _is_dead(file, time.time()) for file in _lease_files(Path(folder), name))
+
+
+def _lease_files(folder: Path, name: str) -> list[Path]:
+    """Return the files of all attempts, also of those that were not made."""
+    return [folder / f"{name}.lease-{attempt}" for attempt in range(1, MAX_ATTEMPTS + 1)]
 
 
 def _is_dead(file: Path, now: float | None = None) -> bool:
@@ -159,7 +166,3 @@ def _this_process() -> dict[str, Any]:
     with suppress(OSError):  # Linux only. Process numbers mean nothing in another container.
         namespace = str(Path("/proc/self/ns/pid").readlink())
     return {"host": socket.gethostname(), "namespace": namespace, "pid": os.getpid()}
-
-
-def _escape(name: str) -> str:
-    return name.replace("[", "[[]").replace("*", "[*]").replace("?", "[?]")
