@@ -128,7 +128,7 @@ def audit(
 
     Parameters
     ----------
-    run : Run or ForeignModel
+    run : Run or ExternalModel
         From `train` or `load_run`. A run that was trained on the same patches may have memorized wrong labels.
     patches : PatchSet
         Patches without a label are left out.

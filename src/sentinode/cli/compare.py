@@ -43,7 +43,7 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from sentinode.evaluation.candidates import open_candidates
-    from sentinode.foreign.files import is_keras_file
+    from sentinode.external.files import is_keras_file
 
     if any(is_keras_file(model.rpartition("=")[2]) for model in arguments.model):
         start_keras()

@@ -7,7 +7,7 @@ from typing import Any
 
 from sentinode.cli.output import SKIPPED_STATUS
 from sentinode.errors import OutputError
-from sentinode.foreign.files import OUTPUTS
+from sentinode.external.files import OUTPUTS
 from sentinode.inference.engines import PRECISIONS
 from sentinode.samples import DEFAULT_MODEL, PRETRAINED
 from sentinode.storage import check_output_file, check_output_folder

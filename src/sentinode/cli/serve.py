@@ -104,7 +104,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _default_engine(model: "Predictor") -> str:
     """Return ONNX Runtime, but the engine that external files bring where it is another."""
-    from sentinode.foreign.model import ArrayFile
+    from sentinode.external.model import ArrayFile
     from sentinode.inference.ensemble import Ensemble
 
     members = model.members if isinstance(model, Ensemble) else (model,)

@@ -73,7 +73,7 @@ def open_data(arguments: argparse.Namespace, quiet: bool = False) -> "PatchSet":
 
 def load_models(arguments: argparse.Namespace) -> "Predictor":
     """Open the model or models of ``--model``."""
-    from sentinode.foreign.files import is_keras_file
+    from sentinode.external.files import is_keras_file
     from sentinode.training.load import load_predictor
 
     models = [arguments.model] if isinstance(arguments.model, str) else arguments.model or [DEFAULT_MODEL]

@@ -13,7 +13,7 @@ from sentinode.cli.options import add_data, add_interpretation, add_json, data_w
 from sentinode.cli.output import command_line, print_json, print_next_steps, report_skipped
 from sentinode.cli.start import open_data, start_keras
 from sentinode.errors import ConfigError, ModelError, SentinodeError
-from sentinode.foreign.files import is_model_file
+from sentinode.external.files import is_model_file
 from sentinode.machine import limit_processors
 from sentinode.models.build import MODELS
 from sentinode.samples import PRETRAINED

@@ -13,8 +13,8 @@ from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError, DataError
 from sentinode.evaluation.operating_points import PointChooser
 from sentinode.evaluation.prediction_files import PredictionsFile
-from sentinode.foreign.files import is_model_file
-from sentinode.foreign.model import ForeignModel, KerasFile
+from sentinode.external.files import is_model_file
+from sentinode.external.model import ExternalModel, KerasFile
 from sentinode.inference.predict import predict
 from sentinode.inference.predictions import Predictions
 from sentinode.samples import PRETRAINED
@@ -52,7 +52,7 @@ class Candidate:
     ----------
     name : str
         The name of the model.
-    members : tuple of Run, ForeignModel or PredictionsFile
+    members : tuple of Run, ExternalModel or PredictionsFile
         One run, model file or file of predictions; for several seeds of one recipe, one for each seed.
 
     Raises
@@ -62,7 +62,7 @@ class Candidate:
     """
 
     name: str
-    members: tuple[Run | ForeignModel | PredictionsFile, ...]
+    members: tuple[Run | ExternalModel | PredictionsFile, ...]
 
     def __post_init__(self) -> None:
         if not self.members:
@@ -77,7 +77,7 @@ class Candidate:
                 )
 
     @property
-    def runs(self) -> tuple[Run | ForeignModel, ...]:
+    def runs(self) -> tuple[Run | ExternalModel, ...]:
         """The members that are runs or model files."""
         return tuple(member for member in self.members if not isinstance(member, PredictionsFile))
 
@@ -158,9 +158,9 @@ class Candidate:
 
         run, patches_per_s = self.runs[0], len(self.runs) * patches / duration_s
         parts = (ARCHITECTURE, WEIGHTS["best"])
-        files = run.files if isinstance(run, ForeignModel) else [run.path / name for name in parts]
+        files = run.files if isinstance(run, ExternalModel) else [run.path / name for name in parts]
         size_bytes = sum(file.stat().st_size for file in files)
-        if isinstance(run, ForeignModel) and not isinstance(run, KerasFile):
+        if isinstance(run, ExternalModel) and not isinstance(run, KerasFile):
             return Cost(None, None, size_bytes, patches_per_s)
         return Cost(run.model.count_params(), flops(run.model), size_bytes, patches_per_s)
 
@@ -203,7 +203,7 @@ def open_candidate(
     if isinstance(model, Run):
         return Candidate(model.path.name, (model,))
 
-    def open_member(path: str) -> Run | ForeignModel | PredictionsFile:
+    def open_member(path: str) -> Run | ExternalModel | PredictionsFile:
         if is_model_file(path):
             return load_model(path, input_scale=input_scale, output=output)
         file = Path(path)
@@ -245,7 +245,7 @@ def open_candidates(
     return candidates
 
 
-def _digest(member: Run | ForeignModel | PredictionsFile) -> str:
+def _digest(member: Run | ExternalModel | PredictionsFile) -> str:
     return str(member.identity["sha256" if isinstance(member, PredictionsFile) else "weights_sha256"])
 
 

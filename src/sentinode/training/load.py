@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sentinode.errors import ConfigError, RunError
-from sentinode.foreign.files import ENDINGS, is_model_file
-from sentinode.foreign.model import ForeignModel, load_model_file
+from sentinode.external.files import ENDINGS, is_model_file
+from sentinode.external.model import ExternalModel, load_model_file
 from sentinode.inference.ensemble import Ensemble
 from sentinode.samples import PRETRAINED, pretrained_digest, pretrained_path
 from sentinode.serialize import to_json
@@ -96,7 +96,7 @@ def _pretrained(name: str) -> Run:
     return run
 
 
-def load_model(path: str | Path, *, input_scale: str | None = None, output: str | None = None) -> Run | ForeignModel:
+def load_model(path: str | Path, *, input_scale: str | None = None, output: str | None = None) -> Run | ExternalModel:
     """Open a run, pretrained weights, or a trained external model.
 
     Parameters
@@ -108,7 +108,7 @@ def load_model(path: str | Path, *, input_scale: str | None = None, output: str 
 
     Returns
     -------
-    Run or ForeignModel
+    Run or ExternalModel
 
     Raises
     ------
@@ -129,12 +129,12 @@ def load_model(path: str | Path, *, input_scale: str | None = None, output: str 
     return load_run(path)
 
 
-def starting_model(model: Run | ForeignModel, seed: int = 0) -> "keras.Model":
+def starting_model(model: Run | ExternalModel, seed: int = 0) -> "keras.Model":
     """Return the network of a trained model as the start of another training, which records where it comes from.
 
     Parameters
     ----------
-    model : Run or ForeignModel
+    model : Run or ExternalModel
         From `load_model`; a Keras network.
     seed : int, default 0
         Seed of dropout.
@@ -156,7 +156,7 @@ def starting_model(model: Run | ForeignModel, seed: int = 0) -> "keras.Model":
 
 def load_predictor(
     paths: Sequence[str | Path], *, input_scale: str | None = None, output: str | None = None
-) -> Run | ForeignModel | Ensemble:
+) -> Run | ExternalModel | Ensemble:
     """Open one trained model, or several as an ensemble.
 
     Parameters
@@ -168,7 +168,7 @@ def load_predictor(
 
     Returns
     -------
-    Run, ForeignModel or Ensemble
+    Run, ExternalModel or Ensemble
 
     Raises
     ------
@@ -179,7 +179,7 @@ def load_predictor(
     """
     models = tuple(load_model(path, input_scale=input_scale, output=output) for path in paths)
     stated = [name for name, value in (("--input-scale", input_scale), ("--output", output)) if value is not None]
-    if stated and not any(isinstance(model, ForeignModel) for model in models):
+    if stated and not any(isinstance(model, ExternalModel) for model in models):
         raise ConfigError(
             f"{' and '.join(stated)} describe external model files, and {models[0].name} is none; leave them out"
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from sentinode.errors import ConfigError, DataError
-from sentinode.foreign.files import is_model_file
+from sentinode.external.files import is_model_file
 from sentinode.samples import PRETRAINED
 from sentinode.slides.find import SLIDE_ENDINGS, find_slides, slide_files
 from sentinode.slides.readers.flat_image import ENDINGS as FLAT_ENDINGS

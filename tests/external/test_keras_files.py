@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 from tests.commands import refused, sentinode, succeeded
-from tests.foreign.conftest import random_features
+from tests.external.conftest import random_features
 
 from sentinode import evaluate, explain, export_run, load_run, predict
 from sentinode.errors import ConfigError, ModelError
-from sentinode.foreign.files import is_model_file, recognize
-from sentinode.foreign.model import load_model_file
+from sentinode.external.files import is_model_file, recognize
+from sentinode.external.model import load_model_file
 
 
 def test_a_file_is_closed_after_its_kind_was_recognized(tmp_path):

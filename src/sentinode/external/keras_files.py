@@ -14,8 +14,8 @@ from keras import layers, ops
 
 from sentinode.data.types import PATCH_SHAPE, PATCH_SIZE_PX
 from sentinode.errors import ModelError, SentinodeError, first_line
-from sentinode.foreign.files import find_weights
-from sentinode.foreign.interpretation import Interpretation
+from sentinode.external.files import find_weights
+from sentinode.external.interpretation import Interpretation
 from sentinode.inference.logits import check_last_layer
 from sentinode.models.backend import without_tensorflow
 from sentinode.models.loading import check_config, model_from_file

@@ -9,9 +9,9 @@ import numpy as np
 
 from sentinode.errors import ConfigError, DataError
 from sentinode.export.cached import engine_file
-from sentinode.foreign.arrays import ArrayNetwork, open_network
-from sentinode.foreign.files import find_weights, read_sidecar, recognize, sha256_of
-from sentinode.foreign.interpretation import Interpretation, interpret, to_logits
+from sentinode.external.arrays import ArrayNetwork, open_network
+from sentinode.external.files import find_weights, read_sidecar, recognize, sha256_of
+from sentinode.external.interpretation import Interpretation, interpret, to_logits
 from sentinode.inference.engines import check_options, open_engine
 from sentinode.inference.predictor import Floats, KeptSessions, Predictor, Session
 
@@ -25,7 +25,7 @@ DEFAULT_THRESHOLD = 0.5
 log = logging.getLogger("sentinode")
 
 
-def load_model_file(path: str | Path, input_scale: str | None = None, output: str | None = None) -> "ForeignModel":
+def load_model_file(path: str | Path, input_scale: str | None = None, output: str | None = None) -> "ExternalModel":
     """Open a trained external model; no Python and no pickle in it is run.
 
     Parameters
@@ -42,7 +42,7 @@ def load_model_file(path: str | Path, input_scale: str | None = None, output: st
 
     Returns
     -------
-    ForeignModel
+    ExternalModel
         Keras files can be used wherever a `Run` can, but for what needs its training; the others for predictions and
         evaluations.
 
@@ -58,7 +58,7 @@ def load_model_file(path: str | Path, input_scale: str | None = None, output: st
     return (KerasFile if kind in ("keras", "hdf5", "json") else ArrayFile)(path, kind, input_scale, output)
 
 
-class ForeignModel(Predictor):
+class ExternalModel(Predictor):
     """A trained external model. Nothing is known of its training data; its logits are not calibrated."""
 
     def __init__(self, path: Path, kind: str, input_scale: str | None, output: str | None) -> None:
@@ -120,12 +120,12 @@ class ForeignModel(Predictor):
         return f"{self.path}: an external {self.kind} file; {sentences}; threshold {self.threshold:g}"
 
 
-class KerasFile(KeptSessions, ForeignModel):
+class KerasFile(KeptSessions, ExternalModel):
     """An external Keras file."""
 
     @cached_property
     def _loaded(self) -> "keras.Model":
-        from sentinode.foreign.keras_files import describe_input, load_keras_file
+        from sentinode.external.keras_files import describe_input, load_keras_file
 
         model = load_keras_file(self.path, self.kind)
         describe_input(model, self.path)
@@ -133,8 +133,8 @@ class KerasFile(KeptSessions, ForeignModel):
 
     @cached_property
     def interpretation(self) -> Interpretation:  # noqa: D102
-        from sentinode.foreign.interpretation import resized
-        from sentinode.foreign.keras_files import describe_input, known_output, known_scale
+        from sentinode.external.interpretation import resized
+        from sentinode.external.keras_files import describe_input, known_output, known_scale
 
         size = describe_input(self._loaded, self.path)
         return interpret(
@@ -147,7 +147,7 @@ class KerasFile(KeptSessions, ForeignModel):
     @cached_property
     def model(self) -> "keras.Model":
         """The network in the form of Sentinode's: uint8 patches in, probability out."""
-        from sentinode.foreign.keras_files import conforming_model
+        from sentinode.external.keras_files import conforming_model
 
         return conforming_model(self._loaded, self.interpretation)
 
@@ -167,7 +167,7 @@ class KerasFile(KeptSessions, ForeignModel):
         return True
 
 
-class ArrayFile(ForeignModel):
+class ArrayFile(ExternalModel):
     """An external ONNX, OpenVINO or TorchScript file."""
 
     @cached_property

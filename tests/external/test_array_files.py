@@ -8,7 +8,7 @@ from tests.commands import refused, sentinode, succeeded
 
 from sentinode import evaluate, explain, predict
 from sentinode.errors import ConfigError, ModelError
-from sentinode.foreign.model import load_model_file
+from sentinode.external.model import load_model_file
 
 needs_onnx = pytest.mark.skipif(
     importlib.util.find_spec("onnx") is None or importlib.util.find_spec("onnxruntime") is None,

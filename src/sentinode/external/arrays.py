@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from sentinode.data.types import PATCH_SIZE_PX, UInt8Array
 from sentinode.errors import ModelError, SentinodeError, first_line
+from sentinode.external.interpretation import InputScale, resized
 from sentinode.extras import optional
-from sentinode.foreign.interpretation import InputScale, resized
 from sentinode.inference.engines import onnx_session, openvino
 from sentinode.machine import processor_count
 

@@ -1,4 +1,4 @@
-"""What goes into a foreign network and what comes out: scaling of the pixels, meaning of the outputs."""
+"""What goes into an external network and what comes out: scaling of the pixels, meaning of the outputs."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from scipy.special import logit
 from sentinode.data.open import open_patches
 from sentinode.data.types import PATCH_SIZE_PX, UInt8Array
 from sentinode.errors import ConfigError, ModelError
-from sentinode.foreign.files import OUTPUTS
+from sentinode.external.files import OUTPUTS
 from sentinode.metrics.ranking import roc_curve
 
 Floats = NDArray[np.float64]
@@ -82,7 +82,7 @@ class InputScale:
 
 @dataclass(frozen=True)
 class Interpretation:
-    """How a foreign network is used.
+    """How an external network is used.
 
     Attributes
     ----------
