@@ -169,7 +169,7 @@ def measure(line: dict[str, str], arguments: argparse.Namespace) -> dict[str, fl
 
 def engine(run: Any, name: str, precision: str) -> Any:
     """Return a function from pixels to logits."""
-    return run.predictor(name, precision=precision).compute
+    return run.session(name, precision=precision).compute
 
 
 def spread(values: list[float], form: str) -> str:

@@ -55,7 +55,7 @@ def measure(model: str, engine: str, calls: int) -> dict[str, object]:
 
     patches = open_patches("pcam-mini", split="test").read()
     started = time.perf_counter()
-    session = load_run(model).predictor(engine)
+    session = load_run(model).session(engine)
     session.probabilities(patches[0])
     first_s = time.perf_counter() - started
 
@@ -71,7 +71,7 @@ def measure(model: str, engine: str, calls: int) -> dict[str, object]:
         "first_s": first_s,
         "probabilities": times(session.probabilities, calls),
         "predict": times(session.predict, calls),
-        "new": times(lambda patch: load_run(model).predictor(engine).probabilities(patch), NEW_SESSIONS),
+        "new": times(lambda patch: load_run(model).session(engine).probabilities(patch), NEW_SESSIONS),
     }
 
 

@@ -103,7 +103,7 @@ def bare_loops(model: str, batch: int, seconds: float) -> tuple[float, float]:
 
     run = load_run(model)
     session = onnxruntime.InferenceSession(engine_file(run, run.path / "model.json", "onnxruntime"))
-    name, engine = session.get_inputs()[0].name, run.predictor("onnxruntime").compute
+    name, engine = session.get_inputs()[0].name, run.session("onnxruntime").compute
     pixels = open_patches("pcam-mini", split="test").read(np.arange(batch))
     rates: tuple[list[float], list[float]] = ([], [])
     for _ in range(TURNS):

@@ -160,7 +160,7 @@ def all_methods(
     """Return what is measured, by name."""
     vino, tensorflow = scanners["openvino"], scanners["keras"]
     single = Scanner(
-        vino.model, 32, "patches", _patch_by_patch(vino.model.predictor("openvino", precision=precision), 32)
+        vino.model, 32, "patches", _patch_by_patch(vino.model.session("openvino", precision=precision), 32)
     )
     resnet = load_resnet(folder, precision)
     return {

@@ -43,7 +43,7 @@ def test_every_form_of_the_same_patches_gives_the_same_logits(form, tiny_run, pi
     found = predict(tiny_run, x)
     np.testing.assert_allclose(found.table["logit"], expected, atol=1e-6)
     assert Path(found.table["id"].tolist()[2]).name == ("2.png" if form in ("paths", "mixed") else "2")
-    np.testing.assert_allclose(tiny_run.predictor().logits(x), expected, atol=1e-6)
+    np.testing.assert_allclose(tiny_run.session().logits(x), expected, atol=1e-6)
 
 
 def test_a_single_patch_of_every_form_gives_one_row(tiny_run, pixels, tmp_path):
@@ -77,9 +77,9 @@ def test_a_path_in_the_place_of_a_model_is_refused(pixels):
 
 
 def test_a_run_keeps_one_session_for_each_set_of_options(tiny_run, pixels):
-    assert tiny_run.predictor() is tiny_run.predictor()
-    assert tiny_run.predictor() is not tiny_run.predictor(tta="d4")
-    session = tiny_run.predictor()
+    assert tiny_run.session() is tiny_run.session()
+    assert tiny_run.session() is not tiny_run.session(tta="d4")
+    session = tiny_run.session()
     assert predict(session, pixels).table.equals(predict(tiny_run, pixels).table)
     assert session.probabilities(pixels) == pytest.approx(1 / (1 + np.exp(-session.logits(pixels))))
 

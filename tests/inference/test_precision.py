@@ -71,7 +71,7 @@ def test_int8_loses_hardly_any_auc_on_either_engine(mini, tmp_path):
         assert 0.01 < away.mean() < 0.2
         assert abs(auc(labels, found.table["logit"]).estimate - auc(labels, single.table["logit"]).estimate) < 0.003
         dark = patches.read(range(0, 400, 8)) // 2
-        away = run.predictor(engine, precision="int8").logits(dark) - run.predictor().logits(dark)
+        away = run.session(engine, precision="int8").logits(dark) - run.session().logits(dark)
         assert 0.01 < np.abs(away).mean() < 0.2
 
 

@@ -85,7 +85,7 @@ def form(*files):
 
 def test_posted_images_get_the_predictions_of_predict(service, patches, tiny_run):
     run = load_run(tiny_run.path)
-    expected = run.predictor().probabilities(patches)
+    expected = run.session().probabilities(patches)
     body, kind = form(*((f"{i}.png", png(each)) for i, each in enumerate(patches)))
     status, _, answer = service.request("/predict", body, Content_Type=kind)
     assert status == 200

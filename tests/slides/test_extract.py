@@ -349,7 +349,7 @@ def test_hard_negatives_come_from_a_real_scan(slides, tmp_path):
     hard = done.table[done.table["kind"] == "hard"]
     assert 0 < len(hard) <= 20
     pixels = open_patches(done.folder).read(hard.index.to_numpy())
-    predicted = load_run("d4net-m").predictor().probabilities(pixels)
+    predicted = load_run("d4net-m").session().probabilities(pixels)
     np.testing.assert_allclose(predicted, hard["probability"], atol=1e-3)
 
 

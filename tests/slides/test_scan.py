@@ -80,7 +80,7 @@ def test_the_dense_scan_equals_predictions_patch_by_patch(slide_file, model, sca
         heatmap = scan_slide(slide, scanner).heatmap
         places = np.argwhere(~np.isnan(heatmap.log_odds))[::1500]
         patches = np.stack([slide.reader.read(0, 8 * x, 8 * y, 96, 96) for y, x in places])
-    expected = model.predictor().logits(patches)
+    expected = model.session().logits(patches)
     found = np.array([heatmap.log_odds[tuple(place)] for place in places])
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
@@ -92,7 +92,7 @@ def test_blocks_of_any_height_give_the_logits_of_their_patches(shape, model, sca
     places = [(row, column) for row in range(shape[0]) for column in range(shape[1])]
     patches = np.stack([pixels[8 * row : 8 * row + 96, 8 * column : 8 * column + 96] for row, column in places])
     found = scanner.compute(pixels, np.ones(shape, bool))
-    np.testing.assert_allclose(found.ravel(), model.predictor().compute(patches), atol=1e-4)
+    np.testing.assert_allclose(found.ravel(), model.session().compute(patches), atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_underexposed_parts_of_a_block_give_the_logits_of_their_patches(step_px,
     cut = [pixels[y : y + 96, x : x + 96] for y, x in places * step_px]
     spots = [each.reshape(48, 2, 48, 2, 3).mean(axis=(1, 3)).max() for each in cut]
     assert len({int(EXPOSURE_FACTORS[int(each + 0.5)] * 100) for each in spots}) >= 3
-    alone = model.predictor(engine, precision=precision).logits(np.stack(cut))
+    alone = model.session(engine, precision=precision).logits(np.stack(cut))
     np.testing.assert_allclose([found[tuple(each)] for each in places], alone, atol=1e-4)
 
 
@@ -484,7 +484,7 @@ def test_another_network_is_scanned_patch_by_patch(slide_file, tiny_run):
         place = tuple(np.argwhere(~np.isnan(scan.heatmap.log_odds))[100])
         patch = slide.reader.read(0, 32 * place[1], 32 * place[0], 96, 96)
     assert scan.network == "patches"
-    assert scan.heatmap.log_odds[place] == pytest.approx(tiny_run.predictor().logits(patch)[0], abs=1e-4)
+    assert scan.heatmap.log_odds[place] == pytest.approx(tiny_run.session().logits(patch)[0], abs=1e-4)
 
 
 @pytest.mark.slow

@@ -303,7 +303,7 @@ def test_the_model_judges_the_patch_under_the_cursor(view_slide, results, tiny_r
         with open_slide(view_slide) as slide:
             pixels = slide.reader.read(0, 700 - 48, 600 - 48, 96, 96)
         found = server.get("/api/slides/s1/patch?x=700&y=600")
-        [expected] = tiny_run.predictor().probabilities(pixels)
+        [expected] = tiny_run.session().probabilities(pixels)
         assert found["probability"] == pytest.approx(expected, abs=1e-5)
         assert (found["warning"] or "") == tiny_run.warnings(pixels[None])[0]
         shown = np.asarray(Image.open(io.BytesIO(server.get("/api/slides/s1/patch.png?x=700&y=600"))))

@@ -180,7 +180,7 @@ def _exporter(arguments: argparse.Namespace) -> Callable[[str], None]:
         if model.needs_keras(engine, arguments.precision):
             start_logging()
             start_keras()
-        model.predictor(engine, precision=arguments.precision)
+        model.session(engine, precision=arguments.precision)
 
     return export
 

@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> None:
         if model.needs_keras(engine, arguments.precision):
             start_keras()
         application = create_application(
-            model.predictor(engine, precision=arguments.precision),
+            model.session(engine, precision=arguments.precision),
             limits=limits,
             options=options,
             hosts=allowed_hosts(arguments),

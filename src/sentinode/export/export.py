@@ -99,7 +99,7 @@ def export_run(
     if not 0 < spacing_um_px < float("inf"):
         raise ConfigError(f"spacing_um_px must be a number above 0; got {spacing_um_px}")
     sample = sample_patches()
-    expected = run.predictor().logits(sample)
+    expected = run.session().logits(sample)
     with tempfile.TemporaryDirectory(prefix="sentinode-") as work:
         network = _make(run, kind, chosen, Path(work))
         difference = float(np.max(np.abs(logits_of(kind, network, sample.read()) - expected)))

@@ -184,7 +184,7 @@ class ArrayFile(ExternalModel):
             known_output=self._network.output,
         )
 
-    def predictor(self, engine: str = "keras", *, tta: str = "none", precision: str = "float32") -> Session:
+    def session(self, engine: str = "keras", *, tta: str = "none", precision: str = "float32") -> Session:
         """Return a session; the file brings its own engine, so `engine` is left at its default or names that one."""
         check_options("keras", tta, precision)
         own = self._network.engine

@@ -76,8 +76,8 @@ class Ensemble(Predictor):
         count = plural(len(self.members), "model")
         return f"ensemble of {count} (mean of their calibrated logits): {models}; research use only"
 
-    def predictor(self, engine: str = "keras", *, tta: str = "none", precision: str = "float32") -> Session:  # noqa: D102
-        sessions = [member.predictor(engine, tta=tta, precision=precision) for member in self.members]
+    def session(self, engine: str = "keras", *, tta: str = "none", precision: str = "float32") -> Session:  # noqa: D102
+        sessions = [member.session(engine, tta=tta, precision=precision) for member in self.members]
         settings = dict(sessions[0].settings)
         if "tta" in settings:  # In effect if it is for any member.
             effective = {session.settings["tta"]["effective"] for session in sessions}

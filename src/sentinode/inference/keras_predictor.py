@@ -111,7 +111,7 @@ class KerasPredictor(Predictor):
     def describe(self) -> str:  # noqa: D102
         return f"{self.name}: a Keras model, {self._model.count_params():,} parameters, threshold {self._threshold:g}"
 
-    def predictor(self, engine: str = "keras", *, tta: str = "none", precision: str = "float32") -> Session:  # noqa: D102
+    def session(self, engine: str = "keras", *, tta: str = "none", precision: str = "float32") -> Session:  # noqa: D102
         check_options(engine, tta, precision)
         if engine != "keras":
             raise ConfigError(f"engine {engine} needs a run, which it exports; {self.name} is a Keras model: use keras")

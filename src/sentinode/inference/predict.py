@@ -38,7 +38,7 @@ def predict(
     ----------
     model : Run, Ensemble, keras.Model, or Session
         A Keras model ends in ``Dense(1, "sigmoid")`` or ``Dense(2, "softmax")``; its logits are not calibrated and its
-        threshold is 0.5. For many calls with few patches keep a `Session`: ``session = run.predictor()``.
+        threshold is 0.5. For many calls with few patches keep a `Session`: ``session = run.session()``.
     x : PatchSet, ndarray, PIL.Image.Image, bytes, str, Path, or a list of these
         Arrays are uint8 RGB of shape ``(96, 96, 3)`` or ``(n, 96, 96, 3)``; bytes are an encoded image file; a path is
         anything that `open_patches` opens. Patches are read batch by batch, so memory does not grow with their number.
@@ -80,7 +80,7 @@ def predict(
     if isinstance(model, Session):
         return model.predict(x, made_by)
     check_options(engine, tta, precision)
-    session = as_predictor(model).predictor(engine, tta=tta, precision=precision)
+    session = as_predictor(model).session(engine, tta=tta, precision=precision)
     if tta != "none":
         log.info(
             "tta %s: the mean over the eight orientations of each patch, at eight times the cost"
@@ -112,7 +112,7 @@ def predict_logits(model: "keras.Model", patches: "PatchSet") -> np.ndarray:
     >>> predict_logits(build_model("cnn"), patches).shape
     (4,)
     """
-    return as_predictor(model).predictor().logits(patches)
+    return as_predictor(model).session().logits(patches)
 
 
 def as_predictor(model: "Predictor | keras.Model") -> Predictor:
@@ -134,7 +134,7 @@ def as_predictor(model: "Predictor | keras.Model") -> Predictor:
         from sentinode.inference.keras_predictor import KerasPredictor
 
         return KerasPredictor(model)
-    if not callable(getattr(model, "predictor", None)):
+    if not callable(getattr(model, "session", None)):
         hint = f': load_run("{model}") opens a run' if isinstance(model, str | Path) else ""
         raise ConfigError(f"model must be a Run, an Ensemble or a keras.Model; got {type(model).__name__}{hint}")
     return model

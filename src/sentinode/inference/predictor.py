@@ -34,7 +34,7 @@ BATCH_SIZE = 128
 class Predictor(Protocol):
     """A classifier of patches: a `Run`, an `Ensemble`, a Keras model, or an external model file.
 
-    A class that implements it subclasses it and provides `name`, `threshold`, `identity`, `describe` and `predictor`.
+    A class that implements it subclasses it and provides `name`, `threshold`, `identity`, `describe` and `session`.
     The other members describe the training; by default nothing is known of it.
     """
 
@@ -57,7 +57,7 @@ class Predictor(Protocol):
         """Describe the model in one line."""
         ...
 
-    def predictor(self, engine: str = "keras", *, tta: str = "none", precision: str = "float32") -> "Session":
+    def session(self, engine: str = "keras", *, tta: str = "none", precision: str = "float32") -> "Session":
         """Load the network into an engine and keep it there.
 
         Parameters
@@ -122,7 +122,7 @@ class Predictor(Protocol):
         raise ModelError(f"{self.name} is not a single network that can be exported for {engine}; use engine keras")
 
     def needs_keras(self, engine: str, precision: str = "float32") -> bool:
-        """Tell whether `predictor` imports Keras for this engine."""
+        """Tell whether `session` imports Keras for this engine."""
         return engine == "keras"
 
     def warnings(self, pixels: "UInt8Array") -> list[str] | None:
@@ -161,7 +161,7 @@ class Session:
     Examples
     --------
     >>> from sentinode import load_run, open_patches
-    >>> session = load_run("d4net-m").predictor()
+    >>> session = load_run("d4net-m").session()
     >>> patch = open_patches("pcam-mini", split="test").read([0])[0]
     >>> session.probabilities(patch).round(3).tolist() == session.probabilities([patch]).round(3).tolist()
     True
@@ -237,7 +237,7 @@ class Session:
 class KeptSessions(Predictor, Protocol):
     """A predictor that loads its network once for each set of options. Subclasses provide `_load`."""
 
-    def predictor(self, engine: str = "keras", *, tta: str = "none", precision: str = "float32") -> Session:
+    def session(self, engine: str = "keras", *, tta: str = "none", precision: str = "float32") -> Session:
         """Load the network into an engine and keep it there, so that one patch takes milliseconds.
 
         Parameters

@@ -44,7 +44,7 @@ def create_application(
     Parameters
     ----------
     session : Session
-        From ``run.predictor()``.
+        From ``run.session()``.
     limits : Limits
         What a request may hold, and how much may wait.
     options : ReadOptions
@@ -61,7 +61,7 @@ def create_application(
     Examples
     --------
     >>> from sentinode import load_run
-    >>> application = create_application(load_run("d4net-m").predictor())
+    >>> application = create_application(load_run("d4net-m").session())
     >>> [route.path for route in application.routes]
     ['/', '/predict', '/health', '/openapi.json']
     """

@@ -298,7 +298,7 @@ class Run(KeptSessions):
         return engine_file(self, self.path / ARCHITECTURE, engine, precision)
 
     def needs_keras(self, engine: str, precision: str = "float32") -> bool:
-        """Tell whether `predictor` imports Keras: for its own engine, or to export the run for another."""
+        """Tell whether `session` imports Keras: for its own engine, or to export the run for another."""
         from sentinode.export.cached import engine_path, is_exported
 
         return engine == "keras" or not is_exported(engine_path(self, self.path / ARCHITECTURE, engine, precision))

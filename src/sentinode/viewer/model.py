@@ -67,7 +67,7 @@ def _prepare(name: str, source: str | None) -> Callable[[Job], Any]:
     from sentinode.training.load import load_predictor
 
     model = load_predictor([name])
-    session = model.predictor()
+    session = model.session()
 
     def predict(pixels: UInt8Array) -> dict[str, Any]:
         logits = session.compute(pixels)

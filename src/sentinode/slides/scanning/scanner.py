@@ -105,7 +105,7 @@ def load_scanner(
     except ModelError as error:
         log.info("%s is computed patch by patch: %s", model.name, error)
     step_px = max(step_px, _PATCH_STEP_PX)
-    compute = _patch_by_patch(model.predictor(engine, precision=precision), step_px)
+    compute = _patch_by_patch(model.session(engine, precision=precision), step_px)
     return Scanner(model, step_px, "patches", compute, engine, precision)
 
 
