@@ -36,6 +36,12 @@ def test_numbers_of_numpy_are_plain_numbers_afterwards():
     assert [type(value) for value in (config.epochs, config.learning_rate, config.nesterov)] == [int, float, bool]
 
 
+def test_an_integer_becomes_a_float_where_keras_needs_one():
+    config = TrainConfig(momentum=0, learning_rate=1)
+    assert [type(value) for value in (config.momentum, config.learning_rate, config.epochs)] == [float, float, int]
+    assert config == TrainConfig(momentum=0.0, learning_rate=1.0)
+
+
 @pytest.mark.parametrize("setting", FIELDS, ids=lambda setting: setting.name)
 def test_every_setting_has_a_default_and_a_help_text(setting):
     assert setting.default is not MISSING
@@ -219,7 +225,8 @@ def test_every_setting_is_an_option_of_the_command_line(setting):
 
 
 def test_options_of_the_command_line_become_settings():
-    said = "train DATA --model cnn --out RUN --epochs 5 --learning-rate 0.1 --nesterov --metrics accuracy,auc --valid v"
+    said = "train DATA --model cnn --out RUN --epochs 5 --learning-rate 0.1 --nesterov --metrics accuracy,auc"
+    said += " --valid-split v"
     parsed = build_parser().parse_args(said.split())
     changed = {"epochs": 5, "learning_rate": 0.1, "nesterov": True, "metrics": ("accuracy", "auc"), "valid_split": "v"}
     assert config_of(parsed) == TrainConfig(**changed)

@@ -8,7 +8,7 @@ from sentinode import TrainConfig, build_model, train
 from sentinode.data.batches import epoch_order
 from sentinode.errors import ModelError
 from sentinode.keras_compat import Muon
-from sentinode.training.recipe.compile import compile_model
+from sentinode.training.recipe.compile import compile_model, logit_loss
 
 STEPS = 10
 SGD = {
@@ -188,6 +188,13 @@ def test_a_warm_up_rises_from_zero_to_the_rate():
     assert rate_at(model, 40) == pytest.approx(0, abs=1e-7)
 
 
+@pytest.mark.parametrize("schedule", ["cosine", "linear"])
+def test_a_warm_up_of_nearly_all_steps_leaves_one_to_fall(schedule):
+    model = compiled(schedule=schedule, epochs=1, warmup_epochs=0.99, learning_rate=0.2)
+    assert rate_at(model, STEPS - 1) == pytest.approx(0.2)
+    assert rate_at(model, STEPS) == pytest.approx(0, abs=1e-7)
+
+
 def test_a_linear_rate_rises_to_the_top_and_falls_to_zero():
     model = compiled(schedule="linear", warmup_epochs=1, epochs=4, learning_rate=0.2)
     assert rate_at(model, 0) == 0
@@ -214,10 +221,23 @@ def test_a_focal_loss_gives_easy_patches_less_weight():
     assert hard == pytest.approx(-np.log(0.1) * 0.9**2, rel=1e-4)
 
 
-def test_a_focal_loss_works_on_a_softmax():
-    model = compiled("softmax", loss="focal")
-    given = loss_of(model, [[0, 1]], [[0.1, 0.9]])
-    assert 0 < given < loss_of(model, [[0, 1]], [[0.9, 0.1]])
+@pytest.mark.parametrize("probability", [0.1, 0.9])
+def test_a_focal_loss_of_a_softmax_is_that_of_a_sigmoid(probability):
+    sigmoid = loss_of(compiled(loss="focal"), [[1]], [[probability]])
+    softmax = loss_of(compiled("softmax", loss="focal"), [[0, 1]], [[1 - probability, probability]])
+    assert softmax == pytest.approx(sigmoid, rel=1e-4)
+    logit = np.log(probability / (1 - probability))
+    assert float(logit_loss(TrainConfig(loss="focal"), 2)([[0, 1]], [[0.0, logit]])) == pytest.approx(sigmoid, rel=1e-4)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_the_auc_of_a_softmax_is_that_of_its_last_column(soft):
+    model = build_model("mlp", dense_units=1, output="softmax")
+    compile_model(model, TrainConfig(metrics=("auc",)), steps_per_epoch=STEPS, soft=soft)
+    tumour = np.array([0.9, 0.8, 0.7, 0.95])  # The normal patch has the highest value.
+    targets = np.array([[0, 1], [0, 1], [0, 1], [1, 0]])
+    model.compute_metrics(None, targets, np.stack([1 - tumour, tumour], axis=1).astype(np.float32))
+    assert float(model.get_metrics_result()["auc"]) == pytest.approx(0, abs=1e-3)
 
 
 @pytest.mark.parametrize("loss", ["crossentropy", "focal"])

@@ -1,4 +1,4 @@
-"""The settings of a training: names, defaults, allowed values and help texts.
+"""The settings of a training run: names, defaults, allowed values and help texts.
 
 The options of the command line, ``config.json`` and ``docs/commands.md`` are derived from `TrainConfig`.
 """
@@ -48,7 +48,7 @@ def _setting(default: Any, help: str, **constraints: Any) -> Any:  # noqa: A002
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Settings of a training. The defaults are the classic recipe.
+    """Settings of a training run. The defaults are the classic recipe.
 
     Parameters
     ----------
@@ -83,13 +83,14 @@ class TrainConfig:
     loss : {"crossentropy", "focal"}
         Binary for a sigmoid output, categorical for a softmax output.
     label_smoothing : float
+        No effect in knowledge distillation, where predictions replace the labels.
     metrics : tuple of {"accuracy", "auc"}
         Measured on the training patches.
     class_weight : dict of int to float, "balanced" or None
         Weight of each class in the loss, such as ``{0: 1, 1: 3}``. ``"balanced"`` weights each class by the inverse of
         its frequency.
     precision : {"float32", "bfloat16", "auto"}
-        Arithmetic of the training. ``"auto"`` runs a short trial; see `choose_precision`.
+        Numerical precision of the training. ``"auto"`` runs a short trial; see `choose_precision`.
     early_stopping : int
         Stop after this number of epochs without a lower validation loss; 0 to never stop.
     checkpoint_minutes : float
@@ -108,8 +109,8 @@ class TrainConfig:
     0.95
     """
 
-    train_split: str = _setting("train", "split to train on", flag="--train")
-    valid_split: str = _setting("valid", "split that selects the best epoch and the threshold", flag="--valid")
+    train_split: str = _setting("train", "split to train on")
+    valid_split: str = _setting("valid", "split for the choice of the best epoch and the threshold")
     deduplicate: bool = _setting(False, "train on one of several identical patches")
     epochs: int = _setting(3, "passes over the training patches", at_least=1)
     batch_size: int = _setting(32, "patches per step", at_least=1)
@@ -134,14 +135,14 @@ class TrainConfig:
     loss: str = _setting(
         "crossentropy", "loss; binary for a sigmoid output, categorical for a softmax output", choices=LOSSES
     )
-    label_smoothing: float = _setting(0.0, "label smoothing", at_least=0, below=1)
+    label_smoothing: float = _setting(0.0, "label smoothing; no effect with --teacher", at_least=0, below=1)
     metrics: tuple[str, ...] = _setting(("accuracy",), "metrics on the training patches", choices=METRICS)
     class_weight: ClassWeight = _setting(  # noqa: RUF009
         None, "weight of each class in the loss: none, balanced, or two numbers such as 1,3 for normal,tumour"
     )
     precision: str = _setting(
         "float32",
-        "arithmetic of the training; auto tries bfloat16 for a few steps and uses it when it is faster and the "
+        "numerical precision of the training; auto tries bfloat16 for a few steps and uses it if it is faster and the "
         "validation loss is not higher",
         choices=PRECISIONS,
     )
@@ -152,7 +153,9 @@ class TrainConfig:
         5.0, "minutes between checkpoints within an epoch; each epoch ends with one", at_least=0, may_change=True
     )
     seed: int = _setting(
-        0, "seed of the order of patches and of augmentation; for the command, of initial weights as well", at_least=0
+        0,
+        "random seed of the order of patches and of augmentation; on the command line, also of initial weights",
+        at_least=0,
     )
 
     def __post_init__(self) -> None:
@@ -165,9 +168,15 @@ class TrainConfig:
             if getattr(value, "shape", None) == ():  # A number of NumPy, such as one of logspace.
                 object.__setattr__(self, each.name, value.item())
         for setting in fields(self):
-            check_setting(setting, getattr(self, setting.name))
+            value = getattr(self, setting.name)
+            check_setting(setting, value)
+            if isinstance(setting.default, float):  # Keras refuses an integer, such as a momentum of 0.
+                object.__setattr__(self, setting.name, float(value))
         if self.train_split == self.valid_split:
-            raise ConfigError(f"train_split and valid_split are both {self.train_split!r}; validate on other patches")
+            raise ConfigError(
+                f"train_split and valid_split (--train-split, --valid-split) are both {self.train_split!r}; validate "
+                "on another split"
+            )
         if self.warmup_epochs and self.schedule == "constant":
             raise ConfigError("warmup_epochs needs schedule 'cosine' or 'linear'; got 'constant'")
         if self.warmup_epochs >= self.epochs:
@@ -196,7 +205,7 @@ class TrainConfig:
         return self.class_weight if isinstance(self.class_weight, dict) else None
 
     def differences(self, earlier: dict[str, Any]) -> list[str]:
-        """Describe the settings that differ from those of an earlier training and change its result.
+        """Describe the settings that differ from those of an earlier training run and change its result.
 
         Parameters
         ----------
@@ -285,7 +294,7 @@ def parse_class_weight(text: str) -> ClassWeight:
         normal, tumour = (float(part) for part in text.split(","))
     except ValueError:
         raise ConfigError(
-            f"class_weight must be none, balanced or two numbers above 0 such as 1,3; got {text!r}"
+            f"class_weight (--class-weight) must be none, balanced or two numbers above 0 such as 1,3; got {text!r}"
         ) from None
     return _checked_class_weight({0: normal, 1: tumour})
 
@@ -298,7 +307,8 @@ def _checked_class_weight(value: Any) -> ClassWeight:
     numbers = all(isinstance(weight, (int, float)) and 0 < weight < math.inf for weight in weights.values())
     if set(weights) != {"0", "1"} or not numbers:
         raise ConfigError(
-            f"class_weight must be None, 'balanced' or weights above 0 such as {{0: 1, 1: 3}}; got {value!r}"
+            "class_weight (--class-weight) must be None, 'balanced' or two weights above 0, such as {0: 1, 1: 3} "
+            f"(1,3); got {value!r}"
         )
     return {0: float(weights["0"]), 1: float(weights["1"])}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import keras
@@ -20,7 +21,8 @@ _LOSSES = {
     "binary_crossentropy": keras.losses.BinaryCrossentropy,
     "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
     "binary_focal_crossentropy": keras.losses.BinaryFocalCrossentropy,
-    "categorical_focal_crossentropy": keras.losses.CategoricalFocalCrossentropy,
+    # Keras' default of 0.25 would make the loss a quarter of that of a sigmoid output, which has no such factor.
+    "categorical_focal_crossentropy": partial(keras.losses.CategoricalFocalCrossentropy, alpha=1.0),
 }
 
 
@@ -50,23 +52,24 @@ def compile_model(
     >>> model.loss
     'binary_crossentropy'
     """
-    optimizer = _optimizer(config, steps_per_epoch)
+    optimizer, outputs = _optimizer(config, steps_per_epoch), output_count(model)
     if config.weight_decay:
         # Biases and normalization parameters do not overfit.
         optimizer.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if len(v.shape) < 2])
     keep_average_separate(optimizer)
     model.compile(
         optimizer=optimizer,
-        loss=_loss(config, output_count(model)),
+        loss=_loss(config, outputs),
         loss_weights=None if labels else [0.0],
-        metrics=[_metric(name, soft) for name in config.metrics],
+        metrics=[_metric(name, outputs, soft) for name in config.metrics],
     )
 
 
-def _metric(name: str, soft: bool) -> Any:
+def _metric(name: str, outputs: int, soft: bool) -> Any:
     if name == "accuracy":
         return SoftAccuracy(name) if soft else name
-    return (SoftAuc if soft else keras.metrics.AUC)(name="auc")
+    # Keras' own AUC pools the two columns of a softmax output.
+    return (SoftAuc if soft or outputs == 2 else keras.metrics.AUC)(name="auc")
 
 
 def output_count(model: keras.Model) -> int:
@@ -109,7 +112,7 @@ def _ema_momentum(config: TrainConfig, steps: int) -> float:
 
 def _learning_rate(config: TrainConfig, steps_per_epoch: int) -> Any:
     steps = config.epochs * steps_per_epoch
-    warmup = round(config.warmup_epochs * steps_per_epoch)
+    warmup = min(round(config.warmup_epochs * steps_per_epoch), steps - 1)
     if config.schedule == "linear":
         return WarmupLinear(config.learning_rate, warmup, steps)
     if config.schedule == "cosine":
@@ -169,7 +172,7 @@ def _loss_name(config: TrainConfig, outputs: int) -> str:
 
 def _loss(config: TrainConfig, outputs: int) -> Any:
     name = _loss_name(config, outputs)
-    if not config.label_smoothing:
+    if config.loss == "crossentropy" and not config.label_smoothing:
         return name
     return _LOSSES[name](label_smoothing=config.label_smoothing)
 

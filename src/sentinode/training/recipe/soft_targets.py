@@ -53,11 +53,11 @@ class SoftAccuracy(keras.metrics.MeanMetricWrapper):
 
 
 class SoftAuc(keras.metrics.AUC):
-    """AUC against targets that are rounded to 0 or 1."""
+    """AUC of P(tumour), the last column, against targets that are rounded to 0 or 1."""
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add a batch."""
-        super().update_state(ops.cast(y_true >= 0.5, "float32"), y_pred, sample_weight)
+        super().update_state(ops.cast(y_true[..., -1:] >= 0.5, "float32"), y_pred[..., -1:], sample_weight)
 
 
 def _rounded_accuracy(y_true: Any, y_pred: Any) -> Any:
