@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ from sentinode.training.state.checkpoint import Checkpoint
 from sentinode.tuning.space import Range, Values, combinations, parse_dimension, settings_of
 
 pytest.importorskip("optuna")
-from sentinode.tuning.study import Tuning, _Study, tune
+from sentinode.tuning.study import Tuning, _machine, _Study, tune
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,12 @@ def test_a_range_is_read_as_it_is_written(low, factor, log):
     assert found == Range("learning_rate", low, high, log)
 
 
+def test_dots_in_a_text_are_no_range():
+    assert parse_dimension("option.weights=../a.h5,../b.h5").values == ("../a.h5", "../b.h5")
+    assert parse_dimension("option.weights=../a.h5") == Values("option.weights", ("../a.h5",))
+    assert parse_dimension("option.dropout=.1..0.5") == Range("option.dropout", 0.1, 0.5)
+
+
 def test_a_range_of_whole_numbers_stays_whole_where_the_setting_is_one():
     assert parse_dimension("batch_size=16..64").integer
     assert not parse_dimension("label_smoothing=0..0.5").integer
@@ -62,9 +69,14 @@ def test_a_range_of_whole_numbers_stays_whole_where_the_setting_is_one():
         ("learning_rate=0..1:log", "LOW above 0 with :log"),
         ("optimizer=sgd,fast", "optimizer must be one of"),
         ("optimizer=0..1", "two numbers"),
+        ("momentum=low..0.9", "momentum must be a number; got 'low..0.9'"),
+        ("option.dropout=0..Infinity", "two numbers"),
+        ("option.dropout=nan..1", "two numbers"),
+        ("option.x=[1],[2]", "[1] is not a number, a boolean, null or a text"),
+        ("option.x={}", "{} is not a number, a boolean, null or a text"),
         ("augment=stain,color", "augment must be one of"),
         ("augment=stain+stain,blur", "augment lists a value twice"),
-        ("class_weight=none,1+0", "class_weight must be"),
+        ("class_weight=none,1+0", "class_weight (--class-weight) must be"),
     ],
 )
 def test_an_invalid_dimension_is_refused(text, reason):
@@ -146,9 +158,44 @@ def test_another_search_in_the_same_folder_is_refused(tuning, few):
         tune("cnn", few, SPACE[:1], TrainConfig(epochs=1), out=tuning.folder, seeds=2)
 
 
+def test_other_data_in_the_same_folder_are_refused(few, tmp_path):
+    space, config = [Values("momentum", (0.5,))], TrainConfig(epochs=1)
+    tuning = tune("mlp", few, space, config, out=tmp_path / "it")
+    first = few.split("train").table["id"].iloc[0]
+    others = few.select(np.flatnonzero(few.table["id"] != first))
+    with pytest.raises(RunError, match="has another data; choose another folder"):
+        tune("mlp", others, space, config, out=tmp_path / "it")
+    forget_data(tmp_path / "it")
+    assert tune("mlp", few, space, config, out=tmp_path / "it").table.equals(tuning.table)
+
+
+def forget_data(folder):
+    """Remove the record of the data, as in a study of an earlier version."""
+    import optuna
+
+    study = optuna.load_study(storage=f"sqlite:///{folder / 'study.db'}", study_name="sentinode")
+    study.set_user_attr("request", {key: value for key, value in study.user_attrs["request"].items() if key != "data"})
+
+
 def test_a_range_without_a_number_of_trials_is_refused(few, tmp_path):
     with pytest.raises(ConfigError, match="number of --trials"):
         tune("cnn", few, [Range("momentum", 0.1, 0.9)], out=tmp_path / "it")
+    assert not (tmp_path / "it").exists()
+
+
+@pytest.mark.parametrize(
+    ("space", "numbers", "reason"),
+    [
+        ([Values("momentum", (0.5, 0.5))], {}, "momentum lists a value twice"),
+        ([Values("momentum", (0.5,)), Range("momentum", 0.1, 0.9)], {"trials": 2}, "momentum is searched twice"),
+        ([Values("momentum", (0.5,))], {"seeds": 0}, "seeds .* must be at least 1; got 0"),
+        ([Values("momentum", (0.5,))], {"trials": 0}, "trials .* must be at least 1; got 0"),
+        ([Values("momentum", ())], {}, "trials .* must be at least 1; got 0"),
+    ],
+)
+def test_a_search_that_cannot_end_or_has_no_result_is_refused(few, tmp_path, space, numbers, reason):
+    with pytest.raises(ConfigError, match=reason):
+        tune("cnn", few, space, out=tmp_path / "it", **numbers)
     assert not (tmp_path / "it").exists()
 
 
@@ -266,6 +313,35 @@ def test_every_combination_is_tried_although_the_study_is_killed_at_any_moment(t
         study.run(train_trial)
     assert len(set(tried)) == 6
     assert len(study.table()) == 6
+
+
+@pytest.mark.parametrize("name", ["a?b", "a%20b", "a#b", "a {b}"])
+def test_the_database_is_in_the_folder_whatever_its_name(tmp_path, name):
+    study = grid_study(tmp_path / name)
+    study.run(lambda values: [0.5])
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["study.db"]
+    assert (tmp_path / name / "study.db").stat().st_size > 0
+
+
+def test_machines_of_the_same_name_are_told_apart(monkeypatch, tmp_path):
+    monkeypatch.setattr("socket.gethostname", lambda: "node")
+    owners = []
+    for identifier in ("one", "two"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "read_text", lambda *_, identifier=identifier, **__: f"{identifier}\n")
+            owners.append(_machine())
+    assert owners == ["node:one", "node:two"]
+    assert grid_study(tmp_path / "study")._owner == f"{_machine()}:{(tmp_path / 'study').resolve()}"
+
+
+def test_small_values_are_printed_with_all_digits(source, tmp_path, monkeypatch, capsys):
+    row = {"trial": 1, "learning_rate": 3.2e-5, "valid_auc": 0.123456, "sd": None, "seeds": 1, "reason": ""}
+    monkeypatch.setattr("sentinode.tuning.study.tune", lambda *_, **__: Tuning(pd.DataFrame([row]), tmp_path))
+    searched = ["--search", "learning_rate=1e-5..1e-4", "--trials", "1"]
+    assert main(["tune", str(source), "--model", "mlp", "--out", str(tmp_path / "it"), *searched]) == 0
+    printed = capsys.readouterr().out
+    assert "0.000032" in printed or "3.2e-05" in printed.split("next:")[0]
+    assert "0.1235" in printed
 
 
 @pytest.mark.slow

@@ -9,14 +9,14 @@ from sentinode.cli.options import add_data, add_figures, add_json, data_words, o
 from sentinode.cli.output import print_json, print_next_steps, report_skipped
 from sentinode.cli.start import open_data, start_keras
 from sentinode.cli.train import add_settings, config_of
-from sentinode.errors import ConfigError, ModelError, plural
+from sentinode.errors import ModelError, plural
 from sentinode.models.build import MODELS
 from sentinode.samples import PRETRAINED
 
 
 def add_parser(commands: Any) -> None:
     """Add the command; settings that are not searched are those of `train`."""
-    parser = commands.add_parser("tune", help="search for good settings", description=__doc__)
+    parser = commands.add_parser("tune", help="tune hyperparameters", description=__doc__)
     add_data(parser)
     parser.add_argument(
         "--model",
@@ -38,7 +38,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--trials", type=int, metavar="N", help="number of trials (default: all combinations)")
     parser.add_argument(
-        "--seeds", type=int, default=1, metavar="N", help="trainings per trial, compared by their mean (default: 1)"
+        "--seeds", type=int, default=1, metavar="N", help="training runs per trial, compared by their mean (default: 1)"
     )
     parser.add_argument(
         "--storage", metavar="URL", help="database that several machines share (default: a file in --out)"
@@ -52,16 +52,15 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Search, and print the best trials."""
     config = config_of(arguments)
-    from sentinode.tuning.space import parse_dimension, settings_of
+    from sentinode.tuning.space import check_search, parse_dimension, settings_of
 
     space = [parse_dimension(text) for text in arguments.search]
-    if len({dimension.name for dimension in space}) < len(space):
-        raise ConfigError("--search: a setting is given twice")
-    for name in ("trials", "seeds"):
-        if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
-            raise ConfigError(f"--{name} must be at least 1; got {getattr(arguments, name)}")
+    check_search(space, arguments.trials, arguments.seeds)
     if arguments.model not in MODELS and not (arguments.model in PRETRAINED or Path(arguments.model).is_dir()):
-        raise ModelError(f"--model {arguments.model}: neither a network ({', '.join(MODELS)}) nor a run directory")
+        raise ModelError(
+            f"--model {arguments.model}: no such network, pretrained weights or run directory; `sentinode models` "
+            "lists the networks and weights"
+        )
     patches = open_data(arguments, quiet=arguments.json)
     start_keras()
     from sentinode.training.command import option_arguments, setting_arguments
@@ -85,10 +84,14 @@ def run(arguments: argparse.Namespace) -> int:
         trials = tuning.table.astype(object).where(tuning.table.notna(), None).to_dict("records")
         print_json({"out": str(tuning.folder), "best": best, "trials": trials})
         return report_skipped(skipped, quiet=True)
-    print(tuning.table.drop(columns="reason").head(10).round(4).to_string(index=False, na_rep="–"))
+    shown = tuning.table.drop(columns="reason").head(10).round({"valid_auc": 4, "sd": 4})
+    print(shown.to_string(index=False, na_rep="–"))
     if failed := int(tuning.table["valid_auc"].isna().sum()):
         print(f"{plural(failed, 'trial')} failed; trials.csv contains the reasons")
-    print("the AUC of the best trial is optimistic, since it was selected on these patches: evaluate it on others")
+    print(
+        "the AUC of the best trial has an optimistic bias, because the trial was selected on these patches: evaluate "
+        "it on others"
+    )
     settings, options = settings_of(best, config)
     command = ["sentinode", "train", *data_words(arguments), "--model", arguments.model, *option_arguments(options)]
     command += ["--out", "runs/tuned", *setting_arguments(settings)]

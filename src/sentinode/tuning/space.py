@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import Field, dataclass, fields
 from typing import Any
 
@@ -88,29 +89,36 @@ def parse_dimension(text: str) -> Dimension:
         raise ConfigError(f"--search {text}: {name} cannot be searched; the result would not hold for other data")
     if not name.startswith(OPTION) and name not in _SETTINGS:
         raise ConfigError(f"--search {text}: unknown setting {name!r}; available: {', '.join(_SETTINGS)}")
-    if ".." in given:
-        return _range(text, name, given)
+    bounds, _, scale = given.partition(":")
+    numbers = [_number(bound) for bound in bounds.split("..")]
+    if len(numbers) == 2 and None not in numbers:  # Otherwise the dots are part of a text, such as ../weights.h5.
+        return _range(text, name, *numbers, scale)
     values = tuple(_value(name, each) for each in given.split(","))
+    for value in values:
+        if isinstance(value, list | dict):
+            raise ConfigError(f"--search {text}: {json.dumps(value)} is not a number, a boolean, null or a text")
+        _check(text, name, value)
     if len(set(values)) < len(values):
         raise ConfigError(f"--search {text}: lists a value twice")
-    for value in values:
-        _check(text, name, value)
     return Values(name, values)
 
 
-def _range(text: str, name: str, given: str) -> Range:
-    bounds, _, scale = given.partition(":")
-    try:
-        low, high = (json.loads(bound) for bound in bounds.split(".."))
-        integer = isinstance(low, int) and isinstance(high, int) and _kind(name) is not float
-        if scale not in ("", "log") or not low < high or (scale and low <= 0) or _kind(name) not in (None, int, float):
-            raise ValueError(given)
-    except (TypeError, ValueError) as error:
+def _number(text: str) -> int | float | None:
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return None
+
+
+def _range(text: str, name: str, low: Any, high: Any, scale: str) -> Range:
+    ordered = -math.inf < low < high < math.inf  # False for NaN.
+    if scale not in ("", "log") or not ordered or (scale and low <= 0) or _kind(name) not in (None, int, float):
         raise ConfigError(
             f"--search {text}: expected LOW..HIGH, two numbers with LOW below HIGH, and LOW above 0 with :log"
-        ) from error
+        )
     for bound in (low, high):
         _check(text, name, bound)
+    integer = isinstance(low, int) and isinstance(high, int) and _kind(name) is not float
     return Range(name, low, high, scale == "log", integer)
 
 
@@ -173,6 +181,41 @@ def settings_of(chosen: dict[str, Any], base: TrainConfig | None = None) -> tupl
     options = {name.removeprefix(OPTION): value for name, value in chosen.items() if name.startswith(OPTION)}
     settings = {name: _setting(name, value) for name, value in chosen.items() if not name.startswith(OPTION)}
     return TrainConfig.from_json({**(base or TrainConfig()).to_json(), **settings}), options
+
+
+def check_search(space: Sequence[Dimension], trials: int | None, seeds: int) -> int:
+    """Check a search space and its numbers of trials and seeds.
+
+    Parameters
+    ----------
+    space : sequence of Values or Range
+    trials : int or None
+        None to try all combinations.
+    seeds : int
+
+    Returns
+    -------
+    int
+        Number of trials.
+
+    Raises
+    ------
+    ConfigError
+        A setting or a value is listed twice, a number is below 1, or a range is searched without a number of trials.
+    """
+    names = [dimension.name for dimension in space]
+    for dimension in space:
+        if names.count(dimension.name) > 1:
+            raise ConfigError(f"{dimension.name} is searched twice; combine its values in one --search")
+        if isinstance(dimension, Values) and len(set(dimension.values)) < len(dimension.values):
+            raise ConfigError(f"{dimension.name} lists a value twice")
+    total = combinations(space) if trials is None else trials
+    if total is None:
+        raise ConfigError("a range has no last value: set the number of --trials, or list values")
+    for name, number in (("trials", total), ("seeds", seeds)):
+        if number < 1:
+            raise ConfigError(f"{name} (--{name}) must be at least 1; got {number}")
+    return total
 
 
 def combinations(space: Sequence[Dimension]) -> int | None:

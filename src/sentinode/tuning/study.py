@@ -26,12 +26,13 @@ from sentinode.models.build import MODELS, build_model
 from sentinode.plots import plot_trials
 from sentinode.plots.style import save_figures
 from sentinode.samples import PRETRAINED
-from sentinode.storage import atomic_file
+from sentinode.storage import write_csv
 from sentinode.training.config import TrainConfig
 from sentinode.training.load import load_run
+from sentinode.training.splits import training_and_validation
 from sentinode.training.state.folder import locked
 from sentinode.training.train import train
-from sentinode.tuning.space import OPTION, Dimension, Range, combinations, settings_of
+from sentinode.tuning.space import OPTION, Dimension, Range, check_search, settings_of
 
 # User attributes of a trial: the process that runs it, why it failed, the interrupted trial that it repeats.
 OWNER, REASON, REPEATS = "owner", "reason", "repeats"
@@ -128,9 +129,7 @@ def tune(
         Ctrl-C or SIGTERM was received. The state is saved.
     """
     config, folder = config or TrainConfig(), Path(out)
-    total = combinations(space) if trials is None else trials
-    if total is None:
-        raise ConfigError("a range has no last value: set the number of --trials, or list values")
+    total = check_search(space, trials, seeds)
     start = load_run(model) if model not in MODELS and (model in PRETRAINED or Path(model).is_dir()) else None
     if start is None and model not in MODELS:
         build_model(model)  # Raises an error that lists the available models.
@@ -142,6 +141,7 @@ def tune(
         "settings": config.to_json(),
         "seeds": seeds,
         "weights_sha256": start.identity["weights_sha256"] if start else None,
+        "data": [part.fingerprint for part in training_and_validation(patches, config, cache)[:2]],
     }
 
     def run_trial(values: dict[str, Any]) -> list[float]:
@@ -182,10 +182,12 @@ class _Study:
         self._optuna, self._states, self._space, self._seed = optuna, optuna.trial.TrialState, space, seed
         # The lock of the folder is held: nobody else runs trials of a study in its own file.
         self._grid, self._alone = grid, storage is None
-        self._owner = f"{socket.gethostname()}:{folder.resolve()}"
+        self._owner = f"{_machine()}:{folder.resolve()}"
+        # Characters such as ? and % in the name of the folder have a meaning in a URL.
+        url = optional("sqlalchemy", "tune").URL.create("sqlite", database=str(folder / "study.db"))
         try:
             self._study = optuna.create_study(
-                storage=storage or f"sqlite:///{folder / 'study.db'}",
+                storage=storage or url.render_as_string(),
                 study_name="sentinode",
                 direction="maximize",
                 load_if_exists=True,
@@ -196,7 +198,8 @@ class _Study:
             # Settings that were added later have their defaults.
             earlier = {**earlier, "settings": {**TrainConfig().to_json(), **earlier["settings"]}}
             request = json.loads(json.dumps(request))
-            if differences := ", ".join(name for name in request if earlier.get(name) != request[name]):
+            # An older study did not record all of the request.
+            if differences := ", ".join(name for name in request if earlier.get(name, request[name]) != request[name]):
                 raise RunError(
                     f"{storage or folder}: the study there has another {differences}; choose another folder with --out"
                 )
@@ -280,6 +283,14 @@ class _Study:
         return pd.DataFrame(columns).sort_values("valid_auc", ascending=False, na_position="last", ignore_index=True)
 
 
+def _machine() -> str:
+    """Return the name of this machine, with an identifier that tells machines of the same name apart."""
+    identifier = ""
+    with contextlib.suppress(OSError):  # Linux only.
+        identifier = Path("/etc/machine-id").read_text(encoding="ascii").strip()
+    return f"{socket.gethostname()}:{identifier}"
+
+
 def _params(trial: Any) -> dict[str, Any]:
     """Return the values of a trial; those that it was queued with, where it was killed before it took them."""
     return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
@@ -301,9 +312,8 @@ def _dtype(name: str, rows: list[dict[str, Any]]) -> type | None:
 
 
 def _write(tuning: Tuning, space: Sequence[Dimension], figures: str) -> None:
-    with atomic_file(tuning.folder / "trials.csv") as temporary:
-        table = tuning.table.map(lambda value: "null" if value is None else value)
-        table.to_csv(temporary, index=False, lineterminator="\n")
+    table = tuning.table.map(lambda value: "null" if value is None else value)
+    write_csv(table, tuning.folder / "trials.csv")
     with contextlib.suppress(RunError):  # All trials failed so far, and there is nothing to draw.
         log_scale = [dimension.name for dimension in space if isinstance(dimension, Range) and dimension.log]
         save_figures({"trials": plot_trials(tuning.table, list(tuning.best), log_scale)}, tuning.folder, figures)
