@@ -90,9 +90,9 @@ def parse_dimension(text: str) -> Dimension:
     if not name.startswith(OPTION) and name not in _SETTINGS:
         raise ConfigError(f"--search {text}: unknown setting {name!r}; available: {', '.join(_SETTINGS)}")
     bounds, _, scale = given.partition(":")
-    numbers = [_number(bound) for bound in bounds.split("..")]
-    if len(numbers) == 2 and None not in numbers:  # Otherwise the dots are part of a text, such as ../weights.h5.
-        return _range(text, name, *numbers, scale)
+    low, high = map(_number, bounds.partition("..")[::2])
+    if low is not None and high is not None:  # Otherwise the dots are part of a text, such as ../weights.h5.
+        return _range(text, name, low, high, scale)
     values = tuple(_value(name, each) for each in given.split(","))
     for value in values:
         if isinstance(value, list | dict):
@@ -103,14 +103,15 @@ def parse_dimension(text: str) -> Dimension:
     return Values(name, values)
 
 
-def _number(text: str) -> int | float | None:
-    for kind in (int, float):
-        with suppress(ValueError):
-            return kind(text)
+def _number(text: str) -> float | None:
+    with suppress(ValueError):
+        return int(text)
+    with suppress(ValueError):
+        return float(text)
     return None
 
 
-def _range(text: str, name: str, low: Any, high: Any, scale: str) -> Range:
+def _range(text: str, name: str, low: float, high: float, scale: str) -> Range:
     ordered = -math.inf < low < high < math.inf  # False for NaN.
     if scale not in ("", "log") or not ordered or (scale and low <= 0) or _kind(name) not in (None, int, float):
         raise ConfigError(
