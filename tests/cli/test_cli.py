@@ -133,7 +133,10 @@ def test_no_command_writes_over_a_file_that_it_reads(tmp_path, tiny_run, images)
     succeeded(sentinode("data", "split", images, "--out", table))
     model = tmp_path / "own.keras"
     shutil.copy(tiny_run.path / "model.keras", model)
+    arrays = tmp_path / "arrays.npz"
+    np.savez(arrays, x=np.zeros((1, 96, 96, 3), np.uint8))
     lines = {
+        str(arrays): [("embed", arrays, "--out", arrays)],
         first: [("predict", "--out", first, second)],
         str(picture): [("data", "info", tmp_path / "pictures", "--sheet", picture)],
         str(table): [
@@ -454,7 +457,7 @@ def test_report_needs_only_a_run_and_ends_by_naming_the_page(tmp_path, tiny_run,
     output = succeeded(sentinode("report", run, "--split", "valid", "--model-card"))
     assert files_named(output) == [run / "report.html", run / "model-card.md"]
     assert all(path.stat().st_size > 1000 for path in files_named(output))
-    refused(sentinode("report", "d4net-m"), "pcam-small.zip + pcam-extra.zip, are not there", "report d4net-m DATA")
+    refused(sentinode("report", "d4net-m"), "pcam-small.zip + pcam-extra.zip, were not found", "report d4net-m DATA")
 
 
 def test_a_submission_is_the_same_from_images_and_from_hdf5(tmp_path, tiny_run, images):

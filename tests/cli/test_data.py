@@ -181,7 +181,7 @@ def test_invalid_arguments_of_split_are_refused(tmp_path, words, said):
 
 def test_split_warns_about_unknown_slides(tmp_path):
     output = succeeded(data("split", "pcam-mini", "--split", "train", "--out", tmp_path / "splits.csv"))
-    assert "WARNING: slide and patient of 1,080 of 1,080 patches are unknown" in output
+    assert "WARNING: the slide and patient of 1,080 of 1,080 patches are unknown" in output
     counts = open_patches(tmp_path / "splits.csv").counts()
     assert counts.loc["train", ["normal", "tumour"]].tolist() == [378, 378]
     assert (

@@ -75,5 +75,5 @@ def test_missing_labels_and_folds_are_refused(few, tmp_path):
 def test_the_command_prints_folds_and_the_pooled_evaluation(tmp_path):
     words = ["--model", "mlp", "--option", "dense_units=1", "--epochs", 1, "--folds", 2, "--split", "test"]
     output = succeeded(sentinode("cross-validate", "pcam-mini", *words, "--out", tmp_path / "cv"))
-    assert "pooled predictions" in output and "WARNING: slide and patient of 400 of 400" in output
+    assert "pooled predictions" in output and "WARNING: the slide and patient of 400 of 400" in output
     assert np.isfinite(pd.read_csv(tmp_path / "cv" / "folds.csv")["auc"]).all()

@@ -125,7 +125,7 @@ def test_commands_take_a_file_in_the_place_of_a_run(saved, few, tmp_path):
     for number, (patch, label) in enumerate(zip(few.read(), few.labels, strict=True)):
         (tmp_path / "data" / "test" / str(label)).mkdir(parents=True, exist_ok=True)
         Image.fromarray(patch).save(tmp_path / "data" / "test" / str(label) / f"{number}.png")
-    stated = ["--model", saved / "my.keras", "--input-scale", "1/255", "--output", "probability"]
+    stated = ["--model", saved / "my.keras", "--input-scale", "1/255", "--model-output", "probability"]
     text = succeeded(sentinode("predict", tmp_path / "data", *stated, "--out", tmp_path / "it.csv"))
     assert "input scale 1/255 (stated)" in text
     assert len(pd.read_csv(tmp_path / "it.csv")) == len(few)
@@ -212,8 +212,8 @@ def test_a_broken_file_is_refused_by_name(name, content, named, tmp_path, mini):
 
 
 def test_a_contradiction_between_file_and_option_is_refused(saved):
-    with pytest.raises(ConfigError, match="--output"):
-        load_model_file(saved / "my.keras", output="nonsense")
+    with pytest.raises(ConfigError, match="--model-output"):
+        load_model_file(saved / "my.keras", model_output="nonsense")
 
 
 def test_exchanged_classes_and_a_wrong_scale_are_reported(fitted, tmp_path, caplog):
@@ -222,8 +222,8 @@ def test_exchanged_classes_and_a_wrong_scale_are_reported(fitted, tmp_path, capl
     dense.set_weights([-fitted[0][:, None], -fitted[1][None]])
     model.save(tmp_path / "it.keras")
     load_model_file(tmp_path / "it.keras", input_scale="1/255")
-    assert "the classes seem exchanged; state --output normal-probability" in caplog.text
-    turned = load_model_file(tmp_path / "it.keras", input_scale="1/255", output="normal-probability")
+    assert "the classes seem to be swapped; use --model-output normal-probability" in caplog.text
+    turned = load_model_file(tmp_path / "it.keras", input_scale="1/255", model_output="normal-probability")
     assert not turned.interpretation.warnings
     dense.set_weights([0 * fitted[0][:, None], 0 * fitted[1][None]])
     model.save(tmp_path / "it.keras")

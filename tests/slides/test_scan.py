@@ -560,7 +560,7 @@ def test_the_tissue_can_be_drawn_or_everything_be_scanned(slide_file, tmp_path):
     assert done.returncode == 3
     found = json.loads(done.stdout)
     [of_folder], [failure] = found["slides"], found["failures"]
-    assert "no file there is named like other.tif" in failure["reason"]
+    assert "contains no file named like other.tif" in failure["reason"]
     [of_file] = json.loads(succeeded(dry_run(file, slide_file)))["slides"]
     for result in (of_folder, of_file):
         assert result["tissue_mm2"] == pytest.approx((500**2 - 100**2) * 0.972**2 / 1e6, rel=0.05)

@@ -39,7 +39,7 @@ def test_a_validation_split_that_cannot_be_held_out_is_refused(mini):
         mini.select([0, 1, 200, 201]), table=mini.table.iloc[[0, 1, 200, 201]].assign(split=None, slide="s1")
     )
     both = replace(slide, table=slide.table.assign(label=[0, 0, 1, 1]).astype({"label": "Int8"}))
-    with pytest.raises(DataError, match=r"2 groups with label 0.*name a split with --valid"):
+    with pytest.raises(DataError, match=r"2 groups with label 0.*choose a split with --valid-split"):
         training_and_validation(both, TrainConfig(), None)
 
 

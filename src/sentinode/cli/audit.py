@@ -22,9 +22,9 @@ def add_parser(commands: Any) -> None:
         "audit", help="find probable label errors and outliers; write a page", description=__doc__
     )
     add_data(parser)
-    add_model(parser, KERAS_FILES, "model whose features are used, best one that was trained on other patches: ")
+    add_model(parser, KERAS_FILES, "model whose features are used; preferably one trained on other patches: ")
     parser.add_argument(
-        "--split", action="append", metavar="NAME", help="split to audit; can be repeated (default: all)"
+        "--split", action="append", metavar="NAME", help="split to audit; may be repeated (default: all)"
     )
     parser.add_argument("--folds", type=int, default=5, metavar="K", help="number of folds (default: 5)")
     parser.add_argument(
@@ -44,21 +44,19 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.json:
         print(f"model: {loaded.describe()}")
     start_keras()
-    from sentinode.auditing.audit import audit
+    from sentinode.auditing.audit import audit, labeled_patches
     from sentinode.evaluation.files import default_folder
     from sentinode.report.audit_page import AUDIT, ISSUES, PAGE, check_audit_folder, write_audit
 
-    if arguments.out:
-        check_audit_folder(Path(arguments.out))  # Before minutes of computation.
     splits = arguments.split or []
+    if arguments.out:
+        folder = Path(arguments.out)
+    else:
+        name = f"audit-{'-'.join(splits) or 'all'}"
+        fingerprint = labeled_patches(patches, splits, arguments.cache).fingerprint
+        folder = default_folder(loaded.results_folder or Path(), name, fingerprint, AUDIT)
+    check_audit_folder(folder)  # Before minutes of computation.
     found = audit(loaded, patches, splits, folds=arguments.folds, cache=arguments.cache)
-    name = f"audit-{'-'.join(splits) or 'all'}"
-    fingerprint = found.made_by["fingerprint"]
-    folder = (
-        Path(arguments.out)
-        if arguments.out
-        else default_folder(loaded.results_folder or Path(), name, fingerprint, AUDIT)
-    )
     write_audit(found, folder)
     skipped = found.made_by.get("skipped", ())
     if arguments.json:

@@ -30,8 +30,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--point",
         metavar="RULE",
-        help=f"operating point of all models: {POINT_HELP} (default: the threshold of each run; for a csv file that of "
-        "the JSON file next to it, otherwise 0.5)",
+        help=f"operating point of all models: {POINT_HELP} (default: the threshold of each run; for a csv file, the "
+        "threshold in the accompanying JSON file if there is one, otherwise 0.5)",
     )
     parser.add_argument("--point-split", metavar="NAME", help=POINT_SPLIT_HELP)
     add_figures(parser)
@@ -47,7 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     if any(is_keras_file(model.rpartition("=")[2]) for model in arguments.model):
         start_keras()
-    candidates = open_candidates(arguments.model, input_scale=arguments.input_scale, output=arguments.output)
+    candidates = open_candidates(
+        arguments.model, input_scale=arguments.input_scale, model_output=arguments.model_output
+    )
     patches = open_data(arguments, quiet=arguments.json)
     if any(candidate.runs for candidate in candidates):
         start_keras()

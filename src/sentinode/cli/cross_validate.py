@@ -1,6 +1,6 @@
-"""Cross-validate a network: k folds without leaks, one training per fold, one evaluation of all predictions.
+"""Cross-validate a network: k folds without leakage, one training run per fold, one evaluation of all predictions.
 
-After an interruption, the same command continues.
+To resume after an interruption, run the same command again.
 """
 
 import argparse
@@ -24,13 +24,11 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--option", action="append", default=[], metavar="KEY=VALUE", help="option of the network; may be repeated"
     )
-    parser.add_argument(
-        "--out", type=output_folder, required=True, metavar="DIR", help="folder to write, or to continue in"
-    )
+    parser.add_argument("--out", type=output_folder, required=True, metavar="DIR", help="folder to write, or to resume")
     parser.add_argument("--folds", type=int, default=5, metavar="K", help="number of folds (default: 5)")
     parser.add_argument("--split", metavar="NAME", help="use the patches of this split only (default: all)")
     add_json(parser)
-    add_settings(parser, "settings of each training (the defaults are the classic recipe)")
+    add_settings(parser, "settings of each training run (the defaults are the classic recipe)")
     parser.set_defaults(run=run)
 
 
@@ -77,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
             folder / FOLDS_CSV: "one row per fold",
             folder / "roc.png": "the pooled ROC curve",
             folder / "predictions.csv": "the out-of-fold prediction of each patch",
-            folder / "fold-1": "the run of the first fold; the others beside it",
+            folder / "fold-1": "the run of the first fold; the other runs are in the same folder",
         },
         command_line("train", *data_words(arguments), "--model", arguments.model, "--out", "runs/first"),
     )

@@ -19,7 +19,7 @@ def add_parser(verbs: Any) -> None:
         type=output_folder,
         required=True,
         metavar="DIR",
-        help="folder for the files, which is DATA for other commands afterwards",
+        help="folder for the files; other commands accept it as DATA",
     )
     parser.add_argument(
         "--split",

@@ -36,7 +36,7 @@ def add_parser(verbs: Any) -> None:
     """Add the command."""
     parser = verbs.add_parser("info", help="counts, duplicates, leaks and image quality", description=__doc__)
     parser.add_argument(
-        "data", nargs="+", metavar="DATA", help=f"{DATA_HELP}; for several, shared patches are counted too"
+        "data", nargs="+", metavar="DATA", help=f"{DATA_HELP}; with several, patches that they share are counted too"
     )
     add_table(parser)
     add_cache(parser)
@@ -111,7 +111,7 @@ def _refuse_unusable(patches: "PatchSet", inspection: "Inspection") -> None:
     if leaks := inspection.leaks:
         raise DataError(
             f"{patches.path}: splits share slides or patients ({len(leaks):,}), first "
-            f"{leaks[0].column} {leaks[0].name}; make splits that share none with sentinode data split"
+            f"{leaks[0].column} {leaks[0].name}; make splits without leakage with sentinode data split"
         )
     exact, near = inspection.duplicates_across_splits, inspection.quality and inspection.quality.pairs_across_splits
     if exact or near:

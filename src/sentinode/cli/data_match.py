@@ -16,8 +16,8 @@ from sentinode.errors import ConfigError, plural
 MEANINGS = {
     "sha1": "identical pixels",
     "near_duplicate": "one near duplicate in the reference",
-    "row_number": "row number in the file name, where the pixels leave a choice",
-    "ambiguous": "several candidates; only values that all of them share",
+    "row_number": "row number in the file name, used when the pixels match several candidates",
+    "ambiguous": "several candidates; only values that they share are used",
     "none": "not in the reference",
 }
 
@@ -31,7 +31,7 @@ def add_parser(verbs: Any) -> None:
         nargs="+",
         required=True,
         metavar="DATA",
-        help="folder with PCam's HDF5 files and meta csv, PCam _x.h5 files, or a table with slides",
+        help="folder with PCam's HDF5 files and meta csv, PCam _x.h5 files, or a patch table with slides",
     )
     parser.add_argument(
         "--out", type=output_file, required=True, metavar="CSV", help="table to write; every command accepts it as DATA"

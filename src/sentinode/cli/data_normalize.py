@@ -18,14 +18,14 @@ def add_parser(verbs: Any) -> None:
         type=output_file,
         required=True,
         metavar="CSV",
-        help="table to write, with a zip of the images beside it; every command accepts the table as DATA",
+        help="table to write, and a zip of the images in the same folder; every command accepts the table as DATA",
     )
     parser.add_argument(
         "--target",
         default="pcam-mini",
         metavar="TARGET",
-        help="image of any size with the wanted stain, or patches in any format (default: pcam-mini, whose stain the "
-        "pretrained weights know)",
+        help="image of any size with the desired stain, or patches in any format (default: pcam-mini, whose stain the "
+        "pretrained weights were trained on)",
     )
     parser.add_argument(
         "--method",

@@ -1,4 +1,4 @@
-"""Split patches into train, valid and test sets or into folds, without leaks between them.
+"""Split patches into train, valid and test sets or into folds, without leakage between them.
 
 Patches of one slide or patient, exact duplicates and near duplicates stay together.
 """
@@ -27,11 +27,13 @@ def add_parser(verbs: Any) -> None:
     )
     parser.add_argument("--split", metavar="NAME", help="use the patches of this split only (default: all)")
     parser.add_argument("--valid", type=float, metavar="FRACTION", help=f"validation fraction (default: {VALID})")
-    parser.add_argument("--test", type=float, metavar="FRACTION", help=f"test fraction; 0: no test (default: {TEST})")
     parser.add_argument(
-        "--folds", type=int, metavar="K", help="write K tables CSV-1 … CSV-K, each with one of K folds as valid"
+        "--test", type=float, metavar="FRACTION", help=f"test fraction; 0: no test split (default: {TEST})"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the random order (default: 0)")
+    parser.add_argument(
+        "--folds", type=int, metavar="K", help="write K tables CSV-1 … CSV-K, each with a different fold as valid"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed of the split (default: 0)")
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -44,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     out = Path(arguments.out)
     if arguments.folds is not None and (arguments.valid, arguments.test) != (None, None):
-        raise ConfigError("--folds makes folds of equal size; leave out --valid and --test, or --folds")
+        raise ConfigError("--folds makes folds of equal size; leave out either --folds, or --valid and --test")
     if out.suffix.lower() != ".csv":
         raise ConfigError(f"--out {out}: the output is a table; use a name that ends in .csv")
     valid, test = (arguments.valid, VALID)[arguments.valid is None], (arguments.test, TEST)[arguments.test is None]
@@ -92,8 +94,8 @@ def warn_of_missing_slides(split: "Split") -> None:
     """Print a warning if the slides of some patches are unknown."""
     if split.ungrouped:
         count = f"{split.ungrouped:,} of {plural(len(split.patches), 'patch')}"
-        print(red(f"WARNING: slide and patient of {count} are unknown, so that splits can share slides:"))
-        print(red("results on these splits have an optimistic bias. Only duplicates were kept together."))
+        print(red(f"WARNING: the slide and patient of {count} are unknown, so splits may share slides."))
+        print(red("Results on these splits have an optimistic bias. Only duplicates were kept together."))
         print("For patches from PCam, sentinode data match finds the slides.")
 
 

@@ -5,7 +5,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.options import KERAS_FILES, add_json, add_model, add_read_options, output_file, read_options
+from sentinode.cli.options import (
+    KERAS_FILES,
+    add_json,
+    add_model,
+    add_read_options,
+    check_not_an_input,
+    output_file,
+    read_options,
+)
 from sentinode.cli.output import command_line, print_json, print_next_steps
 from sentinode.cli.predict import SOURCE_HELP
 from sentinode.cli.start import load_models, start_keras
@@ -24,7 +32,7 @@ def add_parser(commands: Any) -> None:
         metavar="NPZ",
         help="the file to write: features, id, label, split, slide, sha1",
     )
-    parser.add_argument("--split", metavar="NAME", help="embed only this split of the source")
+    parser.add_argument("--split", metavar="NAME", help="embed only this split")
     add_read_options(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -36,7 +44,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     out = Path(arguments.out)
     if out.suffix != ".npz":
-        raise ConfigError(f"--out {out}: features are written as .npz; give the file that ending")
+        raise ConfigError(f"--out {out}: features are written as .npz; use a name that ends in .npz")
+    check_not_an_input(out, arguments.source)
 
     model = load_models(arguments)
     patches = open_sources(arguments.source, **read_options(arguments))

@@ -57,7 +57,7 @@ def add_parser(commands: Any) -> None:
         action="append",
         type=float,
         metavar="P",
-        help="share of tumour at which to compute PPV and NPV; may be repeated (default: 0.05)",
+        help="tumour prevalence at which to compute PPV and NPV; may be repeated (default: 0.05)",
     )
     parser.add_argument(
         "--by",
@@ -134,7 +134,7 @@ def check_out(out: str | None, model: Any) -> None:
     """
     folder = out or model.results_folder
     if folder is None:
-        raise ConfigError("an ensemble has no folder of its own; name a folder for the results with --out DIR")
+        raise ConfigError("an ensemble has no folder of its own; specify a folder for the results with --out DIR")
     check_output_folder(folder)
 
 

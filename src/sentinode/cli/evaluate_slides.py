@@ -1,7 +1,6 @@
 """Evaluate scanned slides against the ground truth: slide AUC, a logistic model of several features, pN stages."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from sentinode.cli.options import add_json, check_not_an_input
@@ -30,14 +29,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluate and print."""
     from sentinode.serialize import to_json
     from sentinode.slides.evaluation import evaluate_slides, read_scans
-    from sentinode.storage import atomic_file
+    from sentinode.storage import write_csv
 
     if arguments.out:
         check_not_an_input(arguments.out, [arguments.truth or ""])
     found = evaluate_slides(read_scans(arguments.scans), arguments.truth)
     if arguments.out:
-        with atomic_file(Path(arguments.out)) as temporary:
-            found.slides.to_csv(temporary, index=False, lineterminator="\n")
+        write_csv(found.slides, arguments.out)
     if arguments.json:
         stages = found.stages.astype(object).where(found.stages.notna(), None)
         print_json({**to_json(found), "stages": stages.to_dict("records")})
@@ -50,11 +48,11 @@ def run(arguments: argparse.Namespace) -> int:
     if found.score_auc is not None:
         print(f"AUC of the slide score: {found.score_auc}")
     elif arguments.truth:
-        print("An AUC needs slides with tumour and slides without, of two patients or more.")
+        print("An AUC needs slides with tumour and slides without tumour, from at least two patients.")
     if found.aggregated_auc is not None:
         print(f"AUC of the logistic model, out of fold: {found.aggregated_auc}")
     elif arguments.truth:
-        print("The logistic model needs 10 slides with tumour and 10 without, of 5 patients or more.")
+        print("The logistic model needs 10 slides with tumour and 10 without, from at least 5 patients.")
     if len(found.stages):
         columns = tuple(found.stages.columns)
         rows = [tuple(map(str, row)) for row in found.stages.fillna("").to_numpy().tolist()]

@@ -28,15 +28,17 @@ def add_parser(commands: Any) -> None:
     add_data(parser)
     add_model(parser, KERAS_FILES)
     parser.add_argument(
-        "--split", metavar="NAME", help="split to explain patches of (default: test if it has labels, else valid)"
+        "--split",
+        metavar="NAME",
+        help="split of the patches to explain (default: test if it is labeled, otherwise valid)",
     )
     parser.add_argument(
         "--patch",
         action="append",
         default=[],
         metavar="ID",
-        help="a patch to explain, by its id in predictions.csv; may be repeated (default: eight, the most confident "
-        "errors and the least confident predictions)",
+        help="id of a patch to explain, as in predictions.csv; may be repeated (default: eight patches, the most "
+        "confident errors and the least confident predictions)",
     )
     parser.add_argument(
         "--method",
@@ -44,10 +46,10 @@ def add_parser(commands: Any) -> None:
         default=[],
         metavar="NAME",
         help="grad-cam, grad-cam++, integrated-gradients or occlusion; may be repeated (default: all that the network "
-        "allows)",
+        "supports)",
     )
     parser.add_argument(
-        "--out", type=output_folder, metavar="DIR", help="the folder to write to (default: RUN/explanations)"
+        "--out", type=output_folder, metavar="DIR", help="folder for the results (default: RUN/explanations)"
     )
     add_figures(parser)
     add_json(parser)
@@ -99,8 +101,8 @@ def print_checks(table: "pd.DataFrame", means: "pd.DataFrame") -> None:
         ("method", "central share", "deletion", "insertion", "randomized"),
     )
     print("central share: positive attribution in the central 32 × 32 px; 0.111 for a uniform map")
-    print("deletion, insertion: change of P(tumour) compared with a random order; above 0, the map finds what matters")
+    print("deletion, insertion: change of P(tumour) relative to a random order; above 0, the map finds relevant pixels")
     print("randomized: correlation with the maps of networks with randomized weights; low is good")
     constant = table.loc[table["deletion_gain"].isna()].groupby("method", sort=False)["id"].count()
     for method, count in constant.items():
-        print(f"{method}: constant maps, left out of the means: {plural(count, 'patch')}")
+        print(f"{method}: constant maps, excluded from the means: {plural(count, 'patch')}")

@@ -19,8 +19,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--annotations",
         metavar="DIR",
-        help="folder with annotations named like the slides, or the annotations of a single slide: ASAP XML, QuPath "
-        "GeoJSON, or mask TIFF",
+        help="folder of annotation files named like the slides, or the annotation file of a single slide: ASAP XML, "
+        "QuPath GeoJSON, or mask TIFF",
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="new folder for the patches; open it as DATA")
     parser.add_argument(
@@ -33,13 +33,13 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--unannotated-normal",
         action="store_true",
-        help="slides without annotations hold no tumour (default: they are listed as failures)",
+        help="treat slides without annotations as free of tumour (default: list them as failures)",
     )
     parser.add_argument(
         "--annotated-only",
         action="store_true",
-        help="take normal patches from regions annotated as normal, for slides that are annotated in part, such as "
-        "with `sentinode view` (default: all tissue that is not tumour is normal)",
+        help="take normal patches only from regions annotated as normal, for partly annotated slides, such as those "
+        "annotated with `sentinode view` (default: all tissue that is not tumour is normal)",
     )
     add_mpp(parser)
     add_force(parser)
@@ -48,54 +48,58 @@ def add_parser(commands: Any) -> None:
         type=int,
         default=32,
         metavar="PX",
-        help="distance of neighboring candidates in pixels of 0.972 µm (default: 32, the side of the center that "
-        "decides on the label)",
+        help="distance between neighboring candidates in pixels of 0.972 µm (default: 32, the side of the central "
+        "square that determines the label)",
     )
     parser.add_argument(
         "--max-per-slide",
         type=int,
         default=1000,
         metavar="N",
-        help="most patches of each class from one slide (default: 1000)",
+        help="maximum number of patches per class and slide (default: 1000)",
     )
     parser.add_argument(
         "--balance",
         choices=("equal", "all"),
         default="equal",
-        help="as many normal as tumour patches over all slides, or all up to --max-per-slide (default: equal)",
+        help="equal: as many normal as tumour patches over all slides; all: up to --max-per-slide of each class "
+        "(default: equal)",
     )
     parser.add_argument(
         "--hard-negatives",
         metavar="DIR",
-        help="output folder of `sentinode scan` for these slides: normal patches that it called tumour are preferred",
+        help="output folder of `sentinode scan` for these slides: normal patches predicted as tumour (false positives) "
+        "are preferred",
     )
     parser.add_argument(
         "--hard-fraction",
         type=float,
         default=0.5,
         metavar="FRACTION",
-        help="fraction of hard negatives among the normal patches, as far as there are so many (default: 0.5)",
+        help="fraction of hard negatives among the normal patches, if enough are available (default: 0.5)",
     )
     parser.add_argument(
         "--hard-threshold",
         type=float,
         default=0.5,
         metavar="P",
-        help="probability of tumour from which on a normal patch is a hard negative (default: 0.5)",
+        help="normal patches with at least this predicted probability of tumour are hard negatives (default: 0.5)",
     )
     parser.add_argument(
         "--patient-from",
         metavar="REGEX",
-        help="regular expression that is searched in the name of each slide; its first group is the patient (default: "
-        "names of CAMELYON17 and TCGA are recognized)",
+        help="regular expression searched in the name of each slide; its first group is the patient (default: names of "
+        "CAMELYON17 and TCGA are recognized)",
     )
     parser.add_argument(
         "--model",
         metavar="RUN",
-        help="a model whose training slides are named, as far as its training patches tell: do not evaluate it on them",
+        help="list the slides that this model was trained on, as far as can be determined; do not evaluate it on them",
     )
     add_interpretation(parser)
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the random choice (default: 0)")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="random seed of the choice of patches (default: 0)"
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -170,7 +174,7 @@ def _print(extraction: "Extraction", arguments: argparse.Namespace) -> None:
         print(f"\nNot used: {len(extraction.failures)} of {len(extraction.failures) + len(extraction.slides)}")
         print_table(extraction.failures, ("slide", "reason"), text_columns=(0, 1))
     if arguments.model and extraction.known_slides is None:
-        print(f"nothing is known of the training patches of {arguments.model}")
+        print(f"the training patches of {arguments.model} are unknown; overlap with these slides cannot be checked")
     for slide, reason in (extraction.known_slides or {}).items():
         print(red(f"{arguments.model} was trained on {slide} ({reason}): do not evaluate it on this slide"))
     folder = extraction.folder

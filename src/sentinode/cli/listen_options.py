@@ -11,11 +11,12 @@ def add_listening(parser: argparse.ArgumentParser, port: int) -> None:
         "--host",
         default="127.0.0.1",
         metavar="NAME",
-        help="address to listen on; 0.0.0.0 for all of this machine (default: 127.0.0.1, which only it can reach)",
+        help="address to listen on; 0.0.0.0: all network interfaces (default: 127.0.0.1, reachable from this machine "
+        "only)",
     )
     default = f"default: {port}" if port else "the default"
     parser.add_argument(
-        "--port", type=_port, default=port, metavar="N", help=f"port to listen on; 0 for any free one ({default})"
+        "--port", type=_port, default=port, metavar="N", help=f"port to listen on; 0: any free port ({default})"
     )
     parser.add_argument(
         "--allow-host",
@@ -23,7 +24,7 @@ def add_listening(parser: argparse.ArgumentParser, port: int) -> None:
         default=[],
         type=_host,
         metavar="NAME",
-        help="host name under which clients call the service, besides localhost and --host; can be repeated",
+        help="host name under which clients reach the service, besides localhost and --host; may be repeated",
     )
 
 
@@ -70,11 +71,11 @@ def _host(text: str) -> str:
     except ValueError:
         host = ""
     if not host:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a host name; give one such as scanner.example.org, or *")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a host name; use a name such as scanner.example.org, or *")
     return host
 
 
 def _port(text: str) -> int:
     if not text.isdecimal() or not 0 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port; give a number from 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; use a number from 0 to 65535")
     return int(text)

@@ -56,8 +56,8 @@ def add_pixel_options(parser: argparse.ArgumentParser) -> None:
         "--mpp",
         type=float,
         metavar="UM",
-        help="size of a pixel of the images in µm; resamples them to 0.972 µm, the scale of PatchCamelyon, before "
-        "--resize applies",
+        help="pixel size of the images in µm; the images are resampled to 0.972 µm, the scale of PatchCamelyon, before "
+        "--resize is applied",
     )
     parser.add_argument(
         "--flatten",
@@ -80,12 +80,12 @@ def add_read_options(parser: argparse.ArgumentParser) -> None:
         "--classes",
         metavar="NAME=0|1,…",
         help="classes of folders and labels, such as TUM=1,NORM=0; *=0 stands for all other names; folders that are "
-        "not named are left out (default: 0 and 1, normal and tumour, and similar words)",
+        "not listed are left out (default: 0 and 1, normal and tumour, and similar words)",
     )
     parser.add_argument(
         "--patient-from",
         metavar="REGEX",
-        help="regular expression that is searched in each id (its path in DATA); its first group is the patient",
+        help="regular expression searched in each id (the path of the image in DATA); its first group is the patient",
     )
     parser.add_argument(
         "--group-by",
@@ -116,8 +116,8 @@ def add_models(parser: argparse.ArgumentParser) -> None:
         "--model",
         action="append",
         metavar="RUN",
-        help=f"{_model_help(_ALL_FILES)}; give it several times for an ensemble, which averages the calibrated "
-        "log-odds of its runs, and their thresholds on the logit scale",
+        help=f"{_model_help(_ALL_FILES)}; repeat the option for an ensemble, which averages the calibrated log-odds "
+        "of its runs, and their thresholds on the logit scale",
     )
     add_interpretation(parser)
 
@@ -128,7 +128,7 @@ def _model_help(files: str) -> str:
 
 
 def add_interpretation(parser: argparse.ArgumentParser) -> None:
-    """Add ``--input-scale`` and ``--output``: how an external model is used."""
+    """Add ``--input-scale`` and ``--model-output``: how an external model is used."""
     parser.add_argument(
         "--input-scale",
         metavar="SCALE",
@@ -136,9 +136,9 @@ def add_interpretation(parser: argparse.ArgumentParser) -> None:
         "imagenet (default: from the file, or probed on pcam-mini)",
     )
     parser.add_argument(
-        "--output",
+        "--model-output",
         choices=OUTPUTS,
-        help="for an external model file: the meaning of its outputs; softmax and tumour-first are two numbers "
+        help="for an external model file: the meaning of its outputs; softmax and tumour-first have two numbers "
         "per patch (default: from the file, or from the values)",
     )
 
@@ -150,20 +150,19 @@ def add_tta(parser: argparse.ArgumentParser) -> None:
         choices=("none", "d4"),
         default="none",
         help="test-time augmentation; d4 averages the log-odds over the eight orientations of a patch, at eight times "
-        "the cost; networks that are symmetric by construction run once; calibration and threshold stay as fitted "
-        "without it (default: none)",
+        "the cost; equivariant networks run once; calibration and threshold are not refitted (default: none)",
     )
 
 
 def add_precision(parser: argparse.ArgumentParser, int8_engines: str = "onnxruntime or openvino") -> None:
-    """Add ``--precision``: the number format of the arithmetic."""
-    int8 = f"; int8 is faster on all, with --engine {int8_engines}" if int8_engines else ""
+    """Add ``--precision``: the numerical precision."""
+    int8 = f"; int8 is faster on all processors, with --engine {int8_engines}" if int8_engines else ""
     parser.add_argument(
         "--precision",
         choices=PRECISIONS if int8_engines else PRECISIONS[:2],
         default="float32",
-        help=f"arithmetic; bfloat16 is faster on processors that support it{int8}; slightly less accurate; "
-        "calibration and threshold stay as fitted in float32 (default: float32)",
+        help=f"numerical precision; bfloat16 is faster on processors that support it{int8}; slightly less accurate; "
+        "calibration and threshold are not refitted (default: float32)",
     )
 
 
@@ -188,7 +187,7 @@ def output_file(text: str) -> str:
         No file can be written there.
     """
     if text == "-":
-        raise OutputError("-: this command cannot write to standard output; name a file")
+        raise OutputError("-: this command cannot write to standard output; specify a file")
     check_output_file(text)
     return text
 
@@ -229,7 +228,7 @@ def check_not_an_input(out: str | Path, inputs: Sequence[str | Path]) -> None:
     place = Path(out).resolve()
     for given in (Path(each).resolve() for each in inputs if each):
         if place == given or (is_image(place.name) and place.is_file() and given in place.parents):
-            raise OutputError(f"{out}: the command reads this file; name another one to write")
+            raise OutputError(f"{out}: the command reads this file; choose another output file")
 
 
 def read_options(arguments: argparse.Namespace) -> dict[str, Any]:

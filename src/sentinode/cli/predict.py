@@ -37,11 +37,11 @@ def add_parser(commands: Any) -> None:
         metavar="CSV",
         help="the table to write (-: standard output): id, label (if known), probability, logit, prediction, warning",
     )
-    parser.add_argument("--split", metavar="NAME", help="predict only this split of the source")
+    parser.add_argument("--split", metavar="NAME", help="predict only this split")
     parser.add_argument(
         "--kaggle",
         action="store_true",
-        help="write a Kaggle submission: id, and the probability as label (default split: test, if there is one)",
+        help="write a Kaggle submission: id, and the probability as label (default for --split: test, if there is one)",
     )
     add_tta(parser)
     add_precision(parser)
@@ -49,7 +49,7 @@ def add_parser(commands: Any) -> None:
         "--engine",
         choices=ENGINES,
         default="keras",
-        help="what computes; onnxruntime and openvino start faster, and export the run once into the cache "
+        help="inference engine; onnxruntime and openvino start faster; the model is exported to the cache on first use "
         "(default: keras)",
     )
     add_read_options(parser)
@@ -61,7 +61,7 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Predict, write the table, and print a summary."""
     if arguments.out == "-" and arguments.json:
-        raise ConfigError("--out - and --json both use standard output; name a file")
+        raise ConfigError("--out - and --json both use standard output; write to a file instead")
     if arguments.out != "-":
         if Path(arguments.out).suffix.lower() != ".csv":
             raise ConfigError(f"--out {arguments.out}: the output is a table; use a name that ends in .csv")

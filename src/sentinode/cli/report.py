@@ -44,14 +44,16 @@ def run(arguments: argparse.Namespace) -> int:
         use_training_data(arguments, loaded.config["data"])
     patches = open_data(arguments)
     start_keras()
-    from sentinode.report.report import write_report
+    from sentinode.report.data import load_report_data
+    from sentinode.report.report import write_report_files
 
-    written = write_report(loaded, patches, arguments.split, cache=arguments.cache, model_card=arguments.model_card)
+    data = load_report_data(loaded, patches, arguments.split, arguments.cache)
+    written = write_report_files(data, model_card=arguments.model_card)
     print_next_steps(
         {file: FILES[file.suffix] for file in written},
         command_line("stress", *data_words(arguments), "--model", arguments.model),
     )
-    return report_skipped([vars(each) for each in patches.skipped])
+    return report_skipped([vars(each) for each in data.patches.skipped])
 
 
 def use_training_data(arguments: argparse.Namespace, data: dict[str, Any]) -> None:
@@ -60,12 +62,12 @@ def use_training_data(arguments: argparse.Namespace, data: dict[str, Any]) -> No
     Raises
     ------
     ConfigError
-        The data are not there.
+        The data were not found.
     """
     arguments.data = data["path"]
     if arguments.data not in SAMPLES and not Path(arguments.data).exists():
         raise ConfigError(
-            f"{arguments.model}: its training data, {arguments.data}, are not there; name the patches to report on: "
+            f"{arguments.model}: its training data, {arguments.data}, were not found; choose the patches to report on: "
             f"{command_line('report', arguments.model, 'DATA')}"
         )
     options = data.get("options", [])

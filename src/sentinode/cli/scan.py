@@ -35,42 +35,42 @@ def add_parser(commands: Any) -> None:
         type=int,
         default=8,
         metavar="PX",
-        help="distance of neighboring patches in pixels of 0.972 µm, a multiple of 8 (default: 8)",
+        help="distance between neighboring patches in pixels of 0.972 µm, a multiple of 8 (default: 8)",
     )
     parser.add_argument(
         "--engine",
         choices=REGION_ENGINES,
         default="keras",
-        help="what computes; openvino starts faster, needs less memory, and exports the model once into the cache "
-        "(default: keras)",
+        help="inference engine; openvino starts faster and needs less memory; the model is exported to the cache on "
+        "first use (default: keras)",
     )
     add_precision(parser, int8_engines="openvino")
     parser.add_argument(
         "--tissue",
         metavar="FILE|DIR|none",
-        help="where to scan: regions of QuPath GeoJSON, ASAP XML or a mask TIFF, in a file for one slide, or in a "
-        "folder with files named like the slides; none: the whole slide (default: tissue is found)",
+        help="regions to scan: a QuPath GeoJSON, ASAP XML or mask TIFF file for one slide, or a folder of such files "
+        "named like the slides; none: the whole slide (default: detect the tissue)",
     )
     parser.add_argument(
         "--tables",
         type=_tables,
         default=(),
         metavar="NAME,…",
-        help="tables to write as well: parquet, wsinfer, clam, tiles (GeoJSON of the probable patches, for QuPath)",
+        help="additional tables to write: parquet, wsinfer, clam, tiles (GeoJSON of the probable patches, for QuPath)",
     )
-    add_force(parser, ", and scan slides although much of their tissue is unlike the training patches")
+    add_force(parser, ", and scan slides with many out-of-distribution patches")
     parser.add_argument(
         "--dask",
         nargs="?",
         const="",
         metavar="ADDRESS|N",
         help="scan on the workers of a Dask cluster: address of its scheduler, or number of workers to start on this "
-        "machine (default: one for four processors)",
+        "machine (default: one per four processors)",
     )
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="scan nothing; show scale, tissue, and the time and disk space needed, after computing a few blocks",
+        help="scan nothing; compute a few blocks, and show scale, tissue, and the time and disk space needed",
     )
     add_json(parser)
     parser.set_defaults(run=run)
@@ -85,7 +85,7 @@ def _tables(text: str) -> tuple[str, ...]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Scan each slide, go past those that fail, and list them at the end."""
+    """Scan each slide, skip those that fail, and list them at the end."""
     from sentinode.slides.find import find_slides
     from sentinode.slides.grid import check_step
     from sentinode.slides.isolation import IsolatedWorker, map_isolated
@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_options(arguments.engine, "none", arguments.precision)
     paths = find_slides(arguments.slide)
     if not any(path.exists() for path in paths):
-        raise DataError(f"{paths[0]}: there is no such file; correct the name")
+        raise DataError(f"{paths[0]}: no such file; check the name")
     stems = [path.stem for path in paths]
     for path in paths:
         if stems.count(path.stem) > 1:
@@ -108,10 +108,10 @@ def run(arguments: argparse.Namespace) -> int:
             )
     if arguments.tissue not in (None, "none"):
         if not Path(arguments.tissue).exists():
-            raise ConfigError(f"--tissue {arguments.tissue}: there is no such file or folder; correct it")
+            raise ConfigError(f"--tissue {arguments.tissue}: no such file or folder; check the name")
         if len(paths) > 1 and not Path(arguments.tissue).is_dir():
             raise ConfigError(
-                f"--tissue {arguments.tissue}: one file, but {len(paths)} slides; name a folder with a file for each"
+                f"--tissue {arguments.tissue}: one file, but {len(paths)} slides; use a folder with a file for each"
             )
     spacings = Spacings(arguments.mpp)
     out = None if arguments.dry_run else check_output_folder(arguments.out)
@@ -137,7 +137,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_json({"slides": summaries, "failures": listed, "scanned_by_other_processes": elsewhere})
     else:
         if elsewhere:
-            print(f"Left to other processes that scan them now: {', '.join(elsewhere)}")
+            print(f"Being scanned by other processes: {', '.join(elsewhere)}")
         if failures:
             print(f"\nNot scanned: {len(failures)} of {len(paths)}")
             print_table(failures, ("slide", "reason"), text_columns=(0, 1))
@@ -213,7 +213,7 @@ def _tissue(given: str | None, slide: "Slide") -> "Tissue | None":
         return tissue_in(slide)
     file = find_annotations(slide.path, given) if Path(given).is_dir() else Path(given)
     if file is None:
-        raise DataError(f"{given}: no file there is named like {slide.path.name}; add one, or leave out --tissue")
+        raise DataError(f"{given}: contains no file named like {slide.path.name}; add one, or leave out --tissue")
     return tissue_in(slide, read_annotations(file, slide, classes=(("*", 1),)).tumour)
 
 

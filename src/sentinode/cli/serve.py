@@ -31,8 +31,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--engine",
         choices=ENGINES,
-        help="what computes; onnxruntime and openvino export the run once into the cache (default: onnxruntime; for "
-        "external files what they need)",
+        help="inference engine; onnxruntime and openvino start faster; the model is exported to the cache on first use "
+        "(default: onnxruntime; for external files, the engine that their format requires)",
     )
     add_precision(parser)
     add_listening(parser, port=8000)
@@ -40,18 +40,17 @@ def add_parser(commands: Any) -> None:
         "--token-file",
         type=Path,
         metavar="FILE",
-        help=f"file with the token that clients must send as bearer token (default: the value of ${TOKEN_VARIABLE}, "
-        "else none)",
+        help=f"file with the bearer token that clients must send (default: the value of ${TOKEN_VARIABLE}, else none)",
     )
     parser.add_argument(
         "--max-images",
         type=_above_0(int),
         default=256,
         metavar="N",
-        help="images that a request may hold; four times as many may wait (default: 256)",
+        help="maximum images per request; up to four times as many can be queued (default: 256)",
     )
     parser.add_argument(
-        "--max-mb", type=_above_0(float), default=32, metavar="MB", help="largest request in MB (default: 32)"
+        "--max-mb", type=_above_0(float), default=32, metavar="MB", help="maximum size of a request in MB (default: 32)"
     )
     add_pixel_options(parser)
     parser.set_defaults(run=run)
@@ -75,7 +74,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     token = _token(arguments.token_file)
     if not is_local(arguments.host) and token is None:
-        log.warning("%s can be reached from other machines, and there is no --token-file", arguments.host)
+        log.warning("%s is reachable from other machines, and there is no --token-file", arguments.host)
     limits = Limits(
         images=arguments.max_images,
         body_bytes=int(arguments.max_mb * 1e6),
@@ -130,7 +129,7 @@ def _token(file: Path | None) -> str | None:
         try:
             token, source = file.read_text().strip(), str(file)
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{file}: no token can be read ({first_line(error)})") from error
+            raise ConfigError(f"{file}: the token cannot be read ({first_line(error)})") from error
     if token is not None and not (token.isascii() and token.isprintable() and token.strip() == token != ""):
-        raise ConfigError(f"{source}: a token is one line of ASCII characters; give such a one")
+        raise ConfigError(f"{source}: the token must be one line of printable ASCII without leading or trailing spaces")
     return token

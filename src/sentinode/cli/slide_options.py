@@ -18,17 +18,17 @@ def add_mpp(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mpp",
         metavar="UM|CSV",
-        help="µm per pixel at full resolution, instead of what the files say, or a csv with columns slide (file name) "
-        "and mpp; needed where the files say nothing",
+        help="µm per pixel at full resolution; overrides the value in the file; required if the file has none; or a "
+        "csv with columns slide (file name) and mpp",
     )
 
 
 def add_force(parser: argparse.ArgumentParser, more: str = "") -> None:
-    """Add ``--force``: go on where the scale is in doubt."""
+    """Add ``--force``: continue despite a doubtful scale."""
     parser.add_argument(
         "--force",
         action="store_true",
-        help=f"take --mpp although a file says something else by more than a factor of 1.5{more}",
+        help=f"accept an --mpp that differs from the file's value by more than a factor of 1.5{more}",
     )
 
 
@@ -62,5 +62,5 @@ def _spacing(text: str, where: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise ConfigError(f"{where}: {text!r} is not a number of µm per pixel above 0, such as 0.25; correct it")
+        raise ConfigError(f"{where}: {text!r} is not a pixel size in µm; expected a number above 0, such as 0.25")
     return value

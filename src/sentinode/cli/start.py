@@ -79,4 +79,4 @@ def load_models(arguments: argparse.Namespace) -> "Predictor":
     models = [arguments.model] if isinstance(arguments.model, str) else arguments.model or [DEFAULT_MODEL]
     if any(map(is_keras_file, models)):
         start_keras()
-    return load_predictor(models, input_scale=arguments.input_scale, output=arguments.output)
+    return load_predictor(models, input_scale=arguments.input_scale, model_output=arguments.model_output)

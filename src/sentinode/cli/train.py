@@ -60,20 +60,20 @@ def add_parser(commands: Any) -> None:
         action="append",
         default=[],
         metavar="RUN",
-        help="knowledge distillation: use the predictions of this run as targets instead of labels; may be repeated, "
-        "for the mean of the logits of several runs",
+        help="knowledge distillation: use the predictions of this run as targets instead of labels; may be repeated "
+        "to average the logits of several runs",
     )
     parser.add_argument(
         "--devices",
         default="1",
         metavar="N",
-        help="number of devices that share each batch, or all; JAX only, see docs/devices.md (default: 1)",
+        help="number of devices that share each batch, or all; requires JAX, see docs/devices.md (default: 1)",
     )
     parser.add_argument(
         "--threads",
         type=int,
         metavar="N",
-        help="processors to use (default: all; a resumed training uses as many as before)",
+        help="processors to use (default: all; a resumed run uses as many as before)",
     )
     add_json(parser)
     add_settings(parser, "settings (the defaults are the classic recipe)")
@@ -115,7 +115,7 @@ def _shown(value: Any) -> str:
 
 
 def _add_setting(group: Any, setting: Field[Any]) -> None:
-    flag = setting.metadata.get("flag") or "--" + setting.name.replace("_", "-")
+    flag = "--" + setting.name.replace("_", "-")
     choices = setting.metadata.get("choices")
     # An option that is not given is not set, so that the recipe decides.
     options: dict[str, Any] = {"dest": setting.name, "default": argparse.SUPPRESS}
@@ -152,7 +152,7 @@ def parse_options(pairs: list[str]) -> dict[str, Any]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, and print the results."""
-    # In a training with several processes, only the first one prints.
+    # With several processes, only the first one prints.
     first = os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID", "0") == "0"
     config, options = config_of(arguments), parse_options(arguments.option)
     is_file = is_model_file(arguments.model)
@@ -160,19 +160,22 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.model in MODELS or not (Path(arguments.model).is_dir() or arguments.model in PRETRAINED)
     )
     if options and not is_network:
-        raise ConfigError(f"--option: {arguments.model} is a trained run with a fixed network; leave out --option")
+        raise ConfigError(f"--option: {arguments.model} is a trained run, whose network is fixed; leave out --option")
     if is_network and arguments.model not in MODELS:
-        raise ModelError(f"--model {arguments.model}: neither a network ({', '.join(MODELS)}) nor a run directory")
+        raise ModelError(
+            f"--model {arguments.model}: no such network, pretrained weights, model file or run directory; `sentinode "
+            "models` lists the networks and weights"
+        )
     if arguments.linear_probe:
         _check_linear_probe(arguments)
     if arguments.threads is not None and arguments.threads < 1:
         raise ConfigError(f"--threads must be at least 1; got {arguments.threads}")
     if arguments.devices != "all" and not (arguments.devices.isdecimal() and int(arguments.devices)):
-        raise ConfigError(f"--devices must be a number from 1 on, or all; got {arguments.devices}")
+        raise ConfigError(f"--devices must be a positive integer or 'all'; got {arguments.devices!r}")
     teachers = _load_teachers(arguments.teacher)
     patches = open_data(arguments, quiet=arguments.json or not first)
     if first and not arguments.json and not arguments.linear_probe:
-        print(f"follow the training with: {command_line('watch', arguments.out)}", flush=True)
+        print(f"follow the progress with: {command_line('watch', arguments.out)}", flush=True)
     _limit_processors(arguments.threads, Path(arguments.out))
     start_keras()
     from sentinode.models.build import build_model
@@ -185,7 +188,9 @@ def run(arguments: argparse.Namespace) -> int:
         if is_network:
             model = build_model(arguments.model, seed=config.seed, **options)
         else:
-            trained_model = load_model(arguments.model, input_scale=arguments.input_scale, output=arguments.output)
+            trained_model = load_model(
+                arguments.model, input_scale=arguments.input_scale, model_output=arguments.model_output
+            )
             model = starting_model(trained_model, config.seed)
         if arguments.linear_probe:
             splits = {"train_split": config.train_split, "valid_split": config.valid_split}

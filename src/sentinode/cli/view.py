@@ -1,4 +1,4 @@
-"""View slides, heat maps and patches in the browser, and correct what the network says."""
+"""View slides, heat maps and patches in the browser, and correct the network's predictions."""
 
 import argparse
 import html
@@ -28,32 +28,37 @@ def add_parser(commands: Any) -> None:
         "target",
         nargs="+",
         metavar="TARGET",
-        help="slides, folders of slides, folders with results of sentinode scan, a run or the name of pretrained "
-        "weights, and patches; nothing else is read",
+        help="slides, folders of slides, output folders of sentinode scan, a run or the name of pretrained weights, "
+        "and patches; no other files are read",
     )
     parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
-        help="folder for decisions, and for scans that are started from the page (default: the first folder with "
-        "results, else ./view)",
+        help="folder for decisions, and for scans started from the page (default: the first output folder of "
+        "sentinode scan, else ./view)",
     )
     add_mpp(parser)
     parser.add_argument(
-        "--user", default="anonymous", metavar="NAME", help="who decides; recorded with decisions (default: anonymous)"
+        "--user",
+        default="anonymous",
+        metavar="NAME",
+        help="name of the reviewer, recorded with each decision (default: anonymous)",
     )
-    parser.add_argument("--read-only", action="store_true", help="refuse decisions and scans")
+    parser.add_argument("--read-only", action="store_true", help="disable annotation and scanning")
+    parser.add_argument("--show-names", action="store_true", help="show file names, which may identify patients")
     parser.add_argument(
-        "--show-names", action="store_true", help="show the names of files, which may identify patients"
+        "--jpeg-quality",
+        type=_quality,
+        default=80,
+        metavar="Q",
+        help="JPEG quality of the tiles, 1 to 95 (default: 80)",
     )
     parser.add_argument(
-        "--jpeg-quality", type=_quality, default=80, metavar="Q", help="of the tiles, 1 to 95 (default: 80)"
-    )
-    parser.add_argument(
-        "--cache-mb", type=_megabytes, default=32, metavar="MB", help="encoded tiles kept in memory (default: 32)"
+        "--cache-mb", type=_megabytes, default=32, metavar="MB", help="memory for encoded tiles in MB (default: 32)"
     )
     add_listening(parser, port=0)
-    parser.add_argument("--no-browser", action="store_true", help="print the address, and open no browser")
+    parser.add_argument("--no-browser", action="store_true", help="print the address without opening a browser")
     parser.set_defaults(run=run)
 
 
@@ -68,12 +73,12 @@ def run(arguments: argparse.Namespace) -> None:
 
     user = arguments.user.strip()
     if not user.isprintable() or not 0 < len(user) <= 100:
-        raise ConfigError(f"--user {arguments.user!r}: a name of 1 to 100 characters is needed")
+        raise ConfigError(f"--user {arguments.user!r}: use a name of 1 to 100 printable characters")
     targets = sort_targets(arguments.target)
     out = arguments.out or (targets.results[0] if targets.results else Path("view"))
     if not is_local(arguments.host):
         log.warning(
-            "%s can be reached from other machines, and what is sent is not encrypted; an ssh tunnel is safer",
+            "%s is reachable from other machines, and traffic is not encrypted; an SSH tunnel is safer",
             arguments.host,
         )
     with listen(arguments.host, arguments.port) as listening:
@@ -125,7 +130,7 @@ def _has_screen() -> bool:
 
 def _quality(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 95:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a JPEG quality; give a number from 1 to 95")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a JPEG quality; use a number from 1 to 95")
     return int(text)
 
 
@@ -135,5 +140,5 @@ def _megabytes(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of megabytes; give 0 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of megabytes; use 0 or more")
     return value

@@ -20,7 +20,7 @@ MAX_HEIGHT, MAX_WIDTH = 14, 100
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
-    parser = commands.add_parser("watch", help="follow a training in the terminal", description=__doc__)
+    parser = commands.add_parser("watch", help="follow a training run in the terminal", description=__doc__)
     parser.add_argument("folder", metavar="RUN", help="run directory")
     parser.set_defaults(run=run)
 

@@ -166,7 +166,7 @@ class Candidate:
 
 
 def open_candidate(
-    model: "str | Path | Run | Candidate", *, input_scale: str | None = None, output: str | None = None
+    model: "str | Path | Run | Candidate", *, input_scale: str | None = None, model_output: str | None = None
 ) -> Candidate:
     """Open a model to compare.
 
@@ -176,7 +176,7 @@ def open_candidate(
         A run directory, the name of a pretrained run, a model file, or a csv file of predictions, optionally after a
         name, as in ``"small=runs/a"``. Several seeds of one recipe are ``"cnn=runs/1,runs/2"`` or ``"cnn=runs/cnn-*"``.
         A string that is an existing path is that path.
-    input_scale, output : str, optional
+    input_scale, model_output : str, optional
         Only for a model file, see `load_model`.
 
     Returns
@@ -205,7 +205,7 @@ def open_candidate(
 
     def open_member(path: str) -> Run | ExternalModel | PredictionsFile:
         if is_model_file(path):
-            return load_model(path, input_scale=input_scale, output=output)
+            return load_model(path, input_scale=input_scale, model_output=model_output)
         file = Path(path)
         if file.is_file():
             return PredictionsFile(file)
@@ -225,7 +225,7 @@ def open_candidate(
 
 
 def open_candidates(
-    models: "Sequence[str | Path | Run | Candidate]", *, input_scale: str | None = None, output: str | None = None
+    models: "Sequence[str | Path | Run | Candidate]", *, input_scale: str | None = None, model_output: str | None = None
 ) -> list[Candidate]:
     """Open several models to compare; see `open_candidate`.
 
@@ -236,7 +236,7 @@ def open_candidates(
     """
     if len(models) < 2:
         raise ConfigError(f"a comparison needs at least two models; got {len(models)} (repeat --model)")
-    candidates = [open_candidate(model, input_scale=input_scale, output=output) for model in models]
+    candidates = [open_candidate(model, input_scale=input_scale, model_output=model_output) for model in models]
     names = [candidate.name for candidate in candidates]
     for index, name in enumerate(names):
         if name in names[:index]:

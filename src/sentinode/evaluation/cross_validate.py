@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, logit
 
 from sentinode.data.duplicates.hashes import require_matching_hashes
 from sentinode.data.patchset import PatchSet, check_patches
@@ -16,11 +15,11 @@ from sentinode.data.splitting.split import Split, split_folds
 from sentinode.errors import ConfigError, DataError
 from sentinode.evaluation.evaluate import PREVALENCE, known_groups
 from sentinode.evaluation.evaluation import Evaluation
-from sentinode.inference.ensemble import NEAREST
+from sentinode.inference.ensemble import mean_threshold
 from sentinode.inference.predict import predict
 from sentinode.inference.predictions import Predictions
 from sentinode.metrics import roc_curve
-from sentinode.storage import atomic_file
+from sentinode.storage import write_csv
 from sentinode.training.config import TrainConfig
 from sentinode.training.run import Run
 from sentinode.training.train import train
@@ -109,7 +108,8 @@ def cross_validate(
     settings, folder = config or TrainConfig(), Path(out)
     if (settings.train_split, settings.valid_split) != ("train", "valid"):
         raise ConfigError(
-            "cross-validation makes its own splits; leave out train_split and valid_split (--train, --valid)"
+            "cross-validation makes its own splits; leave out train_split and valid_split "
+            "(--train-split, --valid-split)"
         )
     check_patches(patches)
     labeled = np.flatnonzero(patches.table["label"].notna())
@@ -135,19 +135,17 @@ def cross_validate(
     made_by |= {"folds": folds, "grouped_by": list(split.grouped_by), "threshold_rule": THRESHOLD_RULE}
     made_by |= {"skipped": [vars(each) for each in chosen.skipped]} if chosen.skipped else {}
     predictions = Predictions(pooled.reset_index(drop=True), made_by)
-    thresholds = np.clip([run.threshold for run in runs], NEAREST, 1 - NEAREST)
     evaluation = Evaluation.from_predictions(
         predictions,
         f"{chosen.path}, {folds} folds",
         "cross-validation",
-        {"0.5": 0.5, "validation": float(expit(logit(thresholds).mean()))},
+        {"0.5": 0.5, "validation": mean_threshold([run.threshold for run in runs])},
         prevalences=(PREVALENCE,),
         groups=known_groups(chosen),
     )
     evaluation.save(folder)
     summary = pd.DataFrame([_fold_summary(*each) for each in enumerate(zip(runs, tables, strict=True), 1)])
-    with atomic_file(folder / FOLDS_CSV) as file:
-        summary.to_csv(file, index=False, lineterminator="\n")
+    write_csv(summary, folder / FOLDS_CSV)
     return CrossValidation(evaluation, summary, runs, split)
 
 

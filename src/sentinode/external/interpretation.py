@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.special import logit
 
-from sentinode.data.open import open_patches
+from sentinode.data.open import sample_patches
 from sentinode.data.types import PATCH_SIZE_PX, UInt8Array
 from sentinode.errors import ConfigError, ModelError
 from sentinode.external.files import OUTPUTS
@@ -65,7 +65,9 @@ class InputScale:
             return cls(text, _triple(1 / (255 * _STD)), _triple(-_MEAN / _STD))
         match = re.fullmatch(r"(\d+(?:\.\d+)?)(?:/(\d+(?:\.\d+)?))?([+-]\d+(?:\.\d+)?)?", text.replace(" ", ""))
         if not match or not float(match[1]) or (match[2] and not float(match[2])):
-            raise ConfigError(f"--input-scale {text}: one of {', '.join(SCALES)} is expected, or another A/B+C")
+            raise ConfigError(
+                f"--input-scale (input_scale): expected {', '.join(SCALES)} or another A/B+C; got {text!r}"
+            )
         factor, offset = float(match[1]) / float(match[2] or 1), float(match[3] or 0)
         return cls(text, (factor,) * 3, (offset,) * 3)
 
@@ -130,8 +132,9 @@ def interpret(
         The network has more than two outputs, or outputs that do not fit `output`.
     """
     if output is not None and output not in OUTPUTS:
-        raise ConfigError(f"--output must be one of {', '.join(OUTPUTS)}; got {output!r}")
-    pixels, labels = _probe_patches()
+        raise ConfigError(f"--model-output (model_output) must be one of {', '.join(OUTPUTS)}; got {output!r}")
+    sample = sample_patches("valid", PROBE_PATCHES)
+    pixels, labels = sample.read(), sample.labels
     given = scale or known_scale
     candidates = [given] if given else list(SCALES)
     outputs: dict[str, NDArray[Any]] = {}
@@ -191,12 +194,6 @@ def resized(pixels: UInt8Array, size_px: Sequence[int] | None) -> UInt8Array:
     return np.stack([np.asarray(Image.fromarray(patch).resize((width, height), bilinear)) for patch in pixels])
 
 
-def _probe_patches() -> tuple[UInt8Array, NDArray[np.int64]]:
-    patches = open_patches("pcam-mini", split="valid")
-    patches = patches.select(np.linspace(0, len(patches) - 1, PROBE_PATCHES).astype(int))
-    return patches.read(), patches.labels
-
-
 def _two_dimensional(outputs: NDArray[Any]) -> NDArray[Any]:
     outputs = np.asarray(outputs).reshape(len(outputs), -1)
     if outputs.shape[1] > 2:
@@ -222,13 +219,14 @@ def _probed(auc: dict[str, float]) -> str:
 def _doubts(outputs: NDArray[Any], auc: float, probed: bool) -> list[str]:
     sample = f"{PROBE_PATCHES} patches of pcam-mini"
     if np.ptp(outputs, axis=0).max() < 1e-6:
-        return [f"the output is the same for {sample}: the input scale or the weights are wrong; state --input-scale"]
+        return [f"the output is the same for {sample}: the input scale or the weights are wrong; specify --input-scale"]
     if auc < 0.5 - UNDECIDED:
         return [
-            f"AUC {auc:.2f} on {sample}: the classes seem exchanged; state --output normal-probability or tumour-first"
+            f"AUC {auc:.2f} on {sample}: the classes seem to be swapped; use --model-output normal-probability or "
+            "tumour-first"
         ]
     if auc < 0.5 + UNDECIDED:
-        stated = "the scale is a guess; state --input-scale" if probed else "check --input-scale and --output"
+        stated = "the scale is a guess; specify --input-scale" if probed else "check --input-scale and --model-output"
         return [f"AUC {auc:.2f} on {sample} is near chance: {stated}"]
     return []
 

@@ -25,7 +25,9 @@ DEFAULT_THRESHOLD = 0.5
 log = logging.getLogger("sentinode")
 
 
-def load_model_file(path: str | Path, input_scale: str | None = None, output: str | None = None) -> "ExternalModel":
+def load_model_file(
+    path: str | Path, input_scale: str | None = None, model_output: str | None = None
+) -> "ExternalModel":
     """Open a trained external model; no Python and no pickle in it is run.
 
     Parameters
@@ -36,7 +38,7 @@ def load_model_file(path: str | Path, input_scale: str | None = None, output: st
     input_scale : str, optional
         What is done to gray levels from 0 to 255: ``"1"``, ``"1/255"``, ``"1/127.5-1"``, ``"imagenet"``, or another
         ``"A/B+C"``. If left out, it is read from the file or probed, see `interpret`.
-    output : {"logit", "probability", "softmax", "normal-probability", "tumour-first"}, optional
+    model_output : {"logit", "probability", "softmax", "normal-probability", "tumour-first"}, optional
         The meaning of the outputs; ``"softmax"`` and ``"tumour-first"`` are two numbers per patch, probabilities or
         logits. If left out, it is read from the file or from the values.
 
@@ -51,19 +53,19 @@ def load_model_file(path: str | Path, input_scale: str | None = None, output: st
     ModelError
         The file cannot be loaded, could run code, or has inputs or outputs of another kind.
     ConfigError
-        `input_scale` or `output` is invalid.
+        `input_scale` or `model_output` is invalid.
     """
     path = Path(path)
     kind = recognize(path)
-    return (KerasFile if kind in ("keras", "hdf5", "json") else ArrayFile)(path, kind, input_scale, output)
+    return (KerasFile if kind in ("keras", "hdf5", "json") else ArrayFile)(path, kind, input_scale, model_output)
 
 
 class ExternalModel(Predictor):
     """A trained external model. Nothing is known of its training data; its logits are not calibrated."""
 
-    def __init__(self, path: Path, kind: str, input_scale: str | None, output: str | None) -> None:
+    def __init__(self, path: Path, kind: str, input_scale: str | None, model_output: str | None) -> None:
         self.path, self.kind = path, kind
-        self._stated = {"scale": input_scale, "output": output}
+        self._stated = {"scale": input_scale, "output": model_output}
         self._sidecar = read_sidecar(path) if path.is_file() else {}
         for warning in self.interpretation.warnings:
             log.warning("%s: %s", path, warning)

@@ -30,7 +30,7 @@ def setting_arguments(config: TrainConfig) -> list[str]:
         value = getattr(config, setting.name)
         if value == getattr(default, setting.name):
             continue
-        flag = setting.metadata.get("flag") or "--" + setting.name.replace("_", "-")
+        flag = "--" + setting.name.replace("_", "-")
         if isinstance(value, bool):
             arguments.append(flag if value else flag.replace("--", "--no-", 1))
         elif isinstance(value, dict):
@@ -60,18 +60,14 @@ def option_arguments(options: Mapping[str, Any]) -> list[str]:
     return [argument for name, text in texts.items() for argument in ("--option", f"{name}={text}")]
 
 
-def train_command(run: Run, data: str, out: str, model: str | None = None) -> list[str] | None:
-    """Return the command that reproduces a run.
+def train_command(run: Run, out: str) -> list[str] | None:
+    """Return the command that reproduces a run, with the paths that the run recorded.
 
     Parameters
     ----------
     run : Run
-    data : str
-        Path of the data, as it should be shown.
     out : str
-        The run directory, as it should be shown.
-    model : str, optional
-        Path of the starting weights, as it should be shown; by default as recorded.
+        The run directory to write.
 
     Returns
     -------
@@ -85,9 +81,9 @@ def train_command(run: Run, data: str, out: str, model: str | None = None) -> li
         return None
     backend = config["environment"]["backend"]
     command = [] if backend == "tensorflow" else [f"KERAS_BACKEND={backend}"]
-    command += ["sentinode", "train", data, *config["data"].get("options", [])]
+    command += ["sentinode", "train", source.data, *config["data"].get("options", [])]
     if source.starting_weights:
-        command += ["--model", model or source.starting_weights.model]
+        command += ["--model", source.starting_weights.model]
     else:
         command += ["--model", built["name"], *option_arguments(built["options"])]
     settings = run.settings

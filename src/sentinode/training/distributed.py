@@ -212,7 +212,7 @@ def _choose(devices: str | int) -> list[str]:
     if str(devices) == "all":
         return available
     if not str(devices).isdecimal() or int(devices) < 1:
-        raise ConfigError(f"devices must be an integer from 1 on, or all; got {devices!r}")
+        raise ConfigError(f"devices must be a positive integer or 'all'; got {devices!r}")
     if int(devices) > len(available):
         flags = f"XLA_FLAGS=--xla_force_host_platform_device_count={devices}"
         raise ConfigError(

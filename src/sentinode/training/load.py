@@ -96,14 +96,16 @@ def _pretrained(name: str) -> Run:
     return run
 
 
-def load_model(path: str | Path, *, input_scale: str | None = None, output: str | None = None) -> Run | ExternalModel:
+def load_model(
+    path: str | Path, *, input_scale: str | None = None, model_output: str | None = None
+) -> Run | ExternalModel:
     """Open a run, pretrained weights, or a trained external model.
 
     Parameters
     ----------
     path : str or Path
         As for `load_run`, or as for `load_model_file`: a Keras, ONNX, OpenVINO or TorchScript file.
-    input_scale, output : str, optional
+    input_scale, model_output : str, optional
         Only for an external model, see `load_model_file`.
 
     Returns
@@ -117,7 +119,7 @@ def load_model(path: str | Path, *, input_scale: str | None = None, output: str 
     ModelError
         It is a file that cannot be loaded or could run code.
     ConfigError
-        `input_scale` or `output` is invalid.
+        `input_scale` or `model_output` is invalid.
 
     Examples
     --------
@@ -125,7 +127,7 @@ def load_model(path: str | Path, *, input_scale: str | None = None, output: str 
     'd4net-m'
     """
     if str(path) not in PRETRAINED and is_model_file(path):
-        return load_model_file(path, input_scale, output)
+        return load_model_file(path, input_scale, model_output)
     return load_run(path)
 
 
@@ -155,7 +157,7 @@ def starting_model(model: Run | ExternalModel, seed: int = 0) -> "keras.Model":
 
 
 def load_predictor(
-    paths: Sequence[str | Path], *, input_scale: str | None = None, output: str | None = None
+    paths: Sequence[str | Path], *, input_scale: str | None = None, model_output: str | None = None
 ) -> Run | ExternalModel | Ensemble:
     """Open one trained model, or several as an ensemble.
 
@@ -163,7 +165,7 @@ def load_predictor(
     ----------
     paths : sequence of str or Path
         Each as for `load_model`.
-    input_scale, output : str, optional
+    input_scale, model_output : str, optional
         See `load_model`.
 
     Returns
@@ -175,12 +177,13 @@ def load_predictor(
     RunError, ModelError
         See `load_model`.
     ConfigError
-        Two of them have the same weights, or `input_scale` or `output` is stated and none is an external file.
+        Two of them have the same weights, or `input_scale` or `model_output` is given and none is an external file.
     """
-    models = tuple(load_model(path, input_scale=input_scale, output=output) for path in paths)
-    stated = [name for name, value in (("--input-scale", input_scale), ("--output", output)) if value is not None]
-    if stated and not any(isinstance(model, ExternalModel) for model in models):
+    models = tuple(load_model(path, input_scale=input_scale, model_output=model_output) for path in paths)
+    options = {"--input-scale (input_scale)": input_scale, "--model-output (model_output)": model_output}
+    given = [name for name, value in options.items() if value is not None]
+    if given and not any(isinstance(model, ExternalModel) for model in models):
         raise ConfigError(
-            f"{' and '.join(stated)} describe external model files, and {models[0].name} is none; leave them out"
+            f"{' and '.join(given)} apply to external model files only, and {models[0].name} is a run; leave them out"
         )
     return models[0] if len(models) == 1 else Ensemble(models)

@@ -74,7 +74,9 @@ def _select(patches: PatchSet, config: TrainConfig, cache: str | Path | None) ->
     try:
         split = split_patches(training, fractions, config.seed).patches
     except DataError as error:
-        raise DataError(f"no validation split, and none can be made: {error}; or name a split with --valid") from error
+        raise DataError(
+            f"no validation split, and none can be made: {error}; or choose a split with --valid-split (valid_split)"
+        ) from error
     training, validation = split.split("train"), split.split("valid")
     log.info(
         "%s: no split %r to validate on: %s of its training patches (10 %%) become the validation split",

@@ -1,4 +1,4 @@
-"""Split patches into train, valid and test sets or into folds, without leaks between them."""
+"""Split patches into train, valid and test sets or into folds, without leakage between them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
