@@ -4,7 +4,7 @@
 
 A patch is brightened if its brightest spot, the largest mean of a channel over 2 × 2 px, is at most the limit; 0 is no
 correction. The patches are those of ``benchmarks/held_out.py``; the share of training patches that each limit takes for
-underexposed is that of all others.
+underexposed is that of all others. On `valid` only the limit of the pretrained weights is evaluated.
 """
 
 import argparse
@@ -49,19 +49,17 @@ def main() -> None:
     others = np.setdiff1d(np.arange(len(table)), unseen)
     batches = (patches.read(others[start : start + BATCH]) for start in range(0, len(others), BATCH))
     levels = np.concatenate([brightest(pixels) for pixels in batches])
-    shares = underexposed(levels)
+    shares = [underexposed(levels, limit) for limit in LIMITS]
     cells = ", ".join(f"{np.quantile(levels, part):.0f}" for part in (0.001, 0.01, 0.5))
     print(f"brightest spot of the training patches, quantiles 0.1 %, 1 %, 50 %: {cells}\n")
-    print(
-        f"| | {' | '.join(f'limit {limit}' if limit else 'none' for limit in LIMITS)} |\n"
-        + "|---" * (1 + len(LIMITS))
-        + "|"
-    )
+    titles = [f"limit {limit}" if limit else "none" for limit in LIMITS]
+    print(f"| | {' | '.join(titles)} |\n" + "|---" * (1 + len(LIMITS)) + "|")
     print(f"| of {len(others):,} training patches | {' | '.join(f'{share:.2%}' for share in shares)} |")
-    print_aucs(patches.select(unseen), CHANGES)
+    print_aucs(patches.select(unseen), CHANGES, LIMITS)
     validation = open_patches(arguments.sources[0], split="valid")
     print(f"\n{len(validation):,} patches of valid\n")
-    print_aucs(validation, [[("brightness", factor)] for factor in (1.0, 0.7, 1.3)])
+    changes = [[("brightness", factor)] for factor in (1.0, 0.7, 1.3)]
+    print_aucs(validation, changes, (0, BRIGHTEST_UNDEREXPOSED))
 
 
 def brightest(pixels: np.ndarray) -> np.ndarray:
@@ -70,12 +68,12 @@ def brightest(pixels: np.ndarray) -> np.ndarray:
     return brightest_of_places(column, (len(pixels), 1), PATCH_SIZE_PX)[:, 0]
 
 
-def underexposed(levels: np.ndarray) -> list[float]:
-    """Return, for each limit, the fraction of patches that are taken for underexposed."""
-    return [float(np.mean((levels >= DARKEST_UNDEREXPOSED) & (levels <= limit))) for limit in LIMITS]
+def underexposed(levels: np.ndarray, limit: int) -> float:
+    """Return the fraction of patches that are taken for underexposed."""
+    return float(np.mean((levels >= DARKEST_UNDEREXPOSED) & (levels <= limit)))
 
 
-def print_aucs(patches: PatchSet, changes: list[list[tuple[str, float]]]) -> None:
+def print_aucs(patches: PatchSet, changes: list[list[tuple[str, float]]], limits: tuple[int, ...]) -> None:
     """Print the AUC of the pretrained weights with each limit, for each change of the patches."""
     network = build_model("d4net", size="m")
     network.set_weights(load_run("d4net-m").load_model().get_weights())
@@ -85,13 +83,14 @@ def print_aucs(patches: PatchSet, changes: list[list[tuple[str, float]]]) -> Non
         for name, level in steps:
             changed = PERTURBATIONS[name](changed, level)
         levels = brightest(changed)
-        factors = exposure_factors(max(LIMITS))[levels][:, None, None, None]
+        factors = exposure_factors(max(limits))[levels][:, None, None, None]
         plain, corrected = (
             predict_logits(network, each)
             for each in (changed, np.rint(np.minimum(changed * factors, 255)).astype("uint8"))
         )
-        aucs = [auc(patches.labels, np.where(levels <= limit, corrected, plain)).estimate for limit in LIMITS]
-        cells = (f"{value:.4f} ({share:.1%})" for value, share in zip(aucs, underexposed(levels), strict=True))
+        aucs = [auc(patches.labels, np.where(levels <= limit, corrected, plain)).estimate for limit in limits]
+        shares = [underexposed(levels, limit) for limit in limits]
+        cells = (f"{value:.4f} ({share:.1%})" for value, share in zip(aucs, shares, strict=True))
         print(f"| {', '.join(f'{name} {level:g}' for name, level in steps)} | {' | '.join(cells)} |", flush=True)
 
 

@@ -8,12 +8,12 @@ With ``--patches 20000 --seeds 0 1 2 --folds 0 --only distilled``: what a change
 Each training: `d4net-s`, 8,000 patches of three of the four folds of ``scripts/folds.npz``, 8 epochs, seed 0. All
 changes are measured on one fold before the next begins, on its patches as they are, without the hard negatives, and
 at 0.7 and 1.3 of their brightness. Results are appended to ``benchmarks/results/flagship_changes.jsonl``, and a second
-call goes on. Differences have 95 % intervals over clusters, which are drawn with replacement within each fold (1,000
-times); AUCs of several seeds are averaged.
+call goes on. Differences have 95 % intervals over clusters (jackknife, Student's t); AUCs of several seeds are
+averaged.
 
 A line of results counts, for each pair of clusters, the pairs of a tumour patch of the first and a normal patch of the
-second in which the tumour patch has the larger logit (ties count one half). From these counts follow the AUC and its
-bootstrap distribution over clusters, exactly.
+second in which the tumour patch has the larger logit (ties count one half). From these counts follow the AUC of all
+patches and that without a cluster, exactly.
 """
 
 import argparse
@@ -41,10 +41,11 @@ from sentinode.inference.keras_predictor import inference_network
 from sentinode.inference.logits import probability, tumour_logit
 from sentinode.layers.augmentation import augmented
 from sentinode.machine import keep_freed_memory
+from sentinode.metrics.jackknife import limits
 from sentinode.training.recipe.averaging import BATCHES, WeightAverage
 from sentinode.training.recipe.compile import accelerated, compile_model
 
-PATCHES, EPOCHS, SAMPLES = 8_000, 8, 1_000
+PATCHES, EPOCHS = 8_000, 8
 BRIGHTNESS = (1.0, 0.7, 1.3)
 RESULTS = Path(__file__).parent / "results" / "flagship_changes.jsonl"
 
@@ -247,10 +248,11 @@ def report(names: list[str], trainings: list[Training]) -> None:
         aucs = {factor: [auc(results[each], factor) for each in pairs] for factor in BRIGHTNESS}
         by_fold = pd.Series(aucs[1.0]).groupby([each.fold for each in pairs]).mean()
         difference = np.mean([auc(results[each]) - auc(results[base]) for each, base in pairs.items()])
-        sampled = np.zeros(SAMPLES)
+        moved: dict[int, np.ndarray] = {}
         for each, base in pairs.items():
-            sampled += (sampled_aucs(results[each]) - sampled_aucs(results[base])) / len(pairs)
-        low, high = np.nanpercentile(sampled, [2.5, 97.5])
+            change = (displacements(results[each]) - displacements(results[base])) / len(pairs)
+            moved[each.fold] = moved.get(each.fold, 0) + change
+        low, high = limits(difference, np.concatenate(list(moved.values())), "plain") or (difference, difference)
         cells = [CHANGES[name].title, f"{len(pairs)}", ", ".join(f"{value:.4f}" for value in by_fold)]
         cells += [f"{np.mean(aucs[1.0]):.4f}", f"{difference:+.4f} ({low:+.4f} to {high:+.4f})" if name != BASE else ""]
         cells += [f"{np.mean(aucs[factor]):.4f}" for factor in BRIGHTNESS[1:]]
@@ -262,13 +264,11 @@ def auc(result: dict[str, Any], factor: float = 1.0) -> float:
     return float(np.sum(result["wins"][f"{factor}"]) / (np.sum(result["tumour"]) * np.sum(result["normal"])))
 
 
-def sampled_aucs(result: dict[str, Any]) -> np.ndarray:
-    """Return the AUCs of clusters drawn with replacement, the same draws for all trainings on a fold."""
-    rng, number = np.random.default_rng(result["fold"]), len(result["tumour"])
-    times = np.stack([np.bincount(rng.integers(0, number, number), minlength=number) for _ in range(SAMPLES)])
-    wins = np.einsum("si,ij,sj->s", times, np.asarray(result["wins"]["1.0"]), times)
-    pairs = (times @ result["tumour"]) * (times @ result["normal"])
-    return wins / np.where(pairs, pairs, np.nan)
+def displacements(result: dict[str, Any]) -> np.ndarray:
+    """Return the AUC minus the AUC without each cluster."""
+    wins, tumour, normal = (np.asarray(each) for each in (result["wins"]["1.0"], result["tumour"], result["normal"]))
+    left = wins.sum() - wins.sum(axis=0) - wins.sum(axis=1) + np.diag(wins)
+    return auc(result) - left / ((tumour.sum() - tumour) * (normal.sum() - normal))
 
 
 if __name__ == "__main__":

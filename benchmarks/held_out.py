@@ -4,8 +4,8 @@
 
 The patches are those of pcam-more in the fold that the teacher of ``scripts/make_teacher.py`` has not seen, without
 the hard negatives. Neither the teacher nor the pretrained weights were trained on them, only on other patches of their
-stain clusters: the slides of PatchCamelyon's training patches are unknown. Intervals are those of 2,000 bootstrap
-samples of clusters; differences are paired and relative to the first model. The stress test is that of
+stain clusters: the slides of PatchCamelyon's training patches are unknown. Intervals are those of the
+jackknife over clusters; differences are paired and relative to the first model. The stress test is that of
 ``sentinode stress --quick`` (250 patches of each class, extreme levels).
 """
 
@@ -24,7 +24,8 @@ from make_teacher import FOLDS_FILE, LOGITS_FOLD
 from sentinode import PatchSet, load_run, predict, stress
 from sentinode.data.stain.perturbations import PERTURBATIONS
 from sentinode.machine import keep_freed_memory
-from sentinode.metrics import bootstrap_aucs
+from sentinode.metrics.comparison import area_difference
+from sentinode.metrics.roc_auc import area
 
 BRIGHTNESS = (1.0, 0.7, 1.3)
 
@@ -55,15 +56,15 @@ def print_aucs(patches: PatchSet, clusters: np.ndarray, models: list[str]) -> No
             scores[f"{model} {factor}"] = predict(run, changed).table["logit"].to_numpy()
         found = predict(run, pixels, engine="onnxruntime", precision="int8")
         scores[f"{model} int8"] = found.table["logit"].to_numpy()
-    drawn = bootstrap_aucs(patches.labels, scores, clusters)
+    areas = {name: area(patches.labels, each, clusters) for name, each in scores.items()}
     first = models[0]
     print(f"| model | AUC | minus {first} | at 0.7 | at 1.3 | loss of int8 |\n|---|---|---|---|---|---|")
     for model in models:
-        auc, darker, brighter = (drawn.interval(f"{model} {factor}") for factor in BRIGHTNESS)
-        difference = drawn.difference(f"{model} {BRIGHTNESS[0]}", f"{first} {BRIGHTNESS[0]}")
-        loss = drawn.difference(f"{model} {BRIGHTNESS[0]}", f"{model} int8").estimate
-        cells = (f"{auc:.4f}", f"{difference:+.4f}", f"{darker.estimate:.4f}", f"{brighter.estimate:.4f}")
-        print(f"| {model} | {' | '.join(cells)} | {loss:+.5f} |")
+        unchanged, darker, brighter = (areas[f"{model} {factor}"] for factor in BRIGHTNESS)
+        difference, _ = area_difference(unchanged, areas[f"{first} {BRIGHTNESS[0]}"])
+        loss = unchanged.estimate - areas[f"{model} int8"].estimate
+        cells = (f"{unchanged.interval():.4f}", f"{difference:+.4f}" if model != first else "")
+        print(f"| {model} | {' | '.join(cells)} | {darker.estimate:.4f} | {brighter.estimate:.4f} | {loss:+.5f} |")
     print("\nint8 of ONNX Runtime\n")
 
 

@@ -7,8 +7,8 @@ were fitted on all of it and on unseen training patches of pcam-more. Here they 
 training patches, and measured on the other half, in both directions; duplicates of a patch stay in one half.
 
 The slides of `valid` are unknown. Clusters of similar stain and brightness (`scripts/make_folds.py`) replace them: the
-interval of the AUC is that of bootstrap samples of clusters. A set of other slides, as large and as varied, has an
-error of its own, so the interval for its AUC is wider, by the square root of 2.
+interval of the AUC is that of the jackknife over clusters, on the logit scale. A set of other slides, as large and as
+varied, has an error of its own, so the interval for its AUC is wider on that scale, by the square root of 2.
 """
 
 import argparse
@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 import numpy as np
 from PIL import Image
+from scipy.special import expit, logit
 
 from make_folds import appearance, stain_clusters
 from make_pretrained import calibration_patches
@@ -36,7 +37,7 @@ from sentinode.inference.predict import predict_logits
 from sentinode.layers.d4 import ORDER, apply_symmetry
 from sentinode.machine import keep_freed_memory
 from sentinode.metrics import (
-    bootstrap_aucs,
+    auc,
     calibration_error,
     fit_calibration,
     operating_point,
@@ -62,9 +63,9 @@ def main() -> None:
     others = (unseen.labels, predict_logits(run.model, unseen))
     calibrated, predicted = cross_fitted(patches, logits, *others)
     clusters = stain_clusters(np.concatenate(list(map_patches(patches, appearance, "measuring"))))
-    drawn = bootstrap_aucs(labels, {"network": logits}, clusters)
-    interval, margin = drawn.interval("network"), 1.96 * np.sqrt(2) * drawn.areas.std()
-    elsewhere = (interval.estimate - margin, min(1.0, interval.estimate + margin))
+    interval = auc(labels, logits, clusters)
+    center = logit(interval.estimate)
+    elsewhere = [expit(center + np.sqrt(2) * (logit(limit) - center)) for limit in (interval.low, interval.high)]
     lossless = open_patches(arguments.lossless, split="train")
     pixels = lossless.read()
     aucs = [roc_curve(lossless.labels, network_logits(run, each)).auc for each in (pixels, recompressed(pixels))]
@@ -95,8 +96,8 @@ def main() -> None:
     for cluster in np.unique(clusters):
         inside = clusters == cluster
         both = 0 < labels[inside].mean() < 1
-        auc = f"{roc_curve(labels[inside], logits[inside]).auc:.3f}" if both else "one class only"
-        print(f"| {cluster} | {inside.sum()} | {labels[inside].mean():.0%} | {auc} |")
+        cell = f"{roc_curve(labels[inside], logits[inside]).auc:.3f}" if both else "one class only"
+        print(f"| {cluster} | {inside.sum()} | {labels[inside].mean():.0%} | {cell} |")
     print_calibrations({"valid": (labels, logits), "unseen training patches": others})
     print(f"\n`valid` of pcam-small; {time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores, {platform.machine()}")
 

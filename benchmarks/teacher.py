@@ -4,7 +4,7 @@
 
 TEACHER is made by ``scripts/make_teacher.py``. The patches are those of pcam-more in the fold that it has not seen,
 without the hard negatives. `d4net-m` was trained on other patches of their stain clusters. Differences have intervals
-over clusters (500 bootstrap samples). A second table shows which positions of the last feature map of `d4net-m` carry
+over clusters (jackknife). A second table shows which positions of the last feature map of `d4net-m` carry
 its prediction, on all patches of pcam-more but the hard negatives.
 """
 
@@ -27,9 +27,9 @@ from sentinode import PatchSet, load_run
 from sentinode.inference.keras_predictor import inference_network
 from sentinode.inference.logits import probability, tumour_logit
 from sentinode.machine import keep_freed_memory
+from sentinode.metrics.comparison import area_difference
+from sentinode.metrics.roc_auc import area
 from sentinode.models.plain import plain_network
-
-SAMPLES = 500
 
 
 def main() -> None:
@@ -61,16 +61,11 @@ def compare(patches: PatchSet, clusters: np.ndarray, arguments: argparse.Namespa
         "mean of probabilities, teacher in one": probability(base) + probability(one),
     }
     scores |= {f"student {name}": logits(load_run(name).load_model("final"), patches) for name in arguments.student}
-    rng, names = np.random.default_rng(0), np.unique(clusters)
-    rows = [np.flatnonzero(clusters == name) for name in names]
-    samples = [np.concatenate([rows[each] for each in rng.integers(0, len(rows), len(rows))]) for _ in range(SAMPLES)]
-    print(f"{len(patches):,} patches, {labels.mean():.0%} tumour, {len(names)} clusters")
-    for name, values in scores.items():
-        others = [roc_auc_score(labels[at], values[at]) - roc_auc_score(labels[at], base[at]) for at in samples]
-        low, high = np.percentile(others, [2.5, 97.5])
-        auc = roc_auc_score(labels, values)
-        difference = auc - roc_auc_score(labels, base)
-        print(f"| {name} | {auc:.4f} | {difference:+.4f} ({low:+.4f} to {high:+.4f}) |")
+    print(f"{len(patches):,} patches, {labels.mean():.0%} tumour, {len(np.unique(clusters))} clusters")
+    areas = {name: area(labels, values, clusters) for name, values in scores.items()}
+    for name, each in areas.items():
+        cell = f"{area_difference(each, areas['d4net-m'])[0]:+.4f}" if name != "d4net-m" else ""
+        print(f"| {name} | {each.estimate:.4f} | {cell} |")
 
 
 def positions(patches: PatchSet) -> None:

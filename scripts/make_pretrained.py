@@ -9,7 +9,12 @@ https://arxiv.org/abs/2203.05482), with exposure correction before the first lay
 selected on the validation patches. Calibration and thresholds are fitted on these and, half of them tumour, on patches
 of ``--unseen``, which are from the slides of the training.
 
-Writes the files to `src/sentinode/samples/NAME` and prints the SHA-256 for `sentinode.samples.PRETRAINED`.
+Writes a run directory, `DIR/NAME` unless ``--out`` is given, which commands take as ``--model``. To publish the weights
+with the package, copy it to `src/sentinode/samples/NAME` and the SHA-256 that is printed to
+`sentinode.samples.PRETRAINED`.
+
+The published weights were made on 2026-11-27, when the weight average of the short trainings was not yet limited to a
+tenth of their steps (`sentinode.training.recipe.compile`): its momentum was 0.998, and is 0.991 to 0.996 now.
 """
 
 import argparse
@@ -34,7 +39,7 @@ from sentinode.inference.logits import probability
 from sentinode.inference.predict import predict_logits
 from sentinode.machine import keep_freed_memory
 from sentinode.metrics import fit_calibration, fit_conformal, roc_curve, youden_threshold
-from sentinode.samples import pretrained_digest, pretrained_path
+from sentinode.samples import pretrained_digest
 from sentinode.serialize import to_json
 from sentinode.storage import write_json
 from sentinode.training.run import ARCHITECTURE, CONFIG, OOD, SUMMARY, TRAIN_SHA1, VALID_SHA1, WEIGHTS, Run
@@ -69,7 +74,7 @@ FINE_TUNINGS: dict[str, list[dict[str, Any]]] = {
 
 
 def main() -> None:
-    """Train, and write the result into the package."""
+    """Train, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=FIRST)
     parser.add_argument("data", nargs="+", type=Path)
@@ -78,7 +83,8 @@ def main() -> None:
         type=Path,
         help="pcam-more.zip, if the data are the other two sets of scripts/folds.npz: patches for the calibration only",
     )
-    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True, help="folder of the single trainings")
+    parser.add_argument("--out", type=Path, help="folder of the result (default: WORK/NAME)")
     arguments = parser.parse_args()
     keep_freed_memory()
     patches = concat([open_patches(path) for path in arguments.data])
@@ -91,7 +97,8 @@ def main() -> None:
         folder = arguments.work / f"tuning-{number}"
         start = runs[0].load_model("final")
         runs.append(train(start, patches, TrainConfig.recipe("flagship", **settings), out=folder))
-    publish(runs, arguments.name, arguments.data, calibration_sets)
+    out = arguments.out or arguments.work / arguments.name
+    publish(runs, arguments.name, arguments.data, calibration_sets, out)
 
 
 def mean_weights(models: Sequence[keras.Model]) -> list[np.ndarray]:
@@ -123,15 +130,15 @@ def calibration_patches(data: list[Path], unseen: Path | None) -> list[PatchSet]
     return [validation.cached(), patches.select(np.sort(chosen)).cached()]
 
 
-def publish(runs: list[Run], name: str, data: list[Path], calibration_sets: list[PatchSet]) -> None:
-    """Write the mean of the final weights with calibration and thresholds into the package."""
-    folder, first = pretrained_path(name), runs[0]
+def publish(runs: list[Run], name: str, data: list[Path], calibration_sets: list[PatchSet], folder: Path) -> None:
+    """Write the mean of the final weights with calibration and thresholds as a run directory."""
+    first = runs[0]
     model = with_exposure_correction(mean_weights([run.load_model("final") for run in runs]), name)
     logits = np.concatenate([predict_logits(model, each) for each in calibration_sets])
     labels = np.concatenate([each.labels for each in calibration_sets])
     calibration = fit_calibration(labels, logits)
     probabilities = probability(calibration(logits))
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for file in (TRAIN_SHA1, OOD, "history.csv"):
         shutil.copyfile(first.path / file, folder / file)
     sha1 = np.concatenate([sha1_bytes(each.table["sha1"]) for each in calibration_sets])

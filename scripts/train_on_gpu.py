@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
-    parser.add_argument("--augment", nargs="+", default=["affine", "blur", "stain", "brightness"])
+    parser.add_argument("--augment", nargs="+", default=["affine", "blur", "stain"])
     parser.add_argument("--brightness-invariant", action="store_true", help="option of d4net")
     parser.add_argument("--targets", nargs="*", type=Path, default=[], help="logits of teachers, .npz")
     parser.add_argument("--hold-out", type=int, metavar="FOLD", help="fold that is not trained on, but measured")
