@@ -1,6 +1,10 @@
 """External ONNX, OpenVINO and TorchScript files: the right logits, every layout, and nothing outside is read."""
 
 import importlib.util
+import io
+import struct
+import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -195,11 +199,110 @@ def test_torchscript_gives_the_logits_and_pickles_are_refused(network, few, expe
     with pytest.raises(ModelError, match=r"refused, a pickle of torch\.save"):
         load_model_file(tmp_path / "pickle.pt")
 
-    class Writer(torch.nn.Module):
-        def forward(self, x):
-            torch.save(x, "/tmp/was-here")
-            return x.mean(dim=(1, 2, 3))[:, None]
 
-    torch.jit.script(Writer()).save(str(tmp_path / "writer.pt"))
-    with pytest.raises(ModelError, match=r"refused, its code uses torch\.save"):
-        load_model_file(tmp_path / "writer.pt")
+class Archive:
+    """The entries of a small scripted model, to be written with other code."""
+
+    def __init__(self, path):
+        torch = pytest.importorskip("torch")
+
+        class Mean(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.ops = torch.nn.ModuleList([torch.nn.Sequential(torch.nn.Conv2d(3, 1, 3))])
+
+            def forward(self, x):
+                for op in self.ops:
+                    x = op(x)
+                return x.mean(dim=(1, 2, 3))[:, None]
+
+        self.path = path
+        torch.jit.script(Mean()).save(str(path))
+        with zipfile.ZipFile(path) as archive:
+            self.entries = [(name, archive.read(name)) for name in archive.namelist()]
+        self.name = next(name for name, content in self.entries if b"class Mean" in content and name.endswith(".py"))
+
+    def code(self, statement):
+        start = dict(self.entries)[self.name].decode()
+        head = start.index("Tensor:\n") + len("Tensor:\n")
+        return (start[:head] + f"    {statement}\n" + start[head:]).encode()
+
+    def content(self, *others):
+        """Return the archive, with other entries in the place of that of the code."""
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w") as archive, warnings.catch_warnings(action="ignore"):
+            for name, old in self.entries:
+                for entry in others if name == self.name and others else [(name, old)]:
+                    archive.writestr(*entry)
+        return content.getvalue()
+
+    def refused(self, content, match):
+        self.path.write_bytes(content)
+        with pytest.raises(ModelError, match=match):
+            load_model_file(self.path, input_scale="1")
+
+
+@pytest.fixture
+def archive(tmp_path):
+    return Archive(tmp_path / "it.pt")
+
+
+@pytest.mark.slow
+def test_a_scripted_model_is_loaded(archive):
+    assert load_model_file(archive.path, input_scale="1").interpretation.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "statement",
+    [
+        'torch.save(x, "it.bin")',
+        'torch .save(x, "it.bin")',
+        '(torch. #\n save)(x, "it.bin")',
+        'torch\\\n.save(x, "it.bin")',
+        't = torch\n    t.save(x, "it.bin")',
+        's = torch.save\n    s(x, "it.bin")',
+        'torch.autograd.save(x, "it.bin")',
+        'getattr(torch, "\\163ave")(x, "it.bin")',
+        'ops.aten.save(x, "it.bin")',
+        'o = ops\n    o.aten.save(x, "it.bin")',
+        'y = torch.from_file("it.bin")',
+        "c = __torch__\n    d = c.torch.classes.c10d.Work()",
+        "d = __torch__.torch.classes.c10d.Work()",
+    ],
+)
+def test_torchscript_that_reaches_beyond_the_model_is_refused(statement, archive, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    archive.refused(archive.content((archive.name, archive.code(statement))), "refused, its code uses")
+    assert not (tmp_path / "it.bin").exists()
+
+
+@pytest.mark.slow
+def test_the_code_that_pytorch_finds_in_an_archive_is_checked(archive, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    harmful = archive.code('torch.save(x, "it.bin")')
+    upper = archive.name.removesuffix(".py") + ".PY"
+    archive.refused(archive.content((upper, harmful)), r"uses torch\.save")
+    for name in (archive.name, upper):  # PyTorch may read the other one than zipfile.
+        archive.refused(archive.content((name, harmful), (archive.name, archive.code("pass"))), "an entry twice")
+    archive.refused(two_directories(archive.content((archive.name, harmful)), archive.content()), r"uses torch\.save")
+    archive.refused(archive.content(("it/model.json", b"{}"), (archive.name, archive.code("pass"))), r"PyTorch 1\.2")
+    assert not (tmp_path / "it.bin").exists()
+
+
+def two_directories(first, second):
+    """Return a zip that is the first for readers that follow its offsets, and the second for `zipfile`."""
+    end = struct.Struct("<4s4H2LH")  # The end of central directory record.
+    signature, *_, count, size, offset, _ = end.unpack(first[-end.size :])
+    *_, other_offset, _ = end.unpack(second[-end.size :])
+    start = len(first) - end.size
+    body = bytearray(first[:start] + second[: -end.size])
+    # zipfile takes for prepended bytes what lies between the stated and the real offset, and adds it to all others.
+    prepended = start + other_offset - offset
+    position = start + other_offset
+    while position < len(body):
+        name, extra, comment = struct.unpack_from("<3H", body, position + 28)
+        (header,) = struct.unpack_from("<L", body, position + 42)
+        struct.pack_into("<L", body, position + 42, header + start - prepended)
+        position += 46 + name + extra + comment
+    return bytes(body) + end.pack(signature, 0, 0, count, count, size, offset, 0)

@@ -1,5 +1,6 @@
 """ONNX, OpenVINO and TorchScript files as functions from arrays to arrays."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,14 @@ from sentinode.external.interpretation import InputScale, resized
 from sentinode.extras import optional
 from sentinode.inference.engines import onnx_session, openvino
 from sentinode.machine import processor_count
+
+# Operators that read or write files, operators and classes of compiled extensions, and other names for the modules that
+# hold them, as in `t = torch` or `getattr(torch, "\\163ave")`. Before a colon, `ops` declares an attribute.
+_TORCHSCRIPT_REFUSED = re.compile(
+    r"\b(?:__torch__|torch)\b(?!\.\w)"
+    r"|\btorch\.(?:autograd|classes|from_file|save)\b"
+    r"|(?<!\.)\bops\b(?!\.(?:prim|quantized)\.|\s*:)"
+)
 
 
 @dataclass(frozen=True)
@@ -139,6 +148,7 @@ def _open_openvino(path: Path) -> ArrayNetwork:
 
 def _open_torchscript(path: Path) -> ArrayNetwork:
     torch = optional("torch", "torch")
+    _check_torchscript_code(path, torch)
     network = torch.jit.load(str(path), map_location="cpu").eval()
     torch.set_num_threads(processor_count())
 
@@ -163,6 +173,27 @@ def _open_torchscript(path: Path) -> ArrayNetwork:
         f"{path}: it takes neither float patches (n, 3, {side}, {side}) nor (n, {side}, {side}, 3) "
         f"({first_line(failure)}); trace the model on such an input"
     )
+
+
+def _check_torchscript_code(path: Path, torch: Any) -> None:
+    """Refuse code that reads or writes files or needs extensions; some of it would run while the file is loaded.
+
+    PyTorch's own reader reads the code: in an archive that was made to deceive, Python's `zipfile` finds other entries.
+    """
+    reader = torch._C.PyTorchFileReader(str(path))
+    names = reader.get_all_records()
+    if "model.json" in map(str.lower, names):  # It may name any entry of the archive as code.
+        raise ModelError(f"{path}: refused, a file of PyTorch 1.2 or earlier; save the model again with a later one")
+    if len({name.lower() for name in names}) < len(names):  # PyTorch ignores the case of names.
+        raise ModelError(f"{path}: refused, it holds an entry twice; save the model again")
+    for name in names:
+        if name.lower().startswith("code/") and not name.endswith(".debug_pkl"):
+            found = _TORCHSCRIPT_REFUSED.search(reader.get_record(name).decode("utf-8", "replace"))
+            if found:
+                raise ModelError(
+                    f"{path}: refused, its code uses {found[0]}, which reaches beyond the model; trace the model, "
+                    "or export it to ONNX"
+                )
 
 
 def _input_format(path: Path, shape: Any) -> tuple[bool, tuple[int, int] | None, int | None]:
