@@ -6,6 +6,7 @@ replaced while a network is trained. Each function is tested with Keras 3.15.1, 
 ``tests/test_keras_compat.py`` with it and raise the bound. 3.13 is the first version whose Muon has a `rms_rate`.
 """
 
+import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
@@ -87,6 +88,22 @@ def use_own_generators(model: keras.Model) -> None:
         for generator in layer._seed_generators:
             if generator._initial_seed is None:  # The condition for which Keras checks.
                 generator._initial_seed = int(ops.convert_to_numpy(generator.state)[0])
+
+
+def seed_generators(model: keras.Model, seed: int) -> None:
+    """Seed the generators of layers that were given no seed, such as dropout of a model that was loaded from a file.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Changed in place.
+    seed : int
+    """
+    seeds = random.Random(seed)
+    for layer in flatten_layers(model):
+        for generator in layer._seed_generators:
+            if generator._initial_seed is None:
+                generator.state.assign(ops.convert_to_tensor([seeds.randrange(1, 10**9), 0], generator.state.dtype))
 
 
 def keep_average_separate(optimizer: keras.optimizers.Optimizer) -> None:

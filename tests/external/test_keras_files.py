@@ -18,6 +18,7 @@ from sentinode import evaluate, explain, export_run, load_run, predict
 from sentinode.errors import ConfigError, ModelError
 from sentinode.external.files import is_model_file, recognize
 from sentinode.external.model import load_model_file
+from sentinode.training.load import starting_model
 
 
 def test_a_file_is_closed_after_its_kind_was_recognized(tmp_path):
@@ -229,6 +230,19 @@ def test_exchanged_classes_and_a_wrong_scale_are_reported(fitted, tmp_path, capl
     model.save(tmp_path / "it.keras")
     load_model_file(tmp_path / "it.keras")
     assert "the output is the same" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["it.keras", "it.h5"])
+def test_dropout_of_a_training_that_starts_from_a_file_follows_the_seed(name, few, tmp_path):
+    dropout = [keras.layers.Dropout(0.5), keras.layers.Dense(1, "sigmoid")]
+    keras.Sequential([keras.Input((96, 96, 3)), keras.layers.GlobalAveragePooling2D(), *dropout]).save(tmp_path / name)
+
+    def outputs(seed: int) -> np.ndarray:
+        network = starting_model(load_model_file(tmp_path / name, input_scale="1/255"), seed)
+        return keras.ops.convert_to_numpy(network(few.read(), training=True))
+
+    np.testing.assert_array_equal(outputs(3), outputs(3))
+    assert (outputs(3) != outputs(4)).any()
 
 
 def test_an_ensemble_may_have_a_file_and_a_run(saved, few):

@@ -9,7 +9,7 @@ import pytest
 
 from sentinode import TrainConfig, build_model, load_run, open_patches, train
 from sentinode.data.patchset import PatchSet
-from sentinode.errors import RunError
+from sentinode.errors import ConfigError, RunError
 from sentinode.inference.predict import predict_logits
 from sentinode.training.recipe.distillation import Distillation
 
@@ -35,6 +35,20 @@ def test_the_target_of_two_teachers_is_the_probability_of_their_mean_logit() -> 
     target = 1 / (1 + math.sqrt(0.001 / 0.999 * 0.6 / 0.4))
     expected = -target * math.log(0.7) - (1 - target) * math.log(0.3)
     assert float(layer.losses[0]) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{"class_weight": "balanced"}, {"loss": "focal"}], ids=str)
+def test_settings_of_the_loss_to_the_labels_are_refused_with_a_teacher(few: PatchSet, tmp_path, settings) -> None:
+    """The labels have no part in the loss."""
+    with pytest.raises(ConfigError, match="the predictions of teachers replace the labels"):
+        train(
+            build_model("mlp", dense_units=1),
+            few,
+            TrainConfig(**settings),
+            out=tmp_path / "run",
+            teachers=[load_run("d4net-m")],
+        )
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

@@ -53,18 +53,21 @@ def test_a_probe_states_its_provenance(probe):
     assert probe.provenance.starting_weights == pretrained.provenance
     first, second = probe.provenance.sentences()
     assert "last layer was fitted on 54 patches" in first and "d4net-m" in first
-    assert "mean of 4 trainings" in second and "24,000 patches" in second
+    assert "mean of 4 training runs" in second and "24,000 patches" in second
 
 
 def test_the_command_of_a_probe_makes_it_again(probe, tmp_path):
-    command = train_command(probe, "DATA", str(tmp_path))
-    assert command[:6] == ["sentinode", "train", "DATA", "--model", "d4net-m", "--linear-probe"]
+    command = train_command(probe, str(tmp_path))
+    assert command[:6] == ["sentinode", "train", "pcam-mini", "--model", "d4net-m", "--linear-probe"]
     assert "--deduplicate" not in command
 
 
 def test_a_finished_probe_is_returned_and_other_settings_are_refused(probe, few):
     before = (probe.path / "best.weights.h5").stat().st_mtime_ns
-    assert fit_linear_probe(load_run("d4net-m"), few, out=probe.path).path == probe.path
+    model = load_run("d4net-m").starting_model()
+    assert fit_linear_probe(model, few, out=probe.path).path == probe.path
+    for ours, theirs in zip(model.get_weights(), probe.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
     assert (probe.path / "best.weights.h5").stat().st_mtime_ns == before
     with pytest.raises(RunError, match="seed 0, now 1"):
         fit_linear_probe(load_run("d4net-m"), few, out=probe.path, seed=1)
@@ -105,6 +108,12 @@ def test_logistic_regression_recovers_its_coefficients():
     weights, _, penalty = fit_linear_head(noise, np.arange(60) % 2)
     assert penalty >= 10
     assert np.abs(weights).max() < 0.3
+
+
+def test_any_seed_may_draw_the_folds():
+    features = np.arange(20.0)[:, None]
+    large, small = (fit_linear_head(features, features[:, 0] > 9, seed) for seed in (2**32 + 7, 7))
+    assert large[1] == small[1]
 
 
 def test_too_few_patches_are_refused():

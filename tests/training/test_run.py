@@ -101,6 +101,31 @@ def test_training_a_finished_run_again_changes_nothing(few, copied, caplog):
     assert "already finished" in caplog.text
 
 
+def test_the_model_has_the_final_weights_of_a_finished_run(few, tiny_run):
+    model = build_model("cnn")
+    run = train(model, few, TrainConfig(epochs=1), out=tiny_run.path)
+    assert b"".join(array.tobytes() for array in model.get_weights()) == weights_of(run, "final")
+
+
+@pytest.mark.slow
+def test_a_model_that_is_trained_again_records_its_last_run_as_its_start(few, mini, tmp_path):
+    model, config = build_model("mlp", dense_units=1), TrainConfig(epochs=1)
+    first = train(model, few, config, out=tmp_path / "first")
+    others = mini.select(range(1, len(mini), 20))
+    second = train(model, others, config, out=tmp_path / "second")
+    start = second.provenance.starting_weights
+    assert (first.provenance.starting_weights, start.model) == (None, str(first.path / "final.weights.h5"))
+    assert start.fingerprint == first.fingerprint("train")
+    for patches in (few, others):
+        assert second.trained_on(patches.split("train").table["sha1"]).all()
+    assert train(model, others, config, out=second.path).path == second.path
+    with pytest.raises(RunError, match="its starting weights"):
+        train(model, few, config, out=first.path)
+    shutil.rmtree(second.path)
+    again = train(model, others, config, out=second.path)
+    assert again.provenance.starting_weights.model == str(second.path / "final.weights.h5")
+
+
 def test_a_finished_run_refuses_other_settings_models_and_data(few, copied):
     before = state(copied)
     same = TrainConfig(epochs=1)
@@ -247,6 +272,17 @@ def test_a_source_without_validation_gets_a_split_that_is_written_down(mini, tmp
     assert (len(labels), labels.sum()) == (12, 6)
     assert run.held_out() == set(table["sha1"][table["split"] == "valid"])
     assert run.config["data"]["valid"]["held_out_from_train"] is True
+
+
+def test_the_splits_of_a_run_that_ended_before_its_first_checkpoint_are_deleted(mini, few, tmp_path):
+    held_out = mini.split("train").select(range(0, 1080, 9))
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("sentinode.training.train.Checkpoint.load", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        train(build_model("mlp", dense_units=1), held_out, TrainConfig(epochs=1), out=tmp_path / "run")
+    (tmp_path / "run" / "checkpoint.npz").unlink()
+    assert (tmp_path / "run" / "splits.csv").is_file()
+    run = train(build_model("mlp", dense_units=1), few, TrainConfig(epochs=1), out=tmp_path / "run")
+    assert run.held_out() == set() and not (run.path / "splits.csv").exists()
 
 
 @pytest.mark.slow

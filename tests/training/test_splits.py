@@ -58,6 +58,19 @@ def test_a_file_that_does_not_match_its_hash_is_refused(few, tmp_path):
         training_and_validation(patches, TrainConfig(), tmp_path / "cache")
 
 
+@pytest.mark.parametrize("split", ["train", "valid"])
+def test_a_split_that_loses_a_class_with_its_unreadable_patches_is_refused(few, tmp_path, split):
+    folder = forms.write(forms.class_folders(few, "png")[0], tmp_path / "patches")
+    for file in folder.glob(f"{split}/1/*"):
+        file.write_bytes(b"broken")
+    patches = open_patches(folder, skip_bad=True)
+    with pytest.raises(DataError, match=f"patches of split '{split}' have label 0; training needs both classes"):
+        training_and_validation(patches, TrainConfig(), tmp_path / "cache")
+    if split == "train":  # Without a validation split, too.
+        with pytest.raises(DataError, match="training needs both classes"):
+            training_and_validation(patches.split("train"), TrainConfig(), tmp_path / "cache")
+
+
 def test_names_that_are_hashes_of_something_else_are_ignored(few, tmp_path):
     files, _ = forms.class_folders(few, "png")
     renamed = {f"{name.rsplit('/', 1)[0]}/{number:040x}.png": each for number, (name, each) in enumerate(files.items())}

@@ -26,6 +26,7 @@ from sentinode.training.run import ARCHITECTURE, WEIGHTS, Run
 from sentinode.training.splits import training_and_validation
 from sentinode.training.state.best_weights import save_weights
 from sentinode.training.state.folder import run_folder
+from sentinode.training.state.last_run import load_final_weights, set_last_run
 from sentinode.training.state.record import describe, find_stage, write_record
 from sentinode.training.validation import validation_figures
 
@@ -92,11 +93,13 @@ def fit_linear_probe(
     config = TrainConfig(train_split=train_split, valid_split=valid_split, deduplicate=True, seed=seed)
     check_last_layer(model)
     training, validation, held_out = training_and_validation(patches, config, cache)
-    record = describe(model, patches, training, validation, held_out, config, method="linear probe")
+    record = describe(model, patches, training, validation, held_out, config, out=Path(out), method="linear probe")
     with run_folder(Path(out), ProcessGroup()) as folder:
         if find_stage(folder, record, config) == "finished":
             log.info("%s: already finished, nothing to do", folder)
-            return load_run(folder)
+            finished = load_run(folder)
+            load_final_weights(model, finished, record.origin)
+            return finished
         _warn_of_seen_patches(model, training)
         write_record(folder, record, training, validation)
         started = time.perf_counter()
@@ -108,7 +111,9 @@ def fit_linear_probe(
         history = History(folder, [])
         history.add(row)
         history.close()
-        return write_results(folder, training, validation, history.rows, time.perf_counter() - started)
+        finished = write_results(folder, training, validation, history.rows, time.perf_counter() - started)
+        set_last_run(model, finished, record.origin)
+        return finished
 
 
 def _warn_of_seen_patches(model: keras.Model, training: PatchSet) -> None:
@@ -118,7 +123,7 @@ def _warn_of_seen_patches(model: keras.Model, training: PatchSet) -> None:
     if known := int(np.isin(sha1_bytes(training.table["sha1"]), source.seen_sha1).sum()):
         log.warning(
             "%s: %s of the %s training patches were used to train the other layers; the features are overfitted to "
-            "them, and the probe will look better than it is",
+            "them, so results of the probe have an optimistic bias",
             training.path,
             f"{known:,}",
             f"{len(training):,}",
@@ -182,7 +187,7 @@ def fit_linear_head(
     >>> bool(abs(weights[1:]).max() < weights[0] / 5)
     True
     """
-    from sklearn.linear_model import LogisticRegression  # Slow to import, and not needed by other trainings.
+    from sklearn.linear_model import LogisticRegression  # Slow to import, and not needed by other training runs.
     from sklearn.model_selection import GridSearchCV, StratifiedKFold
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -198,7 +203,7 @@ def fit_linear_head(
         ),
         {"logisticregression__C": INVERSE_PENALTIES},
         scoring="neg_log_loss",
-        cv=StratifiedKFold(min(FOLDS, fewest), shuffle=True, random_state=seed),
+        cv=StratifiedKFold(min(FOLDS, fewest), shuffle=True, random_state=seed % 2**32),
     )
     # On a busy machine BLAS threads wait for each other: 79 s on 3,000 × 24 features instead of 1.4 s with one thread.
     with threadpool_limits(limits=1):

@@ -132,7 +132,7 @@ def load_model(
 
 
 def starting_model(model: Run | ExternalModel, seed: int = 0) -> "keras.Model":
-    """Return the network of a trained model as the start of another training, which records where it comes from.
+    """Return the network of a trained model as the start of another training run, which records where it comes from.
 
     Parameters
     ----------
@@ -148,11 +148,13 @@ def starting_model(model: Run | ExternalModel, seed: int = 0) -> "keras.Model":
     """
     if isinstance(model, Run):
         return model.starting_model(seed)
+    from sentinode.keras_compat import seed_generators
     from sentinode.models.build import Origin, set_origin
 
     name, sha256 = str(model.path), model.identity["weights_sha256"]
     provenance = Provenance(name, sha256, "unknown", "unknown", 0, 0, "")
     set_origin(model.model, Origin(starting_weights=to_json(provenance)))
+    seed_generators(model.model, seed)
     return model.model
 
 

@@ -66,10 +66,10 @@ def _select(patches: PatchSet, config: TrainConfig, cache: str | Path | None) ->
     if config.valid_split in names or config.valid_split != "valid":
         validation = patches.split(config.valid_split)
         _require_both_classes(validation)
-        training, validation = (require_matching_hashes(part.cached(cache)) for part in (training, validation))
+        training, validation = (_cached(part, cache) for part in (training, validation))
         _warn_of_leaks(training, validation)
         return training, validation, False
-    training = require_matching_hashes(training.cached(cache))
+    training = _cached(training, cache)
     fractions = {"train": 1 - VALIDATION_FRACTION, "valid": VALIDATION_FRACTION}
     try:
         split = split_patches(training, fractions, config.seed).patches
@@ -85,6 +85,12 @@ def _select(patches: PatchSet, config: TrainConfig, cache: str | Path | None) ->
         f"{len(validation):,}",
     )
     return training, validation, True
+
+
+def _cached(patches: PatchSet, cache: str | Path | None) -> PatchSet:
+    cached = require_matching_hashes(patches.cached(cache))
+    _require_both_classes(cached)  # With skip_bad, no patch of a class may be left.
+    return cached
 
 
 def _warn_of_label_conflicts(training: PatchSet) -> None:

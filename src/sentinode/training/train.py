@@ -27,6 +27,7 @@ from sentinode.training.run import CHECKPOINT, Run
 from sentinode.training.splits import training_and_validation
 from sentinode.training.state.checkpoint import Checkpoint, initial_checkpoint
 from sentinode.training.state.folder import run_folder
+from sentinode.training.state.last_run import load_final_weights, set_last_run
 from sentinode.training.state.record import describe, find_stage, write_record
 
 log = logging.getLogger("sentinode")
@@ -44,14 +45,15 @@ def train(
 ) -> Run:
     """Train a model and write a run directory.
 
-    Calling it again with the same arguments resumes a training that was stopped or killed. On the same machine, with
-    the same backend and number of threads, the result is bit-identical to that of an uninterrupted training.
+    Calling it again with the same arguments resumes a run that was stopped or killed. On the same machine, with the
+    same backend and number of threads, the result is bit-identical to that of an uninterrupted run.
 
     Parameters
     ----------
     model : keras.Model
         From `build_model`, or any model that takes uint8 patches and ends in ``Dense(1, "sigmoid")`` or ``Dense(2,
-        "softmax")``. It is trained in place and holds the final weights afterwards.
+        "softmax")``. It is trained in place and holds the final weights afterwards; another training of it records them
+        as its starting weights.
     patches : PatchSet
         Data with the splits that `config` names. Without the validation split, a tenth of the training patches is held
         out for validation.
@@ -62,8 +64,8 @@ def train(
     cache : str or Path, optional
         Folder for decoded patches; see `PatchSet.cached`.
     teachers : sequence of Run
-        Runs for knowledge distillation: the probability of their mean logit replaces the labels as
-        target.
+        Runs for knowledge distillation: the probability of their mean logit replaces the labels as target. Label
+        smoothing has no effect then.
     targets : array-like of shape (n,), optional
         P(tumour) of each of the `patches`, such as stored predictions of teachers; they replace the labels of the
         training patches as targets. Validation uses the labels.
@@ -80,8 +82,8 @@ def train(
     DataError
         A patch is damaged or has no label, or `targets` are not probabilities; found before training starts.
     ConfigError
-        Batches cannot be divided evenly between the devices, teachers are used on several devices, or `targets` with
-        teachers or weights of classes.
+        Batches cannot be divided evenly between the devices, teachers are used on several devices, with class weights
+        or with the focal loss, or `targets` with teachers or class weights.
     RunError
         `out` holds something else, cannot be written, is used by another process, or training diverged.
     TrainingStopped
@@ -105,19 +107,27 @@ def train(
         if teachers or config.class_weight is not None:
             raise ConfigError("targets replace the labels; leave out teachers and class_weight")
         patches = with_targets(patches, targets)
+    if teachers and (config.class_weight is not None or config.loss != "crossentropy"):
+        raise ConfigError(
+            "the predictions of teachers replace the labels, by cross-entropy without weights; leave out class_weight "
+            "(--class-weight) and loss 'focal' (--loss), or the teachers"
+        )
     training, validation, held_out = training_and_validation(patches, config, cache)
     validation = without_targets(validation)
     group.check(config.batch_size, len(training))
     if teachers and group.devices > 1:
         raise ConfigError("knowledge distillation runs on one device only; leave out devices or teachers")
-    record = describe(model, patches, training, validation, held_out, config, teachers=teachers)
+    record = describe(model, patches, training, validation, held_out, config, out=run, teachers=teachers)
     with run_folder(run, group) as folder:
         with group.in_turn():
             stage = find_stage(run, record, config)
         if group.max(stage == "finished"):
             log.info("%s: already finished, nothing to do", run)
             (folder / CHECKPOINT).unlink(missing_ok=True)  # Left if it was killed between its last two files.
-            return load_run(run)
+            finished = load_run(run)
+            with undistributed():
+                load_final_weights(model, finished, record.origin)
+            return finished
         use_own_generators(model)
         if group.max(stage == "new"):
             record.config["precision"] = choose_precision(model, training, validation, config)
@@ -141,7 +151,9 @@ def train(
                 learner, model, training, validation, config, folder, start, precision=precision, group=group
             )
         with group.in_turn(), undistributed():
-            return load_run(run) if group.process else write_results(run, training, validation, history, duration_s)
+            finished = load_run(run) if group.process else write_results(run, training, validation, history, duration_s)
+        set_last_run(model, finished, record.origin)
+        return finished
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""Persist and inspect the state of a training."""
+"""Persist and inspect the state of a training run."""

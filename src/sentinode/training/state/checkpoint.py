@@ -1,4 +1,4 @@
-"""The complete state of a training in one file.
+"""The complete state of a training run in one file.
 
 Keras' weight files leave out the states of random generators, and the paths of its state tree contain counters that
 differ between processes. Variables are therefore stored by position; number, shapes and dtypes are checked on loading.
@@ -23,7 +23,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state of a training between two steps.
+    """The state of a training run between two steps.
 
     Attributes
     ----------
@@ -160,7 +160,7 @@ class Checkpoints(keras.callbacks.Callback):
     path : Path
         The checkpoint file.
     start : Checkpoint
-        The state that this training started from.
+        The state that this training run started from.
     history : History
         An earlier callback in the list.
     request : StopRequest

@@ -1,4 +1,4 @@
-"""The progress of a training, read from its run directory without importing Keras."""
+"""The progress of a training run, read from its run directory without importing Keras."""
 
 import json
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Literal
 
 from filelock import FileLock, Timeout
 
-from sentinode.errors import DataError, RunError
+from sentinode.errors import DAMAGED_RUN, DataError, RunError
 from sentinode.storage import read_json
 
 REQUIRED = ("epoch", "loss", "val_loss")
@@ -17,7 +17,7 @@ State = Literal["training", "stopped", "finished"]
 
 @dataclass(frozen=True)
 class Progress:
-    """The progress of a training.
+    """The progress of a training run.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Progress:
 
 
 def read_progress(folder: Path) -> Progress:
-    """Read the progress of a training.
+    """Read the progress of a training run.
 
     Parameters
     ----------
@@ -55,8 +55,8 @@ def read_progress(folder: Path) -> Progress:
         config = read_json(folder / "config.json")
         epochs = int(config["settings"].get("epochs", 1))
     except (OSError, DataError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{folder / 'config.json'}: settings or epochs missing; is it the file of a run?") from error
-    # The state first: a training that ends in between has written all its rows by then.
+        raise RunError(f"{folder / 'config.json'}: settings or epochs missing; {DAMAGED_RUN}") from error
+    # The state first: a training run that ends in between has written all its rows by then.
     state = _state(folder)
     return Progress(state, epochs, _rows(folder / "history.jsonl"))
 
@@ -93,7 +93,7 @@ def _rows(file: Path) -> list[dict[str, float]]:
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"{file}: cannot be read ({error}); is the run complete?") from error
+        raise RunError(f"{file}: cannot be read ({error}); {DAMAGED_RUN}") from error
     rows = []
     for number, line in enumerate(lines, start=1):
         try:

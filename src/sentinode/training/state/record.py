@@ -17,16 +17,17 @@ import pandas as pd
 from sentinode.data.batches import TARGET
 from sentinode.data.duplicates.hashes import sha1_bytes
 from sentinode.data.patchset import PatchSet
-from sentinode.errors import RunError
+from sentinode.errors import DAMAGED_RUN, RunError
 from sentinode.models.backend import without_tensorflow
-from sentinode.models.build import MODELS, Origin, origin, with_defaults
+from sentinode.models.build import MODELS, Origin, with_defaults
 from sentinode.serialize import to_json
-from sentinode.storage import atomic_file, write_json, write_text
+from sentinode.storage import atomic_file, write_csv, write_json, write_text
 from sentinode.training.config import TrainConfig
 from sentinode.training.provenance import Method
 from sentinode.training.run import ARCHITECTURE, CHECKPOINT, CONFIG, SPLITS, SUMMARY, TRAIN_SHA1, VALID_SHA1, Run
 from sentinode.training.state.environment import environment
 from sentinode.training.state.folder import check_is_run_or_empty
+from sentinode.training.state.last_run import origin_before
 
 log = logging.getLogger("sentinode")
 
@@ -41,8 +42,8 @@ BIT_IDENTITY = (
     "devices",
     "processes",
 )
-# The settings of a linear probe.
-PROBE_SETTINGS = ("train_split", "valid_split", "deduplicate", "seed")
+# The settings that a linear probe records.
+RECORDED_PROBE_SETTINGS = ("train_split", "valid_split", "deduplicate", "seed")
 
 Stage = Literal["new", "begun", "finished"]
 
@@ -59,11 +60,14 @@ class Record:
         Content of ``model.json``.
     seen_sha1 : ndarray of shape (n,)
         SHA-1 (20 bytes) of the patches that starting weights and teachers were trained on.
+    origin : Origin
+        Where the initial weights come from.
     """
 
     config: dict[str, Any]
     architecture: str
     seen_sha1: np.ndarray
+    origin: Origin
 
 
 def describe(
@@ -74,10 +78,11 @@ def describe(
     held_out: bool,
     config: TrainConfig,
     *,
+    out: Path,
     method: Method = "training",
     teachers: Sequence[Run] = (),
 ) -> Record:
-    """Describe model, data, settings and environment of a training.
+    """Describe model, data, settings and environment of a training run.
 
     Parameters
     ----------
@@ -89,6 +94,8 @@ def describe(
     held_out : bool
         Whether the validation patches were held out from the training split.
     config : TrainConfig
+    out : Path
+        The run directory.
     method : {"training", "linear probe"}
     teachers : sequence of Run
 
@@ -101,11 +108,12 @@ def describe(
     architecture.pop("compile_config", None)  # The settings are in config.json.
     skipped = tuple(dict.fromkeys(training.skipped + validation.skipped))
     trained = model.layers[-1].weights if method == "linear probe" else model.trainable_weights
-    source = origin(model) or Origin()
+    source = origin_before(model, out)
     seen_sha1 = np.empty(0, "S20") if source.seen_sha1 is None else source.seen_sha1
+    path, *options = patches.to_arguments()
     settings = config.to_json()
     if method == "linear probe":
-        settings = {name: settings[name] for name in PROBE_SETTINGS}
+        settings = {name: settings[name] for name in RECORDED_PROBE_SETTINGS}
     return Record(
         config={
             "method": method,
@@ -117,9 +125,9 @@ def describe(
                 "built": source.built,
             },
             "data": {
-                "path": patches.path,
+                "path": path,
                 "kind": patches.kind,
-                "options": patches.options.to_arguments(),
+                "options": options,
                 "train": _part(training),
                 "valid": {**_part(validation), "held_out_from_train": held_out},
                 **({"skipped": [vars(each) for each in skipped]} if skipped else {}),
@@ -130,6 +138,7 @@ def describe(
         },
         architecture=json.dumps(architecture, indent=1),
         seen_sha1=np.concatenate([seen_sha1, *(teacher.train_sha1 for teacher in teachers)]),
+        origin=source,
     )
 
 
@@ -166,15 +175,15 @@ def find_stage(folder: Path, record: Record, config: TrainConfig) -> Stage:
         return "new"  # It ended before its first checkpoint.
     if differences := _differences(Run(folder), record, config):
         raise RunError(
-            f"{folder}: the run there differs in {'; '.join(differences)}; choose another directory with --out"
+            f"{folder}: the existing run differs in {'; '.join(differences)}; choose another directory with --out"
         )
     if (folder / SUMMARY).is_file():
         return "finished"
     before, now = Run(folder).config["environment"], record.config["environment"]
     if before.get("backend") != now["backend"]:
         raise RunError(
-            f"{folder}: begun on {before.get('backend')}, and {now['backend']} cannot read its checkpoints; continue "
-            f"with KERAS_BACKEND={before.get('backend')}, or choose another directory"
+            f"{folder}: was started on the {before.get('backend')} backend, whose checkpoints {now['backend']} cannot "
+            f"read; continue with KERAS_BACKEND={before.get('backend')}, or choose another directory"
         )
     for name in BIT_IDENTITY:
         if before.get(name) != now[name]:
@@ -189,7 +198,7 @@ def find_stage(folder: Path, record: Record, config: TrainConfig) -> Stage:
 
 
 def write_record(folder: Path, record: Record, training: PatchSet, validation: PatchSet) -> None:
-    """Write the record of a training to its run directory.
+    """Write the record of a training run to its run directory.
 
     Raises
     ------
@@ -202,13 +211,13 @@ def write_record(folder: Path, record: Record, training: PatchSet, validation: P
         for name, part, more in ((TRAIN_SHA1, training, [record.seen_sha1]), (VALID_SHA1, validation, [])):
             with atomic_file(folder / name) as temporary:
                 np.save(temporary, np.unique(np.concatenate([sha1_bytes(part.table["sha1"]), *more])))
+        (folder / SPLITS).unlink(missing_ok=True)  # Of an earlier run that ended before its first checkpoint.
         if record.config["data"]["valid"]["held_out_from_train"]:
             parts = [
                 part.table[["id", "sha1"]].assign(split=name)
                 for name, part in (("train", training), ("valid", validation))
             ]
-            with atomic_file(folder / SPLITS) as temporary:
-                pd.concat(parts).to_csv(temporary, index=False, lineterminator="\n")
+            write_csv(pd.concat(parts), folder / SPLITS)
     except OSError as error:
         raise RunError(f"{folder}: cannot be written ({error.strerror or error}); choose another directory") from error
 
@@ -225,9 +234,7 @@ def _differences(before: Run, record: Record, config: TrainConfig) -> list[str]:
     try:
         architecture = (before.path / ARCHITECTURE).read_text(encoding="utf-8")
     except OSError as error:
-        raise RunError(
-            f"{before.path / ARCHITECTURE}: cannot be read ({error.strerror}); is the run complete?"
-        ) from error
+        raise RunError(f"{before.path / ARCHITECTURE}: cannot be read ({error.strerror}); {DAMAGED_RUN}") from error
     earlier, now = before.config, record.config
     if before.method != now["method"]:
         return [f"its method ({before.method}, now {now['method']})"]
