@@ -4,6 +4,9 @@ Every message is one line that says what is wrong, where, which value was found,
 prints it unchanged.
 """
 
+# The way out that all errors about a damaged run name.
+DAMAGED_RUN = "the run directory is incomplete or damaged; copy it again"
+
 
 class SentinodeError(Exception):
     """Base class of all errors that Sentinode raises on purpose."""
@@ -26,7 +29,7 @@ class OutputError(SentinodeError):
 
 
 class TrainingStopped(SentinodeError):  # noqa: N818 - not an error
-    """A signal stopped a training after it had saved its state; the same call resumes it.
+    """A signal stopped a training run after it had saved its state; the same call resumes it.
 
     Attributes
     ----------
@@ -44,7 +47,7 @@ class RunError(SentinodeError):
 
 
 class TrainingDiverged(RunError):  # noqa: N818 - named like TrainingStopped
-    """The loss of a training is no longer finite."""
+    """The loss of a training run is no longer finite."""
 
 
 class ProcessLost(RunError):  # noqa: N818 - named like TrainingStopped

@@ -8,18 +8,24 @@ import shutil
 import stat
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from sentinode.errors import DataError, OutputError
 from sentinode.serialize import from_json, to_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 T = TypeVar("T")
 
 # Marks temporary files and folders, so that those of a killed process can be removed later.
 TEMPORARY_PREFIX = ".sentinode-"
+
+# Files that desktops leave in every folder they show.
+SYSTEM_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")
 
 _UMASK_LOCK = threading.Lock()
 _KINDS = {
@@ -55,11 +61,11 @@ def check_output_file(path: str | Path) -> Path:
     >>> check_output_file("/dev/null")
     Traceback (most recent call last):
         ...
-    sentinode.errors.OutputError: /dev/null: is a device; name a file to write
+    sentinode.errors.OutputError: /dev/null: is a device; choose another output file
     """
     final, kind = _resolved(path)
     if kind not in (None, stat.S_IFREG):
-        raise OutputError(f"{path}: is {_KINDS.get(kind, 'not a file')}; name a file to write")
+        raise OutputError(f"{path}: is {_KINDS.get(kind, 'not a file')}; choose another output file")
     _check_parent(path, final.parent)
     return final
 
@@ -112,21 +118,40 @@ def check_output_folder(path: str | Path) -> Path:
     >>> check_output_folder("/dev/null")
     Traceback (most recent call last):
         ...
-    sentinode.errors.OutputError: /dev/null: is a device; name a folder to write to
+    sentinode.errors.OutputError: /dev/null: is a device; choose another output folder
     """
     final, kind = _resolved(path)
     if kind not in (None, stat.S_IFDIR):
-        raise OutputError(f"{path}: is {_KINDS.get(kind, 'not a folder')}; name a folder to write to")
+        raise OutputError(f"{path}: is {_KINDS.get(kind, 'not a folder')}; choose another output folder")
     _check_parent(path, final)
     return final
 
 
+def check_no_other_files(folder: Path, names: Collection[str]) -> None:
+    """Check that a folder that will be replaced holds only files of these names; it may be missing.
+
+    Raises
+    ------
+    OutputError
+        It holds another file, which would be lost.
+    """
+    found = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
+    others = sorted(found.difference(names, SYSTEM_FILES))
+    if others:
+        raise OutputError(
+            f"{folder}: contains {others[0]}, which would be deleted with the earlier results; move it, or write to "
+            "another folder"
+        )
+
+
 def _resolved(path: str | Path) -> tuple[Path, int | None]:
     if path == "":
-        raise OutputError("an empty name for what is written; name it (is a variable of the shell not set?)")
+        raise OutputError("the output path is empty; specify one (unset shell variable?)")
     # Standard output may be a regular file, which must not be replaced under the shell that opened it.
     if re.match(r"/dev/(std|fd/)|/proc/[^/]+/fd/", str(Path(path).absolute())):
-        raise OutputError(f"{path}: is an open file of the process; name a file (`sentinode predict --out -` prints)")
+        raise OutputError(
+            f"{path}: is an open file of the process; choose a file on disk (`sentinode predict --out -` prints)"
+        )
     try:
         final = Path(path).resolve()
         return final, stat.S_IFMT(final.stat().st_mode)
@@ -286,6 +311,22 @@ def write_text(path: str | Path, text: str) -> None:
     with atomic_file(path) as temporary:
         # A file name may hold bytes that are not UTF-8; JSON reads the escaped form back unchanged.
         temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
+
+
+def write_csv(table: "pd.DataFrame", path: str | Path, **options: Any) -> None:
+    """Write a table without its index as UTF-8 text with LF line ends, atomically.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The table.
+    path : str or Path
+        The csv file.
+    **options
+        Further options of `pandas.DataFrame.to_csv`.
+    """
+    with atomic_file(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n", **options)
 
 
 def write_json(path: str | Path, content: Any) -> None:

@@ -13,7 +13,7 @@ from tests.cli.test_cli import refused, sentinode, succeeded
 from sentinode import PatchSet, load_run, open_patches
 from sentinode.auditing.audit import Audit, audit
 from sentinode.auditing.out_of_fold import predict_out_of_fold
-from sentinode.errors import ConfigError, DataError
+from sentinode.errors import ConfigError, DataError, OutputError
 from sentinode.report.audit_page import write_audit
 
 FLIPPED = 20
@@ -168,6 +168,16 @@ def test_a_folder_with_other_content_is_refused(audited, tmp_path):
     with pytest.raises(ConfigError, match="is not an audit"):
         write_audit(audited, tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_notes_among_the_files_of_an_audit_are_not_deleted(audited, tmp_path):
+    write_audit(audited, tmp_path)
+    (tmp_path / ".DS_Store").touch()
+    write_audit(audited, tmp_path)
+    (tmp_path / "notes.txt").write_text("an hour of review")
+    with pytest.raises(OutputError, match=r"contains notes\.txt.* move it, or write to another folder"):
+        write_audit(audited, tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "an hour of review"
 
 
 @pytest.mark.slow

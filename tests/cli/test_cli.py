@@ -158,7 +158,7 @@ def test_no_command_writes_over_a_file_that_it_reads(tmp_path, tiny_run, images)
 @pytest.mark.parametrize("line", ["predict {} --out p.csv", "data info {}", "predict {here} --out {}"])
 def test_an_empty_name_is_not_the_current_folder(line, images):
     words = [word.format("", here=images / "test") for word in line.split()]
-    refused(sentinode(*words), "an empty name")
+    refused(sentinode(*words), "is empty; specify")
 
 
 def test_a_closed_standard_output_is_no_error(images):

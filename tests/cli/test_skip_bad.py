@@ -1,6 +1,7 @@
 """``--skip-bad``: the command goes on, lists the patches that it left out, and exits with status 3."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -61,6 +62,12 @@ def test_data_info_train_and_evaluate_go_on_and_the_run_knows_it(source, tmp_pat
     metrics = json.loads((out / "evaluations" / "test" / "metrics.json").read_text())
     assert metrics["tumour"] == 9
     assert [each["id"].split("/")[0] for each in metrics["made_by"]["skipped"]] == ["test"]
+
+
+def test_report_lists_what_its_split_left_out(source, tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setattr("sentinode.report.report.write_report_page", lambda data, path, explain: path.touch())
+    run = shutil.copytree(tiny_run.path, tmp_path / "run")
+    done_but(sentinode("report", run, source, "--split", "test", "--skip-bad", "--cache", tmp_path / "cache"), "test")
 
 
 @pytest.mark.slow

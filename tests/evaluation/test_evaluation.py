@@ -253,3 +253,22 @@ def test_prediction_sets_are_those_of_the_run(tiny_run, mini, tmp_path):
     found = evaluate(tiny_run, mini, out=tmp_path)
     assert found.selective.conformal.nominal == 0.95
     assert tiny_run.summary["conformal"]["miscoverage"] == 0.05
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("test", "test"),
+        ("fold/1", "fold-1"),
+        ("/tmp/evil", "-tmp-evil"),
+        ("..", "-"),
+        ("stress-a\\b:c", "stress-a-b-c"),
+        ("größe 2", "größe 2"),
+    ],
+)
+def test_a_result_lies_in_the_run_whatever_its_split_is_called(name, folder, tmp_path):
+    assert default_folder(tmp_path, name, "ab", "metrics.json") == tmp_path / "evaluations" / folder
+    (tmp_path / "evaluations" / folder).mkdir(parents=True)
+    (tmp_path / "evaluations" / folder / "metrics.json").write_text('{"made_by": {"fingerprint": "another"}}')
+    found = default_folder(tmp_path, name, "0123456789", "metrics.json")
+    assert found == tmp_path / "evaluations" / f"{folder}-01234567"

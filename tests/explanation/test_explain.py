@@ -2,6 +2,7 @@
 
 import json
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -76,6 +77,23 @@ def test_the_command_writes_its_files_and_prints_the_table_as_json(tiny_run, few
     assert set(near["neighbor"]) <= set(few.split("train").table["id"])
     curves = pd.read_csv(tmp_path / "out" / "deletion_curves.csv")
     assert curves.groupby("curve").size().to_dict() == {"deletion": 25, "insertion": 25}
+
+
+def test_files_of_an_earlier_call_are_deleted_and_those_of_the_user_stay(tiny_run, few, one, tmp_path):
+    for name in ("neighbors.png", "deletion_curves.svg", "neighbors.md", "first_layer.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "deletion_curves.old").mkdir()
+    explain(tiny_run, few.split("test"), methods=["grad-cam"], ids=[one], out=tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {
+        *("explanations.csv", "explanations.png", "deletion_curves.csv", "deletion_curves.png", "first_layer.png"),
+        *("neighbors.md", "first_layer.txt", "deletion_curves.old"),
+    }
+
+
+def test_a_network_without_any_feature_map_is_explained_by_occlusion(few, one):
+    layers = keras.layers
+    network = keras.Sequential([keras.Input((96, 96, 3), dtype="uint8"), layers.Flatten(), layers.Dense(1, "sigmoid")])
+    assert set(explain(network, few, ids=[one]).maps) == {"occlusion"}
 
 
 @pytest.mark.slow

@@ -17,7 +17,8 @@ from scipy.special import expit
 
 from sentinode import build_model, export_run, extras, load_run, open_patches, predict
 from sentinode.cli.main import main
-from sentinode.errors import ConfigError, ModelError
+from sentinode.data.open import sample_patches
+from sentinode.errors import ConfigError, ModelError, OutputError
 from sentinode.export import export, formats
 from sentinode.export.cached import engine_path
 from sentinode.export.network import exported_network
@@ -354,7 +355,42 @@ def test_a_broken_file_in_the_cache_is_refused_by_name(tmp_path):
 
 
 def test_the_sample_that_checks_an_export_has_both_classes():
-    sample = export.sample_patches()
+    sample = sample_patches("test", export.SAMPLE_PATCHES)
     assert len(sample) == export.SAMPLE_PATCHES
     assert set(sample.labels) == {0, 1}
     assert sample.path == open_patches("pcam-mini").path
+
+
+def test_notes_in_a_folder_for_wsinfer_are_not_deleted(tmp_path):
+    (tmp_path / "config.json").write_text('{"sentinode": {}}')
+    formats.check_export_path(tmp_path, "wsinfer")
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(OutputError, match=r"contains notes\.txt"):
+        formats.check_export_path(tmp_path, "wsinfer")
+
+
+def test_a_file_that_is_no_part_of_an_export_is_not_written_over(tmp_path):
+    (tmp_path / "it.bin").write_text("mine")
+    with pytest.raises(ConfigError, match=r"it\.bin exists without it\.xml; delete it, or choose another output file"):
+        formats.check_export_path(tmp_path / "it.xml", "openvino")
+    (tmp_path / "it.xml").touch()
+    formats.check_export_path(tmp_path / "it.xml", "openvino")
+    (tmp_path / "folder.bin").mkdir()
+    with pytest.raises(OutputError, match=r"folder\.bin: is a folder"):
+        formats.check_export_path(tmp_path / "folder.xml", "openvino")
+
+
+def test_an_export_that_is_killed_leaves_no_description_of_other_weights(tmp_path, monkeypatch):
+    for name in ("it.xml", "it.bin", "model.xml", "model.bin"):
+        (tmp_path / name).write_text(name)
+
+    def until_the_description(source, target):
+        if source.suffix == ".xml":
+            raise KeyboardInterrupt
+        Path(target).write_bytes(source.read_bytes())
+
+    monkeypatch.setattr("shutil.copyfile", until_the_description)
+    with pytest.raises(KeyboardInterrupt):
+        export._place_files(tmp_path, tmp_path / "it.xml", "openvino")
+    assert (tmp_path / "it.bin").read_text() == "model.bin"
+    assert not (tmp_path / "it.xml").exists()

@@ -59,12 +59,25 @@ def test_a_write_that_fails_leaves_the_file_that_was_there(tiny_run, mini, tmp_p
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"precious"]
 
 
+def test_features_never_stand_beside_the_model_of_others(tiny_run, mini, tmp_path, monkeypatch):
+    few = mini.select(range(4))
+    write_features(tiny_run, few, tmp_path / "it.npz")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sentinode.inference.features.write_json", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_features(tiny_run, few.select([0]), tmp_path / "it.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["it.npz"]
+
+
 def test_an_ensemble_and_another_ending_are_refused(tiny_run, other_run, mini, tmp_path):
     with pytest.raises(ModelError, match="an ensemble is not a single Keras network"):
         embed(Ensemble((tiny_run, other_run)), mini)
     with pytest.raises(ConfigError, match=r"it\.csv: features are written as \.npz"):
         write_features(tiny_run, mini, tmp_path / "it.csv")
-    with pytest.raises(ModelError, match="where Dense"):
+    with pytest.raises(ModelError, match="expected Dense"):
         embed(logit_model(tiny_run.model), mini)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from sentinode import load_run, predict
+from sentinode import TrainConfig, build_model, load_run, open_patches, predict, train
 from sentinode.errors import RunError
 from sentinode.inference.ood import WARNINGS, OODDetector
 from sentinode.inference.predictions import Predictions
@@ -80,6 +80,16 @@ def test_predictions_of_a_run_call_and_warn(tiny_run, mini, tmp_path):
     again = Predictions.read(tmp_path / "it.csv").table
     assert again.columns.tolist() == ["id", "label", "probability", "logit", "prediction", "warning"]
     assert again["warning"].tolist() == table["warning"].tolist()
+
+
+def test_a_run_on_patches_without_tissue_detects_nothing_and_says_so(tmp_path, caplog):
+    pixels = np.random.default_rng(0).integers(236, 246, (20, 96, 96, 3), dtype=np.uint8)
+    np.savez(tmp_path / "glass.npz", x=pixels, y=np.arange(20) % 2)
+    config = TrainConfig(epochs=1)
+    run = train(build_model("mlp", dense_units=1), open_patches(tmp_path / "glass.npz"), config, out=tmp_path / "run")
+    assert "fewer than two of the training patches have tissue" in caplog.text
+    assert load_run(run.path).ood is None
+    assert "warning" not in predict(run, pixels).table
 
 
 @pytest.mark.parametrize(

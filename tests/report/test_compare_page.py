@@ -1,5 +1,9 @@
 """The page of a comparison in a browser."""
 
+import re
+import shlex
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +11,8 @@ from tests.report.pages import DESKTOP, PHONE, opened, violations
 from tests.report.test_data_page import Checked
 
 from sentinode import compare, open_patches
+from sentinode.cli.main import build_parser
+from sentinode.evaluation.candidates import open_candidates
 from sentinode.report.compare_page import sensitivity_at, write_compare_page
 
 
@@ -76,6 +82,21 @@ def test_the_page_has_every_section_of_a_report_and_no_absolute_folder(compared)
     assert text.count("<b>seeds") == 0 and "&lt;b&gt;seeds" in text
     assert "matched to the patches by id" in text
     assert str(path.parent) not in text
+
+
+def test_the_command_has_all_options_that_change_the_results(tiny_run, other_run, tmp_path):
+    patches = open_patches("pcam-mini", gray="rgb")
+    patches = patches.select(range(0, len(patches), 20))
+    for run in (tiny_run, other_run):
+        shutil.copy(run.path / "model.keras", tmp_path / f"{run.name}.keras")
+    candidates = open_candidates(sorted(tmp_path.iterdir()), input_scale="1", model_output="probability")
+    found = compare(candidates, patches, "test", point="youden", point_split="valid")
+    write_compare_page(found, tmp_path / "compare.html")
+    [command] = re.findall(r"<code>(sentinode compare .*?)</code>", (tmp_path / "compare.html").read_text("utf-8"))
+    assert build_parser().parse_args(shlex.split(command)[1:])
+    for words in ("compare pcam-mini --gray rgb", "--split test", "--point youden --point-split valid"):
+        assert words in command
+    assert command.endswith("--input-scale 1 --model-output probability")
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")])

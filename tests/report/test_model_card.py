@@ -1,6 +1,7 @@
 """The model card: metadata that parses, the results of the evaluation, and no folder of this machine."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -47,3 +48,13 @@ def test_it_states_data_weights_and_use(card):
         assert words in text
     assert "Research use only: not a medical device" in text
     assert str(run.path.parent) not in text
+
+
+def test_no_name_becomes_markup(card, tmp_path):
+    data = card[0]
+    named = replace(data, patches=replace(data.patches, path="a`b``<img src=x>\n\n# [c](d) *e* _f_"))
+    write_model_card(named, tmp_path / "card.md")
+    body = (tmp_path / "card.md").read_text(encoding="utf-8").split("---\n", 2)[2]
+    assert "On a\\`b\\`\\`&lt;img src=x>  # \\[c](d) \\*e\\* \\_f\\_, split test, with" in body
+    assert "- Evaluation: ``` sentinode evaluate 'a`b``<img src=x>  # [c](d) *e* _f_' --model" in body
+    assert body.count("<img") == body.count("``` sentinode") == body.count(" ```\n") == 2

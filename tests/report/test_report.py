@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from html import escape
 
 import pytest
@@ -10,7 +11,9 @@ from tests.report.conftest import HOSTILE
 from tests.report.test_data_page import Checked
 
 from sentinode import Evaluation, load_run, write_report
+from sentinode.report.data import load_report_data
 from sentinode.report.report import write_report_page
+from sentinode.storage import write_json
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +108,15 @@ def test_a_run_without_evaluation_is_evaluated(tiny_run, mini, without_overlays,
     assert (fresh.path / "evaluations" / "test" / "metrics.json").is_file()
     text = page.read_text(encoding="utf-8")
     assert "There is no robustness test" in text and "No column with 2 to 30 values" in text
+
+
+def test_a_robustness_test_of_other_patches_is_not_shown(run, patches, report_data, tmp_path):
+    copy = load_run(shutil.copytree(run.path, tmp_path / "run"))
+    assert load_report_data(copy, patches).robustness.made_by["quick"]
+    other = patches.table["label"].where(patches.table.index > 0, 1 - patches.table["label"])
+    assert load_report_data(copy, replace(patches, table=patches.table.assign(label=other))).robustness is None
+    quick = report_data.robustness
+    for name, fingerprint in (("stress-test", "another"), ("stress-test-full", patches.fingerprint)):
+        made_by = {**quick.made_by, "quick": False, "fingerprint": fingerprint}
+        write_json(copy.path / "evaluations" / name / "stress.json", replace(quick, made_by=made_by))
+    assert load_report_data(copy, patches).robustness.made_by["fingerprint"] == patches.fingerprint

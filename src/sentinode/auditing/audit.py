@@ -160,14 +160,8 @@ def audit(
     >>> len(found.table), found.auc > 0.9
     (100, True)
     """
-    chosen = _select_splits(patches, splits).cached(cache)
-    without_label = int(chosen.table["label"].isna().sum())
-    if without_label == len(chosen):
-        raise DataError(
-            f"{patches.path}: no patch has a label, so that there is nothing to audit; for warnings about unlabeled "
-            "patches use sentinode predict"
-        )
-    chosen = chosen.select(np.flatnonzero(chosen.table["label"].notna()))
+    without_label = int(_select_splits(patches, splits).table["label"].isna().sum())
+    chosen = labeled_patches(patches, splits, cache)
     split = split_folds(chosen, folds, seed)
     known = run.trained_on(chosen.table["sha1"])
     trained_on = np.zeros(len(chosen), dtype=bool) if known is None else known
@@ -209,6 +203,34 @@ def audit(
         inspection=inspection,
         made_by={**made_by, **run.identity},
     )
+
+
+def labeled_patches(patches: PatchSet, splits: Sequence[str] = (), cache: str | None = None) -> PatchSet:
+    """Select the patches to audit, cached.
+
+    Parameters
+    ----------
+    patches, splits, cache
+        See `audit`.
+
+    Returns
+    -------
+    PatchSet
+        The labeled patches of these splits.
+
+    Raises
+    ------
+    DataError
+        A split does not exist, or no patch has a label.
+    """
+    chosen = _select_splits(patches, splits).cached(cache)
+    labeled = chosen.table["label"].notna()
+    if not labeled.any():
+        raise DataError(
+            f"{patches.path}: no patch has a label, so that there is nothing to audit; for warnings about unlabeled "
+            "patches use sentinode predict"
+        )
+    return chosen.select(np.flatnonzero(labeled))
 
 
 def _select_splits(patches: PatchSet, splits: Sequence[str]) -> PatchSet:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sentinode.data.concat import concat
 from sentinode.data.grouping import add_groups, check_options
 from sentinode.data.io.files import IMAGE_ENDINGS, Files, is_image, matching_files
@@ -120,8 +122,8 @@ def _checked(path: Any) -> str | Path | list[str | Path]:
         if all(isinstance(each, str | Path) for each in paths):
             return paths
     raise ConfigError(
-        f"path must be a path or a list of paths; got {type(path).__name__}: save a table as csv and name it, save "
-        "arrays x and y with numpy.savez; predict alone takes arrays"
+        f"path must be a path or a list of paths; got {type(path).__name__}: save a table as csv and pass its path; "
+        "save arrays x and y with numpy.savez; only `predict` accepts arrays"
     )
 
 
@@ -139,7 +141,7 @@ def _open(
         for note in patches.notes:
             log.warning("%s: %s", patches.path, note)
     if patches.skipped and not skip_bad:
-        raise DataError(f"{patches.skipped[0].reason}; --skip-bad leaves out what cannot be used")
+        raise DataError(f"{patches.skipped[0].reason}; use --skip-bad to skip unusable files and rows")
     if len(patches) == 0:
         reason = patches.skipped[0].reason if patches.skipped else "it is empty"
         raise DataError(f"{patches.path}: no patches; {reason}")
@@ -159,6 +161,18 @@ def _recognize(files: Files, options: ReadOptions) -> PatchSet:
     raise DataError(
         f"{files.where}: no patches recognized among {plural(len(files.names), 'file')}; known formats: {known}"
     )
+
+
+def sample_patches(split: str, count: int) -> PatchSet:
+    """Return patches of the sample in the package, evenly spaced in one of its splits.
+
+    Examples
+    --------
+    >>> sample_patches("test", 16).labels.mean()
+    0.5
+    """
+    patches = open_patches("pcam-mini", split=split)
+    return patches.select(np.linspace(0, len(patches) - 1, min(count, len(patches))).astype(int))
 
 
 def open_sources(paths: Sequence[str | Path], *, skip_bad: bool = False, **options: Any) -> PatchSet:
@@ -228,7 +242,7 @@ def open_each(paths: Sequence[str | Path], *, skip_bad: bool = False, **options:
 
 def _files(path: str | Path | Sequence[str | Path]) -> Files:
     if path == "":
-        raise DataError("an empty name of data; name a folder, zip or file (is a variable of the shell not set?)")
+        raise DataError("DATA is empty; specify a folder, zip or file (unset shell variable?)")
     if not isinstance(path, str | Path):
         return _listed([Path(each) for each in path])
     if str(path) in SAMPLES:
@@ -255,14 +269,16 @@ def _is_pattern(path: str | Path) -> bool:
 
 def _listed(paths: list[Path]) -> Files:
     if not paths:
-        raise DataError("the list of files is empty; give one file or more")
+        raise DataError("the list of files is empty; specify at least one file")
     seen: set[str] = set()
     for each in paths:
         if os.path.realpath(each) in seen:
             raise DataError(f"{each} is listed twice; list each file once")
         seen.add(os.path.realpath(each))
         if each.is_dir():
-            raise DataError(f"{each}: a folder in a list of files; give it alone, or use a pattern of images")
+            raise DataError(
+                f"{each}: a folder in a list of files; specify the folder alone, or use a pattern of images"
+            )
         if not each.is_file():
             raise DataError(f"{each}: there is no such file")
         if not is_image(each.name) and not (len(paths) == 1 and each.name.lower().endswith(SINGLE_FILE_ENDINGS)):

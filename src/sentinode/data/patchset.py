@@ -56,6 +56,8 @@ class PatchSet:
         Patches that were left out so far.
     options : ReadOptions
         Options that the source was opened with.
+    metadata_csv : str
+        Csv with metadata that was given besides the source.
     listed : bool
         Whether the patches are image files that were listed one by one, so that ids are paths.
     label_hint : str
@@ -71,6 +73,7 @@ class PatchSet:
     skip_bad: bool = False
     skipped: tuple[Skipped, ...] = field(default=())
     options: ReadOptions = DEFAULT_OPTIONS
+    metadata_csv: str = ""
     listed: bool = False
     label_hint: str = ""
 
@@ -205,7 +208,7 @@ class PatchSet:
             return np.flatnonzero(array).astype(np.int64)
         if array.ndim != 1 or not (np.issubdtype(array.dtype, np.integer) or array.size == 0):
             raise DataError(
-                f"{self.path}: rows of shape {array.shape} and type {array.dtype}; give a list of positions, or a mask "
+                f"{self.path}: rows of shape {array.shape} and type {array.dtype}; use a list of positions, or a mask "
                 f"of {len(self)} bools"
             )
         if array.size and not -len(self) <= array.min() <= array.max() < len(self):
@@ -268,9 +271,9 @@ class PatchSet:
         wrong = np.flatnonzero(expected.notna() & (expected != "") & (expected != self.table["sha1"]))
         if len(wrong):
             raise DataError(
-                f"{self.path}: the table was made from other pixels for {plural(len(wrong), 'patch')}, the first is "
-                f"{self.table['id'].iloc[wrong[0]]!r}; make the table again, or use the options that it was made with "
-                "(such as --resize)"
+                f"{self.path}: the pixels of {plural(len(wrong), 'patch')} differ from those recorded in the table "
+                f"(SHA-1), first {self.table['id'].iloc[wrong[0]]!r}; recreate the table, or open it with the same "
+                "options (such as --resize)"
             )
         return replace(self, table=self.table.drop(columns=EXPECTED_SHA1))
 
@@ -345,6 +348,18 @@ class PatchSet:
         text = "\n".join(labels + " " + self.table["sha1"].astype("string"))
         return hashlib.sha256(text.encode("ascii")).hexdigest()
 
+    def to_arguments(self) -> list[str]:
+        """Return the arguments with which a command opens the set: DATA, ``--table`` and the options of reading.
+
+        Examples
+        --------
+        >>> from sentinode import open_patches
+        >>> open_patches("pcam-mini", gray="rgb").to_arguments()
+        ['pcam-mini', '--gray', 'rgb']
+        """
+        table = ["--table", self.metadata_csv] if self.metadata_csv else []
+        return [self.path.removesuffix(f" with {self.metadata_csv}"), *table, *self.options.to_arguments()]
+
     def counts(self) -> pd.DataFrame:
         """Count the patches of each split and class.
 
@@ -390,7 +405,7 @@ def check_patches(patches: object) -> None:
     if not isinstance(patches, PatchSet):
         raise ConfigError(
             f"patches must be a PatchSet; got {type(patches).__name__}: open_patches(PATH) opens files and folders, "
-            "also a .npz with arrays x and y; predict alone takes arrays"
+            "also a .npz with arrays x and y; only `predict` accepts arrays"
         )
 
 

@@ -23,7 +23,7 @@ from sentinode.data.patchset import COLUMNS, PatchSet
 from sentinode.data.types import EXPECTED_SHA1, ReadOptions
 from sentinode.errors import ConfigError, DataError
 from sentinode.samples import SAMPLES
-from sentinode.storage import atomic_file
+from sentinode.storage import write_csv
 
 METADATA = ("label", "split", "slide", "patient", "centre", "x", "y")
 TEXT_COLUMNS = ("split", "slide", "patient", "centre")
@@ -69,8 +69,7 @@ def write_patch_table(patches: PatchSet, source: str, out: str | Path, **more: A
         table["options"] = options
     if "sha1" in patches.table:
         table["sha1"] = patches.table["sha1"]
-    with atomic_file(out) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+    write_csv(table, out)
 
 
 def _locations(patches: PatchSet, source: str, folder: Path) -> tuple[list[str], list[str], list[str]]:
@@ -170,7 +169,7 @@ def open_patch_table(path: str | Path, options: ReadOptions, open_source: Opener
             row = int(rows[np.flatnonzero(found < 0)[0]])
             raise DataError(
                 f"{path} row {row + FIRST_ROW}: there is no patch {table['path'].iloc[row]!r} in "
-                f"{source or 'the folder'}; the source has changed since the table was made, make the table again"
+                f"{source or 'the folder'}; the source has changed since the table was made; recreate the table"
             )
         positions[rows] = found + offsets
         offsets += len(part)
@@ -202,7 +201,7 @@ def _parse_options(text: str, path: str | Path) -> ReadOptions:
     try:
         return ReadOptions.from_arguments(shlex.split(text))
     except ValueError as error:
-        raise DataError(f"{path}: options {text!r} are not understood ({error}); make the table again") from error
+        raise DataError(f"{path}: options {text!r} are invalid ({error}); recreate the table") from error
 
 
 def _read(path: str | Path) -> pd.DataFrame:
@@ -220,7 +219,7 @@ def _read(path: str | Path) -> pd.DataFrame:
                 row = int(wrong[0])
                 expected = "0, 1 or nothing" if name == "label" else "a whole number or nothing"
                 raise DataError(
-                    f"{path} row {row + FIRST_ROW}: {name} is {table[name].iloc[row]!r}, where {expected} is expected"
+                    f"{path} row {row + FIRST_ROW}: expected {expected} in column {name}; got {table[name].iloc[row]!r}"
                 )
             table[name] = pd.to_numeric(table[name]).astype("Int64")
     for name in TEXT_COLUMNS:

@@ -85,7 +85,7 @@ def compare(
 
     groups = known_groups(selected.patches)
 
-    def evaluations(candidate: Candidate, index: int) -> tuple[Evaluation, ...]:
+    def evaluations(index: int) -> tuple[Evaluation, ...]:
         return tuple(
             Evaluation.from_predictions(
                 predictions,
@@ -99,11 +99,16 @@ def compare(
         )
 
     comparison = Comparison.from_evaluations(
-        {candidate.name: evaluations(candidate, index) for index, candidate in enumerate(candidates)},
+        {candidate.name: evaluations(index) for index, candidate in enumerate(candidates)},
         selected.patches.table,
         selected.overlaps,
         [predicted[index][1] for index in range(len(candidates))],
-        {"sentinode": __version__, **selected.made_by, "point": None if point is None else str(point)},
+        {
+            "sentinode": __version__,
+            **selected.made_by,
+            "arguments": patches.to_arguments(),
+            "point": None if point is None else str(point),
+        },
     )
     for model in comparison.models:
         for warning in {text: None for each in model.evaluations for text in each.warnings}:

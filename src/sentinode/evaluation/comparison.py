@@ -13,12 +13,12 @@ from sentinode import metrics
 from sentinode.errors import ConfigError, DataError, plural
 from sentinode.evaluation.candidates import Cost
 from sentinode.evaluation.evaluation import OUTSIDE_JSON, Evaluation, clusters_of
-from sentinode.evaluation.files import interval_columns, write_csv
+from sentinode.evaluation.files import interval_columns
 from sentinode.evaluation.selection import Overlap
 from sentinode.notebook import summary_html
 from sentinode.plots.comparison import plot_comparison
 from sentinode.plots.style import save_figures
-from sentinode.storage import write_json
+from sentinode.storage import write_csv, write_json
 
 COMPARISON = "compare.json"
 
@@ -115,7 +115,7 @@ class Comparison:
     pairs : tuple of ComparedPair
         Each pair of models.
     p_value : float
-        The p-value of all areas being equal.
+        The p-value for equality of all AUCs.
     made_by : dict
         Provenance: the version and the fingerprint of the patches.
     """
@@ -251,7 +251,7 @@ class Comparison:
     def _repr_html_(self) -> str:
         rows = {
             "patches": f"{self.normal:,} normal, {self.tumour:,} tumour",
-            "p-value of equal AUCs": f"{self.p_value:.3g}",
+            "p-value for equality of all AUCs": f"{self.p_value:.3g}",
         }
         return summary_html(f"Comparison: {self.data}", rows, self.table().round(3))
 

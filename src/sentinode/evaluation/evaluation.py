@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike
 
 from sentinode import metrics
 from sentinode.errors import plural
-from sentinode.evaluation.files import interval_columns, write_csv
+from sentinode.evaluation.files import interval_columns
 from sentinode.inference.predictions import Predictions
 from sentinode.notebook import summary_html
 from sentinode.plots.classification import plot_confusion_matrix, plot_evaluation, plot_roc
 from sentinode.plots.forest import plot_subgroups
 from sentinode.plots.style import save_figures
-from sentinode.storage import read_json, write_json
+from sentinode.storage import read_json, write_csv, write_json
 
 METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
 # The shares of wrong predictions at which to compute the coverage.

@@ -1,14 +1,13 @@
 """Folders and tables of results."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from sentinode.errors import DataError
 from sentinode.metrics import Interval
-from sentinode.storage import atomic_file, read_json
+from sentinode.storage import read_json
 
 
 def default_folder(home: Path, name: str, fingerprint: str, file: str) -> Path:
@@ -19,7 +18,8 @@ def default_folder(home: Path, name: str, fingerprint: str, file: str) -> Path:
     home : Path
         The folder of the run.
     name : str
-        The name of the result.
+        The name of the result, which may contain the name of a split. Characters that are no part of a file name on
+        some system, and leading dots, become hyphens.
     fingerprint : str
         The fingerprint of the evaluated patches.
     file : str
@@ -30,6 +30,7 @@ def default_folder(home: Path, name: str, fingerprint: str, file: str) -> Path:
     Path
         ``home/evaluations/name``, with a part of the fingerprint appended if a result of other patches is there.
     """
+    name = re.sub(r'[<>:"/\\|?*\x00-\x1f]|^\.+', "-", name)
     folder = home / "evaluations" / name
     if not (folder / file).is_file():
         return folder
@@ -64,9 +65,3 @@ def interval_columns(values: Mapping[str, Any]) -> dict[str, float | None]:
             for end, attribute in (("", "estimate"), ("_low", "low"), ("_high", "high")):
                 columns[f"{name}{end}"] = getattr(value, attribute, None)
     return columns
-
-
-def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a table without its index, whole or not at all."""
-    with atomic_file(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")

@@ -161,7 +161,7 @@ def select_patches(
     if labeled:
         _ = chosen.labels  # Raises for a missing label, before any patch is decoded.
     if per_class is not None:
-        chosen = _draw_per_class(chosen, per_class, seed)
+        chosen = draw_per_class(chosen, per_class, seed)
     chosen = require_matching_hashes(chosen.cached(cache))
     found = SelectedPatches(chosen, name, tuple(find_overlap(model, chosen) for model in models))
     for warning in (text for overlap in found.overlaps for text in overlap.warnings if warn):
@@ -203,7 +203,7 @@ def choose_split(
         return split, patches.split(split)
     if names:
         raise DataError(
-            f"{patches.path}: neither test nor valid is labeled; name another split with --split "
+            f"{patches.path}: neither test nor valid is labeled; choose another split with --split "
             f"(splits: {', '.join(names)})"
         )
     return "all", patches
@@ -223,7 +223,8 @@ def _held_out(models: Sequence[TrainedModel]) -> set[str]:
     return parts[0] if parts and all(part == parts[0] for part in parts) else set()
 
 
-def _draw_per_class(patches: PatchSet, count: int, seed: int) -> PatchSet:
+def draw_per_class(patches: PatchSet, count: int, seed: int) -> PatchSet:
+    """Draw at most `count` patches of each class at random."""
     rng, labels = np.random.default_rng(seed), patches.labels
     drawn = [rng.permutation(np.flatnonzero(labels == label))[:count] for label in (0, 1)]
     return patches.select(np.sort(np.concatenate(drawn)))

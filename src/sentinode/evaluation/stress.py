@@ -13,7 +13,7 @@ from sentinode.data.pixels import ConcatPixels
 from sentinode.data.stain.perturbations import PERTURBATIONS, Perturbation
 from sentinode.data.types import IndexArray, PixelReader, UInt8Array
 from sentinode.evaluation.robustness import RobustnessResult, Setting
-from sentinode.evaluation.selection import select_patches
+from sentinode.evaluation.selection import draw_per_class, select_patches
 from sentinode.inference.predict import as_predictor, predict
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sentinode.inference.predictor import Predictor
 
-QUICK_PATCHES = 500
+QUICK_PER_CLASS = 250
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def stress(
     """
     run = as_predictor(run)
     selected = select_patches(
-        [run], patches, split, cache=cache, per_class=QUICK_PATCHES // 2 if quick else None, seed=seed
+        [run], patches, split, cache=cache, per_class=QUICK_PER_CLASS if quick else None, seed=seed
     )
     chosen, settings = selected.patches, settings_of(quick)
     about = {**selected.made_by, "patches": len(chosen), "quick": quick, "seed": seed}
@@ -106,6 +106,11 @@ def stress(
     if out is not None:
         found.save(out)
     return found
+
+
+def quick_patches(patches: PatchSet, seed: int = 0) -> PatchSet:
+    """Draw the patches that a quick stress test of these patches uses."""
+    return draw_per_class(patches, QUICK_PER_CLASS, seed)
 
 
 def settings_of(quick: bool = False) -> list[Setting]:

@@ -15,7 +15,7 @@ from sentinode.evaluation.selection import select_patches
 from sentinode.explanation.attributions import METHODS, attributions, check_methods
 from sentinode.explanation.explanations import Explanations
 from sentinode.explanation.first_layer import FirstLayer, first_layer
-from sentinode.explanation.model_split import split_at_last_feature_map
+from sentinode.explanation.model_split import split_after_first_layer, split_at_last_feature_map
 from sentinode.explanation.neighbors import nearest_training_patches
 from sentinode.explanation.sanity import SanityChecks
 from sentinode.inference.predict import as_predictor, predict
@@ -127,12 +127,19 @@ def _first_layer(model: "keras.Model", pixels: np.ndarray) -> FirstLayer | None:
 
 
 def _available_methods(model: "keras.Model") -> list[str]:
-    try:
-        split_at_last_feature_map(model)
-    except ModelError as error:
-        log.warning("%s", error)
-        return [method for method in METHODS if not method.startswith("grad-cam")]
-    return list(METHODS)
+    needs = {
+        "grad-cam": split_at_last_feature_map,
+        "grad-cam++": split_at_last_feature_map,
+        "integrated-gradients": split_after_first_layer,
+    }
+    unavailable = set()
+    for split in dict.fromkeys(needs.values()):
+        try:
+            split(model)
+        except ModelError as error:
+            log.warning("%s", error)
+            unavailable |= {method for method, needed in needs.items() if needed is split}
+    return [method for method in METHODS if method not in unavailable]
 
 
 def _select_ids(patches: PatchSet, ids: Sequence[str]) -> PatchSet:

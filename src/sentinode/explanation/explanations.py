@@ -17,13 +17,14 @@ from sentinode.explanation.first_layer import FirstLayer
 from sentinode.explanation.neighbors import Neighbors
 from sentinode.explanation.sanity import FRACTIONS, SanityChecks
 from sentinode.plots import draw_attributions, draw_first_layer, draw_neighbors, plot_deletion_curves, save_figure
-from sentinode.storage import atomic_file
+from sentinode.storage import write_csv
 
 # The names of the files without their endings.
 EXPLANATIONS, DELETION_CURVES, NEIGHBORS, FIRST_LAYER = "explanations", "deletion_curves", "neighbors", "first_layer"
 CHECKS = ("central_share", "deletion_gain", "insertion_gain", "randomization_correlation")
 # The patches whose responses of the first layer are shown.
 FIRST_LAYER_PATCHES = 4
+FIGURE_ENDINGS = ("png", "svg", "pdf")
 
 
 @dataclass(frozen=True)
@@ -121,21 +122,18 @@ class Explanations:
             The figures, and ``explanations.csv``.
         """
         folder = Path(folder)
-        for name in (DELETION_CURVES, NEIGHBORS, FIRST_LAYER):
-            for old in folder.glob(f"{name}.*"):
-                old.unlink()
         written = [
             folder / f"{EXPLANATIONS}.png",
             folder / f"{EXPLANATIONS}.csv",
             folder / f"{DELETION_CURVES}.{figures}",
         ]
         save_figure(self.draw(), written[0])
-        _write_csv(self.table, written[1])
+        write_csv(self.table, written[1])
         curves = self.deletion_curves()
-        _write_csv(curves, folder / f"{DELETION_CURVES}.csv")
+        write_csv(curves, folder / f"{DELETION_CURVES}.csv")
         _plot_curves(curves, written[2])
         if self.neighbors:
-            _write_csv(self.neighbors.table, folder / f"{NEIGHBORS}.csv")
+            write_csv(self.neighbors.table, folder / f"{NEIGHBORS}.csv")
             written.append(folder / f"{NEIGHBORS}.png")
             save_figure(
                 draw_neighbors(self.pixels, self._captions(), self._neighbor_tiles(self.neighbors)), written[-1]
@@ -144,6 +142,12 @@ class Explanations:
             few, written = slice(FIRST_LAYER_PATCHES), [*written, folder / f"{FIRST_LAYER}.png"]
             drawn = draw_first_layer(self.pixels[few], self.first_layer.kernels, self.first_layer.responses[few])
             save_figure(drawn, written[-1])
+        earlier = [f"{DELETION_CURVES}.{ending}" for ending in FIGURE_ENDINGS if ending != figures]
+        earlier += [] if self.neighbors else [f"{NEIGHBORS}.png", f"{NEIGHBORS}.csv"]
+        earlier += [] if self.first_layer else [f"{FIRST_LAYER}.png"]
+        for file in (folder / name for name in earlier):
+            if file.is_file():
+                file.unlink()
         return written
 
     def _first_method(self) -> pd.DataFrame:
@@ -180,8 +184,3 @@ def _class_name(label: Any) -> str:
 
 def _center_caption(share: float) -> str:
     return "no positive attribution" if np.isnan(share) else f"center {100 * share:.0f} %"
-
-
-def _write_csv(table: pd.DataFrame, file: Path) -> None:
-    with atomic_file(file) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")

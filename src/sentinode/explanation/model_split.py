@@ -69,13 +69,24 @@ def after_exposure_correction(model: keras.Model, pixels: np.ndarray) -> tuple[k
 def split_after_first_layer(model: keras.Model) -> SplitModel:
     """Split after the first layer, which scales the pixels.
 
+    Raises
+    ------
+    ModelError
+        The first layer does something else: its output has other rows and columns than the patch, or none.
+
     Examples
     --------
     >>> from sentinode import build_model
     >>> split_after_first_layer(build_model("cnn")).after.input_shape
     (None, 96, 96, 3)
     """
-    return _split(model, 1)
+    split = _split(model, 1)
+    if split.after.input_shape[1:3] != PATCH_SHAPE[:2]:
+        raise ModelError(
+            f"model {model.name!r}: the output of its first layer does not have the rows and columns of the patch, "
+            "which integrated gradients need; use occlusion"
+        )
+    return split
 
 
 def split_at_last_feature_map(model: keras.Model) -> SplitModel:
@@ -95,7 +106,7 @@ def split_at_last_feature_map(model: keras.Model) -> SplitModel:
     """
     layers = _layers(model)
     shapes = [node_within(model, layer).output_tensors[0].shape for layer in layers]
-    last = [number for number, shape in enumerate(shapes) if len(shape) == 4][-1]
+    last = max((number for number, shape in enumerate(shapes) if len(shape) == 4), default=0)
     if last == 0 or shapes[last][1] < 2:
         raise ModelError(
             f"model {model.name!r} has no feature map, which Grad-CAM needs; use integrated-gradients or occlusion"

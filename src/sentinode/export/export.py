@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sentinode.data.open import open_patches
-from sentinode.data.patchset import PatchSet
+from sentinode.data.open import sample_patches
 from sentinode.data.types import CLASS_NAMES, PATCH_SHAPE, PATCH_SIZE_PX, PATCH_SPACING_UM_PX
 from sentinode.errors import ConfigError, ModelError
-from sentinode.export.formats import WSINFER_CONFIG, Format, check_export_path, find_format
+from sentinode.export.formats import FORMATS, WSINFER_CONFIG, Format, check_export_path, export_files, find_format
 from sentinode.export.runtimes import call_python, logits_of, runtime
 from sentinode.inference.predict import as_predictor
 from sentinode.inference.predictor import Predictor
@@ -98,7 +97,7 @@ def export_run(
     check_export_path(out, kind)
     if not 0 < spacing_um_px < float("inf"):
         raise ConfigError(f"spacing_um_px must be a number above 0; got {spacing_um_px}")
-    sample = sample_patches()
+    sample = sample_patches("test", SAMPLE_PATCHES)
     expected = run.session().logits(sample)
     with tempfile.TemporaryDirectory(prefix="sentinode-") as work:
         network = _make(run, kind, chosen, Path(work))
@@ -112,7 +111,7 @@ def export_run(
         about = _about(run, kind, chosen, made, spacing_um_px)
         if chosen.ending:
             made.about.unlink(missing_ok=True)  # Killed in between, no network has the threshold of another.
-            _place_files(Path(work), out, chosen)
+            _place_files(Path(work), out, kind)
             write_json(made.about, about)
         else:
             write_json(Path(work) / WSINFER_CONFIG, _wsinfer_config(about))
@@ -120,12 +119,6 @@ def export_run(
                 for name in chosen.files:
                     shutil.copyfile(Path(work) / name, temporary / name)
     return made
-
-
-def sample_patches() -> PatchSet:
-    """Return the real patches of both classes on which an export is compared with the run."""
-    patches = open_patches("pcam-mini", split="test")
-    return patches.select(np.linspace(0, len(patches) - 1, SAMPLE_PATCHES).astype(int))
 
 
 def _make(run: Predictor, kind: str, chosen: Format, work: Path) -> Path:
@@ -162,10 +155,13 @@ def _make(run: Predictor, kind: str, chosen: Format, work: Path) -> Path:
     return network
 
 
-def _place_files(work: Path, out: Path, chosen: Format) -> None:
+def _place_files(work: Path, out: Path, kind: str) -> None:
     """Move the files to their place; the first, which refers to the others, comes last."""
-    for name in reversed(chosen.files):
-        with atomic_file(out.with_suffix(Path(name).suffix)) as temporary:
+    first, *others = zip(export_files(out, kind), FORMATS[kind].files, strict=True)
+    if others:
+        out.unlink(missing_ok=True)  # Killed in between, it does not describe the weights of another network.
+    for file, name in (*others, first):
+        with atomic_file(file) as temporary:
             shutil.copyfile(work / name, temporary)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sentinode.errors import ConfigError, DataError
 from sentinode.extras import check_installed
-from sentinode.storage import check_output_file, check_output_folder, read_json
+from sentinode.storage import check_no_other_files, check_output_file, check_output_folder, read_json
 
 WSINFER_CONFIG = "config.json"
 
@@ -78,12 +78,27 @@ def check_export_path(out: str | Path, name: str) -> None:
     out, ending = Path(out), FORMATS[name].ending
     if ending:
         if out.suffix != ending or out.is_dir():
-            raise ConfigError(f"{out}: format {name} is a file that ends in {ending}; name such a file")
-        check_output_file(out)
+            raise ConfigError(f"{out}: format {name} is a file that ends in {ending}; use such a name")
+        for file in export_files(out, name):
+            check_output_file(file)
+            if file.exists() and not out.exists():
+                raise ConfigError(f"{file} exists without {out.name}; delete it, or choose another output file")
         return
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not _is_wsinfer_export(out)):
-        raise ConfigError(f"{out}: format {name} is a folder, and something else is in its place; name another")
+        raise ConfigError(f"{out}: format {name} is a folder, but this is something else; choose another")
     check_output_folder(out)
+    check_no_other_files(out, FORMATS[name].files)
+
+
+def export_files(out: Path, name: str) -> list[Path]:
+    """Return the files of the network in a format that is not a folder, `out` first.
+
+    Examples
+    --------
+    >>> [file.name for file in export_files(Path("tumour.xml"), "openvino")]
+    ['tumour.xml', 'tumour.bin']
+    """
+    return [out.with_suffix(Path(file).suffix) for file in FORMATS[name].files]
 
 
 def _is_wsinfer_export(folder: Path) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sentinode.data.open import open_patches
+from sentinode.data.open import sample_patches
 from sentinode.data.types import UInt8Array
 from sentinode.errors import ModelError
 from sentinode.extras import optional
@@ -51,7 +51,7 @@ def quantize_to_int8(network: Path, out: Path) -> dict[str, Any]:
     optional("onnx", "onnx")
     quantization = optional("onnxruntime.quantization", "onnx")
     preparation = optional("onnxruntime.quantization.shape_inference", "onnx")
-    calibration = _sample("train", CALIBRATION_PATCHES)
+    calibration = sample_patches("train", CALIBRATION_PATCHES).read()
 
     class Calibration(quantization.CalibrationDataReader):  # type: ignore[name-defined]
         def __init__(self, name: str) -> None:
@@ -79,7 +79,7 @@ def quantize_to_int8(network: Path, out: Path) -> dict[str, Any]:
                 reduce_range=True,
                 extra_options={"CalibPercentile": PERCENTILE},
             )
-    sample = _sample("test", CHECKED_PATCHES)
+    sample = sample_patches("test", CHECKED_PATCHES).read()
     before, after = (probability(open_engine("onnxruntime", file)(sample)) for file in (network, out))
     difference = float(np.mean(np.abs(after - before)))
     if not difference <= MOST_MEAN_DIFFERENCE:
@@ -92,8 +92,3 @@ def quantize_to_int8(network: Path, out: Path) -> dict[str, Any]:
         "compared_patches": len(sample),
         "mean_difference": round(difference, 5),
     }
-
-
-def _sample(split: str, count: int) -> UInt8Array:
-    patches = open_patches("pcam-mini", split=split)
-    return patches.read(np.linspace(0, len(patches) - 1, min(count, len(patches))).astype(int))

@@ -51,7 +51,7 @@ class Ensemble(Predictor):
             other = first.setdefault(member.identity["weights_sha256"], member)
             if other is not member:
                 models = f"{member.identity['model']} and {other.identity['model']}"
-                raise ConfigError(f"{models} have the same weights; name each model of an ensemble once")
+                raise ConfigError(f"{models} have the same weights; specify each model of an ensemble once")
 
     @property
     def name(self) -> str:  # noqa: D102
@@ -60,8 +60,7 @@ class Ensemble(Predictor):
     @property
     def threshold(self) -> float:
         """The mean of the members' thresholds on the logit scale; not chosen on any patches of its own."""
-        thresholds = np.clip([member.threshold for member in self.members], NEAREST, 1 - NEAREST)
-        return float(probability(logit(thresholds).mean()))
+        return mean_threshold([member.threshold for member in self.members])
 
     @property
     def identity(self) -> dict[str, Any]:  # noqa: D102
@@ -118,6 +117,17 @@ class Ensemble(Predictor):
         """Return the SHA-1 of the held-out patches if all members held out the same."""
         first, *others = (member.held_out() for member in self.members)
         return first if all(other == first for other in others) else set()
+
+
+def mean_threshold(thresholds: Sequence[float]) -> float:
+    """Return the mean of thresholds on the logit scale.
+
+    Examples
+    --------
+    >>> round(mean_threshold([0.2, 0.8]), 6)
+    0.5
+    """
+    return float(probability(logit(np.clip(thresholds, NEAREST, 1 - NEAREST)).mean()))
 
 
 def _any_of(parts: Sequence[NDArray[np.bool_] | None]) -> NDArray[np.bool_] | None:

@@ -99,20 +99,22 @@ def write_features(run: Predictor, patches: PatchSet, out: str | Path) -> dict[s
     """
     out = Path(out)
     if out.suffix != ".npz":
-        raise ConfigError(f"{out}: features are written as .npz; give the file that ending")
+        raise ConfigError(f"{out}: features are written as .npz; use a name that ends in .npz")
     network = feature_model(run.model)
     count, width = len(patches), int(network.output_shape[-1])
     sha1: list[str] = []
-    with atomic_file(out) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        with archive.open("features.npy", "w", force_zip64=True) as file:
-            header = {"descr": "<f4", "fortran_order": False, "shape": (count, width)}
-            np.lib.format.write_array_header_1_0(file, header)
-            for part, hashed in _in_batches(network, patches, pixel_sha1):
-                file.write(np.ascontiguousarray(part, dtype="<f4").tobytes())
-                sha1 += hashed
-        for name, column in _columns(patches.table, sha1).items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, column, allow_pickle=False)
+    with atomic_file(out) as temporary:
+        with zipfile.ZipFile(temporary, "w") as archive:
+            with archive.open("features.npy", "w", force_zip64=True) as file:
+                header = {"descr": "<f4", "fortran_order": False, "shape": (count, width)}
+                np.lib.format.write_array_header_1_0(file, header)
+                for part, hashed in _in_batches(network, patches, pixel_sha1):
+                    file.write(np.ascontiguousarray(part, dtype="<f4").tobytes())
+                    sha1 += hashed
+            for name, column in _columns(patches.table, sha1).items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                    np.lib.format.write_array(file, column, allow_pickle=False)
+        made_by_path(out).unlink(missing_ok=True)  # Killed in between, no features have the model of others.
     about = {"sentinode": __version__, "data": patches.path, "patches": count, "features": width, **run.identity}
     write_json(made_by_path(out), about)
     return about

@@ -99,7 +99,7 @@ class OODDetector:
     validation_warning_rate: float
 
     @classmethod
-    def fit(cls, training: PatchSet, validation: PatchSet, seed: int = 0) -> "OODDetector":
+    def fit(cls, training: PatchSet, validation: PatchSet, seed: int = 0) -> "OODDetector | None":
         """Fit a detector to training patches and measure its warning rate on validation patches.
 
         Parameters
@@ -111,7 +111,8 @@ class OODDetector:
 
         Returns
         -------
-        OODDetector
+        OODDetector or None
+            None if fewer than two of the measured training patches have tissue.
 
         Examples
         --------
@@ -122,6 +123,8 @@ class OODDetector:
         """
         reference = PatchStatistics.from_patches(_sample(training, seed))
         tissue = reference.tissue_fraction >= MIN_TISSUE_FRACTION
+        if tissue.sum() < 2:  # The fewest that have a covariance.
+            return None
         # Half of the outliers for each of the two limits.
         limits = np.quantile(reference.brightness[tissue], 1 - OUTLIER_FRACTION / 2, axis=0)
         detector = cls(limits, Gaussian.fit(reference.stain[tissue]), Gaussian.fit(reference.detail[tissue]), 0.0)

@@ -79,17 +79,13 @@ def plot_forest(
 
 
 @styled
-def plot_subgroups(
-    groups: Sequence[Subgroup], *, reference: Mapping[str, float] | None = None, title: str = ""
-) -> list[Axes]:
+def plot_subgroups(groups: Sequence[Subgroup], *, title: str = "") -> list[Axes]:
     """Plot AUC, sensitivity and specificity of each subgroup side by side.
 
     Parameters
     ----------
     groups : sequence of Subgroup
         From `sentinode.metrics.subgroups`, the first at the top.
-    reference : mapping, optional
-        The values of all patches together: ``"AUC"``, ``"sensitivity"``, ``"specificity"``.
     title : str
         The title of the figure.
 
@@ -100,7 +96,7 @@ def plot_subgroups(
     """
     axes = new_axes(1, 3, (3.4, forest_height(len(groups))), sharey=True)
     for ax, name in zip(axes, COLOR_AND_MARKER, strict=True):
-        plot_subgroup_metric(groups, name, reference=(reference or {}).get(name), title=name, ax=ax)
+        plot_subgroup_metric(groups, name, title=name, ax=ax)
     set_suptitle(axes, title)
     return axes
 

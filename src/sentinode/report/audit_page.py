@@ -12,7 +12,7 @@ from sentinode.errors import ConfigError, DataError, plural
 from sentinode.report.data_page import data_findings, data_sections, note_if_more
 from sentinode.report.formatting import shareable
 from sentinode.report.page import Findings, Gallery, Part, Section, Table, write_page
-from sentinode.storage import atomic_file, atomic_folder, read_json, write_json
+from sentinode.storage import atomic_folder, check_no_other_files, read_json, write_csv, write_json
 
 AUDIT, PAGE, ISSUES = "audit.json", "audit.html", "issues.csv"
 SHOWN = 36
@@ -33,7 +33,7 @@ DESCRIPTIONS = {
 
 
 def check_audit_folder(folder: Path) -> None:
-    """Refuse an output folder that holds anything but an audit.
+    """Refuse an output folder that holds anything but an audit, since the audit replaces the whole folder.
 
     Raises
     ------
@@ -42,6 +42,7 @@ def check_audit_folder(folder: Path) -> None:
     """
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not _is_audit(folder)):
         raise ConfigError(f"{folder} exists and is not an audit; write the audit to another folder")
+    check_no_other_files(folder, (AUDIT, PAGE, ISSUES))
 
 
 def write_audit(audit: Audit, folder: str | Path) -> None:
@@ -61,8 +62,7 @@ def write_audit(audit: Audit, folder: str | Path) -> None:
     """
     check_audit_folder(Path(folder))
     with atomic_folder(folder) as temporary:
-        with atomic_file(temporary / ISSUES) as file:
-            audit.issues.to_csv(file, index=False, lineterminator="\n", float_format="%.6g")
+        write_csv(audit.issues, temporary / ISSUES, float_format="%.6g")
         write_audit_page(audit, temporary / PAGE)
         write_json(temporary / AUDIT, audit.to_json())
 

@@ -1,6 +1,5 @@
 """The page of a comparison: ROC curves, results, differences and costs of several models."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
@@ -11,13 +10,14 @@ from markupsafe import Markup
 
 from sentinode.errors import plural
 from sentinode.evaluation.comparison import ComparedModel, ComparedPair, Comparison
+from sentinode.evaluation.formatting import format_p_value
 from sentinode.metrics.interval import Interval
 from sentinode.metrics.ranking import RocCurve
 from sentinode.plots import plot_forest, plot_roc_comparison
 from sentinode.plots.comparison import pair_label
 from sentinode.plots.style import COLOR_OF_16, INK, LINE_OF_16
 from sentinode.report.figures import VARIABLES, Frame, frame_of, to_svg
-from sentinode.report.formatting import NONE, code, fixed, shareable, with_limits
+from sentinode.report.formatting import NONE, code, fixed, shareable, shareable_command, with_limits
 from sentinode.report.page import (
     Definitions,
     Figure,
@@ -193,7 +193,7 @@ def _differences(found: Comparison) -> list[Part]:
         _pairs(found.pairs),
     ]
     if len(found.models) > 2:
-        parts.append(f"Test of equal AUCs of all models, p-value: {_p(found.p_value)}.")
+        parts.append(f"P-value for equality of all AUCs: {format_p_value(found.p_value)}.")
     return parts
 
 
@@ -202,10 +202,10 @@ def _pairs(pairs: Sequence[ComparedPair]) -> Table:
         [
             f"{pair.auc.first} − {pair.auc.second}",
             with_limits(pair.auc.difference),
-            _p(pair.auc.p_holm),
-            _p(pair.bootstrap.p_holm),
+            format_p_value(pair.auc.p_holm),
+            format_p_value(pair.bootstrap.p_holm),
             with_limits(pair.accuracy.difference),
-            _p(pair.accuracy_p_holm),
+            format_p_value(pair.accuracy_p_holm),
             fixed(pair.kappa.estimate if pair.kappa else None),
         ]
         for pair in pairs
@@ -231,11 +231,18 @@ def _cost(models: Sequence[ComparedModel]) -> Table:
 
 def _reproduce(found: Comparison) -> list[tuple[str, Markup | str]]:
     given = [f"{model.name}={','.join(_source(each) for each in model.made_by)}" for model in found.models]
-    command = ["sentinode", "compare", shareable(found.data.removesuffix(f", split {found.split}"))]
+    command = ["sentinode", "compare", *found.made_by["arguments"]]
     command += [word for each in given for word in ("--model", each)] + ["--out", "comparison"]
     command += ["--split", found.split] if found.split != "all" else []
-    point = found.made_by["point"]
+    point, members = found.made_by["point"], [each for model in found.models for each in model.made_by]
     command += ["--point", point] if point else []
+    chosen_on = [each["points_chosen_on"] for each in members if "points_chosen_on" in each]
+    if chosen_on and isinstance(chosen_on[0], dict):
+        command += ["--point-split", chosen_on[0]["split"]]
+    for option, name in (("--input-scale", "input_scale"), ("--model-output", "output")):
+        values = {each[name] for each in members if name in each}
+        if len(values) == 1:  # One option is for all external models; of several, each was recognized.
+            command += [option, *values]
     return [
         ("Patches (SHA-256)", code(found.made_by["fingerprint"])),
         *(
@@ -251,7 +258,7 @@ def _reproduce(found: Comparison) -> list[tuple[str, Markup | str]]:
             if "matched_by" in each
         ),
         ("Operating point", point or "the threshold of each model"),
-        ("This page", code(shlex.join(command))),
+        ("This page", code(shareable_command(command))),
     ]
 
 
@@ -264,7 +271,3 @@ def _source(made_by: dict[str, Any]) -> str:
 def _data(found: Comparison) -> str:
     split = f", split {found.split}" if found.split != "all" else ""
     return shareable(found.data.removesuffix(split)) + split
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else fixed(value)

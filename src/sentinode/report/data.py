@@ -13,6 +13,7 @@ from sentinode.evaluation.evaluation import METRICS, Evaluation, clusters_of
 from sentinode.evaluation.files import default_folder
 from sentinode.evaluation.robustness import STRESS, RobustnessResult
 from sentinode.evaluation.selection import Overlap, select_patches
+from sentinode.evaluation.stress import quick_patches
 from sentinode.metrics import OperatingPoint
 from sentinode.report.formatting import shareable
 from sentinode.report.threshold_table import ThresholdTable
@@ -34,7 +35,7 @@ class ReportData:
     evaluation : Evaluation
         The evaluation of the run on these patches.
     robustness : RobustnessResult, optional
-        The robustness test of this run on this split; None without one.
+        The robustness test of this run on these patches; None without one.
     overlap : Overlap
         Which of these patches the training of the run has used.
     """
@@ -122,11 +123,14 @@ def _existing(folder: Path, run: "Run", patches: PatchSet) -> Evaluation | None:
 
 
 def _robustness(run: "Run", split: str, patches: PatchSet) -> RobustnessResult | None:
-    """Return a robustness test of this run on this split; a full one rather than a quick one."""
+    """Return a robustness test of this run on these patches; a full one rather than a quick one."""
     found = map(RobustnessResult.load, sorted(run.results_folder.glob(f"evaluations/stress-*/{STRESS}")))
-    identity = {**run.identity, "split": split, "data": patches.path}
-    fitting = [each for each in found if _same(each.made_by, identity)]
-    return min(fitting, key=lambda each: bool(each.made_by["quick"]), default=None)
+    fitting = [each for each in found if _same(each.made_by, {**run.identity, "split": split})]
+    for each in sorted(fitting, key=lambda each: bool(each.made_by["quick"])):
+        tested = quick_patches(patches, each.made_by["seed"]) if each.made_by["quick"] else patches
+        if each.made_by["fingerprint"] == tested.fingerprint:
+            return each
+    return None
 
 
 def _same(made_by: dict[str, Any], identity: dict[str, Any]) -> bool:

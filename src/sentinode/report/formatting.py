@@ -1,7 +1,11 @@
 """Numbers and names as readers of a page see them."""
 
 import math
+import re
+import shlex
+from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
+from itertools import pairwise
 from pathlib import PurePosixPath, PureWindowsPath
 
 from markupsafe import Markup
@@ -60,14 +64,31 @@ def shareable(path: str) -> str:
     --------
     >>> shareable("/home/anna/pcam.zip + data/more"), shareable("C:\\Users\\Anna\\pcam"), shareable("runs/first")
     ('pcam.zip + data/more', 'pcam', 'runs/first')
+    >>> shareable("images with /home/anna/meta.csv")
+    'images with meta.csv'
     """
-    parts = []
-    for part in path.split(" + "):
-        for kind in (PurePosixPath, PureWindowsPath):
-            if kind(part).is_absolute() or part.startswith("~"):
-                part = kind(part).name
-        parts.append(part)
-    return " + ".join(parts)
+    return "".join(map(_last_part, re.split(r"( \+ | with (?=[/~\\]|[A-Za-z]:[/\\]))", path)))
+
+
+def _last_part(path: str) -> str:
+    for kind in (PurePosixPath, PureWindowsPath):
+        if kind(path).is_absolute() or path.startswith("~"):
+            path = kind(path).name
+    return path
+
+
+def shareable_command(words: Sequence[str]) -> str:
+    """Return a command, quoted for a shell, whose paths have no absolute folders.
+
+    Examples
+    --------
+    >>> shareable_command(["train", "/home/anna/my data", "--table", "/home/anna/meta.csv", "--patient-from", "/(p.)/"])
+    "train 'my data' --table meta.csv --patient-from '/(p.)/'"
+    """
+    return shlex.join(
+        word if before == "--patient-from" else shareable(word)  # A regular expression may look like a path.
+        for before, word in pairwise(["", *words])
+    )
 
 
 def code(text: str) -> Markup:

@@ -1,6 +1,7 @@
 """A model card: Markdown with the metadata that Hugging Face reads, from the data of a report."""
 
 import json
+import re
 from pathlib import Path, PurePath
 
 from sentinode.errors import plural
@@ -52,7 +53,7 @@ def write_model_card(data: ReportData, path: Path) -> None:
             error=fixed(found.calibration.error.estimate),
             expected=fixed(found.calibration.error.q95_if_calibrated),
             limitations=[plain(each) for each in limitations(data)],
-            commands=commands(data),
+            commands=[(purpose, code_span(command)) for purpose, command in commands(data)],
             provenance=[plain(each) for each in provenance(data)],
             quoted_name=_quoted(data.run.name),
             dataset_type=_quoted(PurePath(source).stem),
@@ -72,11 +73,26 @@ def _quoted(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    r"""Escape what Markdown or HTML would take for markup.
+    r"""Escape what Markdown or HTML would take for markup; a line break becomes a space.
 
     Examples
     --------
-    >>> plain("a<b>|c")
-    'a&lt;b>\\|c'
+    >>> plain("a<b>|c"), plain("my_run [x](y)")
+    ('a&lt;b>\\|c', 'my\\_run \\[x](y)')
     """
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+    escaped = re.sub(r"[\\`*_|\[]", r"\\\g<0>", text.replace("&", "&amp;").replace("<", "&lt;"))
+    return " ".join(escaped.splitlines())
+
+
+def code_span(text: str) -> str:
+    """Format a text as code in Markdown, whatever it contains; a line break becomes a space.
+
+    Examples
+    --------
+    >>> code_span("sentinode report run"), code_span("a `b` c")
+    ('`sentinode report run`', '`` a `b` c ``')
+    """
+    text = " ".join(text.splitlines())
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    space, fence = " " if longest else "", "`" * (longest + 1)
+    return f"{fence}{space}{text}{space}{fence}"

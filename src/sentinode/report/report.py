@@ -67,7 +67,12 @@ def write_report(
     >>> [path.name for path in write_report(load_run("d4net-m"), patches.select(range(0, 400, 100)))]
     ['report.html']
     """
-    data = load_report_data(run, patches, split, cache)
+    return write_report_files(load_report_data(run, patches, split, cache), model_card=model_card)
+
+
+def write_report_files(data: ReportData, *, model_card: bool = False) -> list[Path]:
+    """Write the report from its data; see `write_report`."""
+    run = data.run
     written = [run.results_folder / REPORT]
     write_report_page(data, written[0], lambda pixels: attribution_overlays(run, pixels))
     if model_card:

@@ -1,5 +1,6 @@
-"""The results that a training ends with: calibration, threshold, prediction sets, files for other tools."""
+"""The results that a training run ends with: calibration, threshold, prediction sets, files for other tools."""
 
+import logging
 import time
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from sentinode.storage import atomic_file, write_json
 from sentinode.training.logging.history import Row
 from sentinode.training.run import CHECKPOINT, CURVES, OOD, SUMMARY, VALIDATION, Run
 from sentinode.training.state.best_weights import best_epoch
+
+log = logging.getLogger("sentinode")
 
 
 def write_results(folder: Path, training: PatchSet, validation: PatchSet, history: list[Row], duration_s: float) -> Run:
@@ -42,7 +45,14 @@ def write_results(folder: Path, training: PatchSet, validation: PatchSet, histor
     model = run.model
     with atomic_file(folder / "model.keras") as temporary, without_tensorflow():
         model.save(temporary)
-    write_json(folder / OOD, to_json(OODDetector.fit(training, validation)))
+    detector = OODDetector.fit(training, validation)
+    if detector is None:
+        log.warning(
+            "%s: fewer than two of the training patches have tissue, so the run will not detect out-of-distribution "
+            "patches; check the data with sentinode data info",
+            training.path,
+        )
+    write_json(folder / OOD, detector)
     if len(history) > 1:
         save_figure(plot_learning_curves(pd.DataFrame(history), best_epoch(history)), folder / CURVES)
     logits = predict_logits(model, validation)

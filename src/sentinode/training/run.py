@@ -1,4 +1,4 @@
-"""A run: the self-contained directory that a training writes."""
+"""A run: the self-contained directory that training writes."""
 
 import hashlib
 import math
@@ -13,7 +13,7 @@ import pandas as pd
 
 from sentinode.data.duplicates.hashes import sha1_bytes
 from sentinode.data.io.csv import read_csv
-from sentinode.errors import DataError, RunError, SentinodeError, first_line
+from sentinode.errors import DAMAGED_RUN, DataError, RunError, SentinodeError, first_line
 from sentinode.inference.engines import open_engine
 from sentinode.inference.ood import OODDetector
 from sentinode.inference.predictions import Predictions
@@ -41,7 +41,7 @@ WEIGHTS = {"best": "best.weights.h5", "final": "final.weights.h5"}
 
 @dataclass(frozen=True)
 class Run(KeptSessions):
-    """A finished training.
+    """A finished training run.
 
     Attributes
     ----------
@@ -82,9 +82,7 @@ class Run(KeptSessions):
                 soup=tuple(config.get("soup") or []),
             )
         except (DataError, KeyError, TypeError) as error:
-            raise RunError(
-                f"{self.path / CONFIG}: provenance cannot be read ({error}); is the run complete?"
-            ) from error
+            raise RunError(f"{self.path / CONFIG}: provenance cannot be read ({error}); {DAMAGED_RUN}") from error
 
     @property
     def precision(self) -> str:
@@ -132,21 +130,21 @@ class Run(KeptSessions):
         try:
             return from_json(kind, self.summary[name])
         except DataError as error:
-            raise RunError(f"{self.path / SUMMARY}: {name}: {error}; is the run complete?") from error
+            raise RunError(f"{self.path / SUMMARY}: {name}: {error}; {DAMAGED_RUN}") from error
 
     @property
     def validation_warning_rate(self) -> float:
         """Fraction of the validation patches that get an out-of-distribution warning."""
-        return self.ood.validation_warning_rate
+        return self.ood.validation_warning_rate if self.ood else 0.0
 
     @property
     def architecture(self) -> dict[str, Any]:
         """Name, parameters and build options of the network, as in ``config.json``."""
         return dict(self.config["model"])
 
-    def warnings(self, pixels: np.ndarray) -> list[str]:
+    def warnings(self, pixels: np.ndarray) -> list[str] | None:
         """Describe for each patch (uint8, (n, 96, 96, 3)) in what it differs from the training patches."""
-        return self.ood.warnings(pixels)
+        return self.ood.warnings(pixels) if self.ood else None
 
     @property
     def name(self) -> str:
@@ -189,12 +187,13 @@ class Run(KeptSessions):
         return summary_html(f"Run {self.name} (research use only)", rows, counts)
 
     @cached_property
-    def ood(self) -> OODDetector:
-        """The out-of-distribution detector fitted to the training patches."""
+    def ood(self) -> OODDetector | None:
+        """The out-of-distribution detector fitted to the training patches; None if too few of them have tissue."""
         try:
-            return read_json(self.path / OOD, OODDetector)
+            fitted = read_json(self.path / OOD) is not None
+            return read_json(self.path / OOD, OODDetector) if fitted else None
         except (OSError, DataError) as error:
-            raise RunError(f"{error}; is the run directory complete?") from error
+            raise RunError(f"{error}; {DAMAGED_RUN}") from error
 
     def fingerprint(self, part: str) -> str:
         """Return the fingerprint of the ``"train"`` or ``"valid"`` patches."""
@@ -209,7 +208,7 @@ class Run(KeptSessions):
         try:
             return pd.read_csv(self.path / "history.csv")
         except (OSError, ValueError) as error:
-            raise RunError(f"{self.path / 'history.csv'}: cannot be read ({error}); is the run complete?") from error
+            raise RunError(f"{self.path / 'history.csv'}: cannot be read ({error}); {DAMAGED_RUN}") from error
 
     @cached_property
     def model(self) -> "keras.Model":
@@ -225,9 +224,9 @@ class Run(KeptSessions):
         return {"model": model, "weights_sha256": weights, **numbers}
 
     def starting_model(self, seed: int = 0) -> "keras.Model":
-        """Return the network with the best weights as the start of another training (fine-tuning).
+        """Return the network with the best weights as the start of another training run (fine-tuning).
 
-        The other training records where its starting weights come from.
+        The other training run records where its starting weights come from.
 
         Parameters
         ----------
@@ -280,7 +279,7 @@ class Run(KeptSessions):
                 model.load_weights(file)
         except Exception as error:  # h5py and Keras raise a dozen types for a damaged file.
             reason = first_line(error)
-            raise RunError(f"{file}: cannot be loaded into {ARCHITECTURE} ({reason}); is the run complete?") from error
+            raise RunError(f"{file}: cannot be loaded into {ARCHITECTURE} ({reason}); {DAMAGED_RUN}") from error
         return model
 
     def _load(self, engine: str, tta: str, precision: str) -> Session:
@@ -312,7 +311,7 @@ class Run(KeptSessions):
             table = read_csv(file, ["sha1", "split"])
             return set(table["sha1"][table["split"] == "valid"])
         except DataError as error:
-            raise RunError(f"{error}; is the run complete?") from error
+            raise RunError(f"{error}; {DAMAGED_RUN}") from error
 
     def trained_on(self, sha1: pd.Series) -> np.ndarray:
         """Check which patches the weights were trained on, including those of starting weights and teachers.
@@ -341,7 +340,7 @@ class Run(KeptSessions):
         try:
             return np.load(self.path / name, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise RunError(f"{self.path / name}: cannot be read ({error}); is the run complete?") from error
+            raise RunError(f"{self.path / name}: cannot be read ({error}); {DAMAGED_RUN}") from error
 
     @property
     def validation_choices(self) -> str:
@@ -352,8 +351,8 @@ class Run(KeptSessions):
         try:
             content = read_json(self.path / name)
         except (OSError, SentinodeError) as error:
-            raise RunError(f"{self.path / name}: cannot be read ({error}); is the run complete?") from error
+            raise RunError(f"{self.path / name}: cannot be read ({error}); {DAMAGED_RUN}") from error
         missing = [key for key in needed if not isinstance(content, dict) or key not in content]
         if missing:
-            raise RunError(f"{self.path / name}: {', '.join(missing)} missing; is it the {name} of a run?")
+            raise RunError(f"{self.path / name}: {', '.join(missing)} missing; {DAMAGED_RUN}")
         return dict(content)

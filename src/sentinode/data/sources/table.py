@@ -7,6 +7,7 @@ no file is matched by its end, so that a table that was made on another computer
 
 import posixpath
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,7 @@ def open_table(files: Files, table: str | Path, options: ReadOptions) -> PatchSe
         The csv cannot be read, or has no column of paths.
     """
     listed = ListedFiles([table])
-    return _open(files, "", listed, listed.names[0], options)
+    return replace(_open(files, "", listed, listed.names[0], options), metadata_csv=listed.where)
 
 
 def _open(files: Files, folder: str, csv_files: ListedFiles, name: str, options: ReadOptions) -> PatchSet:
@@ -148,7 +149,7 @@ def _standard_columns(given: pd.DataFrame, where: str) -> tuple[pd.DataFrame, st
         used["label"] = used.pop("y")
     columns = ", ".join(given.columns)
     if "path" not in used:
-        raise DataError(f"{where}: no column path (columns: {columns}); name the column of image files path")
+        raise DataError(f"{where}: no column path (columns: {columns}); rename the column of image files to path")
     table = pd.DataFrame({column: given[name] for column, name in used.items()})
     table.attrs["used"] = set(used.values())
     hint = "" if "label" in used else f"{where} has no column label (columns: {columns})"
@@ -227,6 +228,6 @@ def _value(column: str, text: str, options: ReadOptions) -> object:
         except ValueError:
             number = float("nan")
         if not number.is_integer():
-            raise ValueError(f"{column} is {text!r}, where a whole number is expected; correct or remove the row")
+            raise ValueError(f"{column} must be a whole number; got {text!r}; correct or remove the row")
         return int(number)
     return text

@@ -1,11 +1,10 @@
 """The commands that reproduce a report, and the limitations of its results."""
 
-import shlex
 from dataclasses import replace
 
 from sentinode.evaluation.evaluate import PREVALENCE
 from sentinode.report.data import ReportData
-from sentinode.report.formatting import fixed, percent, shareable
+from sentinode.report.formatting import fixed, percent, shareable, shareable_command
 from sentinode.training.command import train_command
 from sentinode.training.provenance import Provenance
 
@@ -23,8 +22,8 @@ def commands(data: ReportData) -> list[tuple[str, str]]:
     list of tuple of str
         Purpose and command, quoted for a shell; paths are shown without absolute folders.
     """
-    run = data.run.name if data.run.pretrained else shareable(str(data.run.path))
-    patches = [shareable(data.patches.path), *data.patches.options.to_arguments()]
+    run = data.run.name if data.run.pretrained else str(data.run.path)
+    patches = data.patches.to_arguments()
     split = ["--split", data.evaluation.split] if data.evaluation.split != "all" else []
     chosen = [name for name in data.evaluation.operating_points if name not in ("0.5", "validation")]
     options = [word for name in chosen for word in ("--point", name)]
@@ -35,19 +34,13 @@ def commands(data: ReportData) -> list[tuple[str, str]]:
     if stated != [PREVALENCE]:
         options += [word for each in stated for word in ("--prevalence", f"{each:g}")]
     found = [("Evaluation", ["sentinode", "evaluate", *patches, "--model", run, *split, *options])]
-    if trained := _train_command(data, run):
+    if trained := train_command(data.run, run):
         found.insert(0, ("Training", trained))
     if data.robustness is not None:
         quick = ["--quick"] if data.robustness.made_by["quick"] else []
         found.append(("Robustness test", ["sentinode", "stress", *patches, "--model", run, *split, *quick]))
     found.append(("This page", ["sentinode", "report", run, *patches, *split]))
-    return [(purpose, shlex.join(command)) for purpose, command in found]
-
-
-def _train_command(data: ReportData, out: str) -> list[str] | None:
-    start = data.run.provenance.starting_weights
-    model = shareable(start.model) if start else None
-    return train_command(data.run, shareable(data.run.provenance.data), out, model)
+    return [(purpose, shareable_command(command)) for purpose, command in found]
 
 
 def provenance(data: ReportData) -> list[str]:
@@ -76,9 +69,9 @@ def limitations(data: ReportData) -> list[str]:
         "precision and net benefit depend on it; on whole slides a few percent of the patches contain tumour.",
         "A patch is 96 × 96 px, and its label refers to the central 32 × 32 px. Results on patches are not results on "
         "slides or patients.",
-        f"The weights are the mean of {len(soup) + 1} trainings; the mean of other trainings would give other results."
+        f"The weights are the mean of {len(soup) + 1} training runs; the mean of other runs would give other results."
         if soup
-        else "The results are those of one training; another seed gives another network.",
+        else "The results are those of one training run; another seed gives another network.",
         *warnings(data),
     ]
     if not data.evaluation.subgroups:

@@ -5,6 +5,7 @@ from typing import Any
 from markupsafe import Markup
 from scipy.special import logit
 
+from sentinode.evaluation.evaluate import PREVALENCE
 from sentinode.plots import plot_roc
 from sentinode.report.data import ReportData
 from sentinode.report.figures import Frame, frame_of, to_svg
@@ -13,7 +14,6 @@ from sentinode.report.page import Fragment, Note, Part, Subheading, Table
 from sentinode.report.threshold_table import Histogram
 from sentinode.serialize import to_json
 
-PREVALENCE = 0.05
 SLIDER_POSITIONS = 400
 METRICS = {
     "sensitivity": ("Sensitivity", "tumour patches predicted tumour"),

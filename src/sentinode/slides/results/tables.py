@@ -14,7 +14,7 @@ import pandas as pd
 from sentinode.extras import optional
 from sentinode.slides.results.heatmap import Heatmap
 from sentinode.slides.results.lesions import OUTLINE_FROM
-from sentinode.storage import atomic_file
+from sentinode.storage import atomic_file, write_csv
 
 log = logging.getLogger("sentinode")
 
@@ -67,8 +67,7 @@ def write_tables(
         table = pd.DataFrame(corners, columns=["minx", "miny"]).assign(width=side_px, height=side_px)
         table["prob_normal"] = 1 - sparse[rows, columns]
         table["prob_tumor"] = sparse[rows, columns]
-        with atomic_file(folder / _WSINFER) as temporary:
-            table.to_csv(temporary, index=False)
+        write_csv(table, folder / _WSINFER)
     if "clam" in tables:
         with atomic_file(folder / _CLAM) as temporary, h5py.File(temporary, "w", track_order=False) as file:
             coords = file.create_dataset("coords", data=corners)

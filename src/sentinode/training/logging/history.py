@@ -1,4 +1,4 @@
-"""The learning curves of a training: csv, JSON lines, TensorBoard, and one line per epoch in the log."""
+"""The learning curves of a training run: csv, JSON lines, TensorBoard, and one line per epoch in the log."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ import pandas as pd
 
 from sentinode.errors import TrainingDiverged
 from sentinode.progress import Advance
-from sentinode.storage import atomic_file
+from sentinode.storage import atomic_file, write_csv
 from sentinode.training.logging.tensorboard import EventWriter
 
 Row = dict[str, float]
@@ -57,7 +57,7 @@ class History(keras.callbacks.Callback):
         self._first_step_s, self._steps = 0.0, 0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Measure the first step by itself: the first one of a training includes compilation."""
+        """Measure the first step by itself: the first one of a training run includes compilation."""
         self._steps += 1
         if self._steps == 1:
             self._first_step_s = time.perf_counter() - self._started
@@ -95,8 +95,7 @@ class History(keras.callbacks.Callback):
         """Add one row to all files."""
         self.rows.append(row)
         self._to_tensorboard(row)
-        with atomic_file(self._folder / "history.csv") as temporary:
-            pd.DataFrame(self.rows).to_csv(temporary, index=False, lineterminator="\n")
+        write_csv(pd.DataFrame(self.rows), self._folder / "history.csv")
         with atomic_file(self._folder / "history.jsonl") as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
 
