@@ -23,13 +23,13 @@ HEAD = """# Commands
 This page is generated from the argument parser by `scripts/make_commands_page.py`.
 
 DATA is a folder, a zip, a file or `pcam-mini`: see [your data](data.md). A trained model is a run directory or the name
-of pretrained weights. Commands that write files end by naming them and the next useful command. `--json` prints values
+of pretrained weights. Commands that write files list them at the end and suggest the next command. `--json` prints values
 for other programs.
 
 | exit status | meaning |
 |---|---|
 | 0 | done |
-| 1 | refused or failed, with reason and remedy in a line on standard error; or `scan` or `extract` could use no slide |
+| 1 | failed, with the reason and a remedy on standard error, or no slide could be processed (`scan`, `extract`) |
 | 2 | the command line is invalid |
 | 3 | done, but some patches were skipped (`--skip-bad`), or some slides failed (`scan`, `extract`) |
 | 130, 143 | stopped by Ctrl-C or SIGTERM |
