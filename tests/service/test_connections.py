@@ -2,6 +2,7 @@
 
 import socket
 import time
+from contextlib import suppress
 
 import pytest
 from tests.commands import refused, sentinode
@@ -43,6 +44,23 @@ def test_endless_heads_of_requests_are_refused(port, head):
     assert answer(port, get(b"/health", b"X: " + b"a" * 8000))[0] == 200
 
 
+CHUNKED = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("part", [b"a: b\r\n" * 2000, b"a" * 10_000])
+def test_endless_trailers_after_a_body_are_refused(port, part):
+    body = CHUNKED + b"1\r\nx\r\n0\r\nx: "
+    assert first_line(port, body, *[part] * 100, b"\r\n\r\n") in ("HTTP/1.1 431 Request Header Fields Too Large", "")
+
+
+def test_trailers_and_small_chunks_are_accepted(port):
+    image = png()
+    chunks = b"".join(b"1;extension=x\r\n%c\r\n" % byte for byte in image * 40)  # More framing than headers may have.
+    assert answer(port, CHUNKED + chunks + b"0\r\nHost: elsewhere\r\n\r\n")[0] in (200, 422)
+    chunk = b"%x\r\n%b\r\n0\r\nHost: elsewhere\r\n\r\n" % (len(image), image)
+    assert answer(port, CHUNKED + chunk)[0] == 200
+
+
 def test_connections_that_send_nothing_or_half_a_head_are_closed(port, monkeypatch):
     monkeypatch.setattr(server, "HEAD_S", 0.3)
     for sent in (b"", b"GET /hea", get() + b"GET /hea", post(png()) + b"P"):
@@ -52,6 +70,23 @@ def test_connections_that_send_nothing_or_half_a_head_are_closed(port, monkeypat
                 assert read(connection)[0] == 200
             assert b"408" in connection.recv(1000)
             assert connection.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    ("request_head", "rest"),
+    [(get(), b"\r\n"), (b"POST /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n", b"x")],
+)
+def test_connections_that_send_what_no_request_needs_are_closed(port, monkeypatch, request_head, rest):
+    monkeypatch.setattr(server, "HEAD_S", 0.3)
+    with socket.create_connection(("127.0.0.1", port), timeout=0.05) as connection:
+        connection.sendall(request_head)
+        received, end = b"", time.monotonic() + 10
+        while b" 408 " not in received and time.monotonic() < end:
+            connection.sendall(rest)
+            with suppress(TimeoutError):
+                received += connection.recv(1000)
+    assert b" 408 " in received
+    assert received.count(b"HTTP/1.1") == 2
 
 
 def test_requests_in_one_connection_are_answered_one_by_one(port, monkeypatch):

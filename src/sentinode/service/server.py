@@ -56,53 +56,68 @@ class Protocol(HttpToolsProtocol):
     """
 
     _deadline: asyncio.TimerHandle | None = None
-    _head_bytes = 0
+    _in_head = False
+    _bytes_without_body = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # noqa: D102
         super().connection_made(transport)
-        self.on_head_begin()
-
-    def on_head_begin(self) -> None:
-        """Start to count bytes and seconds."""
-        self._head_bytes = 0
-        if self._deadline is None:
-            self._deadline = self.loop.call_later(HEAD_S, self._refuse, "408 Request Timeout")
+        self._start_deadline()
 
     def data_received(self, data: bytes) -> None:  # noqa: D102
-        if self._deadline is not None:
-            self._head_bytes += len(data)
+        self._bytes_without_body += len(data)
         super().data_received(data)
-        if self._deadline is not None and self._head_bytes > MAX_HEAD_BYTES:
+        if self._bytes_without_body > MAX_HEAD_BYTES:
             self._refuse("431 Request Header Fields Too Large")
+        elif self.cycle is None or self.cycle.response_complete:
+            # uvicorn has stopped its timer, but the data may be an empty line, or the rest of a body that nobody reads.
+            self._start_deadline()
 
     def on_message_begin(self) -> None:  # noqa: D102
         super().on_message_begin()
-        self.on_head_begin()
+        self._in_head, self._bytes_without_body = True, 0
+        self._start_deadline()
+
+    def on_header(self, name: bytes, value: bytes) -> None:  # noqa: D102
+        if self._in_head:  # Else a trailer after a body, which uvicorn would add to the headers.
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:  # noqa: D102
-        self._end_of_head()
+        self._in_head, self._bytes_without_body = False, 0
+        self._end_deadline()
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:  # noqa: D102
+        self._bytes_without_body = 0
+        super().on_body(body)
+
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102
-        self._end_of_head()
+        self._end_deadline()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:  # noqa: D102
-        if self.cycle is not None:  # It shall not answer on a connection that is closed here.
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+        self._abandon_request()
         super().send_400_response(msg)
 
-    def _end_of_head(self) -> None:
+    def _start_deadline(self) -> None:
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(HEAD_S, self._refuse, "408 Request Timeout")
+
+    def _end_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
     def _refuse(self, status: str) -> None:
-        self._end_of_head()
+        self._end_deadline()
+        self._abandon_request()
         if not self.transport.is_closing():
             self.transport.write(f"HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n".encode())
             self.transport.close()
+
+    def _abandon_request(self) -> None:
+        if self.cycle is not None:  # It shall not answer on a connection that is closed here.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
 
 
 def serve(
