@@ -1,6 +1,7 @@
 """The queue of batches: order of results, errors of single requests, and event loops that end."""
 
 import asyncio
+import threading
 
 import numpy as np
 import pytest
@@ -56,3 +57,17 @@ def test_a_closed_queue_opens_again(queue):
     assert asyncio.run(queue.results([image(3)])) == [3]
     queue.close()
     assert asyncio.run(queue.results([image(4)])) == [4]
+
+
+def test_a_request_that_arrives_while_the_queue_closes_is_answered(queue, monkeypatch):
+    assert asyncio.run(queue.results([image(3)])) == [3]
+    join, answers = threading.Thread.join, []
+
+    def ask_after(thread):
+        join(thread)
+        answers.append(asyncio.run(asyncio.wait_for(queue.results([image(4)]), 5)))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "join", ask_after)
+        queue.close()
+    assert answers == [[4], [4]]

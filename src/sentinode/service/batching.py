@@ -55,7 +55,6 @@ class BatchQueue:
         self._jobs: deque[_Job] = deque()
         self._changed = threading.Condition()
         self._waiting = 0
-        self._closed = False
         self._count = threads
         self._threads: list[threading.Thread] = []
 
@@ -85,7 +84,6 @@ class BatchQueue:
         return await job.answer
 
     def _start(self) -> None:
-        self._closed = False
         self._threads = [threading.Thread(target=self._work, name="network", daemon=True) for _ in range(self._count)]
         for thread in self._threads:
             thread.start()
@@ -93,11 +91,10 @@ class BatchQueue:
     def close(self) -> None:
         """Compute what still waits, and end the threads; the next request starts new ones."""
         with self._changed:
-            self._closed = True
+            threads, self._threads = self._threads, []  # A request that arrives from here on starts new ones.
             self._changed.notify_all()
-        for thread in self._threads:
+        for thread in threads:
             thread.join()
-        self._threads = []
 
     def _work(self) -> None:
         while jobs := self._next_batch():
@@ -121,7 +118,7 @@ class BatchQueue:
     def _next_batch(self) -> list[_Job]:
         """Wait for jobs, and return as many as fit into a batch, at least one; none after `close`."""
         with self._changed:
-            self._changed.wait_for(lambda: self._jobs or self._closed)
+            self._changed.wait_for(lambda: self._jobs or threading.current_thread() not in self._threads)
             batch: list[_Job] = []
             count = 0
             while self._jobs and (not batch or count + len(self._jobs[0].images) <= BATCH_PATCHES):
