@@ -168,8 +168,8 @@ def sample_patches(split: str, count: int) -> PatchSet:
 
     Examples
     --------
-    >>> sample_patches("test", 16).labels.mean()
-    0.5
+    >>> len(sample_patches("test", 16))
+    16
     """
     patches = open_patches("pcam-mini", split=split)
     return patches.select(np.linspace(0, len(patches) - 1, min(count, len(patches))).astype(int))
