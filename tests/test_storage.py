@@ -102,6 +102,16 @@ def test_the_temporary_file_keeps_the_ending_and_lies_in_the_same_folder(tmp_pat
         assert (tmp_path / name).read_bytes() == b"whole"
 
 
+@pytest.mark.parametrize(
+    "name", [f"results v1.{'a' * 220}.csv", f"results.{'a' * 240}", f"{'ü' * 120}.{'ü' * 3}.csv", "😀" * 63]
+)
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path, name):
+    write_text(tmp_path / name, "text")
+    with atomic_folder(tmp_path / "folder" / name) as temporary:
+        (temporary / "a").touch()
+    assert (tmp_path / name).read_text() == "text" and names(tmp_path / "folder" / name) == ["a"]
+
+
 @pytest.mark.parametrize("mask", [0o022, 0o077, 0o002, 0o000])
 def test_a_written_file_is_as_readable_as_any_other_under_the_umask(tmp_path, mask):
     before = os.umask(mask)

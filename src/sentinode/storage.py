@@ -204,9 +204,10 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     """
     final = check_output_file(path)
     final.parent.mkdir(parents=True, exist_ok=True)
-    # The ending stays, since Keras and Matplotlib choose the format by it.
-    ending = "".join(final.suffixes[-2:])
-    handle, name = tempfile.mkstemp(prefix=f"{TEMPORARY_PREFIX}{final.name[:40]}-", suffix=ending, dir=final.parent)
+    # The ending stays, since Keras and Matplotlib choose the format by it. A long one is the rest of a name with a dot.
+    endings = ("".join(final.suffixes[-2:]), final.suffix)
+    ending = next((each for each in endings if len(os.fsencode(each)) <= 40), "")
+    handle, name = tempfile.mkstemp(prefix=_temporary_prefix(final), suffix=ending, dir=final.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -271,7 +272,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     final = check_output_folder(path)
     _check_parent(path, final.parent)
     final.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}{final.name[:40]}-", dir=final.parent))
+    work = Path(tempfile.mkdtemp(prefix=_temporary_prefix(final), dir=final.parent))
     new, old = work / "new", work / "old"
     new.mkdir()  # Its permissions follow the umask; those of mkdtemp's folder are for this user alone.
     try:
@@ -287,6 +288,11 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         if old.exists() and not final.exists():
             old.rename(final)
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _temporary_prefix(final: Path) -> str:
+    beginning = os.fsencode(final.name)[:40].decode(errors="ignore")  # File systems limit the bytes of a name.
+    return f"{TEMPORARY_PREFIX}{beginning}-"
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import pytest
 from filelock import FileLock
 from tests.commands import Done, command, refused, sentinode, sentinode_process
 
-from sentinode.training.state.progress import lock_path
+from sentinode.training.state.folder import locked
+from sentinode.training.state.progress import lock_path, read_progress
 
 ROWS = [
     {"epoch": 1, "loss": 0.69, "val_loss": 0.66, "val_auc": 0.71, "val_accuracy": 0.6, "learning_rate": 0.01},
@@ -66,6 +68,32 @@ def test_the_lock_that_a_killed_training_left_does_not_count(begun):
     assert "stopped after" in watch(begun).stdout
     with FileLock(lock_path(begun)):
         assert "training epoch 3 of 6" in watch(begun).stdout
+
+
+def test_watching_needs_no_write_access(begun, monkeypatch):
+    def read_only(path, flags, *rest, **named):
+        if flags & (os.O_WRONLY | os.O_RDWR):
+            raise PermissionError(13, "Permission denied", str(path))
+        return original(path, flags, *rest, **named)
+
+    original = os.open
+    with FileLock(lock_path(begun)):
+        monkeypatch.setattr(os, "open", read_only)
+        assert read_progress(begun).state == "training"
+    assert read_progress(begun).state == "stopped"
+
+
+def test_several_may_watch_and_a_training_waits_for_their_look_at_the_lock(begun):
+    fcntl = pytest.importorskip("fcntl")
+    lock_path(begun).touch()
+    with lock_path(begun).open("rb") as opened:
+        fcntl.flock(opened, fcntl.LOCK_SH)
+        assert read_progress(begun).state == "stopped"
+        look = threading.Timer(0.3, fcntl.flock, (opened, fcntl.LOCK_UN))
+        look.start()
+        with locked(begun):
+            assert read_progress(begun).state == "training"
+        look.join()
 
 
 def test_a_terminal_of_few_characters_gets_few(begun):

@@ -1,6 +1,7 @@
 """Cross-validation: each patch is predicted by a run that was not trained on it; the same call continues."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -59,6 +60,16 @@ def test_the_same_call_again_trains_nothing_and_gives_the_same(found, few):
         cross_validate(build, few, replace(CONFIG, seed=1), out=found.runs[0].path.parent, folds=2)
 
 
+def test_a_fold_that_learned_nothing_does_not_set_the_pooled_threshold_to_zero(found, few, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(found.runs[0].path.parent, out)
+    for fold, threshold in ((1, 0.0), (2, 0.5)):
+        file = out / f"fold-{fold}" / "summary.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "threshold": threshold}))
+    evaluation = cross_validate(build, few, CONFIG, out=out, folds=2).evaluation
+    assert 0 < evaluation.operating_points["validation"].threshold < 0.5
+
+
 def test_missing_labels_and_folds_are_refused(few, tmp_path):
     unlabeled = replace(few, table=few.table.assign(label=pd.array([None] * len(few), dtype="Int8")))
     with pytest.raises(DataError, match="no patch has a label"):
@@ -77,3 +88,4 @@ def test_the_command_prints_folds_and_the_pooled_evaluation(tmp_path):
     output = succeeded(sentinode("cross-validate", "pcam-mini", *words, "--out", tmp_path / "cv"))
     assert "pooled predictions" in output and "WARNING: the slide and patient of 400 of 400" in output
     assert np.isfinite(pd.read_csv(tmp_path / "cv" / "folds.csv")["auc"]).all()
+    assert "sentinode train pcam-mini --model mlp --option dense_units=1 --out runs/first --epochs 1\n" in output

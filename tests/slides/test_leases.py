@@ -69,6 +69,16 @@ def test_a_holder_on_another_machine_is_given_up_when_it_no_longer_touches_its_f
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("boot", "is_dead"), [({}, True), ({"boot": "of another machine"}, False)])
+def test_a_process_number_is_looked_up_only_on_its_own_machine(tmp_path, boot, is_dead):
+    holder = {**leases._this_process(), **boot, "pid": 99_999_999}  # No process has this number.
+    (tmp_path / "a.lease-1").write_text(json.dumps(holder))
+    lease = take_lease(tmp_path, "a")
+    assert (lease is not None) == is_dead
+    if lease:
+        lease.release()
+
+
 def test_a_holder_that_was_taken_for_dead_leaves_the_lease_of_the_next_one(tmp_path):
     first = take_lease(tmp_path, "a")
     os.utime(tmp_path / "a.lease-1", (0, 0))

@@ -44,6 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     from sentinode.evaluation.cross_validate import FOLDS_CSV, cross_validate
     from sentinode.evaluation.formatting import format_evaluation
     from sentinode.models.build import build_model
+    from sentinode.training.command import option_arguments, setting_arguments
 
     found = cross_validate(
         lambda: build_model(arguments.model, seed=config.seed, **options),
@@ -77,6 +78,9 @@ def run(arguments: argparse.Namespace) -> int:
             folder / "predictions.csv": "the out-of-fold prediction of each patch",
             folder / "fold-1": "the run of the first fold; the other runs are in the same folder",
         },
-        command_line("train", *data_words(arguments), "--model", arguments.model, "--out", "runs/first"),
+        command_line(
+            *("train", *data_words(arguments), "--model", arguments.model, *option_arguments(options)),
+            *("--out", "runs/first", *setting_arguments(config)),
+        ),
     )
     return report_skipped(skipped)

@@ -13,9 +13,9 @@ from sentinode.cli.options import add_data, add_interpretation, add_json, data_w
 from sentinode.cli.output import command_line, print_json, print_next_steps, report_skipped
 from sentinode.cli.start import open_data, start_keras
 from sentinode.errors import ConfigError, ModelError, SentinodeError
-from sentinode.external.files import is_model_file
+from sentinode.external.files import check_no_interpretation, is_model_file
 from sentinode.machine import limit_processors
-from sentinode.models.build import MODELS
+from sentinode.models.build import MODELS, names_run
 from sentinode.samples import PRETRAINED
 from sentinode.storage import read_json
 from sentinode.training.config import RECIPES, TrainConfig, parse_class_weight
@@ -156,16 +156,16 @@ def run(arguments: argparse.Namespace) -> int:
     first = os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID", "0") == "0"
     config, options = config_of(arguments), parse_options(arguments.option)
     is_file = is_model_file(arguments.model)
-    is_network = not is_file and (
-        arguments.model in MODELS or not (Path(arguments.model).is_dir() or arguments.model in PRETRAINED)
-    )
-    if options and not is_network:
-        raise ConfigError(f"--option: {arguments.model} is a trained run, whose network is fixed; leave out --option")
-    if is_network and arguments.model not in MODELS:
+    is_network = arguments.model in MODELS and not is_file
+    if not (is_network or is_file or names_run(arguments.model)):
         raise ModelError(
             f"--model {arguments.model}: no such network, pretrained weights, model file or run directory; `sentinode "
             "models` lists the networks and weights"
         )
+    if options and not is_network:
+        raise ConfigError(f"--option: {arguments.model} is a trained run, whose network is fixed; leave out --option")
+    if not is_file:
+        check_no_interpretation(arguments.model, arguments.input_scale, arguments.model_output)
     if arguments.linear_probe:
         _check_linear_probe(arguments)
     if arguments.threads is not None and arguments.threads < 1:

@@ -2,7 +2,6 @@
 
 import argparse
 import shlex
-from pathlib import Path
 from typing import Any
 
 from sentinode.cli.options import add_data, add_figures, add_json, data_words, output_folder
@@ -10,7 +9,7 @@ from sentinode.cli.output import print_json, print_next_steps, report_skipped
 from sentinode.cli.start import open_data, start_keras
 from sentinode.cli.train import add_settings, config_of
 from sentinode.errors import ModelError, plural
-from sentinode.models.build import MODELS
+from sentinode.models.build import MODELS, names_run
 from sentinode.samples import PRETRAINED
 
 
@@ -56,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     space = [parse_dimension(text) for text in arguments.search]
     check_search(space, arguments.trials, arguments.seeds)
-    if arguments.model not in MODELS and not (arguments.model in PRETRAINED or Path(arguments.model).is_dir()):
+    if arguments.model not in MODELS and not names_run(arguments.model):
         raise ModelError(
             f"--model {arguments.model}: no such network, pretrained weights or run directory; `sentinode models` "
             "lists the networks and weights"

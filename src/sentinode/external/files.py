@@ -5,7 +5,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from sentinode.errors import DataError, ModelError
+from sentinode.errors import ConfigError, DataError, ModelError
 from sentinode.storage import read_json
 
 # Of one number per patch: logit or probability. Of two, normal first: softmax probabilities or logits.
@@ -26,7 +26,7 @@ PICKLES = (".pkl", ".pickle", ".joblib", ".ckpt", ".bin", ".sav")
 WAYS_OUT = {
     ".pb": "load the SavedModel in TensorFlow and save the Keras model as .keras",
     ".tflite": "export the original model as .keras or .onnx",
-    ".safetensors": "it holds weights only; export the whole model with torch.onnx.export or torch.jit.trace",
+    ".safetensors": "it contains weights only; export the whole model with torch.onnx.export or torch.jit.trace",
     ".mlmodel": "export the original model as .onnx",
 }
 
@@ -43,6 +43,21 @@ def is_model_file(path: str | Path) -> bool:
     if path.is_dir():
         return not (path / "config.json").exists() and (_saved_model(path) or bool(_architectures(path)))
     return path.suffix.lower() in (*ENDINGS, *PICKLES, *WAYS_OUT)
+
+
+def check_no_interpretation(model: str, input_scale: str | None, model_output: str | None) -> None:
+    """Refuse to interpret inputs and outputs of a model that is no external model file.
+
+    Raises
+    ------
+    ConfigError
+        `input_scale` or `model_output` is given.
+    """
+    options = {"--input-scale (input_scale)": input_scale, "--model-output (model_output)": model_output}
+    if given := [name for name, value in options.items() if value is not None]:
+        raise ConfigError(
+            f"{' and '.join(given)} apply to external model files only, and {model} is none; leave them out"
+        )
 
 
 def is_keras_file(path: str | Path) -> bool:
@@ -131,7 +146,7 @@ def find_weights(path: Path) -> tuple[Path, Path]:
         architectures = _architectures(path)
         if len(architectures) != 1:
             names = ", ".join(file.name for file in architectures)
-            raise ModelError(f"{path}: several architectures ({names}); name one of the files")
+            raise ModelError(f"{path}: several architectures ({names}); specify one of the files")
         path = architectures[0]
     same_stem = [path.with_name(f"{path.stem}{ending}") for ending in (".weights.h5", ".h5", ".hdf5", "_weights.h5")]
     usual = [path.with_name(name) for name in ("weights.hdf5", "weights.h5", "model.weights.h5")]
@@ -141,7 +156,8 @@ def find_weights(path: Path) -> tuple[Path, Path]:
         found = others
     if not found:
         raise ModelError(
-            f"{path}: no weights beside this architecture; put them there as {path.stem}.weights.h5 or weights.hdf5"
+            f"{path}: no weights in the folder of this architecture; put them there as "
+            f"{path.stem}.weights.h5 or weights.hdf5"
         )
     return path, found[0]
 
@@ -163,7 +179,7 @@ def read_sidecar(path: Path) -> dict[str, Any]:
         return {}
     content = read_json(file)
     if not isinstance(content, dict):
-        raise DataError(f"{file}: a JSON object is expected; correct or delete it")
+        raise DataError(f"{file}: expected a JSON object; correct or delete the file")
     return content
 
 

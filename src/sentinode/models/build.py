@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from sentinode.errors import ModelError
+from sentinode.samples import PRETRAINED
 
 if TYPE_CHECKING:
     import keras
@@ -138,6 +140,17 @@ def build_model(name: str, *, seed: int = 0, **options: Any) -> "keras.Model":
     use_own_generators(model)
     set_origin(model, Origin(with_defaults({"name": name, "seed": seed, "options": options})))
     return model
+
+
+def names_run(model: str) -> bool:
+    """Tell whether a name is that of pretrained weights or of a directory, and not of a network.
+
+    Examples
+    --------
+    >>> names_run("d4net-m"), names_run("d4net")
+    (True, False)
+    """
+    return model not in MODELS and (model in PRETRAINED or Path(model).is_dir())
 
 
 def with_defaults(built: dict[str, Any]) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 from sentinode.training.config import TrainConfig
-from sentinode.training.run import Run
+from sentinode.training.run import WEIGHTS, Run
 
 
 def setting_arguments(config: TrainConfig) -> list[str]:
@@ -34,7 +35,7 @@ def setting_arguments(config: TrainConfig) -> list[str]:
         if isinstance(value, bool):
             arguments.append(flag if value else flag.replace("--", "--no-", 1))
         elif isinstance(value, dict):
-            arguments += [flag, ",".join(f"{weight:g}" for weight in value.values())]
+            arguments += [flag, ",".join(repr(weight).removesuffix(".0") for weight in value.values())]
         else:
             arguments += [flag, (",".join(value) or "none") if isinstance(value, tuple) else str(value)]
     return arguments
@@ -72,18 +73,25 @@ def train_command(run: Run, out: str) -> list[str] | None:
     Returns
     -------
     list of str or None
-        None when no single command reproduces the run: a model soup, data of several sources, stored targets, or a
-        model from Python.
+        None when no single command reproduces the run: a model soup, data of several sources, stored targets, several
+        processes, a model from Python, the final weights of another run, or an external model, whose interpretation
+        is not recorded.
     """
     config, source = run.config, run.provenance
-    built = config["model"].get("built")
-    if source.soup or source.targets_sha256 or " + " in source.data or not (built or source.starting_weights):
+    built, start, environment = config["model"].get("built"), source.starting_weights, config["environment"]
+    if source.soup or source.targets_sha256 or " + " in source.data or environment.get("processes", 1) > 1:
         return None
-    backend = config["environment"]["backend"]
+    if start is None and not built:
+        return None
+    if start and (start.method == "unknown" or Path(start.model).name == WEIGHTS["final"]):
+        return None
+    backend = environment["backend"]
     command = [] if backend == "tensorflow" else [f"KERAS_BACKEND={backend}"]
     command += ["sentinode", "train", source.data, *config["data"].get("options", [])]
-    if source.starting_weights:
-        command += ["--model", source.starting_weights.model]
+    if config["data"].get("skipped"):
+        command.append("--skip-bad")
+    if start:
+        command += ["--model", start.model]
     else:
         command += ["--model", built["name"], *option_arguments(built["options"])]
     settings = run.settings
@@ -91,5 +99,7 @@ def train_command(run: Run, out: str) -> list[str] | None:
         command.append("--linear-probe")
         settings = replace(settings, deduplicate=False)  # Implied.
     command += [argument for teacher in source.teachers for argument in ("--teacher", teacher.model)]
+    if environment.get("devices", 1) > 1:
+        command += ["--devices", str(environment["devices"])]
     # The number of threads changes the order of floating-point operations.
-    return [*command, "--out", out, *setting_arguments(settings), "--threads", str(config["environment"]["threads"])]
+    return [*command, "--out", out, *setting_arguments(settings), "--threads", str(environment["threads"])]

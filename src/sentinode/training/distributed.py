@@ -53,7 +53,7 @@ class ProcessGroup(Share):
         return cls(int(distribution.device_mesh.devices.size), jax.process_count(), jax.process_index())
 
     def check(self, batch_size: int, patches: int) -> None:
-        """Check that all batches of a training can be divided evenly.
+        """Check that all batches of a training run can be divided evenly.
 
         Parameters
         ----------
@@ -126,12 +126,12 @@ class ProcessGroup(Share):
 
     def _exchange(self, ok: bool) -> None:
         if self.max(not ok) and ok:
-            raise RunError("another process of this training failed; see its own message")
+            raise RunError("another process of this training run failed; see its own message")
 
 
 @contextmanager
 def data_parallel(devices: str | int = "all") -> Iterator[None]:
-    """Divide the batches of a training between devices. Build and train models inside the block.
+    """Divide the batches of a training run between devices. Build and train models inside the block.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The epochs of a training: Keras' `fit` and its callbacks."""
+"""The epochs of a training run: Keras' `fit` and its callbacks."""
 
 import shutil
 from contextlib import closing

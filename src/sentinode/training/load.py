@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sentinode.errors import ConfigError, RunError
-from sentinode.external.files import ENDINGS, is_model_file
+from sentinode.errors import RunError
+from sentinode.external.files import ENDINGS, check_no_interpretation, is_model_file
 from sentinode.external.model import ExternalModel, load_model_file
 from sentinode.inference.ensemble import Ensemble
 from sentinode.samples import PRETRAINED, pretrained_digest, pretrained_path
@@ -182,10 +182,6 @@ def load_predictor(
         Two of them have the same weights, or `input_scale` or `model_output` is given and none is an external file.
     """
     models = tuple(load_model(path, input_scale=input_scale, model_output=model_output) for path in paths)
-    options = {"--input-scale (input_scale)": input_scale, "--model-output (model_output)": model_output}
-    given = [name for name, value in options.items() if value is not None]
-    if given and not any(isinstance(model, ExternalModel) for model in models):
-        raise ConfigError(
-            f"{' and '.join(given)} apply to external model files only, and {models[0].name} is a run; leave them out"
-        )
+    if not any(isinstance(model, ExternalModel) for model in models):
+        check_no_interpretation(models[0].name, input_scale, model_output)
     return models[0] if len(models) == 1 else Ensemble(models)

@@ -32,7 +32,7 @@ class Provenance:
     teachers : tuple of Provenance
         The runs whose predictions were the targets (knowledge distillation).
     soup : tuple of dict
-        Settings of further trainings whose weights were averaged with those of the first (model soup).
+        Settings of further training runs whose weights were averaged with those of the first (model soup).
     targets_sha256 : str or None
         SHA-256 of the stored probabilities that were the targets instead of labels.
     """
@@ -68,7 +68,7 @@ class Provenance:
         >>> for sentence in probe.sentences():
         ...     print(sentence)
         runs/probe: the last layer was fitted on 3 patches of b.zip; all other weights are those of d4net-m.
-        d4net-m: the weights are the mean of 2 trainings (model soup), the first on 10 patches of a.zip.
+        d4net-m: the weights are the mean of 2 training runs (model soup), the first on 10 patches of a.zip.
         """
         return [self._sentence(), *(sentence for source in self._sources() for sentence in source.sentences())]
 
@@ -85,7 +85,9 @@ class Provenance:
             return f"{self.model}: the last layer was fitted on {patches}; {others}."
         if self.soup:
             count = len(self.soup) + 1
-            return f"{self.model}: the weights are the mean of {count} trainings (model soup), the first on {patches}."
+            return (
+                f"{self.model}: the weights are the mean of {count} training runs (model soup), the first on {patches}."
+            )
         targets = ", with stored predictions as targets" if self.targets_sha256 else ""
         if self.teachers:
             stored = " and others, stored," if self.targets_sha256 else ""

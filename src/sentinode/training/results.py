@@ -71,10 +71,10 @@ def write_results(folder: Path, training: PatchSet, validation: PatchSet, histor
         "best_epoch": best_epoch(history),
         "epochs": len(history),
         "duration_s": round(duration_s, 2),
-        "calibration": to_json(calibration),
+        "calibration": calibration,
         "valid_auc": roc_curve(predictions.labels, probabilities).auc,
         "threshold": youden_threshold(predictions.labels, probabilities),
-        "conformal": to_json(fit_conformal(predictions.labels, probabilities)),
+        "conformal": fit_conformal(predictions.labels, probabilities),
         "threshold_rule": "maximum of sensitivity + specificity on the validation patches (Youden)",
         "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }

@@ -212,7 +212,7 @@ def check_search(space: Sequence[Dimension], trials: int | None, seeds: int) -> 
             raise ConfigError(f"{dimension.name} lists a value twice")
     total = combinations(space) if trials is None else trials
     if total is None:
-        raise ConfigError("a range has no last value: set the number of --trials, or list values")
+        raise ConfigError("a range has infinitely many values; set the number of --trials, or list the values")
     for name, number in (("trials", total), ("seeds", seeds)):
         if number < 1:
             raise ConfigError(f"{name} (--{name}) must be at least 1; got {number}")

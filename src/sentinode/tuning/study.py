@@ -1,7 +1,7 @@
-"""Hyperparameter search: many trainings, one table.
+"""Hyperparameter search: many training runs, one table.
 
-Optuna chooses the trials and stores the study. Each training is an ordinary run in a folder named by its settings, so
-that an interrupted study resumes within the training that it was in.
+Optuna chooses the trials and stores the study. Each training run has a folder named by its settings, so that an
+interrupted study resumes within the run that it was in.
 """
 
 import contextlib
@@ -22,10 +22,9 @@ import pandas as pd
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError, ModelError, RunError, TrainingDiverged, first_line
 from sentinode.extras import optional
-from sentinode.models.build import MODELS, build_model
+from sentinode.models.build import MODELS, build_model, names_run
 from sentinode.plots import plot_trials
 from sentinode.plots.style import save_figures
-from sentinode.samples import PRETRAINED
 from sentinode.storage import write_csv
 from sentinode.training.config import TrainConfig
 from sentinode.training.load import load_run
@@ -130,7 +129,7 @@ def tune(
     """
     config, folder = config or TrainConfig(), Path(out)
     total = check_search(space, trials, seeds)
-    start = load_run(model) if model not in MODELS and (model in PRETRAINED or Path(model).is_dir()) else None
+    start = load_run(model) if names_run(model) else None
     if start is None and model not in MODELS:
         build_model(model)  # Raises an error that lists the available models.
     if start is not None and any(dimension.name.startswith(OPTION) for dimension in space):
@@ -201,7 +200,8 @@ class _Study:
             # An older study did not record all of the request.
             if differences := ", ".join(name for name in request if earlier.get(name, request[name]) != request[name]):
                 raise RunError(
-                    f"{storage or folder}: the study there has another {differences}; choose another folder with --out"
+                    f"{storage or folder}: the existing study differs in {differences}; choose another folder with "
+                    "--out"
                 )
             self._repeat_interrupted()
         else:

@@ -11,6 +11,7 @@ import socket
 import tempfile
 import threading
 import time
+import uuid
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -109,8 +110,8 @@ def take_lease(folder: str | Path, name: str) -> Lease | None:
             if not _is_dead(file):
                 return None
     raise DataError(
-        f"{folder / name}: {MAX_ATTEMPTS} processes died while they scanned it; look at the slide, then delete "
-        f"{name}.lease-* to try again"
+        f"{folder / name}: {MAX_ATTEMPTS} processes died while scanning it; check the slide file, then delete "
+        f"{name}.lease-* to retry"
     )
 
 
@@ -145,7 +146,7 @@ def _is_dead(file: Path, now: float | None = None) -> bool:
         return False
     here = _this_process()
     # On Windows, signal 0 is no question but Ctrl-C; only the age tells there.
-    if os.name != "nt" and all(holder.get(name) == here[name] for name in ("host", "namespace")):
+    if os.name != "nt" and all(holder.get(name) == here[name] for name in ("host", "boot", "namespace")):
         try:
             os.kill(int(holder["pid"]), 0)
         except ProcessLookupError:
@@ -162,7 +163,9 @@ def _now(folder: Path) -> float:
 
 
 def _this_process() -> dict[str, Any]:
-    namespace = ""
-    with suppress(OSError):  # Linux only. Process numbers mean nothing in another container.
-        namespace = str(Path("/proc/self/ns/pid").readlink())
-    return {"host": socket.gethostname(), "namespace": namespace, "pid": os.getpid()}
+    boot, namespace = "", ""
+    with suppress(OSError):  # Linux only. Process numbers mean nothing on another machine of the same name,
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        namespace = str(Path("/proc/self/ns/pid").readlink())  # and nothing in another container.
+    boot = boot or f"{uuid.getnode():x}"
+    return {"host": socket.gethostname(), "boot": boot, "namespace": namespace, "pid": os.getpid()}

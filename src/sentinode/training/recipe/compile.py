@@ -13,7 +13,7 @@ from sentinode.models.precision import mixed_precision
 from sentinode.training.config import TrainConfig
 from sentinode.training.recipe.soft_targets import SoftAccuracy, SoftAuc
 
-# The moving average of the weights covers at most this part of a training. Otherwise the average of a short training
+# The moving average of the weights covers at most this part of a training run. Otherwise the average of a short run
 # would consist mostly of its initial weights.
 EMA_SPAN = 0.1
 

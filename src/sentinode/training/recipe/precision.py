@@ -1,4 +1,4 @@
-"""Choose the precision of a training."""
+"""Choose the precision of a training run."""
 
 import logging
 import math

@@ -69,7 +69,7 @@ def locked(folder: Path) -> Iterator[None]:
     lock, created = FileLock(lock_path(folder)), not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=1)  # Long enough for `sentinode watch`, which looks at the lock.
     except Timeout as error:
         raise RunError(f"{folder}: another process trains there; wait for it, or choose another directory") from error
     except OSError as error:

@@ -1,6 +1,7 @@
 """The progress of a training run, read from its run directory without importing Keras."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -77,14 +78,27 @@ def lock_path(folder: Path) -> Path:
 def _state(folder: Path) -> State:
     if (folder / "summary.json").is_file():
         return "finished"
-    if not lock_path(folder).exists():
-        return "stopped"
+    # A killed process leaves the file, but not the lock on it.
+    return "training" if lock_path(folder).exists() and _is_locked(lock_path(folder)) else "stopped"
+
+
+def _is_locked(file: Path) -> bool:
+    if os.name == "nt":
+        try:
+            FileLock(file).acquire(timeout=0).lock.release()
+        except (Timeout, OSError):
+            return True
+        return False
+    import fcntl
+
     try:
-        # A killed process leaves the file, but not the lock on it.
-        FileLock(lock_path(folder)).acquire(timeout=0).lock.release()
-    except (Timeout, OSError):
-        return "training"
-    return "stopped"
+        with file.open("rb") as opened:  # Watching needs no write access, and several processes may watch.
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _rows(file: Path) -> list[dict[str, float]]:
