@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from tests.commands import refused, sentinode, succeeded
 
-from sentinode import evaluate, explain, predict
+from sentinode import Ensemble, evaluate, explain, predict
 from sentinode.errors import ConfigError, ModelError
+from sentinode.external.interpretation import to_logits
 from sentinode.external.model import load_model_file
 
 needs_onnx = pytest.mark.skipif(
@@ -135,6 +136,13 @@ def test_test_time_augmentation_is_the_mean_over_orientations(save, few):
 
 
 @needs_onnx
+def test_an_ensemble_records_the_engine_of_each_member(save, tiny_run, few):
+    file = load_model_file(save(), input_scale="1/255", model_output="probability")
+    assert predict(Ensemble((file, tiny_run)), few).made_by["engine"] == ["onnxruntime", "keras"]
+    assert predict(Ensemble((file,)), few).made_by["engine"] == "onnxruntime"
+
+
+@needs_onnx
 @pytest.mark.parametrize("location", ["../outside.bin", "/etc/passwd", "link.bin"])
 def test_weights_outside_the_folder_are_refused(location, save, network, tmp_path):
     file = save(location=location)
@@ -148,7 +156,7 @@ def test_weights_outside_the_folder_are_refused(location, save, network, tmp_pat
 @needs_onnx
 def test_weights_in_the_folder_are_read(save, network, few, expected, tmp_path):
     file = save(location="weights.bin")
-    with pytest.raises(ModelError, match=r"weights\.bin, which holds its weights, is missing"):
+    with pytest.raises(ModelError, match=r"weights\.bin, which contains its weights, is missing"):
         load_model_file(file)
     _, kernel = onnx_model(network)
     (tmp_path / "weights.bin").write_bytes(np.asarray(kernel, np.float32).tobytes())
@@ -306,3 +314,8 @@ def two_directories(first, second):
         struct.pack_into("<L", body, position + 42, header + start - prepended)
         position += 46 + name + extra + comment
     return bytes(body) + end.pack(signature, 0, 0, count, count, size, offset, 0)
+
+
+def test_outputs_that_are_no_probabilities_are_refused_with_the_file_and_the_option():
+    with pytest.raises(ModelError, match=r"my\.onnx: outputs range from -3 to 2, .*use --model-output logit"):
+        to_logits(np.array([[-3.0], [2.0]]), "probability", "my.onnx")

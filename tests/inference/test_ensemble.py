@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy.special import logit
 
-from sentinode import Ensemble, evaluate, load_run, predict
+from sentinode import Ensemble, build_model, evaluate, load_run, predict
 from sentinode.errors import ConfigError, RunError
+from sentinode.inference.keras_predictor import KerasPredictor
 from sentinode.training.load import load_predictor
 
 
@@ -76,6 +77,15 @@ def test_a_patch_that_any_run_has_seen_counts_once(both, mini, tiny_run, warm_ru
     one, other = tiny_run.trained_on(sha1), warm_run.trained_on(sha1)
     assert one.sum() == other.sum() == 54
     assert both.trained_on(sha1).sum() == (one | other).sum() == 108
+
+
+def test_what_a_model_of_unknown_training_has_seen_stays_unknown(tiny_run, mini):
+    mixed = Ensemble((tiny_run, KerasPredictor(build_model("mlp", seed=1))))
+    seen, unseen = mini.split("train").table["sha1"], mini.split("test").table["sha1"]
+    assert mixed.trained_on(seen).sum() == tiny_run.trained_on(seen).sum() == 54
+    assert tiny_run.trained_on(unseen).sum() == 0
+    assert mixed.trained_on(unseen) is None
+    assert mixed.validated_on(unseen) is None
 
 
 def test_patches_that_one_run_was_chosen_on_are_met_with_a_warning(both, mini, tmp_path, caplog):

@@ -15,6 +15,7 @@ from sentinode.evaluation.operating_points import PointChooser
 from sentinode.evaluation.prediction_files import PredictionsFile
 from sentinode.external.files import is_model_file
 from sentinode.external.model import ExternalModel, KerasFile
+from sentinode.inference.ensemble import any_of
 from sentinode.inference.predict import predict
 from sentinode.inference.predictions import Predictions
 from sentinode.samples import PRETRAINED
@@ -87,19 +88,17 @@ class Candidate:
         return max((run.validation_choices for run in self.runs), key=len, default="")
 
     def held_out(self) -> set[str] | None:
-        """Return the SHA-1s of the patches that all trainings held out; None without runs."""
+        """Return the SHA-1s of the patches that all training runs held out; None without runs."""
         parts = [part for run in self.runs if (part := run.held_out()) is not None]
         return (parts[0] if all(part == parts[0] for part in parts) else set()) if parts else None
 
     def trained_on(self, sha1: "pd.Series[str]") -> np.ndarray | None:
-        """Return for each patch whether any run was trained on it; None without runs."""
-        known = [part for run in self.runs if (part := run.trained_on(sha1)) is not None]
-        return np.any(known, axis=0) if known else None
+        """Return for each patch whether any run was trained on it; see `any_of`."""
+        return any_of([run.trained_on(sha1) for run in self.runs])
 
     def validated_on(self, sha1: "pd.Series[str]") -> np.ndarray | None:
-        """Return for each patch whether it is a validation patch of any run; None without runs."""
-        known = [part for run in self.runs if (part := run.validated_on(sha1)) is not None]
-        return np.any(known, axis=0) if known else None
+        """Return for each patch whether it is a validation patch of any run; see `any_of`."""
+        return any_of([run.validated_on(sha1) for run in self.runs])
 
     def check(self) -> None:
         """Raise unless all seeds have the same number of parameters.
@@ -261,7 +260,7 @@ def _name_of(path: str) -> str:
 
 def _matching(part: str) -> list[str]:
     if not part:
-        raise ConfigError("a model is empty between commas or after '='; name a run or a csv file")
+        raise ConfigError("a model is empty between commas or after '='; specify a run or a csv file")
     if not has_magic(part) or _exists(part):
         return [part]
     found = sorted(glob(part))  # noqa: PTH207

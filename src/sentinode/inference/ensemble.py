@@ -78,6 +78,9 @@ class Ensemble(Predictor):
     def session(self, engine: str = "keras", *, tta: str = "none", precision: str = "float32") -> Session:  # noqa: D102
         sessions = [member.session(engine, tta=tta, precision=precision) for member in self.members]
         settings = dict(sessions[0].settings)
+        engines = [session.settings.get("engine", "keras") for session in sessions]
+        if len(set(engines)) > 1:  # External model files bring their own.
+            settings["engine"] = engines
         if "tta" in settings:  # In effect if it is for any member.
             effective = {session.settings["tta"]["effective"] for session in sessions}
             settings["tta"] = {"requested": tta, "effective": tta if tta in effective else "none"}
@@ -102,12 +105,12 @@ class Ensemble(Predictor):
         ]
 
     def trained_on(self, sha1: pd.Series) -> NDArray[np.bool_] | None:
-        """Tell for each patch whether any member was trained on it."""
-        return _any_of([member.trained_on(sha1) for member in self.members])
+        """Tell for each patch whether any member was trained on it; see `any_of`."""
+        return any_of([member.trained_on(sha1) for member in self.members])
 
     def validated_on(self, sha1: pd.Series) -> NDArray[np.bool_] | None:
-        """Tell for each patch whether it is a validation patch of any member."""
-        return _any_of([member.validated_on(sha1) for member in self.members])
+        """Tell for each patch whether it is a validation patch of any member; see `any_of`."""
+        return any_of([member.validated_on(sha1) for member in self.members])
 
     @property
     def validation_choices(self) -> str:  # noqa: D102
@@ -130,9 +133,29 @@ def mean_threshold(thresholds: Sequence[float]) -> float:
     return float(probability(logit(np.clip(thresholds, NEAREST, 1 - NEAREST)).mean()))
 
 
-def _any_of(parts: Sequence[NDArray[np.bool_] | None]) -> NDArray[np.bool_] | None:
+def any_of(parts: Sequence[NDArray[np.bool_] | None]) -> NDArray[np.bool_] | None:
+    """Combine what is known of the training patches of several models.
+
+    Parameters
+    ----------
+    parts : sequence of ndarray of bool of shape (n,), or None
+        Per model, for each patch whether its training used it; None if that is unknown.
+
+    Returns
+    -------
+    ndarray of bool of shape (n,), or None
+        For each patch whether the training of any model used it; None if no training is known to, but one is unknown.
+
+    Examples
+    --------
+    >>> any_of([np.array([False, True]), None]), any_of([np.array([False, False]), None])
+    (array([False,  True]), None)
+    """
     known = [part for part in parts if part is not None]
-    return np.any(known, axis=0) if known else None
+    if not known:
+        return None
+    used = np.any(known, axis=0)
+    return used if used.any() or len(known) == len(parts) else None
 
 
 def _mean_of(parts: Sequence[Callable[[UInt8Array], np.ndarray]]) -> Callable[[UInt8Array], np.ndarray]:
