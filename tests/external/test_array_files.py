@@ -105,7 +105,9 @@ def test_every_layout_batch_size_and_output_gives_the_logits_of_the_network(opti
 def test_outputs_with_tumour_first_are_reported_and_can_be_stated(save, few, expected, caplog):
     file = save(end="tumour-first")
     load_model_file(file)
-    assert "the classes seem to be swapped" in caplog.text
+    assert caplog.text.rstrip().endswith("the classes seem to be swapped; use --model-output tumour-first")
+    with pytest.raises(ModelError, match="2 outputs per patch, so --model-output must be softmax or tumour-first"):
+        load_model_file(file, model_output="normal-probability")
     found = predict(load_model_file(file, model_output="tumour-first"), few)
     np.testing.assert_allclose(found.table["logit"], expected, atol=1e-3)
 

@@ -66,6 +66,10 @@ ENDS = {
         [keras.layers.Dense(2)],
         [np.stack([-kernel / 2, kernel / 2], 1), np.array([-bias / 2, bias / 2])],
     ),
+    "nested softmax": lambda kernel, bias: (
+        [keras.Sequential([keras.layers.Dense(2, "softmax")])],
+        [np.stack([0 * kernel, kernel], 1), np.array([0, bias])],
+    ),
     "nested": lambda kernel, bias: (
         [keras.Sequential([keras.layers.Dense(1, "sigmoid")])],
         [kernel[:, None], bias[None]],
@@ -81,6 +85,27 @@ def test_every_output_layer_is_recognized(end, fitted, few, expected, tmp_path):
     model.save(tmp_path / "it.keras")
     found = predict(load_model_file(tmp_path / "it.keras", input_scale="1/255"), few)
     np.testing.assert_allclose(found.table["logit"], expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("output", ["probability", "normal-probability"])
+def test_a_linear_layer_may_compute_the_probability(output, fitted, few, tmp_path):
+    dense = keras.layers.Dense(1)
+    model = random_features([dense])
+    dense.set_weights([fitted[0][:, None] / 1000, np.array([0.5], np.float32)])
+    model.save(tmp_path / "it.keras")
+    found = predict(load_model_file(tmp_path / "it.keras", input_scale="1/255", model_output=output), few)
+    expected = model.predict(few.read() / np.float32(255), verbose=0)[:, 0]
+    expected = expected if output == "probability" else 1 - expected
+    np.testing.assert_allclose(found.table["probability"], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("units", [1, 2])
+def test_a_meaning_that_does_not_fit_the_number_of_outputs_is_refused(units, tmp_path):
+    random_features([keras.layers.Dense(units)]).save(tmp_path / "it.keras")
+    refused = {1: ("softmax", "tumour-first"), 2: ("logit", "probability", "normal-probability")}
+    for output in refused[units]:
+        with pytest.raises(ModelError, match=f"it.keras: {units} outputs? per patch, .* got {output}"):
+            load_model_file(tmp_path / "it.keras", input_scale="1/255", model_output=output)
 
 
 def test_a_functional_model_with_branches_keeps_its_graph(fitted, few, tmp_path):
@@ -174,7 +199,7 @@ def test_a_configuration_that_names_anything_else_is_refused(injected, saved, tm
         archive.writestr("config.json", json.dumps(config))
         for name, content in others.items():
             archive.writestr(name, content)
-    with pytest.raises(ModelError, match=r"it\.keras: refused, since it names"):
+    with pytest.raises(ModelError, match=r"it\.keras: refused, because it uses"):
         load_model_file(tmp_path / "it.keras")
     assert not (tmp_path / "was-here").exists()
 
@@ -223,7 +248,7 @@ def test_exchanged_classes_and_a_wrong_scale_are_reported(fitted, tmp_path, capl
     dense.set_weights([-fitted[0][:, None], -fitted[1][None]])
     model.save(tmp_path / "it.keras")
     load_model_file(tmp_path / "it.keras", input_scale="1/255")
-    assert "the classes seem to be swapped; use --model-output normal-probability" in caplog.text
+    assert caplog.text.rstrip().endswith("the classes seem to be swapped; use --model-output normal-probability")
     turned = load_model_file(tmp_path / "it.keras", input_scale="1/255", model_output="normal-probability")
     assert not turned.interpretation.warnings
     dense.set_weights([0 * fitted[0][:, None], 0 * fitted[1][None]])

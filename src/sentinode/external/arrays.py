@@ -91,13 +91,11 @@ def _open_onnx(path: Path) -> ArrayNetwork:
     session = onnx_session(path)
     inputs = session.get_inputs()
     if len(inputs) != 1:
-        raise ModelError(
-            f"{path}: {len(inputs)} inputs ({', '.join(each.name for each in inputs)}), where one is expected"
-        )
+        raise ModelError(f"{path}: {len(inputs)} inputs ({', '.join(each.name for each in inputs)}); expected one")
     types = {"uint8": np.uint8, "float": np.float32, "float16": np.float16, "double": np.float64}
     name = inputs[0].type.removeprefix("tensor(").removesuffix(")")
     if name not in types:
-        raise ModelError(f"{path}: its input is {inputs[0].type}, where uint8 or float is expected")
+        raise ModelError(f"{path}: its input is {inputs[0].type}; expected uint8 or float")
     output, meaning = _choose_output([each.name for each in session.get_outputs()])
     return ArrayNetwork(
         lambda values: session.run([output], {inputs[0].name: values})[0],
@@ -121,7 +119,9 @@ def _check_external_data(path: Path) -> None:
             if folder not in file.parents:
                 raise ModelError(f"{path}: refused, its weights are outside its folder ({location!r})")
             if not file.is_file():
-                raise ModelError(f"{path}: {location}, which holds its weights, is missing; copy it beside the file")
+                raise ModelError(
+                    f"{path}: {location}, which contains its weights, is missing; copy it to the same folder"
+                )
 
 
 def _open_openvino(path: Path) -> ArrayNetwork:
@@ -131,7 +131,7 @@ def _open_openvino(path: Path) -> ArrayNetwork:
     settings = {"INFERENCE_PRECISION_HINT": vino.Type.f32, "INFERENCE_NUM_THREADS": processor_count()}
     compiled = core.compile_model(model, "CPU", settings)
     if len(compiled.inputs) != 1:
-        raise ModelError(f"{path}: {len(compiled.inputs)} inputs, where one is expected")
+        raise ModelError(f"{path}: {len(compiled.inputs)} inputs; expected one")
     names = [next(iter(each.names), str(number)) for number, each in enumerate(compiled.outputs)]
     name, meaning = _choose_output(names)
     number = names.index(name)
@@ -156,7 +156,7 @@ def _open_torchscript(path: Path) -> ArrayNetwork:
         with torch.inference_mode():
             outputs = network(torch.from_numpy(values))
         if not isinstance(outputs, torch.Tensor):
-            raise ModelError(f"{path}: it returns a {type(outputs).__name__}, where one tensor is expected")
+            raise ModelError(f"{path}: it returns a {type(outputs).__name__}; expected one tensor")
         return np.asarray(outputs.float().numpy())
 
     side = PATCH_SIZE_PX
@@ -200,7 +200,7 @@ def _input_format(path: Path, shape: Any) -> tuple[bool, tuple[int, int] | None,
     """Return whether channels come first, rows and columns if fixed, and the size of a batch if fixed."""
     sizes = [size if isinstance(size, int) and size > 0 else None for size in shape]
     if len(sizes) != 4 or (sizes[1] != 3 and sizes[3] != 3):
-        raise ModelError(f"{path}: input of shape {tuple(shape)}, where (n, 3, 96, 96) or (n, 96, 96, 3) is expected")
+        raise ModelError(f"{path}: input of shape {tuple(shape)}; expected (n, 3, 96, 96) or (n, 96, 96, 3)")
     channels_first = sizes[1] == 3
     rows, columns = sizes[2:] if channels_first else sizes[1:3]
     return channels_first, (rows, columns) if rows and columns else None, sizes[0]

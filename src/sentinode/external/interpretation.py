@@ -12,12 +12,21 @@ from scipy.special import logit
 
 from sentinode.data.open import sample_patches
 from sentinode.data.types import PATCH_SIZE_PX, UInt8Array
-from sentinode.errors import ConfigError, ModelError
+from sentinode.errors import ConfigError, ModelError, plural
 from sentinode.external.files import OUTPUTS
 from sentinode.metrics.ranking import roc_curve
 
 Floats = NDArray[np.float64]
 
+# Per meaning of the outputs: how many there are per patch, and the remedy if the classes are swapped.
+_WIDTHS = {"logit": 1, "probability": 1, "softmax": 2, "normal-probability": 1, "tumour-first": 2}
+_SWAPPED = {
+    "logit": "negate its output and save the model again",
+    "probability": "use --model-output normal-probability",
+    "softmax": "use --model-output tumour-first",
+    "normal-probability": "use --model-output probability",
+    "tumour-first": "use --model-output softmax",
+}
 # In the order of preference if a probe does not tell them apart.
 SCALES = ("1/255", "1", "1/127.5-1", "imagenet")
 PROBE_PATCHES = 80
@@ -92,6 +101,8 @@ class Interpretation:
         What is done to the pixels.
     output : str
         One of `OUTPUTS`.
+    are_probabilities : bool
+        Whether two outputs per patch are probabilities, and not logits.
     sentences : tuple of str
         How the two were found, for people.
     warnings : tuple of str
@@ -100,6 +111,7 @@ class Interpretation:
 
     scale: InputScale
     output: str
+    are_probabilities: bool
     sentences: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -107,6 +119,7 @@ class Interpretation:
 def interpret(
     run: Callable[[UInt8Array, InputScale], NDArray[Any]],
     *,
+    where: str = "the model",
     scale: str | None = None,
     output: str | None = None,
     known_scale: str | None = None,
@@ -121,6 +134,8 @@ def interpret(
     ----------
     run : callable
         Computes outputs ``(n, k)`` from uint8 patches and a scale.
+    where : str
+        Name of the file in messages.
     scale, output : str, optional
         As the user states them.
     known_scale, known_output : str, optional
@@ -140,14 +155,14 @@ def interpret(
     outputs: dict[str, NDArray[Any]] = {}
     auc: dict[str, float] = {}
     for text in candidates:
-        outputs[text] = _two_dimensional(run(pixels, InputScale.parse(text)))
+        outputs[text] = _two_dimensional(run(pixels, InputScale.parse(text)), where)
         with np.errstate(over="ignore", invalid="ignore"):
-            meaning = output or known_output or _meaning(outputs[text])
-            logits = to_logits(outputs[text], meaning)
+            meaning = _meaning(outputs[text], output, known_output, where)
+            logits = to_logits(outputs[text], meaning, where)
         auc[text] = roc_curve(labels, logits).auc if np.isfinite(logits).all() else 0.5
     best = max(abs(value - 0.5) for value in auc.values())
     chosen = next(text for text in candidates if abs(auc[text] - 0.5) >= best - CLOSE)
-    meaning = output or known_output or _meaning(outputs[chosen])
+    meaning = _meaning(outputs[chosen], output, known_output, where)
     how = "stated" if scale else "from the file" if known_scale else _probed(auc)
     sentences = [
         f"input scale {chosen} ({how})",
@@ -156,13 +171,14 @@ def interpret(
     return Interpretation(
         InputScale.parse(chosen),
         meaning,
+        outputs[chosen].shape[1] == 2 and _are_probabilities(outputs[chosen]),
         tuple(sentences),
-        tuple(_doubts(outputs[chosen], auc[chosen], probed=len(candidates) > 1)),
+        tuple(_doubts(outputs[chosen], auc[chosen], meaning, probed=len(candidates) > 1)),
     )
 
 
-def to_logits(outputs: NDArray[Any], meaning: str) -> Floats:
-    """Convert outputs ``(n, 1)`` or ``(n, 2)`` to logits of tumour.
+def to_logits(outputs: NDArray[Any], meaning: str, where: str = "the model") -> Floats:
+    """Convert outputs ``(n, 1)`` or ``(n, 2)`` to logits of tumour; `where` is the file in messages.
 
     Examples
     --------
@@ -179,7 +195,8 @@ def to_logits(outputs: NDArray[Any], meaning: str) -> Floats:
         return values[:, 0]
     if not ((values >= 0) & (values <= 1)).all():
         raise ModelError(
-            f"outputs from {values.min():.3g} to {values.max():.3g} are no probabilities; state --output logit"
+            f"{where}: outputs range from {values.min():.3g} to {values.max():.3g}, so they are not probabilities; use "
+            "--model-output logit"
         )
     logits = logit(np.clip(values[:, 0], _LOWEST, _HIGHEST))
     return -logits if meaning == "normal-probability" else logits
@@ -194,10 +211,10 @@ def resized(pixels: UInt8Array, size_px: Sequence[int] | None) -> UInt8Array:
     return np.stack([np.asarray(Image.fromarray(patch).resize((width, height), bilinear)) for patch in pixels])
 
 
-def _two_dimensional(outputs: NDArray[Any]) -> NDArray[Any]:
+def _two_dimensional(outputs: NDArray[Any], where: str) -> NDArray[Any]:
     outputs = np.asarray(outputs).reshape(len(outputs), -1)
     if outputs.shape[1] > 2:
-        raise ModelError(f"{outputs.shape[1]} outputs per patch, where one or two are expected (normal, tumour)")
+        raise ModelError(f"{where}: {outputs.shape[1]} outputs per patch; expected one, or two (normal, tumour)")
     return outputs
 
 
@@ -205,8 +222,19 @@ def _are_probabilities(outputs: NDArray[Any]) -> bool:
     return bool((outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=1e-3))
 
 
-def _meaning(outputs: NDArray[Any]) -> str:
-    if outputs.shape[1] == 2:
+def _meaning(outputs: NDArray[Any], stated: str | None, known: str | None, where: str) -> str:
+    width = outputs.shape[1]
+    fitting = [each for each in OUTPUTS if _WIDTHS[each] == width]
+    if stated is not None and stated not in fitting:
+        raise ModelError(
+            f"{where}: {plural(width, 'output')} per patch, so --model-output must be {' or '.join(fitting)}; "
+            f"got {stated}"
+        )
+    if stated is not None:
+        return stated
+    if known is not None and known in fitting:
+        return known
+    if width == 2:
         return "softmax"
     return "probability" if ((outputs >= 0) & (outputs <= 1)).all() else "logit"
 
@@ -216,15 +244,12 @@ def _probed(auc: dict[str, float]) -> str:
     return f"probed on {PROBE_PATCHES} patches of pcam-mini: AUC {found}"
 
 
-def _doubts(outputs: NDArray[Any], auc: float, probed: bool) -> list[str]:
+def _doubts(outputs: NDArray[Any], auc: float, meaning: str, probed: bool) -> list[str]:
     sample = f"{PROBE_PATCHES} patches of pcam-mini"
     if np.ptp(outputs, axis=0).max() < 1e-6:
         return [f"the output is the same for {sample}: the input scale or the weights are wrong; specify --input-scale"]
     if auc < 0.5 - UNDECIDED:
-        return [
-            f"AUC {auc:.2f} on {sample}: the classes seem to be swapped; use --model-output normal-probability or "
-            "tumour-first"
-        ]
+        return [f"AUC {auc:.2f} on {sample}: the classes seem to be swapped; {_SWAPPED[meaning]}"]
     if auc < 0.5 + UNDECIDED:
         stated = "the scale is a guess; specify --input-scale" if probed else "check --input-scale and --model-output"
         return [f"AUC {auc:.2f} on {sample} is near chance: {stated}"]

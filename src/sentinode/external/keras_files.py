@@ -60,7 +60,10 @@ def load_keras_file(path: Path, kind: str) -> keras.Model:
 def _load_zip(path: Path) -> keras.Model:
     with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as work:
         if archive.getinfo("config.json").file_size > MAX_CONFIG_BYTES:
-            raise ModelError(f"{path}: its config.json has more than {MAX_CONFIG_BYTES:,} bytes")
+            raise ModelError(
+                f"{path}: refused: its config.json has more than {MAX_CONFIG_BYTES:,} bytes, as in a decompression "
+                "bomb; save the model again"
+            )
         config = json.loads(archive.read("config.json"))
         config.pop("compile_config", None)
         architecture, weights = Path(work) / "model.json", Path(work) / "model.weights.h5"
@@ -69,7 +72,10 @@ def _load_zip(path: Path) -> keras.Model:
         model = model_from_file(architecture)
         info = archive.getinfo("model.weights.h5")
         if info.file_size > 1000 * max(info.compress_size, 1):
-            raise ModelError(f"{path}: its weights unpack to {info.file_size:,} bytes from {info.compress_size:,}")
+            raise ModelError(
+                f"{path}: refused: its weights expand from {info.compress_size:,} to {info.file_size:,} bytes, as in a "
+                "decompression bomb; save the model again without compression"
+            )
         weights.write_bytes(archive.read(info))
         _load_weights(model, weights, path)
         return model
@@ -81,7 +87,7 @@ def _load_hdf5(path: Path) -> keras.Model:
         config = file.attrs.get("model_config")
     if config is None:
         raise ModelError(
-            f"{path}: it holds weights only; name the json of the architecture, with the weights beside it"
+            f"{path}: it contains weights only; specify the json of the architecture, with the weights in its folder"
         )
     check_config(json.loads(config), str(path))
     return keras.saving.load_model(path, compile=False)
@@ -128,7 +134,7 @@ def describe_input(model: keras.Model, path: Path) -> tuple[int, int]:
     """
     shape = model.input_shape
     if isinstance(shape, list) or len(shape) != 4 or shape[-1] != 3 or len(model.outputs) != 1:
-        raise ModelError(f"{path}: input of shape {shape}, where one batch (n, 96, 96, 3) is expected")
+        raise ModelError(f"{path}: input of shape {shape}; expected one batch (n, 96, 96, 3)")
     return shape[1] or PATCH_SIZE_PX, shape[2] or PATCH_SIZE_PX
 
 
@@ -182,7 +188,7 @@ def conforming_model(model: keras.Model, interpretation: Interpretation) -> kera
         return model
     copy = _flat_sequential(model, front) if isinstance(model, keras.Sequential) else _flat_functional(model, front)
     copy.set_weights(model.get_weights())
-    return _with_standard_end(copy, interpretation.output, model.name)
+    return _with_standard_end(copy, interpretation, model.name)
 
 
 def _flat_sequential(model: keras.Model, front: list[Any]) -> keras.Model:
@@ -225,11 +231,11 @@ def _renamed(config: Any, old: str, new: str) -> Any:
     return renamed
 
 
-def _with_standard_end(model: keras.Model, output: str, name: str) -> keras.Model:
+def _with_standard_end(model: keras.Model, interpretation: Interpretation, name: str) -> keras.Model:
     """Replace the end of a model by one layer, ``Dense(1, "sigmoid")`` or ``Dense(2, "softmax")``, normal first."""
-    units = model.output_shape[-1]
+    units, output = model.output_shape[-1], interpretation.output
     activation = "sigmoid" if units == 1 else "softmax"
-    dense = _final_dense(model)
+    dense = _final_dense(model, output)
     if dense is not None:
         weights = dense.get_weights() if dense.use_bias else [*dense.get_weights(), np.zeros(units, np.float32)]
         features = dense.input
@@ -238,7 +244,7 @@ def _with_standard_end(model: keras.Model, output: str, name: str) -> keras.Mode
         if output in ("probability", "normal-probability"):
             clipped = ops.clip(features, EPSILON, 1 - EPSILON)
             features = ops.log(clipped / (1 - clipped))
-        elif known_output(model) == "softmax":
+        elif interpretation.are_probabilities:
             features = ops.log(ops.maximum(features, EPSILON))
     if output == "normal-probability":
         weights = [-weight for weight in weights]
@@ -250,11 +256,13 @@ def _with_standard_end(model: keras.Model, output: str, name: str) -> keras.Mode
     return whole
 
 
-def _final_dense(model: keras.Model) -> Any:
+def _final_dense(model: keras.Model, output: str) -> Any:
     """Return the dense layer that computes the logits, with or without its activation; None if none does."""
     last, before = model.layers[-1], model.layers[-2]
     own = {1: keras.activations.sigmoid, 2: keras.activations.softmax}[model.output_shape[-1]]
     linear = keras.activations.linear
+    if isinstance(last, layers.Dense) and last.activation is linear and output in ("probability", "normal-probability"):
+        return None  # It computes the probability itself.
     if isinstance(last, layers.Dense) and last.activation in (own, linear):
         return last
     ends = isinstance(last, layers.Activation) and last.activation is own

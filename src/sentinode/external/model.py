@@ -141,6 +141,7 @@ class KerasFile(KeptSessions, ExternalModel):
         size = describe_input(self._loaded, self.path)
         return interpret(
             lambda pixels, scale: np.asarray(self._loaded.predict_on_batch(scale(resized(pixels, size)))),
+            where=str(self.path),
             **self._stated,
             known_scale=self._known_scale or known_scale(self._loaded),
             known_output=known_output(self._loaded),
@@ -181,6 +182,7 @@ class ArrayFile(ExternalModel):
         is_uint8 = np.dtype(self._network.dtype) == np.uint8
         return interpret(
             self._network.outputs,
+            where=str(self.path),
             **self._stated,
             known_scale=self._known_scale or ("1" if is_uint8 else None),
             known_output=self._network.output,
@@ -197,7 +199,7 @@ class ArrayFile(ExternalModel):
 
         def logits(pixels: "UInt8Array") -> Floats:
             outputs = self._network.outputs(pixels, self.interpretation.scale)
-            return to_logits(outputs.reshape(len(outputs), -1), self.interpretation.output)
+            return to_logits(outputs.reshape(len(outputs), -1), self.interpretation.output, str(self.path))
 
         def mean_logits(pixels: "UInt8Array") -> Floats:
             from sentinode.layers.d4 import ORDER, apply_symmetry  # With Keras, which the file does without.
