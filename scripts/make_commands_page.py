@@ -52,7 +52,10 @@ def page() -> str:
     common = [row for row in uses if uses[row] >= max(SHARED_BY, commands_with[_name(row)] / 2) and row not in settings]
     parts = [HEAD, "| command | what it does |", "|---|---|"]
     parts += [f"| [`{name}`](#{_anchor(name)}) | {_summary(parser)} |" for name, parser in commands.items()]
-    parts += ["\n## Common options\n", "These options mean the same in every command that refers to this table.\n"]
+    parts += [
+        "\n## Common options\n",
+        "These options have the same meaning in all commands that refer to this table.\n",
+    ]
     parts += [*OPTIONS_HEAD, *common]
     for name, parser in commands.items():
         parts += [f"\n## {name}\n", f"    {_usage(name, parser)}\n", f"{str(parser.description).strip()}\n"]

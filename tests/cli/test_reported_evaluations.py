@@ -87,7 +87,7 @@ def test_exchanged_classes_are_remarked_on(few, tmp_path):
     class_folders(few, tmp_path / "data", lambda label: 1 - label)
     done = sentinode("evaluate", tmp_path / "data", *MODEL, "--out", tmp_path / "out")
     succeeded(done)
-    assert "labels exchanged" in done.stderr
+    assert "labels are not swapped" in done.stderr
 
 
 @pytest.mark.slow

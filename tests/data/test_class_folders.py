@@ -124,7 +124,7 @@ def test_images_of_a_test_split_may_have_no_label(encoded, tmp_path):
 def test_classes_can_be_named(encoded, tmp_path):
     names = ("ADI", "NORM", "STR", "TUM")
     path = forms.write({f"{name}/{n}.png": encoded[n] for n, name in enumerate(names)}, tmp_path / "data")
-    forms.refused(lambda: open_patches(path), "'ADI' is not understood", "--classes")
+    forms.refused(lambda: open_patches(path), "'ADI' is not recognized", "--classes")
     named = open_patches(path, classes={"TUM": 1, "NORM": 0})
     assert dict(zip(named.table["id"], named.labels.tolist(), strict=True)) == {"NORM/1.png": 0, "TUM/3.png": 1}
     assert "ADI, STR" in " ".join(named.notes)
@@ -134,7 +134,7 @@ def test_classes_can_be_named(encoded, tmp_path):
 def test_folders_that_may_be_classes_are_no_images_without_labels_for_training(encoded, tmp_path):
     files = {f"{name}/{n}.png": encoded[n] for n, name in enumerate(("yes", "no"))}
     opened = open_patches(forms.write(files, tmp_path / "data"))
-    forms.refused(lambda: opened.labels, "no, yes are not understood as classes", "--classes yes=1,no=0")
+    forms.refused(lambda: opened.labels, "no, yes are not recognized as classes", "--classes yes=1,no=0")
     assert "--classes yes=1,no=0" in " ".join(opened.notes)
 
 

@@ -106,8 +106,8 @@ def test_two_files_of_one_id_are_refused_and_not_one_dropped_in_silence(few, pat
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("train/2/a.png", "'2' is not understood as a class"),
-        ("train/unsure/a.png", "'unsure' is not understood as a class"),
+        ("train/2/a.png", "'2' is not recognized as a class"),
+        ("train/unsure/a.png", "'unsure' is not recognized as a class"),
         ("train/a.png", "no label"),
         ("a.png", "no label"),
     ],

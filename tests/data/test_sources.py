@@ -49,7 +49,7 @@ def test_a_position_of_no_patch_is_refused(position, few):
 @pytest.mark.parametrize("rows", [[0.9, 1.9], [True], 0, [[0, 1]], ["0"]])
 def test_rows_that_are_no_positions_are_refused(rows, few):
     for call in (few.select, few.read):
-        with pytest.raises(DataError, match="give a list of positions, or a mask of 42 bools"):
+        with pytest.raises(DataError, match="use a list of positions, or a mask of 42 bools"):
             call(rows)
 
 
@@ -407,4 +407,4 @@ def test_gzipped_pixels_that_are_cached_are_not_unpacked_again(few, tmp_path):
         path.write_bytes(content)
         os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
     assert np.array_equal(open_patches(folder).cached(tmp_path / "cache").read(), first.read())
-    forms.refused(lambda: open_patches(folder).read(), "_x.h5.gz", "fetch it again")
+    forms.refused(lambda: open_patches(folder).read(), "_x.h5.gz", "download or copy it again")

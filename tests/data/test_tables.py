@@ -145,7 +145,7 @@ def test_tables_that_name_tables_are_refused(tmp_path):
     header = "path,source\n"
     (tmp_path / "one.csv").write_text(f"{header}two.csv/a.png,two.csv\n")
     (tmp_path / "two.csv").write_text(f"{header}one.csv/a.png,one.csv\n")
-    forms.refused(lambda: open_patches(tmp_path / "one.csv"), "two.csv", "is a patch table as well")
+    forms.refused(lambda: open_patches(tmp_path / "one.csv"), "two.csv", "is also a patch table")
 
 
 def test_patches_that_changed_their_places_are_refused(few, tmp_path):
@@ -157,8 +157,8 @@ def test_patches_that_changed_their_places_are_refused(few, tmp_path):
     forms.refused(
         open_patches(tmp_path / "it.csv").cached,
         "it.csv",
-        "the table was made from other pixels",
-        "make the table again",
+        "differ from those recorded in the table",
+        "recreate the table",
     )
 
 

@@ -223,11 +223,11 @@ def test_exchanged_labels_are_reported(mini, caplog):
     test = mini.split("test").select(range(0, 400, 10))
     exchanged = replace(test, table=test.table.assign(label=1 - test.table["label"]))
     found = evaluate(load_run(DEFAULT_MODEL), exchanged)
-    assert found.auc < 0.2 and "labels exchanged" in found.warnings[-1] and "labels exchanged" in caplog.text
+    assert found.auc < 0.2 and "labels are not swapped" in found.warnings[-1] and "not swapped" in caplog.text
     caplog.clear()
-    assert not any("exchanged" in warning for warning in evaluate(load_run(DEFAULT_MODEL), test).warnings)
+    assert not any("swapped" in warning for warning in evaluate(load_run(DEFAULT_MODEL), test).warnings)
     two = exchanged.select([0, len(exchanged) - 1])  # An AUC of 0 by chance.
-    assert not any("exchanged" in warning for warning in evaluate(load_run(DEFAULT_MODEL), two).warnings)
+    assert not any("swapped" in warning for warning in evaluate(load_run(DEFAULT_MODEL), two).warnings)
 
 
 def test_a_notebook_shows_the_metrics(evaluation):

@@ -1,4 +1,4 @@
-"""A stress test: which patches a run sees, which numbers follow, and what is written."""
+"""A robustness test: which patches a run sees, which numbers follow, and what is written."""
 
 import json
 from dataclasses import replace

@@ -28,7 +28,7 @@ def test_two_processes_refused_stopped_and_killed_end_with_the_run_of_one(tmp_pa
         ended = Job({"all": [foreign, taken, out]}, processes=2, precision="auto", strikes=stop).end()
     assert "not empty and not a run" in ended[0][1]
     assert "another process trains there" in ended[0][1]
-    assert ended[1][1].count("refused: another process of this training failed") == 2
+    assert ended[1][1].count("refused: another process of this training run failed") == 2
     for status, errors in ended:
         assert status == 1
         assert "the state is saved, run the same command again to resume" in errors

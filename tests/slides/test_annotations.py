@@ -163,7 +163,7 @@ def test_classes_are_stated_where_their_names_say_nothing(tmp_path):
 
 def test_annotations_without_any_class_are_not_taken_for_no_tumour(tmp_path):
     file = asap(tmp_path / "a.xml", ("None", SQUARE))
-    with pytest.raises(DataError, match=r"none of its 1 annotations has a class.*None=1"):
+    with pytest.raises(DataError, match=r"none of its 1 annotations has a known class.*None=1"):
         read_annotations(file)
     assert read_annotations(file, classes=parse_classes("None=1")).tumour.area == 2500
     assert read_annotations(asap(tmp_path / "empty.xml")).tumour.is_empty
@@ -183,7 +183,7 @@ def test_cells_and_points_are_left_out_and_reported(tmp_path):
     ("name", "content", "facts"),
     [
         ("a.xml", "<ASAP_Annotations><Annot", "not a readable XML"),
-        ("a.xml", "<svg/>", "root is svg"),
+        ("a.xml", "<svg/>", "ASAP_Annotations; got svg"),
         (
             "a.xml",
             '<ASAP_Annotations><Annotation Name="n"><Coordinate X="1"/></Annotation></ASAP_Annotations>',
@@ -209,7 +209,7 @@ def test_cells_and_points_are_left_out_and_reported(tmp_path):
         ("a.geojson.gz", "not packed", "not a readable JSON"),
         ("a.geojson.gz", gzip.compress(b"{}" * 99)[:11] + b"\xff\xff\xff\xff", "not a readable JSON"),
         ("a.tif", "II*", "not a readable mask"),
-        ("a.txt", "", "annotations end in"),
+        ("a.txt", "", "must end in"),
     ],
 )
 def test_malformed_files_are_refused_with_the_place(tmp_path, name, content, facts):
@@ -225,7 +225,7 @@ def test_mask_values_of_unknown_meaning_are_refused_until_they_are_stated(tmp_pa
     pixels = np.zeros((32, 32), np.uint8)
     pixels[0, : len(values)] = values
     file = mask(tmp_path / "mask.tif", pixels)
-    with pytest.raises(DataError, match="state which are tumour"):
+    with pytest.raises(DataError, match="define the others"):
         read_annotations(file)
     assert read_annotations(file, classes=parse_classes(f"{values[-1]}=1")).tumour.area == 1
 
@@ -266,7 +266,7 @@ def test_a_mask_is_scaled_to_its_slide_and_read_no_finer_than_patches(tmp_path, 
 
 def test_annotations_of_another_slide_are_refused(tmp_path, small_slide):
     far = [(x + 1000, y) for x, y in SQUARE]
-    with pytest.raises(DataError, match=r"lies outside of s\.tif"):
+    with pytest.raises(DataError, match=r"lies outside s\.tif"):
         read_annotations(asap(tmp_path / "a.xml", ("Tumor", far)), small_slide)
 
 

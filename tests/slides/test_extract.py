@@ -218,7 +218,7 @@ def test_slides_that_are_annotated_in_part_give_patches_of_annotated_regions_onl
 
 def test_two_extractions_do_not_share_a_folder_and_what_a_killed_one_left_is_removed(slides, tmp_path):
     config = ExtractConfig(unannotated_normal=True, balance="all", max_per_slide=7)
-    with FileLock(tmp_path / ".sentinode-out.lock"), pytest.raises(OutputError, match="another process extracts to it"):
+    with FileLock(tmp_path / ".sentinode-out.lock"), pytest.raises(OutputError, match="another process is extracting"):
         extract_patches([slides / "normal.tif"], tmp_path / "out", config=config)
     left = tmp_path / ".sentinode-out-abcd1234" / "new"
     left.mkdir(parents=True)
@@ -368,7 +368,7 @@ def test_impossible_requests_are_refused_before_slides_are_read(tmp_path, slides
     (tmp_path / "full" / "notes.txt").write_text("mine")
     with pytest.raises(OutputError, match="not empty"):
         extract_patches([slide], tmp_path / "full", annotations=slides)
-    with pytest.raises(OutputError, match="name a folder"):
+    with pytest.raises(OutputError, match="specify a folder"):
         extract_patches([slide], tmp_path / "patches.h5", annotations=slides)
     with pytest.raises(ConfigError, match="two slides are named"):
         extract_patches([slide, tmp_path / slide.name], tmp_path / "p", annotations=slides)

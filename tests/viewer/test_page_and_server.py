@@ -126,7 +126,7 @@ def test_the_page_shows_a_label_that_another_viewer_saved(visit, tmp_path):
         for other, version in ((1 - label, 0), (label, 1), (1 - label, 2)):
             server.put("/api/patches/0", label=other, decision="rejected", base_version=version)
         page.keyboard.press("2" if label else "1")
-        page.get_by_text("labeled meanwhile").first.wait_for()
+        page.get_by_text("labeled elsewhere").first.wait_for()
         until(page, f"document.querySelector('.inspector dl').innerText.includes('{'Normal' if label else 'Tumour'}')")
         page.keyboard.press("1" if label else "2")
         until(page, f"document.querySelector('.inspector dl').innerText.includes('{'Tumour' if label else 'Normal'}')")

@@ -133,7 +133,7 @@ def test_a_label_that_another_viewer_saved_is_shown_and_can_be_changed(mini, tmp
     one, two = (Gallery(mini.split("test"), None, 0.5, tmp_path, name, show_names=True) for name in "ab")
     label = one.rows(0, 1)["rows"][0]["label"]
     two.put(0, {"label": 1 - label, "decision": "rejected", "base_version": 0})
-    with pytest.raises(ViewerError, match="labeled meanwhile") as refused:
+    with pytest.raises(ViewerError, match="labeled elsewhere") as refused:
         one.put(0, {"label": label, "decision": "accepted", "base_version": 0})
     assert refused.value.status == 409
     shown = one.rows(0, 1)["rows"][0]

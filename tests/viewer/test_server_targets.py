@@ -48,6 +48,6 @@ def test_two_slides_of_one_name_and_two_models_are_refused(view_slide, tmp_path)
 
 def test_a_target_that_cannot_be_shown_is_refused_in_one_line(results, tmp_path):
     refused(sentinode("view", tmp_path / "missing.svs", "--no-browser"), "missing.svs", "no such file")
-    refused(sentinode("view", results, "--no-browser"), "name the slides as well")
+    refused(sentinode("view", results, "--no-browser"), "specify the slides")
     refused(sentinode("view", tmp_path / "missing", "--no-browser"), "missing")
     refused(sentinode("view", "pcam-mini", "--no-browser", "--user", " "), "--user")

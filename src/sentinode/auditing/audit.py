@@ -227,7 +227,7 @@ def labeled_patches(patches: PatchSet, splits: Sequence[str] = (), cache: str | 
     labeled = chosen.table["label"].notna()
     if not labeled.any():
         raise DataError(
-            f"{patches.path}: no patch has a label, so that there is nothing to audit; for warnings about unlabeled "
+            f"{patches.path}: no patch has a label, so there is nothing to audit; for warnings about unlabeled "
             "patches use sentinode predict"
         )
     return chosen.select(np.flatnonzero(labeled))

@@ -1,4 +1,4 @@
-"""Write the features (embeddings) of patches: the values that go into the last layer of a network."""
+"""Write the features (embeddings) of patches: the inputs of the last layer of a network."""
 
 import argparse
 import time

@@ -18,7 +18,7 @@ def add_parser(commands: Any) -> None:
     )
     add_model(parser, KERAS_FILES)
     parser.add_argument(
-        "--format", required=True, choices=tuple(FORMATS), help="what to write; docs/export.md describes each format"
+        "--format", required=True, choices=tuple(FORMATS), help="output format; docs/export.md describes each"
     )
     parser.add_argument(
         "--out", required=True, metavar="PATH", help="the .keras, .onnx or .xml file, or the folder for wsinfer"

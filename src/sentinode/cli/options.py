@@ -63,7 +63,7 @@ def add_pixel_options(parser: argparse.ArgumentParser) -> None:
         "--flatten",
         choices=("error", "white"),
         default="error",
-        help="partly transparent images: report an error, or put them on white (default: error)",
+        help="partly transparent images: report an error, or put them on a white background (default: error)",
     )
     parser.add_argument(
         "--gray",

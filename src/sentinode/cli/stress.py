@@ -1,4 +1,4 @@
-"""Evaluate a model on patches with perturbed stain, brightness, focus, compression, resolution and position."""
+"""Test robustness to perturbed stain, brightness, focus, compression, resolution and position of the patches."""
 
 import argparse
 from typing import Any
@@ -12,7 +12,7 @@ from sentinode.samples import DEFAULT_MODEL
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
-    parser = commands.add_parser("stress", help="evaluate a model on perturbed patches", description=__doc__)
+    parser = commands.add_parser("stress", help="robustness test on perturbed patches", description=__doc__)
     add_data(parser)
     add_models(parser)
     parser.add_argument("--split", metavar="NAME", help=SPLIT_HELP)

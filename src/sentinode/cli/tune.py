@@ -40,7 +40,7 @@ def add_parser(commands: Any) -> None:
         "--seeds", type=int, default=1, metavar="N", help="training runs per trial, compared by their mean (default: 1)"
     )
     parser.add_argument(
-        "--storage", metavar="URL", help="database that several machines share (default: a file in --out)"
+        "--storage", metavar="URL", help="URL of a database shared by several machines (default: a file in --out)"
     )
     add_figures(parser)
     add_json(parser)

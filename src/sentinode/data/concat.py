@@ -40,13 +40,13 @@ def concat(parts: Sequence[PatchSet], *, distinct: bool = True) -> PatchSet:
     >>> concat([mini.split("test"), mini.split("valid")])
     Traceback (most recent call last):
     ...
-    sentinode.errors.DataError: pcam-mini is given twice; give each source once
+    sentinode.errors.DataError: pcam-mini is given twice; specify each source once
     """
     paths = [part.path for part in parts]
     real_paths = [os.path.realpath(path) for path in paths]
     for path, real_path in zip(paths, real_paths, strict=True):
         if distinct and real_paths.count(real_path) > 1:
-            raise DataError(f"{path} is given twice; give each source once")
+            raise DataError(f"{path} is given twice; specify each source once")
     tables = [
         part.table if part.listed else part.table.assign(id=f"{prefix}/" + part.table["id"])
         for part, prefix in zip(parts, shorten(paths), strict=True)

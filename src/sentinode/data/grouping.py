@@ -62,20 +62,23 @@ def add_groups(patches: PatchSet, options: ReadOptions) -> PatchSet:
     if options.patient_from is not None:
         found = [_search(options.patient_from, each) for each in ids]
         rule = f"--patient-from {options.patient_from!r}"
+        remedy = "correct the regular expression"
     elif options.group_by == "folder":
         found = [(_group_folder(each, options), None) for each in ids]
         rule = "--group-by folder"
+        remedy = "put each image into the folder of its patient"
     else:
         if patches.table["patient"].notna().any():
             return patches
         found = [_recognized(each) for each in ids]
         if not any(patient for patient, _ in found):
             return patches
-        rule = ""
+        rule = remedy = ""
     missing = [each for each, (patient, _) in zip(ids, found, strict=True) if patient is None]
     if missing and rule:
         raise DataError(
-            f"{patches.path}: {rule} finds no patient for {plural(len(missing), 'patch')}, such as {missing[0]!r}"
+            f"{patches.path}: {rule} finds no patient for {plural(len(missing), 'patch')}, such as {missing[0]!r}; "
+            f"{remedy}"
         )
     table = patches.table.copy()
     for number, column in enumerate(("patient", "slide")):
@@ -106,7 +109,7 @@ def check_options(options: ReadOptions) -> ReadOptions:
             raise ConfigError(f"{name} must be one of {', '.join(map(str, allowed))}; got {value!r}")
     spacing = options.spacing_um_px
     if spacing is not None and not 0.05 <= spacing <= 20:
-        raise ConfigError(f"spacing_um_px must be between 0.05 and 20 µm per pixel; got {spacing}")
+        raise ConfigError(f"--mpp (spacing_um_px) must be between 0.05 and 20 µm per pixel; got {spacing}")
     for name, label in options.classes:
         if label not in (0, 1):
             raise ConfigError(f"the label of class {name!r} must be 0 or 1; got {label!r}")
@@ -114,10 +117,13 @@ def check_options(options: ReadOptions) -> ReadOptions:
         try:
             groups = re.compile(options.patient_from).groups
         except re.error as error:
-            raise ConfigError(f"patient_from {options.patient_from!r}: not a regular expression ({error})") from error
+            raise ConfigError(
+                f"--patient-from (patient_from) {options.patient_from!r}: not a regular expression ({error})"
+            ) from error
         if groups == 0:
             raise ConfigError(
-                f"patient_from {options.patient_from!r} has no group; put parentheses around the patient: (\\d+)_idx"
+                f"--patient-from (patient_from) {options.patient_from!r} has no group; put parentheses around the "
+                "patient: (\\d+)_idx"
             )
     return options
 

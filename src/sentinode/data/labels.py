@@ -64,7 +64,7 @@ def parse_classes(text: str) -> Classes:
         (name.strip(), int(value)) for name, _, value in pairs if name.strip() and value.strip() in ("0", "1")
     )
     if len(classes) != len(pairs) or not classes or len({name.lower() for name, _ in classes}) < len(classes):
-        raise ConfigError(f"classes must be NAME=0 or NAME=1, separated by commas, such as TUM=1,*=0; got {text!r}")
+        raise ConfigError(f"--classes must be NAME=0 or NAME=1, separated by commas, such as TUM=1,*=0; got {text!r}")
     return classes
 
 
@@ -171,7 +171,7 @@ def label_of(text: str, classes: Classes = ()) -> int | None:
         label = {"0.0": 0, "1.0": 1, "false": 0, "true": 1}.get(word, label)
     if label is None:
         raise ValueError(
-            f"label {text!r} is neither 0 nor 1 (or normal, tumour); correct or remove the row, or state the classes "
+            f"label {text!r} is neither 0 nor 1 (or normal, tumour); correct or remove the row, or define the classes "
             "with --classes"
         )
     return label
@@ -217,8 +217,8 @@ def binary_labels(values: Any, count: int, where: str, classes: Classes = ()) ->
         return rows[:, 1].astype(int).tolist()
     if array.size != count:
         raise DataError(
-            f"{where}: labels of shape {array.shape} for {plural(count, 'patch')}, where one label per patch, or "
-            "one-hot labels of two classes, are expected"
+            f"{where}: labels of shape {array.shape} for {plural(count, 'patch')}; expected one label per patch, "
+            "or one-hot labels of two classes"
         )
     flat = array.reshape(-1)
     if classes:
@@ -233,7 +233,7 @@ def binary_labels(values: Any, count: int, where: str, classes: Classes = ()) ->
     wrong = np.flatnonzero(np.isnan(labels))
     if len(wrong):
         raise DataError(
-            f"{where} row {wrong[0]}: label {_text(flat[wrong[0]])} is neither 0 nor 1; correct it, or state the "
+            f"{where} row {wrong[0]}: label {_text(flat[wrong[0]])} is neither 0 nor 1; correct it, or define the "
             "classes with --classes"
         )
     return labels.astype(int).tolist()

@@ -154,7 +154,7 @@ def open_patch_table(path: str | Path, options: ReadOptions, open_source: Opener
     for (source, text), rows in groups.items():
         location = _located(source, folder)
         if source and is_patch_table(location):
-            raise DataError(f"{path}: its source {source!r} is a patch table as well; make the table from {location}")
+            raise DataError(f"{path}: its source {source!r} is also a patch table; create the table from {location}")
         its_own = options.over(_parse_options(text, path))
         wanted = table["path"].iloc[rows]
         if source:

@@ -82,7 +82,7 @@ def cross_validate(
     patches : PatchSet
         Patches; splits are ignored, patches without a label are left out.
     config : TrainConfig, optional
-        Settings of each training; ``config.seed`` also draws the folds.
+        Settings of each training run; ``config.seed`` also draws the folds.
     out : str or Path
         Folder for the run directories ``fold-1``, ``fold-2``, …, the pooled evaluation, and ``folds.csv``.
     folds : int, default=5

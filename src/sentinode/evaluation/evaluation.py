@@ -369,7 +369,9 @@ def auc_warnings(area: metrics.Interval) -> list[str]:
     """Return a warning if an area under the ROC curve is so low that the labels seem exchanged."""
     if area.estimate > EXCHANGED_AUC or area.high > 0.5:
         return []
-    return [f"an AUC of {area.estimate:.3f} is far below 0.5: are the labels exchanged? 0 is normal, 1 is tumour"]
+    return [
+        f"an AUC of {area.estimate:.3f} is far below 0.5; check that the labels are not swapped (0: normal, 1: tumour)"
+    ]
 
 
 def clusters_of(patches: pd.DataFrame) -> tuple[str | None, "pd.Series[str] | None"]:

@@ -84,7 +84,7 @@ def format_comparison(found: Comparison) -> str:
     header = ("pair", "AUC", "p (DeLong)", "p (bootstrap)", "accuracy", "p (McNemar)", "kappa")
     lines += align([header, *(_difference(each) for each in found.pairs)])
     if len(found.models) > 2:
-        lines.append(f"p-value of all areas being equal: {format_p_value(found.p_value)}")
+        lines.append(f"p-value for equality of all AUCs: {format_p_value(found.p_value)}")
     return "\n".join(lines)
 
 
@@ -145,7 +145,8 @@ def _header(found: Evaluation | Comparison | RobustnessResult, clusters: int | N
     lines = [f"{found.data}: {found.normal:,} normal, {found.tumour:,} tumour"]
     if clusters is not None:
         return [*lines, f"95 % confidence intervals over {clusters:,} {found.clusters}s"]
-    return [*lines, "95 % confidence intervals, too narrow because slides are unknown and patches count as independent"]
+    narrow = "too narrow because slides are unknown and patches are treated as independent"
+    return [*lines, f"95 % confidence intervals, {narrow}"]
 
 
 def _short(interval: Interval | None) -> str:

@@ -1,4 +1,4 @@
-"""The results of a stress test as values that can be saved and loaded."""
+"""The results of a robustness test as values that can be saved and loaded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Stress tests: evaluate a model on perturbed patches."""
+"""`stress`, the robustness test: evaluate a model on perturbed patches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -109,12 +109,12 @@ def stress(
 
 
 def quick_patches(patches: PatchSet, seed: int = 0) -> PatchSet:
-    """Draw the patches that a quick stress test of these patches uses."""
+    """Draw the patches that a quick robustness test of these patches uses."""
     return draw_per_class(patches, QUICK_PER_CLASS, seed)
 
 
 def settings_of(quick: bool = False) -> list[Setting]:
-    """List the settings of a stress test: unperturbed patches, then each level of each perturbation.
+    """List the settings of a robustness test: unperturbed patches, then each level of each perturbation.
 
     Examples
     --------

@@ -105,7 +105,7 @@ def export_run(
         if not difference <= TOLERANCE:
             raise ModelError(
                 f"{out}: not written, because the logits of {runtime(kind)} differ from those of Keras by "
-                f"{difference:.2g}, where {TOLERANCE} is allowed; try another version of it"
+                f"{difference:.2g} (tolerance {TOLERANCE}); try another version of it"
             )
         made = Export(out, _about_path(out, chosen), runtime(kind), len(sample), difference)
         about = _about(run, kind, chosen, made, spacing_um_px)

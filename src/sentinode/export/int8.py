@@ -84,8 +84,8 @@ def quantize_to_int8(network: Path, out: Path) -> dict[str, Any]:
     difference = float(np.mean(np.abs(after - before)))
     if not difference <= MOST_MEAN_DIFFERENCE:
         raise ModelError(
-            f"{network.name} in int8: probabilities differ from those in float32 by {difference:.2g} on average, where "
-            f"{MOST_MEAN_DIFFERENCE} is allowed; use float32"
+            f"{network.name} in int8: probabilities differ from those in float32 by {difference:.2g} on average "
+            f"(tolerance {MOST_MEAN_DIFFERENCE}); use float32"
         )
     return {
         "calibration_patches": len(calibration),

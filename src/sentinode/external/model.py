@@ -12,8 +12,9 @@ from sentinode.export.cached import engine_file
 from sentinode.external.arrays import ArrayNetwork, open_network
 from sentinode.external.files import find_weights, read_sidecar, recognize, sha256_of
 from sentinode.external.interpretation import Interpretation, interpret, to_logits
-from sentinode.inference.engines import check_options, open_engine
-from sentinode.inference.predictor import Floats, KeptSessions, Predictor, Session
+from sentinode.inference.engines import check_options
+from sentinode.inference.kept_sessions import KeptSessions
+from sentinode.inference.predictor import Floats, Predictor, Session, parse_threshold
 
 if TYPE_CHECKING:
     import keras
@@ -95,9 +96,9 @@ class ExternalModel(Predictor):
     def threshold(self) -> float:
         """That of the json beside the file, or 0.5."""
         try:
-            return float(self._sidecar.get("threshold", DEFAULT_THRESHOLD))
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{self.path}.json: threshold is {self._sidecar['threshold']!r}, not a number") from error
+            return parse_threshold(self._sidecar.get("threshold", DEFAULT_THRESHOLD))
+        except ValueError as error:
+            raise DataError(f"{self.path}.json: threshold: {error}; correct it or delete it") from error
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -153,14 +154,6 @@ class KerasFile(KeptSessions, ExternalModel):
         from sentinode.external.keras_files import conforming_model
 
         return conforming_model(self._loaded, self.interpretation)
-
-    def _load(self, engine: str, tta: str, precision: str) -> Session:
-        if engine == "keras":
-            from sentinode.inference.keras_predictor import keras_session
-
-            return keras_session(self, tta, precision)
-        settings = {"engine": engine} | ({} if precision == "float32" else {"precision": precision})
-        return Session(self, open_engine(engine, self.network_file(engine, precision), precision), settings)
 
     def network_file(self, engine: str, precision: str = "float32") -> Path:  # noqa: D102
         architecture = find_weights(self.path)[0] if self.kind == "json" else self.path

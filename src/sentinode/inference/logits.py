@@ -65,7 +65,7 @@ def check_last_layer(model: "keras.Model") -> None:
     if not isinstance(last, keras.layers.Dense) or last.activation is not expected.get(last.units):
         raise ModelError(
             f"model {model.name!r} ends in {last.name!r} ({type(last).__name__}), "
-            "where Dense(1, 'sigmoid') or Dense(2, 'softmax') is expected"
+            "expected Dense(1, 'sigmoid') or Dense(2, 'softmax')"
         )
 
 

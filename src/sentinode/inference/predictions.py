@@ -133,10 +133,10 @@ class Predictions:
             for name in {"probability", "logit"} & set(table.columns):
                 table[name] = table[name].map(float)  # Python reads every digit; pandas' parser may miss the last.
         except (OSError, ValueError) as error:
-            raise DataError(f"{path}: cannot be read as predictions ({error}); name a predictions.csv") from error
+            raise DataError(f"{path}: cannot be read as predictions ({error}); specify a predictions.csv") from error
         missing = {"id", "probability", "logit"} - set(table.columns)
         if missing:
-            raise DataError(f"{path}: column {', '.join(sorted(missing))} is missing; name a predictions.csv")
+            raise DataError(f"{path}: column {', '.join(sorted(missing))} is missing; specify a predictions.csv")
         if "label" not in table:
             table["label"] = pd.array([None] * len(table), dtype="Int8")
         if "warning" in table:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,7 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sentinode.errors import ModelError
-from sentinode.inference.engines import check_options
 from sentinode.inference.inputs import Patches, as_patches, decode_in_memory
 from sentinode.inference.logits import probability
 from sentinode.inference.ood import OODDetector
@@ -75,7 +73,7 @@ class Predictor(Protocol):
     @property
     def model(self) -> "keras.Model":
         """The Keras network, uncalibrated."""
-        raise ModelError(f"{self.name} is not a single Keras network, which this needs; give a run or a Keras model")
+        raise ModelError(f"{self.name} is not a single Keras network, which is required; use a run or a Keras model")
 
     @property
     def calibration(self) -> Calibration:
@@ -234,30 +232,19 @@ class Session:
         return np.concatenate(logits), warnings
 
 
-class KeptSessions(Predictor, Protocol):
-    """A predictor that loads its network once for each set of options. Subclasses provide `_load`."""
+def parse_threshold(value: Any) -> float:
+    """Read a threshold on the probability of tumour from a json.
 
-    def session(self, engine: str = "keras", *, tta: str = "none", precision: str = "float32") -> Session:
-        """Load the network into an engine and keep it there, so that one patch takes milliseconds.
+    Raises
+    ------
+    ValueError
+        It is not a number from 0 to 1.
 
-        Parameters
-        ----------
-        engine, tta, precision : str
-            See `predict`. For an engine other than Keras the network is exported once, into the user's cache.
-
-        Returns
-        -------
-        Session
-            The same one for the same options.
-        """
-        options = (engine, tta, precision)
-        if options not in self._sessions:
-            check_options(*options)
-            self._sessions[options] = self._load(*options)
-        return self._sessions[options]
-
-    @cached_property
-    def _sessions(self) -> dict[tuple[str, str, str], Session]:
-        return {}
-
-    def _load(self, engine: str, tta: str, precision: str) -> Session: ...
+    Examples
+    --------
+    >>> parse_threshold(0.5)
+    0.5
+    """
+    if not isinstance(value, int | float) or not 0 <= value <= 1:  # NaN is not either.
+        raise ValueError(f"expected a number from 0 to 1, got {value!r}")
+    return float(value)

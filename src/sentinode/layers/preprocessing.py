@@ -46,7 +46,7 @@ class ExposureCorrection(keras.layers.Layer):
         super().__init__(**kwargs)
         if rule not in (None, EXPOSURE_RULE):
             raise ModelError(
-                f"exposure correction by {rule}, where this version of Sentinode has {EXPOSURE_RULE}; use the version "
+                f"exposure correction by {rule}; this version of Sentinode supports {EXPOSURE_RULE}; use the version "
                 "that saved the network, or train it again"
             )
 

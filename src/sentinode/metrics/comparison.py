@@ -49,7 +49,7 @@ class AucComparison:
     pairs : tuple of PairedDifference
         The difference of each pair, in the order of the models.
     p_value : float
-        The p-value of all areas being equal.
+        The p-value for equality of all AUCs.
     """
 
     areas: dict[str, Interval]

@@ -114,9 +114,9 @@ class CoverageAtRisk:
 
     def __str__(self) -> str:
         if self.coverage is None:
-            return f"at most {100 * self.risk:g} % errors: not attainable"
+            return f"an error rate of at most {100 * self.risk:g} %: not attainable"
         share = f"{100 * self.coverage:.1f} % of patches ({self.wrong:,} of {self.patches:,} wrong)"
-        return f"at most {100 * self.risk:g} % errors: {share}"
+        return f"an error rate of at most {100 * self.risk:g} %: {share}"
 
 
 def coverage_at_risk(

@@ -93,7 +93,7 @@ def check_config(config: Any, where: str) -> None:
     name, module = str(config.get("class_name")), str(config.get("module") or "")
     if "class_name" in config and name not in VALUES and not _is_allowed(name, module, config):
         named = f"{module or '?'}.{name}"
-        raise ModelError(f"{where}: refused, since it names {named}; only layers of Keras and Sentinode are loaded")
+        raise ModelError(f"{where}: refused, because it uses {named}; only layers of Keras and Sentinode are loaded")
     for value in config.values():
         check_config(value, where)
 

@@ -1,4 +1,4 @@
-"""Figures of trainings: learning curves, and the trials of a search."""
+"""Figures of training runs: learning curves, and the trials of a search."""
 
 from collections.abc import Collection, Sequence
 from typing import Any

@@ -25,10 +25,10 @@ ORDER = (
 )
 DESCRIPTIONS = {
     "tissue": "with too little tissue",
-    "stain": "with an unusual stain",
-    "brightness": "with unusual brightness",
-    "focus or scale": "with unusual focus or scale",
-    "features": "with unusual features",
+    "stain": "with out-of-distribution stain",
+    "brightness": "with out-of-distribution brightness",
+    "focus or scale": "with out-of-distribution focus or scale",
+    "features": "with out-of-distribution features",
 }
 
 
@@ -125,7 +125,7 @@ def _label_issues(audit: Audit) -> list[Section]:
 def _caption(row: dict[Hashable, Any]) -> str:
     parts = [f"{row['id']}: tumour {_percent(row['p_tumour'])}"]
     parts += ["a duplicate has the other label"] if row["duplicate_conflict"] else []
-    parts += [f"unusual {row['outlier']}"] if row["outlier"] else []
+    parts += [f"out of distribution: {row['outlier']}"] if row["outlier"] else []
     parts += [str(row["quality"])] if row["quality"] else []
     return "; ".join(parts)
 
@@ -190,10 +190,10 @@ def _methods(audit: Audit) -> list[Part]:
         "class is more probable and has at least the mean probability over the patches with that label, "
         f"{tumour:.2f} for tumour and {normal:.2f} for normal (confident learning: Northcutt, Jiang and Chuang 2021), "
         "or if a duplicate has the other label. These are candidates for review: the network is wrong about some "
-        "patches whose labels are right.",
-        "Unusual features: the Mahalanobis distance from the features of the other folds exceeds the distance that one "
-        "in 200 of those exceeds, so that about 0.5 % of any data set is listed. Too little tissue, unusual "
-        "brightness, stain, focus or scale: the out-of-distribution warnings of predictions, which compare patches "
+        "patches whose labels are correct.",
+        "Out-of-distribution features: the Mahalanobis distance from the features of the other folds exceeds the "
+        "distance that one in 200 of those exceeds, so about 0.5 % of any data set is listed. Too little tissue, and "
+        "out-of-distribution brightness, stain, focus or scale: the warnings of predictions, which compare patches "
         "with those that the network was trained on.",
     ]
 

@@ -81,7 +81,10 @@ def write_compare_page(found: Comparison, path: str | Path) -> None:
 
 
 RESULTS = "With 95 % confidence intervals, at the operating point of each model."
-THROUGHPUT = "Patches per second were measured once on this machine, including loading and decoding: an order of size."
+THROUGHPUT = (
+    "Patches per second were measured once on this machine, including loading and decoding; treat them as an order of "
+    "magnitude."
+)
 
 
 def corners(curve: RocCurve, found: Comparison) -> dict[str, list[int]]:
@@ -114,7 +117,7 @@ def _findings(found: Comparison) -> list[tuple[str, str]]:
         findings.append(
             (
                 "warn",
-                "The slides of the patches are not known: confidence intervals and tests treat patches as independent, "
+                "The slides of the patches are unknown: confidence intervals and tests treat patches as independent, "
                 "so the intervals are too narrow and the p-values too small.",
             )
         )

@@ -82,7 +82,7 @@ def data_findings(inspection: Inspection) -> list[tuple[str, str]]:
         ("bad", len(hashes.mismatched), "file", "that do not match the hash in their name: damaged or modified"),
         ("bad", inspection.duplicates_across_splits, "patch", "with exact duplicates in another split"),
         ("bad", quality.pairs_across_splits, "pair", "of near duplicates in different splits"),
-        ("bad", int(inspection.channels_exchanged), "data set", "with red and blue exchanged (BGR instead of RGB)"),
+        ("bad", int(inspection.channels_exchanged), "data set", "with red and blue swapped (BGR instead of RGB)"),
         ("warn", inspection.label_conflicts, "patch", "with both labels"),
         ("warn", within, "patch", "that repeat an earlier one of the same split exactly"),
         ("warn", len(quality.near_duplicates), "pair", "of near duplicates (recompressed, rotated or mirrored)"),

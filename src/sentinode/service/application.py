@@ -154,7 +154,7 @@ async def _ignore(request: Request, error: Exception) -> Response:
 
 
 async def _fail(request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"error": "the prediction failed; the log of the service says why"}, 500)
+    return JSONResponse({"error": "the prediction failed; see the log of the service"}, 500)
 
 
 def _page(model: str, limits: Limits, with_token: bool) -> str:

@@ -51,7 +51,7 @@ class HeldBodies:
             503: they would be too many.
         """
         if self._bytes + count > self._most:
-            raise HTTPException(BUSY, "the requests that are being read are too large together; try again", RETRY)
+            raise HTTPException(BUSY, "the requests being received are too large in total; try again", RETRY)
         self._bytes += count
 
 
@@ -99,7 +99,7 @@ async def read_images(request: Request, limits: Limits, held: HeldBody) -> list[
             TOO_SLOW, f"the body did not arrive within {BODY_S} s; send fewer images", {"Connection": "close"}
         ) from None
     except asyncio.CancelledError:
-        raise HTTPException(BUSY, "the service is being stopped; try again", {**RETRY, "Connection": "close"}) from None
+        raise HTTPException(BUSY, "the service is shutting down; try again", {**RETRY, "Connection": "close"}) from None
 
 
 async def _read(request: Request, limits: Limits, held: HeldBody) -> list[EncodedImage]:
@@ -133,7 +133,7 @@ async def _read_form(boundary: str, chunks: AsyncGenerator[bytes, None], limits:
     except MultiPartException as error:
         if "Too many files" in error.message:
             raise HTTPException(
-                TOO_LARGE, f"a request may hold {limits.images} image files; send several requests"
+                TOO_LARGE, f"a request may contain {limits.images} image files; send several requests"
             ) from error
         if "Too many fields" in error.message:
             raise HTTPException(
@@ -143,7 +143,7 @@ async def _read_form(boundary: str, chunks: AsyncGenerator[bytes, None], limits:
     try:
         files = [each for _, each in form.multi_items() if isinstance(each, UploadFile)]
         if not parser.is_complete:
-            raise HTTPException(BAD_REQUEST, "the form has no end: its last boundary is missing; send it again")
+            raise HTTPException(BAD_REQUEST, "the form is truncated: its final boundary is missing; send it again")
         if not files:
             raise HTTPException(BAD_REQUEST, "the form has no files; add one for each image")
         return [EncodedImage(file.filename or str(i), await file.read()) for i, file in enumerate(files)]

@@ -49,11 +49,11 @@ def describe_service(model: str, limits: Limits, with_token: bool) -> dict[str, 
             "400": _response("The body is empty or not a valid form, or the Host header is unknown"),
             "401": _response("The token is missing or wrong"),
             "403": _response("The request comes from a page of another site"),
-            "408": _response("The body arrives too slowly"),
+            "408": _response("The body arrived too slowly"),
             "413": _response("The body, the number of images, or the number of pixels is too large"),
             "422": _response("An image cannot be read, or has another size or kind of pixels"),
             "500": _response("The prediction failed"),
-            "503": _response("Too many patches or bytes wait; try again after the seconds in Retry-After"),
+            "503": _response("Too many patches or bytes are queued; try again after the seconds in Retry-After"),
         },
     }
     health = {
@@ -87,7 +87,7 @@ def _object(**properties: dict[str, Any]) -> dict[str, Any]:
 
 
 _SCHEMAS = {
-    "Error": _object(error={"type": "string", "description": "What is wrong, and how to go on"}),
+    "Error": _object(error={"type": "string", "description": "The error, and how to resolve it"}),
     "Health": _object(
         status={"type": "string", "const": "ok"},
         model={"type": "string"},
@@ -97,7 +97,7 @@ _SCHEMAS = {
     ),
     "Predictions": _object(
         model={"type": "string"},
-        threshold={"type": "number", "description": "Probability from which a patch is predicted to be tumour"},
+        threshold={"type": "number", "description": "Least probability of patches that are predicted to be tumour"},
         results={"type": "array", "items": {"$ref": "#/components/schemas/Result"}},
     ),
     "Result": _object(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import logit
 
 from sentinode.data.camelyon17 import camelyon17_patient
 from sentinode.data.grouping import patient_and_slide
@@ -74,7 +75,7 @@ def read_scans(folder: str | Path) -> pd.DataFrame:
     """
     files = sorted(Path(folder).glob(f"*/{SUMMARY}"))
     if not files:
-        raise DataError(f"{folder}: holds no finished scan; name the output folder of sentinode scan")
+        raise DataError(f"{folder}: contains no finished scan; specify the output folder of sentinode scan")
     return pd.DataFrame([_features(read_json(file), file.parent.name) for file in files])
 
 
@@ -141,7 +142,7 @@ def _features(summary: dict[str, Any], name: str) -> dict[str, Any]:
         "patient": patient_and_slide(name)[0],
         "slide_score": summary["slide_score"],
         "lesion_class": classify_lesion(summary["largest_lesion_mm"]),
-        "score_log_odds": float(np.log(score / (1 - score))),
+        "score_log_odds": float(logit(score)),
         "largest_lesion_mm": summary["largest_lesion_mm"],
         "lesion_count": len(summary["lesions"]),
         "lesion_area_mm2": sum(lesion["area_mm2"] for lesion in summary["lesions"]),

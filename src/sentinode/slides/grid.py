@@ -21,7 +21,7 @@ def check_step(step_px: int) -> None:
         `step_px` is no multiple of 8.
     """
     if step_px < STEP_PX or step_px % STEP_PX:
-        raise ModelError(f"step {step_px} px: it must be a multiple of {STEP_PX}")
+        raise ModelError(f"--step (step_px) must be a multiple of {STEP_PX}; got {step_px}")
 
 
 class ScanGrid:

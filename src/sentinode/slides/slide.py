@@ -241,7 +241,7 @@ def open_slide(
     if not path.exists():
         raise DataError(f"{path}: there is no such file")
     if path.is_dir():
-        raise DataError(f"{path}: is a folder; name the slide's file")
+        raise DataError(f"{path}: is a folder; specify a slide file")
     reader, notes, shrinking = open_reader(path, cache_bytes)
     try:
         spacing, source = _checked_spacing(path, reader.metadata, spacing_um_px, force)
@@ -250,7 +250,7 @@ def open_slide(
         raise
     stated = reader.metadata.spacing_um_px
     if stated is not None and abs(stated - spacing) > _SPACING_AGREEMENT * stated:
-        notes = (*notes, f"{spacing:.4g} µm per pixel are given, but the file says {stated:.4g}")
+        notes = (*notes, f"the given pixel size of {spacing:.4g} µm overrides {stated:.4g} µm of the file")
         log.warning("%s: %s", path, notes[-1])
     return Slide(path, reader, spacing, source, notes, shrinking)
 
@@ -275,7 +275,7 @@ def _checked_spacing(path: Path, metadata: SlideMetadata, given: float | None, f
     plausible = stated is not None and LEAST_SPACING_UM_PX <= stated <= LARGEST_SPACING_UM_PX
     if given is not None:
         if not given > 0:
-            raise DataError(f"{path}: {given} µm per pixel; it must be positive")
+            raise DataError(f"{path}: the pixel size must be above 0 µm; got {given}")
         if (
             stated is not None
             and plausible
@@ -283,20 +283,19 @@ def _checked_spacing(path: Path, metadata: SlideMetadata, given: float | None, f
             and max(given / stated, stated / given) > _LARGEST_CONTRADICTION
         ):
             raise DataError(
-                f"{path}: {given:.4g} µm per pixel are given, but the file says {stated:.4g} "
-                f"({metadata.spacing_source}): at a wrong scale all tissue looks like tumour; leave out --mpp, correct "
-                "it, or take it all the same with --force"
+                f"{path}: the given pixel size of {given:.4g} µm contradicts {stated:.4g} µm of the file "
+                f"({metadata.spacing_source}); at a wrong scale, predictions are meaningless; leave out --mpp "
+                "(spacing_um_px), correct it, or use --force to accept it"
             )
         return given, "given"
     if stated is None:
         raise DataError(
-            f"{path}: µm per pixel are not known ({metadata.spacing_source}); state them with --mpp, as a number such "
-            "as 0.25 for a scan at 40× or as a csv with a row for this slide: at a wrong scale all tissue looks like "
-            "tumour"
+            f"{path}: unknown pixel size ({metadata.spacing_source}); set it with --mpp (spacing_um_px), such as 0.25 "
+            "for a 40× scan, or with a csv that has a row for this slide; at a wrong scale, predictions are meaningless"
         )
     if not plausible:
         raise DataError(
-            f"{path}: the file says {stated:g} µm per pixel ({metadata.spacing_source}), outside "
-            f"{LEAST_SPACING_UM_PX:g} to {LARGEST_SPACING_UM_PX:g}; state the right value with --mpp"
+            f"{path}: the pixel size in the file, {stated:g} µm ({metadata.spacing_source}), is outside "
+            f"{LEAST_SPACING_UM_PX:g} to {LARGEST_SPACING_UM_PX:g} µm; set the correct value with --mpp (spacing_um_px)"
         )
     return stated, metadata.spacing_source

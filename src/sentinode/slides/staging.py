@@ -66,7 +66,7 @@ def pn_stage(nodes: Sequence[LesionClass]) -> str:
     'pN2'
     """
     if not nodes:
-        raise DataError("a patient without lymph nodes has no pN stage; give the class of each node")
+        raise DataError("a patient without lymph nodes has no pN stage; specify the class of each node")
     for node in nodes:
         if node not in LESION_CLASSES:
             raise DataError(f"lesion class {node!r}: it must be one of {', '.join(LESION_CLASSES)}")
@@ -107,7 +107,7 @@ def stage_kappa(truth: Mapping[str, str], predicted: Mapping[str, str]) -> float
     pairs = np.zeros((len(STAGES), len(STAGES)))
     for patient, stage in truth.items():
         if patient not in predicted:
-            raise DataError(f"{patient} has no predicted stage; give one for each of the {len(truth)} patients")
+            raise DataError(f"{patient} has no predicted stage; predict one for each of the {len(truth)} patients")
         for value in (stage, predicted[patient]):
             if value not in STAGES:
                 raise DataError(f"{patient}: stage {value!r} must be one of {', '.join(STAGES)}")

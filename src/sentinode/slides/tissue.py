@@ -68,7 +68,8 @@ def find_tissue(slide: Slide) -> Tissue:
     if not mask.any():
         raise DataError(
             f"{slide.path}: no tissue found on {pixels.shape[1]} × {pixels.shape[0]} px at "
-            f"{selection.effective_um_px:.3g} µm/px; look at the slide: is it empty, very pale, or marked all over?"
+            f"{selection.effective_um_px:.3g} µm/px; check whether the slide is empty, very pale, or covered "
+            "with pen marks"
         )
     pixel_mm2 = selection.effective_um_px**2 / 1e6
     return Tissue(mask, scale, selection.effective_um_px, float(pen.sum()) * pixel_mm2)
@@ -101,7 +102,7 @@ def tissue_in(slide: Slide, region: Any = None) -> Tissue:
         region = optional("shapely", "slides").box(x, y, x + width, y + height)
     mask = region_mask(region, (rows, columns), scale)
     if not mask.any():
-        raise DataError(f"{slide.path}: the tissue region lies outside of its {full.width_px} × {full.height_px} px")
+        raise DataError(f"{slide.path}: the tissue region lies outside its {full.width_px} × {full.height_px} px")
     return Tissue(mask, scale, OVERVIEW_UM_PX, 0.0)
 
 

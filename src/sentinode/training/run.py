@@ -14,10 +14,10 @@ import pandas as pd
 from sentinode.data.duplicates.hashes import sha1_bytes
 from sentinode.data.io.csv import read_csv
 from sentinode.errors import DAMAGED_RUN, DataError, RunError, SentinodeError, first_line
-from sentinode.inference.engines import open_engine
+from sentinode.inference.kept_sessions import KeptSessions
 from sentinode.inference.ood import OODDetector
 from sentinode.inference.predictions import Predictions
-from sentinode.inference.predictor import KeptSessions, Session
+from sentinode.inference.predictor import parse_threshold
 from sentinode.metrics import Calibration, ConformalSets
 from sentinode.notebook import summary_html
 from sentinode.samples import pretrained_path
@@ -101,11 +101,9 @@ class Run(KeptSessions):
     def threshold(self) -> float:
         """Decision threshold on the probability of tumour, chosen on the validation patches."""
         try:
-            return float(self.summary["threshold"])
-        except (TypeError, ValueError) as error:
-            raise RunError(
-                f"{self.path / SUMMARY}: threshold is {self.summary['threshold']!r}, not a number"
-            ) from error
+            return parse_threshold(self.summary["threshold"])
+        except ValueError as error:
+            raise RunError(f"{self.path / SUMMARY}: threshold: {error}; {DAMAGED_RUN}") from error
 
     @property
     def calibration(self) -> Calibration:
@@ -281,14 +279,6 @@ class Run(KeptSessions):
             reason = first_line(error)
             raise RunError(f"{file}: cannot be loaded into {ARCHITECTURE} ({reason}); {DAMAGED_RUN}") from error
         return model
-
-    def _load(self, engine: str, tta: str, precision: str) -> Session:
-        if engine == "keras":
-            from sentinode.inference.keras_predictor import keras_session
-
-            return keras_session(self, tta, precision)
-        settings = {"engine": engine} | ({} if precision == "float32" else {"precision": precision})
-        return Session(self, open_engine(engine, self.network_file(engine, precision), precision), settings)
 
     def network_file(self, engine: str, precision: str = "float32") -> Path:
         """Return the file that an engine other than Keras runs, exported into the cache if it does not exist."""

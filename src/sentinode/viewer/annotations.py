@@ -170,7 +170,7 @@ class AnnotationStore:
             return {"version": 0, "features": [], "foreign": []}
         features = content.get("features") if isinstance(content, dict) else content
         if not isinstance(features, list):
-            raise DataError(f"{file.name}: holds no features; restore it or move it away")
+            raise DataError(f"{file.name}: contains no features; restore the file or move it elsewhere")
         try:
             version = int(content["sentinode"]["version"])
         except (KeyError, TypeError, ValueError):  # Saved by another program.
@@ -187,13 +187,13 @@ class AnnotationStore:
     ) -> dict[str, Any] | None:
         """Return an object as it was; refuse when another version was edited."""
         if isinstance(base_version, bool) or not isinstance(base_version, int):
-            raise ViewerError(f"base_version {base_version!r}: it must be a whole number, 0 for a new object", 422)
+            raise ViewerError(f"base_version must be a whole number, 0 for a new object; got {base_version!r}", 422)
         before: dict[str, Any] | None = next((each for each in content["features"] if each["id"] == name), None)
         version = 0 if before is None else before["properties"]["sentinode"]["version"]
         if version != base_version:
             what = "was changed" if before is not None else "was deleted"
             raise ViewerError(
-                f"this object {what} meanwhile; look at it as it is now, and repeat your change if you still want it",
+                f"this object {what} elsewhere; review the current version and repeat your change if needed",
                 409,
                 current=None if before is None else shown(before, offset_px),
             )
@@ -207,7 +207,7 @@ class AnnotationStore:
             sync_folder(self._folder)
         except OSError as error:
             raise ViewerError(
-                f"not saved: {error.strerror or error}; make room or check the disk, then try again", 507
+                f"not saved: {error.strerror or error}; free some space or check the disk, then try again", 507
             ) from error
 
 

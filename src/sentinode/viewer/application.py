@@ -2,7 +2,6 @@
 
 import errno
 import hmac
-import logging
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from functools import partial
@@ -30,8 +29,6 @@ from sentinode.viewer.routes.scans import scan_routes
 from sentinode.viewer.routes.slides import slide_routes
 from sentinode.viewer.viewer import CLIENT_GONE, Viewer
 from sentinode.viewer.worklist import describe_slide
-
-log = logging.getLogger("sentinode")
 
 STATIC = Path(__file__).parent / "static"
 COOKIE = "sentinode_token"
@@ -144,7 +141,7 @@ def _refusal(error: Exception, hide_names: Callable[[str], str]) -> Response:
     if isinstance(error, OSError):
         status = 507 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else 500
         return JSONResponse({"error": f"{error.strerror or 'a file cannot be read or written'}; try again"}, status)
-    return JSONResponse({"error": "an error within the viewer; the terminal that runs it says which"}, 500)
+    return JSONResponse({"error": "internal error; see the terminal running `sentinode view`"}, 500)
 
 
 class _SafeHeaders:

@@ -57,7 +57,9 @@ class Entry:
             status = self.path.stat()
         except OSError as error:
             raise ViewerError(
-                f"{self.name}: its file cannot be read ({error.strerror}); was it moved, or a disk disconnected?", 410
+                f"{self.name}: its file cannot be read ({error.strerror}); check that it was not moved and that its "
+                "disk is connected",
+                410,
             ) from error
         return status.st_mtime_ns, status.st_size
 

@@ -24,4 +24,4 @@ class ViewerError(SentinodeError):
 
 def not_found(what: str) -> ViewerError:
     """Return the error for something that is not among the targets."""
-    return ViewerError(f"there is no such {what}; load the page again", 404)
+    return ViewerError(f"{what} not found; reload the page", 404)

@@ -61,12 +61,12 @@ def valid_geometry(geometry: Any, size_px: tuple[int, int]) -> dict[str, Any]:
             raise ValueError("no area")
         x0, y0, x1, y1 = shape.bounds
         if x1 <= 0 or y1 <= 0 or x0 >= size_px[0] or y0 >= size_px[1]:
-            raise ValueError("outside of the slide")
+            raise ValueError("outside the slide")
         if max(x1 - x0, y1 - y0) > (1 + 2 * _BEYOND) * max(size_px):
             raise ValueError("far larger than the slide")
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, shapely.errors.ShapelyError) as error:
         raise ViewerError(
-            f"geometry: {first_line(error)}; a GeoJSON Polygon with an area on the slide is needed, in level-0 px", 422
+            f"geometry: {first_line(error)}; expected a GeoJSON Polygon with an area on the slide, in level-0 px", 422
         ) from error
     mapping: dict[str, Any] = shapely.geometry.mapping(shapely.transform(shape, lambda points: np.round(points, 2)))
     return mapping
@@ -97,7 +97,7 @@ def valid_uuid(text: Any) -> str:
     try:
         return str(uuid.UUID(text))
     except (AttributeError, TypeError, ValueError) as error:
-        raise ViewerError(f"{str(text)[:80]!r} is not a UUID; give one such as {uuid.uuid4()}", 422) from error
+        raise ViewerError(f"{str(text)[:80]!r} is not a UUID; use one such as {uuid.uuid4()}", 422) from error
 
 
 def one_of(body: Mapping[str, Any], name: str, allowed: tuple[Any, ...]) -> Any:

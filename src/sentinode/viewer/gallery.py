@@ -123,7 +123,7 @@ class Gallery:
                 kept &= (self._labels == truth) & (self._predictions == prediction)
             kept &= (self._probabilities >= least) & (self._probabilities <= most)
         elif outcome or order != "index":
-            raise ViewerError("there are no predictions; name a csv of predictions when you start the viewer", 422)
+            raise ViewerError("there are no predictions; specify a csv of predictions when you start the viewer", 422)
         found = np.flatnonzero(kept)
         if order != "index":
             values = self._margins if order == "uncertainty" else -self._probabilities  # type: ignore[operator]
@@ -134,14 +134,14 @@ class Gallery:
         """Return a picture of patches, row by row."""
         wrong = [index for index in indices if not 0 <= index < len(self._ids)]
         if wrong:
-            raise not_found(f"patch as number {wrong[0]}")
+            raise not_found(f"patch {wrong[0]}")
         try:
             pixels = self._patches.read(list(indices))
         except DataError as error:
             log.warning("%s", error)
             if self._show_names:
                 raise
-            raise ViewerError("a patch cannot be read; the terminal that runs the viewer says which", 422) from error
+            raise ViewerError("a patch cannot be read; see the terminal running `sentinode view`", 422) from error
         rows = -(-len(indices) // columns)
         picture = np.full((rows, PATCH_SIZE_PX, columns, PATCH_SIZE_PX, 3), _GLASS, np.uint8)
         for number, patch in enumerate(pixels):
@@ -151,12 +151,12 @@ class Gallery:
     def put(self, index: int, body: Mapping[str, Any]) -> dict[str, Any]:
         """Save the label that a user gives a patch; see `AnnotationStore.put`."""
         if not 0 <= index < len(self._ids):
-            raise not_found("patch")
+            raise not_found(f"patch {index}")
         label, decision, base = (body.get(name) for name in ("label", "decision", "base_version"))
         if type(label) is not int or label not in _LABELS:  # 1.0 and true equal 1.
-            raise ViewerError(f"label {label!r}: it must be 0 (normal) or 1 (tumour)", 422)
+            raise ViewerError(f"label must be 0 (normal) or 1 (tumour); got {label!r}", 422)
         if decision not in _DECISIONS:
-            raise ViewerError(f"decision {decision!r}: it must be one of accepted, rejected, null", 422)
+            raise ViewerError(f"decision must be accepted, rejected or null; got {decision!r}", 422)
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with self._lock, FileLock(self._file.parent / f".{TABLE}.lock"):
@@ -167,7 +167,9 @@ class Gallery:
                 version = int(before["version"]) if before else 0
                 if type(base) is not int or base != version:
                     current = None if before is None else {"label": int(before["label"]), "version": version}
-                    raise ViewerError("this patch was labeled meanwhile; look at it again", 409, current=current)
+                    raise ViewerError(
+                        "this patch was labeled elsewhere; review the current label", 409, current=current
+                    )
                 row = {
                     "path": self._ids[index],
                     "label": str(label),
@@ -181,7 +183,7 @@ class Gallery:
                 self._decisions[index] = row
         except OSError as error:
             raise ViewerError(
-                f"not saved: {error.strerror or error}; make room or check the disk, then try again", 507
+                f"not saved: {error.strerror or error}; free some space or check the disk, then try again", 507
             ) from error
         return {"row": self._row(index), "version": version + 1}
 

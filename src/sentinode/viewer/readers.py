@@ -161,8 +161,8 @@ class SlideReaders:
             fatal = self._fatal.get(job.file, {})
             if len(fatal) >= _MOST_DEATHS:
                 raise ViewerError(
-                    f"{job.file.path}: reading it ended a process {len(fatal)} times; it is not read again until the "
-                    "file changes. Copy it again",
+                    f"{job.file.path}: reading it crashed a process {len(fatal)} times; copy the file again; it is not "
+                    "read until it changes",
                     422,
                 )
             if (before := fatal.get((job.function, repr(job.arguments)))) is not None:

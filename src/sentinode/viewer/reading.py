@@ -78,7 +78,7 @@ def patches(slide: Slide, centers_px: Sequence[tuple[float, float]]) -> tuple[UI
     found = np.empty((len(centers_px), PATCH_SIZE_PX, PATCH_SIZE_PX, 3), np.uint8)
     for number, (x, y) in enumerate(centers_px):
         if not (0 <= x < full.width_px and 0 <= y < full.height_px):
-            raise ViewerError(f"x {x:g}, y {y:g}: outside of the slide", 422)
+            raise ViewerError(f"x {x:g}, y {y:g}: outside the slide", 422)
         left, top = (round(value / scale - PATCH_SIZE_PX / 2) for value in (x, y))
         found[number] = slide.read(selection, left, top, PATCH_SIZE_PX, PATCH_SIZE_PX)
     return found, selection.effective_um_px

@@ -69,7 +69,7 @@ class ScanQueue:
         """Queue a slide."""
         with self._changed:
             if self.state(entry).state in (WAITING, SCANNING):
-                raise ViewerError(f"{entry.name} is scanned already, or waits for it", 409)
+                raise ViewerError(f"{entry.name} is already being scanned or queued", 409)
             self._states[entry.id] = ScanState(WAITING)
             self._waiting.append(entry)
             if self._thread is None:
@@ -139,7 +139,7 @@ class ScanQueue:
         try:
             lease = take_lease(self._out, entry.path.stem)
             if lease is None:
-                return ScanState(FAILED, "another process scans this slide now; look again later")
+                return ScanState(FAILED, "another process is scanning this slide; try again later")
             with lease:
                 self._worker.call((entry.path, self._spacing(entry.path), self._out / entry.path.stem))
             return ScanState(DONE)

@@ -169,5 +169,5 @@ def _predictions(path: Path) -> Path | None:
 def _set(single: dict[str, str], kind: str, target: str) -> None:
     if kind in single:
         what = {"model": "one model", "patches": "one source of patches", "predictions": "one csv of predictions"}[kind]
-        raise ConfigError(f"{single[kind]} and {target}: the viewer takes {what}; name one of them")
+        raise ConfigError(f"{single[kind]} and {target}: the viewer accepts {what}; specify one of them")
     single[kind] = target

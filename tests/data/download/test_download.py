@@ -220,9 +220,9 @@ def test_a_broken_download_goes_on_where_it_ended(server, tmp_path):
         ([truncated, corrupted], ["differs from the official file"]),
         (
             [lambda request: serve(request, b"<html>please log in</html>")],
-            ["26 bytes", f"{len(PACKED):,} are expected"],
+            ["26 bytes", f"expected {len(PACKED):,} bytes"],
         ),
-        ([elsewhere] * 5, ["refuses", "HTTP 302"]),
+        ([elsewhere] * 5, ["refused", "HTTP 302"]),
     ],
     ids=lambda value: None,
 )

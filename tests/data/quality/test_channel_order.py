@@ -34,10 +34,10 @@ def test_exchanged_channels_are_reported_by_inspection_and_training(mini, exchan
     caplog.set_level(logging.WARNING, "sentinode")
     assert not warn_of_exchanged_channels(mini) and not caplog.records
     assert inspect_patches(exchanged.select(range(0, len(mini), 10))).channels_exchanged
-    assert "red and blue look exchanged" in caplog.text
+    assert "red and blue appear to be swapped" in caplog.text
     caplog.clear()
     training_and_validation(exchanged, TrainConfig(), None)
-    assert "red and blue look exchanged" in caplog.text
+    assert "red and blue appear to be swapped" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["stain strength", "stain balance", "brightness", "blur"])

@@ -78,7 +78,7 @@ def test_a_target_is_an_image_of_any_size_or_patches(purple, tmp_path):
 def test_existing_files_are_not_overwritten(ending, few, purple, tmp_path):
     there = tmp_path / f"out.{ending}"
     there.write_bytes(b"the user's own")
-    with pytest.raises(ConfigError, match=f"out.{ending} exists; write to another name"):
+    with pytest.raises(ConfigError, match=f"out.{ending} exists; use another name"):
         write_normalized(few, Macenko().fit(purple), tmp_path / "out.csv")
     assert there.read_bytes() == b"the user's own" and len(list(tmp_path.iterdir())) == 1
 

@@ -84,7 +84,7 @@ def _is_there(file: RemoteFile, folder: Path) -> bool:
     found = _md5(final)
     if found != expected:
         raise DataError(
-            f"{final}: exists, but differs from the official file (md5 {found}, where {expected} is expected); "
+            f"{final}: exists, but differs from the official file (md5 {found}, expected {expected}); "
             "move it away and run the same command again"
         )
     log.info("%s: exists and is correct", final)
@@ -122,8 +122,8 @@ def _fetch_one(file: RemoteFile, base: str, folder: Path, patience: Patience) ->
         # A part from elsewhere, or damaged on disk, is discarded once.
         if is_last or not resumed:
             raise DataError(
-                f"{base}{file.name}: the download differs from the official file (md5 {digest}, where {file.md5} is "
-                f"expected) and was deleted; {WAY_OUT}"
+                f"{base}{file.name}: the download differs from the official file (md5 {digest}, expected "
+                f"{file.md5}) and was deleted; {WAY_OUT}"
             )
         log.warning("%s: the partial download does not fit the rest; starting again", file.name)
     if file.name == file.final_name:
@@ -163,8 +163,8 @@ def _unpack(file: RemoteFile, part: Path, final: Path) -> None:
                 raise _not_whole(part, error) from error
         if file.unpacked_md5 and digest.hexdigest() != file.unpacked_md5:
             raise DataError(
-                f"{part}: the unpacked file is wrong (md5 {digest.hexdigest()}, where {file.unpacked_md5} is "
-                "expected); delete it"
+                f"{part}: the unpacked file is wrong (md5 {digest.hexdigest()}, expected "
+                f"{file.unpacked_md5}); delete it"
             )
 
 

@@ -181,7 +181,7 @@ def _expected_bytes(url: str, length: str | None, have: int, size_bytes: int | N
     total = have + int(length) if length is not None and _is_number(length) else None
     if None not in (total, size_bytes) and total != size_bytes:
         raise DataError(
-            f"{url}: the server states {total:,} bytes, where {size_bytes:,} are expected; it is another file, or a "
+            f"{url}: expected {size_bytes:,} bytes; the server announces {total:,} bytes; it is another file, or a "
             f"page with a message: {WAY_OUT}"
         )
     return size_bytes if total is None else total
@@ -212,7 +212,8 @@ def _refusal(url: str, error: urllib.error.HTTPError, patience: Patience) -> Exc
             return DataError(f"{url}: the server asks to wait {wait_s:,.0f} s (HTTP {error.code}); {WAY_OUT}")
         return _Retry(f"HTTP {error.code} {reason}", wait_s)
     return DataError(
-        f"{url}: the server refuses (HTTP {error.code} {reason}); check the address, or use another with --mirror"
+        f"{url}: the server refused the request (HTTP {error.code} {reason}); check the address, or use another with "
+        "--mirror"
     )
 
 

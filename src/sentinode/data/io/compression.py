@@ -140,7 +140,8 @@ class Unpacked:
             if verify and not self._is_verified:
                 if self._packed.read(1):  # The stream verifies its checksum when its end is read.
                     raise DataError(
-                        f"{self._where}: unpacks to more than the stated {self.size_bytes:,} bytes; fetch it again"
+                        f"{self._where}: unpacks to more than the stated {self.size_bytes:,} bytes; download or copy "
+                        "it again"
                     )
                 self._is_verified = True
 
@@ -274,4 +275,6 @@ class GunzippedFiles(Files):
                     self._unpacked[name] = Unpacked(stream, size_bytes, self._files.locate(stored))
             return self._unpacked[name].open(whole)
         except (OSError, EOFError, ValueError, zlib.error) as error:
-            raise DataError(f"{self._files.locate(stored)}: cannot be unpacked ({error}); fetch it again") from error
+            raise DataError(
+                f"{self._files.locate(stored)}: cannot be unpacked ({error}); download or copy it again"
+            ) from error

@@ -54,10 +54,10 @@ def read_csv(source: str | Path | bytes, columns: Sequence[str] = (), where: str
             skip_blank_lines=False,
         )
     except (ValueError, OverflowError, OSError) as error:
-        way_out = "save it as UTF-8" if isinstance(error, UnicodeError) else "fetch or save it again"
+        way_out = "save it as UTF-8" if isinstance(error, UnicodeError) else "copy or save it again"
         raise DataError(f"{where}: not a readable csv file ({first_line(error)}); {way_out}") from error
     if not isinstance(table.index, pd.RangeIndex):
-        raise DataError(f"{where}: its rows have more fields than its header; give every column a name")
+        raise DataError(f"{where}: its rows have more fields than its header; add the missing column names")
     table.columns = [str(column).strip() for column in table.columns]
     missing = [column for column in columns if column not in table]
     if missing:

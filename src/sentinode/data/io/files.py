@@ -121,7 +121,7 @@ def matching_files(pattern: str | Path) -> list[Path]:
 
 
 def leads_out(name: str) -> bool:
-    """Tell whether the name of a member leads out of its archive."""
+    """Tell whether the path of a member points outside its archive."""
     return _LEADS_OUT.search(name) is not None
 
 
@@ -210,7 +210,7 @@ class Files(ABC):
             file.seek(0)
             content = file.read()
         if len(content) < size_bytes:
-            raise DataError(f"{self.locate(name)}: truncated; fetch the source again")
+            raise DataError(f"{self.locate(name)}: truncated; download or copy the source again")
         return content
 
     def peek(self, name: str) -> BinaryIO:

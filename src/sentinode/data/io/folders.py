@@ -122,7 +122,7 @@ class FolderFiles(Files):
         """
         path = self.path(name)
         if not self.takes_pipes and path.exists() and not path.is_file():
-            raise DataError(f"{path}: a folder, pipe or device, where a file is expected; remove it")
+            raise DataError(f"{path}: expected a file; this is a folder, pipe or device; remove it")
         try:
             return path.open("rb")
         except OSError as error:

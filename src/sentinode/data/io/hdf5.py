@@ -54,7 +54,7 @@ class Hdf5Array:
             shape = data.shape or ()
             if data.size * data.dtype.itemsize > MAX_COMPRESSION * size_bytes:
                 raise DataError(
-                    f"{self.where}: {size_bytes:,} bytes cannot hold the {len(data):,} rows that the file states"
+                    f"{self.where}: {size_bytes:,} bytes cannot contain the {len(data):,} rows that the file declares"
                 )
             return shape, data.dtype
 
@@ -81,7 +81,8 @@ class Hdf5Array:
                 return np.concatenate(list(self._parts(data, rows)))
             except (OSError, RuntimeError) as error:
                 raise DataError(
-                    f"{self.where}: rows {rows[0]} to {rows[-1]} cannot be read ({error}); fetch the file again"
+                    f"{self.where}: rows {rows[0]} to {rows[-1]} cannot be read ({error}); download or copy the file "
+                    "again"
                 ) from error
 
     def stamp(self) -> str:
@@ -144,4 +145,6 @@ def _open(where: str, raw: BinaryIO, keys: Sequence[str]) -> Iterator[h5py.Datas
     except DataError:
         raise
     except Exception as error:  # h5py raises a dozen kinds for damaged files.
-        raise DataError(f"{where}: not a readable HDF5 file ({first_line(error)}); fetch it again") from error
+        raise DataError(
+            f"{where}: not a readable HDF5 file ({first_line(error)}); download or copy it again"
+        ) from error

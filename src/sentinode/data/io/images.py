@@ -142,7 +142,7 @@ def check_size(size: tuple[int, int], where: str, options: ReadOptions) -> tuple
         width, height = (PATCH_SIZE_PX if abs(side - PATCH_SIZE_PX) <= 1 else side for side in (width, height))
     if (width, height) == _PATCH_SIZE or options.resize == "pad":
         return width, height
-    found = f"{found}, where {PATCH_SIZE_PX} × {PATCH_SIZE_PX} px is expected"
+    found = f"{found}; expected {PATCH_SIZE_PX} × {PATCH_SIZE_PX} px"
     if options.resize == "crop" and min(width, height) < PATCH_SIZE_PX:
         raise DataError(f"{found}; the image is too small to crop; use --resize pad")
     if options.resize == "resample" and width != height:
@@ -200,20 +200,20 @@ def _verify_png(content: bytes) -> None:
 
 
 def _check_kind(image: Image.Image, where: str, options: ReadOptions) -> None:
-    expected = "where 8-bit color (RGB) is expected; convert it to RGB"
+    expected = "expected 8-bit color (RGB); convert it to RGB"
     if image.mode in ("L", "LA", "1"):
         if options.gray == "error":
-            raise DataError(f"{where}: a gray image, {expected}, or use --gray rgb")
+            raise DataError(f"{where}: a gray image; {expected}, or use --gray rgb")
     elif image.mode not in ("RGB", "RGBA", "P"):
-        raise DataError(f"{where}: image mode {image.mode}, {expected}")
+        raise DataError(f"{where}: image mode {image.mode}; {expected}")
     if any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())):
-        raise DataError(f"{where}: 16 bits per channel, {expected}")
+        raise DataError(f"{where}: 16 bits per channel; {expected}")
     channels = image.tag_v2.get(_SAMPLES_PER_PIXEL, 3) if isinstance(image, TiffImagePlugin.TiffImageFile) else 3
     if image.mode == "RGB" and channels > 3:
-        raise DataError(f"{where}: a TIFF with {channels} channels, {expected}")
+        raise DataError(f"{where}: a TIFF with {channels} channels; {expected}")
     frames = getattr(image, "n_frames", 1)
     if frames != 1:
-        raise DataError(f"{where}: {frames} images in one file, where one patch is expected; save each in its own file")
+        raise DataError(f"{where}: {frames} images in one file; expected one patch; save each in its own file")
 
 
 def _check_bytes(size_bytes: int, size: tuple[int, int], where: str) -> None:
@@ -221,8 +221,8 @@ def _check_bytes(size_bytes: int, size: tuple[int, int], where: str) -> None:
     limit = 4 * 3 * size[0] * size[1] + PROFILE_BYTES
     if size_bytes > limit:
         raise DataError(
-            f"{where}: {size_bytes / 1e6:,.1f} MB for {size[0]} × {size[1]} px, where at most {limit / 1e6:,.1f} MB "
-            "are expected; save it again, or remove it"
+            f"{where}: {size_bytes / 1e6:,.1f} MB for {size[0]} × {size[1]} px; expected at most {limit / 1e6:,.1f} "
+            "MB; save it again, or remove it"
         )
 
 

@@ -39,7 +39,7 @@ class NpyArray:
             if stored != stated and not dtype.hasobject:
                 raise DataError(
                     f"{self.where}: {stored:,} bytes of data, where the shape {shape} needs {stated:,}; "
-                    "save or fetch the file again"
+                    "save or copy the file again"
                 )
             return shape, dtype
 

@@ -72,13 +72,17 @@ class TarFiles(Files):
             self._file = self._unpacked(self._path.open("rb"))
             members = tarfile.open(fileobj=self._file, mode="r:").getmembers()  # noqa: SIM115 - the file stays open
         except _UNREADABLE as error:
-            raise DataError(f"{self.where}: not a readable tar ({first_line(error)}); fetch it again") from error
+            raise DataError(
+                f"{self.where}: not a readable tar ({first_line(error)}); download or copy it again"
+            ) from error
         for member in members:
             name = posixpath.normpath(member.name)
             if not member.isreg() or member.issparse() or is_junk(name):
                 continue
             if leads_out(member.name):
-                raise DataError(f"{self.where}: {member.name!r} leads out of the tar; do not use this file")
+                raise DataError(
+                    f"{self.where}: unsafe path {member.name!r} points outside the archive; do not use this archive"
+                )
             if name in self._members:
                 raise DataError(f"{self.where}: {name!r} is in the tar twice; pack it again with one of the two")
             self._members[name] = member
@@ -93,7 +97,7 @@ class TarFiles(Files):
         with packed, opener(packed) as stream:
             while content := stream.read(CHUNK_BYTES):
                 if unpacked.tell() > limit:
-                    raise DataError(f"{self.where}: unpacks to more than {limit:,} bytes; do not use this file")
+                    raise DataError(f"{self.where}: unpacks to more than {limit:,} bytes; do not use this archive")
                 try:
                     unpacked.write(content)
                 except OSError as error:

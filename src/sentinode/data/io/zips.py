@@ -47,7 +47,7 @@ class ZipFiles(Files):
         try:
             self._zip = zipfile.ZipFile(self._opening())
         except (*UNREADABLE, ValueError) as error:
-            raise DataError(f"{self.where}: not a readable zip ({error}); fetch it again") from error
+            raise DataError(f"{self.where}: not a readable zip ({error}); download or copy it again") from error
         self._lock = threading.Lock()
         self._unpacked: dict[str, Unpacked] = {}
         self._verified: set[str] = set()
@@ -57,7 +57,9 @@ class ZipFiles(Files):
             if member.is_dir() or is_junk(name):
                 continue
             if leads_out(name):
-                raise DataError(f"{self.where}: {name!r} leads out of the zip; do not use this file")
+                raise DataError(
+                    f"{self.where}: unsafe path {name!r} points outside the archive; do not use this archive"
+                )
             if name in self._members:
                 raise DataError(f"{self.where}: {name!r} is in the zip twice; pack it again with one of the two")
             self._members[name] = member
@@ -124,7 +126,7 @@ class ZipFiles(Files):
             raise self._unreadable(name, error) from error
 
     def _unreadable(self, name: str, error: Exception) -> DataError:
-        return DataError(f"{self.locate(name)}: cannot be read ({error}); fetch the zip again")
+        return DataError(f"{self.locate(name)}: cannot be read ({error}); download or copy the zip again")
 
     def _view(self, member: zipfile.ZipInfo) -> BinaryIO:
         # The local header repeats the name and may hold other extra fields than the directory does.

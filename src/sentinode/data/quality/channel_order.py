@@ -70,7 +70,7 @@ def warn_of_exchanged_channels(patches: PatchSet) -> bool:
     if fraction is None or fraction <= MAX_INVERTED_FRACTION:
         return False
     log.warning(
-        "%s: red and blue look exchanged (BGR instead of RGB): in %.0f %% of the patches, dark nuclei are redder than "
+        "%s: red and blue appear to be swapped (BGR instead of RGB): in %.0f %% of the patches, dark nuclei are redder "
         "the tissue around them; convert the images to RGB",
         patches.path,
         100 * fraction,

@@ -213,7 +213,7 @@ def _check_names(files: Files, found: Sequence[_Named]) -> None:
     if arrays and all(name.lower().endswith((*NUMPY_ENDINGS, *hdf5.ENDINGS)) for name in files.names):
         names = [each.group[-1] for each in arrays]
         if any(name.lower().startswith("feat") for name in names):
-            remedy = "features and coordinates hold no pixels; give the images that they were computed from"
+            remedy = "features and coordinates hold no pixels; use the images from which they were computed"
         else:
             remedy = "name the pixels x and the labels y, with the split before or behind, such as x_train"
         raise DataError(
@@ -250,9 +250,9 @@ def _check_pixels(pixels: _Named, options: ReadOptions) -> int:
     array = pixels.array
     assert array is not None
     shape, dtype = array.header()
-    found = f"{array.where}: pixels are {dtype} {shape}, where uint8 (n, 96, 96, 3) is expected"
+    found = f"{array.where}: pixels must be uint8 (n, 96, 96, 3); got {dtype} {shape}"
     if len(shape) == 4 and shape[1] == 3 and shape[3] != 3:
-        raise DataError(f"{found}; channels come first here, save x.transpose(0, 2, 3, 1)")
+        raise DataError(f"{found}; the channels come first; save x.transpose(0, 2, 3, 1)")
     if len(shape) != 4 or shape[3] != 3:
         raise DataError(found)
     if dtype != np.uint8:
@@ -318,9 +318,7 @@ def _whole_numbers(column: pd.Series, where: str) -> list[int]:
     wrong = np.flatnonzero(~(numbers % 1 == 0))
     if len(wrong):
         row = int(wrong[0])
-        raise DataError(
-            f"{where} row {row + FIRST_ROW}: {column.name} is {column[row]!r}, where a whole number is expected"
-        )
+        raise DataError(f"{where} row {row + FIRST_ROW}: {column.name} must be a whole number; got {column[row]!r}")
     return numbers.astype("int64").tolist()
 
 

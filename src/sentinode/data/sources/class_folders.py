@@ -82,7 +82,7 @@ def open_source(files: Files, options: ReadOptions) -> PatchSet | None:
     if not any(place.label is not None or has_class_above[name] for name, place in places.items()):
         if classes and names:
             folders = sorted({place.folder or "." for place in places.values()})
-            raise DataError(f"{files.where}: no folder is named by --classes (folders: {_some(folders)})")
+            raise DataError(f"{files.where}: no folder is listed in --classes (folders: {_some(folders)})")
         return None
     _check_depths(files, places)
     unknown = sorted({place.folder for place in places.values() if place.label is None and place.folder is not None})
@@ -98,7 +98,7 @@ def open_source(files: Files, options: ReadOptions) -> PatchSet | None:
             skipped.append(Skipped(name, f"{files.locate(name)}: {_reason(place, has_class_above[name], unknown)}"))
     if ignored:
         notes.append(
-            f"{plural(ignored.total(), 'image')} left out, in folders that --classes does not name: "
+            f"{plural(ignored.total(), 'image')} left out, in folders that --classes does not list: "
             f"{_some(sorted(ignored))}"
         )
     notes += _merged_classes(places)
@@ -152,7 +152,7 @@ def _check_depths(files: Files, places: Mapping[str, _Place]) -> None:
         first, second = list(examples.values())[:2]
         raise DataError(
             f"{files.where}: class folders lie at different depths, such as those of {first!r} and {second!r}; move "
-            "them to one depth, or state the labels in a csv with --table"
+            "them to one depth, or specify the labels in a csv with --table"
         )
 
 
@@ -171,8 +171,8 @@ def _reason(place: _Place, has_class_above: bool, unknown: Sequence[str]) -> str
             "class, or a patient (--group-by folder)"
         )
     return (
-        f"folder {place.folder!r} is not understood as a class ({CLASS_HELP}); name the classes with --classes "
-        f"NAME=1,*=0, or remove the folder (folders that are not understood: {_some(unknown)})"
+        f"folder {place.folder!r} is not recognized as a class ({CLASS_HELP}); define the classes with --classes "
+        f"NAME=1,*=0, or remove the folder (folders that are not recognized: {_some(unknown)})"
     )
 
 

@@ -62,4 +62,4 @@ def _hint(names: list[str]) -> str:
         remedy = f"--classes {tumour[0]}=1,{others}=0"
     else:
         remedy = "--classes NAME=1,*=0, where NAME is the folder of the tumour patches"
-    return f"the folders {shown} are not understood as classes; if they are, state them: {remedy}"
+    return f"folder names {shown} are not recognized as classes; if they are classes, use {remedy}"

@@ -79,7 +79,9 @@ class ParquetPixels:
                 try:
                     self._groups[group] = file.read_row_group(group, columns=[self.column])[self.column].to_pylist()
                 except Exception as error:  # Arrow raises a dozen kinds for damaged files.
-                    raise DataError(f"{where}: cannot be read ({first_line(error)}); fetch it again") from error
+                    raise DataError(
+                        f"{where}: cannot be read ({first_line(error)}); download or copy it again"
+                    ) from error
             self._groups.move_to_end(group)
             return self._groups[group]
 
@@ -121,7 +123,9 @@ def open_source(files: Files, options: ReadOptions) -> PatchSet | None:
             where, columns = files.locate(name), file.schema_arrow.names
             image = next((column for column in IMAGE_COLUMNS if column in columns), None)
             if image is None:
-                raise DataError(f"{where}: no column image (columns: {', '.join(columns)}); is it a set of images?")
+                raise DataError(
+                    f"{where}: no column image (columns: {', '.join(columns)}); only data sets of images can be read"
+                )
             label = next((column for column in LABEL_COLUMNS if column in columns), None)
             count = file.metadata.num_rows
             labels = None if label is None else _labels(file, label, options, where)
@@ -149,7 +153,7 @@ def _open(files: Files, name: str) -> Any:
         raise
     except Exception as error:  # Arrow raises a dozen kinds for damaged files.
         raise DataError(
-            f"{files.locate(name)}: not a readable Parquet file ({first_line(error)}); fetch it again"
+            f"{files.locate(name)}: not a readable Parquet file ({first_line(error)}); download or copy it again"
         ) from error
 
 

@@ -98,11 +98,11 @@ def _rows(
         if not patient:
             wrong = "no patient; correct or remove the row"
         elif tumor not in LABELS:
-            wrong = f"tumor is {tumor!r}, where 0, 1 or -1 is expected; correct or remove the row"
+            wrong = f"tumor must be 0, 1 or -1; got {tumor!r}; correct or remove the row"
         elif centre not in SPLITS_OF_CENTRES and split not in SPLITS:
-            wrong = f"split is {split!r}, where 0 or 1 is expected; correct or remove the row"
+            wrong = f"split must be 0 or 1; got {split!r}; correct or remove the row"
         elif not (x.isdecimal() and y.isdecimal()):
-            wrong = f"position {x!r}, {y!r}, where whole numbers are expected; correct or remove the row"
+            wrong = f"the position must be two whole numbers; got {x!r}, {y!r}; correct or remove the row"
         elif name in seen:
             wrong = f"{name} is repeated; keep one of its rows"
         elif name not in there:

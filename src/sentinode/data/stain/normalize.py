@@ -136,7 +136,7 @@ def output_paths(out: str | Path) -> tuple[Path, Path]:
     archive = table.with_suffix(".zip")
     for path in (table, archive):
         if path.exists():  # It may be the source of the patches, or the user's own images.
-            raise ConfigError(f"{path} exists; write to another name, or delete it")
+            raise ConfigError(f"{path} exists; use another name, or delete it")
     return table, archive
 
 

@@ -56,7 +56,7 @@ def curves(models: Sequence[ComparedModel]) -> list[Part]:
     header = ["model", "average precision", "calibration error", "slope", "Brier score", "error rate"]
     note = "The calibration error in parentheses is the 95 % quantile under perfect calibration."
     if any(len(model.evaluations) > 1 for model in models):
-        note += " Of a model with several seeds, the first is shown."
+        note += " For models with several seeds, the first seed is shown."
     return [Figures(figures), Table(header, rows, "curves"), Note(note)]
 
 

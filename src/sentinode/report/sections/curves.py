@@ -41,7 +41,7 @@ def _selective_prediction(data: ReportData) -> Figure:
     reading = Markup("Error rate at full coverage: {}.").format(overall)
     for each in data.evaluation.selective.coverage_at_risk:
         covered = "not attainable" if each.coverage is None else f"{percent(each.coverage, 0)} of patches"
-        reading += f" At most {percent(each.risk, 0)} errors: {covered}."
+        reading += f" Coverage at an error rate of at most {percent(each.risk, 0)}: {covered}."
     if sets:
         reading += Markup(" Conformal prediction sets for {} coverage contain the true class in {}.").format(
             percent(sets.nominal, 0), with_limits(sets.coverage)

@@ -71,8 +71,8 @@ def robustness(data: ReportData) -> list[Part]:
     found = data.robustness
     if found is None:
         return [
-            "There is no robustness test of this run on this split. Run “sentinode stress”, then write the report "
-            "again."
+            "There is no robustness test of this run on this split. Run “sentinode stress”, the robustness test, then "
+            "write the report again."
         ]
     quick = " Only the extreme levels of each perturbation were tested (--quick)." if found.made_by["quick"] else ""
     text = Markup(

@@ -92,7 +92,7 @@ def warnings(data: ReportData) -> list[str]:
     found = [f"{text[0].upper()}{text[1:]}." for text in data.overlap.warnings]
     if data.evaluation.clusters is None:
         found.append(
-            "The slides of the patches are not known, so the confidence intervals treat patches as independent. For "
+            "The slides of the patches are unknown, so the confidence intervals treat patches as independent. For "
             "other slides they are too narrow."
         )
     return found

@@ -30,7 +30,7 @@ def summary(data: ReportData) -> list[Part]:
         Fragment("tiles.html", tiles=tiles),
         Note(
             f"On {plural(found.normal, 'normal patch')} and {plural(found.tumour, 'tumour patch')}, at the run's "
-            f"threshold of {fixed(data.threshold, 4)}. Small figures are 95 % confidence intervals ({unit})."
+            f"threshold of {fixed(data.threshold, 4)}. Values in small type are 95 % confidence intervals ({unit})."
         ),
         Findings(_findings(data)),
     ]

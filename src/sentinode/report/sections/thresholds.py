@@ -57,9 +57,9 @@ def thresholds(data: ReportData) -> tuple[list[Part], dict[str, Any]]:
         **_at_prevalence(data),
     )
     parts: list[Part] = [
-        "Patches with at least the threshold's predicted probability are predicted tumour. Move the threshold with the "
-        "slider, with the buttons, or on the ROC curve: the pointer or the arrow keys show each threshold, a click or "
-        "Enter selects it.",
+        "A patch is predicted to be tumour if its predicted probability is at least the threshold. Move the threshold "
+        "with the slider, with the buttons, or on the ROC curve: the pointer or the arrow keys show each threshold; a "
+        "click or Enter selects it.",
         fragment,
         Subheading("At the named thresholds, with 95 % confidence intervals"),
         _points(data),

@@ -81,7 +81,7 @@ def _network(data: ReportData) -> list[tuple[str, str]]:
 def _differences(settings: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     changed = {name: value for name, value in other.items() if name in settings and value != settings[name]}
     text = ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in changed.items())
-    return f"a training with {text or 'the same settings'}"
+    return f"a training run with {text or 'the same settings'}"
 
 
 def _value(value: Any) -> str:

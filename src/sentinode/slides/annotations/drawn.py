@@ -44,7 +44,7 @@ def read_asap(path: Path) -> tuple[list[Drawn], list[str]]:
     except (ElementTree.ParseError, LookupError, ValueError) as error:
         raise DataError(f"{path}: not a readable XML file ({first_line(error)}); save it again in ASAP") from error
     if root.tag != "ASAP_Annotations":
-        raise DataError(f"{path}: its root is {root.tag}, where ASAP_Annotations is expected; save it in ASAP")
+        raise DataError(f"{path}: expected the root element ASAP_Annotations; got {root.tag}; save the file in ASAP")
     parents = {group.get("Name", ""): group.get("PartOfGroup", UNCLASSIFIED) for group in root.iter("Group")}
     drawn, left_out, notes = [], Counter[str](), Counter[str]()
     for number, each in enumerate(root.iter("Annotation"), start=1):
@@ -55,7 +55,7 @@ def read_asap(path: Path) -> tuple[list[Drawn], list[str]]:
             continue
         if kind not in _ASAP_AREAS:
             raise DataError(
-                f"{path}: {title}: type {kind!r}, where one of {', '.join((*_ASAP_AREAS, *_ASAP_OTHERS))} is expected"
+                f"{path}: {title}: type must be one of {', '.join((*_ASAP_AREAS, *_ASAP_OTHERS))}; got {kind!r}"
             )
         points = np.array(_asap_points(path, title, each), float).reshape(-1, 2)
         if kind == "Spline" and len(points) > 2:
@@ -160,9 +160,7 @@ def _features(path: Path, features: Sequence[Any], offset_px: tuple[int, int]) -
                 left_out[geometry["type"]] += 1
                 continue
             if geometry["type"] not in _GEOJSON_AREAS:
-                raise DataError(
-                    f"{path}: {title}: geometry {geometry['type']!r}, where Polygon or MultiPolygon is expected"
-                )
+                raise DataError(f"{path}: {title}: geometry must be Polygon or MultiPolygon; got {geometry['type']!r}")
             parts = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
             polygons = [polygon([_ring(ring) + offset_px for ring in part], notes) for part in parts]
             names = (_classification(properties),)

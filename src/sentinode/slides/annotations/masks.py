@@ -58,7 +58,9 @@ def read_mask(
     except DataError:
         raise
     except Exception as error:  # A damaged TIFF raises whatever its tags make fail.
-        raise DataError(f"{path}: not a readable mask ({first_line(error)}); is the file whole?") from error
+        raise DataError(
+            f"{path}: not a readable mask ({first_line(error)}); the file may be truncated; copy it again"
+        ) from error
     labels = _mask_classes(path, sorted(boxes), classes)
     regions = {}
     for value, parts in boxes.items():
@@ -80,8 +82,8 @@ def _mask_level(path: Path, pages: Sequence[Any], slide: Slide | None) -> tuple[
     rounding = 2 / min(pages[0].shape[:2])
     if abs(scales[0][0] / scales[0][1] - 1) > max(_LARGEST_DISTORTION, rounding):
         raise DataError(
-            f"{path}: {pages[0].imagewidth} × {pages[0].imagelength} px have another shape than the slide with "
-            f"{size[0]} × {size[1]} px; do they belong together?"
+            f"{path}: mask of {pages[0].imagewidth} × {pages[0].imagelength} px does not match the aspect ratio of the "
+            f"slide ({size[0]} × {size[1]} px); check that it belongs to this slide"
         )
     target = PATCH_SPACING_UM_PX / slide.spacing_um_px if slide else 1.0
     fine = [number for number, scale in enumerate(scales) if scale.max() <= 1.05 * target]
@@ -98,7 +100,7 @@ def _mask_classes(path: Path, values: Sequence[int], classes: Classes) -> dict[i
         return {1: 0, 2: 1}
     raise DataError(
         f"{path}: mask values {', '.join(map(str, values[:9]))}; known are 255 (tumour), or 1 (normal) with 2 "
-        f"(tumour); state which are tumour, such as --classes '{values[-1]}=1'"
+        f"(tumour); define the others, for example --classes '{values[-1]}=1'"
     )
 
 

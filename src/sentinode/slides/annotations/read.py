@@ -92,7 +92,7 @@ def find_annotations(slide: str | Path, folder: str | Path) -> Path | None:
     found = [each for each in found if not slide.exists() or not each.samefile(slide)]
     if len(found) > 1:
         names = ", ".join(each.name for each in found)
-        raise DataError(f"{folder}: several annotations of {slide.name} ({names}); keep one of them there")
+        raise DataError(f"{folder}: several annotations of {slide.name} ({names}); keep one of them")
     return found[0] if found else None
 
 
@@ -141,7 +141,7 @@ def read_annotations(path: str | Path, slide: Slide | None = None, classes: Clas
             # QuPath shows the scanned part of a slide alone, and counts from its corner.
             drawn, remarks = read_json(path, slide.bounds_px[:2] if slide else (0, 0))
         else:
-            raise DataError(f"{path}: annotations end in {', '.join(ENDINGS)}")
+            raise DataError(f"{path}: the name of an annotation file must end in {', '.join(ENDINGS)}")
         found = _united(path, drawn, remarks, classes)
     if slide is not None and not found.tumour.is_empty:
         full = slide.levels[0]
@@ -149,8 +149,8 @@ def read_annotations(path: str | Path, slide: Slide | None = None, classes: Clas
         if found.tumour.intersection(inside).area < 0.5 * found.tumour.area:
             bounds = ", ".join(f"{value:.0f}" for value in found.tumour.bounds)
             raise DataError(
-                f"{path}: most of the tumour ({bounds} px) lies outside of {slide.path.name}, which has "
-                f"{full.width_px} × {full.height_px} px; do they belong together?"
+                f"{path}: most of the tumour ({bounds} px) lies outside {slide.path.name} "
+                f"({full.width_px} × {full.height_px} px); check that the annotations belong to this slide"
             )
     return found
 
@@ -166,7 +166,7 @@ def _united(path: Path, drawn: Sequence[Drawn], notes: Sequence[str], classes: C
     if known and all(value is None for value in known.values()) and not classes:
         names = ", ".join(sorted(known))
         raise DataError(
-            f"{path}: none of its {len(drawn)} annotations has a class ({names}); state which are tumour, such as "
+            f"{path}: none of its {len(drawn)} annotations has a known class ({names}); define the classes, such as "
             f"--classes '{min(known)}=1'"
         )
     regions = {name: areas(shapely.union_all(parts)) for name, parts in shapes.items()}
@@ -191,6 +191,6 @@ def _class_of(path: Path, drawn: Drawn, classes: Classes) -> int | None:
     if classes or name in (UNCLASSIFIED, _UNCERTAIN) or name.endswith("*"):  # QuPath ignores classes such as Region*.
         return None
     raise DataError(
-        f"{path}: {drawn.title}: class {name!r} is neither tumour nor normal; state the classes, such as "
+        f"{path}: {drawn.title}: class {name!r} is neither tumour nor normal; define the classes, such as "
         f"--classes '{name}=1' or 'Tumor=1,{name}=0'; others are then ignored"
     )

@@ -135,7 +135,7 @@ def _annotations(
         return None
     where = f"in {annotations}" if annotations is not None else "(--annotations)"
     raise DataError(
-        f"{slide.path}: has no annotations {where}; if such slides hold no tumour, say so with --unannotated-normal"
+        f"{slide.path}: has no annotations {where}; if such slides contain no tumour, use --unannotated-normal"
     )
 
 

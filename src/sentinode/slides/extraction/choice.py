@@ -18,7 +18,7 @@ def choose(found: Sequence[Candidates], config: ExtractConfig) -> list[dict[Kind
     tumour = np.minimum(there["tumour"], most)
     if config.balance == "equal" and tumour.sum() == 0:
         raise DataError(
-            "no tumour patch on any slide, so that there is nothing to balance normal patches with; give annotated "
+            "no tumour patch on any slide, so there is nothing to balance normal patches with; add annotated "
             "slides with tumour, or take all with --balance all"
         )
     wanted = int(tumour.sum()) if config.balance == "equal" else most * len(found)
@@ -28,14 +28,16 @@ def choose(found: Sequence[Candidates], config: ExtractConfig) -> list[dict[Kind
         normal = int(hard.sum() + random.sum())
         if normal == 0:
             raise DataError(
-                "no normal patch on any slide, so that there is nothing to balance tumour patches with; add slides, or "
+                "no normal patch on any slide, so there is nothing to balance tumour patches with; add slides, or "
                 "take all with --balance all"
             )
         tumour = _spread(tumour, normal)
     counts: dict[Kind, NDArray[np.int64]] = {"tumour": tumour, "hard": hard, "random": random}
     chosen = [{kind: each.places[kind][: counts[kind][number]] for kind in KINDS} for number, each in enumerate(found)]
     if not any(len(places) for each in chosen for places in each.values()):
-        raise DataError("no patch lies on the tissue of these slides: is it smaller than 96 px at 0.972 µm per pixel?")
+        raise DataError(
+            "no patch lies on the tissue of these slides; check whether it is smaller than 96 px at 0.972 µm/px"
+        )
     return chosen
 
 

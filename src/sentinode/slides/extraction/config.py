@@ -58,6 +58,9 @@ class ExtractConfig:
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be between 0 and 1; got {getattr(self, name)}")
         if self.annotated_only and self.unannotated_normal:
-            raise ConfigError("annotated_only and unannotated_normal contradict each other; choose one")
+            raise ConfigError(
+                "annotated_only and unannotated_normal (--annotated-only, --unannotated-normal) contradict each other; "
+                "choose one"
+            )
         if self.balance not in get_args(Balance):
             raise ConfigError(f"balance must be one of {', '.join(get_args(Balance))}; got {self.balance!r}")

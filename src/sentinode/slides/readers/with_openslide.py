@@ -64,8 +64,8 @@ class OpenSlideReader:
             raise UnsupportedSlideError(f"{self.path}: not a format that OpenSlide reads") from error
         except (self._openslide.OpenSlideError, OSError) as error:
             raise DataError(
-                f"{self.path}: OpenSlide cannot open it ({first_line(error)}); is the file whole, and are its "
-                "companion files beside it?"
+                f"{self.path}: OpenSlide cannot open it ({first_line(error)}); the file may be truncated; copy it "
+                "again, and check that its companion files are in the same folder"
             ) from error
 
 
@@ -110,11 +110,9 @@ def _metadata(properties: dict[str, str]) -> SlideMetadata:
     return SlideMetadata(
         spacing_um_px=spacing,
         spacing_source=source,
-        vendor=properties.get("openslide.vendor", "unknown"),
         bounds_px=tuple(int(each) for each in bounds if each is not None) if None not in bounds else None,  # type: ignore[arg-type]
         background=background,  # type: ignore[arg-type]
         has_color_profile="openslide.icc-size" in properties,
-        tile_size_px=int(_number(properties.get("openslide.level[0].tile-width")) or 0),
     )
 
 

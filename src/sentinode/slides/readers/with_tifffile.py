@@ -64,7 +64,9 @@ class TiffReader:
         except DataError:
             raise
         except Exception as error:  # A damaged TIFF raises whatever its tags make fail.
-            raise DataError(f"{path}: not a readable TIFF ({first_line(error)}); is the file whole?") from error
+            raise DataError(
+                f"{path}: not a readable TIFF ({first_line(error)}); the file may be truncated; copy it again"
+            ) from error
         self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         self._lock = threading.Lock()
         self._tiles: OrderedDict[tuple[int, int, int], UInt8Array] = OrderedDict()
@@ -190,7 +192,7 @@ class TiffReader:
             raise DataError("the file ends early")
         (width, height), (rows, columns) = _stated_size(content), page.chunks[:2]
         if width * height > _LARGEST_EXCESS * rows * columns:
-            raise DataError(f"a tile that states {width} × {height} px where {columns} × {rows} are expected")
+            raise DataError(f"a tile header with {width} × {height} px; expected {columns} × {rows}")
         return content
 
     def _bytes_at(self, offset: int, size: int) -> bytes:
@@ -218,7 +220,7 @@ class TiffReader:
             start + marker + tables + rest, "RGB", min_height=height, min_width=width
         )
         if tile.shape != (height, width, 3):
-            raise DataError(f"a tile of {tile.shape[1]} × {tile.shape[0]} px where {width} × {height} are expected")
+            raise DataError(f"a tile of {tile.shape[1]} × {tile.shape[0]} px; expected {width} × {height}")
         return np.asarray(tile)
 
 
@@ -255,7 +257,7 @@ def _check_directories(path: Path, file: Any) -> None:
 def _pyramid(path: Path, file: Any) -> list[Any]:
     """Return the pages of the largest image's levels, from the finest to the coarsest."""
     if not file.series:
-        raise DataError(f"{path}: a TIFF without images; is the file whole?")
+        raise DataError(f"{path}: a TIFF without images; the file may be truncated; copy it again")
     series = max(file.series, key=lambda each: np.prod(each.shape))
     pages = [level.pages[0] for level in series.levels]
     if any(len(level.pages) > 1 for level in series.levels):
@@ -302,8 +304,6 @@ def _metadata(page: Any) -> SlideMetadata:
     return SlideMetadata(
         spacing_um_px=spacing,
         spacing_source=source,
-        vendor="generic-tiff",
         background=WHITE,
         has_color_profile="InterColorProfile" in page.tags,
-        tile_size_px=page.tilewidth if page.is_tiled else 0,
     )

@@ -148,4 +148,4 @@ def load_heatmap(folder: str | Path) -> Heatmap:
         log_odds = np.load(folder / "log_odds.npy", allow_pickle=False)
         return Heatmap(log_odds, grid["origin_px"], grid["step_level0_px"], grid["step_um"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder}: holds no finished scan ({error}); run sentinode scan again") from error
+        raise DataError(f"{folder}: contains no finished scan ({error}); run sentinode scan again") from error

@@ -137,7 +137,7 @@ def _failure(task: _Task) -> SentinodeError | None:
     from distributed import KilledWorker
 
     if task.future.status == "cancelled":
-        raise SentinodeError("the Dask scheduler ended; start it, and give the same command again")
+        raise SentinodeError("the Dask scheduler ended; start it, and run the same command again")
     error = task.future.exception()
     if isinstance(error, KilledWorker):
         task.losses += 1
@@ -190,7 +190,7 @@ class _Cluster:
             elif now_s - self._last_worker_s > _WITHOUT_WORKERS_S:
                 raise SentinodeError(
                     f"the Dask scheduler had no worker for {_WITHOUT_WORKERS_S / 60:.0f} minutes; start some, and "
-                    "give the same command again"
+                    "run the same command again"
                 )
             elif self._count and not self._local:
                 log.warning("the Dask scheduler has no worker at the moment; waiting for one")
@@ -241,7 +241,7 @@ def _connected(where: str) -> Iterator[_Cluster]:
         return
     count = int(where or max(1, processor_count() // _CORES_PER_WORKER))
     if count < 1:
-        raise ConfigError(f"--dask {where}: at least 1 worker is needed")
+        raise ConfigError(f"--dask {where}: use at least 1 worker")
     # Dask's own nannies give up on a worker that dies while it starts, so that a cluster may end without any.
     with (
         LocalCluster(

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 import shutil
 import time
 from collections.abc import Callable, Collection
@@ -34,8 +33,6 @@ from sentinode.storage import (
     write_json,
 )
 from sentinode.version import __version__
-
-log = logging.getLogger("sentinode")
 
 # A scan that is helped begins when its tissue is found.
 _BEGIN_S, _POLL_S = 10.0, 0.2
@@ -105,8 +102,8 @@ def scan_to_folder(
         differing = _differing(folder, settings)
         if differing:
             raise OutputError(
-                f"{folder}: holds a scan with other settings ({', '.join(differing)}); name another folder with --out, "
-                "or delete it"
+                f"{folder}: contains a scan with other settings ({', '.join(differing)}); choose another folder with "
+                "--out, or delete it"
             )
         if (folder / SUMMARY).is_file():
             shutil.rmtree(folder / WORK, ignore_errors=True)  # Left where a process was killed after the summary.
@@ -114,10 +111,10 @@ def scan_to_folder(
                 write_tables(load_heatmap(folder), folder, tables, identity=identity, offset_px=corner)
             return ScanResult(folder, read_json(folder / SUMMARY), is_new=False)
     elif folder.is_dir() and any(each.name != WORK for each in folder.iterdir()):
-        raise OutputError(f"{folder}: is not empty and holds no scan; name another folder with --out")
+        raise OutputError(f"{folder}: is not empty and contains no scan; choose another folder with --out")
     tissue = tissue or find_tissue(slide)
     needed = bytes_needed(slide, tissue, scanner.step_px)
-    check_free_space(folder, needed, "make room, or name another folder with --out")
+    check_free_space(folder, needed, "free some space, or choose another folder with --out")
     write_json(folder / SETTINGS, settings)
     work = _work_folder(folder, settings)
     try:
@@ -129,7 +126,7 @@ def scan_to_folder(
                 folder.rmdir()
         raise
     if not (folder / SETTINGS).is_file() or _differing(folder, settings):
-        raise OutputError(f"{folder}: was deleted or begun anew while it was scanned; give the same command again")
+        raise OutputError(f"{folder}: was deleted or replaced during the scan; run the same command again")
     write_tables(scan.heatmap, folder, tables, identity=identity, offset_px=corner)
     summary = _write(folder, slide, scan, settings, identity)
     shutil.rmtree(folder / WORK, ignore_errors=True)
@@ -243,6 +240,7 @@ def _write(folder: Path, slide: Slide, scan: Scan, settings: dict[str, Any], ide
             "step_level0_px": heatmap.step_px,
             "step_um": heatmap.step_um,
             "level": scan.selection.level,
+            "requested_spacing_um_px": scan.selection.requested_um_px,
             "effective_spacing_um_px": scan.selection.effective_um_px,
             "decode_factor": slide.decode_factor(scan.selection),
             "block_px": BLOCK_PX,

@@ -54,7 +54,7 @@ class Scan:
         ``"dense"`` where overlapping patches share their computation, ``"patches"`` where each is computed by itself.
     out_of_distribution : float or None
         Fraction of sampled tissue patches unlike the training patches in stain, brightness, focus or scale; None where
-        nothing is known of these.
+        these are unknown.
     warnings : tuple of str
         What may be wrong with the result.
     duration_s, waiting_s : float
@@ -233,7 +233,7 @@ def _kept_row(folder: Path, row: int, shape: tuple[int, int]) -> NDArray[np.floa
 def _check_distribution(
     slide: Slide, model: "Predictor", grid: ScanGrid, force: bool
 ) -> tuple[float | None, tuple[str, ...]]:
-    """Compare sampled tissue with the training patches; refuse to scan where much of it is unlike them."""
+    """Compare sampled tissue with the training patches; refuse to scan where much of it is out of distribution."""
     places = np.argwhere(grid.wanted)
     if len(places) == 0:
         raise DataError(f"{slide.path}: its tissue is smaller than one patch of {PATCH_SIZE_PX} px")
@@ -246,25 +246,25 @@ def _check_distribution(
     )
     warnings = model.warnings(pixels)
     if warnings is None:
-        return None, ("nothing is known of the training patches of this model: scale and stain were not checked",)
+        return None, ("the training patches of this model are unknown; scale and stain were not checked",)
     flagged = [[kind for kind in each.split(", ") if kind] for each in warnings]
     judged = [kinds for kinds in flagged if _NO_TISSUE not in kinds]
     if len(judged) < _FEWEST_JUDGED:
         few = f"{len(judged)} of {plural(len(flagged), 'sampled patch')} with enough tissue"
-        return None, (f"only {few}: scale and stain were not checked",)
+        return None, (f"only {few}; scale and stain were not checked",)
     share = float(np.mean([bool(kinds) for kinds in judged]))
     if share <= _MOST_OUT_OF_DISTRIBUTION:
         return share, ()
     kinds = sorted(kind for each in judged for kind in each)
     most = max(kinds, key=kinds.count)
     message = (
-        f"{slide.path}: {100 * share:.0f} % of {len(judged)} sampled tissue patches are unlike the training patches, "
-        f"most often in {most}"
+        f"{slide.path}: {100 * share:.0f} % of {len(judged)} sampled tissue patches are out of distribution, most "
+        f"often in {most}"
     )
-    way_out = "; scan all the same with --force"
+    way_out = "; use --force to scan anyway"
     if _SCALE in kinds:
-        message += f"; is {slide.spacing_um_px:.4g} µm per pixel right ({slide.spacing_source})?"
-        way_out = " State it with --mpp, or scan all the same with --force"
+        message += f"; check the pixel size ({slide.spacing_um_px:.4g} µm/px, source: {slide.spacing_source})"
+        way_out = " and set it with --mpp, or use --force to scan anyway"
     if not force:
         raise DataError(message + way_out)
     log.warning(message)

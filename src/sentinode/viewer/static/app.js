@@ -91,13 +91,13 @@ async function route() {
 }
 
 function problem(error) {
-  return h("section", { class: "empty", role: "alert" }, h("h2", {}, "This cannot be shown"), h("p", {}, error.message),
+  return h("section", { class: "empty", role: "alert" }, h("h2", {}, "Cannot display this page"), h("p", {}, error.message),
     h("p", {}, h("button", { onclick: route }, "Try again"), " ", app.slides.length > 1 ? h("a", { href: "#/" }, "All slides") : null));
 }
 
 connection.addEventListener("change", () => {
   lost.hidden = connection.lost === null;
-  lost.textContent = connection.lost === null ? "" : `${connection.lost} Changes stay in this browser and are sent when it answers again.`;
+  lost.textContent = connection.lost === null ? "" : `${connection.lost} Changes are kept in this browser and sent when the server responds again.`;
 });
 
 // A bug must not pass unseen, nor take the page down.

@@ -152,7 +152,7 @@ class Gallery {
       this.inspector,
       h("div", { class: "big" }, this.#photo(found)),
       h("dl", {}, fact("Patch", row.id), fact("Split", row.split), fact("Label", LABELS[row.label] ?? "none"), fact("Probability", row.probability === null || row.probability === undefined ? null : format.probability(row.probability, 3)), fact("Prediction", LABELS[row.prediction])),
-      h("p", { class: "soft small" }, "The label is about the marked center."),
+      h("p", { class: "soft small" }, "The label refers to the marked center."),
       this.app.session.read_only ? null : h("p", { class: "choices" }, button(1, "check", "1"), button(0, "cross", "2")),
     );
     announce(`${row.id}, ${LABELS[row.label] ?? "no label"}${row.probability === null || row.probability === undefined ? "" : `, probability ${format.probability(row.probability)}`}`);

@@ -128,8 +128,8 @@ class Queue {
     this.slide = null;
     replace(this.bar);
     replace(this.frame, h("section", { class: "empty" }, h("h2", {}, this.items.length ? "Done" : "Nothing to label"),
-      h("p", {}, this.items.length ? `${format.count(this.answers.size, "patch", "patches")} labeled. The table of decisions lies beside the annotations; train and extract read it.` : "Scan slides first: the queue takes patches from their heat maps."),
-      h("button", { onclick: () => this.ask(this.kind) }, "Look for more")));
+      h("p", {}, this.items.length ? `${format.count(this.answers.size, "patch", "patches")} labeled. The decisions are saved with the annotations; train and extract read them.` : "Scan slides first: the queue takes patches from their heat maps."),
+      h("button", { onclick: () => this.ask(this.kind) }, "Find more")));
   }
 
   #close() {

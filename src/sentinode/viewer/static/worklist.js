@@ -21,7 +21,7 @@ export async function worklistView(app) {
   const summary = h("span", { class: "soft" });
   const body = h("tbody", {});
   const shown = new Map(app.slides.map((slide) => [slide.id, slide]));
-  const scanAll = h("button", { onclick: () => startAll() }, icon("play"), "Scan all that are left");
+  const scanAll = h("button", { onclick: () => startAll() }, icon("play"), "Scan remaining slides");
 
   const left = () => [...shown.values()].filter((slide) => slide.can_scan && ["not scanned", "failed"].includes(slide.state));
   const startAll = async () => {
@@ -60,12 +60,12 @@ export async function worklistView(app) {
 
   for (const slide of shown.values()) show(slide);
   summarize();
-  const head = h("tr", {}, h("th", {}, h("span", { class: "unseen" }, "Picture")), h("th", {}, "Slide"), h("th", {}, "State"), NUMBERS.map(([name]) => h("th", { class: "number" }, name)), h("th", {}, h("span", { class: "unseen" }, "Actions")));
+  const head = h("tr", {}, h("th", {}, h("span", { class: "unseen" }, "Thumbnail")), h("th", {}, "Slide"), h("th", {}, "State"), NUMBERS.map(([name]) => h("th", { class: "number" }, name)), h("th", {}, h("span", { class: "unseen" }, "Actions")));
   replace(
     app.main,
     shown.size
       ? h("div", { class: "page" }, h("header", {}, h("h2", {}, format.count(shown.size, "slide")), summary, h("span", { class: "grow" }), agreement(), scanAll), h("table", { class: "worklist" }, h("thead", {}, head), body))
-      : h("section", { class: "empty" }, h("h2", {}, "No slides"), h("p", {}, "Start `sentinode view` with a slide, a folder of slides, or the folder of a scan.")),
+      : h("section", { class: "empty" }, h("h2", {}, "No slides"), h("p", {}, "Start `sentinode view` with a slide, a folder of slides, or the output folder of a scan.")),
   );
   setKeys([]);
   const end = watchScans((slide) => {
@@ -82,7 +82,7 @@ function agreement() {
   api("api/agreement")
     .then(({ users, n, kappa }) => {
       if (!users || users.length < 2 || !n) return;
-      box.textContent = `${users.join(" and ")}: kappa ${kappa === null ? "not defined" : kappa.toFixed(2)} over ${format.count(n, "decision")}`;
+      box.textContent = `${users.join(" and ")}: kappa ${kappa === null ? "undefined" : kappa.toFixed(2)} over ${format.count(n, "decision")}`;
     })
     .catch(() => {}); // There may be a single user.
   return box;

@@ -1,7 +1,7 @@
 // Requests to the server, and what is known about the connection to it.
 
-const GONE = "The server does not answer. Is the command `sentinode view` still running?";
-const EXPIRED = "This page may no longer talk to the server. Open the address that `sentinode view` printed.";
+const GONE = "The server does not respond. Check that `sentinode view` is still running.";
+const EXPIRED = "The access token of this page has expired. Open the address that `sentinode view` printed.";
 const RETRY_MS = 2000;
 
 /** An answer that is not a success; `status` is 0 where there was none. */
@@ -34,7 +34,7 @@ export async function api(path, { method = "GET", body, as = "json", signal } = 
   }
   if (!response.ok) {
     const answer = await response.json().catch(() => null);
-    const message = response.status === 401 ? EXPIRED : (answer?.error ?? `The server answered ${response.status}.`);
+    const message = response.status === 401 ? EXPIRED : (answer?.error ?? `The server responded with status ${response.status}.`);
     if (response.status === 401) setLost(EXPIRED);
     throw new ApiError(message, response.status, answer);
   }

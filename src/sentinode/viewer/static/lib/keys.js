@@ -70,7 +70,7 @@ export function showHelp() {
         ),
       ),
     ),
-    h("p", { class: "soft" }, "Everything can also be reached with Tab and Enter. ? shows this list."),
+    h("p", { class: "soft" }, "All controls can also be reached with Tab and Enter. Press ? to show this list."),
   );
   document.body.append(dialog);
   dialog.showModal();

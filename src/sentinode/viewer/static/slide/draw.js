@@ -50,7 +50,7 @@ export class Pencil extends EventTarget {
     const simple = rings.map((ring) => (points > 60 ? simplify(ring, tolerance) : ring).slice(0, -1));
     const sizes = polygons.map((polygon) => polygon.length);
     this.#enter("edit", id, simple.map((ring) => ring.map((point) => [...point])), sizes);
-    announce("Editing. Drag points, click a small point to add one, Delete removes the point chosen with comma and period.");
+    announce("Editing. Drag points, click a small point to add one, Delete removes the point selected with comma and period.");
   }
 
   #enter(mode, id, rings, sizes = [1]) {

@@ -49,7 +49,7 @@ async function figure(page) {
   const width = Math.min(FIGURE_PX, Math.max(w, 200));
   const asked = query({ x, y, w, h, width, ...(drawn ? { result: result.id, threshold, opacity: overlay.shown.heatmap ? opacity : 0, colors } : {}) });
   save(await api(`api/slides/${slide.id}/figure.png${asked}`, { as: "blob" }), `${stem(slide)}-${x}-${y}.png`);
-  if (view.rotation % 360) page.app.message("The figure shows this part without the rotation.");
+  if (view.rotation % 360) page.app.message("The figure shows this region without rotation.");
 }
 
 async function contours(page) {

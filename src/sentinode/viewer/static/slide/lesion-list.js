@@ -34,11 +34,11 @@ export class LesionList {
     const decided = lesions.filter((item) => item.decision).length;
     const loading = page.lesions === null;
     this.title.textContent = loading ? "Lesions" : [page.result ? format.count(lesions.length, "lesion") : "", others || !page.result ? format.count(others, "region") : ""].filter(Boolean).join(", ");
-    this.progress.textContent = lesions.length && decided ? `${decided} decided` : "";
+    this.progress.textContent = lesions.length && decided ? `${decided} reviewed` : "";
     this.none.hidden = items.length > 0;
     this.list.element.hidden = items.length === 0;
     if (loading) this.none.textContent = "Loading …";
-    else this.none.textContent = page.result ? "The network outlines no lesion on this slide. Draw a region with D if you see one." : "Draw a region with D.";
+    else this.none.textContent = page.result ? "The network found no lesions on this slide. Press D to draw a region." : "Press D to draw a region.";
     const selected = items.findIndex((item) => item.id === page.selected);
     const same = this.order?.length === items.length && items.every((item, at) => this.order[at] === item.id);
     this.order = items.map((item) => item.id);
@@ -72,7 +72,7 @@ export class LesionList {
     if (item.probability !== null) parts.push(`probability ${format.probability(item.probability)}`);
     if (item.diameter_mm !== null) parts.push(format.millimeters(item.diameter_mm));
     if (item.kind !== "lesion") parts.push(format.CLASSES[item.label] ?? item.label);
-    else parts.push(item.decision ? MARKS[item.decision][1] : "not decided");
+    else parts.push(item.decision ? MARKS[item.decision][1] : "not reviewed");
     return parts.join(", ");
   }
 
@@ -110,7 +110,7 @@ export class LesionList {
       action("Normal", "cross", lesion ? "Reject" : "Normal", lesion ? "R" : "2"),
       action("Uncertain", "question", "Uncertain", "3"),
       h("button", { class: "plain", "aria-label": "Edit the outline", title: "Edit the outline (E)", onclick: () => page.edit() }, icon("draw")),
-      page.decisions.current.has(item.annotation) ? h("button", { class: "plain", "aria-label": lesion ? "Take the decision back" : "Delete the region", title: lesion ? "Take the decision back (Del)" : "Delete (Del)", onclick: () => page.remove() }, icon("trash")) : null,
+      page.decisions.current.has(item.annotation) ? h("button", { class: "plain", "aria-label": lesion ? "Undo the decision" : "Delete the region", title: lesion ? "Undo the decision (Del)" : "Delete (Del)", onclick: () => page.remove() }, icon("trash")) : null,
     );
   }
 

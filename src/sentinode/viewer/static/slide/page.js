@@ -189,8 +189,8 @@ class SlidePage {
   /** Give the selected lesion or region a class: the decision follows from it. */
   decide(name) {
     const item = this.selectedItem;
-    if (this.readOnly) return this.app.message("The viewer was started read-only: nothing can be changed.", "warn");
-    if (!item) return this.app.message("Select a lesion first: click it, or press N.", "warn");
+    if (this.readOnly) return this.app.message("The viewer was started with --read-only; annotations cannot be changed.", "warn");
+    if (!item) return this.app.message("Select a lesion first: click it or press N.", "warn");
     const state = this.decisions.current.get(item.annotation) ?? { geometry: geometryOf(item.polygons), class: "Tumor", decision: null, source: "lesion", lesion: item.lesion };
     this.decisions.change(item.annotation, decide(state, name));
     announce(`${format.CLASSES[name]}`);
@@ -206,14 +206,14 @@ class SlidePage {
   remove() {
     const item = this.selectedItem;
     if (!item || this.readOnly) return;
-    if (!this.decisions.current.has(item.annotation)) return this.app.message("An outline of the network cannot be deleted; reject it with R.");
+    if (!this.decisions.current.has(item.annotation)) return this.app.message("A lesion found by the network cannot be deleted; press R to reject it.");
     this.decisions.change(item.annotation, null);
     if (item.kind !== "lesion") this.select(null, { fly: false });
-    announce("Deleted; U brings it back");
+    announce("Deleted; press U to undo");
   }
 
   draw() {
-    if (this.readOnly) return this.app.message("The viewer was started read-only: nothing can be changed.", "warn");
+    if (this.readOnly) return this.app.message("The viewer was started with --read-only; annotations cannot be changed.", "warn");
     if (this.pencil.mode) return this.pencil.cancel();
     this.select(null, { fly: false });
     this.pencil.start();

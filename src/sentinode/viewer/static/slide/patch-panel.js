@@ -72,7 +72,7 @@ export class PatchPanel {
       h("p", { class: "verdict" }, h("b", {}, format.probability(patch.probability, 3)), h("span", { class: "soft" }, ` ${above ? "at or above" : "below"} the threshold ${format.probability(patch.threshold)}`)),
       patch.warning ? h("p", { class: "warning" }, icon("warn"), h("span", {}, patch.warning)) : null,
       h("div", { class: "pictures" }, image(picture, `${Math.round(side)} µm wide`), attribution ? image(attribution, "Attribution map") : null),
-      h("p", { class: "soft small" }, "The probability is that of tumour in the marked center."),
+      h("p", { class: "soft small" }, "The probability refers to tumour in the marked center."),
       patch.neighbors?.length
         ? h("details", {}, h("summary", {}, "Nearest training patches"), h("ul", { class: "neighbors" }, patch.neighbors.map(neighbor)))
         : null,

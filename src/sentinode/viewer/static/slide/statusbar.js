@@ -47,7 +47,7 @@ export function statusBar(view, heatmap) {
   });
   view.addEventListener("move", moved);
   return {
-    element: h("div", { class: "status", role: "group", "aria-label": "Place and magnification" }, place, value, h("span", { class: "grow" }), rotation, zoom),
+    element: h("div", { class: "status", role: "group", "aria-label": "Position and magnification" }, place, value, h("span", { class: "grow" }), rotation, zoom),
     /** The cursor's place in level-0 px, or the center of the view. */
     get at() {
       return cursor ? view.toSlide(cursor) : view.center;

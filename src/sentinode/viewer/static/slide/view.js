@@ -4,7 +4,7 @@ import { api } from "../lib/api.js";
 import { h } from "../lib/dom.js";
 
 const STILL = matchMedia("(prefers-reduced-motion: reduce)");
-const PARTS = "Parts of the slide cannot be read: the file may be damaged or gone, or the server is busy.";
+const PARTS = "Parts of the slide cannot be read: the file may be damaged or missing, or the server is busy.";
 const MAGNIFICATION_1_UM = 10; // At 1 µm per px of the screen a slide looks as through a 10× objective.
 
 /** Fires "move" for each frame in which the view changes, "click" ({x, y} in level-0 px), and "failed" ({message}). */
@@ -66,7 +66,7 @@ export class SlideView extends EventTarget {
       const place = this.toSlide(event.position);
       this.dispatchEvent(new CustomEvent("click", { detail: { ...place, touch: event.pointerType === "touch" } }));
     });
-    this.osd.addHandler("open-failed", () => this.#fail("The slide cannot be shown."));
+    this.osd.addHandler("open-failed", () => this.#fail("Cannot display the slide."));
     let failed = 0;
     this.osd.addHandler("tile-load-failed", ({ tile }) => {
       failed += 1;
