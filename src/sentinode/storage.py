@@ -1,6 +1,7 @@
 """Write files and folders atomically: into a temporary one beside the target, flushed to disk, then renamed."""
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -376,6 +377,15 @@ def read_json(path: str | Path, kind: type[Any] | None = None, **given: Any) -> 
         raise DataError(f"{path}: not valid JSON ({error}); restore the file or delete it") from error
     except DataError as error:
         raise DataError(f"{path}: {error}; restore the file or delete it") from error
+
+
+def sha256_of(*files: Path) -> str:
+    """Compute the SHA-256 of the content of files, one after the other."""
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            hashlib.file_digest(file, lambda: digest)
+    return digest.hexdigest()
 
 
 def _umask() -> int:

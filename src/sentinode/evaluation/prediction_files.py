@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from sentinode.data.patchset import PatchSet
 from sentinode.errors import DataError, plural
 from sentinode.inference.logits import probability
 from sentinode.inference.predictions import Predictions, made_by_path
+from sentinode.storage import sha256_of
 
 IDS = ("id", "image_id", "filename", "file_name", "file", "path", "image")
 SCORES = ("logit", "probability")
@@ -75,8 +75,7 @@ class PredictionsFile:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """The provenance of the predictions."""
-        digest = sha256(self.path.read_bytes()).hexdigest()
-        return {"predictions": str(self.path), "sha256": digest, "threshold": self.threshold}
+        return {"predictions": str(self.path), "sha256": sha256_of(self.path), "threshold": self.threshold}
 
     @cached_property
     def table(self) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from pathlib import Path
 from sentinode.data.cache.store import build_entry, entry_path, mark_used
 from sentinode.export.formats import FORMATS
 from sentinode.inference.predictor import Predictor
-from sentinode.storage import write_json
+from sentinode.storage import sha256_of, write_json
 from sentinode.version import __version__
 
 log = logging.getLogger("sentinode")
@@ -37,9 +37,8 @@ def engine_path(run: Predictor, architecture: Path, engine: str, precision: str 
         format.
     """
     kind = "onnx" if precision == "int8" else FORMAT_OF[engine]
-    hashed = hashlib.sha256(architecture.read_bytes()).hexdigest()
     network = {key: value for key, value in run.identity.items() if key not in ("model", "threshold")}
-    content = (network, hashed, __version__, "int8, percentiles" if precision == "int8" else kind)
+    content = (network, sha256_of(architecture), __version__, "int8, percentiles" if precision == "int8" else kind)
     key = hashlib.sha256(repr(content).encode("utf-8")).hexdigest()[:32]
     return entry_path("exports", key) / FORMATS[kind].files[0]
 

@@ -1,6 +1,5 @@
 """Recognize a model file by its content, and refuse what could run code when it is loaded."""
 
-import hashlib
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -160,16 +159,6 @@ def find_weights(path: Path) -> tuple[Path, Path]:
             f"{path.stem}.weights.h5 or weights.hdf5"
         )
     return path, found[0]
-
-
-def sha256_of(*files: Path) -> str:
-    """Return the SHA-256 over the content of files."""
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as content:
-            for block in iter(lambda: content.read(1 << 20), b""):
-                digest.update(block)
-    return digest.hexdigest()
 
 
 def read_sidecar(path: Path) -> dict[str, Any]:

@@ -10,11 +10,12 @@ import numpy as np
 from sentinode.errors import ConfigError, DataError
 from sentinode.export.cached import engine_file
 from sentinode.external.arrays import ArrayNetwork, open_network
-from sentinode.external.files import find_weights, read_sidecar, recognize, sha256_of
+from sentinode.external.files import find_weights, read_sidecar, recognize
 from sentinode.external.interpretation import Interpretation, interpret, to_logits
 from sentinode.inference.engines import check_options
 from sentinode.inference.kept_sessions import KeptSessions
 from sentinode.inference.predictor import Floats, Predictor, Session, parse_threshold
+from sentinode.storage import sha256_of
 
 if TYPE_CHECKING:
     import keras

@@ -5,7 +5,6 @@ and nothing else, so that no code of the file runs and PyTorch is not needed.
 """
 
 import collections
-import hashlib
 import pickle
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -16,6 +15,7 @@ import keras
 import numpy as np
 
 from sentinode.errors import ModelError
+from sentinode.storage import sha256_of
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def _weight_path(variant: str) -> Path:
             "install sentinode[imagenet]"
         )
     path = Path(found.submodule_search_locations[0], known.path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
+    digest = sha256_of(path) if path.is_file() else "missing"
     if digest != known.sha256:
         raise ModelError(f"{path}: its SHA-256 is {digest}, not {known.sha256}; install sentinode[imagenet] again")
     return path

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
+from sentinode.storage import sha256_of
+
 SAMPLES = ("pcam-mini",)
 # Pretrained weights by name, with the result of `pretrained_digest`.
 PRETRAINED: Mapping[str, str] = {"d4net-m": "dab4002b99cce467eebe083738a1754de4b7e67ebb0bebdaaf9ea11fe951e947"}
@@ -48,5 +50,5 @@ def pretrained_digest(folder: Path) -> str:
     True
     """
     files = sorted(path for path in folder.iterdir() if path.suffix in (".h5", ".json", ".npy", ".csv"))
-    of_each = (f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n" for path in files)
+    of_each = (f"{path.name} {sha256_of(path)}\n" for path in files)
     return hashlib.sha256("".join(of_each).encode()).hexdigest()

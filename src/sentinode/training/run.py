@@ -1,6 +1,5 @@
 """A run: the self-contained directory that training writes."""
 
-import hashlib
 import math
 import warnings
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from sentinode.metrics import Calibration, ConformalSets
 from sentinode.notebook import summary_html
 from sentinode.samples import pretrained_path
 from sentinode.serialize import from_json, to_json
-from sentinode.storage import read_json
+from sentinode.storage import read_json, sha256_of
 from sentinode.training.config import TrainConfig
 from sentinode.training.provenance import Method, Provenance
 
@@ -216,7 +215,7 @@ class Run(KeptSessions):
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What predictions record of the run: weights, calibration, threshold."""
-        weights = hashlib.sha256((self.path / WEIGHTS["best"]).read_bytes()).hexdigest()
+        weights = sha256_of(self.path / WEIGHTS["best"])
         numbers = {"calibration": to_json(self.calibration), "threshold": self.threshold}
         model = self.path.name if self.pretrained else str(self.path)
         return {"model": model, "weights_sha256": weights, **numbers}
