@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 import warnings
 import zipfile
 
@@ -15,7 +16,7 @@ from tests.commands import refused, sentinode, succeeded
 from tests.external.conftest import random_features
 
 from sentinode import evaluate, explain, export_run, load_run, predict
-from sentinode.errors import ConfigError, ModelError
+from sentinode.errors import ConfigError, DataError, ModelError
 from sentinode.external.files import is_model_file, recognize
 from sentinode.external.model import load_model_file
 from sentinode.training.load import starting_model
@@ -240,6 +241,14 @@ def test_a_broken_file_is_refused_by_name(name, content, named, tmp_path, mini):
 def test_a_contradiction_between_file_and_option_is_refused(saved):
     with pytest.raises(ConfigError, match="--model-output"):
         load_model_file(saved / "my.keras", model_output="nonsense")
+
+
+@pytest.mark.parametrize("threshold", [float("nan"), 1.5, -1, "half"])
+def test_a_threshold_that_is_no_probability_is_refused(threshold, saved, tmp_path):
+    shutil.copy(saved / "my.keras", tmp_path)
+    (tmp_path / "my.keras.json").write_text(json.dumps({"threshold": threshold, "input_scale": "1/255"}))
+    with pytest.raises(DataError, match=r"my\.keras\.json: threshold: expected a number from 0 to 1, got"):
+        load_model_file(tmp_path / "my.keras").describe()
 
 
 def test_exchanged_classes_and_a_wrong_scale_are_reported(fitted, tmp_path, caplog):

@@ -200,6 +200,14 @@ def test_a_damaged_run_cannot_be_trained_again(copied, few, name, content):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("threshold", [float("nan"), 1.5, -1, "half"])
+def test_a_threshold_that_is_no_probability_is_refused(copied, threshold):
+    summary = json.loads((copied / "summary.json").read_text())
+    (copied / "summary.json").write_text(json.dumps({**summary, "threshold": threshold}))
+    with pytest.raises(RunError, match=r"summary\.json: threshold: expected a number from 0 to 1, got"):
+        _ = load_run(copied).threshold
+
+
 def test_weights_of_another_network_are_refused(copied):
     build_model("cnn", dense_units=8).save_weights(copied / "best.weights.h5")
     with pytest.raises(RunError, match=r"best\.weights\.h5: cannot be loaded") as refused:

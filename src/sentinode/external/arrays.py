@@ -13,7 +13,7 @@ from sentinode.data.types import PATCH_SIZE_PX, UInt8Array
 from sentinode.errors import ModelError, SentinodeError, first_line
 from sentinode.external.interpretation import InputScale, resized
 from sentinode.extras import optional
-from sentinode.inference.engines import onnx_session, openvino
+from sentinode.inference.engines import compile_openvino, onnx_session, openvino
 from sentinode.machine import processor_count
 
 # Operators that read or write files, operators and classes of compiled extensions, and other names for the modules that
@@ -125,11 +125,7 @@ def _check_external_data(path: Path) -> None:
 
 
 def _open_openvino(path: Path) -> ArrayNetwork:
-    vino = openvino()
-    core = vino.Core()
-    model = core.read_model(str(path))
-    settings = {"INFERENCE_PRECISION_HINT": vino.Type.f32, "INFERENCE_NUM_THREADS": processor_count()}
-    compiled = core.compile_model(model, "CPU", settings)
+    compiled = compile_openvino(openvino().Core().read_model(str(path)), "float32")
     if len(compiled.inputs) != 1:
         raise ModelError(f"{path}: {len(compiled.inputs)} inputs; expected one")
     names = [next(iter(each.names), str(number)) for number, each in enumerate(compiled.outputs)]
