@@ -127,7 +127,7 @@ class FrocCurve:
 
 
 def evaluation_mask(
-    mask: ArrayLike, spacing_um_px: float, *, level0_px: float = 32.0, variant: str = "2016", find_itc: bool = True
+    mask: ArrayLike, spacing_um_px: float, *, level0_px: float = 32.0, variant: str = "2016"
 ) -> EvaluationMask:
     """Label the lesions of a slide.
 
@@ -144,8 +144,6 @@ def evaluation_mask(
         Side of a mask pixel in level-0 px: 32 for level 5, which the challenge used.
     variant : {"2016", "data"}
         The script to follow.
-    find_itc : bool
-        Whether isolated tumour cells are left out.
 
     Returns
     -------
@@ -179,8 +177,7 @@ def evaluation_mask(
     labels, count = ndimage.label(ndimage.binary_fill_holes(near), _ANY_NEIGHBOR)
     limit_px = ITC_UM / spacing_um_px
     small = np.flatnonzero(_major_axes_px(labels, count) < limit_px) + 1
-    itc = frozenset(small.tolist()) if find_itc else frozenset()
-    return EvaluationMask(labels.astype(np.int32), itc, level0_px)
+    return EvaluationMask(labels.astype(np.int32), frozenset(small.tolist()), level0_px)
 
 
 def _major_axes_px(labels: NDArray[np.integer], count: int) -> NDArray[np.float64]:

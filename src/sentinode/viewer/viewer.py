@@ -70,7 +70,7 @@ class Viewer:
     read_only: bool
     show_names: bool
     jpeg_quality: int
-    model: ModelWorker | None = None
+    model: ModelWorker
     scans: ScanQueue | None = None
     gallery: Gallery | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -110,12 +110,6 @@ class Viewer:
         if self.read_only:
             raise ViewerError("this viewer is read-only; start it without --read-only", 403)
 
-    def model_worker(self) -> ModelWorker:
-        """Return the model; refuse where there is none."""
-        if self.model is None:
-            raise ViewerError("there is no model; name a run or pretrained weights when you start the viewer", 404)
-        return self.model
-
     def open_first(self) -> None:
         """Open the first slide while the browser starts."""
         for entry in islice(self.catalogue, 1):
@@ -131,8 +125,7 @@ class Viewer:
         self.stopping.set()
         if self.scans is not None:
             self.scans.close()
-        if self.model is not None:
-            self.model.close()
+        self.model.close()
         self.readers.close()
         self._pool.shutdown(cancel_futures=True)
 

@@ -45,14 +45,11 @@ class Catalogue:
     ----------
     url : str
         Address that names of files are appended to.
-    licence : str
-        Licence of the data.
     files : dict of str to tuple of RemoteFile
         Files of each split.
     """
 
     url: str
-    licence: str
     files: dict[str, tuple[RemoteFile, ...]]
 
 
@@ -69,7 +66,6 @@ def _pcam(
 
 PCAM = Catalogue(
     url="https://zenodo.org/records/2546921/files/",
-    licence="CC0",
     files={
         "train": _pcam(
             "train",

@@ -3,7 +3,6 @@
 Each patch is normalized on its own. A patch whose stain cannot be measured (glass, one color only) is not changed.
 """
 
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -12,6 +11,12 @@ from sentinode.data.stain.optical_density import optical_density
 from sentinode.data.types import UInt8Array
 from sentinode.errors import DataError
 
+# Pixels with a lower optical density in any color are background and are not measured.
+MIN_DENSITY = 0.15
+# Gray level of light that passes through the empty slide.
+BACKGROUND_LEVEL = 240.0
+# Percentage of the pixels beyond each extreme direction of optical density.
+OUTLIER_PERCENTILE = 1.0
 # Patches with a smaller fraction of tissue are not changed.
 MIN_TISSUE_FRACTION = 0.01
 # Two stains whose colors differ by a smaller angle are one stain and noise.
@@ -25,8 +30,6 @@ MIN_DEVIATION = 0.25
 class _Normalizer:
     """Base class: `fit` measures a target, `transform` changes patches one by one."""
 
-    min_density: float = 0.15
-    background_level: float = 240.0
     _target: Any = None
 
     def fit(self, target: UInt8Array) -> Self:
@@ -85,11 +88,11 @@ class _Normalizer:
         return result
 
     def _measure_pixels(self, pixels: UInt8Array) -> Any:
-        tissue = np.all(self._densities(pixels) >= self.min_density, axis=1)
+        tissue = np.all(self._densities(pixels) >= MIN_DENSITY, axis=1)
         return self._measure(pixels, tissue) if tissue.sum() >= max(MIN_TISSUE_FRACTION * len(pixels), 3) else None
 
     def _densities(self, pixels: UInt8Array) -> np.ndarray:
-        return optical_density(pixels, self.background_level)
+        return optical_density(pixels, BACKGROUND_LEVEL)
 
     def _measure(self, pixels: UInt8Array, tissue: np.ndarray) -> Any:
         """Measure the stain of pixels, ``(pixels, 3)``; return None where that is not possible."""
@@ -100,21 +103,11 @@ class _Normalizer:
         raise NotImplementedError
 
 
-@dataclass
 class Macenko(_Normalizer):
     """Stain normalization by unmixing hematoxylin and eosin.
 
     The two stain colors are the extreme directions of the pixels' optical densities in the plane of largest variance.
     The amounts of both stains are scaled to the target's strength and mixed with the target's colors.
-
-    Parameters
-    ----------
-    outlier_percentile : float, default=1.0
-        Percentage of the pixels beyond each extreme direction.
-    min_density : float, default=0.15
-        Pixels with a lower optical density in any color are background and are not measured.
-    background_level : float, default=240.0
-        Gray level of light that passes through the empty slide.
 
     References
     ----------
@@ -128,10 +121,6 @@ class Macenko(_Normalizer):
     (2, 96, 96, 3)
     """
 
-    outlier_percentile: float = 1.0
-    min_density: float = 0.15
-    background_level: float = 240.0
-
     def _measure(self, pixels: UInt8Array, tissue: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """Return the colors, ``(3, 2)``, and the strengths, ``(2,)``, of hematoxylin and eosin."""
         densities = self._densities(pixels)
@@ -140,7 +129,7 @@ class Macenko(_Normalizer):
         # Eigenvectors have an arbitrary sign. With the tissue on their positive side, no angle crosses ±180°.
         plane *= np.where(stained.mean(axis=0) @ plane < 0, -1, 1)
         projected = stained @ plane
-        limits = [self.outlier_percentile, 100 - self.outlier_percentile]
+        limits = [OUTLIER_PERCENTILE, 100 - OUTLIER_PERCENTILE]
         angles = np.percentile(np.arctan2(projected[:, 1], projected[:, 0]), limits)
         if np.ptp(angles) < np.radians(MIN_ANGLE_DEG):
             return None
@@ -153,7 +142,7 @@ class Macenko(_Normalizer):
     def _change(self, pixels: UInt8Array, measured: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         (colors, strength), (target_colors, target_strength) = measured, self._target
         amounts = _stain_amounts(self._densities(pixels), colors) * (target_strength / strength)
-        return self.background_level * np.exp(-amounts @ target_colors.T) - 1
+        return BACKGROUND_LEVEL * np.exp(-amounts @ target_colors.T) - 1
 
 
 def _stain_amounts(densities: np.ndarray, colors: np.ndarray) -> np.ndarray:

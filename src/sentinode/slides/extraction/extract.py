@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from glob import escape
+from operator import call
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,11 +138,11 @@ def extract_patches(
             raise DataError(f"{given}: there is no such file or folder")
     if annotations is not None and Path(annotations).is_file() and len(paths) > 1:
         raise ConfigError(
-            f"{annotations}: the annotations of one slide, but {len(paths)} slides are given; name a folder with "
+            f"{annotations}: the annotations of one slide, but {len(paths)} slides are given; specify a folder with "
             "--annotations"
         )
     with _alone(folder), IsolatedWorker(_caller) if isolated else nullcontext() as worker:
-        run = _call if worker is None else worker.call
+        run = call if worker is None else worker.call
         return _extract(paths, folder, (annotations, classes, hard_negatives), spacings, patients, model, config, run)
 
 
@@ -171,10 +172,12 @@ def _extract(
         more = f" (and {len(failures) - 1} more slides)" if len(failures) > 1 else ""
         raise DataError(f"no slide can be used{more}: {failures[0][1]}" if failures else "no slides are given")
     if hard_negatives is not None and not any(each.about["scan"] for each in found):
-        raise DataError(f"{hard_negatives}: holds no finished scan of these slides; run sentinode scan on them first")
+        raise DataError(
+            f"{hard_negatives}: contains no finished scan of these slides; run sentinode scan on them first"
+        )
     chosen = choose(found, config)
     count = sum(len(places) for each in chosen for places in each.values())
-    check_free_space(folder, count * int(np.prod(PATCH_SHAPE)), "make room, or lower --max-per-slide")
+    check_free_space(folder, count * int(np.prod(PATCH_SHAPE)), "free some space, or lower --max-per-slide")
     with atomic_folder(folder) as temporary:
         table, sha1, broken = write_patches(temporary, folder.name, found, chosen, patients, spacings, run)
         failures += broken
@@ -213,15 +216,13 @@ def _alone(folder: Path) -> Iterator[None]:
                 with suppress(OSError):
                     Path(lock.lock_file).unlink()
     except Timeout as error:
-        raise OutputError(f"{folder}: another process extracts to it; wait, or name another with --out") from error
+        raise OutputError(
+            f"{folder}: another process is extracting into it; wait, or choose another folder with --out"
+        ) from error
 
 
 def _caller() -> Callable[[Callable[[], Any]], Any]:
-    return _call
-
-
-def _call(function: Callable[[], Any]) -> Any:
-    return function()
+    return call
 
 
 def check_new_folder(out: str | Path) -> Path:
@@ -234,9 +235,9 @@ def check_new_folder(out: str | Path) -> Path:
     """
     folder = check_output_folder(out)
     if folder.suffix.lower() in (".h5", ".hdf5"):
-        raise OutputError(f"{out}: three files are written; name a folder for them, such as {folder.stem}")
+        raise OutputError(f"{out}: three files are written; specify a folder for them, such as {folder.stem}")
     if folder.is_dir() and any(folder.iterdir()):
-        raise OutputError(f"{out}: is not empty; name another folder with --out, or delete it")
+        raise OutputError(f"{out}: is not empty; choose another folder with --out, or delete it")
     return folder
 
 

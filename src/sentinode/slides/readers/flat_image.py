@@ -34,7 +34,7 @@ class FlatImageReader:
             raise DataError(f"{path}: not a readable image ({first_line(error)})") from error
         self._pixels = pixels
         self.levels: tuple[Level, ...] = (Level(pixels.shape[1], pixels.shape[0], 1.0),)
-        self.metadata = SlideMetadata(None, "PNG and JPEG files do not state it", "image")
+        self.metadata = SlideMetadata(None, "PNG and JPEG files do not state it")
 
     def read(self, level: int, x_px: int, y_px: int, width_px: int, height_px: int) -> UInt8Array:
         """Read a rectangle; see `SlideReader.read`."""

@@ -1,6 +1,6 @@
 """What every slide reader offers."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from sentinode.data.types import UInt8Array
@@ -35,25 +35,19 @@ class SlideMetadata:
         µm per level-0 pixel, the mean of both directions; None where the file does not say.
     spacing_source : str
         Where `spacing_um_px` comes from, or why it is not known.
-    vendor : str
-        Scanner format as the reader names it.
     bounds_px : tuple of int or None
         x, y, width and height of the scanned part in level-0 px, where the file states one.
     background : tuple of int
         RGB of places without pixels.
     has_color_profile : bool
         Whether an ICC profile is embedded. Pixels are not converted.
-    tile_size_px : int
-        Side of the file's own tiles at level 0; 0 where it has none.
     """
 
     spacing_um_px: float | None
     spacing_source: str
-    vendor: str
     bounds_px: tuple[int, int, int, int] | None = None
     background: tuple[int, int, int] = WHITE
     has_color_profile: bool = False
-    tile_size_px: int = field(default=0)
 
 
 class SlideReader(Protocol):

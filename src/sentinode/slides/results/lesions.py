@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.special import logit
 
 from sentinode.extras import optional
 from sentinode.inference.logits import probability
@@ -65,12 +66,12 @@ def find_lesions(heatmap: Heatmap) -> list[Lesion]:
     """
     optional("shapely", "slides")
     smoothed = np.nan_to_num(heatmap.smoothed, nan=-np.inf)
-    inside = smoothed >= _log_odds(OUTLINE_FROM)
+    inside = smoothed >= logit(OUTLINE_FROM)
     labels, count = ndimage.label(inside, np.ones((3, 3)))
     found = []
     for number, window in enumerate(ndimage.find_objects(labels, count), start=1):
         mask, values = labels[window] == number, smoothed[window]
-        if values[mask].max() >= _log_odds(PEAK_FROM):
+        if values[mask].max() >= logit(PEAK_FROM):
             found.append(_measure(heatmap, mask, values, (window[0].start, window[1].start)))
     return sorted(found, key=lambda lesion: (-lesion.max_probability, lesion.y_px, lesion.x_px))
 
@@ -162,7 +163,3 @@ def _outline(heatmap: Heatmap, mask: NDArray[np.bool_], place: tuple[int, int]) 
 
 def _longest_diameter(hull: NDArray[np.float64]) -> float:
     return float(np.sqrt(((hull[:, None] - hull[None]) ** 2).sum(axis=-1).max()))
-
-
-def _log_odds(share: float) -> float:
-    return float(np.log(share / (1 - share)))

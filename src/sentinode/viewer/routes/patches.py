@@ -32,7 +32,7 @@ def patch_routes(viewer: Viewer) -> list[Route]:
 
     async def patch(request: Request) -> JSONResponse:
         pixels, spacing = await pixels_at(request)
-        model = viewer.model_worker()
+        model = viewer.model
         found = await model.ask("predict", pixels)
         neighbors = await model.ask("neighbors", pixels)
         return JSONResponse(
@@ -54,7 +54,7 @@ def patch_routes(viewer: Viewer) -> list[Route]:
 
     async def attribution(request: Request) -> Response:
         pixels, _ = await pixels_at(request)
-        return _png((await viewer.model_worker().ask("attribution", pixels))[0])
+        return _png((await viewer.model.ask("attribution", pixels))[0])
 
     async def pixels_of(request: Request, places: list[Place]) -> UInt8Array:
         found = np.empty((len(places), *PATCH_SHAPE), np.uint8)
@@ -72,9 +72,9 @@ def patch_routes(viewer: Viewer) -> list[Route]:
         if kind == "informative" and len(places) > limit:
             # Decisions do not change what is chosen, so that progress is counted against the same list.
             pixels = await pixels_of(request, places)
-            chosen = diverse(await viewer.model_worker().ask("features", pixels), limit)
+            chosen = diverse(await viewer.model.ask("features", pixels), limit)
             places = [places[each] for each in chosen]
-            reasons = [f"probability {place.probability:.2f}, unlike those before it" for place in places]
+            reasons = [f"probability {place.probability:.2f}, different from the previous patches" for place in places]
         places, reasons = places[:limit], reasons[:limit]
         decided = await viewer.run(_decided, viewer, places)
         items = [
