@@ -21,7 +21,7 @@ from sentinode.errors import ConfigError
 from sentinode.progress import progress_bar
 from sentinode.storage import atomic_file
 
-METHODS = {"macenko": Macenko, "reinhard": Reinhard}
+METHODS: dict[str, type[Macenko] | type[Reinhard]] = {"macenko": Macenko, "reinhard": Reinhard}
 TARGET_PATCHES = 64
 CHUNK_PATCHES = 64
 
