@@ -19,7 +19,8 @@ def sentinode(*arguments: Any, **environment: str) -> Done:
     output, errors = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
     words = [str(argument) for argument in arguments]
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(errors):
-        patch.delenv("MPLBACKEND", raising=False)  # Commands set it; what it was is restored afterwards.
+        for name in ("MPLBACKEND", "PYTHONSAFEPATH"):  # Commands set them; what they were is restored afterwards.
+            patch.delenv(name, raising=False)
         for name, value in environment.items():
             patch.setenv(name, value)
         try:

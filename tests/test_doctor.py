@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.commands import sentinode
 
+from sentinode import doctor
 from sentinode.doctor import BACKENDS, diagnose
 from sentinode.version import __version__
 
@@ -26,6 +27,13 @@ def no_keras_settings(monkeypatch, tmp_path):
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     return tmp_path
+
+
+def test_modules_of_the_working_folder_are_not_run(tmp_path, monkeypatch):
+    (tmp_path / "planted.py").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(doctor, "_PROBE", "import planted")
+    assert diagnose().failure == "ModuleNotFoundError: No module named 'planted'"
 
 
 @pytest.mark.slow

@@ -189,7 +189,7 @@ def _chosen_backend() -> tuple[str, str]:
 def _probe() -> dict[str, Any]:
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _PROBE],
+            [sys.executable, "-P", "-c", _PROBE],  # -P: no module is taken from the working folder.
             capture_output=True,
             text=True,
             timeout=_PROBE_LIMIT_S,

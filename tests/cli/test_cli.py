@@ -492,6 +492,22 @@ def test_ensembles_and_tta_are_named_in_the_output(tmp_path, tiny_run, other_run
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
+def test_processes_of_a_command_take_no_module_from_the_working_folder(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "pickle.py").write_text("raise SystemExit('run')")
+    (tmp_path / "it.py").write_text(
+        "import multiprocessing\n"
+        "if __name__ == '__main__':\n"
+        "    from sentinode.cli.main import main\n"
+        "    try: main(['--version'])\n"
+        "    except SystemExit: pass\n"
+        "    process = multiprocessing.get_context('spawn').Process(target=print)\n"
+        "    process.start()\n    process.join()\n    raise SystemExit(process.exitcode)"
+    )
+    order = [sys.executable, tmp_path / "it.py"]
+    succeeded(subprocess.run(order, cwd=tmp_path / "folder", capture_output=True, text=True, timeout=180))
+
+
 def test_another_backend_never_imports_tensorflow(tmp_path, monkeypatch, images):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     script = (

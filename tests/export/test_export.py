@@ -142,6 +142,13 @@ def test_openvino_gives_logits_and_probabilities(network, sample, said, tmp_path
     np.testing.assert_allclose(compiled(sample.read())["probability"][:, 0], expit(said), atol=1e-5)
 
 
+def test_a_conversion_takes_no_module_from_the_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "planted.py").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=r"converting failed .*No module named 'planted'"):
+        call_python("-c", "import planted", what="converting")
+
+
 def test_openvino_tells_nobody_that_it_is_used():
     needs("openvino")
     script = (

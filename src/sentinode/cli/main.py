@@ -130,6 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # A file name that the terminal cannot show must not end the command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    os.environ["PYTHONSAFEPATH"] = "1"  # Processes that it starts take no module from the folder of the data.
     os.environ["MPLBACKEND"] = "agg"  # A notebook's shell hands down its own, which fails outside of it.
     output, errors = (UnreadStream(stream or nowhere()) for stream in (sys.stdout, sys.stderr))
     with redirect_stdout(output), redirect_stderr(errors), messages_on_stderr(), exit_on_sigterm():

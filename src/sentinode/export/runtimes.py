@@ -79,7 +79,7 @@ def _torchscript(file: Path, pixels: UInt8Array) -> np.ndarray:
 
 
 def call_python(*arguments: str, what: str, environment: dict[str, str] | None = None) -> None:
-    """Run Python in a process of its own.
+    """Run Python in a process of its own, without modules of the working folder.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def call_python(*arguments: str, what: str, environment: dict[str, str] | None =
         It failed; the message ends with the last line of its error stream.
     """
     done = subprocess.run(
-        [sys.executable, *arguments],
+        [sys.executable, "-P", *arguments],
         capture_output=True,
         text=True,
         encoding="utf-8",
