@@ -23,8 +23,8 @@ HEAD = """# Commands
 This page is generated from the argument parser by `scripts/make_commands_page.py`.
 
 DATA is a folder, a zip, a file or `pcam-mini`: see [your data](data.md). A trained model is a run directory or the name
-of pretrained weights. Commands that write files list them at the end and suggest the next command. `--json` prints values
-for other programs.
+of pretrained weights. Commands that write files list them at the end and suggest the next command. `--json` prints
+values for other programs.
 
 | exit status | meaning |
 |---|---|
