@@ -219,8 +219,8 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(line):
     [
         ("train nowhere --model cnm --out run", ["--model cnm", "sentinode models"]),
         ("train nowhere --model cnn --out run --threads 0", ["--threads", "0"]),
-        ("train nowhere --model cnn --out run --input-scale 1/255", ["--input-scale", "cnn is none"]),
-        ("train nowhere --model d4net-m --out run --model-output logit", ["--model-output", "d4net-m is none"]),
+        ("train nowhere --model cnn --out run --input-scale 1/255", ["--input-scale", "cnn is not one"]),
+        ("train nowhere --model d4net-m --out run --model-output logit", ["--model-output", "d4net-m is not one"]),
         ("train nowhere --model d4net-m --out run --option output=softmax", ["--option", "d4net-m"]),
         ("train nowhere --model cnn --out run --devices x", ["--devices", "x"]),
         ("train nowhere --model cnn --out run --teacher no-run", ["no-run"]),

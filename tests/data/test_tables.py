@@ -74,7 +74,7 @@ def test_a_table_may_name_several_sources(few, tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        (",0,train,", ",2,train,", ["row 2", "label is '2'", "0, 1 or nothing"]),
+        (",0,train,", ",2,train,", ["row 2", "0, 1 or nothing in column label", "got '2'"]),
         ("0000.png", "9999.png", ["row 2", "9999.png", "no patch"]),
         ("0001.png", "0000.png", ["row 3", "is repeated"]),
     ],

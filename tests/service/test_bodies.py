@@ -37,8 +37,8 @@ def test_images_of_usual_and_unusual_clients_are_read(port, header, body, name):
 @pytest.mark.parametrize(
     ("body", "status", "fact"),
     [
-        (part() + part()[:-9], 400, "no end"),
-        (part(), 400, "no end"),
+        (part() + part()[:-9], 400, "truncated"),
+        (part(), 400, "truncated"),
         (part(b"") + b"--xx--", 400, "without a file name"),
         (part(b"; filename*=UTF-8''a.png") + b"--xx--", 400, "without a file name"),
         (part(b"", b"a note") + part() + b"--xx--", 400, "nothing else"),

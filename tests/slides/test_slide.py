@@ -87,7 +87,7 @@ def test_a_level_that_does_not_exist_is_refused_by_every_reader(slide_file):
             reader.read(2, 0, 0, 10, 10)
 
 
-@pytest.mark.parametrize(("spacing", "says"), [(None, "not known"), (5.0, "outside 0.1 to 2")])
+@pytest.mark.parametrize(("spacing", "says"), [(None, "unknown pixel size"), (5.0, "outside 0.1 to 2")])
 def test_an_unknown_or_absurd_scale_is_refused_until_it_is_stated(tmp_path, mosaic, spacing, says):
     file = write_pyramid(tmp_path / "slide.tif", mosaic, spacing_um_px=spacing)
     with pytest.raises(DataError, match=f"{says}.*--mpp"):

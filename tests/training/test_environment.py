@@ -41,6 +41,6 @@ def test_a_training_that_was_begun_on_another_backend_is_refused_with_its_name(t
     config["environment"]["backend"] = other
     (out / CONFIG).write_text(json.dumps(config))
     few = mini.select(range(0, len(mini), 20))
-    with pytest.raises(RunError, match=f"begun on {other}.*KERAS_BACKEND={other}"):
+    with pytest.raises(RunError, match=f"started on the {other} backend.*KERAS_BACKEND={other}"):
         train(build_model("cnn"), few, TrainConfig(epochs=1), out=out)
     assert (out / CHECKPOINT).read_bytes() == b"begun"

@@ -152,9 +152,9 @@ def test_a_finished_study_is_not_done_again(tuning, few):
 
 @pytest.mark.slow
 def test_another_search_in_the_same_folder_is_refused(tuning, few):
-    with pytest.raises(RunError, match="has another settings; choose another folder"):
+    with pytest.raises(RunError, match="differs in settings; choose another folder"):
         tune("cnn", few, SPACE, TrainConfig(epochs=2), out=tuning.folder, seeds=2)
-    with pytest.raises(RunError, match="has another space"):
+    with pytest.raises(RunError, match="differs in space"):
         tune("cnn", few, SPACE[:1], TrainConfig(epochs=1), out=tuning.folder, seeds=2)
 
 
@@ -163,7 +163,7 @@ def test_other_data_in_the_same_folder_are_refused(few, tmp_path):
     tuning = tune("mlp", few, space, config, out=tmp_path / "it")
     first = few.split("train").table["id"].iloc[0]
     others = few.select(np.flatnonzero(few.table["id"] != first))
-    with pytest.raises(RunError, match="has another data; choose another folder"):
+    with pytest.raises(RunError, match="differs in data; choose another folder"):
         tune("mlp", others, space, config, out=tmp_path / "it")
     forget_data(tmp_path / "it")
     assert tune("mlp", few, space, config, out=tmp_path / "it").table.equals(tuning.table)

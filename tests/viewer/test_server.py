@@ -62,7 +62,7 @@ def test_a_tile_that_the_browser_has_is_not_sent_again(server):
 @pytest.mark.parametrize("place", ["20/0_0", "8/9_0", "8/0_9", "8/0_99999999999999999999", "99999999999999999999/0_0"])
 def test_tiles_outside_of_the_slide_are_not_found(server, place):
     status, _, answer = server.request(f"/api/slides/s1/tiles/{place}.jpg")
-    assert (status, "no such tile" in answer["error"]) == (404, True)
+    assert (status, "tile not found" in answer["error"]) == (404, True)
 
 
 def test_the_heat_map_is_that_of_the_scan(server, results, view_slide):

@@ -294,7 +294,7 @@ def test_a_canceled_scan_can_be_started_again_and_ends_by_itself(view_slide, tmp
                 break
             time.sleep(0.1)
         # The process lived on to look at the patches: this drawing is refused, as it is unlike tissue.
-        assert "unlike the training patches" in server.get("/api/slides")["slides"][0]["error"]
+        assert "out of distribution" in server.get("/api/slides")["slides"][0]["error"]
 
 
 @pytest.mark.slow
