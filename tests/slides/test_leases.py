@@ -16,7 +16,7 @@ from tests.slides.conftest import FILES
 
 from sentinode.errors import DataError
 from sentinode.slides.scanning import leases
-from sentinode.slides.scanning.leases import take_lease
+from sentinode.slides.scanning.leases import is_taken, take_lease
 
 HOLD = """
 import sys, time
@@ -48,6 +48,14 @@ def test_a_slide_has_one_holder_until_it_is_given_back(tmp_path):
     with take_lease(tmp_path, "a"):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_slide_is_taken_while_there_is_a_lease(tmp_path):
+    assert not is_taken(tmp_path, "slide")
+    with take_lease(tmp_path, "slide"):
+        assert is_taken(tmp_path, "slide")
+        assert not is_taken(tmp_path, "other")
+    assert not is_taken(tmp_path, "slide")
 
 
 @pytest.mark.slow

@@ -127,7 +127,8 @@ def is_taken(folder: str | Path, name: str) -> bool:
     -------
     bool
     """
-    return any(not _is_dead(file, time.time()) for file in _lease_files(Path(folder), name))
+    files = [file for file in _lease_files(Path(folder), name) if file.exists()]
+    return any(not _is_dead(file, time.time()) for file in files)
 
 
 def _lease_files(folder: Path, name: str) -> list[Path]:
