@@ -128,5 +128,5 @@ def test_one_path_is_a_run_and_a_wrong_one_is_named(tiny_run, tmp_path):
 
 
 def test_what_describes_model_files_of_other_origin_is_refused_for_runs(tiny_run):
-    with pytest.raises(ConfigError, match=f"--input-scale .* and --model-output .* {tiny_run.name} is a run"):
+    with pytest.raises(ConfigError, match=f"--input-scale .* and --model-output .* {tiny_run.name} is not one"):
         load_predictor([tiny_run.path], input_scale="1/255", model_output="logit")

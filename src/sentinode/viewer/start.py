@@ -69,12 +69,12 @@ def start_viewer(
         if not path.is_file():
             raise DataError(f"{path}: there is no such file")
     if targets.results and not targets.slides:
-        raise DataError(f"{targets.results[0]}: holds results of scans; name the slides as well, or their folder")
+        raise DataError(f"{targets.results[0]}: contains results of scans; specify the slides or their folder as well")
     gallery = None
     if targets.patches is not None:
         gallery = open_gallery(targets.patches, targets.predictions, out, user, show_names)
     elif targets.predictions is not None:
-        raise DataError(f"{targets.predictions}: holds predictions; name the patches as well")
+        raise DataError(f"{targets.predictions}: contains predictions; specify the patches as well")
     readers = SlideReaders(processes)
     catalogue = Catalogue(targets, out, spacing, readers, show_names)
     model = targets.model or DEFAULT_MODEL

@@ -19,7 +19,7 @@ def gallery_routes(viewer: Viewer) -> list[Route]:
 
     def gallery() -> Gallery:
         if viewer.gallery is None:
-            raise ViewerError("there are no patches; name their source when you start the viewer", 404)
+            raise ViewerError("there are no patches; specify their source when you start the viewer", 404)
         return viewer.gallery
 
     async def about(request: Request) -> JSONResponse:

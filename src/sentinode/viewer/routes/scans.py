@@ -41,7 +41,7 @@ def scan_routes(viewer: Viewer, describe: Callable[[Entry], dict[str, Any]]) -> 
         scans = scan_queue()
         entry = viewer.catalogue[str((await read_body(request)).get("slide"))]
         if not (await viewer.run(describe, entry))["can_scan"]:
-            raise ViewerError(f"{entry.name} has been scanned, or is being scanned", 409)
+            raise ViewerError(f"{entry.name} is already scanned or being scanned", 409)
         await viewer.run(scans.start, entry)
         return JSONResponse(await viewer.run(describe, entry), 202)
 
