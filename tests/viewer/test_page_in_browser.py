@@ -190,7 +190,7 @@ def test_decisions_survive_a_lost_server_and_a_reload(visit, slide, page_server)
     page.wait_for_selector("[role=option][aria-selected=true]")
     page.keyboard.press("a")
     page.wait_for_selector(".saving.retrying")
-    page.get_by_text("The server does not answer").wait_for()
+    page.get_by_text("The server does not respond").wait_for()
     assert "Accepted" in page.locator("[role=option]").inner_text()
     assert decisions(page_server, slide) == []
     page.reload()
