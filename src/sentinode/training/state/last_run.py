@@ -1,6 +1,5 @@
 """The run that trained a model last: where the weights of a model come from that is trained several times."""
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -9,6 +8,7 @@ import keras
 
 from sentinode.models.build import Origin, origin, set_origin
 from sentinode.serialize import to_json
+from sentinode.storage import sha256_of
 from sentinode.training.run import SUMMARY, WEIGHTS, Run
 
 # The directory of the last run of a model, and the origin of the weights before that run.
@@ -32,8 +32,7 @@ def set_last_run(model: keras.Model, run: Run, before: Origin) -> None:
     """Remember that a model has the final weights of a run, so that another training run records them as its start."""
     _LAST[model] = run.path.resolve(), before
     file = run.path / WEIGHTS["final"]
-    weights = hashlib.sha256(file.read_bytes()).hexdigest()
-    provenance = replace(run.provenance, model=str(file), weights_sha256=weights)
+    provenance = replace(run.provenance, model=str(file), weights_sha256=sha256_of(file))
     set_origin(model, Origin(run.config["model"].get("built"), to_json(provenance), run.train_sha1))
 
 
