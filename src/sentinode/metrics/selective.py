@@ -166,7 +166,7 @@ def coverage_at_risk(
     Examples
     --------
     >>> print(coverage_at_risk([0, 1] * 20, [0.1, 0.9] * 20, risk=0.01))
-    at most 1 % errors: not attainable
+    an error rate of at most 1 %: not attainable
     >>> coverage_at_risk([0, 1] * 500, [0.1, 0.9] * 500, risk=0.01).coverage
     1.0
     """
