@@ -335,7 +335,7 @@ def test_a_table_is_a_source_by_itself_or_says_what_is_in_another(few, table, tm
         (";1;", ";2;", "label '2'"),
         ("a/Größe 2.", "a/Größe 4.", "is repeated"),
         ("Größe 4.", "Größe 400.", "there is no 'a/Größe 400.png'"),
-        (";7\n", ";left\n", "x is 'left'"),
+        (";7\n", ";left\n", "x must be a whole number; got 'left'"),
         ("path;", "place;", "no column path"),
     ],
 )
