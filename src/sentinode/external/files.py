@@ -55,7 +55,7 @@ def check_no_interpretation(model: str, input_scale: str | None, model_output: s
     options = {"--input-scale (input_scale)": input_scale, "--model-output (model_output)": model_output}
     if given := [name for name, value in options.items() if value is not None]:
         raise ConfigError(
-            f"{' and '.join(given)} apply to external model files only, and {model} is not one; leave them out"
+            f"{' and '.join(given)}: only for external model files, and {model} is not one; leave this out"
         )
 
 
