@@ -37,7 +37,7 @@ from sentinode.metrics import (
     recalibration_line,
     wilson,
 )
-from sentinode.metrics.roc_auc import area
+from sentinode.metrics.ranking.roc_auc import area
 
 SPECIFICITIES = (0.8, 0.9, 0.95, 0.98)
 CORRELATION, BEHIND, STATED, CLUSTER_SHARE = 0.6, 0.03, 0.05, 1 / 3

@@ -41,7 +41,7 @@ from sentinode.inference.keras_predictor import inference_network
 from sentinode.inference.logits import probability, tumour_logit
 from sentinode.layers.augmentation import augmented
 from sentinode.machine import keep_freed_memory
-from sentinode.metrics.jackknife import limits
+from sentinode.metrics.intervals.jackknife import limits
 from sentinode.training.recipe.averaging import BATCHES, WeightAverage
 from sentinode.training.recipe.compile import accelerated, compile_model
 

@@ -24,8 +24,8 @@ from make_teacher import FOLDS_FILE, LOGITS_FOLD
 from sentinode import PatchSet, load_run, predict, stress
 from sentinode.data.stain.perturbations import PERTURBATIONS
 from sentinode.machine import keep_freed_memory
-from sentinode.metrics.comparison import area_difference
-from sentinode.metrics.roc_auc import area
+from sentinode.metrics.ranking.comparison import area_difference
+from sentinode.metrics.ranking.roc_auc import area
 
 BRIGHTNESS = (1.0, 0.7, 1.3)
 

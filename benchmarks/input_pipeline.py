@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from sentinode import PatchSet, TrainConfig, build_model, open_patches, train
-from sentinode.keras_compat import activation_after_pooling
+from sentinode.keras_compat.training_speed import activation_after_pooling
 from sentinode.machine import keep_freed_memory
 from sentinode.models.precision import mixed_precision
 from sentinode.training.recipe.compile import compile_model

@@ -36,7 +36,7 @@ def main() -> None:
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     from sentinode import TrainConfig, build_model
-    from sentinode.keras_compat import activation_after_pooling, fused_batch_normalization
+    from sentinode.keras_compat.training_speed import activation_after_pooling, fused_batch_normalization
     from sentinode.models.precision import mixed_precision
     from sentinode.training.recipe.compile import compile_model
 

@@ -127,7 +127,7 @@ def measure(line: dict[str, Any], arguments: argparse.Namespace) -> dict[str, fl
     import numpy as np
 
     from sentinode import build_model
-    from sentinode.keras_compat import activation_after_pooling, fused_batch_normalization
+    from sentinode.keras_compat.training_speed import activation_after_pooling, fused_batch_normalization
     from sentinode.models.flops import flops
     from sentinode.models.precision import mixed_precision
 

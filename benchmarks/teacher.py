@@ -27,8 +27,8 @@ from sentinode import PatchSet, load_run
 from sentinode.inference.keras_predictor import inference_network
 from sentinode.inference.logits import probability, tumour_logit
 from sentinode.machine import keep_freed_memory
-from sentinode.metrics.comparison import area_difference
-from sentinode.metrics.roc_auc import area
+from sentinode.metrics.ranking.comparison import area_difference
+from sentinode.metrics.ranking.roc_auc import area
 from sentinode.models.plain import plain_network
 
 
@@ -36,14 +36,15 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sources", nargs=3, help="pcam-small.zip, pcam-extra.zip and pcam-more.zip")
-    parser.add_argument("--teacher", required=True)
+    parser.add_argument("--teacher", help="without one, only the table of positions is printed")
     parser.add_argument("--fold", type=int, default=0)
     parser.add_argument("--student", nargs="*", default=())
     arguments = parser.parse_args()
     keep_freed_memory()
     table, patches = read_training_patches(FOLDS_FILE, arguments.sources)
-    chosen = unseen_rows(table, arguments.fold)
-    compare(patches.select(chosen), table["cluster"].to_numpy()[chosen], arguments)
+    if arguments.teacher:
+        chosen = unseen_rows(table, arguments.fold)
+        compare(patches.select(chosen), table["cluster"].to_numpy()[chosen], arguments)
     positions(patches.select(np.flatnonzero((table["part"] == 2) & ~table["hard"])))
 
 
@@ -78,17 +79,41 @@ def positions(patches: PatchSet) -> None:
     corners = maps[:, ::3, ::3].mean(axis=(1, 2))
     edges = (16 * maps.mean(axis=(1, 2)) - 4 * center - 4 * corners) / 8
     groups, labels = np.stack([center, edges, corners], axis=1), patches.labels
+    smooth = smooth_maximum(maps[:, 1:3, 1:3])
+    fitted, weights = cross_fitted(groups, labels)
+    with_maximum, its_weights = cross_fitted(np.column_stack([groups, smooth]), labels)
+    scores = {
+        "mean": maps.mean(axis=(1, 2)),
+        "center": center,
+        "edges": edges,
+        "corners": corners,
+        "maximum": maps.max(axis=(1, 2)),
+        "smooth maximum": smooth_maximum(maps),
+        "smooth maximum of the center": smooth,
+        "fitted weights": fitted,
+        "fitted weights, with the smooth maximum of the center": with_maximum,
+    }
+    print(f"\n{len(patches):,} patches, positions of d4net-m")
+    for name, values in scores.items():
+        print(f"| {name} | {roc_auc_score(labels, values):.4f} |")
+    print("weights of center, edges and corners:", weights.round(2))
+    print("and with the smooth maximum of the center:", its_weights.round(2))
+
+
+def smooth_maximum(maps: np.ndarray) -> np.ndarray:
+    """Return the logarithm of the mean odds over positions, which is between their mean logit and the largest."""
+    return np.logaddexp.reduce(maps.reshape(len(maps), -1), axis=1) - np.log(maps[0].size)
+
+
+def cross_fitted(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return log-odds of logistic regressions that were fitted to the other three of four parts, and mean weights."""
     part, fitted, weights = np.random.default_rng(0).integers(0, 4, len(labels)), np.zeros(len(labels)), []
     for number in range(4):
         inside = part == number
-        model = LogisticRegression(C=1e3).fit(groups[~inside], labels[~inside])
-        fitted[inside] = model.decision_function(groups[inside])
+        model = LogisticRegression(C=1e3).fit(features[~inside], labels[~inside])
+        fitted[inside] = model.decision_function(features[inside])
         weights.append(model.coef_[0])
-    print(f"\n{len(patches):,} patches, positions of d4net-m")
-    scores = {"mean": maps.mean(axis=(1, 2)), "center": center, "edges": edges, "corners": corners}
-    for name, values in (scores | {"maximum": maps.max(axis=(1, 2)), "fitted weights": fitted}).items():
-        print(f"| {name} | {roc_auc_score(labels, values):.4f} |")
-    print("weights of center, edges and corners:", np.mean(weights, axis=0).round(2))
+    return fitted, np.mean(weights, axis=0)
 
 
 def logits(model: keras.Model, patches: PatchSet) -> np.ndarray:

@@ -105,7 +105,7 @@ def measure(name: str, precision: str, patches: int) -> dict[str, float]:
 
     from sentinode import TrainConfig, build_model
     from sentinode.inference.keras_predictor import inference_network
-    from sentinode.keras_compat import activation_after_pooling, fused_batch_normalization
+    from sentinode.keras_compat.training_speed import activation_after_pooling, fused_batch_normalization
     from sentinode.models.flops import flops
     from sentinode.models.precision import mixed_precision
     from sentinode.training.recipe.compile import compile_model

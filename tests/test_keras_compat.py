@@ -10,7 +10,9 @@ from sentinode.explanation.model_split import split_at_last_feature_map
 from sentinode.export.network import exported_network
 from sentinode.inference.features import feature_model
 from sentinode.inference.logits import logit_model
-from sentinode.keras_compat import Muon, activation_after_pooling, flatten_layers, fused_batch_normalization
+from sentinode.keras_compat.graph import flatten_layers
+from sentinode.keras_compat.optimizers import Muon
+from sentinode.keras_compat.training_speed import activation_after_pooling, fused_batch_normalization
 from sentinode.models.precision import mixed_precision
 from sentinode.training.recipe.compile import compile_model
 

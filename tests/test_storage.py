@@ -13,16 +13,8 @@ import pytest
 from tests import forms
 
 from sentinode.errors import DataError, OutputError
-from sentinode.storage import (
-    atomic_file,
-    atomic_folder,
-    check_output_file,
-    check_output_folder,
-    read_json,
-    remove_leftovers,
-    write_json,
-    write_text,
-)
+from sentinode.output_paths import check_output_file, check_output_folder
+from sentinode.storage import atomic_file, atomic_folder, read_json, remove_leftovers, write_json, write_text
 
 HALF = """
 import sys, time

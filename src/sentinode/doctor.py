@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from sentinode.data.cache.store import cache_folder
 from sentinode.errors import OutputError
 from sentinode.machine import processor_count
-from sentinode.storage import check_output_folder
+from sentinode.output_paths import check_output_folder
 from sentinode.version import BACKEND_PACKAGES, __version__, installed_version
 
 # The features that each extra of the package is for; backends are listed on their own.

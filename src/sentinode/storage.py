@@ -4,17 +4,16 @@ import errno
 import hashlib
 import json
 import os
-import re
 import shutil
-import stat
 import tempfile
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from sentinode.errors import DataError, OutputError
+from sentinode.errors import DataError
+from sentinode.output_paths import check_output_file, check_output_folder, check_parent
 from sentinode.serialize import from_json, to_json
 
 if TYPE_CHECKING:
@@ -25,151 +24,7 @@ T = TypeVar("T")
 # Marks temporary files and folders, so that those of a killed process can be removed later.
 TEMPORARY_PREFIX = ".sentinode-"
 
-# Files that desktops leave in every folder they show.
-SYSTEM_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")
-
 _UMASK_LOCK = threading.Lock()
-_KINDS = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFREG: "a file",
-}
-
-
-def check_output_file(path: str | Path) -> Path:
-    """Check that a regular file can be written, before the work that fills it.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file to write. Symbolic links are resolved first.
-
-    Returns
-    -------
-    Path
-        The path that will be written, with links resolved.
-
-    Raises
-    ------
-    OutputError
-        Something other than a regular file is there, or its folder cannot be made or written.
-
-    Examples
-    --------
-    >>> check_output_file("/dev/null")
-    Traceback (most recent call last):
-        ...
-    sentinode.errors.OutputError: /dev/null: is a device; choose another output file
-    """
-    final, kind = _resolved(path)
-    if kind not in (None, stat.S_IFREG):
-        raise OutputError(f"{path}: is {_KINDS.get(kind, 'not a file')}; choose another output file")
-    _check_parent(path, final.parent)
-    return final
-
-
-def check_free_space(folder: str | Path, needed_bytes: int, remedy: str) -> None:
-    """Check that a disk has room for what is to be written.
-
-    Parameters
-    ----------
-    folder : str or Path
-        The folder; it need not exist yet.
-    needed_bytes : int
-        What will be written at the most.
-    remedy : str
-        How to go on, for the message.
-
-    Raises
-    ------
-    OutputError
-        Less is free.
-    """
-    nearest = next(each for each in (Path(folder), *Path(folder).absolute().parents) if each.is_dir())
-    free = shutil.disk_usage(nearest).free
-    if free < needed_bytes:
-        raise OutputError(
-            f"{folder}: {needed_bytes / 1e6:,.0f} MB may be needed, and {free / 1e6:,.0f} MB are free; {remedy}"
-        )
-
-
-def check_output_folder(path: str | Path) -> Path:
-    """Check that a folder can be made or is there and can be written, before the work that fills it.
-
-    Parameters
-    ----------
-    path : str or Path
-        The folder to write to. Symbolic links are resolved first.
-
-    Returns
-    -------
-    Path
-        The path that will be written, with links resolved.
-
-    Raises
-    ------
-    OutputError
-        Something other than a folder is there, or it cannot be made or written.
-
-    Examples
-    --------
-    >>> check_output_folder("/dev/null")
-    Traceback (most recent call last):
-        ...
-    sentinode.errors.OutputError: /dev/null: is a device; choose another output folder
-    """
-    final, kind = _resolved(path)
-    if kind not in (None, stat.S_IFDIR):
-        raise OutputError(f"{path}: is {_KINDS.get(kind, 'not a folder')}; choose another output folder")
-    _check_parent(path, final)
-    return final
-
-
-def check_no_other_files(folder: Path, names: Collection[str]) -> None:
-    """Check that a folder that will be replaced holds only files of these names; it may be missing.
-
-    Raises
-    ------
-    OutputError
-        It holds another file, which would be lost.
-    """
-    found = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
-    others = sorted(found.difference(names, SYSTEM_FILES))
-    if others:
-        raise OutputError(
-            f"{folder}: contains {others[0]}, which would be deleted with the earlier results; move it, or write to "
-            "another folder"
-        )
-
-
-def _resolved(path: str | Path) -> tuple[Path, int | None]:
-    if path == "":
-        raise OutputError("the output path is empty; specify one (unset shell variable?)")
-    # Standard output may be a regular file, which must not be replaced under the shell that opened it.
-    if re.match(r"/dev/(std|fd/)|/proc/[^/]+/fd/", str(Path(path).absolute())):
-        raise OutputError(
-            f"{path}: is an open file of the process; choose a file on disk (`sentinode predict --out -` prints)"
-        )
-    try:
-        final = Path(path).resolve()
-        return final, stat.S_IFMT(final.stat().st_mode)
-    except FileNotFoundError:
-        return final, None
-    except NotADirectoryError:
-        return final, None  # A parent is a file; `_check_parent` names it.
-    except (OSError, RuntimeError) as error:  # A circle of links, a name that is too long, a folder without access.
-        raise OutputError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from error
-
-
-def _check_parent(path: str | Path, folder: Path) -> None:
-    nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    if not nearest.is_dir():
-        raise OutputError(f"{path}: {nearest} is a file, not a folder")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise OutputError(f"{path}: cannot be written; there is no write access to the folder {nearest}")
 
 
 @contextmanager
@@ -271,7 +126,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     ['notes']
     """
     final = check_output_folder(path)
-    _check_parent(path, final.parent)
+    check_parent(path, final.parent)
     final.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=_temporary_prefix(final), dir=final.parent))
     new, old = work / "new", work / "old"

@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from sentinode.cli.listen_options import add_listening, allowed_hosts, is_local
+from sentinode.cli.common.listen_options import add_listening, allowed_hosts, is_local
 
 
 def hosts(*words):

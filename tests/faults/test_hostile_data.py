@@ -267,18 +267,6 @@ def test_a_cache_that_may_not_grow_is_refused_in_a_line_and_built_later(few, tmp
     assert np.array_equal(open_patches(source).cached(tmp_path / "cache").read(), few.read())
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A disk of 4 MB that can be filled."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(disk)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("nothing can be mounted here")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
 def test_a_disk_that_fills_while_the_cache_is_written_ends_in_a_line_and_nothing_is_left(few, small_disk, tmp_path):
     files, rows = forms.images(few)
     source = forms.write(files, tmp_path / "source")

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from sentinode.keras_compat import batch_normalization
+from sentinode.keras_compat.batch_normalization import batch_normalization
 from sentinode.layers.d4 import ORDER, SYMMETRIES, D4Concatenate, D4Conv, D4Norm, D4Pool, apply_symmetry, kernel_table
 
 SYMMETRY = st.integers(0, ORDER - 1)

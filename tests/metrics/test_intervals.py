@@ -22,8 +22,8 @@ from sentinode.metrics import (
     proportion,
     wilson,
 )
-from sentinode.metrics.proportions import proportion_of_counts
-from sentinode.metrics.roc_auc import area, newcombe
+from sentinode.metrics.intervals.proportions import proportion_of_counts
+from sentinode.metrics.ranking.roc_auc import area, newcombe
 from sentinode.serialize import to_json
 
 random_cases = run_path(str(Path(__file__).with_name("cases.py")))["random_cases"]

@@ -7,7 +7,7 @@ import pytest
 
 from sentinode.errors import DataError
 from sentinode.metrics import auc, bootstrap_aucs, compare_aucs, kappa, mcnemar, proportion
-from sentinode.metrics.roc_auc import mean_area_over_seeds
+from sentinode.metrics.ranking.roc_auc import mean_area_over_seeds
 
 RNG = np.random.default_rng(0)
 LABELS = np.repeat([0, 1], 40)

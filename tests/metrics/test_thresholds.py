@@ -16,7 +16,7 @@ from sentinode.metrics import (
     subgroups,
     youden_threshold,
 )
-from sentinode.metrics.thresholds import Rule
+from sentinode.metrics.decisions.thresholds import Rule
 from sentinode.serialize import to_json
 
 random_cases = run_path(str(Path(__file__).with_name("cases.py")))["random_cases"]

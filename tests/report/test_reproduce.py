@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from sentinode import TrainConfig, build_model, open_patches, train
+from sentinode.cli.common.start import open_data
 from sentinode.cli.main import build_parser
 from sentinode.cli.report import use_training_data
-from sentinode.cli.start import open_data
 from sentinode.cli.train import config_of, parse_options
 from sentinode.report.data import load_report_data
 from sentinode.report.model_card import write_model_card

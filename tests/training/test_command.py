@@ -8,7 +8,8 @@ import pytest
 
 from sentinode import Run
 from sentinode.training.command import setting_arguments, train_command
-from sentinode.training.config import TrainConfig, parse_class_weight
+from sentinode.training.config import TrainConfig
+from sentinode.training.setting_checks import parse_class_weight
 
 
 def edited(run: Run, folder: Path, **changes: dict) -> Run:

@@ -15,7 +15,8 @@ from sentinode import TrainConfig
 from sentinode.cli.main import build_parser
 from sentinode.cli.train import config_of
 from sentinode.errors import ConfigError
-from sentinode.training.config import AUGMENTATIONS, parse_class_weight
+from sentinode.training.config import AUGMENTATIONS
+from sentinode.training.setting_checks import parse_class_weight
 
 FIELDS = fields(TrainConfig)
 NUMBERS = [setting for setting in FIELDS if {"at_least", "above"} & set(setting.metadata)]

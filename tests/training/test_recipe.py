@@ -7,7 +7,7 @@ import pytest
 from sentinode import TrainConfig, build_model, train
 from sentinode.data.batches import epoch_order
 from sentinode.errors import ModelError
-from sentinode.keras_compat import Muon
+from sentinode.keras_compat.optimizers import Muon
 from sentinode.training.recipe.compile import compile_model, logit_loss
 
 STEPS = 10

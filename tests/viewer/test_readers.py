@@ -8,15 +8,15 @@ import pytest
 from tests.viewer.serving import LocalServer
 
 from sentinode.errors import DataError
-from sentinode.viewer import reading
 from sentinode.viewer.errors import ViewerError
-from sentinode.viewer.readers import SlideFile, SlideReaders
+from sentinode.viewer.slides import reading
+from sentinode.viewer.slides.readers import SlideFile, SlideReaders
 
 # What the processes import to crash, to stand still, and to be slow.
 FATAL = """
 import os, signal, time
 
-from sentinode.viewer.reading import tile as whole_tile
+from sentinode.viewer.slides.reading import tile as whole_tile
 
 def tile(slide, quality, level, column, row):
     if slide.path.name == "private.tif" and column > 0:

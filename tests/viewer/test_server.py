@@ -18,7 +18,7 @@ from sentinode.slides import open_slide, read_annotations
 from sentinode.slides.annotations.read import find_annotations
 from sentinode.slides.results.heatmap import load_heatmap
 from sentinode.slides.scanning.leases import take_lease
-from sentinode.viewer.tiles import DeepZoom
+from sentinode.viewer.slides.tiles import DeepZoom
 
 SQUARE = {"type": "Polygon", "coordinates": [[[300, 300], [500, 300], [500, 500], [300, 500], [300, 300]]]}
 

@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from sentinode.cli.common.options import add_data, add_figures, add_interpretation, add_json, data_words, output_folder
+from sentinode.cli.common.output import command_line, print_json, print_next_steps, report_skipped
+from sentinode.cli.common.start import open_data, start_keras
 from sentinode.cli.evaluate import POINT_HELP, POINT_SPLIT_HELP, SPLIT_HELP
-from sentinode.cli.options import add_data, add_figures, add_interpretation, add_json, data_words, output_folder
-from sentinode.cli.output import command_line, print_json, print_next_steps, report_skipped
-from sentinode.cli.start import open_data, start_keras
 from sentinode.samples import PRETRAINED
 
 

@@ -7,10 +7,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.data_split import warn_of_missing_slides
-from sentinode.cli.options import add_data, add_json, data_words, output_folder
-from sentinode.cli.output import command_line, print_json, print_next_steps, print_table, report_skipped
-from sentinode.cli.start import open_data, start_keras
+from sentinode.cli.common.options import add_data, add_json, data_words, output_folder
+from sentinode.cli.common.output import command_line, print_json, print_next_steps, print_table, report_skipped
+from sentinode.cli.common.start import open_data, start_keras
+from sentinode.cli.data.split import warn_of_missing_slides
 from sentinode.cli.train import add_settings, config_of, parse_options
 from sentinode.errors import ConfigError
 from sentinode.models.build import MODELS

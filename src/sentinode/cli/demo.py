@@ -3,9 +3,9 @@
 import argparse
 from typing import Any
 
-from sentinode.cli.options import add_cache, output_folder
-from sentinode.cli.output import command_line, print_next_steps
-from sentinode.cli.start import start_keras
+from sentinode.cli.common.options import add_cache, output_folder
+from sentinode.cli.common.output import command_line, print_next_steps
+from sentinode.cli.common.start import start_keras
 from sentinode.samples import DEFAULT_MODEL
 
 

@@ -4,8 +4,8 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from sentinode.cli.options import add_json
-from sentinode.cli.output import print_json
+from sentinode.cli.common.options import add_json
+from sentinode.cli.common.output import print_json
 
 
 def add_parser(commands: Any) -> None:

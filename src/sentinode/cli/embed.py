@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.options import (
+from sentinode.cli.common.options import (
     KERAS_FILES,
     add_json,
     add_model,
@@ -14,9 +14,9 @@ from sentinode.cli.options import (
     output_file,
     read_options,
 )
-from sentinode.cli.output import command_line, print_json, print_next_steps
+from sentinode.cli.common.output import command_line, print_json, print_next_steps
+from sentinode.cli.common.start import load_models, start_keras
 from sentinode.cli.predict import SOURCE_HELP
-from sentinode.cli.start import load_models, start_keras
 from sentinode.errors import ConfigError, plural
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.options import (
+from sentinode.cli.common.options import (
     add_data,
     add_figures,
     add_json,
@@ -15,11 +15,11 @@ from sentinode.cli.options import (
     data_words,
     output_folder,
 )
-from sentinode.cli.output import command_line, print_json, print_next_steps, report_skipped
-from sentinode.cli.start import load_models, open_data, start_keras
+from sentinode.cli.common.output import command_line, print_json, print_next_steps, report_skipped
+from sentinode.cli.common.start import load_models, open_data, start_keras
 from sentinode.errors import ConfigError
+from sentinode.output_paths import check_output_folder
 from sentinode.samples import DEFAULT_MODEL
-from sentinode.storage import check_output_folder
 
 SPLIT_HELP = "split to evaluate on (default: test if it is labeled, otherwise valid)"
 POINT_HELP = (

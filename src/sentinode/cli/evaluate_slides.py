@@ -3,8 +3,8 @@
 import argparse
 from typing import Any
 
-from sentinode.cli.options import add_json, check_not_an_input
-from sentinode.cli.output import print_json, print_table
+from sentinode.cli.common.options import add_json, check_not_an_input
+from sentinode.cli.common.output import print_json, print_table
 from sentinode.errors import plural
 
 

@@ -4,11 +4,19 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentinode.cli.options import KERAS_FILES, add_data, add_figures, add_json, add_model, data_words, output_folder
-from sentinode.cli.output import command_line, print_json, print_next_steps, print_table, report_skipped
-from sentinode.cli.start import load_models, open_data, start_keras
+from sentinode.cli.common.options import (
+    KERAS_FILES,
+    add_data,
+    add_figures,
+    add_json,
+    add_model,
+    data_words,
+    output_folder,
+)
+from sentinode.cli.common.output import command_line, print_json, print_next_steps, print_table, report_skipped
+from sentinode.cli.common.start import load_models, open_data, start_keras
 from sentinode.errors import plural
-from sentinode.storage import check_output_folder
+from sentinode.output_paths import check_output_folder
 
 if TYPE_CHECKING:
     import pandas as pd

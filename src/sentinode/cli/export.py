@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.options import KERAS_FILES, add_json, add_model, check_not_an_input
-from sentinode.cli.output import print_json, print_next_steps
-from sentinode.cli.start import load_models, start_keras
+from sentinode.cli.common.options import KERAS_FILES, add_json, add_model, check_not_an_input
+from sentinode.cli.common.output import print_json, print_next_steps
+from sentinode.cli.common.start import load_models, start_keras
 from sentinode.errors import plural
 from sentinode.export.formats import FORMATS, check_export_path, find_format
 

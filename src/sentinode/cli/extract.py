@@ -3,10 +3,10 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from sentinode.cli.options import add_interpretation, add_json
-from sentinode.cli.output import SKIPPED_STATUS, command_line, print_json, print_next_steps, print_table, red
-from sentinode.cli.slide_options import Spacings, add_force, add_mpp, add_slides
-from sentinode.cli.start import load_models
+from sentinode.cli.common.options import add_interpretation, add_json
+from sentinode.cli.common.output import SKIPPED_STATUS, command_line, print_json, print_next_steps, print_table, red
+from sentinode.cli.common.slide_options import Spacings, add_force, add_mpp, add_slides
+from sentinode.cli.common.start import load_models
 
 if TYPE_CHECKING:
     from sentinode.slides.extraction.extract import Extraction

@@ -17,7 +17,6 @@ from sentinode.cli import (
     audit,
     compare,
     cross_validate,
-    data,
     demo,
     doctor,
     embed,
@@ -37,7 +36,8 @@ from sentinode.cli import (
     view,
     watch,
 )
-from sentinode.cli.start import start_logging
+from sentinode.cli.common.start import start_logging
+from sentinode.cli.data import data
 from sentinode.errors import SentinodeError, TrainingStopped
 from sentinode.version import __version__
 

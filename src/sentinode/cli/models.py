@@ -3,9 +3,9 @@
 import argparse
 from typing import Any
 
-from sentinode.cli.options import add_json
-from sentinode.cli.output import print_json, print_table
-from sentinode.cli.start import start_keras
+from sentinode.cli.common.options import add_json
+from sentinode.cli.common.output import print_json, print_table
+from sentinode.cli.common.start import start_keras
 from sentinode.errors import plural
 from sentinode.models.build import MODELS
 from sentinode.samples import DEFAULT_MODEL, PRETRAINED

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.options import (
+from sentinode.cli.common.options import (
     add_json,
     add_models,
     add_precision,
@@ -15,8 +15,8 @@ from sentinode.cli.options import (
     output_file_or_stdout,
     read_options,
 )
-from sentinode.cli.output import file_or_stdout, print_json, print_next_steps, report_skipped
-from sentinode.cli.start import load_models, start_keras
+from sentinode.cli.common.output import file_or_stdout, print_json, print_next_steps, report_skipped
+from sentinode.cli.common.start import load_models, start_keras
 from sentinode.errors import ConfigError, plural
 from sentinode.inference.engines import ENGINES, check_options
 

@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.options import DATA_HELP, add_cache, add_read_options, add_skip_bad, add_table, data_words
-from sentinode.cli.output import command_line, print_next_steps, report_skipped
-from sentinode.cli.start import open_data, start_keras
+from sentinode.cli.common.options import DATA_HELP, add_cache, add_read_options, add_skip_bad, add_table, data_words
+from sentinode.cli.common.output import command_line, print_next_steps, report_skipped
+from sentinode.cli.common.start import open_data, start_keras
 from sentinode.errors import ConfigError
 from sentinode.samples import PRETRAINED, SAMPLES
 

@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentinode.cli.options import add_json, add_model, add_precision
-from sentinode.cli.output import SKIPPED_STATUS, command_line, print_json, print_next_steps, print_table
-from sentinode.cli.slide_options import Spacings, add_force, add_mpp, add_slides
-from sentinode.cli.start import load_models, start_keras, start_logging
+from sentinode.cli.common.options import add_json, add_model, add_precision
+from sentinode.cli.common.output import SKIPPED_STATUS, command_line, print_json, print_next_steps, print_table
+from sentinode.cli.common.slide_options import Spacings, add_force, add_mpp, add_slides
+from sentinode.cli.common.start import load_models, start_keras, start_logging
 from sentinode.errors import ConfigError, DataError, SentinodeError, plural
 from sentinode.inference.engines import REGION_ENGINES, check_options
 
@@ -86,12 +86,12 @@ def _tables(text: str) -> tuple[str, ...]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Scan each slide, skip those that fail, and list them at the end."""
+    from sentinode.output_paths import check_output_folder
     from sentinode.slides.find import find_slides
     from sentinode.slides.grid import check_step
     from sentinode.slides.isolation import IsolatedWorker, map_isolated
     from sentinode.slides.scanning.cluster import map_on_dask
     from sentinode.slides.scanning.queue import Rows, SlideQueue
-    from sentinode.storage import check_output_folder
 
     # Loading the model takes longer than all of these checks.
     check_step(arguments.step)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentinode.cli.listen_options import add_listening, address, allowed_hosts, is_local
-from sentinode.cli.options import add_models, add_pixel_options, add_precision
-from sentinode.cli.start import load_models, start_keras
+from sentinode.cli.common.listen_options import add_listening, address, allowed_hosts, is_local
+from sentinode.cli.common.options import add_models, add_pixel_options, add_precision
+from sentinode.cli.common.start import load_models, start_keras
 from sentinode.errors import ConfigError, first_line
 from sentinode.extras import optional
 from sentinode.inference.engines import ENGINES, check_options

@@ -3,10 +3,10 @@
 import argparse
 from typing import Any
 
+from sentinode.cli.common.options import add_data, add_figures, add_json, add_models, data_words, output_folder
+from sentinode.cli.common.output import command_line, print_json, print_next_steps, report_skipped
+from sentinode.cli.common.start import load_models, open_data, start_keras
 from sentinode.cli.evaluate import SPLIT_HELP, check_out, results_folder
-from sentinode.cli.options import add_data, add_figures, add_json, add_models, data_words, output_folder
-from sentinode.cli.output import command_line, print_json, print_next_steps, report_skipped
-from sentinode.cli.start import load_models, open_data, start_keras
 from sentinode.samples import DEFAULT_MODEL
 
 

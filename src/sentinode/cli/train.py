@@ -9,16 +9,17 @@ from dataclasses import Field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentinode.cli.options import add_data, add_interpretation, add_json, data_words, output_folder
-from sentinode.cli.output import command_line, print_json, print_next_steps, report_skipped
-from sentinode.cli.start import open_data, start_keras
+from sentinode.cli.common.options import add_data, add_interpretation, add_json, data_words, output_folder
+from sentinode.cli.common.output import command_line, print_json, print_next_steps, report_skipped
+from sentinode.cli.common.start import open_data, start_keras
 from sentinode.errors import ConfigError, ModelError, SentinodeError
 from sentinode.external.files import check_no_interpretation, is_model_file
 from sentinode.machine import limit_processors
 from sentinode.models.build import MODELS, names_run
 from sentinode.samples import PRETRAINED
 from sentinode.storage import read_json
-from sentinode.training.config import RECIPES, TrainConfig, parse_class_weight
+from sentinode.training.config import RECIPES, TrainConfig, setting_flag
+from sentinode.training.setting_checks import parse_class_weight
 
 if TYPE_CHECKING:
     from sentinode.training.run import Run
@@ -115,7 +116,7 @@ def _shown(value: Any) -> str:
 
 
 def _add_setting(group: Any, setting: Field[Any]) -> None:
-    flag = "--" + setting.name.replace("_", "-")
+    flag = setting_flag(setting.name)
     choices = setting.metadata.get("choices")
     # An option that is not given is not set, so that the recipe decides.
     options: dict[str, Any] = {"dest": setting.name, "default": argparse.SUPPRESS}
@@ -224,12 +225,12 @@ def _load_teachers(names: list[str]) -> "list[Run]":
 
 
 def _check_linear_probe(arguments: argparse.Namespace) -> None:
-    given = {name.replace("_", "-") for name in given_settings(arguments) if name not in PROBE_SETTINGS}
-    given |= {"recipe"} if arguments.recipe != "classic" else set()
-    given |= {"teacher"} if arguments.teacher else set()
-    given |= {"devices"} if arguments.devices != "1" else set()
+    given = {setting_flag(name) for name in given_settings(arguments) if name not in PROBE_SETTINGS}
+    given |= {"--recipe"} if arguments.recipe != "classic" else set()
+    given |= {"--teacher"} if arguments.teacher else set()
+    given |= {"--devices"} if arguments.devices != "1" else set()
     if given:
-        names = ", ".join(f"--{name}" for name in sorted(given))
+        names = ", ".join(sorted(given))
         raise ConfigError(f"{names}: no effect with --linear-probe, which fits a logistic regression; leave it out")
 
 

@@ -4,9 +4,9 @@ import argparse
 import shlex
 from typing import Any
 
-from sentinode.cli.options import add_data, add_figures, add_json, data_words, output_folder
-from sentinode.cli.output import print_json, print_next_steps, report_skipped
-from sentinode.cli.start import open_data, start_keras
+from sentinode.cli.common.options import add_data, add_figures, add_json, data_words, output_folder
+from sentinode.cli.common.output import print_json, print_next_steps, report_skipped
+from sentinode.cli.common.start import open_data, start_keras
 from sentinode.cli.train import add_settings, config_of
 from sentinode.errors import ModelError, plural
 from sentinode.models.build import MODELS, names_run

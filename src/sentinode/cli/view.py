@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.listen_options import add_listening, address, allowed_hosts, is_local
-from sentinode.cli.slide_options import Spacings, add_mpp
+from sentinode.cli.common.listen_options import add_listening, address, allowed_hosts, is_local
+from sentinode.cli.common.slide_options import Spacings, add_mpp
 from sentinode.errors import ConfigError, plural
 from sentinode.extras import optional
 

@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from sentinode.data.concat import concat
 from sentinode.data.grouping import add_groups, check_options
 from sentinode.data.io.files import IMAGE_ENDINGS, Files, is_image, matching_files
@@ -20,7 +18,7 @@ from sentinode.data.patchset import PatchSet
 from sentinode.data.sources import SOURCES, images
 from sentinode.data.sources.table import open_table
 from sentinode.data.tables import is_patch_table, open_patch_table
-from sentinode.data.types import ReadOptions
+from sentinode.data.types import ReadOptions, evenly_spaced
 from sentinode.errors import ConfigError, DataError, plural
 from sentinode.samples import SAMPLES, sample_path
 
@@ -172,7 +170,7 @@ def sample_patches(split: str, count: int) -> PatchSet:
     16
     """
     patches = open_patches("pcam-mini", split=split)
-    return patches.select(np.linspace(0, len(patches) - 1, min(count, len(patches))).astype(int))
+    return patches.select(evenly_spaced(len(patches), count))
 
 
 def open_sources(paths: Sequence[str | Path], *, skip_bad: bool = False, **options: Any) -> PatchSet:

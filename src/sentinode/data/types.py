@@ -25,6 +25,29 @@ UInt8Array = NDArray[np.uint8]
 Resize = Literal["error", "crop", "pad", "resample"]
 
 
+def evenly_spaced(count: int, at_most: int) -> IndexArray:
+    """Choose rows that are spread over a whole set.
+
+    Parameters
+    ----------
+    count : int
+        Rows of the set.
+    at_most : int
+        Rows to choose; all if there are fewer.
+
+    Returns
+    -------
+    ndarray of int64, shape (min(count, at_most),)
+        Row numbers, ascending and different.
+
+    Examples
+    --------
+    >>> evenly_spaced(100, 4)
+    array([ 0, 33, 66, 99])
+    """
+    return np.linspace(0, count - 1, min(count, at_most)).astype(np.int64)
+
+
 class PixelReader(Protocol):
     """Reader of the patches of a source."""
 

@@ -15,8 +15,8 @@ from sentinode.evaluation.evaluation import auc_warnings, clusters_of
 from sentinode.evaluation.files import interval_columns
 from sentinode.inference.predictions import Predictions
 from sentinode.metrics import Interval, proportion
-from sentinode.metrics.comparison import area_difference
-from sentinode.metrics.roc_auc import Area, area, mean_area
+from sentinode.metrics.ranking.comparison import area_difference
+from sentinode.metrics.ranking.roc_auc import Area, area, mean_area
 from sentinode.plots.robustness import plot_robustness
 from sentinode.plots.style import save_figures
 from sentinode.storage import read_json, write_csv, write_json

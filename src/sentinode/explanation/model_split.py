@@ -9,7 +9,7 @@ import numpy as np
 from sentinode.data.types import PATCH_SHAPE
 from sentinode.errors import ModelError
 from sentinode.inference.logits import logit_model
-from sentinode.keras_compat import node_within
+from sentinode.keras_compat.graph import node_within
 from sentinode.layers.d4 import D4Conv
 from sentinode.layers.preprocessing import ExposureCorrection
 

@@ -124,7 +124,7 @@ def export_run(
 def _make(run: Predictor, kind: str, chosen: Format, work: Path) -> Path:
     """Write the files of the network into a folder, and return the first."""
     from sentinode.export.network import exported_network
-    from sentinode.keras_compat import flatten_layers
+    from sentinode.keras_compat.graph import flatten_layers
     from sentinode.models.backend import without_tensorflow
 
     keras_file, network = work / "model.keras", work / chosen.files[0]

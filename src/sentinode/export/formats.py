@@ -6,7 +6,8 @@ from pathlib import Path
 
 from sentinode.errors import ConfigError, DataError
 from sentinode.extras import check_installed
-from sentinode.storage import check_no_other_files, check_output_file, check_output_folder, read_json
+from sentinode.output_paths import check_no_other_files, check_output_file, check_output_folder
+from sentinode.storage import read_json
 
 WSINFER_CONFIG = "config.json"
 

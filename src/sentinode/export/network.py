@@ -6,7 +6,7 @@ from keras import layers
 
 from sentinode.errors import ModelError
 from sentinode.inference.logits import check_last_layer
-from sentinode.keras_compat import node_within
+from sentinode.keras_compat.graph import node_within
 from sentinode.layers.preprocessing import BackbonePreprocessing
 from sentinode.metrics import Calibration
 from sentinode.models.plain import plain_network

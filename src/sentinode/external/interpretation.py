@@ -14,7 +14,7 @@ from sentinode.data.open import sample_patches
 from sentinode.data.types import PATCH_SIZE_PX, UInt8Array
 from sentinode.errors import ConfigError, ModelError, plural
 from sentinode.external.files import OUTPUTS
-from sentinode.metrics.ranking import roc_curve
+from sentinode.metrics.ranking.roc_curve import roc_curve
 
 Floats = NDArray[np.float64]
 

@@ -130,7 +130,7 @@ def feature_model(model: "keras.Model") -> "keras.Model":
     """
     import keras
 
-    from sentinode.keras_compat import node_within
+    from sentinode.keras_compat.graph import node_within
 
     check_last_layer(model)
     return keras.Model(model.inputs[0], node_within(model, model.layers[-1]).input_tensors[0])

@@ -32,7 +32,7 @@ def logit_model(model: "keras.Model") -> "keras.Model":
     """
     import keras
 
-    from sentinode.keras_compat import node_within
+    from sentinode.keras_compat.graph import node_within
 
     check_last_layer(model)
     last = model.layers[-1]

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from sentinode.keras_compat import batch_normalization
+from sentinode.keras_compat.batch_normalization import batch_normalization
 
 ORDER = 8
 

@@ -11,24 +11,29 @@ Examples
 """
 
 from sentinode.metrics.agreement import McNemar, kappa, mcnemar
-from sentinode.metrics.bootstrap import BootstrapAucs, RocBand, bootstrap_aucs, roc_band
-from sentinode.metrics.calibration import Calibration, fit_calibration
-from sentinode.metrics.calibration_quality import BrierScore, RecalibrationLine, brier_score, recalibration_line
-from sentinode.metrics.comparison import AucComparison, PairedDifference, auc_covariance, compare_aucs, holm
-from sentinode.metrics.conformal import ConformalCoverage, ConformalSets, conformal_coverage, fit_conformal
-from sentinode.metrics.confusion import ConfusionMatrix, confusion_matrix
-from sentinode.metrics.decision import DecisionCurve, decision_curve
+from sentinode.metrics.calibration.quality import BrierScore, RecalibrationLine, brier_score, recalibration_line
+from sentinode.metrics.calibration.reliability import (
+    CalibrationError,
+    ReliabilityPoint,
+    calibration_error,
+    reliability_curve,
+)
+from sentinode.metrics.calibration.temperature import Calibration, fit_calibration
+from sentinode.metrics.decisions.conformal import ConformalCoverage, ConformalSets, conformal_coverage, fit_conformal
+from sentinode.metrics.decisions.confusion import ConfusionMatrix, confusion_matrix
+from sentinode.metrics.decisions.decision_curve import DecisionCurve, decision_curve
+from sentinode.metrics.decisions.operating_point import OperatingPoint, PredictiveValues, operating_point
+from sentinode.metrics.decisions.selective import CoverageAtRisk, RiskCoverage, coverage_at_risk, risk_coverage
+from sentinode.metrics.decisions.thresholds import choose_threshold, parse_rule, youden_threshold
 from sentinode.metrics.groups import Subgroup, subgroups
-from sentinode.metrics.interval import Interval
+from sentinode.metrics.intervals.interval import Interval
+from sentinode.metrics.intervals.proportions import proportion, wilson
 from sentinode.metrics.label_errors import LabelErrors, find_label_errors
-from sentinode.metrics.operating import OperatingPoint, PredictiveValues, operating_point
-from sentinode.metrics.precision_recall import PrecisionRecallCurve, average_precision, precision_recall_curve
-from sentinode.metrics.proportions import proportion, wilson
-from sentinode.metrics.ranking import RocCurve, roc_curve
-from sentinode.metrics.reliability import CalibrationError, ReliabilityPoint, calibration_error, reliability_curve
-from sentinode.metrics.roc_auc import auc, partial_auc
-from sentinode.metrics.selective import CoverageAtRisk, RiskCoverage, coverage_at_risk, risk_coverage
-from sentinode.metrics.thresholds import choose_threshold, parse_rule, youden_threshold
+from sentinode.metrics.ranking.bootstrap import BootstrapAucs, RocBand, bootstrap_aucs, roc_band
+from sentinode.metrics.ranking.comparison import AucComparison, PairedDifference, auc_covariance, compare_aucs, holm
+from sentinode.metrics.ranking.precision_recall import PrecisionRecallCurve, average_precision, precision_recall_curve
+from sentinode.metrics.ranking.roc_auc import auc, partial_auc
+from sentinode.metrics.ranking.roc_curve import RocCurve, roc_curve
 
 __all__ = [
     "AucComparison",

@@ -8,9 +8,9 @@ from scipy.special import bdtr, stdtr
 
 from sentinode.errors import DataError
 from sentinode.metrics.checks import Floats, Integers, check_labels_and_scores, cluster_codes, cluster_count
-from sentinode.metrics.interval import Interval
-from sentinode.metrics.jackknife import degrees_of_freedom, displacements, limits, normal_quantile
-from sentinode.metrics.proportions import proportion
+from sentinode.metrics.intervals.interval import Interval
+from sentinode.metrics.intervals.jackknife import degrees_of_freedom, displacements, limits, normal_quantile
+from sentinode.metrics.intervals.proportions import proportion
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sentinode.metrics.checks import check_groups, check_labels_and_scores
-from sentinode.metrics.interval import Interval
-from sentinode.metrics.operating import OperatingPoint, operating_point
-from sentinode.metrics.roc_auc import auc
+from sentinode.metrics.decisions.operating_point import OperatingPoint, operating_point
+from sentinode.metrics.intervals.interval import Interval
+from sentinode.metrics.ranking.roc_auc import auc
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ def build_model(name: str, *, seed: int = 0, **options: Any) -> "keras.Model":
     """
     if name not in MODELS:
         raise ModelError(f"unknown model {name!r}; available: {', '.join(MODELS)}")
-    from sentinode.keras_compat import use_own_generators  # The table above does without Keras.
+    from sentinode.keras_compat.generators import use_own_generators  # The table above does without Keras.
     from sentinode.models.backend import channels_last
 
     build = _builder(name)

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from sentinode.keras_compat import flatten_layers
+from sentinode.keras_compat.graph import flatten_layers
 from sentinode.layers.d4 import ORDER, D4Conv
 
 CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import keras
 
-from sentinode.keras_compat import flatten_layers
+from sentinode.keras_compat.graph import flatten_layers
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from sentinode.keras_compat import node_within
+from sentinode.keras_compat.graph import node_within
 from sentinode.layers.d4 import D4Concatenate, D4Conv, D4Norm, D4Pool
 from sentinode.layers.preprocessing import ExposureCorrection, LogIntensity
 

@@ -4,15 +4,16 @@ from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from sentinode.auditing.audit import FEATURES, OUTLIER_KINDS, Audit
+from sentinode.data.types import evenly_spaced
 from sentinode.errors import ConfigError, DataError, plural
+from sentinode.output_paths import check_no_other_files
 from sentinode.report.data_page import data_findings, data_sections, note_if_more
 from sentinode.report.formatting import shareable
 from sentinode.report.page import Findings, Gallery, Part, Section, Table, write_page
-from sentinode.storage import atomic_folder, check_no_other_files, read_json, write_csv, write_json
+from sentinode.storage import atomic_folder, read_json, write_csv, write_json
 
 AUDIT, PAGE, ISSUES = "audit.json", "audit.html", "issues.csv"
 SHOWN = 36
@@ -169,7 +170,7 @@ def _outliers(audit: Audit) -> list[Section]:
             shown = rows.sort_values("distance", ascending=False, kind="stable").head(SHOWN_OUTLIERS)
             captions = [f"{row['id']}: {row['distance']:.1f} × the threshold" for row in shown.to_dict("records")]
         else:
-            shown = rows.iloc[np.linspace(0, len(rows) - 1, min(SHOWN_OUTLIERS, len(rows))).astype(int)]
+            shown = rows.iloc[evenly_spaced(len(rows), SHOWN_OUTLIERS)]
             captions = [str(name) for name in shown["id"]]
         heading = f"{DESCRIPTIONS[kind].capitalize()}: {len(rows):,}"
         sections.append(Section(heading, [_gallery(audit, shown, captions), *note_if_more(len(rows), SHOWN_OUTLIERS)]))

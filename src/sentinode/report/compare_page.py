@@ -11,8 +11,8 @@ from markupsafe import Markup
 from sentinode.errors import plural
 from sentinode.evaluation.comparison import ComparedModel, ComparedPair, Comparison
 from sentinode.evaluation.formatting import format_p_value
-from sentinode.metrics.interval import Interval
-from sentinode.metrics.ranking import RocCurve
+from sentinode.metrics.intervals.interval import Interval
+from sentinode.metrics.ranking.roc_curve import RocCurve
 from sentinode.plots import plot_forest, plot_roc_comparison
 from sentinode.plots.comparison import pair_label
 from sentinode.plots.style import COLOR_OF_16, INK, LINE_OF_16

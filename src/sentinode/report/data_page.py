@@ -10,6 +10,7 @@ from sentinode.data.patchset import PatchSet
 from sentinode.data.quality.checks import CHECKS
 from sentinode.data.quality.inspection import Inspection, Quality
 from sentinode.data.splitting.groups import Leak
+from sentinode.data.types import evenly_spaced
 from sentinode.errors import plural
 from sentinode.report.formatting import NONE, shareable, swatch
 from sentinode.report.page import Findings, Gallery, Note, Part, Section, Table, write_page
@@ -112,7 +113,7 @@ def _leaks(leaks: Sequence[Leak]) -> list[Part]:
 
 def _examples(patches: PatchSet, quality: Quality, name: str) -> Section:
     rows = np.flatnonzero(quality.checks[name].to_numpy())
-    shown = rows[np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int)]
+    shown = rows[evenly_spaced(len(rows), SHOWN)]
     ids = patches.table["id"].iloc[shown]
     items = [([pixels], str(name)) for pixels, name in zip(patches.read(shown), ids, strict=True)]
     return Section(f"{CHECKS[name].capitalize()}: {len(rows):,}", [Gallery(items), *note_if_more(len(rows), SHOWN)])

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 
 from markupsafe import Markup
 
-from sentinode.metrics.interval import Interval
+from sentinode.metrics.intervals.interval import Interval
 
 NONE = "–"
 

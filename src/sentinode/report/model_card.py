@@ -5,7 +5,7 @@ import re
 from pathlib import Path, PurePath
 
 from sentinode.errors import plural
-from sentinode.metrics.interval import Interval
+from sentinode.metrics.intervals.interval import Interval
 from sentinode.report.data import ReportData
 from sentinode.report.formatting import fixed, shareable
 from sentinode.report.page import environment

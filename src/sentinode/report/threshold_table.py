@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import logit
 
+from sentinode.data.types import evenly_spaced
 from sentinode.metrics.checks import Floats, Integers
 
 # More would make a page slow.
@@ -65,8 +66,7 @@ class ThresholdTable:
         labels = predictions["label"].to_numpy(dtype=np.int64)
         scores = predictions["probability"].to_numpy(dtype=np.float64)
         own = np.unique(scores)
-        if len(own) > MAX_THRESHOLDS:
-            own = own[np.unique(np.linspace(0, len(own) - 1, MAX_THRESHOLDS).astype(int))]
+        own = own[evenly_spaced(len(own), MAX_THRESHOLDS)]
         thresholds = np.unique(np.concatenate([own, np.asarray(named, dtype=np.float64)]))[::-1]
 
         def at_least(label: int) -> Integers:

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from sentinode.training.config import TrainConfig
+from sentinode.training.config import TrainConfig, setting_flag
 from sentinode.training.run import WEIGHTS, Run
 
 
@@ -31,7 +31,7 @@ def setting_arguments(config: TrainConfig) -> list[str]:
         value = getattr(config, setting.name)
         if value == getattr(default, setting.name):
             continue
-        flag = "--" + setting.name.replace("_", "-")
+        flag = setting_flag(setting.name)
         if isinstance(value, bool):
             arguments.append(flag if value else flag.replace("--", "--no-", 1))
         elif isinstance(value, dict):

@@ -3,12 +3,12 @@
 The options of the command line, ``config.json`` and ``docs/commands.md`` are derived from `TrainConfig`.
 """
 
-import math
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from sentinode.errors import ConfigError
 from sentinode.serialize import to_json
+from sentinode.training.setting_checks import ClassWeight, check_setting, checked_class_weight
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "nadam", "rmsprop", "muon")
 SCHEDULES = ("constant", "cosine", "linear")
@@ -17,8 +17,6 @@ METRICS = ("accuracy", "auc")
 # The keys of `layers.augmentation.AUGMENTATIONS`; this module does not import Keras.
 AUGMENTATIONS = ("symmetry", "affine", "blur", "stain", "brightness", "cutout")
 PRECISIONS = ("float32", "bfloat16", "auto")
-
-ClassWeight = dict[int, float] | str | None
 
 # Settings that differ from the defaults.
 RECIPES: dict[str, dict[str, Any]] = {
@@ -162,7 +160,7 @@ class TrainConfig:
         for name in ("metrics", "augment"):
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
-        object.__setattr__(self, "class_weight", _checked_class_weight(self.class_weight))
+        object.__setattr__(self, "class_weight", checked_class_weight(self.class_weight))
         for each in fields(self):
             value = getattr(self, each.name)
             if getattr(value, "shape", None) == ():  # A number of NumPy, such as one of logspace.
@@ -270,92 +268,6 @@ class TrainConfig:
         return cls(**settings)
 
 
-def parse_class_weight(text: str) -> ClassWeight:
-    """Parse the class weight of the command line.
-
-    Parameters
-    ----------
-    text : str
-        ``"none"``, ``"balanced"`` or two numbers such as ``"1,3"``.
-
-    Raises
-    ------
-    ConfigError
-        The text has another form.
-
-    Examples
-    --------
-    >>> parse_class_weight("1,3")
-    {0: 1.0, 1: 3.0}
-    """
-    if text in ("none", "balanced"):
-        return None if text == "none" else text
-    try:
-        normal, tumour = (float(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigError(
-            f"class_weight (--class-weight) must be none, balanced or two numbers above 0 such as 1,3; got {text!r}"
-        ) from None
-    return _checked_class_weight({0: normal, 1: tumour})
-
-
-def _checked_class_weight(value: Any) -> ClassWeight:
-    if value is None or value == "balanced":
-        return value
-    # The keys of a dictionary that was read from JSON are text.
-    weights = {str(label): weight for label, weight in value.items()} if isinstance(value, dict) else {}
-    numbers = all(isinstance(weight, (int, float)) and 0 < weight < math.inf for weight in weights.values())
-    if set(weights) != {"0", "1"} or not numbers:
-        raise ConfigError(
-            "class_weight (--class-weight) must be None, 'balanced' or two weights above 0, such as {0: 1, 1: 3} "
-            f"(1,3); got {value!r}"
-        )
-    return {0: float(weights["0"]), 1: float(weights["1"])}
-
-
-def check_setting(setting: Field[Any], value: Any) -> None:
-    """Check a value of one setting by itself; `TrainConfig` checks those that depend on each other as well.
-
-    Parameters
-    ----------
-    setting : Field
-        Of `TrainConfig`.
-    value : object
-
-    Raises
-    ------
-    ConfigError
-        The value is not allowed.
-    """
-    if setting.name == "class_weight":
-        _checked_class_weight(value)
-        return
-    _check_type(setting, value)
-    _check_value(setting.name, value, setting.default, setting.metadata)
-    if isinstance(value, tuple) and len(set(value)) < len(value):
-        raise ConfigError(f"{setting.name} lists a value twice: {', '.join(value)}")
-
-
-def _check_type(setting: Field[Any], value: Any) -> None:
-    kind = type(setting.default)
-    allowed = (int, float) if kind is float else kind
-    names = {int: "an integer", float: "a number", bool: "True or False", str: "a text", tuple: "a tuple of texts"}
-    texts = all(isinstance(item, str) for item in value) if isinstance(value, tuple) else True
-    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool) or not texts:
-        raise ConfigError(f"{setting.name} must be {names[kind]}; got {value!r}")
-
-
-def _check_value(name: str, value: Any, default: Any, constraints: Any) -> None:
-    values = value if isinstance(value, tuple) else (value,)
-    if "choices" in constraints and not ((values or not default) and set(values) <= set(constraints["choices"])):
-        got = ", ".join(map(repr, values)) or "nothing"
-        raise ConfigError(f"{name} must be one of {', '.join(constraints['choices'])}; got {got}")
-    bounds = {
-        "at_least": (lambda v, b: v >= b, "at least"),
-        "above": (lambda v, b: v > b, "above"),
-        "below": (lambda v, b: v < b, "below"),
-    }
-    for key, (holds, words) in bounds.items():
-        # Comparisons with NaN are false, so NaN is refused as well.
-        if key in constraints and not (holds(value, constraints[key]) and value < math.inf):
-            raise ConfigError(f"{name} must be {words} {constraints[key]}; got {value}")
+def setting_flag(name: str) -> str:
+    """Return the option of the command line for a setting, such as ``--batch-size`` for ``batch_size``."""
+    return "--" + name.replace("_", "-")

@@ -148,7 +148,7 @@ def starting_model(model: Run | ExternalModel, seed: int = 0) -> "keras.Model":
     """
     if isinstance(model, Run):
         return model.starting_model(seed)
-    from sentinode.keras_compat import seed_generators
+    from sentinode.keras_compat.generators import seed_generators
     from sentinode.models.build import Origin, set_origin
 
     name, sha256 = str(model.path), model.identity["weights_sha256"]

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from sentinode.data.patchset import PatchSet
 from sentinode.errors import ConfigError, RunError
 from sentinode.inference.logits import check_last_layer
-from sentinode.keras_compat import use_own_generators
+from sentinode.keras_compat.generators import use_own_generators
 from sentinode.layers.augmentation import augmented
 from sentinode.models.build import seeded_initializers
 from sentinode.training.config import TrainConfig

@@ -8,7 +8,8 @@ from dataclasses import Field, dataclass, fields
 from typing import Any
 
 from sentinode.errors import ConfigError
-from sentinode.training.config import TrainConfig, check_setting, parse_class_weight
+from sentinode.training.config import TrainConfig
+from sentinode.training.setting_checks import check_setting, parse_class_weight
 
 OPTION = "option."
 _SETTINGS: dict[str, Field[Any]] = {setting.name: setting for setting in fields(TrainConfig)}

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sentinode.errors import OutputError, SentinodeError
 from sentinode.service.access import LOOPBACK, AccessControl
 from sentinode.version import __version__
-from sentinode.viewer.agreement import agreement
+from sentinode.viewer.annotations.agreement import agreement
 from sentinode.viewer.errors import ViewerError
 from sentinode.viewer.routes.annotations import annotation_routes
 from sentinode.viewer.routes.gallery import gallery_routes

@@ -14,8 +14,8 @@ from sentinode.slides.slide import fingerprint
 from sentinode.slides.staging import classify_lesion, pn_stage
 from sentinode.storage import read_json
 from sentinode.viewer.errors import ViewerError, not_found
-from sentinode.viewer.readers import SlideFile, SlideReaders, Stamp
-from sentinode.viewer.reading import SlideInfo, describe
+from sentinode.viewer.slides.readers import SlideFile, SlideReaders, Stamp
+from sentinode.viewer.slides.reading import SlideInfo, describe
 from sentinode.viewer.targets import Targets
 
 

@@ -4,16 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sentinode.errors import DataError
+from sentinode.output_paths import check_output_folder
 from sentinode.samples import DEFAULT_MODEL
-from sentinode.storage import check_output_folder
-from sentinode.viewer.annotations import AnnotationStore
+from sentinode.viewer.annotations.annotations import AnnotationStore
 from sentinode.viewer.catalogue import Catalogue
 from sentinode.viewer.gallery import open_gallery
 from sentinode.viewer.model import ModelWorker
-from sentinode.viewer.readers import SlideReaders
 from sentinode.viewer.scans import ScanQueue
+from sentinode.viewer.slides.readers import SlideReaders
+from sentinode.viewer.slides.tiles import ByteCache
 from sentinode.viewer.targets import Targets
-from sentinode.viewer.tiles import ByteCache
 from sentinode.viewer.viewer import Viewer
 
 _CACHE_BYTES = 32_000_000

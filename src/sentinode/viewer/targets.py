@@ -13,7 +13,7 @@ from sentinode.slides.find import SLIDE_ENDINGS, find_slides, slide_files
 from sentinode.slides.readers.flat_image import ENDINGS as FLAT_ENDINGS
 from sentinode.slides.results.files import SETTINGS
 from sentinode.storage import read_json
-from sentinode.viewer.annotations import ENDING
+from sentinode.viewer.annotations.annotations import ENDING
 
 # A TIFF up to this size is a patch, a larger one a slide.
 _LARGEST_PATCH_PX = 512

@@ -15,14 +15,14 @@ from starlette.requests import Request
 from sentinode.errors import SentinodeError
 from sentinode.machine import processor_count
 from sentinode.slides.slide import Slide
-from sentinode.viewer.annotations import AnnotationStore
+from sentinode.viewer.annotations.annotations import AnnotationStore
 from sentinode.viewer.catalogue import Catalogue, Entry
 from sentinode.viewer.errors import ViewerError
 from sentinode.viewer.gallery import Gallery
 from sentinode.viewer.model import ModelWorker
-from sentinode.viewer.readers import SlideReaders
 from sentinode.viewer.scans import ScanQueue
-from sentinode.viewer.tiles import ByteCache
+from sentinode.viewer.slides.readers import SlideReaders
+from sentinode.viewer.slides.tiles import ByteCache
 
 Arguments = TypeVarTuple("Arguments")
 P = ParamSpec("P")

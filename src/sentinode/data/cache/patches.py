@@ -16,8 +16,17 @@ import numpy as np
 from sentinode.data.cache.store import build_entry, entry_path, mark_used
 from sentinode.data.parallel import ordered_map
 from sentinode.data.pixels import pixel_sha1
-from sentinode.data.types import CHUNK_PATCHES, PATCH_BYTES, PATCH_SHAPE, IndexArray, PixelReader, UInt8Array
+from sentinode.data.types import (
+    CHUNK_PATCHES,
+    PATCH_BYTES,
+    PATCH_SHAPE,
+    IndexArray,
+    PixelReader,
+    UInt8Array,
+    evenly_spaced,
+)
 from sentinode.errors import DataError
+from sentinode.output_paths import check_free_space
 from sentinode.progress import progress_bar
 from sentinode.storage import read_json
 
@@ -161,7 +170,7 @@ def _open(entry: Path, count: int) -> tuple[UInt8Array, UInt8Array, list[int]] |
         mapped = np.asarray(np.load(entry / "pixels.npy", mmap_mode="r", allow_pickle=False))
         sha1 = np.load(entry / "sha1.npy", allow_pickle=False)
         unreadable = [int(row) for row in read_json(entry / "entry.json")["unreadable"]]
-        rows = np.linspace(0, count - 1, min(count, VERIFIED_PATCHES), dtype=np.int64)
+        rows = evenly_spaced(count, VERIFIED_PATCHES)
         is_valid = (
             mapped.shape == (count, *PATCH_SHAPE)
             and sha1.shape == (count, 20)
@@ -228,13 +237,10 @@ def _fill(source: PatchSource, part: Path) -> dict[str, Any]:
 
 
 def _check_space(source: PatchSource, part: Path) -> None:
-    need, free = _file_bytes(len(source)), shutil.disk_usage(part).free
-    if need * 1.01 > free:
-        raise DataError(
-            f"{part.parent}: {len(source):,} decoded patches need {need / 1e6:,.0f} MB and {free / 1e6:,.0f} MB are "
-            "free; free some space, or use another folder with --cache or $SENTINODE_CACHE"
-        )
-    log.info("decoding %s patches into %s, once: %.0f MB", f"{len(source):,}", part.parent, need / 1e6)
+    needed = _file_bytes(len(source))
+    remedy = "free some space, or use another folder with --cache or $SENTINODE_CACHE"
+    check_free_space(part.parent, round(needed * 1.01), remedy)
+    log.info("decoding %s patches into %s, once: %.0f MB", f"{len(source):,}", part.parent, needed / 1e6)
 
 
 def _read(source: PatchSource, positions: IndexArray, unreadable: list[int]) -> UInt8Array:

@@ -4,7 +4,6 @@ import contextlib
 import gzip
 import hashlib
 import logging
-import shutil
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from filelock import FileLock, Timeout
 from sentinode.data.download.catalogue import RemoteFile
 from sentinode.data.download.http import CHUNK_BYTES, WAY_OUT, Patience, check_url, download, megabytes
 from sentinode.errors import DataError, first_line
+from sentinode.output_paths import check_free_space
 from sentinode.progress import progress_bar
 from sentinode.storage import TEMPORARY_PREFIX, atomic_file
 
@@ -102,12 +102,8 @@ def _check_space(files: Sequence[RemoteFile], folder: Path) -> None:
         most = max(most, kept + packed + unpacked)
         # The packed file is deleted once it is unpacked.
         kept += unpacked - begun if unpacked else packed
-    free = shutil.disk_usage(folder).free
-    if most > free:
-        raise DataError(
-            f"{folder}: the files need up to {most / 1e6:,.0f} MB and {free / 1e6:,.0f} MB are free; free some space, "
-            "use another folder with --out, or download fewer splits"
-        )
+    remedy = "free some space, use another folder with --out, or download fewer splits"
+    check_free_space(folder, most, remedy)
 
 
 def _fetch_one(file: RemoteFile, base: str, folder: Path, patience: Patience) -> None:

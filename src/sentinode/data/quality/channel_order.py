@@ -12,7 +12,7 @@ import numpy as np
 from sentinode.data.patchset import PatchSet
 from sentinode.data.quality.statistics import MIN_TISSUE_FRACTION, TISSUE_DENSITY
 from sentinode.data.stain.optical_density import DENSITY_OF_LEVEL
-from sentinode.data.types import UInt8Array
+from sentinode.data.types import UInt8Array, evenly_spaced
 
 MAX_PATCHES = 256
 MIN_PATCHES = 20
@@ -65,7 +65,7 @@ def warn_of_exchanged_channels(patches: PatchSet) -> bool:
     bool
         Whether the channels look exchanged.
     """
-    rows = np.unique(np.linspace(0, len(patches) - 1, min(MAX_PATCHES, len(patches))).astype(np.int64))
+    rows = evenly_spaced(len(patches), MAX_PATCHES)
     fraction = inverted_fraction(patches.read(rows)) if len(rows) >= MIN_PATCHES else None
     if fraction is None or fraction <= MAX_INVERTED_FRACTION:
         return False

@@ -15,7 +15,7 @@ from sentinode.data.quality.channel_order import warn_of_exchanged_channels
 from sentinode.data.quality.checks import CHECKS, MIN_SATURATION, check_quality, stain_by_group
 from sentinode.data.quality.statistics import ChannelStatistics, QualityStatistics, concatenate
 from sentinode.data.splitting.groups import Leak, find_leaks
-from sentinode.data.types import IndexArray, UInt8Array
+from sentinode.data.types import IndexArray, UInt8Array, evenly_spaced
 
 KNOWN_COUNTS = ["patches", "values"]
 
@@ -221,7 +221,7 @@ def spaced_examples(patches: PatchSet, count: int) -> Iterator[tuple[str, int, I
     for name, chosen in (("normal", label == 0), ("tumour", label == 1), ("unlabeled", label.isna())):
         rows = np.flatnonzero(chosen.fillna(False).to_numpy(dtype=bool))
         if len(rows):
-            yield name, len(rows), rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)]
+            yield name, len(rows), rows[evenly_spaced(len(rows), count)]
 
 
 def _gray_levels(names: list[str], split: pd.Series, channels: ChannelStatistics) -> pd.DataFrame:

@@ -6,7 +6,6 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-import numpy as np
 from PIL import Image
 
 from sentinode.data.io.files import is_image
@@ -16,7 +15,7 @@ from sentinode.data.patchset import PatchSet
 from sentinode.data.pixels import pixel_sha1
 from sentinode.data.stain.normalizers import Macenko, Reinhard
 from sentinode.data.tables import write_patch_table
-from sentinode.data.types import DEFAULT_OPTIONS, UInt8Array
+from sentinode.data.types import DEFAULT_OPTIONS, UInt8Array, evenly_spaced
 from sentinode.errors import ConfigError
 from sentinode.progress import progress_bar
 from sentinode.storage import atomic_file
@@ -56,7 +55,7 @@ def read_target(target: str | Path, resize: str = "error", skip_bad: bool = Fals
     if Path(target).is_file() and is_image(str(target)):
         return decode_image(Path(target).read_bytes(), str(target))
     patches = open_patches(target, resize=resize, skip_bad=skip_bad).readable()
-    return patches.read(np.linspace(0, len(patches) - 1, min(TARGET_PATCHES, len(patches))).astype(np.int64))
+    return patches.read(evenly_spaced(len(patches), TARGET_PATCHES))
 
 
 def write_normalized(patches: PatchSet, normalizer: Macenko | Reinhard, out: str | Path) -> int:

@@ -20,13 +20,14 @@ from sentinode.data.labels import Classes
 from sentinode.data.types import PATCH_SHAPE, PATCH_SPACING_UM_PX, ReadOptions
 from sentinode.errors import ConfigError, DataError, OutputError, SentinodeError
 from sentinode.extras import optional
+from sentinode.output_paths import check_free_space, check_output_folder
 from sentinode.progress import progress_bar
 from sentinode.slides.extraction.candidates import KINDS, Candidates, find_candidates
 from sentinode.slides.extraction.choice import choose
 from sentinode.slides.extraction.config import ExtractConfig
 from sentinode.slides.extraction.patch_files import write_patches
 from sentinode.slides.isolation import IsolatedWorker, ProcessDiedError, reason
-from sentinode.storage import TEMPORARY_PREFIX, atomic_folder, check_free_space, check_output_folder, write_json
+from sentinode.storage import TEMPORARY_PREFIX, atomic_folder, write_json
 from sentinode.version import __version__
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from sentinode.errors import DataError, OutputError
+from sentinode.output_paths import check_free_space, check_output_folder
 from sentinode.serialize import to_json
 from sentinode.slides.blocks import BLOCK_PX
 from sentinode.slides.results.files import HEATMAP, SETTINGS, SUMMARY, TIMINGS, WORK
@@ -24,14 +25,7 @@ from sentinode.slides.scanning.scan import Scan, scan_rows, scan_slide
 from sentinode.slides.scanning.scanner import Scanner
 from sentinode.slides.slide import Slide
 from sentinode.slides.tissue import Tissue, find_tissue
-from sentinode.storage import (
-    atomic_file,
-    check_free_space,
-    check_output_folder,
-    read_json,
-    remove_leftovers,
-    write_json,
-)
+from sentinode.storage import atomic_file, read_json, remove_leftovers, write_json
 from sentinode.version import __version__
 
 # A scan that is helped begins when its tissue is found.

@@ -7,7 +7,8 @@ import numpy as np
 
 from sentinode.data.batches import Batches
 from sentinode.data.patchset import PatchSet
-from sentinode.keras_compat import flatten_layers, load_average
+from sentinode.keras_compat.graph import flatten_layers
+from sentinode.keras_compat.optimizers import load_average
 from sentinode.layers.d4 import D4Norm
 from sentinode.training.config import TrainConfig
 

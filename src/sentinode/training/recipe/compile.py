@@ -8,7 +8,8 @@ from typing import Any
 import keras
 
 from sentinode.errors import ModelError
-from sentinode.keras_compat import Muon, activation_after_pooling, fused_batch_normalization, keep_average_separate
+from sentinode.keras_compat.optimizers import Muon, keep_average_separate
+from sentinode.keras_compat.training_speed import activation_after_pooling, fused_batch_normalization
 from sentinode.models.precision import mixed_precision
 from sentinode.training.config import TrainConfig
 from sentinode.training.recipe.soft_targets import SoftAccuracy, SoftAuc

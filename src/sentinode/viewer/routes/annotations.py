@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sentinode.viewer.annotations import ENDING
+from sentinode.viewer.annotations.annotations import ENDING
 from sentinode.viewer.catalogue import Entry
 from sentinode.viewer.viewer import Viewer, read_body, whole_number
 

@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from sentinode.viewer.errors import ViewerError
 from sentinode.viewer.gallery import ORDERS, OUTCOMES, Gallery
-from sentinode.viewer.tiles import encode_jpeg
+from sentinode.viewer.slides.tiles import encode_jpeg
 from sentinode.viewer.viewer import Viewer, choice, number, read_body, whole_number
 
 _MOST_ROWS, _MOST_ON_A_SHEET = 1000, 256

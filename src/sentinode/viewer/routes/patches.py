@@ -12,7 +12,7 @@ from starlette.routing import Route
 from sentinode.data.types import PATCH_SHAPE, UInt8Array
 from sentinode.extras import optional
 from sentinode.viewer.queue import Place, diverse, uncertain_places
-from sentinode.viewer.reading import patches
+from sentinode.viewer.slides.reading import patches
 from sentinode.viewer.viewer import Viewer, choice, number, whole_number
 
 _KINDS = ("uncertain", "informative")

@@ -11,12 +11,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sentinode.slides.results.heatmap import load_heatmap
-from sentinode.viewer import reading
 from sentinode.viewer.catalogue import Entry, Result
 from sentinode.viewer.errors import ViewerError
 from sentinode.viewer.figure import COLORS, MOST_PX, lay_over, with_scale_bar
 from sentinode.viewer.overlay import describe_result, heatmap_bytes, lesions
-from sentinode.viewer.tiles import OVERLAP_PX, TILE_PX, DeepZoom
+from sentinode.viewer.slides import reading
+from sentinode.viewer.slides.tiles import OVERLAP_PX, TILE_PX, DeepZoom
 from sentinode.viewer.viewer import Viewer, choice, number, whole_number
 
 # A browser asks again whether a tile is still the same, which costs no decoding.

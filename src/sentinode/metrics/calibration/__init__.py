@@ -1,0 +1,1 @@
+"""Calibration: fit it, and measure it."""

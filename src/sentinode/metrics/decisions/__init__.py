@@ -1,0 +1,1 @@
+"""Decisions at a threshold: how to choose it, its metrics, and when to leave a patch to a person."""

@@ -1,0 +1,1 @@
+"""Confidence intervals: the jackknife over patches or clusters, and proportions."""

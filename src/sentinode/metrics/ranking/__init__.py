@@ -1,0 +1,1 @@
+"""How well scores separate the classes: ROC and precision-recall curves, their areas, comparisons."""

@@ -1,0 +1,1 @@
+"""Decisions and drawn regions: files, features, agreement of users."""

@@ -1,0 +1,1 @@
+"""Pixels and outlines of slides, read in processes of their own."""
