@@ -424,13 +424,7 @@ def test_the_gallery_keeps_a_hundred_thousand_patches_smooth(visit):
                 status=200, content_type="image/svg+xml", body="<svg xmlns='http://www.w3.org/2000/svg'/>"
             )
         if "/rows" not in address:
-            about = {
-                "count": count,
-                "columns": ["id", "label"],
-                "classes": ["normal", "tumour"],
-                "has_predictions": True,
-            }
-            return route.fulfill(json=about)
+            return route.fulfill(json={"count": count, "splits": ["test"], "has_predictions": True})
         start = int(address.split("start=")[1].split("&")[0])
         rows = [
             {"index": at, "id": f"p{at}", "split": "test", "label": at % 2, "probability": 0.3, "prediction": 0}

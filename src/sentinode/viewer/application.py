@@ -80,11 +80,8 @@ def create_viewer(viewer: Viewer, *, token: str, port: int = 0, hosts: Collectio
     async def session(request: Request) -> JSONResponse:
         return JSONResponse(
             {
-                "version": __version__,
                 "user": viewer.user,
                 "read_only": viewer.read_only,
-                "show_names": viewer.show_names,
-                "has_patches": viewer.gallery is not None,
                 "pages": [*(["slides"] if len(viewer.catalogue) else []), *(["patches"] if viewer.gallery else [])],
             }
         )

@@ -78,11 +78,8 @@ class Gallery:
 
     def describe(self) -> dict[str, Any]:
         """Return what the page must know of the patches."""
-        columns = ["index", "id", "split", "label"]
         return {
             "count": len(self._ids),
-            "columns": columns + (["probability", "prediction"] if self._predictions is not None else []),
-            "classes": ["normal", "tumour"],
             "splits": self._patches.split_names,
             "has_predictions": self._predictions is not None,
         }

@@ -25,10 +25,8 @@ def describe_result(result: Result) -> dict[str, Any]:
         "threshold": OUTLINE_FROM,
         "slide_score": summary["slide_score"],
         "tissue_mm2": summary["tissue_mm2"],
-        "lesion_count": len(summary["lesions"]),
         "largest_lesion_mm": summary["largest_lesion_mm"],
         "warnings": summary["warnings"],
-        "out_of_distribution": summary["out_of_distribution"],
         "grid": {
             "rows": shape[0],
             "columns": shape[1],
@@ -56,17 +54,13 @@ def lesions(result: Result, offset_px: tuple[int, int]) -> list[dict[str, Any]]:
     offset = np.asarray(offset_px, float)
     for lesion, feature in zip(result.summary["lesions"], features, strict=True):
         shape = shapely.transform(shapely.geometry.shape(feature["geometry"]), lambda points: points + offset)
-        x0, y0, x1, y1 = shape.bounds
         found.append(
             {
                 "id": feature["id"],
                 "class": lesion["lesion_class"],
                 "probability_max": lesion["max_probability"],
-                "probability_mean": lesion["mean_probability"],
                 "area_mm2": lesion["area_mm2"],
                 "diameter_mm": lesion["diameter_mm"],
-                "center_px": [lesion["x_px"], lesion["y_px"]],
-                "bounds_px": [x0, y0, x1 - x0, y1 - y0],
                 "polygon": shapely.geometry.mapping(shape),
             }
         )

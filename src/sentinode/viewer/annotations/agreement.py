@@ -21,8 +21,7 @@ def agreement(reviews: Iterable[Mapping[str, str]]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``users``, ``n`` objects in common, Cohen's ``kappa`` (None where it is not defined), and ``table``: rows are
-        normal and tumour by the first user, columns by the second.
+        ``users``, ``n`` objects in common, and Cohen's ``kappa`` (None where it is not defined).
 
     Examples
     --------
@@ -34,13 +33,10 @@ def agreement(reviews: Iterable[Mapping[str, str]]) -> dict[str, Any]:
     known = [{user: LABELS[kind] for user, kind in each.items() if kind in LABELS} for each in reviews]
     pairs = Counter(pair for each in known for pair in combinations(sorted(each), 2))
     if not pairs:
-        return {"users": [], "n": 0, "kappa": None, "table": None}
+        return {"users": [], "n": 0, "kappa": None}
     first, second = min(pairs, key=lambda pair: (-pairs[pair], pair))
     both = [(each[first], each[second]) for each in known if first in each and second in each]
-    table = np.zeros((2, 2), int)
-    for row, column in both:
-        table[row, column] += 1
     # One class alone leaves no agreement beyond chance to measure.
     defined = len({label for pair in both for label in pair}) > 1 and len(both) > 1
     value = float(kappa(*np.array(both).T).estimate) if defined else None
-    return {"users": [first, second], "n": len(both), "kappa": value, "table": table.tolist()}
+    return {"users": [first, second], "n": len(both), "kappa": value}

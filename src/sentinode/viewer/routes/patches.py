@@ -39,7 +39,6 @@ def patch_routes(viewer: Viewer) -> list[Route]:
             {
                 "model": found["model"],
                 "probability": found["probabilities"][0],
-                "logit": found["logits"][0],
                 "threshold": found["threshold"],
                 "warning": found["warnings"][0] or None,
                 "spacing_um_px": spacing,

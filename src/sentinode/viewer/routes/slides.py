@@ -143,8 +143,6 @@ def _describe(viewer: Viewer, entry: Entry) -> dict[str, Any]:
         "width_px": info.width_px,
         "height_px": info.height_px,
         "spacing_um_px": info.spacing_um_px,
-        "spacing_source": info.spacing_source,
-        "bounds_px": list(info.bounds_px),
         "tile_px": TILE_PX,
         "overlap_px": OVERLAP_PX,
         "max_level": DeepZoom(info.width_px, info.height_px).max_level,

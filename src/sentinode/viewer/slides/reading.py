@@ -24,7 +24,6 @@ class SlideInfo:
     bounds_px : tuple of int
         x, y, width and height of the scanned part.
     spacing_um_px : float
-    spacing_source : str
     notes : tuple of str
         See `Slide`.
     """
@@ -33,16 +32,13 @@ class SlideInfo:
     height_px: int
     bounds_px: tuple[int, int, int, int]
     spacing_um_px: float
-    spacing_source: str
     notes: tuple[str, ...]
 
 
 def describe(slide: Slide) -> SlideInfo:
     """Return what the page must know of a slide."""
     full = slide.levels[0]
-    return SlideInfo(
-        full.width_px, full.height_px, slide.bounds_px, slide.spacing_um_px, slide.spacing_source, slide.notes
-    )
+    return SlideInfo(full.width_px, full.height_px, slide.bounds_px, slide.spacing_um_px, slide.notes)
 
 
 def tile(slide: Slide, quality: int, level: int, column: int, row: int) -> bytes:

@@ -52,7 +52,7 @@ function showLinks(current) {
   const all = [];
   if (session.pages.includes("slides") && slides.length > 1) all.push(["#/", "Slides"]);
   if (session.pages.includes("slides") && !session.read_only && slides.some((slide) => slide.results.length)) all.push(["#/queue", "Labeling"]);
-  if (session.has_patches) all.push(["#/patches", "Patches"]);
+  if (session.pages.includes("patches")) all.push(["#/patches", "Patches"]);
   if (!all.length || (all.length === 1 && all[0][0] === current)) return replace(links);
   replace(links, all.map(([to, name]) => h("a", { href: to, "aria-current": to === current ? "page" : null }, name)));
 }
@@ -79,7 +79,7 @@ async function route() {
     app.slides = app.session.pages.includes("slides") ? (await api("api/slides")).slides : [];
     if (own !== turn) return;
     if (link === "#/" && app.slides.length === 1) return void location.replace(`#/slide/${app.slides[0].id}`);
-    if (link === "#/" && !app.slides.length && app.session.has_patches) return void location.replace("#/patches");
+    if (link === "#/" && !app.slides.length && app.session.pages.includes("patches")) return void location.replace("#/patches");
     showLinks(link);
     const made = await view(app, ...found.slice(1));
     if (own !== turn) made?.destroy?.();

@@ -43,12 +43,11 @@ class Gallery {
       this.filters[name] = h("input", { type: "number", min: 0, max: 1, step: 0.05, onchange: () => this.#ask() });
       return h("label", {}, label, this.filters[name]);
     };
-    const splits = about.splits ?? ["train", "valid", "test"];
     this.bar = h(
       "div",
       { class: "filters", role: "search", "aria-label": "Filters" },
       this.total,
-      about.columns.includes("split") ? select("split", "Split", [["", "All"], ...splits.map((split) => [split, split])]) : null,
+      select("split", "Split", [["", "All"], ...about.splits.map((split) => [split, split])]),
       select("label", "Label", [["", "All"], ["1", "Tumour"], ["0", "Normal"]]),
       about.has_predictions ? select("outcome", "Outcome", OUTCOMES) : null,
       about.has_predictions ? [number("min_p", "Probability from"), number("max_p", "to")] : null,
