@@ -12,28 +12,20 @@ from sentinode.storage import read_json
 from sentinode.viewer.catalogue import Result
 
 NOT_SCANNED, _MOST = 255, 254
+# What the page shows of a summary, of its grid and of its lesions.
+_RESULT = ("model", "slide_score", "tissue_mm2", "largest_lesion_mm", "warnings")
+_GRID = ("origin_px", "step_level0_px", "step_um")
+_LESION = ("lesion_class", "max_probability", "area_mm2", "diameter_mm")
 
 
 def describe_result(result: Result) -> dict[str, Any]:
     """Return what a scan found, without the lesions themselves."""
-    summary = result.summary
-    shape = _shape(result)
-    grid = summary["grid"]
+    rows, columns = _shape(result)
     return {
         "id": result.id,
-        "model": summary["model"],
         "threshold": OUTLINE_FROM,
-        "slide_score": summary["slide_score"],
-        "tissue_mm2": summary["tissue_mm2"],
-        "largest_lesion_mm": summary["largest_lesion_mm"],
-        "warnings": summary["warnings"],
-        "grid": {
-            "rows": shape[0],
-            "columns": shape[1],
-            "origin_px": [grid["origin_px"], grid["origin_px"]],
-            "step_px": grid["step_level0_px"],
-            "step_um": grid["step_um"],
-        },
+        **{name: result.summary[name] for name in _RESULT},
+        "grid": {"rows": rows, "columns": columns, **{name: result.summary["grid"][name] for name in _GRID}},
     }
 
 
@@ -54,16 +46,8 @@ def lesions(result: Result, offset_px: tuple[int, int]) -> list[dict[str, Any]]:
     offset = np.asarray(offset_px, float)
     for lesion, feature in zip(result.summary["lesions"], features, strict=True):
         shape = shapely.transform(shapely.geometry.shape(feature["geometry"]), lambda points: points + offset)
-        found.append(
-            {
-                "id": feature["id"],
-                "class": lesion["lesion_class"],
-                "probability_max": lesion["max_probability"],
-                "area_mm2": lesion["area_mm2"],
-                "diameter_mm": lesion["diameter_mm"],
-                "polygon": shapely.geometry.mapping(shape),
-            }
-        )
+        measures = {name: lesion[name] for name in _LESION}
+        found.append({"id": feature["id"], **measures, "polygon": shapely.geometry.mapping(shape)})
     return found
 
 

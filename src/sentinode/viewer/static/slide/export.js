@@ -57,17 +57,17 @@ async function contours(page) {
   if (!overlay.heatmap) throw new Error("the heat map is still loading; try again in a moment.");
   const [x, y, w, h] = clipped(page.view.bounds, slide);
   const { grid, levels: [level] } = overlay.heatmap;
-  const { step_px: step, origin_px: [left, top] } = grid;
+  const { step_level0_px: step, origin_px: origin } = grid;
   const limit = (value, most) => Math.min(Math.max(Math.round(value), 0), most);
-  const [from, to] = [limit((x - left) / step, level.columns), limit((x + w - left) / step + 1, level.columns)];
-  const [first, last] = [limit((y - top) / step, level.rows), limit((y + h - top) / step + 1, level.rows)];
+  const [from, to] = [limit((x - origin) / step, level.columns), limit((x + w - origin) / step + 1, level.columns)];
+  const [first, last] = [limit((y - origin) / step, level.rows), limit((y + h - origin) / step + 1, level.rows)];
   const bytes = overlay.heatmap.window(level, from, first, to, last);
   const lines = joinSegments(contourSegments(bytes, to - from, last - first, byteOf(overlay.style.threshold)));
   const number = (value) => Number(value.toFixed(1));
   const path = (points, closed) => `M${points.map(([px, py]) => `${number(px)} ${number(py)}`).join("L")}${closed ? "Z" : ""}`;
   const drawn = lines.map((line) => {
     const points = [];
-    for (let at = 0; at < line.length; at += 2) points.push([left + (from + line[at]) * step, top + (first + line[at + 1]) * step]);
+    for (let at = 0; at < line.length; at += 2) points.push([origin + (from + line[at]) * step, origin + (first + line[at + 1]) * step]);
     // A line that ends at the border of the view, or where two meet, must not be closed across the lesion.
     return path(points, line[0] === line.at(-2) && line[1] === line.at(-1));
   });

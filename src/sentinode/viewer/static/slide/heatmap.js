@@ -5,8 +5,7 @@ import { api } from "../lib/api.js";
 /** Probabilities on a grid; stored as 0: not scanned, 1 to 255: probability 0 to 1. */
 export class Heatmap {
   constructor(grid, bytes) {
-    // Most grids start at the same distance from the left and from the top.
-    this.grid = Array.isArray(grid.origin_px) ? grid : { ...grid, origin_px: [grid.origin_px, grid.origin_px] };
+    this.grid = grid; // It starts at the same distance from the left and from the top.
     this.levels = [{ columns: grid.columns, rows: grid.rows, bytes, factor: 1 }];
   }
 
@@ -40,13 +39,13 @@ export class Heatmap {
 
   /** The level whose cells are at least `size` screen px wide, at `scale` screen px per level-0 px. */
   levelFor(scale, size = 2) {
-    return this.levels.find((level) => level.factor * this.grid.step_px * scale >= size) ?? this.levels.at(-1);
+    return this.levels.find((level) => level.factor * this.grid.step_level0_px * scale >= size) ?? this.levels.at(-1);
   }
 
   /** Probability at a place in level-0 px; null where nothing was scanned. */
   at(x, y) {
-    const { origin_px: [left, top], step_px: step, columns, rows } = this.grid;
-    const [column, row] = [Math.round((x - left) / step), Math.round((y - top) / step)];
+    const { origin_px: origin, step_level0_px: step, columns, rows } = this.grid;
+    const [column, row] = [x, y].map((at) => Math.round((at - origin) / step));
     if (column < 0 || row < 0 || column >= columns || row >= rows) return null;
     const byte = this.levels[0].bytes[row * columns + column];
     return byte ? (byte - 1) / 254 : null;
@@ -65,18 +64,18 @@ export class Heatmap {
 
   /** What this map says more than another, as bytes around 128 on this map's grid, and the areas above the thresholds. */
   minus(other, threshold, otherThreshold) {
-    const { origin_px: [left, top], step_px: step, step_um: um, columns, rows } = this.grid;
+    const { origin_px: origin, step_level0_px: step, step_um: um, columns, rows } = this.grid;
     const bytes = new Uint8Array(rows * columns);
     const own = this.levels[0].bytes;
     const [level, otherLevel] = [byteOf(threshold), byteOf(otherThreshold)];
-    const { origin_px: [otherLeft, otherTop], step_px: otherStep, columns: otherColumns, rows: otherRows } = other.grid;
+    const { origin_px: otherOrigin, step_level0_px: otherStep, columns: otherColumns, rows: otherRows } = other.grid;
     const cells = { both: 0, first: 0, second: 0, neither: 0 };
     for (let row = 0; row < rows; row++) {
-      const otherRow = Math.round((top + row * step - otherTop) / otherStep);
+      const otherRow = Math.round((origin + row * step - otherOrigin) / otherStep);
       if (otherRow < 0 || otherRow >= otherRows) continue;
       for (let column = 0; column < columns; column++) {
         const byte = own[row * columns + column];
-        const otherColumn = Math.round((left + column * step - otherLeft) / otherStep);
+        const otherColumn = Math.round((origin + column * step - otherOrigin) / otherStep);
         if (!byte || otherColumn < 0 || otherColumn >= otherColumns) continue;
         const otherByte = other.levels[0].bytes[otherRow * otherColumns + otherColumn];
         if (!otherByte) continue;

@@ -13,7 +13,7 @@ const measured = new WeakMap();
 /**
  * Merge lesions with the decisions about them, and add the regions that were drawn.
  *
- * An item is {id, annotation, lesion, kind, polygons, bounds, probability, area_mm2, diameter_mm, size_class, label,
+ * An item is {id, annotation, lesion, kind, polygons, bounds, probability, area_mm2, diameter_mm, lesion_class, label,
  * decision, user, time}; `annotation` is the id under which a decision is or will be stored: for a lesion its own, so that
  * two windows decide about the same object. Until the lesions are there (null), decisions about them are left out.
  */
@@ -29,8 +29,9 @@ export function lesionItems(lesions, decisions, slide, order) {
     if (state) used.add(annotation);
     const original = measure(lesion, lesion.polygon, slide);
     const changed = state && JSON.stringify(polygonsOf(state.geometry)) !== JSON.stringify(original.polygons);
-    const shape = changed ? measure(state, state.geometry, slide) : { ...original, area_mm2: lesion.area_mm2, diameter_mm: lesion.diameter_mm, size_class: lesion.class };
-    return { id: lesion.id, annotation, lesion: lesion.id, kind: "lesion", probability: lesion.probability_max, ...shape, ...about(state, decisions.saved.get(annotation)) };
+    const { area_mm2, diameter_mm, lesion_class } = lesion;
+    const shape = changed ? measure(state, state.geometry, slide) : { ...original, area_mm2, diameter_mm, lesion_class };
+    return { id: lesion.id, annotation, lesion: lesion.id, kind: "lesion", probability: lesion.max_probability, ...shape, ...about(state, decisions.saved.get(annotation)) };
   });
   for (const [id, state] of states) {
     // Decisions about lesions of another result stay out of this one's list.
@@ -56,7 +57,7 @@ function measure(owner, geometry, slide) {
     bounds: boundsOfPolygons(polygons),
     area_mm2: um ? areaOf(polygons) * (um / 1000) ** 2 : null,
     diameter_mm,
-    size_class: diameter_mm === null ? null : diameter_mm < 0.2 ? "itc" : diameter_mm <= 2 ? "micro" : "macro",
+    lesion_class: diameter_mm === null ? null : diameter_mm < 0.2 ? "itc" : diameter_mm <= 2 ? "micro" : "macro",
   };
   measured.set(owner, found);
   return found;

@@ -68,7 +68,7 @@ export class LesionList {
   /** What a screen reader says about an item. */
   describe(item) {
     const parts = [KINDS[item.kind]];
-    if (item.size_class) parts.push(format.LESION_CLASSES[item.size_class][0]);
+    if (item.lesion_class) parts.push(format.LESION_CLASSES[item.lesion_class][0]);
     if (item.probability !== null) parts.push(`probability ${format.probability(item.probability)}`);
     if (item.diameter_mm !== null) parts.push(format.millimeters(item.diameter_mm));
     if (item.kind !== "lesion") parts.push(format.CLASSES[item.label] ?? item.label);
@@ -80,7 +80,7 @@ export class LesionList {
     const item = this.page.items[index];
     const key = `${item.id} ${item.bounds}`;
     if (!this.thumbs.has(key)) this.thumbs.set(key, thumbnail(this.page.slide, item.bounds, 60));
-    const [name, explanation] = item.size_class ? format.LESION_CLASSES[item.size_class] : ["–", ""];
+    const [name, explanation] = item.lesion_class ? format.LESION_CLASSES[item.lesion_class] : ["–", ""];
     // The class of a region says everything; a lesion has one already, which is accepted or not.
     const mark = item.decision && item.kind === "lesion" ? MARKS[item.decision] : null;
     return [
@@ -88,7 +88,7 @@ export class LesionList {
       h(
         "div",
         { class: "facts" },
-        h("div", { class: "line" }, h("span", { class: `class ${item.size_class ?? ""}`, title: explanation }, name), item.kind === "lesion" ? null : h("span", { class: "kind" }, KINDS[item.kind]), h("span", { class: "grow" }),
+        h("div", { class: "line" }, h("span", { class: `class ${item.lesion_class ?? ""}`, title: explanation }, name), item.kind === "lesion" ? null : h("span", { class: "kind" }, KINDS[item.kind]), h("span", { class: "grow" }),
           item.probability === null ? h("span", { class: "soft" }, format.CLASSES[item.label] ?? item.label) : h("b", {}, format.probability(item.probability))),
         h("div", { class: "line soft" }, item.diameter_mm === null ? "size unknown" : `${format.millimeters(item.diameter_mm)} · ${format.area(item.area_mm2)}`, h("span", { class: "grow" }),
           mark ? h("span", { class: `mark ${item.decision}`, title: item.user ? `${mark[1]} by ${item.user}, ${format.time(item.time)}` : mark[1] }, icon(mark[0]), h("span", {}, mark[1])) : null),

@@ -118,10 +118,10 @@ export class Overlay {
     if (this.heatmap && (this.shown.heatmap || this.shown.contours)) {
       const cells = this.#visibleCells(toCanvas, scale, width * ratio, height * ratio);
       if (cells) {
-        const { step_px: step, origin_px: [x, y] } = this.heatmap.grid;
+        const { step_level0_px: step, origin_px: origin } = this.heatmap.grid;
         const { level, left, top } = cells;
         const cellPx = level.factor * step;
-        const corner = [x + (left * level.factor - 0.5) * step, y + (top * level.factor - 0.5) * step];
+        const corner = [left, top].map((cell) => origin + (cell * level.factor - 0.5) * step);
         const toCells = toCanvas.translate(...corner).scale(cellPx);
         if (this.shown.heatmap || this.differences) {
           context.setTransform(toCells);
@@ -158,13 +158,13 @@ export class Overlay {
   #visibleCells(toCanvas, scale, width, height) {
     const source = this.differences ?? this.heatmap;
     const level = source.levelFor(scale);
-    const { step_px: step, origin_px: [x, y] } = source.grid;
+    const { step_level0_px: step, origin_px: origin } = source.grid;
     const back = toCanvas.inverse();
     const corners = [[0, 0], [width, 0], [width, height], [0, height]].map(([cx, cy]) => back.transformPoint({ x: cx, y: cy }));
     const cell = level.factor * step;
     const limit = (value, most) => Math.min(Math.max(value, 0), most);
-    const columns = corners.map((at) => (at.x - x) / cell);
-    const rows = corners.map((at) => (at.y - y) / cell);
+    const columns = corners.map((at) => (at.x - origin) / cell);
+    const rows = corners.map((at) => (at.y - origin) / cell);
     const left = limit(Math.floor(Math.min(...columns)) - 1, level.columns);
     const right = limit(Math.ceil(Math.max(...columns)) + 2, level.columns);
     const top = limit(Math.floor(Math.min(...rows)) - 1, level.rows);
