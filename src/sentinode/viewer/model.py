@@ -70,13 +70,10 @@ def _prepare(name: str, source: str | None) -> Callable[[Job], Any]:
     session = model.session()
 
     def predict(pixels: UInt8Array) -> dict[str, Any]:
-        logits = session.compute(pixels)
         warnings = model.warnings(pixels) or [""] * len(pixels)
         return {
-            "model": model.name,
             "threshold": model.threshold,
-            "logits": logits.tolist(),
-            "probabilities": probability(logits).tolist(),
+            "probabilities": probability(session.compute(pixels)).tolist(),
             "warnings": warnings,
             "attribution": _has_network(model),
         }
@@ -136,7 +133,6 @@ class _Trained:
                 {
                     "index": int(table.index[row]),
                     "label": None if table["label"].isna().iloc[row] else int(table["label"].iloc[row]),
-                    "split": None if table["split"].isna().iloc[row] else str(table["split"].iloc[row]),
                     "similarity": round(float(1 / (1 + distance)), 4),
                 }
                 for row, distance in zip(*each, strict=True)

@@ -37,7 +37,6 @@ def patch_routes(viewer: Viewer) -> list[Route]:
         neighbors = await model.ask("neighbors", pixels)
         return JSONResponse(
             {
-                "model": found["model"],
                 "probability": found["probabilities"][0],
                 "threshold": found["threshold"],
                 "warning": found["warnings"][0] or None,
