@@ -310,6 +310,8 @@ def test_patches_are_filtered_sorted_and_relabeled(mini, tmp_path):
         wanted = np.flatnonzero((table["label"] == 1).to_numpy() & (probability >= 0.5))[::-1]
         assert found["total"] == len(wanted)
         assert [row["index"] for row in found["rows"]] == wanted[2:7].tolist()
+        [nearest] = running.get("/api/patches/rows?count=1&order=uncertainty")["rows"]
+        assert nearest["index"] == abs(probability - 0.5).argmin()
         row = found["rows"][0]
         assert row["id"] == table["id"].iloc[row["index"]]
         sheet = Image.open(io.BytesIO(running.get("/api/patches/sheet.jpg?indices=5,0,7&columns=2")))

@@ -6,28 +6,36 @@ import logging
 import math
 import threading
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
-from scipy.special import logit
 
 from sentinode.data.types import PATCH_SIZE_PX, UInt8Array
 from sentinode.errors import DataError, SentinodeError
+from sentinode.evaluation.outcomes import (
+    FALSE_NEGATIVE,
+    FALSE_POSITIVE,
+    TRUE_NEGATIVE,
+    TRUE_POSITIVE,
+    confidence,
+    outcomes,
+)
 from sentinode.storage import atomic_file, sync_folder
 from sentinode.viewer.errors import ViewerError, not_found
+from sentinode.viewer.saving import saving, utc_now
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from sentinode.data.patchset import PatchSet
 
 log = logging.getLogger("sentinode")
 
 TABLE = "patches.csv"
 COLUMNS = ("path", "label", "decision", "user", "time", "version")
-OUTCOMES = {"tp": (1, 1), "fp": (0, 1), "tn": (0, 0), "fn": (1, 0)}
+OUTCOMES = {"tp": TRUE_POSITIVE, "fp": FALSE_POSITIVE, "tn": TRUE_NEGATIVE, "fn": FALSE_NEGATIVE}
 ORDERS = ("index", "probability", "uncertainty")
 _LABELS, _DECISIONS = (0, 1), ("accepted", "rejected", None)
 _GLASS = 255
@@ -39,8 +47,8 @@ class Gallery:
     Parameters
     ----------
     patches : PatchSet
-    probabilities : ndarray of shape (n,) or None
-        Of tumour.
+    predictions : DataFrame or None
+        Columns ``logit``, ``probability`` and ``prediction``, one row for each patch.
     threshold : float
         Probability from which a patch is predicted to be tumour.
     folder : Path
@@ -54,25 +62,24 @@ class Gallery:
     def __init__(
         self,
         patches: "PatchSet",
-        probabilities: NDArray[np.float64] | None,
+        predictions: "pd.DataFrame | None",
         threshold: float,
         folder: Path,
         user: str,
         show_names: bool,
     ) -> None:
-        self._patches, self._probabilities = patches, probabilities
+        self._patches = patches
         self._file, self._user, self._show_names = folder / TABLE, user, show_names
         self._lock = threading.Lock()
         self._ids = patches.table["id"].astype(str).tolist()
         self._splits = [None if value is None or value != value else str(value) for value in patches.table["split"]]
         self._labels = patches.table["label"].astype("Float64").to_numpy(dtype=float, na_value=math.nan)
-        self._predictions = None if probabilities is None else (probabilities >= threshold).astype(int)
-        self._margins = None
-        if probabilities is not None:
-            least, most = np.nextafter(0, 1), np.nextafter(1, 0)
-            self._margins = np.abs(
-                logit(np.clip(probabilities, least, most)) - logit(np.clip(threshold, 1e-9, 1 - 1e-9))
-            )
+        self._predictions: dict[str, NDArray[Any]] | None = None
+        if predictions is not None:
+            found = {name: predictions[name].to_numpy() for name in ("logit", "probability", "prediction")}
+            found["outcome"] = outcomes(self._labels, found["probability"], threshold)
+            found["confidence"] = confidence(found["logit"], threshold)
+            self._predictions = found
         self._rows = {name: row for row, name in enumerate(self._ids)}
         self._decisions = {self._rows[each["path"]]: each for each in self._saved() if each["path"] in self._rows}
 
@@ -114,18 +121,18 @@ class Gallery:
             kept &= np.array(self._splits, dtype=object) == split
         if label:
             kept &= self._labels == int(label)
-        if self._predictions is not None and self._probabilities is not None and self._margins is not None:
+        found = self._predictions
+        if found is not None:
+            kept &= (found["probability"] >= least) & (found["probability"] <= most)
             if outcome:
-                truth, prediction = OUTCOMES[outcome]
-                kept &= (self._labels == truth) & (self._predictions == prediction)
-            kept &= (self._probabilities >= least) & (self._probabilities <= most)
+                kept &= found["outcome"] == OUTCOMES[outcome]
         elif outcome or order != "index":
             raise ViewerError("there are no predictions; specify a csv of predictions when you start the viewer", 422)
-        found = np.flatnonzero(kept)
-        if order != "index":
-            values = self._margins if order == "uncertainty" else -self._probabilities  # type: ignore[operator]
-            found = found[np.argsort(values[found], kind="stable")]  # type: ignore[index]
-        return {"total": len(found), "rows": [self._row(int(index)) for index in found[start : start + count]]}
+        indices = np.flatnonzero(kept)
+        if found is not None and order != "index":
+            values = found["confidence"] if order == "uncertainty" else -found["probability"]
+            indices = indices[np.argsort(values[indices], kind="stable")]
+        return {"total": len(indices), "rows": [self._row(int(index)) for index in indices[start : start + count]]}
 
     def sheet(self, indices: Sequence[int], columns: int) -> UInt8Array:
         """Return a picture of patches, row by row."""
@@ -154,46 +161,39 @@ class Gallery:
             raise ViewerError(f"label must be 0 (normal) or 1 (tumour); got {label!r}", 422)
         if decision not in _DECISIONS:
             raise ViewerError(f"decision must be accepted, rejected or null; got {decision!r}", 422)
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with self._lock, FileLock(self._file.parent / f".{TABLE}.lock"):
-                saved = {each["path"]: each for each in self._saved()}
-                # Also those of another viewer on this folder, so that a look at the patch shows them.
-                self._decisions = {self._rows[name]: each for name, each in saved.items() if name in self._rows}
-                before = saved.get(self._ids[index])
-                version = int(before["version"]) if before else 0
-                if type(base) is not int or base != version:
-                    current = None if before is None else {"label": int(before["label"]), "version": version}
-                    raise ViewerError(
-                        "this patch was labeled elsewhere; review the current label", 409, current=current
-                    )
-                row = {
-                    "path": self._ids[index],
-                    "label": str(label),
-                    "decision": decision or "",
-                    "user": self._user,
-                    "time": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-                    "version": str(version + 1),
-                }
-                saved[row["path"]] = row
-                self._write(list(saved.values()))
-                self._decisions[index] = row
-        except OSError as error:
-            raise ViewerError(
-                f"not saved: {error.strerror or error}; free some space or check the disk, then try again", 507
-            ) from error
+        with saving(self._file.parent, TABLE, self._lock):
+            saved = {each["path"]: each for each in self._saved()}
+            # Also those of another viewer on this folder, so that a look at the patch shows them.
+            self._decisions = {self._rows[name]: each for name, each in saved.items() if name in self._rows}
+            before = saved.get(self._ids[index])
+            version = int(before["version"]) if before else 0
+            if type(base) is not int or base != version:
+                current = None if before is None else {"label": int(before["label"]), "version": version}
+                raise ViewerError("this patch was labeled elsewhere; review the current label", 409, current=current)
+            row = {
+                "path": self._ids[index],
+                "label": str(label),
+                "decision": decision or "",
+                "user": self._user,
+                "time": utc_now(),
+                "version": str(version + 1),
+            }
+            saved[row["path"]] = row
+            self._write(list(saved.values()))
+            self._decisions[index] = row
         return {"row": self._row(index), "version": version + 1}
 
     def _row(self, index: int) -> dict[str, Any]:
         label, decided = self._labels[index], self._decisions.get(index)
         known = None if math.isnan(label) else int(label)
+        predicted = self._predictions
         return {
             "index": index,
             "id": self._ids[index] if self._show_names else f"Patch {index + 1}",
             "split": self._splits[index],
             "label": int(decided["label"]) if decided else known,
-            "probability": None if self._probabilities is None else round(float(self._probabilities[index]), 6),
-            "prediction": None if self._predictions is None else int(self._predictions[index]),
+            "probability": None if predicted is None else round(float(predicted["probability"][index]), 6),
+            "prediction": None if predicted is None else int(predicted["prediction"][index]),
             "decision": decided["decision"] or None if decided else None,
             "version": int(decided["version"]) if decided else 0,
         }
@@ -261,4 +261,4 @@ def open_gallery(source: str, predictions: Path | None, folder: Path, user: str,
             break
         else:
             raise whole
-    return Gallery(patches, found.table["probability"].to_numpy(), known.threshold, folder, user, show_names)
+    return Gallery(patches, found.table, known.threshold, folder, user, show_names)

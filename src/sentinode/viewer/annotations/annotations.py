@@ -6,12 +6,10 @@ have versions, so that of two edits of the same object the later one is refused 
 
 import json
 import threading
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
-
-from filelock import FileLock
 
 from sentinode.errors import DataError
 from sentinode.storage import read_json, sync_folder, write_text
@@ -28,6 +26,7 @@ from sentinode.viewer.annotations.features import (
     valid_uuid,
 )
 from sentinode.viewer.errors import ViewerError, not_found
+from sentinode.viewer.saving import saving, utc_now
 
 ENDING = ".annotations.geojson"
 
@@ -103,7 +102,7 @@ class AnnotationStore:
             "source": one_of(body, "source", get_args(Source)),
             "lesion": None if lesion is None else valid_uuid(lesion),
             "user": self._user,
-            "time": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "time": utc_now(),
         }
         with self._changing(slide) as content:
             before = self._checked(content, name, body.get("base_version"), offset_px)
@@ -155,8 +154,10 @@ class AnnotationStore:
                     found.setdefault((slide.name, feature["id"]), {}).update(given)
         return list(found.values())
 
-    def _changing(self, slide: Path) -> "_Changing":
-        return _Changing(self, slide)
+    @contextmanager
+    def _changing(self, slide: Path) -> Iterator[dict[str, Any]]:
+        with saving(self._folder, slide.stem, self._lock):
+            yield self._load(slide)
 
     def _load(self, slide: Path) -> dict[str, Any]:
         """Return version and features of a file; those of other programs get what is missing.
@@ -202,37 +203,5 @@ class AnnotationStore:
     def _save(self, slide: Path, version: int, offset_px: tuple[int, int], features: list[dict[str, Any]]) -> None:
         about = {"version": version, "offset_px": list(offset_px)}
         content = {"type": "FeatureCollection", "sentinode": about, "features": features}
-        try:
-            write_text(self.file(slide), json.dumps(content, ensure_ascii=False) + "\n")
-            sync_folder(self._folder)
-        except OSError as error:
-            raise ViewerError(
-                f"not saved: {error.strerror or error}; free some space or check the disk, then try again", 507
-            ) from error
-
-
-class _Changing:
-    """Holds the locks on a slide's annotations while they are changed, against other processes too."""
-
-    def __init__(self, store: AnnotationStore, slide: Path) -> None:
-        self._store, self._slide = store, slide
-
-    def __enter__(self) -> dict[str, Any]:
-        store = self._store
-        store._lock.acquire()
-        try:
-            store._folder.mkdir(parents=True, exist_ok=True)
-            self._file_lock = FileLock(store._folder / f".{self._slide.stem}.lock")
-            self._file_lock.acquire()
-        except OSError as error:
-            store._lock.release()
-            raise ViewerError(f"not saved: {error.strerror or error}; check the folder, then try again", 507) from error
-        try:
-            return store._load(self._slide)
-        except BaseException:
-            self.__exit__()
-            raise
-
-    def __exit__(self, *error: object) -> None:
-        self._file_lock.release()
-        self._store._lock.release()
+        write_text(self.file(slide), json.dumps(content, ensure_ascii=False) + "\n")
+        sync_folder(self._folder)
