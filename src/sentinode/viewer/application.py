@@ -2,9 +2,8 @@
 
 import errno
 import hmac
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 
 import jinja2
@@ -20,15 +19,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sentinode.errors import OutputError, SentinodeError
 from sentinode.service.access import LOOPBACK, AccessControl
 from sentinode.version import __version__
-from sentinode.viewer.annotations.agreement import agreement
 from sentinode.viewer.errors import ViewerError
-from sentinode.viewer.routes.annotations import annotation_routes
-from sentinode.viewer.routes.gallery import gallery_routes
-from sentinode.viewer.routes.patches import patch_routes
-from sentinode.viewer.routes.scans import scan_routes
-from sentinode.viewer.routes.slides import slide_routes
-from sentinode.viewer.viewer import CLIENT_GONE, Viewer
-from sentinode.viewer.worklist import describe_slide
+from sentinode.viewer.routes import annotations, gallery, patches, scans, slides
+from sentinode.viewer.viewer import CLIENT_GONE, Viewer, viewer_of
 
 STATIC = Path(__file__).parent / "static"
 COOKIE = "sentinode_token"
@@ -64,68 +57,58 @@ def create_viewer(viewer: Viewer, *, token: str, port: int = 0, hosts: Collectio
     Starlette
     """
     cookie = f"{COOKIE}_{port}"
-    environment = jinja2.Environment(loader=jinja2.PackageLoader("sentinode.viewer", "."), autoescape=True)
-
-    async def index(request: Request) -> Response:
-        given = request.query_params.get("token")
-        if given is None:
-            # The page itself holds no data, so that it can say what is wrong when the token is missing.
-            return HTMLResponse(environment.get_template("index.html.j2").render(version=__version__))
-        if not hmac.compare_digest(given.encode(), token.encode()):
-            raise ViewerError("the token in the address is wrong; open the address that sentinode view printed", 401)
-        answer = RedirectResponse("/", 303, {"Cache-Control": "no-store"})
-        answer.set_cookie(cookie, token, path="/", httponly=True, samesite="strict")
-        return answer
-
-    async def session(request: Request) -> JSONResponse:
-        return JSONResponse(
-            {
-                "user": viewer.user,
-                "read_only": viewer.read_only,
-                "pages": [*(["slides"] if len(viewer.catalogue) else []), *(["patches"] if viewer.gallery else [])],
-            }
-        )
-
-    async def agreed(request: Request) -> JSONResponse:
-        slides = [entry.path for entry in viewer.catalogue]
-        reviews = await viewer.run(viewer.store.reviews, slides, viewer.catalogue.folders)
-        return JSONResponse(agreement(reviews))
-
-    describe = partial(describe_slide, viewer)
-
-    async def refuse(request: Request, error: Exception) -> Response:
-        # Messages about patches name no slide, but words that a slide may be called.
-        hide = str if request.url.path.startswith("/api/patches") else viewer.catalogue.hide_names
-        return _refusal(error, hide)
-
-    @asynccontextmanager
-    async def lifespan(application: Starlette) -> AsyncIterator[None]:
-        viewer.open_first()
-        yield
-        viewer.close()
-
-    return Starlette(
+    application = Starlette(
         routes=[
-            Route("/", index),
-            Route("/api/session", session),
-            *slide_routes(viewer, describe),
-            *annotation_routes(viewer),
-            *patch_routes(viewer),
-            *gallery_routes(viewer),
-            *scan_routes(viewer, describe),
-            Route("/api/agreement", agreed),
+            Route("/", _index),
+            Route("/api/session", _session),
+            *slides.ROUTES,
+            *annotations.ROUTES,
+            *patches.ROUTES,
+            *gallery.ROUTES,
+            *scans.ROUTES,
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[
             Middleware(_SafeHeaders),
             Middleware(AccessControl, hosts=hosts, token=token, open_paths=("/", "/static/*"), cookie=cookie),
         ],
-        exception_handlers={HTTPException: refuse, SentinodeError: refuse, OSError: refuse, Exception: refuse},
-        lifespan=lifespan,
+        exception_handlers={HTTPException: _refuse, SentinodeError: _refuse, OSError: _refuse, Exception: _refuse},
+        lifespan=_lifespan,
     )
+    application.state.viewer, application.state.token, application.state.cookie = viewer, token, cookie
+    return application
 
 
-def _refusal(error: Exception, hide_names: Callable[[str], str]) -> Response:
+async def _index(request: Request) -> Response:
+    state, given = request.app.state, request.query_params.get("token")
+    if given is None:
+        # The page itself holds no data, so that it can say what is wrong when the token is missing.
+        environment = jinja2.Environment(loader=jinja2.PackageLoader("sentinode.viewer", "."), autoescape=True)
+        return HTMLResponse(environment.get_template("index.html.j2").render(version=__version__))
+    if not hmac.compare_digest(given.encode(), state.token.encode()):
+        raise ViewerError("the token in the address is wrong; open the address that sentinode view printed", 401)
+    answer = RedirectResponse("/", 303, {"Cache-Control": "no-store"})
+    answer.set_cookie(state.cookie, state.token, path="/", httponly=True, samesite="strict")
+    return answer
+
+
+async def _session(request: Request) -> JSONResponse:
+    viewer = viewer_of(request)
+    pages = [*(["slides"] if len(viewer.catalogue) else []), *(["patches"] if viewer.gallery else [])]
+    return JSONResponse({"user": viewer.user, "read_only": viewer.read_only, "pages": pages})
+
+
+@asynccontextmanager
+async def _lifespan(application: Starlette) -> AsyncIterator[None]:
+    viewer: Viewer = application.state.viewer
+    viewer.open_first()
+    yield
+    viewer.close()
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    # Messages about patches name no slide, but words that a slide may be called.
+    hide_names = str if request.url.path.startswith("/api/patches") else viewer_of(request).catalogue.hide_names
     if isinstance(error, ViewerError):
         if error.status == CLIENT_GONE:
             return Response(status_code=CLIENT_GONE)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -105,6 +105,18 @@ class Viewer:
             file = self.catalogue.file(entry)
             return await asyncio.wrap_future(self.readers.submit(file, function, *arguments))
 
+    async def cached(self, key: Hashable, make: Callable[[], Awaitable[bytes]]) -> bytes:
+        """Return a value from the cache; make it where it is not there."""
+        content = self.cache.get(key)
+        if content is None:
+            content = await make()
+            self.cache.put(key, content)
+        return content
+
+    def entry(self, request: Request) -> Entry:
+        """Return the slide that the address of a request names."""
+        return self.catalogue[request.path_params["slide"]]
+
     def check_writable(self) -> None:
         """Refuse a change in read-only mode."""
         if self.read_only:
@@ -128,6 +140,12 @@ class Viewer:
         self.model.close()
         self.readers.close()
         self._pool.shutdown(cancel_futures=True)
+
+
+def viewer_of(request: Request) -> Viewer:
+    """Return the viewer that a request is for."""
+    viewer: Viewer = request.app.state.viewer
+    return viewer
 
 
 async def read_body(request: Request) -> Mapping[str, Any]:

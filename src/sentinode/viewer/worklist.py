@@ -1,4 +1,4 @@
-"""The entry of a slide in the worklist."""
+"""The entries of slides in the worklist."""
 
 from typing import Any
 
@@ -36,3 +36,9 @@ def describe_slide(viewer: Viewer, entry: Entry) -> dict[str, Any]:
         "can_scan": viewer.scans is not None and summary is None and state not in (WAITING, SCANNING),
         "results": [result.id for result in results],
     }
+
+
+def describe_slides(viewer: Viewer) -> list[dict[str, Any]]:
+    """Look for finished scans, and return the entries of all slides in the worklist."""
+    viewer.catalogue.refresh()
+    return [describe_slide(viewer, entry) for entry in viewer.catalogue]
