@@ -7,7 +7,7 @@ import stat
 from collections.abc import Collection
 from pathlib import Path
 
-from sentinode.errors import OutputError
+from sentinode.errors import ConfigError, OutputError
 
 # Files that desktops leave in every folder they show.
 SYSTEM_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")
@@ -52,6 +52,34 @@ def check_output_file(path: str | Path) -> Path:
         raise OutputError(f"{path}: is {_KINDS.get(kind, 'not a file')}; choose another output file")
     check_parent(path, final.parent)
     return final
+
+
+def check_ending(path: str | Path, ending: str, option: str = "") -> None:
+    """Check that the name of an output file has the ending of what is written.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    ending : str
+        Such as ``".csv"``; upper case counts as lower case.
+    option : str, optional
+        The option of a command that named the file, for the message.
+
+    Raises
+    ------
+    ConfigError
+        The name ends otherwise.
+
+    Examples
+    --------
+    >>> check_ending("predictions.txt", ".csv", "--out")
+    Traceback (most recent call last):
+        ...
+    sentinode.errors.ConfigError: --out predictions.txt: use a name that ends in .csv
+    """
+    if Path(path).suffix.lower() != ending:
+        raise ConfigError(f"{option} {path}: use a name that ends in {ending}".lstrip())
 
 
 def check_free_space(folder: str | Path, needed_bytes: int, remedy: str) -> None:

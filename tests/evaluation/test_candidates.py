@@ -209,9 +209,14 @@ def test_probabilities_of_0_and_1_have_finite_logits_in_order(tmp_path):
 def test_the_threshold_is_that_of_the_json_file_next_to_it_otherwise_one_half(tmp_path):
     file = written(tmp_path, id=["a"], logit=[1.0])
     assert file.threshold == 0.5
-    for content, threshold in (({"threshold": 0.3}, 0.3), ({"threshold": 7}, 0.5), ([], 0.5)):
-        (tmp_path / "it.csv.json").write_text(json.dumps(content))
+    beside = tmp_path / "it.csv.json"
+    for content, threshold in (({"threshold": 0.3}, 0.3), ({"model": "other"}, 0.5)):
+        beside.write_text(json.dumps(content))
         assert file.threshold == threshold
+    for text in ('{"threshold": 7}', "[]", '{"threshold": null}', "not JSON"):
+        beside.write_text(text)
+        with pytest.raises(DataError, match=r"it\.csv\.json.* delete"):
+            _ = file.threshold
 
 
 def test_seeds_are_given_with_commas_or_a_pattern(tmp_path):

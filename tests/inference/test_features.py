@@ -75,7 +75,7 @@ def test_features_never_stand_beside_the_model_of_others(tiny_run, mini, tmp_pat
 def test_an_ensemble_and_another_ending_are_refused(tiny_run, other_run, mini, tmp_path):
     with pytest.raises(ModelError, match="an ensemble is not a single Keras network"):
         embed(Ensemble((tiny_run, other_run)), mini)
-    with pytest.raises(ConfigError, match=r"it\.csv: features are written as \.npz"):
+    with pytest.raises(ConfigError, match=r"it\.csv: use a name that ends in \.npz"):
         write_features(tiny_run, mini, tmp_path / "it.csv")
     with pytest.raises(ModelError, match="expected Dense"):
         embed(logit_model(tiny_run.model), mini)

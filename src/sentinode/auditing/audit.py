@@ -192,7 +192,7 @@ def audit(
     )
     made_by: dict[str, Any] = {"sentinode": __version__, "data": chosen.path, "fingerprint": chosen.fingerprint}
     made_by |= {"splits": chosen.split_names, "without_label": without_label, "trained_on": int(trained_on.sum())}
-    made_by |= {"skipped": [vars(each) for each in chosen.skipped]} if chosen.skipped else {}
+    made_by |= chosen.skipped_json()
     return Audit(
         patches=chosen,
         table=table,

@@ -17,7 +17,8 @@ from sentinode.cli.common.options import (
 from sentinode.cli.common.output import command_line, print_json, print_next_steps
 from sentinode.cli.common.start import load_models, start_keras
 from sentinode.cli.predict import SOURCE_HELP
-from sentinode.errors import ConfigError, plural
+from sentinode.errors import plural
+from sentinode.output_paths import check_ending
 
 
 def add_parser(commands: Any) -> None:
@@ -43,8 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
     from sentinode.data.open import open_sources
 
     out = Path(arguments.out)
-    if out.suffix != ".npz":
-        raise ConfigError(f"--out {out}: features are written as .npz; use a name that ends in .npz")
+    check_ending(out, ".npz", "--out")
     check_not_an_input(out, arguments.source)
 
     model = load_models(arguments)

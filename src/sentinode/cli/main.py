@@ -97,7 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands, without importing what the commands need."""
     parser = Parser(
         prog="sentinode",
-        description="Detect breast-cancer metastases in lymph-node patches. Start with: sentinode demo",
+        description="Detect breast-cancer metastases in lymph-node patches and slides. Start with: sentinode demo",
         epilog="Research use only: not a medical device.",
     )
     parser.add_argument("--version", action="version", version=f"sentinode {__version__}")

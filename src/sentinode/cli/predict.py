@@ -19,6 +19,7 @@ from sentinode.cli.common.output import file_or_stdout, print_json, print_next_s
 from sentinode.cli.common.start import load_models, start_keras
 from sentinode.errors import ConfigError, plural
 from sentinode.inference.engines import ENGINES, check_options
+from sentinode.output_paths import check_ending
 
 SOURCE_HELP = "an image, a folder, a glob, a zip, a PCam _x.h5, .npy, .npz, or a csv that lists images"
 
@@ -63,8 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out == "-" and arguments.json:
         raise ConfigError("--out - and --json both use standard output; write to a file instead")
     if arguments.out != "-":
-        if Path(arguments.out).suffix.lower() != ".csv":
-            raise ConfigError(f"--out {arguments.out}: the output is a table; use a name that ends in .csv")
+        check_ending(arguments.out, ".csv", "--out")
         check_not_an_input(arguments.out, arguments.source)
     with file_or_stdout(arguments.out) as out:
         return _predict(arguments, out)

@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
     check_options(arguments.engine or "onnxruntime", "none", arguments.precision)
     for package in ("starlette", "uvicorn"):
         optional(package, "serve")
-    from sentinode.data.grouping import check_options as check_read_options
+    from sentinode.data.grouping import check_read_options
     from sentinode.data.types import ReadOptions
     from sentinode.service.application import create_application
     from sentinode.service.images import Limits

@@ -90,7 +90,7 @@ def add_groups(patches: PatchSet, options: ReadOptions) -> PatchSet:
     return replace(patches, table=table, notes=(*patches.notes, note))
 
 
-def check_options(options: ReadOptions) -> ReadOptions:
+def check_read_options(options: ReadOptions) -> ReadOptions:
     """Return options whose values are possible.
 
     Raises

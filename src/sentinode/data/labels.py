@@ -110,6 +110,17 @@ def class_of(name: str, classes: Classes = ()) -> int | None:
     return found.pop() if len(found) == 1 and not is_negated else None
 
 
+def split_in(name: str) -> str | None:
+    """Return the split that a name contains as a word, such as that of a file; None if there is none.
+
+    Examples
+    --------
+    >>> split_in("pcam-Validation-00001.parquet"), split_in("patches")
+    ('valid', None)
+    """
+    return next((SPLITS[word] for word in re.split(r"[^a-z]+", name.lower()) if word in SPLITS), None)
+
+
 def likely_class(name: str) -> int | None:
     """Return the class that a name suggests; for a message, not for a label.
 

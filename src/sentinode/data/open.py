@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sentinode.data.concat import concat
-from sentinode.data.grouping import add_groups, check_options
+from sentinode.data.grouping import add_groups, check_read_options
 from sentinode.data.io.files import IMAGE_ENDINGS, Files, is_image, matching_files
 from sentinode.data.io.folders import FolderFiles, ListedFiles
 from sentinode.data.io.tars import ShardedFiles, TarFiles, is_tar, without_tar_ending
@@ -96,7 +96,7 @@ def open_patches(
     path = _checked(path)
     if classes is not None and not isinstance(classes, Mapping):
         raise ConfigError(f"classes must be a mapping such as {{'TUM': 1, '*': 0}}; got {classes!r}")
-    options = check_options(
+    options = check_read_options(
         ReadOptions(
             resize=resize,  # type: ignore[arg-type]
             spacing_um_px=spacing_um_px,

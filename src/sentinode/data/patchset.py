@@ -360,6 +360,10 @@ class PatchSet:
         table = ["--table", self.metadata_csv] if self.metadata_csv else []
         return [self.path.removesuffix(f" with {self.metadata_csv}"), *table, *self.options.to_arguments()]
 
+    def skipped_json(self) -> dict[str, list[dict[str, str]]]:
+        """Return the skipped patches as an entry of a JSON file; empty if there are none."""
+        return {"skipped": [vars(each) for each in self.skipped]} if self.skipped else {}
+
     def counts(self) -> pd.DataFrame:
         """Count the patches of each split and class.
 

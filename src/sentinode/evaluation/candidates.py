@@ -15,7 +15,7 @@ from sentinode.evaluation.operating_points import PointChooser
 from sentinode.evaluation.prediction_files import PredictionsFile
 from sentinode.external.files import is_model_file
 from sentinode.external.model import ExternalModel, KerasFile
-from sentinode.inference.ensemble import any_of
+from sentinode.inference.ensemble import any_of, common_held_out
 from sentinode.inference.predict import predict
 from sentinode.inference.predictions import Predictions
 from sentinode.samples import PRETRAINED
@@ -88,9 +88,8 @@ class Candidate:
         return max((run.validation_choices for run in self.runs), key=len, default="")
 
     def held_out(self) -> set[str] | None:
-        """Return the SHA-1s of the patches that all training runs held out; None without runs."""
-        parts = [part for run in self.runs if (part := run.held_out()) is not None]
-        return (parts[0] if all(part == parts[0] for part in parts) else set()) if parts else None
+        """Return the SHA-1s of the patches that all runs held out; see `common_held_out`."""
+        return common_held_out([run.held_out() for run in self.runs])
 
     def trained_on(self, sha1: "pd.Series[str]") -> np.ndarray | None:
         """Return for each patch whether any run was trained on it; see `any_of`."""

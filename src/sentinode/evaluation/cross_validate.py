@@ -133,7 +133,7 @@ def cross_validate(
         "fingerprint": chosen.fingerprint,
     }
     made_by |= {"folds": folds, "grouped_by": list(split.grouped_by), "threshold_rule": THRESHOLD_RULE}
-    made_by |= {"skipped": [vars(each) for each in chosen.skipped]} if chosen.skipped else {}
+    made_by |= chosen.skipped_json()
     predictions = Predictions(pooled.reset_index(drop=True), made_by)
     evaluation = Evaluation.from_predictions(
         predictions,

@@ -1,6 +1,5 @@
 """Read predictions of any software from csv files and match them to patches."""
 
-import json
 import logging
 import re
 from collections import Counter
@@ -20,7 +19,8 @@ from sentinode.data.patchset import PatchSet
 from sentinode.errors import DataError, plural
 from sentinode.inference.logits import probability
 from sentinode.inference.predictions import Predictions, made_by_path
-from sentinode.storage import sha256_of
+from sentinode.inference.predictor import DEFAULT_THRESHOLD, parse_threshold
+from sentinode.storage import read_json, sha256_of
 
 IDS = ("id", "image_id", "filename", "file_name", "file", "path", "image")
 SCORES = ("logit", "probability")
@@ -66,11 +66,14 @@ class PredictionsFile:
     @property
     def threshold(self) -> float:
         """The threshold in the JSON file next to it, otherwise 0.5."""
+        file = made_by_path(self.path)
+        made_by = read_json(file) if file.is_file() else {}
+        if not isinstance(made_by, dict):
+            raise DataError(f'{file}: expected an object, such as {{"threshold": 0.5}}; correct it or delete it')
         try:
-            threshold = float(json.loads(made_by_path(self.path).read_text(encoding="utf-8"))["threshold"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return 0.5
-        return threshold if 0 <= threshold <= 1 else 0.5
+            return parse_threshold(made_by.get("threshold", DEFAULT_THRESHOLD))
+        except ValueError as error:
+            raise DataError(f"{file}: threshold: {error}; correct it or delete it") from error
 
     @cached_property
     def identity(self) -> dict[str, Any]:

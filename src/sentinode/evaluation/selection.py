@@ -12,6 +12,7 @@ import pandas as pd
 from sentinode.data.duplicates.hashes import require_matching_hashes
 from sentinode.data.patchset import PatchSet, check_patches
 from sentinode.errors import DataError
+from sentinode.inference.ensemble import common_held_out
 
 log = logging.getLogger("sentinode")
 
@@ -102,7 +103,7 @@ class SelectedPatches:
     @property
     def made_by(self) -> dict[str, Any]:
         """What results record of the patches: split, fingerprint, and the patches that were skipped."""
-        skipped = {"skipped": [vars(each) for each in self.patches.skipped]} if self.patches.skipped else {}
+        skipped = self.patches.skipped_json()
         return {"split": self.split, "fingerprint": self.patches.fingerprint, **skipped}
 
 
@@ -193,7 +194,7 @@ def choose_split(
         for name in ("test", "valid"):
             if name in names and patches.split(name).table["label"].notna().all():
                 return name, patches.split(name)
-    held_out = _held_out(models) if split in (None, "valid") else set()
+    held_out = common_held_out([model.held_out() for model in models]) if split in (None, "valid") else set()
     if held_out:
         source = (patches.split("train") if "train" in names else patches).cached(cache)
         rows = np.flatnonzero(source.table["sha1"].isin(held_out))
@@ -216,11 +217,6 @@ def find_overlap(model: TrainedModel, patches: PatchSet) -> Overlap:
         None if which is None else int(which.sum()) for which in (model.trained_on(sha1), model.validated_on(sha1))
     )
     return Overlap(model.name, trained_on, validated_on, model.validation_choices)
-
-
-def _held_out(models: Sequence[TrainedModel]) -> set[str]:
-    parts = [part for part in (model.held_out() for model in models) if part is not None]
-    return parts[0] if parts and all(part == parts[0] for part in parts) else set()
 
 
 def draw_per_class(patches: PatchSet, count: int, seed: int) -> PatchSet:

@@ -14,15 +14,13 @@ from sentinode.external.files import find_weights, read_sidecar, recognize
 from sentinode.external.interpretation import Interpretation, interpret, to_logits
 from sentinode.inference.engines import check_options
 from sentinode.inference.kept_sessions import KeptSessions
-from sentinode.inference.predictor import Floats, Predictor, Session, parse_threshold
+from sentinode.inference.predictor import DEFAULT_THRESHOLD, Floats, Predictor, Session, parse_threshold
 from sentinode.storage import sha256_of
 
 if TYPE_CHECKING:
     import keras
 
     from sentinode.data.types import UInt8Array
-
-DEFAULT_THRESHOLD = 0.5
 
 log = logging.getLogger("sentinode")
 

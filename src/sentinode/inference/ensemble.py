@@ -117,9 +117,8 @@ class Ensemble(Predictor):
         return max((member.validation_choices for member in self.members), key=len)
 
     def held_out(self) -> set[str] | None:
-        """Return the SHA-1 of the held-out patches if all members held out the same."""
-        first, *others = (member.held_out() for member in self.members)
-        return first if all(other == first for other in others) else set()
+        """Return the SHA-1s of the patches that all members held out; see `common_held_out`."""
+        return common_held_out([member.held_out() for member in self.members])
 
 
 def mean_threshold(thresholds: Sequence[float]) -> float:
@@ -156,6 +155,31 @@ def any_of(parts: Sequence[NDArray[np.bool_] | None]) -> NDArray[np.bool_] | Non
         return None
     used = np.any(known, axis=0)
     return used if used.any() or len(known) == len(parts) else None
+
+
+def common_held_out(parts: Sequence[set[str] | None]) -> set[str] | None:
+    """Combine what several models held out.
+
+    Parameters
+    ----------
+    parts : sequence of set of str, or None
+        Per model, the SHA-1s of the patches that its training held out; None if it held out nothing, or if that is
+        unknown.
+
+    Returns
+    -------
+    set of str, or None
+        None if no model held out patches; empty if two held out different ones.
+
+    Examples
+    --------
+    >>> common_held_out([{"a"}, None]), common_held_out([{"a"}, {"b"}]), common_held_out([None])
+    ({'a'}, set(), None)
+    """
+    known = [part for part in parts if part is not None]
+    if not known:
+        return None
+    return known[0] if all(part == known[0] for part in known) else set()
 
 
 def _mean_of(parts: Sequence[Callable[[UInt8Array], np.ndarray]]) -> Callable[[UInt8Array], np.ndarray]:

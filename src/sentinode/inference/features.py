@@ -13,12 +13,12 @@ from sentinode.data.map_patches import map_patches
 from sentinode.data.patchset import PatchSet
 from sentinode.data.pixels import pixel_sha1
 from sentinode.data.types import UInt8Array
-from sentinode.errors import ConfigError
 from sentinode.inference.inputs import Patches, as_patches
 from sentinode.inference.logits import check_last_layer
 from sentinode.inference.predict import as_predictor
 from sentinode.inference.predictions import made_by_path
 from sentinode.inference.predictor import BATCH_SIZE, Predictor
+from sentinode.output_paths import check_ending
 from sentinode.storage import atomic_file, write_json
 from sentinode.version import __version__
 
@@ -98,8 +98,7 @@ def write_features(run: Predictor, patches: PatchSet, out: str | Path) -> dict[s
     (4, 24)
     """
     out = Path(out)
-    if out.suffix != ".npz":
-        raise ConfigError(f"{out}: features are written as .npz; use a name that ends in .npz")
+    check_ending(out, ".npz")
     network = feature_model(run.model)
     count, width = len(patches), int(network.output_shape[-1])
     sha1: list[str] = []

@@ -27,6 +27,8 @@ Floats = NDArray[np.float64]
 
 # Another batch size may change the last bits of a logit.
 BATCH_SIZE = 128
+# Where a model or its predictions come without one.
+DEFAULT_THRESHOLD = 0.5
 
 
 class Predictor(Protocol):
@@ -113,7 +115,7 @@ class Predictor(Protocol):
     @property
     def validation_warning_rate(self) -> float:
         """The fraction of the validation patches that get an out-of-distribution warning."""
-        return 0.0
+        return self.ood.validation_warning_rate if self.ood else 0.0
 
     def network_file(self, engine: str, precision: str = "float32") -> Path:
         """Return the file that an engine other than Keras runs, exported into the cache if it does not exist."""
@@ -125,8 +127,7 @@ class Predictor(Protocol):
 
     def warnings(self, pixels: "UInt8Array") -> list[str] | None:
         """Describe how each patch differs from the training patches; None if nothing is known of these."""
-        del pixels
-        return None
+        return self.ood.warnings(pixels) if self.ood else None
 
     def trained_on(self, sha1: pd.Series) -> NDArray[np.bool_] | None:
         """Tell for the SHA-1 of each patch whether the model was trained on it; None if unknown."""
@@ -206,8 +207,7 @@ class Session:
         """
         patches = as_patches(x).readable()
         about: dict[str, Any] = {"data": patches.path, "patches": len(patches), **self.source.identity}
-        if patches.skipped:
-            about["skipped"] = [vars(each) for each in patches.skipped]
+        about |= patches.skipped_json()
         logits, warnings = self._run(patches)
         predictions = Predictions.from_logits(patches.table, logits, {**about, **self.settings, **(made_by or {})})
         if warnings is not None:

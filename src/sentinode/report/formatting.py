@@ -30,7 +30,7 @@ def fixed(value: float | None, digits: int = 3) -> str:
     return f"{Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP):f}"
 
 
-def with_limits(interval: Interval | None, digits: int = 3) -> Markup:
+def with_limits(interval: Interval | None) -> Markup:
     """Format an estimate with its confidence limits as HTML that can break between them.
 
     Examples
@@ -40,10 +40,10 @@ def with_limits(interval: Interval | None, digits: int = 3) -> Markup:
     """
     if interval is None:
         return Markup(NONE)
-    low, high = fixed(interval.low, digits), fixed(interval.high, digits)
+    low, high = fixed(interval.low), fixed(interval.high)
     dash = " to " if low.startswith("-") else "–"
     span = Markup('{} <span class="limits" data-low="{}" data-high="{}">{}{}{}</span>')
-    return span.format(fixed(interval.estimate, digits), low, high, low, dash, high)
+    return span.format(fixed(interval.estimate), low, high, low, dash, high)
 
 
 def percent(share: float, digits: int = 1) -> str:

@@ -130,18 +130,9 @@ class Run(KeptSessions):
             raise RunError(f"{self.path / SUMMARY}: {name}: {error}; {DAMAGED_RUN}") from error
 
     @property
-    def validation_warning_rate(self) -> float:
-        """Fraction of the validation patches that get an out-of-distribution warning."""
-        return self.ood.validation_warning_rate if self.ood else 0.0
-
-    @property
     def architecture(self) -> dict[str, Any]:
         """Name, parameters and build options of the network, as in ``config.json``."""
         return dict(self.config["model"])
-
-    def warnings(self, pixels: np.ndarray) -> list[str] | None:
-        """Describe for each patch (uint8, (n, 96, 96, 3)) in what it differs from the training patches."""
-        return self.ood.warnings(pixels) if self.ood else None
 
     @property
     def name(self) -> str:

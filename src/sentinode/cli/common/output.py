@@ -53,11 +53,9 @@ def print_json(content: Any) -> None:
     print(json.dumps(to_json(content), indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def print_table(
-    rows: Sequence[tuple[str, ...]], header: tuple[str, ...] | None = None, text_columns: Sequence[int] = (0,)
-) -> None:
+def print_table(rows: Sequence[tuple[str, ...]], header: tuple[str, ...], text_columns: Sequence[int] = (0,)) -> None:
     """Print rows in columns, `text_columns` aligned left and the others right."""
-    lines = [header, *rows] if header else rows
+    lines = [header, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     for line in lines:
         cells = [

@@ -22,6 +22,7 @@ from sentinode.cli.common.options import (
 )
 from sentinode.cli.common.output import command_line, print_json, print_next_steps, print_table, red, report_skipped
 from sentinode.errors import ConfigError, DataError, plural
+from sentinode.output_paths import check_ending
 
 if TYPE_CHECKING:
     from sentinode.data.patchset import PatchSet
@@ -62,8 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     for option, suffix in (("sheet", ".png"), ("page", ".html")):
         name = getattr(arguments, option)
-        if name and Path(name).suffix.lower() != suffix:
-            raise ConfigError(f"--{option} {name}: use a name that ends in {suffix}")
+        if name:
+            check_ending(name, suffix, f"--{option}")
     if arguments.sheet:
         check_not_an_input(arguments.sheet, arguments.data)
     how = {**read_options(arguments), "skip_bad": arguments.skip_bad}

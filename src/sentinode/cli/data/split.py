@@ -11,6 +11,7 @@ from sentinode.cli.common.options import add_data, add_json, output_file
 from sentinode.cli.common.output import command_line, print_json, print_next_steps, print_table, red, report_skipped
 from sentinode.cli.common.start import open_data
 from sentinode.errors import ConfigError, plural
+from sentinode.output_paths import check_ending
 
 if TYPE_CHECKING:
     from sentinode.data.splitting.split import Split
@@ -47,8 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
     if arguments.folds is not None and (arguments.valid, arguments.test) != (None, None):
         raise ConfigError("--folds makes folds of equal size; leave out either --folds, or --valid and --test")
-    if out.suffix.lower() != ".csv":
-        raise ConfigError(f"--out {out}: the output is a table; use a name that ends in .csv")
+    check_ending(out, ".csv", "--out")
     valid, test = (arguments.valid, VALID)[arguments.valid is None], (arguments.test, TEST)[arguments.test is None]
     fractions = {"train": 1 - valid - test, "valid": valid} | ({"test": test} if test else {})
     if arguments.folds is None:

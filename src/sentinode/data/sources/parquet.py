@@ -1,6 +1,5 @@
 """Parquet files as Hugging Face's `datasets` writes them: a column ``image`` of bytes and path, and ``label``."""
 
-import re
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ import pandas as pd
 
 from sentinode.data.io.files import Files
 from sentinode.data.io.images import decode_patch
-from sentinode.data.labels import SPLIT_ORDER, SPLITS, label_of
+from sentinode.data.labels import SPLIT_ORDER, label_of, split_in
 from sentinode.data.patchset import PatchSet, patch_table
 from sentinode.data.pixels import ConcatPixels
 from sentinode.data.types import PATCH_SHAPE, IndexArray, ReadOptions, UInt8Array
@@ -114,7 +113,7 @@ def open_source(files: Files, options: ReadOptions) -> PatchSet | None:
     names = [name for name in files.names if name.lower().endswith(".parquet")]
     if not names:
         return None
-    splits = {name: _split(name) for name in names}
+    splits = {name: split_in(name) for name in names}
     names.sort(key=lambda name: (SPLIT_ORDER.index(splits[name]), name))
     tables, readers = [], []
     seen: dict[str, int] = {}
@@ -166,7 +165,3 @@ def _labels(file: Any, column: str, options: ReadOptions, where: str) -> list[in
         except ValueError as error:
             raise DataError(f"{where} row {row}: {error}") from error
     return labels
-
-
-def _split(name: str) -> str | None:
-    return next((SPLITS[word] for word in re.split(r"[^a-z]+", name.lower()) if word in SPLITS), None)

@@ -1,13 +1,12 @@
 """WebDataset: tar shards in which files of one name belong together, such as ``0001.jpg`` and ``0001.cls``."""
 
 import json
-import re
 
 import numpy as np
 
 from sentinode.data.io.files import Files, image_names, without_image_ending
 from sentinode.data.io.images import ImageFiles
-from sentinode.data.labels import SPLITS, label_of
+from sentinode.data.labels import label_of, split_in
 from sentinode.data.patchset import PatchSet, patch_table
 from sentinode.data.types import ReadOptions, Skipped
 
@@ -78,4 +77,4 @@ def _label(files: Files, name: str | None, options: ReadOptions) -> int | None:
 
 def _split(files: Files, name: str) -> str | None:
     shard = name.split("/")[0] if "/" in name else files.where.rpartition("/")[2]
-    return next((SPLITS[word] for word in re.split(r"[^a-z]+", shard.lower()) if word in SPLITS), None)
+    return split_in(shard)

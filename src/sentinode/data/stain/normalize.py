@@ -17,6 +17,7 @@ from sentinode.data.stain.normalizers import Macenko, Reinhard
 from sentinode.data.tables import write_patch_table
 from sentinode.data.types import DEFAULT_OPTIONS, UInt8Array, evenly_spaced
 from sentinode.errors import ConfigError
+from sentinode.output_paths import check_ending
 from sentinode.progress import progress_bar
 from sentinode.storage import atomic_file
 
@@ -130,8 +131,7 @@ def output_paths(out: str | Path) -> tuple[Path, Path]:
         `out` does not end in ``.csv``, or the csv or the zip exists.
     """
     table = Path(out)
-    if table.suffix.lower() != ".csv":
-        raise ConfigError(f"{out}: the output is a table; use a name that ends in .csv")
+    check_ending(table, ".csv")
     archive = table.with_suffix(".zip")
     for path in (table, archive):
         if path.exists():  # It may be the source of the patches, or the user's own images.

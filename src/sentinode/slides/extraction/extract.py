@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from sentinode.data.grouping import check_options, patient_and_slide
+from sentinode.data.grouping import check_read_options, patient_and_slide
 from sentinode.data.labels import Classes
 from sentinode.data.types import PATCH_SHAPE, PATCH_SPACING_UM_PX, ReadOptions
 from sentinode.errors import ConfigError, DataError, OutputError, SentinodeError
@@ -250,7 +250,7 @@ def _patients(paths: Sequence[Path], pattern: str | None) -> dict[str, str]:
             raise ConfigError(f"{path}: two slides are named {path.stem}; patches could not be told apart, rename one")
     if pattern is None:
         return {stem: patient for stem in stems if (patient := patient_and_slide(stem)[0])}
-    check_options(ReadOptions(patient_from=pattern))
+    check_read_options(ReadOptions(patient_from=pattern))
     found = {stem: match for stem in stems if (match := re.search(pattern, stem))}
     if missing := [stem for stem in stems if stem not in found]:
         raise ConfigError(f"--patient-from {pattern!r} finds no patient in the name of slide {missing[0]}")
