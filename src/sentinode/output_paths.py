@@ -103,7 +103,7 @@ def check_free_space(folder: str | Path, needed_bytes: int, remedy: str) -> None
     free = shutil.disk_usage(nearest).free
     if free < needed_bytes:
         raise OutputError(
-            f"{folder}: {needed_bytes / 1e6:,.0f} MB may be needed, and {free / 1e6:,.0f} MB are free; {remedy}"
+            f"{folder}: {needed_bytes / 1e6:,.1f} MB may be needed, and {free / 1e6:,.1f} MB are free; {remedy}"
         )
 
 

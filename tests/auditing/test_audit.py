@@ -11,8 +11,9 @@ from tests import forms
 from tests.cli.test_cli import refused, sentinode, succeeded
 
 from sentinode import PatchSet, load_run, open_patches
-from sentinode.auditing.audit import Audit, audit
+from sentinode.auditing.audit import Audit, _duplicate_conflicts, audit
 from sentinode.auditing.out_of_fold import predict_out_of_fold
+from sentinode.data.patchset import patch_table
 from sentinode.errors import ConfigError, DataError, OutputError
 from sentinode.report.audit_page import write_audit
 
@@ -110,6 +111,13 @@ def audited(planted) -> Audit:
 def test_duplicates_with_different_labels_are_both_issues(audited):
     both = audited.table[audited.table["duplicate_conflict"]]
     assert len(both) == 2 and both["label_issue"].all() and set(both["label"]) == {0, 1}
+
+
+def test_a_conflict_with_a_near_duplicate_holds_for_all_copies():
+    table = patch_table(["a1", "a2", "turned"], [0, 0, 1]).assign(sha1=["0" * 40, "0" * 40, "1" * 40])
+    patches = PatchSet(kind="", path="", table=table, pixels=None, rows=np.arange(3))
+    pairs = pd.DataFrame({"first": [0], "second": [2]})
+    assert _duplicate_conflicts(patches, pairs).tolist() == [True, True, True]
 
 
 def test_outliers_are_listed_with_their_failed_quality_checks(audited):

@@ -131,6 +131,10 @@ def test_no_command_writes_over_a_file_that_it_reads(tmp_path, tiny_run, images)
     Image.open(first).save(picture)
     table = tmp_path / "table.csv"
     succeeded(sentinode("data", "split", images, "--out", table))
+    own_labels = tmp_path / "labeled" / "labels.csv"
+    own_labels.parent.mkdir()
+    shutil.copy(first, own_labels.parent / "0.tif")
+    own_labels.write_text("path,label\n0.tif,1\n")
     model = tmp_path / "own.keras"
     shutil.copy(tiny_run.path / "model.keras", model)
     arrays = tmp_path / "arrays.npz"
@@ -142,7 +146,10 @@ def test_no_command_writes_over_a_file_that_it_reads(tmp_path, tiny_run, images)
         str(table): [
             ("predict", table, "--out", table),
             ("data", "match", images, "--reference", table, "--out", table),
+            ("data", "split", images, "--table", table, "--out", table),
+            ("data", "match", images, "--table", table, "--reference", images, "--out", table),
         ],
+        str(own_labels): [("data", "split", tmp_path / "labeled", "--out", own_labels)],
         str(model): [("export", "--model", model, "--format", "keras", "--out", model)],
         str(tiny_run.path / "model.keras"): [
             ("export", "--model", tiny_run.path, "--format", "keras", "--out", tiny_run.path / "model.keras")

@@ -1,5 +1,6 @@
 """Tables of data split and join: what is written is what is read, wherever the table goes with its data."""
 
+import csv
 import shutil
 
 import numpy as np
@@ -141,10 +142,45 @@ def test_a_table_that_a_spreadsheet_saved_is_read_as_well(few, tmp_path):
     assert open_patches(tmp_path / "saved.csv").cached().fingerprint == patches.fingerprint
 
 
+def test_a_table_with_quoted_fields_keeps_its_options_and_hashes(few, tmp_path):
+    path = forms.write(forms.class_folders(few, "png")[0], tmp_path / "data")
+    write_patch_table(open_patches(path, gray="rgb").cached(), str(path), tmp_path / "it.csv")
+    table = pd.read_csv(tmp_path / "it.csv", dtype=str)
+    table.to_csv(tmp_path / "quoted.csv", index=False, quoting=csv.QUOTE_ALL)
+    quoted = open_patches(tmp_path / "quoted.csv")
+    assert quoted.options.gray == "rgb" and EXPECTED_SHA1 in quoted.table
+
+
+def test_a_users_table_may_have_a_column_source(few, tmp_path):
+    forms.write(forms.images(few)[0], tmp_path)
+    names = sorted(file.name for file in tmp_path.iterdir())
+    pd.DataFrame({"path": names, "label": 0, "slide": "s", "source": "Radboud"}).to_csv(tmp_path / "own.csv")
+    assert len(open_patches(tmp_path / "own.csv")) == len(few)
+
+
+def test_links_are_named_as_they_are_and_not_by_their_targets(few, tmp_path):
+    files = forms.write(forms.images(few)[0], tmp_path / "blobs")
+    (tmp_path / "images").mkdir()
+    for number, file in enumerate(sorted(files.iterdir())):
+        (tmp_path / "images" / f"{number}.png").symlink_to(file.rename(file.with_suffix("")))
+    (tmp_path / "images" / "own.csv").write_text("path\n" + "".join(f"{n}.png\n" for n in range(len(few))))
+    own = open_patches(tmp_path / "images" / "own.csv")
+    write_patch_table(own, str(tmp_path / "images" / "own.csv"), tmp_path / "it.csv")
+    assert np.array_equal(open_patches(tmp_path / "it.csv").read(), own.read())
+
+
+@pytest.mark.parametrize("header", ["path,label, label", "path,label,label,source"])
+def test_a_column_that_occurs_twice_is_named(few, tmp_path, header):
+    forms.write(forms.images(few)[0], tmp_path)
+    name = next(tmp_path.iterdir()).name
+    (tmp_path / "own.csv").write_text(f"{header}\n{name},0,1,\n".replace("label\n", "label,source\n"))
+    forms.refused(lambda: open_patches(tmp_path / "own.csv"), "own.csv", "label")
+
+
 def test_tables_that_name_tables_are_refused(tmp_path):
-    header = "path,source\n"
-    (tmp_path / "one.csv").write_text(f"{header}two.csv/a.png,two.csv\n")
-    (tmp_path / "two.csv").write_text(f"{header}one.csv/a.png,one.csv\n")
+    header = "path,label,split,slide,patient,source\n"
+    (tmp_path / "one.csv").write_text(f"{header}two.csv/a.png,,,,,two.csv\n")
+    (tmp_path / "two.csv").write_text(f"{header}one.csv/a.png,,,,,one.csv\n")
     forms.refused(lambda: open_patches(tmp_path / "one.csv"), "two.csv", "is also a patch table")
 
 

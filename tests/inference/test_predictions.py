@@ -85,6 +85,13 @@ def test_the_csv_has_its_columns_and_a_json_that_says_what_made_it(tiny_run, tes
     assert (made["patches"], made["model"], made["data"]) == (len(test_part), str(tiny_run.path), "pcam-mini")
 
 
+def test_any_text_is_an_id(logits, tmp_path):
+    names = ["NA", "null", "nan", "None"]
+    table = patch_table(names, [0, 1, 0, 1])
+    Predictions.from_logits(table, np.arange(4.0), {"model": "it"}).write(tmp_path / "it.csv")
+    assert Predictions.read(tmp_path / "it.csv").table["id"].tolist() == names
+
+
 def test_predictions_without_labels_have_no_label_column(tiny_run, forms, tmp_path):
     predict(tiny_run, open_patches(forms["png"])).write(tmp_path / "it.csv")
     assert (tmp_path / "it.csv").read_text().splitlines()[0] == "id,probability,logit,prediction,warning"

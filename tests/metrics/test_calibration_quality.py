@@ -177,6 +177,15 @@ def test_the_risk_at_the_chosen_coverage_is_below_the_requested_one():
     assert len(truths) > 150 and np.mean(np.array(truths) > 0.1) < 0.05
 
 
+def test_two_slides_with_the_same_error_rate_say_less_than_their_patches():
+    labels = np.tile([0, 1], 500)
+    wrong = np.arange(1000) % 125 == 0
+    probabilities = np.where(labels.astype(bool) ^ wrong, 0.9, 0.1)
+    slides = np.repeat(["a", "b"], 500)
+    assert coverage_at_risk(labels, probabilities, risk=0.05).upper_limit < 0.02
+    assert coverage_at_risk(labels, probabilities, risk=0.05, clusters=slides).coverage is None
+
+
 @pytest.mark.parametrize("risk", [0, 1, -1])
 def test_an_invalid_risk_or_miscoverage_is_refused(risk):
     with pytest.raises(ConfigError):

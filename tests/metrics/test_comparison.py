@@ -89,6 +89,15 @@ def test_a_model_does_not_differ_from_itself():
     assert (pair.difference.estimate, pair.difference.low, pair.difference.high, pair.p_value) == (0, 0, 0, 1)
 
 
+def test_areas_that_differ_without_any_variance_have_limits_around_their_difference():
+    labels = np.repeat([0, 1], 1000)
+    scores = {"a": np.repeat([1, 0, 1], [250, 750, 1000]), "b": np.repeat([1, 0, 0], [250, 750, 1000])}
+    found = compare_aucs(labels, scores)
+    [pair] = found.pairs
+    assert pair.difference.estimate == 0.5 and 0 < pair.difference.low < 0.5 < pair.difference.high < 1
+    assert pair.p_value == found.p_value == 0.05
+
+
 def test_two_perfect_models_may_differ_on_unseen_patches():
     labels = np.array([0, 1] * 10)
     pair = compare_aucs(labels, {"a": labels, "b": labels * 2.0}).pairs[0]

@@ -77,6 +77,12 @@ def test_each_rule_chooses_what_no_other_threshold_beats():
         assert choose_threshold("youden", labels, scores) == youden_threshold(labels, scores)
 
 
+def test_of_equal_thresholds_the_highest_is_chosen_whatever_the_rounding():
+    labels = [1, 1, 1, 0, *[1] * 6, *[0] * 6, 1, 0, 0, 0]
+    scores = np.repeat([0.9, 0.6, 0.2], [4, 12, 4])  # Youden's index is 0.9 - 0.7 and 0.3 - 0.1.
+    assert youden_threshold(labels, scores) == 0.75
+
+
 def test_net_benefit_is_counted():
     for labels, scores, _ in random_cases(200, 2):
         probabilities = scores / (1 + scores)

@@ -1,6 +1,6 @@
 """Every figure can be saved in every format, is the same each time, and follows its numbers."""
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pandas as pd
@@ -195,6 +195,40 @@ def test_a_figure_in_a_new_format_replaces_the_old_one(tmp_path):
     for ending in ("png", "svg"):
         save_figures({"forest": FIGURES["forest"]()}, tmp_path, ending)
     assert [path.name for path in tmp_path.iterdir()] == ["forest.svg"]
+
+
+def test_names_that_are_equal_when_shortened_keep_their_rows():
+    slides = np.repeat([f"hospital{letter}_2021_level0.svs" for letter in "ABC"], 100)
+    groups = subgroups(np.tile([0, 1], 150), np.tile(SCORES, 4)[:300], slides, 0.5)
+    rows = [text.get_text() for text in plot_subgroups(groups)[0].get_yticklabels()]
+    assert len(set(rows)) == 3
+    models = ["resnet-augmented", "convnet-augmented", "d4net-augmented"]
+    pairs = dict.fromkeys(combinations(models, 2), (LIMITS, 0.2))
+    curves, aucs, points = (
+        {name: [ROC] for name in models},
+        dict.fromkeys(models, LIMITS),
+        dict.fromkeys(models, (0, 1)),
+    )
+    drawn = plot_comparison(curves, aucs, points, pairs)
+    assert len({text.get_text() for text in drawn[2].get_yticklabels()}) == 3
+
+
+def test_every_operating_point_is_drawn():
+    points = {f"point {number}": (number / 10, 0.5) for number in range(10)}
+    legend = plot_roc(ROC, points=points).get_legend_handles_labels()[1]
+    assert set(points) <= set(legend)
+
+
+def test_many_long_settings_of_trials_do_not_overlap():
+    names = [f"stain+flip+rotate+blur+jpeg {number}" for number in range(8)]
+    trials = pd.DataFrame(
+        {"augment": names, "ema": [True, False] * 4, "valid_auc": np.linspace(0.8, 0.9, 8), "sd": None}
+    )
+    augment, ema = plot_trials(trials, ["augment", "ema"])
+    augment.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in augment.get_xticklabels()]
+    assert all(text.get_rotation() == 40 for text in augment.get_xticklabels()) and len(boxes) == 8
+    assert [text.get_text() for text in ema.get_xticklabels()] == ["True", "False"]
 
 
 def test_sixteen_models_have_sixteen_styles():

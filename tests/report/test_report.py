@@ -110,6 +110,15 @@ def test_a_run_without_evaluation_is_evaluated(tiny_run, mini, without_overlays,
     assert "There is no robustness test" in text and "No column with 2 to 30 values" in text
 
 
+@pytest.mark.slow
+def test_an_evaluation_by_other_slides_is_made_again(run, patches, report_data, tmp_path):
+    copy = load_run(shutil.copytree(run.path, tmp_path / "run"))
+    known = replace(patches, table=patches.table.assign(slide=[f"s{n % 7}" for n in range(len(patches))]))
+    assert load_report_data(copy, known).evaluation.clusters == "slide"
+    moved = replace(patches, table=patches.table.assign(slide=[f"s{n % 9}" for n in range(len(patches))]))
+    assert len(load_report_data(copy, moved).evaluation.subgroups["slide"]) == 9
+
+
 def test_a_robustness_test_of_other_patches_is_not_shown(run, patches, report_data, tmp_path):
     copy = load_run(shutil.copytree(run.path, tmp_path / "run"))
     assert load_report_data(copy, patches).robustness.made_by["quick"]

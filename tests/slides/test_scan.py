@@ -592,7 +592,7 @@ def test_tables_for_other_software_hold_the_scanned_patches(result, slide_file, 
 
 def test_a_disk_with_too_little_space_is_refused_before_the_scan(slide_file, scanner, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000_000))
-    with open_slide(slide_file) as slide, pytest.raises(OutputError, match=r"1 MB are free.*--out"):
+    with open_slide(slide_file) as slide, pytest.raises(OutputError, match=r"1\.0 MB are free.*--out"):
         scan_to_folder(slide, scanner, tmp_path / "scan")
     assert not (tmp_path / "scan").exists()
 

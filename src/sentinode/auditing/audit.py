@@ -244,12 +244,13 @@ def _select_splits(patches: PatchSet, splits: Sequence[str]) -> PatchSet:
 
 def _duplicate_conflicts(patches: PatchSet, pairs: pd.DataFrame) -> np.ndarray:
     """Find patches with an exact or near duplicate that has the other label."""
-    labels = patches.labels
-    conflict = pd.Series(labels).groupby(patches.table["sha1"].to_numpy()).transform("nunique").to_numpy() > 1
+    labels, sha1 = patches.labels, patches.table["sha1"].to_numpy()
+    conflict = pd.Series(labels).groupby(sha1).transform("nunique").to_numpy() > 1
     first, second = pairs["first"].to_numpy(), pairs["second"].to_numpy()
     differs = labels[first] != labels[second]
     conflict[first[differs]] = conflict[second[differs]] = True
-    return conflict
+    # Near duplicates are pairs of different patches: what holds for one of several copies holds for all.
+    return pd.Series(conflict).groupby(sha1).transform("any").to_numpy()
 
 
 def _join_texts(columns: Sequence[pd.Series]) -> list[str]:

@@ -133,7 +133,7 @@ def _search(pattern: str, name: str) -> tuple[str | None, str | None]:
     if match is None:
         return None, None
     named = match.groupdict()
-    return named.get("patient", match[1]), named.get("slide")
+    return named.get("patient", match[1]) or None, named.get("slide") or None
 
 
 def _group_folder(name: str, options: ReadOptions) -> str | None:

@@ -348,6 +348,12 @@ class PatchSet:
         text = "\n".join(labels + " " + self.table["sha1"].astype("string"))
         return hashlib.sha256(text.encode("ascii")).hexdigest()
 
+    @property
+    def groups_fingerprint(self) -> str:
+        """SHA-256 over center, patient and slide of all patches, in order."""
+        known = self.table[["centre", "patient", "slide"]].astype("string")
+        return hashlib.sha256(known.to_json(orient="values").encode()).hexdigest()
+
     def to_arguments(self) -> list[str]:
         """Return the arguments with which a command opens the set: DATA, ``--table`` and the options of reading.
 
@@ -375,7 +381,7 @@ class PatchSet:
         split = self.table["split"].astype("string").fillna("-")
         label = self.table["label"].map({0: "normal", 1: "tumour"}).astype("string").fillna("unlabeled")
         counts = pd.crosstab(split, label).reindex(columns=[*CLASS_NAMES, "unlabeled"], fill_value=0)
-        order = [name for name in [*self.split_names, "-"] if name in counts.index]
+        order = [name for name in dict.fromkeys([*self.split_names, "-"]) if name in counts.index]
         return counts.reindex(order).rename_axis(index="split", columns=None)
 
     def describe(self) -> str:

@@ -5,6 +5,7 @@ A patch table has one row per patch. ``source`` is the folder, zip, HDF5 file or
 is a folder, ``path`` is a file that any program can open.
 """
 
+import csv
 import os
 import shlex
 from collections.abc import Callable
@@ -27,6 +28,8 @@ from sentinode.storage import write_csv
 
 METADATA = ("label", "split", "slide", "patient", "centre", "x", "y")
 TEXT_COLUMNS = ("split", "slide", "patient", "centre")
+# Tables of users may have a column ``source`` as well, but hardly all of these.
+REQUIRED_COLUMNS = {"path", "label", "split", "slide", "patient", "source"}
 
 Opener = Callable[[str | list[str], ReadOptions], PatchSet]
 
@@ -101,11 +104,14 @@ def _locations(patches: PatchSet, source: str, folder: Path) -> tuple[list[str],
 def _relative(path: str, folder: Path) -> str:
     if path.split("/")[0] in SAMPLES:
         return path
-    return Path(os.path.relpath(Path(path).resolve(), folder)).as_posix()
+    place = Path(path)
+    # A link itself is not followed: in caches of DVC and Hugging Face only its name has the ending of an image.
+    place = place.resolve() if place.name in ("", "..") else place.parent.resolve() / place.name
+    return Path(os.path.relpath(place, folder)).as_posix()
 
 
 def is_patch_table(path: str | Path) -> bool:
-    """Tell whether a file is a patch table: a csv with the columns ``path`` and ``source``.
+    """Tell whether a file is a patch table: a csv with the columns of `REQUIRED_COLUMNS`.
 
     Parameters
     ----------
@@ -121,7 +127,8 @@ def is_patch_table(path: str | Path) -> bool:
         return False
     with Path(path).open("rb") as file:
         header = file.readline(65536).decode("utf-8-sig", "replace").strip()
-    return {"path", "source"} <= set(header.split(max(SEPARATORS, key=header.count)))
+    cells: list[str] = next(csv.reader([header], delimiter=max(SEPARATORS, key=header.count)), [])
+    return {cell.strip() for cell in cells} >= REQUIRED_COLUMNS
 
 
 def open_patch_table(path: str | Path, options: ReadOptions, open_source: Opener) -> PatchSet:
@@ -153,6 +160,11 @@ def open_patch_table(path: str | Path, options: ReadOptions, open_source: Opener
     groups: dict[Any, Any] = table.groupby(["source", stated], sort=False).indices
     for (source, text), rows in groups.items():
         location = _located(source, folder)
+        if source and source.split("/")[0] not in SAMPLES and not Path(location).exists():
+            raise DataError(
+                f"{path}: its source {source!r} is missing; the column source names the folder or file of each patch, "
+                "relative to the table: correct it, or rename the column if it means something else"
+            )
         if source and is_patch_table(location):
             raise DataError(f"{path}: its source {source!r} is also a patch table; create the table from {location}")
         its_own = options.over(_parse_options(text, path))
@@ -212,7 +224,7 @@ def _read(path: str | Path) -> pd.DataFrame:
     if len(repeated):
         row = int(repeated[0])
         raise DataError(f"{path} row {row + FIRST_ROW}: {table['path'].iloc[row]!r} is repeated; keep one of its rows")
-    for name, pattern in {"label": r"[01]?", "x": r"-?\d*", "y": r"-?\d*"}.items():
+    for name, pattern in {"label": r"[01]?", "x": r"(-?\d+)?", "y": r"(-?\d+)?"}.items():
         if name in table:
             wrong = np.flatnonzero(~table[name].str.fullmatch(pattern))
             if len(wrong):

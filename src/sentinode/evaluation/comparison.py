@@ -220,6 +220,7 @@ class Comparison:
             The format of the figures.
         """
         folder = Path(folder)
+        (folder / COMPARISON).unlink(missing_ok=True)  # That of an earlier comparison does not mark this one.
         write_csv(self.table(), folder / "compare.csv")
         axes = plot_comparison(
             {model.name: model.curves for model in self.models},

@@ -87,6 +87,9 @@ class PredictionsFile:
         numbers = (np.flatnonzero((table != "").any(axis=1)) + FIRST_ROW).tolist()
         table = table[(table != "").any(axis=1)]
         table.columns = table.columns.str.lower()
+        if not table.columns.is_unique:
+            repeated = table.columns[table.columns.duplicated()][0]
+            raise DataError(f"{self.path}: has two columns {repeated!r}, but for upper and lower case; rename one")
         key = next((name for name in IDS if name in table), None)
         column = next((name for name in SCORES if name in table), None)
         if column is None and "label" in table and not table["label"].map(_label).notna().all():

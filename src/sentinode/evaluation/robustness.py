@@ -237,6 +237,7 @@ class RobustnessResult:
             The format of the figures.
         """
         folder = Path(folder)
+        (folder / STRESS).unlink(missing_ok=True)  # That of an earlier test does not mark this one.
         write_csv(self.table(), folder / "stress.csv")
         axes = plot_robustness(
             {

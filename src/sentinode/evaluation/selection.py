@@ -102,9 +102,13 @@ class SelectedPatches:
 
     @property
     def made_by(self) -> dict[str, Any]:
-        """What results record of the patches: split, fingerprint, and the patches that were skipped."""
-        skipped = self.patches.skipped_json()
-        return {"split": self.split, "fingerprint": self.patches.fingerprint, **skipped}
+        """What results record of the patches: split, fingerprints, and the patches that were skipped."""
+        return {
+            "split": self.split,
+            "fingerprint": self.patches.fingerprint,
+            "groups_fingerprint": self.patches.groups_fingerprint,
+            **self.patches.skipped_json(),
+        }
 
 
 def select_patches(

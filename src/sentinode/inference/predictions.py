@@ -128,7 +128,10 @@ class Predictions:
         """
         try:
             table = pd.read_csv(
-                path, dtype={"id": "str", "label": "Int8", "probability": "str", "logit": "str", "warning": "str"}
+                path,
+                dtype={"id": "str", "label": "Int8", "probability": "str", "logit": "str", "warning": "str"},
+                keep_default_na=False,  # An id may be "NA".
+                na_values={"label": [""], "probability": [""], "logit": [""]},
             )
             for name in {"probability", "logit"} & set(table.columns):
                 table[name] = table[name].map(float)  # Python reads every digit; pandas' parser may miss the last.

@@ -1,6 +1,7 @@
 """Figures of an evaluation: ROC, precision-recall, calibration, selective prediction, decisions, confusion matrix."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,7 @@ def plot_roc(
     if band:
         edges = (band.false_positive_rate, band.low, band.high)
         ax.fill_between(*edges, color=color, alpha=0.16, linewidth=0, label="95 % band")
-    for marker, (label, (false, true)) in zip(MARKERS, (points or {}).items(), strict=False):
+    for marker, (label, (false, true)) in zip(cycle(MARKERS), (points or {}).items(), strict=False):
         ax.plot(false, true, marker, color=color, markersize=7, markeredgecolor="white", label=label)
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     ax.set(xlabel="false positive rate (1 − specificity)", ylabel="true positive rate (sensitivity)")

@@ -9,10 +9,12 @@ from matplotlib.axes import Axes
 from sentinode.metrics import Interval, RocCurve
 from sentinode.plots.classification import plot_roc
 from sentinode.plots.forest import plot_forest
-from sentinode.plots.style import COLOR_OF_16, INK, LINE_OF_16, new_axes, set_suptitle, shorten_start, styled
+from sentinode.plots.style import COLOR_OF_16, INK, LINE_OF_16, new_axes, set_suptitle, shorten_names, styled
 
 # Differences of more pairs are better read in the table.
 MAX_PAIRS = 12
+# A legend of more models would hide the curves and is drawn below them.
+_LEGEND_INSIDE = 5
 
 
 @styled
@@ -50,7 +52,10 @@ def plot_roc_comparison(
                 options["label"] = "_other seed"
             plot_roc(curve, name=name, auc=aucs[name], ax=ax, color=color, linestyle=line, **options)
         ax.plot(*points[name], "o", color=color, markersize=7, markeredgecolor="white")
-    ax.legend(loc="lower right", fontsize=8)
+    if len(curves) <= _LEGEND_INSIDE:
+        ax.legend(loc="lower right", fontsize=8)
+    else:
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), fontsize=8)
     return ax
 
 
@@ -90,19 +95,25 @@ def plot_comparison(
     plot_roc_comparison(curves, aucs, points, ax=roc)
     roc.set_title("ROC curves and operating points")
     plot_forest(aucs, colors=COLOR_OF_16, title="AUC, 95 % intervals", ax=areas)
-    named = {pair_label(*pair, p_value): interval for pair, (interval, p_value) in pairs.items()}
-    plot_forest(named, reference=0.0, colors=(INK,), title="difference of AUC, 95 % intervals", ax=paired)
+    labels = pair_labels([(*pair, p_value) for pair, (_, p_value) in pairs.items()])
+    named = {label: interval for label, (interval, _) in zip(labels, pairs.values(), strict=True)}
+    shown = f"{len(pairs)} of {len(differences)} pairs" if len(pairs) < len(differences) else "95 % intervals"
+    plot_forest(named, reference=0.0, colors=(INK,), title=f"difference of AUC, {shown}", ax=paired)
     set_suptitle([roc], title)
     return [roc, areas, paired]
 
 
-def pair_label(first: str, second: str, p_value: float) -> str:
-    """Return the name of a pair with its p-value.
+def pair_labels(pairs: Sequence[tuple[str, str, float]]) -> list[str]:
+    """Return the names of pairs of models, shortened and different, with their p-values.
 
     Examples
     --------
-    >>> pair_label("a", "b", 0.0001)
-    'a − b, p < 0.001'
+    >>> pair_labels([("a", "b", 0.0001)])
+    ['a − b, p < 0.001']
     """
-    p = "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
-    return f"{shorten_start(first, 10)} − {shorten_start(second, 10)}, {p}"
+    models = list(dict.fromkeys(name for *names, _ in pairs for name in names))
+    short = dict(zip(models, shorten_names(models, 10), strict=True))
+    return [
+        f"{short[first]} − {short[second]}, " + ("p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}")
+        for first, second, p_value in pairs
+    ]

@@ -14,6 +14,7 @@ from sentinode.plots.style import (
     new_axes,
     set_suptitle,
     set_title,
+    shorten_names,
     shorten_start,
     styled,
 )
@@ -130,11 +131,10 @@ def plot_subgroup_metric(
         The axes.
     """
     color, marker = COLOR_AND_MARKER[metric]
+    names = shorten_names([group.name for group in groups], 16)
     intervals = {
-        f"{shorten_start(group.name, 16)} ({group.normal + group.tumour:,})": group.auc
-        if metric == "AUC"
-        else getattr(group.point, metric)
-        for group in groups
+        f"{name} ({group.normal + group.tumour:,})": group.auc if metric == "AUC" else getattr(group.point, metric)
+        for name, group in zip(names, groups, strict=True)
     }
     return plot_forest(intervals, reference=reference, colors=(color,), marker=marker, title=title, ax=ax)
 

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from io import StringIO
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -213,3 +214,39 @@ def shorten_start(text: str, width: int) -> str:
     '…patches.zip'
     """
     return text if len(text) <= width else "…" + text[1 - width :]
+
+
+def shorten_names(names: Sequence[str], width: int) -> list[str]:
+    """Shorten names so that different ones stay different.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Different names.
+    width : int
+        Number of characters, without the numbers that tell apart what is still equal.
+
+    Returns
+    -------
+    list of str
+        The end of each name, or the part in which it differs from the others if their ends are equal.
+
+    Examples
+    --------
+    >>> shorten_names(["short", "a/long/path/slide_1.svs"], width=12)
+    ['short', '…slide_1.svs']
+    >>> shorten_names(["resnet-augmented", "convnet-augmented"], width=10)
+    ['resnet-a…', 'convnet-…']
+    """
+    short = [shorten_start(name, width) for name in names]
+    equal = [name for name, each in zip(names, short, strict=True) if short.count(each) > 1]
+    # Characters are compared, as the names are no paths.
+    start, end = len(commonprefix(equal)), len(commonprefix([name[::-1] for name in equal]))  # noqa: RUF071
+    for place, name in enumerate(names):
+        if name in equal:
+            around = max(0, width - 2 - (len(name) - start - end)) // 2
+            first = max(0, min(start - around, len(name) - width + 2))
+            last = first + width - 2
+            short[place] = "…" * (first > 0) + name[first:last] + "…" * (last < len(name))
+    earlier = [short[:place].count(each) for place, each in enumerate(short)]
+    return [f"{each} {count + 1}" if count else each for each, count in zip(short, earlier, strict=True)]

@@ -8,9 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from sentinode.errors import plural
-from sentinode.plots.style import BLUE, GRAY, ORANGE, new_axes, set_suptitle, set_title, styled
+from sentinode.plots.style import BLUE, GRAY, ORANGE, new_axes, set_suptitle, set_title, shorten_names, styled
 
 METRICS = {"loss": "loss", "accuracy": "accuracy", "auc": "AUC"}
+# Labels below an axis that have more characters together are slanted.
+_LABEL_CHARACTERS = 30
 
 
 @styled
@@ -99,7 +101,8 @@ def plot_trials(table: pd.DataFrame, names: Sequence[str], log: Collection[str] 
     shown = [name for name in names if done[name].nunique(dropna=False) > 1] or list(names)
     axes = new_axes(1, len(shown), (max(3.2, 4.2 / len(shown)), 3.6), sharey=True)
     for ax, name in zip(axes, shown, strict=True):
-        numeric = pd.api.types.is_numeric_dtype(done[name])
+        kind = pd.api.types.infer_dtype(done[name], skipna=True)
+        numeric = kind in ("integer", "floating", "mixed-integer-float")
         values, spread = done[name] if numeric else done[name].map(_format_setting), done["sd"].fillna(0)
         ax.errorbar(values, done["valid_auc"], yerr=spread, fmt="o", color=BLUE, elinewidth=1, alpha=0.8)
         ax.plot(values.iloc[:1], done["valid_auc"].iloc[:1], "o", color=ORANGE, markersize=9, zorder=3)
@@ -110,6 +113,12 @@ def plot_trials(table: pd.DataFrame, names: Sequence[str], log: Collection[str] 
             ax.set_xscale("log")
             ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
             ax.xaxis.set_minor_formatter("")
+        if not numeric:
+            labels = shorten_names(list(dict.fromkeys(values)), 24)
+            slanted = sum(map(len, labels)) > _LABEL_CHARACTERS
+            ax.set_xticks(
+                range(len(labels)), labels, rotation=40 if slanted else 0, ha="right" if slanted else "center"
+            )
         ax.margins(0.12)
         ax.set_xlabel(name)
     axes[0].set_ylabel("validation AUC")

@@ -14,7 +14,7 @@ from sentinode.evaluation.formatting import format_p_value
 from sentinode.metrics.intervals.interval import Interval
 from sentinode.metrics.ranking.roc_curve import RocCurve
 from sentinode.plots import plot_forest, plot_roc_comparison
-from sentinode.plots.comparison import pair_label
+from sentinode.plots.comparison import pair_labels
 from sentinode.plots.style import COLOR_OF_16, INK, LINE_OF_16
 from sentinode.report.figures import VARIABLES, Frame, frame_of, to_svg
 from sentinode.report.formatting import NONE, code, fixed, shareable, shareable_command, with_limits
@@ -180,10 +180,11 @@ def _forest(title: str, intervals: Mapping[str, Interval], **options: Any) -> Fi
 
 def _differences(found: Comparison) -> list[Part]:
     shown = found.pairs[:MAX_PAIRS]
-    aucs = {pair_label(pair.auc.first, pair.auc.second, pair.auc.p_holm): pair.auc.difference for pair in shown}
-    accuracies = {
-        pair_label(pair.auc.first, pair.auc.second, pair.accuracy_p_holm): pair.accuracy.difference for pair in shown
-    }
+    names = [(pair.auc.first, pair.auc.second) for pair in shown]
+    by_auc = pair_labels([(*both, pair.auc.p_holm) for both, pair in zip(names, shown, strict=True)])
+    by_accuracy = pair_labels([(*both, pair.accuracy_p_holm) for both, pair in zip(names, shown, strict=True)])
+    aucs = {label: pair.auc.difference for label, pair in zip(by_auc, shown, strict=True)}
+    accuracies = {label: pair.accuracy.difference for label, pair in zip(by_accuracy, shown, strict=True)}
     parts: list[Part] = [
         "The first model minus the second on the same patches, with 95 % confidence intervals. The p-values of each "
         "test are corrected for the number of pairs (Holm).",

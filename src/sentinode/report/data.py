@@ -117,7 +117,7 @@ def _existing(folder: Path, run: "Run", patches: PatchSet) -> Evaluation | None:
     if not (folder / METRICS).is_file():
         return None
     found = Evaluation.load(folder)
-    same = _same(found.made_by, {**run.identity, "fingerprint": patches.fingerprint})
+    same = _same(found.made_by, {**run.identity, **_fingerprints(patches)})
     known = set(known_groups(patches)) <= set(found.subgroups)
     return found if same and known and found.clusters == clusters_of(patches.table)[0] else None
 
@@ -128,9 +128,13 @@ def _robustness(run: "Run", split: str, patches: PatchSet) -> RobustnessResult |
     fitting = [each for each in found if _same(each.made_by, {**run.identity, "split": split})]
     for each in sorted(fitting, key=lambda each: bool(each.made_by["quick"])):
         tested = quick_patches(patches, each.made_by["seed"]) if each.made_by["quick"] else patches
-        if each.made_by["fingerprint"] == tested.fingerprint:
+        if _same(each.made_by, _fingerprints(tested)):
             return each
     return None
+
+
+def _fingerprints(patches: PatchSet) -> dict[str, str]:
+    return {"fingerprint": patches.fingerprint, "groups_fingerprint": patches.groups_fingerprint}
 
 
 def _same(made_by: dict[str, Any], identity: dict[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from tests import forms
 
 from sentinode import PatchSet, open_patches
 from sentinode.data.cache.store import clear_cache, list_cache
+from sentinode.errors import OutputError
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +187,8 @@ def test_a_disk_without_room_is_refused_beforehand(source, tmp_path):
     if mount is None or subprocess.run(order, capture_output=True).returncode != 0:
         pytest.skip("no small disk can be mounted here")
     try:
-        forms.refused(lambda: open_patches(source).cached(disk), str(disk), "42 decoded patches", "1 MB", "--cache")
+        words = (str(disk), "1.2 MB may be needed", "1.0 MB are free", "--cache")
+        forms.refused(lambda: open_patches(source).cached(disk), *words, error=OutputError)
         assert list_cache(disk) == []
         assert not any(path.is_dir() for path in disk.glob("patches/*"))
         few = open_patches(source).select(range(5))

@@ -22,6 +22,7 @@ from tests.commands import command
 from sentinode.data.download.catalogue import CATALOGUES, RemoteFile
 from sentinode.data.download.fetch import fetch
 from sentinode.data.download.http import Patience
+from sentinode.errors import OutputError
 
 RAW = np.random.default_rng(0).integers(0, 60, 1_500_000).astype(np.uint8).tobytes()
 PACKED = gzip.compress(RAW, mtime=0)
@@ -290,7 +291,7 @@ def test_an_existing_file_with_other_content_is_kept(server, tmp_path):
 
 def test_free_disk_space_is_checked_before_the_download(server, tmp_path):
     huge = RemoteFile("x.h5.gz", md5(PACKED), 10**16, md5(RAW), 10**16)
-    forms.refused(lambda: get(server, tmp_path, CSV, huge), "MB are free")
+    forms.refused(lambda: get(server, tmp_path, CSV, huge), "MB are free", "--out", error=OutputError)
     assert server.asked == []
 
 

@@ -9,7 +9,7 @@ from sentinode.cli.common.output import SKIPPED_STATUS
 from sentinode.errors import OutputError
 from sentinode.external.files import OUTPUTS
 from sentinode.inference.engines import PRECISIONS
-from sentinode.output_paths import check_output_file, check_output_folder
+from sentinode.output_paths import check_ending, check_output_file, check_output_folder
 from sentinode.samples import DEFAULT_MODEL, PRETRAINED
 
 DATA_HELP = "a folder, zip, PCam _x.h5, .npy, .npz, a csv that lists images, or pcam-mini, the sample in the package"
@@ -229,6 +229,25 @@ def check_not_an_input(out: str | Path, inputs: Sequence[str | Path]) -> None:
     for given in (Path(each).resolve() for each in inputs if each):
         if place == given or (is_image(place.name) and place.is_file() and given in place.parents):
             raise OutputError(f"{out}: the command reads this file; choose another output file")
+
+
+def check_table_out(out: str | Path, arguments: argparse.Namespace) -> None:
+    """Refuse to write a patch table over a file that describes the patches.
+
+    Raises
+    ------
+    ConfigError
+        The name does not end in ``.csv``.
+    OutputError
+        `out` is DATA, ``--table``, or another table in the folder DATA.
+    """
+    from sentinode.data.tables import is_patch_table
+
+    check_ending(out, ".csv", "--out")
+    check_not_an_input(out, [arguments.data, arguments.table or ""])
+    place = Path(out).resolve()
+    if place.is_file() and Path(arguments.data).resolve() in place.parents and not is_patch_table(place):
+        raise OutputError(f"{out}: is a file of {arguments.data} and no patch table; choose another output file")
 
 
 def read_options(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -8,11 +8,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from sentinode.cli.common.options import add_data, add_json, check_not_an_input, output_file
+from sentinode.cli.common.options import add_data, add_json, check_not_an_input, check_table_out, output_file
 from sentinode.cli.common.output import command_line, print_json, print_next_steps, print_table, red, report_skipped
 from sentinode.cli.common.start import open_data
 from sentinode.errors import plural
-from sentinode.output_paths import check_ending
 
 MEANINGS = {
     "sha1": "identical pixels",
@@ -51,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     from sentinode.data.tables import write_patch_table
 
     out = Path(arguments.out)
-    check_ending(out, ".csv", "--out")
+    check_table_out(out, arguments)
     check_not_an_input(out, arguments.reference)
     patches = open_data(arguments, quiet=arguments.json).cached(arguments.cache)
     parts = [part.cached(arguments.cache) for part in open_each(_without_companions(arguments.reference))]

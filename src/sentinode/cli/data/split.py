@@ -7,11 +7,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentinode.cli.common.options import add_data, add_json, output_file
+from sentinode.cli.common.options import add_data, add_json, check_table_out, output_file
 from sentinode.cli.common.output import command_line, print_json, print_next_steps, print_table, red, report_skipped
 from sentinode.cli.common.start import open_data
 from sentinode.errors import ConfigError, plural
-from sentinode.output_paths import check_ending
 
 if TYPE_CHECKING:
     from sentinode.data.splitting.split import Split
@@ -48,7 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
     if arguments.folds is not None and (arguments.valid, arguments.test) != (None, None):
         raise ConfigError("--folds makes folds of equal size; leave out either --folds, or --valid and --test")
-    check_ending(out, ".csv", "--out")
+    tables = {out: "the split of each patch"}
+    if arguments.folds is not None:
+        tables = {out.with_name(f"{out.stem}-{n}.csv"): f"fold {n} as valid" for n in range(1, arguments.folds + 1)}
+    for path in (out, *tables):
+        check_table_out(path, arguments)
     valid, test = (arguments.valid, VALID)[arguments.valid is None], (arguments.test, TEST)[arguments.test is None]
     fractions = {"train": 1 - valid - test, "valid": valid} | ({"test": test} if test else {})
     if arguments.folds is None:
@@ -58,12 +61,10 @@ def run(arguments: argparse.Namespace) -> int:
     require_matching_hashes(patches)
     if arguments.folds is not None:
         split = split_folds(patches, arguments.folds, arguments.seed)
-        tables = {out.with_name(f"{out.stem}-{n}.csv"): f"fold {n} as valid" for n in range(1, arguments.folds + 1)}
         for number, path in enumerate(tables, 1):
             write_patch_table(split.fold(number), arguments.data, path, fold=split.patches.table["split"])
     else:
         split = split_patches(patches, fractions, arguments.seed)
-        tables = {out: "the split of each patch"}
         write_patch_table(split.patches, arguments.data, out)
     counts, skipped = split.patches.counts(), [vars(each) for each in patches.skipped]
     counts = counts.loc[sorted(counts.index, key=_order)]

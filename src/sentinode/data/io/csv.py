@@ -59,6 +59,8 @@ def read_csv(source: str | Path | bytes, columns: Sequence[str] = (), where: str
     if not isinstance(table.index, pd.RangeIndex):
         raise DataError(f"{where}: its rows have more fields than its header; add the missing column names")
     table.columns = [str(column).strip() for column in table.columns]
+    if not table.columns.is_unique:  # pandas renames those that are equal to the last space.
+        raise DataError(f"{where}: has two columns {table.columns[table.columns.duplicated()][0]!r}; rename one")
     missing = [column for column in columns if column not in table]
     if missing:
         raise DataError(

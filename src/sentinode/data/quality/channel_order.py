@@ -71,7 +71,7 @@ def warn_of_exchanged_channels(patches: PatchSet) -> bool:
         return False
     log.warning(
         "%s: red and blue appear to be swapped (BGR instead of RGB): in %.0f %% of the patches, dark nuclei are redder "
-        "the tissue around them; convert the images to RGB",
+        "than the tissue around them; convert the images to RGB",
         patches.path,
         100 * fraction,
     )

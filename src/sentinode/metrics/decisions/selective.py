@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import betaincinv, logit
+from scipy.special import betaincinv, logit, ndtri, stdtrit
 
 from sentinode.metrics.checks import Floats, Integers, check_probabilities, check_share, cluster_codes, cluster_count
 from sentinode.metrics.intervals.interval import LEVEL
-from sentinode.metrics.intervals.jackknife import displacements
+from sentinode.metrics.intervals.jackknife import ROUNDING, degrees_of_freedom, displacements
 
 _COVERAGES = 20  # Coverages that are tested: 5 %, 10 %, ..., 100 %.
 _SMALLEST = 1e-12  # Probabilities are clipped to this distance from 0 and 1 for their logits.
@@ -192,11 +192,14 @@ def _upper_limit(wrong: Floats, codes: Integers | None, alpha: float) -> float:
     if codes is not None:
         used = np.unique(codes, return_inverse=True)[1]
         counts = np.bincount(used)
+        effective, freedom = float(len(wrong) ** 2 / (counts @ counts)), float(max(len(counts) - 1, 1))
         if 0 < share < 1 and len(counts) > 1:
             moved = displacements((wrong - share) / len(wrong), [np.ones(len(wrong))], used)
-            effective = min(effective, share * (1 - share) / max(float(moved @ moved), 1e-300))
-        else:
-            effective = float(len(wrong) ** 2 / (counts @ counts))
+            if np.max(np.abs(moved)) > ROUNDING:
+                effective = min(float(len(wrong)), share * (1 - share) / float(moved @ moved))
+                freedom = degrees_of_freedom(moved)
+        # The variance between clusters is estimated as well.
+        effective *= float(ndtri(1 - alpha) / stdtrit(freedom, 1 - alpha)) ** 2
     if share == 1:
         return 1.0
     return float(betaincinv(share * effective + 1, (1 - share) * effective, 1 - alpha))

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sentinode.errors import ConfigError, DataError
+from sentinode.metrics.checks import Floats
 from sentinode.metrics.ranking.roc_curve import RocCurve, roc_curve
 
 RULES = "youden, sensitivity>=0.95, specificity>=0.95, cost=5:1 (a false negative : a false positive), or a number"
@@ -128,7 +129,7 @@ def choose_threshold(rule: str | float | Rule, labels: ArrayLike, probabilities:
             )
     else:
         prevalence = float(np.mean(np.asarray(labels)))
-        best = int(np.argmin(asked.value * prevalence * false_negatives + (1 - prevalence) * false_positives))
+        best = _first_best(-asked.value * prevalence * false_negatives - (1 - prevalence) * false_positives)
     return half_way(curve, best) if best else float(np.nextafter(curve.thresholds[1], np.inf))
 
 
@@ -164,8 +165,13 @@ def youden_threshold(labels: ArrayLike, probabilities: ArrayLike) -> float:
     0.5
     """
     curve = roc_curve(labels, probabilities)
-    best = int(np.argmax(curve.true_positive_rate - curve.false_positive_rate))
+    best = _first_best(curve.true_positive_rate - curve.false_positive_rate)
     return half_way(curve, best) if best else 0.0
+
+
+def _first_best(values: Floats) -> int:
+    """Return the first index whose value is the largest, up to rounding."""
+    return int(np.argmax(values >= values.max() - 1e-12))
 
 
 def half_way(curve: RocCurve, index: int) -> float:

@@ -11,7 +11,7 @@ from scipy.special import fdtrc, stdtr
 from sentinode.errors import ConfigError, DataError
 from sentinode.metrics.checks import Floats, cluster_count
 from sentinode.metrics.intervals.interval import Interval
-from sentinode.metrics.intervals.jackknife import degrees_of_freedom, limits
+from sentinode.metrics.intervals.jackknife import ROUNDING, degrees_of_freedom, limits
 from sentinode.metrics.ranking.roc_auc import Area, mean_area_over_seeds
 
 
@@ -229,7 +229,7 @@ def area_difference(first: Area, second: Area) -> tuple[Interval, float]:
     if found:
         deviation = float(np.sqrt(moved @ moved))
         p_value = 2 * float(stdtr(degrees_of_freedom(moved), -abs(estimate) / deviation))
-    elif np.array_equal(first.influence, second.influence) and np.any(first.influence):
+    elif abs(estimate) < ROUNDING and np.array_equal(first.influence, second.influence) and np.any(first.influence):
         found, p_value, method = (0.0, 0.0), 1.0, "equal rankings"
     else:
         a, b = first.interval(), second.interval()
@@ -247,6 +247,8 @@ def _p_value_of_all_equal(areas: list[Area]) -> float:
         moved = np.array([each.displacements - areas[0].displacements for each in areas[1:]])
     if not np.all(np.isfinite(moved)):
         return 1.0
+    if np.max(np.abs(moved)) < ROUNDING:  # Nothing varies; the areas themselves may differ.
+        return min(1.0, len(areas[1:]) * min(area_difference(areas[0], each)[1] for each in areas[1:]))
     covariance = moved @ moved.T
     rank = int(np.linalg.matrix_rank(covariance, hermitian=True))
     units = moved.shape[1] - 1
