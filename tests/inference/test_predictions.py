@@ -85,7 +85,7 @@ def test_the_csv_has_its_columns_and_a_json_that_says_what_made_it(tiny_run, tes
     assert (made["patches"], made["model"], made["data"]) == (len(test_part), str(tiny_run.path), "pcam-mini")
 
 
-def test_any_text_is_an_id(logits, tmp_path):
+def test_any_text_is_an_id(tmp_path):
     names = ["NA", "null", "nan", "None"]
     table = patch_table(names, [0, 1, 0, 1])
     Predictions.from_logits(table, np.arange(4.0), {"model": "it"}).write(tmp_path / "it.csv")
