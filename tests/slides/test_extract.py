@@ -370,7 +370,7 @@ def test_impossible_requests_are_refused_before_slides_are_read(tmp_path, slides
         extract_patches([slide], tmp_path / "full", annotations=slides)
     with pytest.raises(OutputError, match="specify a folder"):
         extract_patches([slide], tmp_path / "patches.h5", annotations=slides)
-    with pytest.raises(ConfigError, match="two slides are named"):
+    with pytest.raises(ConfigError, match="have the same name"):
         extract_patches([slide, tmp_path / slide.name], tmp_path / "p", annotations=slides)
     with pytest.raises(ConfigError, match="annotations of one slide"):
         extract_patches(paths(slides), tmp_path / "p", annotations=slides / "patient_001_node_0.geojson")

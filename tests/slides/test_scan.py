@@ -611,7 +611,7 @@ def test_two_slides_of_equal_name_are_refused(slide_file, tmp_path):
         (tmp_path / folder).mkdir()
         shutil.copy(slide_file, tmp_path / folder)
     found = sentinode("scan", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "scans")
-    refused(found, "two slides are named mosaic", "one by one", "--out")
+    refused(found, "have the same name", "one by one", "--out")
     assert not (tmp_path / "scans").exists()
 
 

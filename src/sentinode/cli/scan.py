@@ -87,7 +87,7 @@ def _tables(text: str) -> tuple[str, ...]:
 def run(arguments: argparse.Namespace) -> int:
     """Scan each slide, skip those that fail, and list them at the end."""
     from sentinode.output_paths import check_output_folder
-    from sentinode.slides.find import find_slides
+    from sentinode.slides.find import check_names_differ, find_slides
     from sentinode.slides.grid import check_step
     from sentinode.slides.isolation import IsolatedWorker, map_isolated
     from sentinode.slides.scanning.cluster import map_on_dask
@@ -99,13 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
     paths = find_slides(arguments.slide)
     if not any(path.exists() for path in paths):
         raise DataError(f"{paths[0]}: no such file; check the name")
-    stems = [path.stem for path in paths]
-    for path in paths:
-        if stems.count(path.stem) > 1:
-            raise ConfigError(
-                f"{path}: two slides are named {path.stem} and would share a folder; scan them one by one, "
-                "with different --out"
-            )
+    check_names_differ(paths, "scan them one by one, with different --out")
     if arguments.tissue not in (None, "none"):
         if not Path(arguments.tissue).exists():
             raise ConfigError(f"--tissue {arguments.tissue}: no such file or folder; check the name")

@@ -1,9 +1,9 @@
 """Find the slides among files and folders."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from sentinode.errors import DataError
+from sentinode.errors import ConfigError, DataError
 from sentinode.slides.results.files import HEATMAP, SETTINGS
 from sentinode.storage import TEMPORARY_PREFIX
 
@@ -60,3 +60,24 @@ def find_slides(paths: Sequence[str | Path]) -> list[Path]:
             )
         found += inside
     return list({path.resolve(): path for path in found}.values())
+
+
+def check_names_differ(paths: Iterable[Path], remedy: str) -> None:
+    """Check that slides differ in the name of their file without its ending, which names their results.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+    remedy : str
+        How to go on, for the message.
+
+    Raises
+    ------
+    ConfigError
+        Two slides have the same name.
+    """
+    first: dict[str, Path] = {}
+    for path in paths:
+        if path.stem in first:
+            raise ConfigError(f"{first[path.stem]} and {path} have the same name; {remedy}")
+        first[path.stem] = path

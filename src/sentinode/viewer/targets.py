@@ -9,7 +9,7 @@ from PIL import Image
 from sentinode.errors import ConfigError, DataError
 from sentinode.external.files import is_model_file
 from sentinode.samples import PRETRAINED
-from sentinode.slides.find import SLIDE_ENDINGS, find_slides, slide_files
+from sentinode.slides.find import SLIDE_ENDINGS, check_names_differ, find_slides, slide_files
 from sentinode.slides.readers.flat_image import ENDINGS as FLAT_ENDINGS
 from sentinode.slides.results.files import SETTINGS
 from sentinode.storage import read_json
@@ -90,10 +90,7 @@ def sort_targets(targets: Sequence[str | Path]) -> Targets:
         else:
             _set(single, "patches", target)
     slides = list(dict.fromkeys(path.absolute() if path.exists() else path for path in slides))
-    stems: dict[str, Path] = {}
-    for path in slides:
-        if stems.setdefault(path.stem, path) != path:
-            raise ConfigError(f"{stems[path.stem]} and {path} have the same name; view them one after the other")
+    check_names_differ(slides, "view them one after the other")
     return Targets(
         tuple(slides),
         tuple(dict.fromkeys(results)),

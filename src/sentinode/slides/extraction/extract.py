@@ -26,6 +26,7 @@ from sentinode.slides.extraction.candidates import KINDS, Candidates, find_candi
 from sentinode.slides.extraction.choice import choose
 from sentinode.slides.extraction.config import ExtractConfig
 from sentinode.slides.extraction.patch_files import write_patches
+from sentinode.slides.find import check_names_differ
 from sentinode.slides.isolation import IsolatedWorker, ProcessDiedError, reason
 from sentinode.storage import TEMPORARY_PREFIX, atomic_folder, write_json
 from sentinode.version import __version__
@@ -244,10 +245,8 @@ def check_new_folder(out: str | Path) -> Path:
 
 def _patients(paths: Sequence[Path], pattern: str | None) -> dict[str, str]:
     """Return the patient of each slide whose patient is known."""
+    check_names_differ(paths, "rename one, or their patches could not be told apart")
     stems = [path.stem for path in paths]
-    for path in paths:
-        if stems.count(path.stem) > 1:
-            raise ConfigError(f"{path}: two slides are named {path.stem}; patches could not be told apart, rename one")
     if pattern is None:
         return {stem: patient for stem in stems if (patient := patient_and_slide(stem)[0])}
     check_read_options(ReadOptions(patient_from=pattern))
