@@ -93,7 +93,7 @@ def measure(path: Path, spacing_um_px: float | None, overlays: Path | None) -> t
         except DataError:
             seconds = time.perf_counter() - began
             pixels, selection = slide.thumbnail(OVERVIEW_UM_PX)
-            mask, scale = np.zeros(pixels.shape[:2], bool), selection.effective_um_px / slide.spacing_um_px
+            mask, scale = np.zeros(pixels.shape[:2], bool), slide.pixel_level0_px(selection)
         drawn = drawn_masks(path, slide, mask.shape, scale)
         judged = drawn["judged"]
         if overlays:

@@ -99,7 +99,7 @@ def make_up_result(path: Path, results: Path) -> int:
     np.save(folder / "log_odds.npy", log_odds)
     geojson = to_geojson(lesions, identity=path.name, offset_px=bounds[:2])
     (folder / "lesions.geojson").write_text(json.dumps(geojson), encoding="utf-8")
-    settings = {"slide": path.name, "slide_sha256": fingerprint(path), "model": "made up", "weights_sha256": []}
+    settings = {"slide": path.name, "slide_fingerprint": fingerprint(path), "model": "made up", "weights_sha256": []}
     write_json(folder / "settings.json", settings)
     grid = {"origin_px": heatmap.origin_px, "step_level0_px": step_px, "step_um": step_um}
     known = {"slide_score": 0.5, "tissue_mm2": 1.0, "out_of_distribution": 0.0, "warnings": [], "grid": grid}

@@ -18,6 +18,7 @@ from sentinode.slides.extraction.config import ExtractConfig
 from sentinode.slides.extraction.regions import any_pixel_inside
 from sentinode.slides.results.heatmap import Heatmap
 from sentinode.slides.scanning.folder import scan_to_folder
+from sentinode.slides.slide import fingerprint
 from sentinode.training.run import Run
 
 shapely = pytest.importorskip("shapely")
@@ -134,7 +135,7 @@ def scan_result(folder, slide_file, log_odds):
     with open_slide(slide_file) as slide:
         settings = {
             "slide": slide.path.name,
-            "slide_sha256": slide.fingerprint(),
+            "slide_fingerprint": fingerprint(slide.path),
             "spacing_um_px": slide.spacing_um_px,
         }
     folder.mkdir(parents=True)
@@ -178,7 +179,7 @@ def test_false_positives_of_a_scan_come_first_among_normal_patches(slides, scans
 
 def test_a_scan_of_another_file_is_refused(slides, scans, tmp_path):
     settings = scans / "patient_001_node_0" / "settings.json"
-    settings.write_text(settings.read_text().replace('"slide_sha256": "', '"slide_sha256": "0'))
+    settings.write_text(settings.read_text().replace('"slide_fingerprint": "', '"slide_fingerprint": "0'))
     slide = slides / "patient_001_node_0.tif"
     with pytest.raises(DataError, match="scan of another file"):
         extract_patches([slide], tmp_path / "p", annotations=slides, hard_negatives=scans)

@@ -43,8 +43,6 @@ class ScanGrid:
         Places down and across.
     block : int
         Rows of places in a row of blocks.
-    scale : float
-        Level-0 pixels along a scanned pixel.
     origin_px, step_level0_px : float
         Center of the first place, and distance of neighboring ones, in level-0 pixels.
     wanted : ndarray of bool
@@ -54,22 +52,15 @@ class ScanGrid:
     def __init__(self, slide: Slide, tissue: Tissue, step_px: int) -> None:
         self.selection, self.step_px = slide.select_level(PATCH_SPACING_UM_PX), step_px
         self.block = max(1, BLOCK_PX // step_px)
-        self.scale = self.selection.effective_um_px / slide.spacing_um_px
-        full = slide.levels[0]
-        size = (int(full.height_px / self.scale), int(full.width_px / self.scale))
+        full, pixel_px = slide.levels[0], slide.pixel_level0_px(self.selection)
+        size = (int(full.height_px / pixel_px), int(full.width_px / pixel_px))
         rows, columns = (max(0, (side - PATCH_SIZE_PX) // step_px + 1) for side in size)
         self.shape = rows, columns
-        self.origin_px = PATCH_SIZE_PX / 2 * self.scale
-        self.step_level0_px = step_px * self.scale
+        self.origin_px = PATCH_SIZE_PX / 2 * pixel_px
+        self.step_level0_px = step_px * pixel_px
         self.place_mm2 = (step_px * self.selection.effective_um_px) ** 2 / 1e6
-        down, across = (
-            np.minimum(
-                ((self.origin_px + np.arange(count) * self.step_level0_px) / tissue.pixel_level0_px).astype(int),
-                most - 1,
-            )
-            for count, most in zip(self.shape, tissue.mask.shape, strict=True)
-        )
-        self.wanted = tissue.mask[np.ix_(down, across)]
+        y_px, x_px = (self.origin_px + np.arange(count) * self.step_level0_px for count in self.shape)
+        self.wanted = tissue.covers(x_px, y_px)
 
     @property
     def area_mm2(self) -> float:

@@ -120,6 +120,10 @@ class Slide:
             return LevelSelection(level, spacing_um_px, number * spacings[level], float(number))
         return LevelSelection(level, spacing_um_px, spacing_um_px, shrink)
 
+    def pixel_level0_px(self, selection: LevelSelection) -> float:
+        """Return the side of a pixel at a selected resolution in level-0 px."""
+        return selection.effective_um_px / self.spacing_um_px
+
     def decode_factor(self, selection: LevelSelection) -> int:
         """Return the factor by which a selected level is shrunk while decoding; 1 where all its pixels are decoded."""
         if self.shrinking is None or selection.shrink == 1 or selection.shrink % 1:
@@ -177,8 +181,8 @@ class Slide:
         """
         selection = self.select_level(spacing_um_px)
         full = self.levels[0]
-        scale = selection.effective_um_px / self.spacing_um_px
-        columns, rows = (max(1, round(size / scale)) for size in (full.width_px, full.height_px))
+        pixel_px = self.pixel_level0_px(selection)
+        columns, rows = (max(1, round(size / pixel_px)) for size in (full.width_px, full.height_px))
         side = max(16, int(_TILE_LEVEL_PX / selection.shrink))
         places = [(row, column) for row in range(0, rows, side) for column in range(0, columns, side)]
 
@@ -190,10 +194,6 @@ class Slide:
         for (row, column), tile in zip(places, ordered_map(read, places), strict=True):
             pixels[row : row + side, column : column + side] = tile
         return pixels, selection
-
-    def fingerprint(self) -> str:
-        """Return a SHA-256 of the file's size and its first and last megabyte."""
-        return fingerprint(self.path)
 
     def close(self) -> None:
         """Release the file."""

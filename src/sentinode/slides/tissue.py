@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from sentinode.errors import DataError
@@ -40,6 +41,32 @@ class Tissue:
         """Area of the tissue in mm²."""
         return float(self.mask.sum()) * self.spacing_um_px**2 / 1e6
 
+    def covers(self, x_px: NDArray[Any], y_px: NDArray[Any]) -> Mask:
+        """Tell which points of a grid lie on tissue.
+
+        Parameters
+        ----------
+        x_px : ndarray of shape (columns,)
+            Positions of the columns in level-0 px.
+        y_px : ndarray of shape (rows,)
+            Positions of the rows in level-0 px.
+
+        Returns
+        -------
+        ndarray of bool, shape (rows, columns)
+
+        Examples
+        --------
+        >>> tissue = Tissue(np.array([[True, False]]), pixel_level0_px=32, spacing_um_px=8, pen_mm2=0)
+        >>> tissue.covers(np.array([10, 30, 50]), np.array([5]))
+        array([[ True,  True, False]])
+        """
+        rows, columns = (
+            np.minimum((at / self.pixel_level0_px).astype(int), most - 1)
+            for at, most in zip((y_px, x_px), self.mask.shape, strict=True)
+        )
+        return self.mask[np.ix_(rows, columns)]
+
 
 def find_tissue(slide: Slide) -> Tissue:
     """Find the tissue of a slide.
@@ -59,8 +86,8 @@ def find_tissue(slide: Slide) -> Tissue:
         There is no tissue on the slide.
     """
     pixels, selection = slide.thumbnail(OVERVIEW_UM_PX)
-    scale = selection.effective_um_px / slide.spacing_um_px
-    x, y, width, height = (value / scale for value in slide.bounds_px)
+    pixel_px = slide.pixel_level0_px(selection)
+    x, y, width, height = (value / pixel_px for value in slide.bounds_px)
     # Pixels on the rim are mixed with what lies outside.
     scanned = slice(int(np.ceil(y)), int(y + height)), slice(int(np.ceil(x)), int(x + width))
     mask = np.zeros(pixels.shape[:2], bool)
@@ -72,7 +99,7 @@ def find_tissue(slide: Slide) -> Tissue:
             "with pen marks"
         )
     pixel_mm2 = selection.effective_um_px**2 / 1e6
-    return Tissue(mask, scale, selection.effective_um_px, float(pen.sum()) * pixel_mm2)
+    return Tissue(mask, pixel_px, selection.effective_um_px, float(pen.sum()) * pixel_mm2)
 
 
 def tissue_in(slide: Slide, region: Any = None) -> Tissue:
@@ -95,15 +122,15 @@ def tissue_in(slide: Slide, region: Any = None) -> Tissue:
         The region lies outside of the slide.
     """
     full = slide.levels[0]
-    scale = OVERVIEW_UM_PX / slide.spacing_um_px
-    columns, rows = (max(1, round(size / scale)) for size in (full.width_px, full.height_px))
+    pixel_px = OVERVIEW_UM_PX / slide.spacing_um_px
+    columns, rows = (max(1, round(size / pixel_px)) for size in (full.width_px, full.height_px))
     if region is None:
         x, y, width, height = slide.bounds_px
         region = optional("shapely", "slides").box(x, y, x + width, y + height)
-    mask = region_mask(region, (rows, columns), scale)
+    mask = region_mask(region, (rows, columns), pixel_px)
     if not mask.any():
         raise DataError(f"{slide.path}: the tissue region lies outside its {full.width_px} × {full.height_px} px")
-    return Tissue(mask, scale, OVERVIEW_UM_PX, 0.0)
+    return Tissue(mask, pixel_px, OVERVIEW_UM_PX, 0.0)
 
 
 def region_mask(region: Any, shape: tuple[int, int], pixel_level0_px: float) -> Mask:

@@ -242,5 +242,5 @@ class Catalogue:
         except ViewerError:
             return True  # The file is gone; its heat map can still be looked at.
         if key not in self._checked:
-            self._checked[key] = fingerprint(entry.path) == result.summary.get("slide_sha256")
+            self._checked[key] = fingerprint(entry.path) == result.summary.get("slide_fingerprint")
         return self._checked[key]

@@ -116,7 +116,7 @@ def _is_scan(settings: Path) -> bool:
         content = read_json(settings)
     except (OSError, DataError):
         return False
-    return isinstance(content, dict) and {"slide", "slide_sha256"} <= content.keys()
+    return isinstance(content, dict) and {"slide", "slide_fingerprint"} <= content.keys()
 
 
 def _is_run(path: Path) -> bool:

@@ -19,7 +19,7 @@ from sentinode.extras import optional
 from sentinode.slides.annotations.read import Annotations, find_annotations, read_annotations
 from sentinode.slides.extraction.config import ExtractConfig
 from sentinode.slides.extraction.regions import Places, any_part_touches, any_pixel_inside
-from sentinode.slides.slide import Slide, open_slide
+from sentinode.slides.slide import Slide, fingerprint, open_slide
 from sentinode.slides.tissue import Tissue, find_tissue
 from sentinode.storage import read_json
 
@@ -68,13 +68,13 @@ def find_candidates(
     with open_slide(path, spacing_um_px=spacing_um_px, force=config.force) as slide:
         drawn = _annotations(slide, annotations, classes, config)
         selection, tissue = slide.select_level(PATCH_SPACING_UM_PX), find_tissue(slide)
-        scale = selection.effective_um_px / slide.spacing_um_px
+        scale = slide.pixel_level0_px(selection)
         grid = _grid(slide, tissue, scale, config.step_px)
         tumour = optional("shapely", "slides").MultiPolygon() if drawn is None else drawn.tumour
         is_tumour = any_pixel_inside(tumour, grid, scale, border_px=_border(CENTER_PX), side_px=CENTER_PX)
-        sha256 = slide.fingerprint()
+        identity = fingerprint(path)
         scan = _scan_folder(slide, scans)
-        hard, probability = _hard_negatives(slide, scan, sha256, tumour, scale, config)
+        hard, probability = _hard_negatives(slide, scan, identity, tumour, scale, config)
         left_out = 0
         if drawn is not None and not drawn.excluded.is_empty:
             unknown = any_pixel_inside(drawn.excluded, grid, scale, border_px=_border(CENTER_PX), side_px=CENTER_PX)
@@ -100,7 +100,7 @@ def find_candidates(
         }
         about = {
             "slide": path.name,
-            "slide_sha256": sha256,
+            "slide_fingerprint": identity,
             "annotations": None if drawn is None else drawn.path.name,
             "notes": [*(drawn.notes if drawn else ()), *_excluded_note(left_out)],
             "scan": None if scan is None else scan.name,
@@ -158,11 +158,8 @@ def _grid(slide: Slide, tissue: Tissue, scale: float, step_px: int) -> Places:
     across, down = (
         np.arange(0, max(0, int(size / scale) - PATCH_SIZE_PX + 1), step_px) for size in (full.width_px, full.height_px)
     )
-    columns, rows = (
-        np.minimum(((each + PATCH_SIZE_PX / 2) * scale / tissue.pixel_level0_px).astype(int), most - 1)
-        for each, most in zip((across, down), tissue.mask.shape[::-1], strict=True)
-    )
-    row, column = np.nonzero(tissue.mask[np.ix_(rows, columns)])
+    x_px, y_px = ((corners + PATCH_SIZE_PX / 2) * scale for corners in (across, down))
+    row, column = np.nonzero(tissue.covers(x_px, y_px))
     return np.stack([across[column], down[row]], axis=1).astype(np.int64)
 
 
@@ -180,7 +177,7 @@ def _scan_folder(slide: Slide, scans: str | Path | None) -> Path | None:
 
 
 def _hard_negatives(
-    slide: Slide, scan: Path | None, sha256: str, tumour: Any, scale: float, config: ExtractConfig
+    slide: Slide, scan: Path | None, identity: str, tumour: Any, scale: float, config: ExtractConfig
 ) -> tuple[Places, NDArray[np.float64]]:
     """Return places without tumour that a scan called tumour, the most probable first, one for each square of the grid.
 
@@ -192,7 +189,7 @@ def _hard_negatives(
     from sentinode.slides.results.heatmap import load_heatmap
 
     settings = read_json(scan / SETTINGS)
-    if settings.get("slide_sha256") != sha256 or settings.get("spacing_um_px") != slide.spacing_um_px:
+    if settings.get("slide_fingerprint") != identity or settings.get("spacing_um_px") != slide.spacing_um_px:
         raise DataError(f"{scan}: is a scan of another file or at other µm per pixel than {slide.path}; scan it again")
     heatmap = load_heatmap(scan)
     probability = np.nan_to_num(heatmap.probability, nan=-1.0)

@@ -39,7 +39,7 @@ def draw_overview(slide: Slide, heatmap: Heatmap, lesions: Sequence[Lesion]) -> 
     full = slide.levels[0]
     longer_um = max(full.width_px, full.height_px) * slide.spacing_um_px
     pixels, selection = slide.thumbnail(max(longer_um / SIDE_PX, slide.spacing_um_px))
-    scale = selection.effective_um_px / slide.spacing_um_px
+    scale = slide.pixel_level0_px(selection)
     rows, columns = pixels.shape[:2]
     footer = _scale_bar(columns, selection.effective_um_px)
     image = Image.new("RGB", (footer.width, rows + footer.height), "white")

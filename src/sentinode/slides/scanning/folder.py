@@ -23,7 +23,7 @@ from sentinode.slides.results.tables import write_tables
 from sentinode.slides.scanning.estimate import bytes_needed
 from sentinode.slides.scanning.scan import Scan, scan_rows, scan_slide
 from sentinode.slides.scanning.scanner import Scanner
-from sentinode.slides.slide import Slide
+from sentinode.slides.slide import Slide, fingerprint
 from sentinode.slides.tissue import Tissue, find_tissue
 from sentinode.storage import atomic_file, read_json, remove_leftovers, write_json
 from sentinode.version import __version__
@@ -91,7 +91,7 @@ def scan_to_folder(
     folder = check_output_folder(folder)
     remove_leftovers(folder)
     settings = _settings(slide, scanner, tissue, force)
-    identity, corner = f"{settings['slide_sha256']} {settings['weights_sha256']}", slide.bounds_px[:2]
+    identity, corner = f"{settings['slide_fingerprint']} {settings['weights_sha256']}", slide.bounds_px[:2]
     if (folder / SETTINGS).is_file():
         differing = _differing(folder, settings)
         if differing:
@@ -177,7 +177,7 @@ def _settings(slide: Slide, scanner: Scanner, tissue: Tissue | None, force: bool
     calibrations = [each["calibration"] for each in members if "calibration" in each]
     return {
         "slide": slide.path.name,
-        "slide_sha256": slide.fingerprint(),
+        "slide_fingerprint": fingerprint(slide.path),
         "spacing_um_px": slide.spacing_um_px,
         "model": scanner.model.name,
         "weights_sha256": [each["weights_sha256"] for each in members],

@@ -70,7 +70,7 @@ def patches(slide: Slide, centers_px: Sequence[tuple[float, float]]) -> tuple[UI
     """Return the patches around places in level-0 px, and their µm per pixel."""
     full = slide.levels[0]
     selection = slide.select_level(PATCH_SPACING_UM_PX)
-    scale = selection.effective_um_px / slide.spacing_um_px
+    scale = slide.pixel_level0_px(selection)
     found = np.empty((len(centers_px), PATCH_SIZE_PX, PATCH_SIZE_PX, 3), np.uint8)
     for number, (x, y) in enumerate(centers_px):
         if not (0 <= x < full.width_px and 0 <= y < full.height_px):
