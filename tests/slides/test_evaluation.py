@@ -40,15 +40,15 @@ def test_the_logistic_model_uses_what_the_score_does_not_say(scans):
     table = found.slides
     assert found.score_auc.estimate == pytest.approx(auc(table["label"], table["slide_score"]).estimate)
     assert found.score_auc.clusters == 30
-    assert found.aggregated_auc.estimate > 0.95 > found.score_auc.estimate + 0.2
-    assert found.aggregated_auc.low < found.aggregated_auc.estimate
+    assert found.model_auc.estimate > 0.95 > found.score_auc.estimate + 0.2
+    assert found.model_auc.low < found.model_auc.estimate
 
 
 def test_probabilities_of_labels_without_relation_are_not_better_than_chance(scans, tmp_path):
     truth = pd.read_csv(scans / "truth.csv")
     truth["label"] = np.random.default_rng(1).permutation(truth["label"])
     truth.to_csv(tmp_path / "truth.csv", index=False)
-    assert evaluate_slides(read_scans(scans), tmp_path / "truth.csv").aggregated_auc.estimate < 0.7
+    assert evaluate_slides(read_scans(scans), tmp_path / "truth.csv").model_auc.estimate < 0.7
 
 
 def test_positives_of_a_single_patient_leave_the_logistic_model_out(tmp_path):
@@ -60,13 +60,13 @@ def test_positives_of_a_single_patient_leave_the_logistic_model_out(tmp_path):
     table = read_scans(tmp_path).assign(patient=[f"{patient}" for patient in patients])
     found = evaluate_slides(table, tmp_path / "truth.csv")
     assert found.score_auc.estimate == 1
-    assert found.aggregated_auc is None
+    assert found.model_auc is None
 
 
 def test_slides_of_unknown_truth_get_a_probability(scans, tmp_path):
     pd.read_csv(scans / "truth.csv")[:50].to_csv(tmp_path / "truth.csv", index=False)
     table = evaluate_slides(read_scans(scans), tmp_path / "truth.csv").slides
-    assert table["aggregated"].notna().all() and table["label"].isna().sum() == 10
+    assert table["model_probability"].notna().all() and table["label"].isna().sum() == 10
 
 
 def test_patients_are_staged_and_compared_with_camelyon17s_table(tmp_path):
@@ -81,7 +81,7 @@ def test_patients_are_staged_and_compared_with_camelyon17s_table(tmp_path):
     answer = json.loads(done)
     assert [(each["stage"], each["true_stage"]) for each in answer["stages"]] == [("pN2", "pN2"), ("pN0", "pN0")]
     assert answer["kappa"] == 1.0
-    assert answer["aggregated_auc"] is None
+    assert answer["model_auc"] is None
 
 
 def test_the_stages_of_some_patients_or_of_one_alone_suffice(tmp_path):
@@ -143,3 +143,13 @@ def test_the_command_prints_both_areas_and_writes_the_table(scans, tmp_path):
     (tmp_path / "truth.csv").write_text("slide,label\nother.tif,maybe\n")
     refused(sentinode("evaluate-slides", scans, "--truth", tmp_path / "truth.csv"), "line 2", "maybe")
     refused(sentinode("evaluate-slides", tmp_path), "no finished scan")
+
+
+def test_the_table_of_the_command_is_named_and_refused_before_work(scans, tmp_path):
+    out, missing = tmp_path / "slides.csv", tmp_path / "no scans"
+    assert f"files:\n  {out}  features" in succeeded(sentinode("evaluate-slides", scans, "--out", out))
+    assert json.loads(succeeded(sentinode("evaluate-slides", scans, "--out", out, "--json")))["out"] == str(out)
+    (tmp_path / "file").write_text("")
+    refused(sentinode("evaluate-slides", missing, "--out", tmp_path / "slides.xlsx"), "ends in .csv")
+    refused(sentinode("evaluate-slides", missing, "--out", tmp_path / "file" / "slides.csv"), "is a file, not a folder")
+    refused(sentinode("evaluate-slides", missing, "--out", "-"), "standard output")

@@ -1,11 +1,12 @@
 """Evaluate scanned slides against the ground truth: slide AUC, a logistic model of several features, pN stages."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
-from sentinode.cli.common.options import add_json, check_not_an_input
-from sentinode.cli.common.output import print_json, print_table
-from sentinode.errors import plural
+from sentinode.cli.common.options import add_json, check_not_an_input, output_file
+from sentinode.cli.common.output import print_json, print_next_steps, print_table
+from sentinode.errors import ConfigError, plural
 
 
 def add_parser(commands: Any) -> None:
@@ -20,7 +21,9 @@ def add_parser(commands: Any) -> None:
         help="columns slide and label (0 or 1, normal or tumour, negative, itc, micro or macro), or CAMELYON17's "
         "patient and stage",
     )
-    parser.add_argument("--out", metavar="CSV", help="table to write: features and scores of each slide")
+    parser.add_argument(
+        "--out", type=output_file, metavar="CSV", help="table to write: features and scores of each slide"
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -32,13 +35,15 @@ def run(arguments: argparse.Namespace) -> int:
     from sentinode.storage import write_csv
 
     if arguments.out:
+        if Path(arguments.out).suffix.lower() != ".csv":
+            raise ConfigError(f"--out {arguments.out}: the output is a table; use a name that ends in .csv")
         check_not_an_input(arguments.out, [arguments.truth or ""])
     found = evaluate_slides(read_scans(arguments.scans), arguments.truth)
     if arguments.out:
         write_csv(found.slides, arguments.out)
     if arguments.json:
         stages = found.stages.astype(object).where(found.stages.notna(), None)
-        print_json({**to_json(found), "stages": stages.to_dict("records")})
+        print_json({"out": arguments.out, **to_json(found), "stages": stages.to_dict("records")})
         return 0
     counts = found.slides["label"].value_counts()
     print(
@@ -49,8 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"AUC of the slide score: {found.score_auc}")
     elif arguments.truth:
         print("An AUC needs slides with tumour and slides without tumour, from at least two patients.")
-    if found.aggregated_auc is not None:
-        print(f"AUC of the logistic model, out of fold: {found.aggregated_auc}")
+    if found.model_auc is not None:
+        print(f"AUC of the logistic model, out of fold: {found.model_auc}")
     elif arguments.truth:
         print("The logistic model needs 10 slides with tumour and 10 without, from at least 5 patients.")
     if len(found.stages):
@@ -59,4 +64,6 @@ def run(arguments: argparse.Namespace) -> int:
         print_table(rows, columns, text_columns=(0, 2, 3))
     if found.kappa is not None:
         print(f"Quadratic kappa of the stages: {found.kappa:.3f}")
+    if arguments.out:
+        print_next_steps({Path(arguments.out): "features and probabilities, one row per slide"})
     return 0

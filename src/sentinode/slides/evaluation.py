@@ -35,21 +35,21 @@ class SlideEvaluation:
     ----------
     score_auc : Interval or None
         AUC of the slide score; None without slides of both labels, or where all labeled slides are of one patient.
-    aggregated_auc : Interval or None
+    model_auc : Interval or None
         AUC of the logistic model's out-of-fold probabilities; None with fewer than 10 slides of a label, or where all
         slides of a label are of one patient.
     kappa : float or None
         Quadratic kappa of the patients' pN stages; None where no true stage is given.
     slides : DataFrame
         One row per slide: ``slide``, ``patient``, ``label``, ``slide_score``, ``lesion_class``, `FEATURES`, and
-        ``aggregated``: out of fold for labeled slides, by the model of all labeled slides for others.
+        ``model_probability``: out of fold for labeled slides, by the model of all labeled slides for others.
     stages : DataFrame
         One row per patient of slides named as in CAMELYON17, one per lymph node: ``patient``, ``nodes``, ``stage``,
         and ``true_stage`` where it is given.
     """
 
     score_auc: Interval | None
-    aggregated_auc: Interval | None
+    model_auc: Interval | None
     kappa: float | None
     slides: pd.DataFrame = field(metadata={"json": False})
     stages: pd.DataFrame = field(metadata={"json": False})
@@ -114,8 +114,8 @@ def evaluate_slides(scans: pd.DataFrame, truth: str | Path | None = None) -> Sli
             f"{truth}: names none of the {plural(len(table), 'scanned slide')}, such as {table['slide'][0]}"
         )
     groups = table["patient"].fillna(table["slide"])
-    table["aggregated"] = np.nan
-    score_auc = aggregated_auc = None
+    table["model_probability"] = np.nan
+    score_auc = model_auc = None
     counts = table["label"].value_counts()
     clusters = groups[known] if groups[known].duplicated().any() else None
     if len(counts) == 2 and groups[known].nunique() > 1:  # An interval needs two patients.
@@ -123,8 +123,8 @@ def evaluate_slides(scans: pd.DataFrame, truth: str | Path | None = None) -> Sli
     if len(counts) == 2 and counts.min() >= _FEWEST and groups[known].nunique() >= _FOLDS:
         folds = _folds(table["label"][known].to_numpy(), groups[known])
         if folds:
-            table["aggregated"] = _aggregated(table, known, folds)
-            aggregated_auc = auc(table["label"][known], table["aggregated"][known], clusters)
+            table["model_probability"] = _model_probabilities(table, known, folds)
+            model_auc = auc(table["label"][known], table["model_probability"][known], clusters)
     stages = _stages(table, true_stages)
     kappa = None
     if true_stages and len(stages):
@@ -132,7 +132,7 @@ def evaluate_slides(scans: pd.DataFrame, truth: str | Path | None = None) -> Sli
         if len(both):
             true, found = (dict(zip(both["patient"], both[name], strict=True)) for name in ("true_stage", "stage"))
             kappa = stage_kappa(true, found)
-    return SlideEvaluation(score_auc, aggregated_auc, kappa, table, stages)
+    return SlideEvaluation(score_auc, model_auc, kappa, table, stages)
 
 
 def _features(summary: dict[str, Any], name: str) -> dict[str, Any]:
@@ -195,7 +195,7 @@ def _folds(labels: NDArray[np.float64], groups: "pd.Series[str]") -> list[tuple[
     return folds if all(len(np.unique(labels[training])) == 2 for training, _ in folds) else []
 
 
-def _aggregated(
+def _model_probabilities(
     table: pd.DataFrame, known: NDArray[np.bool_], folds: list[tuple[NDArray[np.int64], NDArray[np.int64]]]
 ) -> Any:
     from sklearn.linear_model import LogisticRegression
