@@ -26,7 +26,7 @@ from tests.slides.conftest import FILES, MARGIN_PX, SIDE, write_pyramid
 
 from sentinode import load_run
 from sentinode.data.stain.exposure import EXPOSURE_FACTORS
-from sentinode.errors import DataError, OutputError
+from sentinode.errors import ConfigError, DataError, OutputError
 from sentinode.slides import load_scanner, open_slide
 from sentinode.slides.grid import ScanGrid
 from sentinode.slides.isolation import map_isolated
@@ -588,6 +588,15 @@ def test_tables_for_other_software_hold_the_scanned_patches(result, slide_file, 
     with h5py.File(result.folder / "clam.h5") as file:
         np.testing.assert_array_equal(file["coords"], table[["minx", "miny"]])
         assert file["coords"].attrs["patch_size"] == 96
+
+
+def test_an_unknown_table_is_refused_before_the_scan(slide_file, scanner, tmp_path):
+    with open_slide(slide_file) as slide, pytest.raises(ConfigError, match=r"'csv'.*parquet, wsinfer, clam, tiles"):
+        scan_to_folder(slide, scanner, tmp_path / "scan", tables=["wsinfer", "csv"])
+    with pytest.raises(ConfigError, match="'csv'"):
+        write_tables(Heatmap(np.ones((30, 30), np.float32), 48, 8, 7.8), tmp_path, ["csv"])
+    assert not list(tmp_path.iterdir())
+    refused(sentinode("scan", slide_file, "--out", tmp_path / "scan", "--tables", "wsinfer,csv"), "'csv'", "parquet")
 
 
 def test_a_disk_with_too_little_space_is_refused_before_the_scan(slide_file, scanner, tmp_path, monkeypatch):

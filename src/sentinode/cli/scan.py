@@ -12,6 +12,7 @@ from sentinode.cli.common.slide_options import Spacings, add_force, add_mpp, add
 from sentinode.cli.common.start import load_models, start_keras, start_logging
 from sentinode.errors import ConfigError, DataError, SentinodeError, plural
 from sentinode.inference.engines import REGION_ENGINES, check_options
+from sentinode.slides.results.files import HEATMAP, LESIONS, OVERVIEW, SUMMARY
 
 if TYPE_CHECKING:
     from sentinode.slides.scanning.estimate import DurationEstimate
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from sentinode.slides.scanning.scanner import Scanner
     from sentinode.slides.slide import Slide
     from sentinode.slides.tissue import Tissue
-
-_TABLES = ("parquet", "wsinfer", "clam", "tiles")
 
 
 def add_parser(commands: Any) -> None:
@@ -77,10 +76,10 @@ def add_parser(commands: Any) -> None:
 
 
 def _tables(text: str) -> tuple[str, ...]:
+    from sentinode.slides.results.tables import check_tables
+
     names = tuple(text.split(","))
-    for name in names:
-        if name not in _TABLES:
-            raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(_TABLES)}")
+    check_tables(names)
     return names
 
 
@@ -139,10 +138,10 @@ def run(arguments: argparse.Namespace) -> int:
             first = Path(summaries[0]["folder"])
             print_next_steps(
                 {
-                    first / "overview.png": "the slide with probabilities and lesions",
-                    first / "lesions.geojson": "lesions, for QuPath",
-                    first / "heatmap.tif": "probabilities, for QuPath and OpenSlide",
-                    first / "summary.json": "score, lesions, warnings, settings",
+                    first / OVERVIEW: "the slide with probabilities and lesions",
+                    first / LESIONS: "lesions, for QuPath",
+                    first / HEATMAP: "probabilities, for QuPath and OpenSlide",
+                    first / SUMMARY: "score, lesions, warnings, settings",
                 },
                 command_line("view", *arguments.slide, arguments.out),
             )

@@ -6,6 +6,7 @@ import numpy as np
 
 from sentinode.data.types import UInt8Array
 from sentinode.extras import optional
+from sentinode.slides.results.files import LESIONS, LOG_ODDS
 from sentinode.slides.results.heatmap import Heatmap
 from sentinode.slides.results.lesions import OUTLINE_FROM
 from sentinode.storage import read_json
@@ -40,7 +41,7 @@ def heatmap_bytes(heatmap: Heatmap) -> UInt8Array:
 def lesions(result: Result, offset_px: tuple[int, int]) -> list[dict[str, Any]]:
     """Return the lesions of a scan with their outlines in level-0 px."""
     shapely = optional("shapely", "slides")
-    features = read_json(result.folder / "lesions.geojson")["features"]
+    features = read_json(result.folder / LESIONS)["features"]
     found = []
     # The file counts from the corner of the scanned part, as QuPath does.
     offset = np.asarray(offset_px, float)
@@ -53,7 +54,7 @@ def lesions(result: Result, offset_px: tuple[int, int]) -> list[dict[str, Any]]:
 
 def _shape(result: Result) -> tuple[int, int]:
     """Return rows and columns of the heat map from the header of its file."""
-    with (result.folder / "log_odds.npy").open("rb") as file:
+    with (result.folder / LOG_ODDS).open("rb") as file:
         np.lib.format.read_magic(file)
         shape, _, _ = np.lib.format.read_array_header_1_0(file)
     return int(shape[0]), int(shape[1])

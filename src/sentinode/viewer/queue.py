@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentinode.inference.logits import probability
+from sentinode.slides.results.files import LOG_ODDS
 from sentinode.slides.results.heatmap import Heatmap, load_heatmap
 from sentinode.viewer.catalogue import Catalogue
 
@@ -60,7 +61,7 @@ def uncertain_places(catalogue: Catalogue, count: int) -> list[Place]:
         result = catalogue.latest(entry)
         if result is None:
             continue
-        file = result.folder / "log_odds.npy"
+        file = result.folder / LOG_ODDS
         for x, y, side, log_odds in _of_scan(result.folder, file.stat().st_mtime_ns, count):
             place = Place(entry.id, x, y, side, float(probability(np.float64(log_odds))))
             found.append((abs(log_odds), place))
@@ -70,11 +71,10 @@ def uncertain_places(catalogue: Catalogue, count: int) -> list[Place]:
 @lru_cache(maxsize=1024)
 def _of_scan(folder: Path, changed_ns: int, count: int) -> list[tuple[float, float, float, float]]:
     heatmap = load_heatmap(folder)
-    side = 2 * heatmap.origin_px  # The first patch lies in the corner.
     found = []
     for row, column in nearest_to_threshold(heatmap, count):
         x, y = (heatmap.origin_px + each * heatmap.step_px for each in (column, row))
-        found.append((x, y, side, float(heatmap.log_odds[row, column])))
+        found.append((x, y, heatmap.patch_px, float(heatmap.log_odds[row, column])))
     return found
 
 
@@ -100,7 +100,7 @@ def nearest_to_threshold(heatmap: Heatmap, count: int) -> list[tuple[int, int]]:
     order = np.argpartition(margin, searched - 1)[:searched]  # NaN is sorted to the end.
     order = order[np.argsort(margin[order], kind="stable")]
     free = np.ones(heatmap.log_odds.shape, bool)
-    apart = max(1, round(2 * heatmap.origin_px / heatmap.step_px))
+    apart = max(1, round(heatmap.patch_px / heatmap.step_px))
     chosen: list[tuple[int, int]] = []
     for row, column in zip(*(axis.tolist() for axis in np.unravel_index(order, free.shape)), strict=True):
         if free[row, column]:

@@ -12,7 +12,7 @@ from scipy import ndimage
 from sentinode.errors import DataError
 from sentinode.extras import optional
 from sentinode.inference.logits import probability
-from sentinode.slides.results.files import SUMMARY
+from sentinode.slides.results.files import LOG_ODDS, SUMMARY
 from sentinode.storage import atomic_file, read_json
 
 _TILE_PX = 256
@@ -45,6 +45,11 @@ class Heatmap:
     def probability(self) -> NDArray[np.float32]:
         """Probability of tumour, NaN where nothing was scanned."""
         return np.asarray(probability(self.log_odds), np.float32)
+
+    @property
+    def patch_px(self) -> float:
+        """Side of a patch in level-0 px: the first one lies in the corner of the slide."""
+        return 2 * self.origin_px
 
     @cached_property
     def smoothed(self) -> NDArray[np.float32]:
@@ -145,7 +150,7 @@ def load_heatmap(folder: str | Path) -> Heatmap:
     folder = Path(folder)
     try:
         grid = read_json(folder / SUMMARY)["grid"]
-        log_odds = np.load(folder / "log_odds.npy", allow_pickle=False)
+        log_odds = np.load(folder / LOG_ODDS, allow_pickle=False)
         return Heatmap(log_odds, grid["origin_px"], grid["step_level0_px"], grid["step_um"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder}: contains no finished scan ({error}); run sentinode scan again") from error

@@ -20,6 +20,8 @@ from sentinode.slides.staging import LesionClass, classify_lesion
 OUTLINE_FROM, PEAK_FROM = 0.5, 0.9
 # Area over which the highest probabilities are averaged for the slide's score.
 SCORE_AREA_MM2 = 0.03
+# Of outlines and tiles in QuPath.
+TUMOUR_COLOR = [200, 0, 0]
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def to_geojson(lesions: Sequence[Lesion], *, identity: str, offset_px: tuple[int
                 "properties": {
                     "objectType": "annotation",
                     "name": f"{lesion.lesion_class} {lesion.diameter_mm:.2f} mm",
-                    "classification": {"name": "Tumor", "color": [200, 0, 0]},
+                    "classification": {"name": "Tumor", "color": TUMOUR_COLOR},
                     "measurements": {
                         "max probability": round(lesion.max_probability, 4),
                         "mean probability": round(lesion.mean_probability, 4),

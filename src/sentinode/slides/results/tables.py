@@ -11,16 +11,39 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from sentinode.errors import ConfigError
 from sentinode.extras import optional
 from sentinode.slides.results.heatmap import Heatmap
-from sentinode.slides.results.lesions import OUTLINE_FROM
+from sentinode.slides.results.lesions import OUTLINE_FROM, TUMOUR_COLOR
 from sentinode.storage import atomic_file, write_csv
 
 log = logging.getLogger("sentinode")
 
+TABLES = ("parquet", "wsinfer", "clam", "tiles")
+
 _PARQUET, _WSINFER, _CLAM, _TILES = "patches.parquet", "wsinfer.csv", "clam.h5", "tiles.geojson"
 # 70 MB of GeoJSON; QuPath becomes slow with more.
 _MOST_TILES = 200_000
+
+
+def check_tables(tables: Collection[str]) -> None:
+    """Check that tables are known and can be written, before the scan that they are made of.
+
+    Parameters
+    ----------
+    tables : collection of str
+        See `write_tables`.
+
+    Raises
+    ------
+    ConfigError
+        A table is unknown, or pyarrow is not installed.
+    """
+    for name in tables:
+        if name not in TABLES:
+            raise ConfigError(f"table {name!r} is unknown; use one of {', '.join(TABLES)}")
+    if "parquet" in tables:
+        optional("pyarrow", "parquet")
 
 
 def write_tables(
@@ -44,12 +67,12 @@ def write_tables(
     Raises
     ------
     ConfigError
-        pyarrow is not installed.
+        See `check_tables`.
     """
+    check_tables(tables)
     if "parquet" in tables:
         rows, columns = np.nonzero(~np.isnan(heatmap.log_odds))
         center = {name: heatmap.origin_px + at * heatmap.step_px for name, at in (("x_px", columns), ("y_px", rows))}
-        optional("pyarrow", "parquet")
         with atomic_file(folder / _PARQUET) as temporary:
             values = {name: np.round(value).astype(np.int32) for name, value in center.items()}
             pd.DataFrame({**values, "log_odds": heatmap.log_odds[rows, columns]}).to_parquet(temporary, index=False)
@@ -57,12 +80,11 @@ def write_tables(
         _write_tiles(heatmap, folder / _TILES, identity, offset_px)
     if not {"wsinfer", "clam"} & set(tables):
         return
-    side = 2 * heatmap.origin_px  # The first patch lies in the corner.
-    stride = math.ceil(side / heatmap.step_px - 1e-6)  # Exact divisions, up to rounding.
+    stride = math.ceil(heatmap.patch_px / heatmap.step_px - 1e-6)  # Exact divisions, up to rounding.
     sparse = heatmap.probability[::stride, ::stride]
     rows, columns = np.nonzero(~np.isnan(sparse))
     corners = np.round(np.stack([columns, rows], axis=1) * stride * heatmap.step_px).astype(np.int64)
-    side_px = round(side)
+    side_px = round(heatmap.patch_px)
     if "wsinfer" in tables:
         table = pd.DataFrame(corners, columns=["minx", "miny"]).assign(width=side_px, height=side_px)
         table["prob_normal"] = 1 - sparse[rows, columns]
@@ -107,7 +129,7 @@ def _write_tiles(heatmap: Heatmap, path: Path, identity: str, offset_px: tuple[i
                 },
                 "properties": {
                     "objectType": "detection",
-                    "classification": {"name": "Tumor", "color": [200, 0, 0]},
+                    "classification": {"name": "Tumor", "color": TUMOUR_COLOR},
                     "measurements": {"P(tumour)": round(value, 4)},
                 },
             }

@@ -16,10 +16,10 @@ from sentinode.errors import DataError, OutputError
 from sentinode.output_paths import check_free_space, check_output_folder
 from sentinode.serialize import to_json
 from sentinode.slides.blocks import BLOCK_PX
-from sentinode.slides.results.files import HEATMAP, SETTINGS, SUMMARY, TIMINGS, WORK
+from sentinode.slides.results.files import HEATMAP, LESIONS, LOG_ODDS, OVERVIEW, SETTINGS, SUMMARY, TIMINGS, WORK
 from sentinode.slides.results.heatmap import load_heatmap
 from sentinode.slides.results.lesions import find_lesions, slide_score, to_geojson
-from sentinode.slides.results.tables import write_tables
+from sentinode.slides.results.tables import check_tables, write_tables
 from sentinode.slides.scanning.estimate import bytes_needed
 from sentinode.slides.scanning.scan import Scan, scan_rows, scan_slide
 from sentinode.slides.scanning.scanner import Scanner
@@ -83,11 +83,14 @@ def scan_to_folder(
 
     Raises
     ------
+    ConfigError
+        A table is unknown, or cannot be written since pyarrow is not installed.
     OutputError
         The folder holds a result of another slide, model or settings, or its disk has too little space.
     DataError
         See `scan_slide`.
     """
+    check_tables(tables)
     folder = check_output_folder(folder)
     remove_leftovers(folder)
     settings = _settings(slide, scanner, tissue, force)
@@ -212,13 +215,13 @@ def _write(folder: Path, slide: Slide, scan: Scan, settings: dict[str, Any], ide
 
     heatmap, lesions = scan.heatmap, find_lesions(scan.heatmap)
     heatmap.save_tiff(folder / HEATMAP)
-    with atomic_file(folder / "log_odds.npy") as temporary:
+    with atomic_file(folder / LOG_ODDS) as temporary:
         np.save(temporary, heatmap.log_odds)
-    with atomic_file(folder / "lesions.geojson") as temporary:
+    with atomic_file(folder / LESIONS) as temporary:
         # QuPath shows the scanned part of a slide alone, and counts from its corner.
         annotations = to_geojson(lesions, identity=identity, offset_px=slide.bounds_px[:2])
         temporary.write_text(json.dumps(annotations, allow_nan=False), encoding="utf-8")
-    with atomic_file(folder / "overview.png") as temporary:
+    with atomic_file(folder / OVERVIEW) as temporary:
         draw_overview(slide, heatmap, lesions).save(temporary)
     summary = {
         **settings,

@@ -9,12 +9,13 @@ import numpy as np
 
 from sentinode.errors import first_line
 from sentinode.extras import optional
+from sentinode.slides.results.lesions import TUMOUR_COLOR
 from sentinode.viewer.errors import ViewerError
 
 AnnotationClass = Literal["Tumor", "Normal", "Uncertain"]
 Decision = Literal["accepted", "rejected"]
 Source = Literal["lesion", "drawn", "patch"]
-COLORS: dict[str, list[int]] = {"Tumor": [200, 0, 0], "Normal": [0, 128, 0], "Uncertain": [230, 159, 0]}
+COLORS: dict[str, list[int]] = {"Tumor": TUMOUR_COLOR, "Normal": [0, 128, 0], "Uncertain": [230, 159, 0]}
 LABELS = {"Tumor": 1, "Normal": 0}
 # An outline that crosses itself is repaired, which takes long where it has many points.
 _MOST_POINTS, _MOST_REPAIRED = 100_000, 2_000

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from sentinode.slides.results.files import LOG_ODDS
 from sentinode.slides.results.heatmap import load_heatmap
 from sentinode.viewer.catalogue import Entry, Result
 from sentinode.viewer.errors import ViewerError
@@ -137,7 +138,7 @@ def _result(viewer: Viewer, request: Request) -> Result:
 
 
 def _stamp(result: Result) -> int:
-    return (result.folder / "log_odds.npy").stat().st_mtime_ns
+    return (result.folder / LOG_ODDS).stat().st_mtime_ns
 
 
 async def _cached(request: Request, key: tuple[Any, ...], kind: str, make: Callable[[], Awaitable[bytes]]) -> Response:
