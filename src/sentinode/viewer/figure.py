@@ -3,15 +3,13 @@
 import io
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from sentinode.data.types import UInt8Array
 from sentinode.slides.results.heatmap import Heatmap
 
 MOST_PX = 4000
 COLORS = ("viridis", "cividis", "magma")
-_FOOTER_PX, _MARGIN_PX, _BAR_PX, _FONT_PX = 48, 16, 6, 22
-_INK = (20, 20, 20)
 
 
 def lay_over(
@@ -53,21 +51,8 @@ def lay_over(
 
 def with_scale_bar(pixels: UInt8Array, um_px: float) -> bytes:
     """Add a scale bar below a picture, and return it as PNG."""
-    from matplotlib import get_data_path
+    from sentinode.slides.results.scale_bar import add_scale_bar  # Takes Matplotlib along.
 
-    from sentinode.slides.results.overview import scale_bar_um  # Takes Matplotlib along.
-
-    rows, columns = pixels.shape[:2]
-    image = Image.new("RGB", (columns, rows + _FOOTER_PX), "white")
-    image.paste(Image.fromarray(pixels))
-    length_um = scale_bar_um(columns * um_px)
-    end = _MARGIN_PX + length_um / um_px
-    draw = ImageDraw.Draw(image)
-    middle = rows + _FOOTER_PX // 2
-    draw.rectangle((_MARGIN_PX, middle - _BAR_PX // 2, end, middle + _BAR_PX // 2), fill=_INK)
-    text = f"{length_um / 1000:g} mm" if length_um >= 1000 else f"{length_um:g} µm"
-    font = ImageFont.truetype(get_data_path() + "/fonts/ttf/DejaVuSans.ttf", _FONT_PX)  # Pillow's own has no µ.
-    draw.text((end + 10, middle), text, _INK, font, "lm")
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")
+    add_scale_bar(Image.fromarray(pixels), um_px).save(buffer, "PNG")
     return buffer.getvalue()

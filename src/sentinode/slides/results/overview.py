@@ -1,6 +1,5 @@
 """Picture of a scanned slide: probabilities, outlines of lesions, and a scale bar."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,14 +10,13 @@ from sentinode.data.types import UInt8Array
 from sentinode.plots.style import INK, ORANGE, rgb
 from sentinode.slides.results.heatmap import Heatmap
 from sentinode.slides.results.lesions import OUTLINE_FROM, Lesion
+from sentinode.slides.results.scale_bar import add_scale_bar
 from sentinode.slides.slide import Slide
 
 # Longer side of the picture, unless the slide is scanned more coarsely.
 SIDE_PX = 1600
 # Orange is rare in H&E; it grows denser from the lower probability to the outline of a lesion.
 _TINT_FROM, _DENSEST = 0.2, 0.6
-_SCALE_BARS_UM = tuple(step * 10**power for power in range(5) for step in (1, 2, 5))
-_FOOTER_PX = 36
 
 
 def draw_overview(slide: Slide, heatmap: Heatmap, lesions: Sequence[Lesion]) -> Image.Image:
@@ -40,27 +38,12 @@ def draw_overview(slide: Slide, heatmap: Heatmap, lesions: Sequence[Lesion]) -> 
     longer_um = max(full.width_px, full.height_px) * slide.spacing_um_px
     pixels, selection = slide.thumbnail(max(longer_um / SIDE_PX, slide.spacing_um_px))
     scale = slide.pixel_level0_px(selection)
-    rows, columns = pixels.shape[:2]
-    footer = _scale_bar(columns, selection.effective_um_px)
-    image = Image.new("RGB", (footer.width, rows + footer.height), "white")
-    image.paste(footer, (0, rows))
-    image.paste(Image.fromarray(_tinted(pixels, heatmap, scale)))
+    image = Image.fromarray(_tinted(pixels, heatmap, scale))
     draw = ImageDraw.Draw(image)
     for lesion in lesions:
         for ring in _rings(lesion.polygon):
             draw.line([(x / scale, y / scale) for x, y in ring.coords], fill=rgb(INK), width=3)
-    return image
-
-
-def scale_bar_um(width_um: float) -> int:
-    """Choose the length of a scale bar for a picture: 1, 2 or 5 times a power of ten, a quarter of the width at most.
-
-    Examples
-    --------
-    >>> scale_bar_um(600), scale_bar_um(9000)
-    (100, 2000)
-    """
-    return max([each for each in _SCALE_BARS_UM if each <= width_um / 4], default=_SCALE_BARS_UM[0])
+    return add_scale_bar(image, selection.effective_um_px)
 
 
 def _rings(shape: Any) -> list[Any]:
@@ -74,15 +57,3 @@ def _tinted(pixels: UInt8Array, heatmap: Heatmap, scale: float) -> UInt8Array:
     values = np.nan_to_num(heatmap.probability_at(x_px, y_px))
     opacity = _DENSEST * np.clip((values - _TINT_FROM) / (OUTLINE_FROM - _TINT_FROM), 0, 1)[..., None]
     return np.rint(pixels * (1 - opacity) + np.array(rgb(ORANGE)) * opacity).astype(np.uint8)
-
-
-def _scale_bar(columns: int, um_px: float) -> Image.Image:
-    """Draw a scale bar on white, at least so wide as the picture above it."""
-    length_um = scale_bar_um(columns * um_px)
-    end, label = 10 + length_um / um_px, f"{length_um / 1000:g} mm"
-    needed = end + 16 + ImageDraw.Draw(Image.new("L", (1, 1))).textlength(label, font_size=16)
-    footer = Image.new("RGB", (max(columns, math.ceil(needed)), _FOOTER_PX), "white")
-    draw = ImageDraw.Draw(footer)
-    draw.rectangle((10, 15, end, 20), fill=rgb(INK))
-    draw.text((end + 8, 10), label, fill=rgb(INK), font_size=16)
-    return footer
