@@ -18,13 +18,14 @@ from filelock import FileLock, Timeout
 from sentinode.data.grouping import check_read_options, patient_and_slide
 from sentinode.data.labels import Classes
 from sentinode.data.types import PATCH_SHAPE, PATCH_SPACING_UM_PX, ReadOptions
-from sentinode.errors import ConfigError, DataError, OutputError, SentinodeError
+from sentinode.errors import ConfigError, DataError, OutputError
 from sentinode.extras import optional
 from sentinode.output_paths import check_free_space, check_output_folder
 from sentinode.progress import progress_bar
 from sentinode.slides.extraction.candidates import KINDS, Candidates, find_candidates
 from sentinode.slides.extraction.choice import choose
 from sentinode.slides.extraction.config import ExtractConfig
+from sentinode.slides.extraction.known_slides import known_slides
 from sentinode.slides.extraction.patch_files import write_patches
 from sentinode.slides.find import check_names_differ
 from sentinode.slides.isolation import IsolatedWorker, ProcessDiedError, reason
@@ -33,7 +34,6 @@ from sentinode.version import __version__
 
 if TYPE_CHECKING:
     from sentinode.inference.predictor import Predictor
-    from sentinode.training.run import Run
 
 SOURCES = "extract.json"
 
@@ -185,7 +185,7 @@ def _extract(
         failures += broken
         if table.empty:
             raise DataError(f"no patch could be read: {failures[-1][1]}")
-        known = None if model is None else _known_slides(model, table["wsi"], sha1)
+        known = None if model is None else known_slides(model, table["wsi"], sha1)
         used = [_summary(each, table) for each in found if each.path.name not in dict(broken)]
         write_json(
             temporary / SOURCES,
@@ -254,41 +254,6 @@ def _patients(paths: Sequence[Path], pattern: str | None) -> dict[str, str]:
     if missing := [stem for stem in stems if stem not in found]:
         raise ConfigError(f"--patient-from {pattern!r} finds no patient in the name of slide {missing[0]}")
     return {stem: match.groupdict().get("patient", match[1]) for stem, match in found.items()}
-
-
-def _known_slides(model: "Predictor", slides: "pd.Series[str]", sha1: "pd.Series[str]") -> dict[str, str] | None:
-    """Return the slides that a model was trained on, as far as its training patches tell."""
-    from sentinode.training.run import Run
-
-    trained = model.trained_on(sha1)
-    if trained is None:
-        return None
-    counts = slides[trained].value_counts()
-    known = {
-        str(slide): f"{count:,} of its patches {'is a training patch' if count == 1 else 'are training patches'}"
-        for slide, count in counts.items()
-    }
-    if isinstance(model, Run):
-        path, named = str(model.config["data"]["path"]), _training_slides(model)
-        known = {slide: f"patches of it in {path}" for slide in slides.unique() if slide in named} | known
-    return dict(sorted(known.items()))
-
-
-def _training_slides(model: "Run") -> set[str]:
-    """Return the slides of a run's training patches, if its training data are still there and name their slides."""
-    from sentinode.data.open import open_patches
-
-    path = Path(model.config["data"]["path"])
-    if not path.exists():
-        return set()
-    try:
-        patches = open_patches(path)
-        if patches.table["slide"].isna().all():
-            return set()
-        table = patches.cached().table
-        return set(table["slide"][model.trained_on(table["sha1"])].dropna())
-    except SentinodeError:  # They were changed or need options; then only SHA-1s tell.
-        return set()
 
 
 def _summary(candidates: Candidates, table: pd.DataFrame) -> dict[str, Any]:

@@ -42,13 +42,10 @@ class ScanResult:
         The result folder.
     summary : dict
         What ``summary.json`` holds.
-    is_new : bool
-        Whether it was scanned now; False for a result that was there already.
     """
 
     folder: Path
     summary: dict[str, Any]
-    is_new: bool
 
 
 def scan_to_folder(
@@ -106,7 +103,7 @@ def scan_to_folder(
             shutil.rmtree(folder / WORK, ignore_errors=True)  # Left where a process was killed after the summary.
             if tables:
                 write_tables(load_heatmap(folder), folder, tables, identity=identity, offset_px=corner)
-            return ScanResult(folder, read_json(folder / SUMMARY), is_new=False)
+            return ScanResult(folder, read_json(folder / SUMMARY))
     elif folder.is_dir() and any(each.name != WORK for each in folder.iterdir()):
         raise OutputError(f"{folder}: is not empty and contains no scan; choose another folder with --out")
     tissue = tissue or find_tissue(slide)
@@ -127,7 +124,7 @@ def scan_to_folder(
     write_tables(scan.heatmap, folder, tables, identity=identity, offset_px=corner)
     summary = _write(folder, slide, scan, settings, identity)
     shutil.rmtree(folder / WORK, ignore_errors=True)
-    return ScanResult(folder, summary, is_new=True)
+    return ScanResult(folder, summary)
 
 
 def help_scan(
