@@ -12,6 +12,7 @@ import threading
 import time
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from operator import methodcaller
 from types import SimpleNamespace
@@ -27,7 +28,7 @@ from tests.slides.conftest import FILES, MARGIN_PX, SIDE, write_pyramid
 from sentinode import load_run
 from sentinode.data.stain.exposure import EXPOSURE_FACTORS
 from sentinode.errors import ConfigError, DataError, OutputError
-from sentinode.slides import load_scanner, open_slide
+from sentinode.slides import load_scanner, open_slide, scan_slides
 from sentinode.slides.grid import ScanGrid
 from sentinode.slides.isolation import map_isolated
 from sentinode.slides.readers.protocol import Level, SlideMetadata
@@ -38,6 +39,7 @@ from sentinode.slides.results.tables import write_tables
 from sentinode.slides.scanning import scan as scan_module
 from sentinode.slides.scanning.estimate import DurationEstimate
 from sentinode.slides.scanning.folder import help_scan, scan_to_folder
+from sentinode.slides.scanning.leases import take_lease
 from sentinode.slides.scanning.scan import scan_rows, scan_slide
 from sentinode.slides.scanning.scanner import Scanner
 from sentinode.slides.slide import Slide
@@ -618,6 +620,49 @@ def test_patches_in_tables_for_other_software_do_not_overlap(step, tmp_path):
     table = pd.read_csv(tmp_path / "wsinfer.csv")
     distance = np.diff(np.unique(table["minx"]))
     assert table["width"][0] == 97 and 96 <= distance.min() <= distance.max() < 97 + step
+
+
+# A module that the process which reads slides can import, with a cheap network.
+CHEAP = """
+import numpy as np
+from sentinode.slides.scanning.scanner import Scanner
+
+class Model:
+    name, identity = "brightness", {"weights_sha256": "0"}
+
+    def warnings(self, pixels):
+        return None
+
+def compute(pixels, wanted):
+    return (128 - pixels[::64, ::64, 0].astype(np.float32))[: wanted.shape[0], : wanted.shape[1]] / 32
+
+def load():
+    return Scanner(Model(), 64, "dense", compute)
+"""
+
+
+def test_slides_are_scanned_from_python_and_failures_are_returned(slide_file, tmp_path, monkeypatch):
+    (tmp_path / "cheap_scanner.py").write_text(CHEAP)
+    monkeypatch.syspath_prepend(tmp_path)
+    load = import_module("cheap_scanner").load
+    (tmp_path / "slides").mkdir()
+    (tmp_path / "slides" / "broken.tif").write_bytes(b"II*\0nothing")
+    shutil.copy(slide_file, tmp_path / "slides" / "whole.tif")
+    told = []
+    found = scan_slides(
+        [tmp_path / "slides"], tmp_path / "scans", load, progress=lambda summary, done: told.append((summary, done))
+    )
+    assert [each["slide"] for each in found.summaries] == ["whole.tif"] and told == [(found.summaries[0], 2)]
+    assert found.summaries[0]["folder"] == str(tmp_path / "scans" / "whole")
+    [(name, _)] = found.failures
+    assert name == "broken.tif" and found.elsewhere == []
+    assert json.loads((tmp_path / "scans" / "whole" / "summary.json").read_text())["model"] == "brightness"
+    assert {each.name for each in (tmp_path / "scans").iterdir()} == {"whole"}
+    with take_lease(tmp_path / "scans", "whole"):
+        found = scan_slides([tmp_path / "slides" / "whole.tif"], tmp_path / "scans", load)
+    assert found.elsewhere == ["whole.tif"] and not found.summaries
+    with pytest.raises(DataError, match="no such file"):
+        scan_slides([tmp_path / "missing.tif"], tmp_path / "scans", load)
 
 
 def test_two_slides_of_equal_name_are_refused(slide_file, tmp_path):

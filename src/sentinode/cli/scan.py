@@ -10,16 +10,12 @@ from sentinode.cli.common.options import add_json, add_model, add_precision
 from sentinode.cli.common.output import SKIPPED_STATUS, command_line, print_json, print_next_steps, print_table
 from sentinode.cli.common.slide_options import Spacings, add_force, add_mpp, add_slides
 from sentinode.cli.common.start import load_models, start_keras, start_logging
-from sentinode.errors import ConfigError, DataError, SentinodeError, plural
+from sentinode.errors import plural
 from sentinode.inference.engines import REGION_ENGINES, check_options
 from sentinode.slides.results.files import HEATMAP, LESIONS, OVERVIEW, SUMMARY
 
 if TYPE_CHECKING:
-    from sentinode.slides.scanning.estimate import DurationEstimate
-    from sentinode.slides.scanning.queue import Rows
     from sentinode.slides.scanning.scanner import Scanner
-    from sentinode.slides.slide import Slide
-    from sentinode.slides.tissue import Tissue
 
 
 def add_parser(commands: Any) -> None:
@@ -85,57 +81,47 @@ def _tables(text: str) -> tuple[str, ...]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Scan each slide, skip those that fail, and list them at the end."""
-    from sentinode.output_paths import check_output_folder
-    from sentinode.slides.find import check_names_differ, find_slides
+    from sentinode.slides.find import find_slides
     from sentinode.slides.grid import check_step
-    from sentinode.slides.isolation import IsolatedWorker, map_isolated
-    from sentinode.slides.scanning.cluster import map_on_dask
-    from sentinode.slides.scanning.queue import Rows, SlideQueue
+    from sentinode.slides.isolation import IsolatedWorker
+    from sentinode.slides.scanning.scan_slides import check_scans, estimate_scans, scan_slides
 
     # Loading the model takes longer than all of these checks.
     check_step(arguments.step)
     check_options(arguments.engine, "none", arguments.precision)
     paths = find_slides(arguments.slide)
-    if not any(path.exists() for path in paths):
-        raise DataError(f"{paths[0]}: no such file; check the name")
-    check_names_differ(paths, "scan them one by one, with different --out")
-    if arguments.tissue not in (None, "none"):
-        if not Path(arguments.tissue).exists():
-            raise ConfigError(f"--tissue {arguments.tissue}: no such file or folder; check the name")
-        if len(paths) > 1 and not Path(arguments.tissue).is_dir():
-            raise ConfigError(
-                f"--tissue {arguments.tissue}: one file, but {len(paths)} slides; use a folder with a file for each"
-            )
+    check_scans(paths, None if arguments.dry_run else arguments.out, arguments.tissue)
     spacings = Spacings(arguments.mpp)
-    out = None if arguments.dry_run else check_output_folder(arguments.out)
-    queue = SlideQueue(paths, out, divide=arguments.dask is not None)
-    summaries: list[dict[str, Any]] = []
-    scan_each = map_isolated if arguments.dask is None else partial(map_on_dask, where=arguments.dask)
     if arguments.engine != "keras":
         with IsolatedWorker(partial(_exporter, arguments)) as worker:
             worker.call(arguments.engine)
-    with queue:
-        for job, result in scan_each(partial(_prepare, arguments, spacings), queue):
-            if isinstance(job, Rows):
-                continue  # Another worker reports the result of its slide, even if this job failed.
-            queue.done(job, result if isinstance(result, SentinodeError) else None)
-            if not isinstance(result, SentinodeError):
-                summaries.append(result)
-                if not arguments.json:
-                    place = f"{len(queue.finished)}/{len(paths)} " if len(paths) > 1 else ""
-                    print(f"{place}{_line(result)}", flush=True)
-    failures, elsewhere = queue.failures, queue.elsewhere
+
+    def report(summary: Mapping[str, Any], finished: int) -> None:
+        if not arguments.json:
+            place = f"{finished}/{len(paths)} " if len(paths) > 1 else ""
+            print(f"{place}{_line(summary)}", flush=True)
+
+    run_all = estimate_scans if arguments.dry_run else partial(scan_slides, out=arguments.out, tables=arguments.tables)
+    scans = run_all(
+        paths,
+        load=partial(_load, arguments),
+        spacing_um_px=spacings,
+        tissue=arguments.tissue,
+        force=arguments.force,
+        dask=arguments.dask,
+        progress=report,
+    )
     if arguments.json:
-        listed = [{"slide": name, "reason": reason} for name, reason in failures]
-        print_json({"slides": summaries, "failures": listed, "scanned_by_other_processes": elsewhere})
+        listed = [{"slide": name, "reason": reason} for name, reason in scans.failures]
+        print_json({"slides": scans.summaries, "failures": listed, "scanned_by_other_processes": scans.elsewhere})
     else:
-        if elsewhere:
-            print(f"Being scanned by other processes: {', '.join(elsewhere)}")
-        if failures:
-            print(f"\nNot scanned: {len(failures)} of {len(paths)}")
-            print_table(failures, ("slide", "reason"), text_columns=(0, 1))
-        if summaries and not arguments.dry_run:
-            first = Path(summaries[0]["folder"])
+        if scans.elsewhere:
+            print(f"Being scanned by other processes: {', '.join(scans.elsewhere)}")
+        if scans.failures:
+            print(f"\nNot scanned: {len(scans.failures)} of {len(paths)}")
+            print_table(scans.failures, ("slide", "reason"), text_columns=(0, 1))
+        if scans.summaries and not arguments.dry_run:
+            first = Path(scans.summaries[0]["folder"])
             print_next_steps(
                 {
                     first / OVERVIEW: "the slide with probabilities and lesions",
@@ -145,24 +131,20 @@ def run(arguments: argparse.Namespace) -> int:
                 },
                 command_line("view", *arguments.slide, arguments.out),
             )
-    if failures and not summaries:
+    if scans.failures and not scans.summaries:
         return 1
-    return SKIPPED_STATUS if failures else 0
+    return SKIPPED_STATUS if scans.failures else 0
 
 
-def _prepare(arguments: argparse.Namespace, spacings: "Spacings") -> Callable[[Any], dict[str, Any]]:
-    """Load what all slides share, in the process that reads them; return the function that scans one."""
-    from sentinode.slides.scanning.estimate import DurationEstimate
+def _load(arguments: argparse.Namespace) -> "Scanner":
+    """Load the scanner, in the process that reads the slides."""
     from sentinode.slides.scanning.scanner import load_scanner
 
     start_logging()
     model = load_models(arguments)
     if model.needs_keras(arguments.engine, arguments.precision):
         start_keras()
-    scanner = load_scanner(model, arguments.step, engine=arguments.engine, precision=arguments.precision)
-    if arguments.dry_run:
-        return partial(_describe, arguments, spacings, DurationEstimate(scanner))
-    return partial(_scan, arguments, spacings, scanner)
+    return load_scanner(model, arguments.step, engine=arguments.engine, precision=arguments.precision)
 
 
 def _exporter(arguments: argparse.Namespace) -> Callable[[str], None]:
@@ -176,58 +158,6 @@ def _exporter(arguments: argparse.Namespace) -> Callable[[str], None]:
         model.session(engine, precision=arguments.precision)
 
     return export
-
-
-def _scan(
-    arguments: argparse.Namespace, spacings: "Spacings", scanner: "Scanner", job: "Path | Rows"
-) -> dict[str, Any]:
-    from sentinode.slides.scanning.folder import help_scan, scan_to_folder
-    from sentinode.slides.scanning.queue import Rows
-    from sentinode.slides.slide import open_slide
-
-    path = job.path if isinstance(job, Rows) else job
-    with open_slide(path, spacing_um_px=spacings(path), force=arguments.force) as slide:
-        folder, tissue, force = Path(arguments.out) / path.stem, _tissue(arguments.tissue, slide), arguments.force
-        if isinstance(job, Rows):
-            help_scan(slide, scanner, folder, job.start, tissue=tissue, force=force)
-            return {}
-        result = scan_to_folder(slide, scanner, folder, tissue=tissue, force=force, tables=arguments.tables)
-    return {**result.summary, "folder": str(result.folder)}
-
-
-def _tissue(given: str | None, slide: "Slide") -> "Tissue | None":
-    """Return the tissue that ``--tissue`` states; None where it is to be found."""
-    from sentinode.slides.annotations.read import find_annotations, read_annotations
-    from sentinode.slides.tissue import tissue_in
-
-    if given is None:
-        return None
-    if given == "none":
-        return tissue_in(slide)
-    file = find_annotations(slide.path, given) if Path(given).is_dir() else Path(given)
-    if file is None:
-        raise DataError(f"{given}: contains no file named like {slide.path.name}; add one, or leave out --tissue")
-    return tissue_in(slide, read_annotations(file, slide, classes=(("*", 1),)).tumour)
-
-
-def _describe(
-    arguments: argparse.Namespace, spacings: "Spacings", duration: "DurationEstimate", path: Path
-) -> dict[str, Any]:
-    from sentinode.slides.scanning.estimate import bytes_needed
-    from sentinode.slides.slide import open_slide
-    from sentinode.slides.tissue import find_tissue
-
-    with open_slide(path, spacing_um_px=spacings(path), force=arguments.force) as slide:
-        tissue = _tissue(arguments.tissue, slide) or find_tissue(slide)
-        return {
-            "estimated_s": duration(slide, tissue),
-            "mb_needed": bytes_needed(slide, tissue, arguments.step) / 1e6,
-            "slide": path.name,
-            "spacing_um_px": slide.spacing_um_px,
-            "spacing_source": slide.spacing_source,
-            "tissue_mm2": tissue.area_mm2,
-            "pen_mm2": tissue.pen_mm2,
-        }
 
 
 def _line(summary: Mapping[str, Any]) -> str:

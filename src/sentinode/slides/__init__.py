@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sentinode.slides.extraction.extract import extract_patches as extract_patches
     from sentinode.slides.results.lesions import find_lesions as find_lesions
     from sentinode.slides.scanning.scan import scan_slide as scan_slide
+    from sentinode.slides.scanning.scan_slides import scan_slides as scan_slides
     from sentinode.slides.scanning.scanner import load_scanner as load_scanner
     from sentinode.slides.slide import open_slide as open_slide
 
@@ -22,6 +23,7 @@ _MODULES = {
     "open_slide": "sentinode.slides.slide",
     "read_annotations": "sentinode.slides.annotations.read",
     "scan_slide": "sentinode.slides.scanning.scan",
+    "scan_slides": "sentinode.slides.scanning.scan_slides",
 }
 
 __all__ = sorted(_MODULES)
