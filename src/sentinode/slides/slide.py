@@ -16,6 +16,7 @@ from sentinode.errors import DataError
 from sentinode.slides.readers.choose import open_reader
 from sentinode.slides.readers.protocol import Level, ShrinkingReader, SlideMetadata, SlideReader
 from sentinode.slides.readers.with_tifffile import CACHE_BYTES
+from sentinode.slides.resample import resample, weights
 
 log = logging.getLogger("sentinode")
 
@@ -146,7 +147,8 @@ class Slide:
         Returns
         -------
         ndarray of uint8, shape (height_px, width_px, 3)
-            Averaged over area where a finer level is shrunk.
+            Averaged over area where a finer level is shrunk, bicubic where a coarser one is enlarged. Where the factor
+            is not whole, pixels at the border of the slide mix with its background.
         """
         level, shrink, factor = selection.level, selection.shrink, self.decode_factor(selection)
         if shrink % 1 == 0:
@@ -157,13 +159,8 @@ class Slide:
             else:
                 pixels = self.reader.read(level, *box)
             return pixels if rest == 1 else _mean_over_area(pixels, rest)
-        left, top = x_px * shrink, y_px * shrink
-        x0, y0 = int(np.floor(left)), int(np.floor(top))
-        x1, y1 = int(np.ceil(left + width_px * shrink)), int(np.ceil(top + height_px * shrink))
-        pixels = self.reader.read(level, x0, y0, x1 - x0, y1 - y0)
-        part = (left - x0, top - y0, left - x0 + width_px * shrink, top - y0 + height_px * shrink)
-        method = Image.Resampling.BOX if shrink > 1 else Image.Resampling.BICUBIC
-        return np.asarray(Image.fromarray(pixels).resize((width_px, height_px), method, part))
+        across, down = weights(x_px, width_px, shrink), weights(y_px, height_px, shrink)
+        return resample(self.reader.read(level, across.start, down.start, across.size, down.size), down, across)
 
     def thumbnail(self, spacing_um_px: float) -> tuple[UInt8Array, LevelSelection]:
         """Read the whole slide at a coarse resolution.
