@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from sentinode.errors import DataError
+from sentinode.slides import open_slide
+from sentinode.slides.tissue import find_tissue
 from sentinode.slides.tissue_mask import tissue_mask
 
 GLASS = (241, 240, 242)
@@ -77,3 +80,13 @@ def test_pictures_of_pen_alone_have_no_tissue(name):
     file = Path(os.environ["SENTINODE_TEST_DATA"]) / "slides" / "pen" / f"{name}.png"
     pixels = np.asarray(Image.open(file).convert("RGB").reduce(8))
     assert not tissue_mask(pixels, 8.0)[0].any()
+
+
+@pytest.mark.parametrize("size", [(20, 3000), (3000, 20), (10, 10)])
+def test_a_slide_narrower_than_a_pixel_of_the_overview_is_smaller_than_a_patch(tmp_path, size):
+    Image.new("RGB", size, STAINS["H&E"]).save(tmp_path / "tiny.png")
+    with (
+        open_slide(tmp_path / "tiny.png", spacing_um_px=0.25) as slide,
+        pytest.raises(DataError, match=r"tiny\.png: .* is smaller than one patch of 96 px"),
+    ):
+        find_tissue(slide)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from sentinode.data.types import PATCH_SIZE_PX, PATCH_SPACING_UM_PX
 from sentinode.errors import DataError
 from sentinode.extras import optional
 from sentinode.slides.slide import Slide
@@ -83,13 +84,18 @@ def find_tissue(slide: Slide) -> Tissue:
     Raises
     ------
     DataError
-        There is no tissue on the slide.
+        There is no tissue on the slide, or the slide is smaller than a patch.
     """
     pixels, selection = slide.thumbnail(OVERVIEW_UM_PX)
     pixel_px = slide.pixel_level0_px(selection)
     x, y, width, height = (value / pixel_px for value in slide.bounds_px)
     # Pixels on the rim are mixed with what lies outside.
     scanned = slice(int(np.ceil(y)), int(y + height)), slice(int(np.ceil(x)), int(x + width))
+    if not pixels[scanned].size:
+        raise DataError(
+            f"{slide.path}: its scanned part of {slide.bounds_px[2]} × {slide.bounds_px[3]} px is smaller than one "
+            f"patch of {PATCH_SIZE_PX} px at {PATCH_SPACING_UM_PX} µm/px"
+        )
     mask = np.zeros(pixels.shape[:2], bool)
     mask[scanned], pen = tissue_mask(pixels[scanned], selection.effective_um_px)
     if not mask.any():
