@@ -120,6 +120,19 @@ def test_png_needs_its_scale(tmp_path, mosaic):
         np.testing.assert_array_equal(slide.reader.read(0, 300, 400, 50, 60), mosaic[400:460, 300:350])
 
 
+def test_gray_png_with_more_than_8_bits_is_refused(tmp_path):
+    Image.fromarray(np.full((200, 200), 40_000, np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(DataError, match=r"deep\.png: a gray image of more than 8 bits; save it as RGB"):
+        open_slide(tmp_path / "deep.png", spacing_um_px=0.5)
+
+
+def test_png_that_pillow_takes_for_a_bomb_names_the_way_out(tmp_path, monkeypatch):
+    Image.new("RGB", (300, 300)).save(tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40_000)
+    with pytest.raises(DataError, match=r"large\.png: an image of more than 80,000 pixels; save it as a tiled TIFF"):
+        open_slide(tmp_path / "large.png", spacing_um_px=0.5)
+
+
 @pytest.mark.parametrize(
     ("requested", "level", "effective", "shrink"),
     [

@@ -11,7 +11,6 @@ from sentinode.slides.readers.protocol import WHITE, Level, SlideMetadata
 from sentinode.slides.readers.with_openslide import composite
 
 ENDINGS = (".png", ".jpg", ".jpeg")
-_MOST_PIXELS = 1_000_000_000
 
 
 class FlatImageReader:
@@ -23,13 +22,14 @@ class FlatImageReader:
         self.path = path
         try:
             with Image.open(path) as image:
-                if image.width * image.height > _MOST_PIXELS:
-                    raise DataError(
-                        f"{path}: {image.width} × {image.height} px do not fit into memory; save it as a tiled TIFF"
-                    )
+                if image.mode.startswith(("I", "F")):  # Pillow would cut their values off at 255.
+                    raise DataError(f"{path}: a gray image of more than 8 bits; save it as RGB with 8 bits per channel")
                 pixels = composite(np.asarray(image.convert("RGBA")), WHITE)
         except DataError:
             raise
+        except Image.DecompressionBombError as error:
+            most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+            raise DataError(f"{path}: an image of more than {most:,} pixels; save it as a tiled TIFF") from error
         except Exception as error:  # Pillow raises many kinds for broken files.
             raise DataError(f"{path}: not a readable image ({first_line(error)})") from error
         self._pixels = pixels
