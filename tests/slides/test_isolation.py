@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sentinode.errors import SentinodeError
-from sentinode.slides.isolation import IsolatedWorker, ProcessDiedError
+from sentinode.slides.isolation import IsolatedWorker, ProcessDiedError, UnexpectedError, map_isolated, reason
 from sentinode.slides.slide import open_slide
 
 sleeper = partial(partial, time.sleep)
@@ -59,3 +59,10 @@ def test_a_process_that_cannot_begin_its_work_says_why_each_time():
 def test_a_process_without_progress_is_ended():
     with IsolatedWorker(sleeper) as worker, pytest.raises(ProcessDiedError, match=r"no progress for 0\.3 s"):
         worker.call(60, stalled_s=0.3)
+
+
+def test_a_programming_error_is_reported_with_its_kind_and_does_not_end_the_process():
+    results = dict(map_isolated(partial(partial, int), ["1", "slide", "2"]))
+    assert (results["1"], results["2"]) == (1, 2)
+    assert isinstance(results["slide"], UnexpectedError)
+    assert reason(Path("a.svs"), results["slide"]).startswith("a.svs: ValueError: invalid literal for int()")

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from multiprocessing.connection import Connection
@@ -22,6 +23,10 @@ _LOOK_S = 0.1
 
 class ProcessDiedError(SentinodeError):
     """The process of an `IsolatedWorker` ended while it worked."""
+
+
+class UnexpectedError(SentinodeError):
+    """The function of an `IsolatedWorker` raised an exception that nobody foresaw, such as a `TypeError`."""
 
 
 def reason(path: Path, error: SentinodeError) -> str:
@@ -45,6 +50,8 @@ def reason(path: Path, error: SentinodeError) -> str:
     """
     if isinstance(error, ProcessDiedError):
         return f"{path}: the process that read it died ({error}); the file is damaged, or memory ran out"
+    if isinstance(error, UnexpectedError):
+        return f"{path}: {error}"
     return str(error)
 
 
@@ -96,7 +103,7 @@ class IsolatedWorker(Generic[Job, Result]):
         Raises
         ------
         SentinodeError
-            What the function raised.
+            What the function raised; an `UnexpectedError` for exceptions of other kinds.
         ProcessDiedError
             The process died, or was ended; the next call starts another.
         """
@@ -115,7 +122,7 @@ class IsolatedWorker(Generic[Job, Result]):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None and not isinstance(error, Exception) and self._process is not None:
             self._process.terminate()  # Interrupted: its result is not wanted any more.
@@ -221,6 +228,10 @@ def _send_result(connection: "Connection[Any, Any]", function: Callable[[], Any]
     except OSError as error:  # Such as a full disk.
         reason = SentinodeError(f"{error.filename or 'a file'}: {error.strerror or first_line(error)}")
         connection.send((False, reason))
+        return None
+    except Exception as error:
+        traceback.print_exc()  # A fault of the program: its place is needed to mend it.
+        connection.send((False, UnexpectedError(f"{type(error).__name__}: {first_line(error)}")))
         return None
     connection.send((True, None if callable(result) else result))
     return result
