@@ -48,6 +48,72 @@ def test_striped_tiff_is_read_although_openslide_refuses_it(tmp_path, mosaic):
         np.testing.assert_array_equal(slide.reader.read(0, 300, 400, 200, 100), mosaic[400:500, 300:500])
 
 
+@pytest.mark.parametrize("aperio", [True, False])
+@pytest.mark.parametrize("shrink", [2, 1.9])
+def test_a_tile_that_is_missing_from_a_coarse_level_has_the_pixels_of_openslide(tmp_path, mosaic, aperio, shrink):
+    import tifffile
+
+    pixels = mosaic[:1024, :1024]
+    coarse = np.asarray(Image.fromarray(pixels).resize((int(1024 / shrink),) * 2))
+    about = {"description": "Aperio Image Library v11\r\n|AppMag = 20|MPP = 0.5"} if aperio else {}
+    file = tmp_path / "missing.svs"
+    with tifffile.TiffWriter(file) as tiff:
+        options = {"photometric": "rgb", "metadata": None, **about}
+        tiff.write(pixels, tile=(256, 256), **options)
+        if aperio:
+            tiff.write(pixels[::16, ::16], **options)  # The thumbnail.
+        tiff.write(coarse, tile=(256, 256), subfiletype=0 if aperio else 1, **options)
+    with tifffile.TiffFile(file, mode="r+b") as tiff:
+        page = tiff.pages[-1]
+        for name, values in (("TileOffsets", page.dataoffsets), ("TileByteCounts", page.databytecounts)):
+            page.tags[name].overwrite([0 if number == 1 else value for number, value in enumerate(values)])
+    with open_slide(file, spacing_um_px=0.5) as slide:
+        assert slide.reader.name == ("openslide" if aperio or shrink % 1 else "tifffile")
+        read, expected = (each.read(1, 256, 0, 200, 200) for each in (slide.reader, OpenSlideReader(file)))
+    np.testing.assert_array_equal(read, expected)
+    assert (expected.std() > 10) == aperio
+
+
+@pytest.mark.parametrize(
+    ("mode", "photometric", "extra", "planes", "says"),
+    [
+        ("CMYK", "separated", [], "contig", "4 channels of the kind SEPARATED; save it as RGB"),
+        ("LAB", "cielab", [], "contig", "3 channels of the kind CIELAB; save it as RGB"),
+        ("RGB", "minisblack", [0, 0], "contig", "3 channels of the kind MINISBLACK; save it as RGB"),
+        ("RGBA", "rgb", [0], "contig", "4 channels, of which none is said to be alpha; save it as RGB"),
+        ("RGB", "rgb", [], "separate", "color planes are stored separately; save it as interleaved RGB"),
+        ("L", "minisblack", [], "contig", "1 channels of uint8; .* save it as RGB"),
+    ],
+)
+def test_striped_tiff_of_other_colors_is_refused(tmp_path, mosaic, mode, photometric, extra, planes, says):
+    import tifffile
+
+    pixels = np.asarray(Image.fromarray(mosaic[:300, :300]).convert(mode))
+    if planes == "separate":
+        pixels = np.moveaxis(pixels, 2, 0)
+    options = {"photometric": photometric, "extrasamples": extra, "metadata": None}
+    if pixels.ndim == 3:
+        options["planarconfig"] = planes
+    tifffile.imwrite(tmp_path / "other.tif", pixels, **options)
+    with pytest.raises(DataError, match=rf"other\.tif: .*{says} \(OpenSlide does not read this format\)"):
+        open_slide(tmp_path / "other.tif", spacing_um_px=0.5)
+
+
+@pytest.mark.parametrize(("alpha", "premultiplied"), [("unassalpha", False), ("assocalpha", True)])
+def test_transparent_pixels_of_striped_tiff_are_laid_over_the_background(tmp_path, mosaic, alpha, premultiplied):
+    import tifffile
+
+    share = np.linspace(0, 255, 300).astype(np.uint8)[:, None, None].repeat(300, axis=1)
+    pixels = mosaic[300:600, 300:600]
+    stored = np.rint(pixels * (share / 255)).astype(np.uint8) if premultiplied else pixels
+    file = tmp_path / "alpha.tif"
+    tifffile.imwrite(file, np.dstack([stored, share]), photometric="rgb", extrasamples=[alpha], metadata=None)
+    with open_slide(file, spacing_um_px=0.5) as slide:
+        read = slide.reader.read(0, 0, 0, 300, 300)
+    expected = pixels * (share / 255) + 255 * (1 - share / 255)
+    assert np.abs(read - expected).max() <= 1
+
+
 def test_a_system_without_pread_reads_the_same_pixels(slide_file, mosaic, monkeypatch):
     with open_slide(slide_file) as slide:
         expected = slide.reader.read(0, 300, 400, 200, 100)

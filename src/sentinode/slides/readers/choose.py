@@ -50,7 +50,7 @@ def open_reader(path: Path, cache_bytes: int) -> tuple[SlideReader, tuple[str, .
         except TruncatedSlideError:
             raise
         except DataError as error:
-            raise DataError(f"{error}; {unsupported}") from error
+            raise DataError(f"{error} (OpenSlide does not read this format)") from unsupported
         return alone, ("OpenSlide does not read this file; tifffile does",), None
     sides = [side for level in reference.levels for side in (level.width_px, level.height_px)]
     if not sides or min(sides) < 1 or max(sides) > _LARGEST_SIDE_PX:
@@ -72,12 +72,16 @@ def open_reader(path: Path, cache_bytes: int) -> tuple[SlideReader, tuple[str, .
     return fast, (), fast
 
 
-def _difference(fast: TiffReader, reference: SlideReader) -> str:
+def _difference(fast: TiffReader, reference: OpenSlideReader) -> str:
     """Say how two readers differ at sample regions; nothing where their pixels are the same."""
     if [(each.width_px, each.height_px) for each in fast.levels] != [
         (each.width_px, each.height_px) for each in reference.levels
     ]:
         return "the fast reader finds other levels"
+    for number, level in enumerate(fast.levels):
+        is_compared = not reference.fills_missing_tiles and level.downsample % 1 == 0
+        if number and fast.has_missing_tiles(number) and not is_compared:
+            return f"tiles of level {number} are missing"
 
     def compare(sample: tuple[int, tuple[int, int, int, int]]) -> str:
         number, place = sample

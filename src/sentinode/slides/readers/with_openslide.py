@@ -33,6 +33,8 @@ class OpenSlideReader:
             for (width, height), downsample in zip(handle.level_dimensions, handle.level_downsamples, strict=True)
         )
         self.metadata = _metadata(dict(handle.properties))
+        # In other formats, missing tiles have the background color.
+        self.fills_missing_tiles = handle.properties.get("openslide.vendor") == "aperio"
 
     def read(self, level: int, x_px: int, y_px: int, width_px: int, height_px: int) -> UInt8Array:
         """Read a rectangle; see `SlideReader.read`."""

@@ -14,6 +14,7 @@ from sentinode.data.types import UInt8Array
 from sentinode.errors import DataError, first_line
 from sentinode.extras import optional
 from sentinode.slides.readers.protocol import WHITE, Level, SlideMetadata
+from sentinode.slides.readers.with_openslide import composite
 
 CACHE_BYTES = 192 << 20
 # Decoded tiles are a few megabytes at the most, strips of whole slides some hundred.
@@ -25,6 +26,9 @@ _SHRINK_FACTORS = (8, 4, 2)
 # Gray levels, in the mean; the two ways to shrink differ by about 0.5.
 _SHRINKING_TOLERANCE = 2.0
 _JPEG, _RGB, _YCBCR = 7, 2, 6
+# Compressions whose decoder turns YCbCr to RGB: JPEG, and JPEG 2000 of Aperio, which knows its color space itself.
+_DECODED_TO_RGB, _APERIO_JPEG2000 = (6, 7, 34892, 33007), (33003, 33005)
+_PREMULTIPLIED_ALPHA, _ALPHA = 1, 2
 _JPEG_START, _JPEG2000_START = bytes.fromhex("ffd8"), bytes.fromhex("ff4fff51")
 # Says that the three components are RGB; without it, decoders take them for YCbCr.
 _RGB_MARKER = bytes.fromhex("ffee000e41646f626500640000000000")
@@ -93,13 +97,19 @@ class TiffReader:
         return self._read(level, factor, x_px, y_px, width_px, height_px)
 
     def sample_tiles(self, level: int) -> set[tuple[int, int, int, int]]:
-        """Return x, y, width and height of the tile of a level with the most bytes, of the middle, and of the last."""
+        """Return x, y, width and height of tiles of a level: with most bytes, middle, last and first missing."""
         page = self._pages[level]
         across, down = -(-page.imagewidth // page.tilewidth), -(-page.imagelength // page.tilelength)
-        numbers = (int(np.argmax(page.databytecounts)), down // 2 * across + across // 2, down * across - 1)
+        numbers = [int(np.argmax(page.databytecounts)), down // 2 * across + across // 2, down * across - 1]
+        if self.has_missing_tiles(level):
+            numbers.append(page.databytecounts.index(0))
         corners = {divmod(number, across) for number in numbers}
         size = page.tilewidth, page.tilelength
         return {(column * size[0], row * size[1], *size) for row, column in corners}
+
+    def has_missing_tiles(self, level: int) -> bool:
+        """Tell whether a level lacks tiles, which have the background color here."""
+        return 0 in self._pages[level].databytecounts
 
     def _shrinks_well(self, level: int, factor: int) -> bool:
         """Tell whether shrinking while decoding comes near the mean over area where a level has most detail."""
@@ -208,7 +218,13 @@ class TiffReader:
         if segment is None:
             return None
         _, rows, columns, _ = shape
-        return np.asarray(segment.reshape(segment.shape[-3:])[:rows, :columns, :3])
+        pixels = np.asarray(segment.reshape(segment.shape[-3:])[:rows, :columns])
+        if page.samplesperpixel == 3:
+            return pixels[..., :3]  # A damaged tile may hold more.
+        if page.extrasamples[0] == _ALPHA:
+            return composite(pixels, self.metadata.background)
+        light = np.asarray(self.metadata.background) * (1 - pixels[..., 3:] / 255)
+        return np.rint(np.minimum(pixels[..., :3] + light, 255)).astype(np.uint8)
 
     def _shrink(self, level: int, factor: int, content: bytes) -> UInt8Array:
         page = self._pages[level]
@@ -269,10 +285,19 @@ def _pyramid(path: Path, file: Any) -> list[Any]:
 
 def _check_page(path: Path, page: Any, file_bytes: int) -> None:
     """Refuse a level that is not RGB, whose tags contradict each other, or with tiles beyond the end of the file."""
-    if page.samplesperpixel not in (3, 4) or page.dtype != np.uint8 or page.planarconfig != 1:
+    if page.samplesperpixel not in (3, 4) or page.dtype != np.uint8:
         raise DataError(
-            f"{path}: {page.samplesperpixel} channels of {page.dtype}; a brightfield slide has RGB pixels of 8 bits"
+            f"{path}: {page.samplesperpixel} channels of {page.dtype}; a brightfield slide has RGB pixels of 8 bits; "
+            "save it as RGB"
         )
+    is_ycbcr = page.photometric == _YCBCR and page.compression in _DECODED_TO_RGB
+    if page.photometric != _RGB and not is_ycbcr and page.compression not in _APERIO_JPEG2000:
+        kind = getattr(page.photometric, "name", page.photometric)
+        raise DataError(f"{path}: {page.samplesperpixel} channels of the kind {kind}; save it as RGB")
+    if page.samplesperpixel == 4 and tuple(page.extrasamples) not in ((_ALPHA,), (_PREMULTIPLIED_ALPHA,)):
+        raise DataError(f"{path}: 4 channels, of which none is said to be alpha; save it as RGB")
+    if page.planarconfig != 1:
+        raise DataError(f"{path}: its color planes are stored separately; save it as interleaved RGB")
     tiles = np.prod(page.chunked) if page.imagewidth and page.imagelength else 0
     if not tiles or tiles != len(page.dataoffsets) or tiles != len(page.databytecounts):
         raise DataError(
