@@ -114,6 +114,20 @@ def test_transparent_pixels_of_striped_tiff_are_laid_over_the_background(tmp_pat
     assert np.abs(read - expected).max() <= 1
 
 
+def test_tiled_ome_tiff_is_read_with_its_coarse_levels(tmp_path, mosaic):
+    import tifffile
+
+    coarse = np.ascontiguousarray(mosaic[::2, ::2])
+    with tifffile.TiffWriter(tmp_path / "slide.ome.tif") as file:
+        options = {"tile": (256, 256), "photometric": "rgb", "compression": "deflate"}
+        file.write(mosaic, subifds=1, metadata={"axes": "YXS"}, **options)
+        file.write(coarse, subfiletype=1, **options)
+    with open_slide(tmp_path / "slide.ome.tif", spacing_um_px=0.5) as slide:
+        assert (slide.reader.name, slide.notes) == ("tifffile", ())
+        assert [level.downsample for level in slide.levels] == [1, 2]
+        np.testing.assert_array_equal(slide.reader.read(1, 100, 200, 300, 250), coarse[200:450, 100:400])
+
+
 def test_a_system_without_pread_reads_the_same_pixels(slide_file, mosaic, monkeypatch):
     with open_slide(slide_file) as slide:
         expected = slide.reader.read(0, 300, 400, 200, 100)

@@ -211,7 +211,7 @@ def open_slide(
     """Open a whole slide.
 
     OpenSlide is the reference. For TIFF files a faster reader takes its place where sample regions have the same
-    pixels. Striped TIFF and OME-TIFF are read by tifffile alone, PNG and JPEG by Pillow.
+    pixels. Striped TIFF and the coarse levels of OME-TIFF are read by tifffile alone, PNG and JPEG by Pillow.
 
     Parameters
     ----------

@@ -74,9 +74,10 @@ def open_reader(path: Path, cache_bytes: int) -> tuple[SlideReader, tuple[str, .
 
 def _difference(fast: TiffReader, reference: OpenSlideReader) -> str:
     """Say how two readers differ at sample regions; nothing where their pixels are the same."""
-    if [(each.width_px, each.height_px) for each in fast.levels] != [
-        (each.width_px, each.height_px) for each in reference.levels
-    ]:
+    found, known = ([(each.width_px, each.height_px) for each in reader.levels] for reader in (fast, reference))
+    if fast.is_ome:  # OpenSlide does not look into the sub-images, where the coarse levels are.
+        found = found[: len(known)]
+    if found != known:
         return "the fast reader finds other levels"
     for number, level in enumerate(fast.levels):
         is_compared = not reference.fills_missing_tiles and level.downsample % 1 == 0
@@ -91,7 +92,7 @@ def _difference(fast: TiffReader, reference: OpenSlideReader) -> str:
             return str(error)
         return "" if same else f"the fast reader gives other pixels at level {number}"
 
-    samples = [(number, place) for number in range(len(fast.levels)) for place in _sample_regions(fast, number)]
+    samples = [(number, place) for number in range(len(known)) for place in _sample_regions(fast, number)]
     return next(filter(None, list(ordered_map(compare, samples))), "")
 
 

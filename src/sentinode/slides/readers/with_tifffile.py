@@ -56,6 +56,7 @@ class TiffReader:
         self.path = path
         try:
             self._file = tifffile.TiffFile(path)
+            self.is_ome = bool(self._file.is_ome)
             _check_directories(path, self._file)
             self._pages = _pyramid(path, self._file)
             full = self._pages[0]
