@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.slides.conftest import write_pyramid
 
 from sentinode.errors import DataError
 from sentinode.slides import open_slide
+from sentinode.slides.dicom import series_uid
 from sentinode.slides.find import find_slides
 from sentinode.slides.readers.with_openslide import OpenSlideReader, composite
 from sentinode.slides.readers.with_tifffile import TiffReader
@@ -353,3 +355,49 @@ def test_heat_maps_of_scans_are_no_slides(slide_file, tmp_path):
         shutil.copy(slide_file, place / "heatmap.tif")
     shutil.copy(slide_file, scan / ".sentinode-heatmap.tif-abcd1234.tif")  # Is written now, or was left.
     assert find_slides([tmp_path]) == [tmp_path / "heatmap.tif"]
+
+
+def test_links_in_a_folder_of_slides_are_followed_and_broken_ones_found(tmp_path):
+    slides, other = tmp_path / "slides", tmp_path / "other"
+    for folder in (slides, other):
+        folder.mkdir()
+    for file in (other / "a.svs", other / "b.tif", slides / "metrics.json"):
+        file.touch()
+    (slides / "batch").symlink_to(other)
+    (other / "circle").symlink_to(slides)
+    for name in ("broken.svs", "broken.tif", "broken.txt"):
+        (slides / name).symlink_to(tmp_path / "missing" / name)
+    (slides / "circle.ndpi").symlink_to("circle.ndpi")
+    expected = ["batch/a.svs", "batch/b.tif", "broken.svs", "broken.tif", "circle.ndpi"]
+    assert [str(file.relative_to(slides)) for file in find_slides([slides])] == expected
+    with pytest.raises(DataError, match=r"broken\.svs: there is no such file"):
+        open_slide(slides / "broken.svs")
+
+
+def dicom(path, uid, before=b""):
+    series = b"\x20\0\x0e\0UI" + struct.pack("<H", len(uid)) + uid
+    path.write_bytes(bytes(128) + b"DICM" + before + series)
+
+
+def test_of_each_dicom_series_in_a_folder_one_file_is_taken(tmp_path):
+    # A reference to another series in a sequence with an end marker comes before that of the file.
+    nested = b"\x20\0\x0e\0UI\x02\0" + b"9\0"
+    items = b"\xfe\xff\0\xe0" + b"\xff" * 4 + nested + b"\xfe\xff\x0d\xe0" + bytes(4)
+    sequence = b"\x08\0\x15\x11SQ\0\0" + b"\xff" * 4 + items + b"\xfe\xff\xdd\xe0" + bytes(4)
+    for name, uid in {"a": b"1.2 ", "b": b"1.3 ", "c": b"1.2 ", "d": b"1.3 "}.items():
+        dicom(tmp_path / f"{name}.dcm", uid, sequence)
+    (tmp_path / "below").mkdir()
+    dicom(tmp_path / "below" / "a.dcm", b"1.2 ")
+    (tmp_path / "e.dcm").write_bytes(b"not DICOM")
+    (tmp_path / "f.dcm").write_bytes((tmp_path / "a.dcm").read_bytes()[:150])
+    found = [str(file.relative_to(tmp_path)) for file in find_slides([tmp_path])]
+    assert found == ["a.dcm", "b.dcm", "below/a.dcm", "e.dcm", "f.dcm"]
+
+
+def test_series_of_dicom_files_are_those_that_openslide_reads(real_slides, tmp_path):
+    openslide = pytest.importorskip("openslide")
+    for name in ("camelyon-overview.dcm", "openslide/boxes_0.dcm", "openslide/boxes_1.dcm"):
+        shutil.copy(real_slides / name, tmp_path)
+        properties = openslide.OpenSlide(real_slides / name).properties
+        assert series_uid(real_slides / name).strip(b" \0").decode() == properties["dicom.SeriesInstanceUID"]
+    assert [file.name for file in find_slides([tmp_path])] == ["boxes_0.dcm", "camelyon-overview.dcm"]

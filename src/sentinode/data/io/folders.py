@@ -27,6 +27,8 @@ class FolderFiles(Files):
 
     # A pipe inside a folder would be waited for without end.
     takes_pipes = False
+    # Whether folders that hold results are left out; see RESULTS.
+    skips_results = True
 
     def __init__(self, folder: str | Path) -> None:
         self.where = str(folder)
@@ -53,7 +55,7 @@ class FolderFiles(Files):
         """Yield the names of the files below a folder; `chain` has the real paths of the folders that lead to it."""
         with os.scandir(chain[-1]) as entries:
             listed = sorted(entries, key=lambda entry: entry.name)
-        if base and any(entry.name in RESULTS for entry in listed):
+        if base and self.skips_results and any(entry.name in RESULTS for entry in listed):
             self.result_folders.append(base.rstrip("/"))
             return
         for entry in listed:
