@@ -540,7 +540,7 @@ def test_the_scale_of_each_slide_can_be_stated_in_a_csv(slide_file, tmp_path):
     slides.mkdir()
     shutil.copy(slide_file, slides / "a.tif")
     shutil.copy(slide_file, slides / "b.tif")
-    (tmp_path / "mpp.csv").write_text("slide,mpp\na.tif,0.7\n")
+    (tmp_path / "mpp.csv").write_text("slide,mpp\na.tif,0.7\nc.tif,0.5\n")
     done = sentinode("scan", slides, "--out", tmp_path / "scans", *DRY_RUN, "--mpp", tmp_path / "mpp.csv", "--json")
     found = {each["slide"]: each["spacing_um_px"] for each in json.loads(succeeded(done))["slides"]}
     assert found == {"a.tif": 0.7, "b.tif": pytest.approx(0.972)}
@@ -570,10 +570,15 @@ def test_the_tissue_can_be_drawn_or_everything_be_scanned(slide_file, tmp_path):
     assert "contains no file named like other.tif" in failure["reason"]
     [of_file] = json.loads(succeeded(dry_run(file, slide_file)))["slides"]
     for result in (of_folder, of_file):
+    assert "mpp.csv: no slide found for 1 row, such as c.tif" in done.stderr
         assert result["tissue_mm2"] == pytest.approx((500**2 - 100**2) * 0.972**2 / 1e6, rel=0.05)
     with open_slide(slide_file) as slide:
         whole = slide.levels[0].width_px * slide.levels[0].height_px * 0.972**2 / 1e6
     [result] = json.loads(succeeded(dry_run("none", slide_file)))["slides"]
+    (tmp_path / "mpp.csv").write_text("slide,mpp\na,0.7\nA.tif,0.5\n")
+    refused(
+        sentinode("scan", slides, "--out", tmp_path / "scans", "--mpp", tmp_path / "mpp.csv"), "a.tif", "two values"
+    )
     assert result["tissue_mm2"] == pytest.approx(whole, rel=0.05)
     refused(sentinode("scan", slide_file, "other.tif", "--out", tmp_path, "--tissue", file), "one file", "2 slides")
     refused(sentinode("scan", slide_file, "--out", tmp_path, "--tissue", tmp_path / "nothing"), "nothing")

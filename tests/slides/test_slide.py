@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 from tests.slides.conftest import write_pyramid
 
-from sentinode.errors import DataError
+from sentinode.cli.common.slide_options import Spacings
+from sentinode.errors import ConfigError, DataError
 from sentinode.slides import open_slide
 from sentinode.slides.dicom import series_uid
 from sentinode.slides.find import find_slides
@@ -401,3 +402,18 @@ def test_series_of_dicom_files_are_those_that_openslide_reads(real_slides, tmp_p
         properties = openslide.OpenSlide(real_slides / name).properties
         assert series_uid(real_slides / name).strip(b" \0").decode() == properties["dicom.SeriesInstanceUID"]
     assert [file.name for file in find_slides([tmp_path])] == ["boxes_0.dcm", "camelyon-overview.dcm"]
+
+
+def test_rows_of_a_table_of_scales_name_slides_in_any_case_and_once(tmp_path, caplog):
+    file = tmp_path / "mpp.csv"
+    file.write_text("slide,mpp\n/data/CASE-1.svs,0.25\ncase-2.SVS,0.5\nCase-3,0.3\ncase-3.svs,0.3\n")
+    spacings, paths = Spacings(str(file)), [Path(f"slides/CASE-{number}.svs") for number in range(1, 5)]
+    assert [spacings(path) for path in paths] == [0.25, 0.5, 0.3, None]
+    spacings.check(paths)
+    assert not caplog.records
+    spacings.check(paths[2:])
+    assert "mpp.csv: no slide found for 2 rows, such as case-1.svs" in caplog.text
+    for rows in ("a.svs,0.25\nA.svs,0.5", "a.svs,0.25\n/data/a.svs,0.5", "a,0.25\na.svs,0.5"):
+        file.write_text(f"slide,mpp\n{rows}\n")
+        with pytest.raises(ConfigError, match="two values of mpp"):
+            Spacings(str(file)).check([Path("a.svs")])

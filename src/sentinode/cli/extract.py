@@ -124,13 +124,15 @@ def run(arguments: argparse.Namespace) -> int:
     )
     classes = parse_classes(arguments.classes) if arguments.classes else ()
     check_new_folder(arguments.out)
+    paths, spacings = find_slides(arguments.slide), Spacings(arguments.mpp)
+    spacings.check(paths)
     extraction = extract_patches(
-        find_slides(arguments.slide),
+        paths,
         arguments.out,
         annotations=arguments.annotations,
         classes=classes,
         hard_negatives=arguments.hard_negatives,
-        spacing_um_px=Spacings(arguments.mpp),
+        spacing_um_px=spacings,
         patient_from=arguments.patient_from,
         model=load_models(arguments) if arguments.model else None,
         config=config,

@@ -92,6 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
     paths = find_slides(arguments.slide)
     check_scans(paths, None if arguments.dry_run else arguments.out, arguments.tissue)
     spacings = Spacings(arguments.mpp)
+    spacings.check(paths)
     if arguments.engine != "keras":
         with IsolatedWorker(partial(_exporter, arguments)) as worker:
             worker.call(arguments.engine)
