@@ -384,7 +384,7 @@ def test_rows_that_another_process_computes_meanwhile_are_taken(tall_slide, scan
 def test_rows_are_not_mixed_with_a_scan_of_other_settings(slide_file, scanner, result):
     before = sorted(result.folder.iterdir())
     with open_slide(slide_file) as slide:
-        help_scan(slide, scanner, result.folder, 0.5, force=True)
+        help_scan(slide, replace(scanner, step_px=16), result.folder, 0.5)
     assert sorted(result.folder.iterdir()) == before
 
 
@@ -400,6 +400,34 @@ def test_a_finished_scan_is_not_repeated_and_never_overwritten_by_another(slide_
         (tmp_path / "notes.txt").write_text("mine")
         with pytest.raises(OutputError, match="contains no scan"):
             scan_to_folder(slide, scanner, tmp_path)
+
+
+def test_a_scan_goes_on_with_force_and_is_finished_with_or_without(tall_slide, scanner, tmp_path):
+    computed = []
+
+    def zeros(pixels, wanted):
+        computed.append(pixels.shape)
+        return np.zeros(wanted.shape, np.float32)
+
+    def interrupted(pixels, wanted):
+        if len(list((tmp_path / "a" / WORK).glob("*/row-*.npy"))) == 2:
+            raise KeyboardInterrupt
+        return zeros(pixels, wanted)
+
+    with open_slide(tall_slide) as slide:
+        scan_to_folder(slide, replace(scanner, compute=zeros), tmp_path / "b")
+        blocks = len(computed)
+        again = scan_to_folder(slide, replace(scanner, compute=zeros), tmp_path / "b", force=True)
+        assert not again.is_new
+        assert not again.summary["forced"]
+        with pytest.raises(KeyboardInterrupt):
+            scan_to_folder(slide, replace(scanner, compute=interrupted), tmp_path / "a")
+        computed.clear()
+        scan_to_folder(slide, replace(scanner, compute=zeros), tmp_path / "a", force=True)
+        assert len(computed) < blocks  # Two rows were kept.
+        finished = scan_to_folder(slide, replace(scanner, compute=zeros), tmp_path / "a")
+    assert not finished.is_new
+    assert finished.summary == {**again.summary, "forced": True}
 
 
 @pytest.mark.slow
@@ -542,10 +570,15 @@ def test_the_scale_of_each_slide_can_be_stated_in_a_csv(slide_file, tmp_path):
     shutil.copy(slide_file, slides / "b.tif")
     (tmp_path / "mpp.csv").write_text("slide,mpp\na.tif,0.7\nc.tif,0.5\n")
     done = sentinode("scan", slides, "--out", tmp_path / "scans", *DRY_RUN, "--mpp", tmp_path / "mpp.csv", "--json")
+    assert "mpp.csv: no slide found for 1 row, such as c.tif" in done.stderr
     found = {each["slide"]: each["spacing_um_px"] for each in json.loads(succeeded(done))["slides"]}
     assert found == {"a.tif": 0.7, "b.tif": pytest.approx(0.972)}
     (tmp_path / "mpp.csv").write_text("slide,mpp\na.tif,half\n")
     refused(sentinode("scan", slides, "--out", tmp_path / "scans", "--mpp", tmp_path / "mpp.csv"), "a.tif", "half")
+    (tmp_path / "mpp.csv").write_text("slide,mpp\na,0.7\nA.tif,0.5\n")
+    refused(
+        sentinode("scan", slides, "--out", tmp_path / "scans", "--mpp", tmp_path / "mpp.csv"), "a.tif", "two values"
+    )
     refused(sentinode("scan", tmp_path / "mpp.csv", "--out", tmp_path, "--mpp", "0"), "--mpp")
     (tmp_path / "empty").mkdir()
     refused(sentinode("scan", tmp_path / "empty", "--out", tmp_path / "scans"), "empty", ".svs")
@@ -570,15 +603,10 @@ def test_the_tissue_can_be_drawn_or_everything_be_scanned(slide_file, tmp_path):
     assert "contains no file named like other.tif" in failure["reason"]
     [of_file] = json.loads(succeeded(dry_run(file, slide_file)))["slides"]
     for result in (of_folder, of_file):
-    assert "mpp.csv: no slide found for 1 row, such as c.tif" in done.stderr
         assert result["tissue_mm2"] == pytest.approx((500**2 - 100**2) * 0.972**2 / 1e6, rel=0.05)
     with open_slide(slide_file) as slide:
         whole = slide.levels[0].width_px * slide.levels[0].height_px * 0.972**2 / 1e6
     [result] = json.loads(succeeded(dry_run("none", slide_file)))["slides"]
-    (tmp_path / "mpp.csv").write_text("slide,mpp\na,0.7\nA.tif,0.5\n")
-    refused(
-        sentinode("scan", slides, "--out", tmp_path / "scans", "--mpp", tmp_path / "mpp.csv"), "a.tif", "two values"
-    )
     assert result["tissue_mm2"] == pytest.approx(whole, rel=0.05)
     refused(sentinode("scan", slide_file, "other.tif", "--out", tmp_path, "--tissue", file), "one file", "2 slides")
     refused(sentinode("scan", slide_file, "--out", tmp_path, "--tissue", tmp_path / "nothing"), "nothing")

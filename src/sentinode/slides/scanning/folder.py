@@ -90,7 +90,7 @@ def scan_to_folder(
     check_tables(tables)
     folder = check_output_folder(folder)
     remove_leftovers(folder)
-    settings = _settings(slide, scanner, tissue, force)
+    settings = _settings(slide, scanner, tissue)
     identity, corner = f"{settings['slide_fingerprint']} {settings['weights_sha256']}", slide.bounds_px[:2]
     if (folder / SETTINGS).is_file():
         differing = _differing(folder, settings)
@@ -122,7 +122,7 @@ def scan_to_folder(
     if not (folder / SETTINGS).is_file() or _differing(folder, settings):
         raise OutputError(f"{folder}: was deleted or replaced during the scan; run the same command again")
     write_tables(scan.heatmap, folder, tables, identity=identity, offset_px=corner)
-    summary = _write(folder, slide, scan, settings, identity)
+    summary = _write(folder, slide, scan, {**settings, "forced": force}, identity)
     shutil.rmtree(folder / WORK, ignore_errors=True)
     return ScanResult(folder, summary)
 
@@ -154,7 +154,7 @@ def help_scan(
         See `scan_slide`.
     """
     folder = Path(folder)
-    settings, tissue = _settings(slide, scanner, tissue, force), tissue or find_tissue(slide)
+    settings, tissue = _settings(slide, scanner, tissue), tissue or find_tissue(slide)
     until = time.monotonic() + _BEGIN_S
     while not (folder / SETTINGS).is_file() and time.monotonic() < until:
         time.sleep(_POLL_S)
@@ -172,7 +172,7 @@ def help_scan(
                 each.rmdir()
 
 
-def _settings(slide: Slide, scanner: Scanner, tissue: Tissue | None, force: bool) -> dict[str, Any]:
+def _settings(slide: Slide, scanner: Scanner, tissue: Tissue | None) -> dict[str, Any]:
     members = scanner.model.identity.get("ensemble", [scanner.model.identity])
     calibrations = [each["calibration"] for each in members if "calibration" in each]
     return {
@@ -186,7 +186,6 @@ def _settings(slide: Slide, scanner: Scanner, tissue: Tissue | None, force: bool
         "precision": scanner.precision,
         "step_px": scanner.step_px,
         "tissue": "found" if tissue is None else hashlib.sha256(tissue.mask.tobytes()).hexdigest(),
-        "forced": force,
     }
 
 
