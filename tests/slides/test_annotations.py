@@ -15,7 +15,7 @@ from tests.slides.conftest import write_pyramid
 from sentinode.data.labels import parse_classes
 from sentinode.errors import DataError
 from sentinode.slides import open_slide, read_annotations
-from sentinode.slides.annotations.read import find_annotations
+from sentinode.slides.annotations.read import find_annotations, read_tissue
 
 shapely = pytest.importorskip("shapely")
 tifffile = pytest.importorskip("tifffile")
@@ -148,6 +148,39 @@ def test_outlines_that_cross_or_have_no_area_are_repaired_or_left_out_and_report
     assert "1 outline repaired" in found.notes[0]
     assert "fewer than three points" in found.notes[1]
     assert "1 Dot" in found.notes[2]
+
+
+def test_an_outline_that_runs_past_its_start_has_no_hole(tmp_path):
+    angles = np.linspace(0, 2.3 * np.pi, 300)
+    radii = 1000 - 75 * angles / np.pi
+    lasso = np.stack([radii * np.cos(angles), radii * np.sin(angles)], axis=1) + 2000
+    for points in (lasso, lasso[::-1]):
+        tumour = read_annotations(asap(tmp_path / "lasso.xml", ("Tumor", points.tolist()))).tumour
+        [shape] = shapely.get_parts(tumour)
+        assert not len(shape.interiors)
+        assert tumour.contains(shapely.Point(2755, 2339))  # The outline runs around it twice.
+
+
+def test_excluded_regions_are_cut_out_of_the_tissue(tmp_path, slide_file):
+    holes = [
+        geojson(tmp_path / "a.geojson", feature("Region*", [SQUARE]), feature("Ignore*", [HOLE])),
+        asap(tmp_path / "a.xml", ("Tissue", SQUARE), ("Exclusion", HOLE)),
+        asap(tmp_path / "b.xml", ("_0", SQUARE), ("_2", HOLE)),
+        asap(tmp_path / "c.xml", ("None", SQUARE), ("folds", HOLE), groups=[("folds", "Exclusion")]),
+    ]
+    no_holes = [
+        geojson(tmp_path / "b.geojson", feature(None, [SQUARE]), feature("Normal", [HOLE])),
+        asap(tmp_path / "d.xml", ("Tissue", SQUARE), ("normal", HOLE)),
+    ]
+    lists = {name: [{"name": name, "vertices": points}] for name, points in (("positive", SQUARE), ("negative", HOLE))}
+    (tmp_path / "lists.json").write_text(json.dumps(lists))
+    with open_slide(slide_file) as slide:
+        for file in (*holes, tmp_path / "lists.json"):
+            assert read_tissue(file, slide).area == WITH_HOLE_PX, file
+        for file in no_holes:
+            assert read_tissue(file, slide).area == 2500, file
+        with pytest.raises(DataError, match="no region to scan"):
+            read_tissue(asap(tmp_path / "e.xml", ("Exclusion", HOLE)), slide)
 
 
 def test_classes_are_stated_where_their_names_say_nothing(tmp_path):

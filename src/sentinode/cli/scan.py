@@ -44,7 +44,8 @@ def add_parser(commands: Any) -> None:
         "--tissue",
         metavar="FILE|DIR|none",
         help="regions to scan: a QuPath GeoJSON, ASAP XML or mask TIFF file for one slide, or a folder of such files "
-        "named like the slides; none: the whole slide (default: detect the tissue)",
+        "named like the slides, without what is drawn as Ignore*, Exclusion, _2 or negative; none: the whole slide "
+        "(default: detect the tissue)",
     )
     parser.add_argument(
         "--tables",

@@ -32,7 +32,8 @@ def polygon(rings: Sequence[NDArray[np.float64]], notes: Counter[str]) -> Any | 
         return None
     shape = shapely.Polygon(rings[0], [ring for ring in rings[1:] if len(np.unique(ring, axis=0)) > 2])
     if not shape.is_valid:
-        shape = areas(shapely.make_valid(shape))
+        # Where an outline runs around a place twice it is inside, as in masks that ASAP makes of it.
+        shape = areas(shapely.make_valid(shape, method="structure", keep_collapsed=False))
         notes["repaired, with lines that cross"] += 1
     if shape.area == 0:
         notes["left out, without area"] += 1

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sentinode.data.labels import Classes, class_of
+from sentinode.data.labels import OTHERS, Classes, class_of
 from sentinode.errors import DataError
 from sentinode.extras import optional
 from sentinode.slides.annotations.drawn import read_asap, read_json
@@ -29,6 +29,8 @@ _SUFFIXES = ("", ".annotations", "_mask", "_evaluation_mask")
 _GROUPS = {"_0": 1, "_1": 1, "_2": 0, "exclusion": 0}
 # What a person cannot decide, in the viewer, and what is not to be measured, in QuPath.
 _UNCERTAIN, _EXCLUDED = "Uncertain", ("Uncertain", "Ignore*")
+# Where regions to scan are drawn: everything but holes.
+_TISSUE: Classes = (("_2", 0), ("Exclusion", 0), ("negative", 0), ("Ignore*", 0), (OTHERS, 1))
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,33 @@ def read_annotations(path: str | Path, slide: Slide | None = None, classes: Clas
     return found
 
 
+def read_tissue(path: str | Path, slide: Slide) -> Any:
+    """Read the regions of a slide that are to be scanned.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file as for `read_annotations`. Regions of the groups ``_2`` and ``Exclusion``, of the class ``Ignore*`` and
+        of the list ``negative`` are cut out of those of all other classes.
+    slide : Slide
+        The slide that they belong to.
+
+    Returns
+    -------
+    shapely geometry
+        In level-0 px.
+
+    Raises
+    ------
+    DataError
+        See `read_annotations`; or nothing is drawn but excluded regions.
+    """
+    tissue = read_annotations(path, slide, _TISSUE).tumour
+    if tissue.is_empty:
+        raise DataError(f"{path}: contains no region to scan; draw the tissue, or leave out --tissue")
+    return tissue
+
+
 def _united(path: Path, drawn: Sequence[Drawn], notes: Sequence[str], classes: Classes) -> Annotations:
     shapely = optional("shapely", "slides")
     known: dict[str, int | None] = {}
@@ -181,7 +210,9 @@ def _united(path: Path, drawn: Sequence[Drawn], notes: Sequence[str], classes: C
 
 
 def _class_of(path: Path, drawn: Drawn, classes: Classes) -> int | None:
-    for name in drawn.names:
+    stated = {name.lower() for name, _ in classes} - {OTHERS}
+    # Groups above go before OTHERS.
+    for name in [name for name in drawn.names if name.lower() in stated] or drawn.names:
         value = class_of(name, classes)
         if value is None and not classes:
             value = _GROUPS.get(name.lower())

@@ -257,7 +257,7 @@ def _estimate(duration: "DurationEstimate", step_px: int, opening: _Opening, pat
 
 def _stated_tissue(given: str | Path | None, slide: Slide) -> Tissue | None:
     """Return the tissue that is stated; None where it is to be found."""
-    from sentinode.slides.annotations.read import find_annotations, read_annotations
+    from sentinode.slides.annotations.read import find_annotations, read_tissue
 
     if given is None:
         return None
@@ -266,4 +266,4 @@ def _stated_tissue(given: str | Path | None, slide: Slide) -> Tissue | None:
     file = find_annotations(slide.path, Path(given)) if Path(given).is_dir() else Path(given)
     if file is None:
         raise DataError(f"{given}: contains no file named like {slide.path.name}; add one, or leave out --tissue")
-    return tissue_in(slide, read_annotations(file, slide, classes=(("*", 1),)).tumour)
+    return tissue_in(slide, read_tissue(file, slide))
