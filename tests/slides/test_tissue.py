@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from sentinode.errors import DataError
 from sentinode.slides import open_slide
-from sentinode.slides.tissue import find_tissue
+from sentinode.slides.tissue import find_tissue, region_mask
 from sentinode.slides.tissue_mask import tissue_mask
 
 GLASS = (241, 240, 242)
@@ -90,3 +90,18 @@ def test_a_slide_narrower_than_a_pixel_of_the_overview_is_smaller_than_a_patch(t
         pytest.raises(DataError, match=r"tiny\.png: .* is smaller than one patch of 96 px"),
     ):
         find_tissue(slide)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_pixel_that_a_region_covers_in_part_belongs_to_it(seed):
+    shapely = pytest.importorskip("shapely")
+    rng = np.random.default_rng(seed)
+    discs, holes = (
+        shapely.union_all([shapely.Point(rng.uniform(0, 400, 2)).buffer(rng.uniform(*radii)) for _ in range(count)])
+        for radii, count in (((50, 150), 4), ((3, 60), 8))
+    )
+    region, side_px = discs - holes, rng.uniform(5, 12)
+    rows, columns = (each.ravel() for each in np.mgrid[:40, :45])
+    boxes = shapely.box(columns, rows, columns + 1, rows + 1)
+    covered = shapely.area(shapely.intersection(boxes, shapely.transform(region, lambda points: points / side_px)))
+    np.testing.assert_array_equal(region_mask(region, (40, 45), side_px), (covered > 1e-9).reshape(40, 45))

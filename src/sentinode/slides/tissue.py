@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from scipy import ndimage
 
 from sentinode.data.types import PATCH_SIZE_PX, PATCH_SPACING_UM_PX
 from sentinode.errors import DataError
@@ -140,7 +141,7 @@ def tissue_in(slide: Slide, region: Any = None) -> Tissue:
 
 
 def region_mask(region: Any, shape: tuple[int, int], pixel_level0_px: float) -> Mask:
-    """Draw a region as a mask; pixels that its border touches belong to it.
+    """Draw a region as a mask; pixels that it covers in part belong to it.
 
     Parameters
     ----------
@@ -164,10 +165,20 @@ def region_mask(region: Any, shape: tuple[int, int], pixel_level0_px: float) -> 
     >>> mask[1, 1], mask[3, 3], mask[5, 5]
     (np.True_, np.False_, np.True_)
     """
-    image = Image.new("1", shape[::-1])
-    draw = ImageDraw.Draw(image)
+    shapely = optional("shapely", "slides")
+    image, border = (Image.new("1", shape[::-1]) for _ in range(2))
+    draw, draw_border = ImageDraw.Draw(image), ImageDraw.Draw(border)
     # Larger ones first: an island in a hole would be erased with the hole.
     for polygon in sorted(getattr(region, "geoms", [region]), key=lambda each: -each.convex_hull.area):
         for ring, value in ((polygon.exterior, 1), *((hole, 0) for hole in polygon.interiors)):
-            draw.polygon([(x / pixel_level0_px, y / pixel_level0_px) for x, y in ring.coords], fill=value)
-    return np.asarray(image)
+            points = [(x / pixel_level0_px, y / pixel_level0_px) for x, y in ring.coords]
+            draw.polygon(points, fill=value)
+            draw_border.line(points, fill=1)
+    mask = np.array(image)
+    # Pillow rounds to whole pixels, so that near a border each pixel is decided by itself.
+    rows, columns = np.nonzero(ndimage.binary_dilation(np.asarray(border), np.ones((5, 5))))
+    low, high = 1e-6, 1 - 1e-6  # The neighbor of a pixel that is covered up to its edge does not belong to the region.
+    boxes = shapely.box(*(np.stack([columns + low, rows + low, columns + high, rows + high]) * pixel_level0_px))
+    shapely.prepare(region)
+    mask[rows, columns] = shapely.intersects(region, boxes)
+    return mask

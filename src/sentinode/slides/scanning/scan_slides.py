@@ -93,7 +93,7 @@ def scan_slides(
         µm per level-0 pixel, instead of what the files say; or a picklable function that returns it for a slide's path.
     tissue : str, Path or None
         Regions to scan: the annotations of a single slide, or a folder of annotations named like the slides, see
-        `read_annotations`; ``"none"``: the whole slides. None detects the tissue.
+        `read_tissue`; ``"none"``: the whole slides. None detects the tissue.
     force : bool
         See `open_slide` and `scan_slide`.
     tables : collection of {"parquet", "wsinfer", "clam", "tiles"}
