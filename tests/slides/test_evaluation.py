@@ -1,6 +1,7 @@
 """Slides are evaluated from the folders of their scans."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ def write_scan(folder, name, score, diameters):
     summary = {"slide": f"{name}.tif", "slide_score": score, "largest_lesion_mm": max(diameters, default=0.0)}
     (folder / name).mkdir(parents=True)
     (folder / name / "summary.json").write_text(json.dumps({**summary, "lesions": lesions}))
+    (folder / name / "settings.json").write_text("{}")
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +97,42 @@ def test_the_stages_of_some_patients_or_of_one_alone_suffice(tmp_path):
     write_scan(tmp_path / "scans", "patient_002_node_0", 0.1, [])
     done = sentinode("evaluate-slides", tmp_path / "scans", "--truth", tmp_path / "truth.csv", "--json")
     assert [each["true_stage"] for each in json.loads(succeeded(done))["stages"]] == ["pN1", None]
+
+
+def test_patients_with_a_node_that_is_not_scanned_are_named_and_left_out_of_kappa(tmp_path):
+    rows = ["patient,stage"]
+    for patient, stage in ((1, "pN1"), (2, "pN0"), (3, "pN0"), (4, "pN2")):
+        rows.append(f"patient_{patient:03}.zip,{stage}")
+        rows += [f"patient_{patient:03}_node_{node}.tif,negative" for node in range(2) if patient < 4]
+    rows[2] = rows[2].replace("negative", "macro")
+    (tmp_path / "truth.csv").write_text("\n".join(rows))
+    for name in ("patient_001_node_1", "patient_002_node_0", "patient_002_node_1"):
+        write_scan(tmp_path / "scans", name, 0.1, [])
+    command = "evaluate-slides", tmp_path / "scans", "--truth", tmp_path / "truth.csv"
+    answer = json.loads(succeeded(sentinode(*command, "--json")))
+    assert [(each["patient"], each["nodes"], each["missing"]) for each in answer["stages"]] == [
+        ("001", 1, 1),
+        ("002", 2, 0),
+    ]
+    assert (answer["kappa"], answer["kappa_patients"], answer["true_patients"]) == (1.0, 1, 4)
+    missing = ["patient_001_node_0.tif", "patient_003_node_0.tif", "patient_003_node_1.tif", "patient 004"]
+    assert answer["not_scanned"] == missing
+    printed = succeeded(sentinode(*command))
+    assert "kappa of the stages of 1 of 4 patients: 1.000" in printed
+    assert f"not scanned: {', '.join(missing)}" in printed
+    shutil.rmtree(tmp_path / "scans" / "patient_002_node_0")
+    assert "kappa of the stages needs" in succeeded(sentinode(*command))
+
+
+def test_other_results_in_the_folder_are_left_out_and_damaged_summaries_named(tmp_path):
+    write_scan(tmp_path, "a", 0.5, [])
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "summary.json").write_text('{"best_epoch": 3}')
+    assert read_scans(tmp_path)["slide"].tolist() == ["a.tif"]
+    for content in ("{}", "[1]", '{"slide_score": null}', '{"slide_score": 0.5, "slide": "b.tif"}'):
+        (tmp_path / "a" / "summary.json").write_text(content)
+        with pytest.raises(DataError, match=r"a/summary\.json: not the summary of a scan .*scan the slide again"):
+            read_scans(tmp_path)
 
 
 def test_dots_within_the_name_of_a_slide_belong_to_it(tmp_path):

@@ -8,6 +8,8 @@ from sentinode.cli.common.options import add_json, check_not_an_input, output_fi
 from sentinode.cli.common.output import print_json, print_next_steps, print_table
 from sentinode.errors import ConfigError, plural
 
+_MOST_NAMES = 50
+
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
@@ -61,9 +63,16 @@ def run(arguments: argparse.Namespace) -> int:
     if len(found.stages):
         columns = tuple(found.stages.columns)
         rows = [tuple(map(str, row)) for row in found.stages.fillna("").to_numpy().tolist()]
-        print_table(rows, columns, text_columns=(0, 2, 3))
+        print_table(rows, columns, text_columns=(0, 3, 4))
     if found.kappa is not None:
-        print(f"Quadratic kappa of the stages: {found.kappa:.3f}")
+        patients = f"{found.kappa_patients} of {plural(found.true_patients, 'patient')}"
+        print(f"Quadratic kappa of the stages of {patients}: {found.kappa:.3f}")
+    elif found.true_patients:
+        print("The kappa of the stages needs a patient all of whose slides in the truth are scanned.")
+    if found.not_scanned:
+        more = len(found.not_scanned) - _MOST_NAMES
+        rest = f" and {more} more, see --json" if more > 0 else ""
+        print(f"In the truth, but not scanned: {', '.join(found.not_scanned[:_MOST_NAMES])}{rest}")
     if arguments.out:
         print_next_steps({Path(arguments.out): "features and probabilities, one row per slide"})
     return 0

@@ -1,5 +1,7 @@
 """Evaluate scanned slides against the ground truth: slide AUC, a logistic model of several features, and pN stages."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from sentinode.errors import DataError, plural
 from sentinode.metrics import Interval, auc
 from sentinode.slides.find import SLIDE_ENDINGS
 from sentinode.slides.readers.flat_image import ENDINGS as PICTURE_ENDINGS
-from sentinode.slides.results.files import SUMMARY
+from sentinode.slides.results.files import SETTINGS, SUMMARY
 from sentinode.slides.staging import classify_lesion, pn_stage, stage_kappa
 from sentinode.storage import read_json
 
@@ -39,18 +41,26 @@ class SlideEvaluation:
         AUC of the logistic model's out-of-fold probabilities; None with fewer than 10 slides of a label, or where all
         slides of a label are of one patient.
     kappa : float or None
-        Quadratic kappa of the patients' pN stages; None where no true stage is given.
+        Quadratic kappa of the pN stages of those patients all of whose slides in the truth are scanned; None without a
+        true stage of such a patient.
+    kappa_patients, true_patients : int
+        Number of these patients, and of all with a true stage.
+    not_scanned : tuple of str
+        Slides of the truth without a scan, and patients with a true stage without any slide.
     slides : DataFrame
         One row per slide: ``slide``, ``patient``, ``label``, ``slide_score``, ``lesion_class``, `FEATURES`, and
         ``model_probability``: out of fold for labeled slides, by the model of all labeled slides for others.
     stages : DataFrame
-        One row per patient of slides named as in CAMELYON17, one per lymph node: ``patient``, ``nodes``, ``stage``,
-        and ``true_stage`` where it is given.
+        One row per patient of slides named as in CAMELYON17, one per lymph node: ``patient``, ``nodes``, ``missing``
+        (nodes of the truth without a scan), ``stage``, and ``true_stage`` where it is given.
     """
 
     score_auc: Interval | None
     model_auc: Interval | None
     kappa: float | None
+    kappa_patients: int
+    true_patients: int
+    not_scanned: tuple[str, ...]
     slides: pd.DataFrame = field(metadata={"json": False})
     stages: pd.DataFrame = field(metadata={"json": False})
 
@@ -71,12 +81,22 @@ def read_scans(folder: str | Path) -> pd.DataFrame:
     Raises
     ------
     DataError
-        The folder has no finished scan.
+        The folder has no finished scan, or the summary of one is damaged.
     """
-    files = sorted(Path(folder).glob(f"*/{SUMMARY}"))
+    # Training runs write files of the same name.
+    files = [file for file in sorted(Path(folder).glob(f"*/{SUMMARY}")) if (file.parent / SETTINGS).is_file()]
     if not files:
         raise DataError(f"{folder}: contains no finished scan; specify the output folder of sentinode scan")
-    return pd.DataFrame([_features(read_json(file), file.parent.name) for file in files])
+    rows = []
+    for file in files:
+        try:
+            rows.append(_features(read_json(file), file.parent.name))
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{file}: not the summary of a scan ({type(error).__name__}: {error}); delete the folder {file.parent} "
+                "and scan the slide again"
+            ) from error
+    return pd.DataFrame(rows)
 
 
 def evaluate_slides(scans: pd.DataFrame, truth: str | Path | None = None) -> SlideEvaluation:
@@ -106,7 +126,7 @@ def evaluate_slides(scans: pd.DataFrame, truth: str | Path | None = None) -> Sli
     or by slide where no patient is known. The intervals take slides of one patient as dependent.
     """
     table = scans.copy()
-    labels, true_stages = ({}, {}) if truth is None else _read_truth(Path(truth))
+    labels, true_stages, names = ({}, {}, {}) if truth is None else _read_truth(Path(truth))
     table["label"] = [labels.get(Path(name).stem.casefold(), np.nan) for name in table["slide"]]
     known = table["label"].notna().to_numpy()
     if labels and not known.any():
@@ -125,14 +145,19 @@ def evaluate_slides(scans: pd.DataFrame, truth: str | Path | None = None) -> Sli
         if folds:
             table["model_probability"] = _model_probabilities(table, known, folds)
             model_auc = auc(table["label"][known], table["model_probability"][known], clusters)
-    stages = _stages(table, true_stages)
+    scanned = {Path(name).stem.casefold() for name in table["slide"]}
+    missing = [key for key in labels if key not in scanned]
+    stages = _stages(table, true_stages, missing)
+    complete = stages[stages["missing"] == 0].dropna() if true_stages else stages[:0]
     kappa = None
-    if true_stages and len(stages):
-        both = stages.dropna(subset=["true_stage"]) if "true_stage" in stages else stages[:0]
-        if len(both):
-            true, found = (dict(zip(both["patient"], both[name], strict=True)) for name in ("true_stage", "stage"))
-            kappa = stage_kappa(true, found)
-    return SlideEvaluation(score_auc, model_auc, kappa, table, stages)
+    if len(complete):
+        true, found = (dict(zip(complete["patient"], complete[name], strict=True)) for name in ("true_stage", "stage"))
+        kappa = stage_kappa(true, found)
+    without = true_stages.keys() - set(stages["patient"]) - set(map(camelyon17_patient, labels))
+    not_scanned = (*(names[key] for key in missing), *(f"patient {name}" for name in sorted(without)))
+    return SlideEvaluation(
+        score_auc, model_auc, kappa, len(complete), len(true_stages), not_scanned, table, stages
+    )
 
 
 def _features(summary: dict[str, Any], name: str) -> dict[str, Any]:
@@ -149,8 +174,8 @@ def _features(summary: dict[str, Any], name: str) -> dict[str, Any]:
     }
 
 
-def _read_truth(file: Path) -> tuple[dict[str, int], dict[str, str]]:
-    """Return the label of each slide and the stage of each patient."""
+def _read_truth(file: Path) -> tuple[dict[str, int], dict[str, str], dict[str, str]]:
+    """Return the label of each slide, the stage of each patient, and the name of each slide as it is in the file."""
     table = read_csv(file)
     if {"slide", "label"} <= set(table):
         rows = list(zip(table["slide"], table["label"], strict=True))
@@ -167,6 +192,7 @@ def _read_truth(file: Path) -> tuple[dict[str, int], dict[str, str]]:
         if value.startswith("pN")
     }
     labels: dict[str, int] = {}
+    names: dict[str, str] = {}
     for number, (name, value) in enumerate(rows, 2):
         if value.startswith("pN") or not (name or value):
             continue
@@ -175,7 +201,8 @@ def _read_truth(file: Path) -> tuple[dict[str, int], dict[str, str]]:
         key, label = _without_ending(name), _CLASSES[value.casefold()]
         if labels.setdefault(key, label) != label:
             raise DataError(f"{file}: line {number}: {name} has another label in a row above; keep one of them")
-    return labels, stages
+        names.setdefault(key, name)
+    return labels, stages, names
 
 
 def _without_ending(name: str) -> str:
@@ -213,12 +240,13 @@ def _model_probabilities(
     return found
 
 
-def _stages(table: pd.DataFrame, true: dict[str, str]) -> pd.DataFrame:
+def _stages(table: pd.DataFrame, true: dict[str, str], missing: Sequence[str]) -> pd.DataFrame:
     patients = pd.Series([camelyon17_patient(Path(name).stem) for name in table["slide"]], table.index, "str")
     nodes = {str(patient): rows["lesion_class"].tolist() for patient, rows in table.groupby(patients)}
+    missing_nodes = Counter(map(camelyon17_patient, missing))
     stages = pd.DataFrame(
-        [(patient, len(classes), pn_stage(classes)) for patient, classes in nodes.items()],
-        columns=["patient", "nodes", "stage"],
+        [(patient, len(classes), missing_nodes[patient], pn_stage(classes)) for patient, classes in nodes.items()],
+        columns=["patient", "nodes", "missing", "stage"],
     )
     if true:
         stages["true_stage"] = stages["patient"].map(true)
