@@ -155,9 +155,7 @@ def evaluate_slides(scans: pd.DataFrame, truth: str | Path | None = None) -> Sli
         kappa = stage_kappa(true, found)
     without = true_stages.keys() - set(stages["patient"]) - set(map(camelyon17_patient, labels))
     not_scanned = (*(names[key] for key in missing), *(f"patient {name}" for name in sorted(without)))
-    return SlideEvaluation(
-        score_auc, model_auc, kappa, len(complete), len(true_stages), not_scanned, table, stages
-    )
+    return SlideEvaluation(score_auc, model_auc, kappa, len(complete), len(true_stages), not_scanned, table, stages)
 
 
 def _features(summary: dict[str, Any], name: str) -> dict[str, Any]:
