@@ -6,7 +6,8 @@ from typing import Any
 
 from sentinode.cli.common.options import add_json, check_not_an_input, output_file
 from sentinode.cli.common.output import print_json, print_next_steps, print_table
-from sentinode.errors import ConfigError, plural
+from sentinode.errors import plural
+from sentinode.output_paths import check_ending
 
 _MOST_NAMES = 50
 
@@ -37,8 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     from sentinode.storage import write_csv
 
     if arguments.out:
-        if Path(arguments.out).suffix.lower() != ".csv":
-            raise ConfigError(f"--out {arguments.out}: the output is a table; use a name that ends in .csv")
+        check_ending(arguments.out, ".csv", "--out")
         check_not_an_input(arguments.out, [arguments.truth or ""])
     found = evaluate_slides(read_scans(arguments.scans), arguments.truth)
     if arguments.out:
