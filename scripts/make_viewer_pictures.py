@@ -1,4 +1,4 @@
-"""Make the pictures of the viewer for the documentation.
+"""Make the pictures of the viewer and of a scan for the documentation.
 
 python scripts/make_viewer_pictures.py CMU-1-Small-Region.svs
 """
@@ -27,6 +27,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "results"
         subprocess.run(["sentinode", "scan", slide, "--out", out, "--force"], check=True, stdout=subprocess.DEVNULL)
+        with Image.open(out / slide.stem / "overview.png") as overview:
+            overview.thumbnail((900, 900))
+            overview.convert("RGB").save(PICTURES / "scan-skin.webp", quality=82, method=6)
         command = ["sentinode", "view", "--no-browser", "--show-names", slide, out, "d4net-m", "pcam-mini"]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
