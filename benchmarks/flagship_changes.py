@@ -4,6 +4,7 @@
     python benchmarks/flagship_changes.py pcam-small.zip pcam-extra.zip pcam-more.zip --report
 
 With ``--patches 20000 --seeds 0 1 2 --folds 0 --only distilled``: what a change that ships gains at full size.
+With ``--time``: how long an epoch takes; nothing is stored.
 
 Each training: `d4net-s`, 8,000 patches of three of the four folds of ``scripts/folds.npz``, 8 epochs, seed 0. All
 changes are measured on one fold before the next begins, on its patches as they are, without the hard negatives, and
@@ -133,6 +134,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, nargs="+", default=list(range(FOLDS)))
     parser.add_argument("--only", choices=CHANGES, nargs="+", default=list(CHANGES), help="besides the recipe")
     parser.add_argument("--report", action="store_true", help="only print the table")
+    parser.add_argument("--time", action="store_true", help="only print the duration of an epoch of each change")
     arguments = parser.parse_args()
     keep_freed_memory()
     names = [name for name in CHANGES if name == BASE or name in arguments.only]
@@ -142,6 +144,11 @@ def main() -> None:
         for fold in arguments.folds
         for name in names
     ]
+    if arguments.time:
+        table, patches = read_training_patches(FOLDS_FILE, arguments.sources)
+        for training in trainings[: len(names)]:
+            time_epoch(training, patches, table)
+        return
     if not arguments.report:
         table, patches = read_training_patches(FOLDS_FILE, arguments.sources)
         for training in trainings:
@@ -168,16 +175,10 @@ def held_out(table: pd.DataFrame, fold: int) -> np.ndarray:
 
 def measured(training: Training, patches: PatchSet, table: pd.DataFrame) -> dict[str, Any]:
     """Train, and return the counts of the fold at each brightness."""
-    change, fold = CHANGES[training.change], training.fold
-    candidates = np.flatnonzero((table["fold"] != fold) & (change.hard_negatives | ~table["hard"]))
-    rows = np.random.default_rng([training.seed, fold]).permutation(candidates)
-    rows = rows[: round(change.patch_factor * training.patches)]
-    target = table["label"].to_numpy()[rows].astype(np.float32)
-    if change.distilled:
-        with np.load(LOGITS_FILE) as file:
-            target = probability(file["logits"][rows].astype(np.float64).mean(axis=1)).astype(np.float32)
-    network = trained(change, patches.select(rows), target, training.seed)
-    tested = held_out(table, fold)
+    change = CHANGES[training.change]
+    rows, target = training_rows(training, table)
+    network = trained(change, patches.select(rows), target, training.seed, round(change.epoch_factor * EPOCHS))
+    tested = held_out(table, training.fold)
     predictor, chosen = inference_network(network), patches.select(tested)
     labels, clusters = (table[column].to_numpy()[tested] for column in ("label", "cluster"))
     names = np.unique(clusters)[:, None]  # Some have patches of one class only.
@@ -193,6 +194,30 @@ def measured(training: Training, patches: PatchSet, table: pd.DataFrame) -> dict
     return {"tumour": tumour, "normal": normal, "wins": wins}
 
 
+def training_rows(training: Training, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows to train on, and the target of each."""
+    change, fold = CHANGES[training.change], training.fold
+    candidates = np.flatnonzero((table["fold"] != fold) & (change.hard_negatives | ~table["hard"]))
+    rows = np.random.default_rng([training.seed, fold]).permutation(candidates)
+    rows = rows[: round(change.patch_factor * training.patches)]
+    if not change.distilled:
+        return rows, table["label"].to_numpy()[rows].astype(np.float32)
+    with np.load(LOGITS_FILE) as file:
+        return rows, probability(file["logits"][rows].astype(np.float64).mean(axis=1)).astype(np.float32)
+
+
+def time_epoch(training: Training, patches: PatchSet, table: pd.DataFrame) -> None:
+    """Print the duration of trainings of one and of three epochs, and of an epoch without compilation."""
+    rows, target = training_rows(training, table)
+    chosen, durations = patches.select(rows), {}
+    for epochs in (1, 3):
+        began = time.monotonic()
+        trained(CHANGES[training.change], chosen, target, training.seed, epochs)
+        durations[epochs] = time.monotonic() - began
+    epoch = (durations[3] - durations[1]) / 2
+    print(f"{training}: one epoch {durations[1]:.0f} s, three {durations[3]:.0f} s, so {epoch:.0f} s for each epoch")
+
+
 def count_wins(labels: np.ndarray, logits: np.ndarray, clusters: np.ndarray) -> np.ndarray:
     """Return, for each pair of clusters, how often tumour of the first has a larger logit than normal of the second."""
     names, wins = np.unique(clusters), []
@@ -204,9 +229,8 @@ def count_wins(labels: np.ndarray, logits: np.ndarray, clusters: np.ndarray) -> 
     return np.stack(wins, axis=1)
 
 
-def trained(change: Change, patches: PatchSet, target: np.ndarray, seed: int) -> keras.Model:
+def trained(change: Change, patches: PatchSet, target: np.ndarray, seed: int, epochs: int) -> keras.Model:
     """Train with the flagship recipe, in float32, and return the network with averaged weights."""
-    epochs = round(change.epoch_factor * EPOCHS)
     config = TrainConfig.recipe(
         "flagship", epochs=epochs, warmup_epochs=epochs / 10, precision="float32", augment=change.augment
     )

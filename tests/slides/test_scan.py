@@ -418,15 +418,15 @@ def test_a_scan_goes_on_with_force_and_is_finished_with_or_without(tall_slide, s
         scan_to_folder(slide, replace(scanner, compute=zeros), tmp_path / "b")
         blocks = len(computed)
         again = scan_to_folder(slide, replace(scanner, compute=zeros), tmp_path / "b", force=True)
-        assert not again.is_new
-        assert not again.summary["forced"]
+        assert len(computed) == blocks and not again.summary["forced"]
         with pytest.raises(KeyboardInterrupt):
             scan_to_folder(slide, replace(scanner, compute=interrupted), tmp_path / "a")
         computed.clear()
         scan_to_folder(slide, replace(scanner, compute=zeros), tmp_path / "a", force=True)
         assert len(computed) < blocks  # Two rows were kept.
+        computed.clear()
         finished = scan_to_folder(slide, replace(scanner, compute=zeros), tmp_path / "a")
-    assert not finished.is_new
+    assert not computed
     assert finished.summary == {**again.summary, "forced": True}
 
 

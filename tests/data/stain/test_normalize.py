@@ -105,7 +105,7 @@ def test_the_command_reports_unchanged_patches_and_refuses_in_one_line(tmp_path)
     assert "normalized 2 patches to the stain of pcam-mini (reinhard)\nunchanged: 1" in done.stdout
     for arguments, said in {
         ("--out", "."): "is a folder",
-        ("--out", tmp_path / "x.zip"): "the output is a table",
+        ("--out", tmp_path / "x.zip"): "use a name that ends in .csv",
         ("--out", tmp_path / "x.csv", "--target", tmp_path / "slides" / "glass.png"): "too little tissue",
         ("--out", tmp_path / "x.csv", "--target", tmp_path / "none.png"): "none.png",
     }.items():
