@@ -1,11 +1,12 @@
 """Compare a teacher, its ensemble with `d4net-m` and students on patches that none of them was trained on.
 
-    python benchmarks/teacher.py pcam-small.zip pcam-extra.zip pcam-more.zip --teacher TEACHER --student RUN
+    python benchmarks/teacher.py pcam-small.zip pcam-extra.zip pcam-more.zip
+    python benchmarks/teacher.py pcam-small.zip pcam-extra.zip pcam-more.zip --teacher TEACHER --fold 1 --student RUN
 
-TEACHER is made by ``scripts/make_teacher.py``. The patches are those of pcam-more in the fold that it has not seen,
-without the hard negatives. `d4net-m` was trained on other patches of their stain clusters. Differences have intervals
-over clusters (jackknife). A second table shows which positions of the last feature map of `d4net-m` carry
-its prediction, on all patches of pcam-more but the hard negatives.
+TEACHER is made by ``scripts/make_teacher.py``; without one, the stored logits of the teacher of fold 0 are used. The
+patches are those of pcam-more in the fold that it has not seen, without the hard negatives. `d4net-m` was trained on
+other patches of their stain clusters. Differences have intervals over clusters (jackknife). A second table shows which
+positions of the last feature map of `d4net-m` carry its prediction, on all patches of pcam-more but the hard negatives.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from make_folds import read_training_patches, unseen_rows
-from make_teacher import BATCH, FOLDS_FILE, eight_orientations
+from make_teacher import BATCH, FOLDS_FILE, LOGITS_FILE, LOGITS_FOLD, eight_orientations
 from sentinode import PatchSet, load_run
 from sentinode.inference.keras_predictor import inference_network
 from sentinode.inference.logits import probability, tumour_logit
@@ -36,22 +37,26 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sources", nargs=3, help="pcam-small.zip, pcam-extra.zip and pcam-more.zip")
-    parser.add_argument("--teacher", help="without one, only the table of positions is printed")
-    parser.add_argument("--fold", type=int, default=0)
+    parser.add_argument("--teacher", help="run directory; the stored logits by default")
+    parser.add_argument("--fold", type=int, default=LOGITS_FOLD, help="that the teacher has not seen")
     parser.add_argument("--student", nargs="*", default=())
     arguments = parser.parse_args()
     keep_freed_memory()
     table, patches = read_training_patches(FOLDS_FILE, arguments.sources)
+    chosen = unseen_rows(table, arguments.fold)
+    unseen = patches.select(chosen)
     if arguments.teacher:
-        chosen = unseen_rows(table, arguments.fold)
-        compare(patches.select(chosen), table["cluster"].to_numpy()[chosen], arguments)
+        turned = eight_orientations(load_run(arguments.teacher).load_model(), unseen)
+    else:
+        with np.load(LOGITS_FILE) as file:
+            turned = file["logits"][chosen].astype(np.float64)
+    compare(unseen, table["cluster"].to_numpy()[chosen], turned, arguments.student)
     positions(patches.select(np.flatnonzero((table["part"] == 2) & ~table["hard"])))
 
 
-def compare(patches: PatchSet, clusters: np.ndarray, arguments: argparse.Namespace) -> None:
+def compare(patches: PatchSet, clusters: np.ndarray, turned: np.ndarray, students: list[str]) -> None:
     """Print AUCs, and differences from `d4net-m` with intervals over clusters."""
     labels, base = patches.labels, logits(load_run("d4net-m").model, patches)
-    turned = eight_orientations(load_run(arguments.teacher).load_model(), patches)
     one, eight = turned[:, 0], turned.mean(axis=1)
     scores = {
         "d4net-m": base,
@@ -61,7 +66,7 @@ def compare(patches: PatchSet, clusters: np.ndarray, arguments: argparse.Namespa
         "mean of logits, teacher in eight": standardized(base) + standardized(eight),
         "mean of probabilities, teacher in one": probability(base) + probability(one),
     }
-    scores |= {f"student {name}": logits(load_run(name).load_model("final"), patches) for name in arguments.student}
+    scores |= {f"student {name}": logits(load_run(name).load_model("final"), patches) for name in students}
     print(f"{len(patches):,} patches, {labels.mean():.0%} tumour, {len(np.unique(clusters))} clusters")
     areas = {name: area(labels, values, clusters) for name, values in scores.items()}
     for name, each in areas.items():

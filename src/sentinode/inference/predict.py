@@ -52,7 +52,7 @@ def predict(
         cache of the user; from then on neither Keras nor its backend is imported.
     precision : {"float32", "bfloat16", "int8"}
         ``"bfloat16"`` is faster on processors that support it, for a small loss of AUC; not with ONNX Runtime.
-        ``"int8"`` is faster on all processors, with ONNX Runtime and OpenVINO alone.
+        ``"int8"`` is faster, with ONNX Runtime and OpenVINO alone.
 
     Returns
     -------

@@ -156,7 +156,7 @@ def add_tta(parser: argparse.ArgumentParser) -> None:
 
 def add_precision(parser: argparse.ArgumentParser, int8_engines: str = "onnxruntime or openvino") -> None:
     """Add ``--precision``: the numerical precision."""
-    int8 = f"; int8 is faster on all processors, with --engine {int8_engines}" if int8_engines else ""
+    int8 = f"; int8 is faster, with --engine {int8_engines}" if int8_engines else ""
     parser.add_argument(
         "--precision",
         choices=PRECISIONS if int8_engines else PRECISIONS[:2],
