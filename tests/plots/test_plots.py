@@ -219,16 +219,14 @@ def test_every_operating_point_is_drawn():
     assert set(points) <= set(legend)
 
 
-def test_many_long_settings_of_trials_do_not_overlap():
+def test_many_long_settings_of_trials_are_slanted():
     names = [f"stain+flip+rotate+blur+jpeg {number}" for number in range(8)]
     trials = pd.DataFrame(
         {"augment": names, "ema": [True, False] * 4, "valid_auc": np.linspace(0.8, 0.9, 8), "sd": None}
     )
     augment, ema = plot_trials(trials, ["augment", "ema"])
-    augment.figure.canvas.draw()
-    boxes = [text.get_window_extent() for text in augment.get_xticklabels()]
-    assert all(text.get_rotation() == 40 for text in augment.get_xticklabels()) and len(boxes) == 8
-    assert [text.get_text() for text in ema.get_xticklabels()] == ["True", "False"]
+    assert [text.get_rotation() for text in augment.get_xticklabels()] == [40] * 8
+    assert [(text.get_text(), text.get_rotation()) for text in ema.get_xticklabels()] == [("True", 0), ("False", 0)]
 
 
 def test_sixteen_models_have_sixteen_styles():

@@ -21,11 +21,15 @@ Result = TypeVar("Result")
 _LOOK_S = 0.1
 
 
-class ProcessDiedError(SentinodeError):
+class WorkerError(SentinodeError):
+    """An `IsolatedWorker` gave no result of its function, and no error that the function foresees."""
+
+
+class ProcessDiedError(WorkerError):
     """The process of an `IsolatedWorker` ended while it worked."""
 
 
-class UnexpectedError(SentinodeError):
+class UnexpectedError(WorkerError):
     """The function of an `IsolatedWorker` raised an exception that nobody foresaw, such as a `TypeError`."""
 
 

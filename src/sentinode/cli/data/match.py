@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
                 "with_slide": with_slide,
                 "slides": int(table["slide"].nunique()),
                 "different_labels": found.different_labels,
-                **({"skipped": skipped} if skipped else {}),
+                **patches.skipped_json(),
             }
         )
         return report_skipped(skipped, quiet=True)

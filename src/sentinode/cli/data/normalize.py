@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     skipped = [vars(each) for each in patches.skipped]
     if arguments.json:
         written = {"table": str(out), "patches": len(patches), "unchanged": unchanged}
-        print_json({**written, **({"skipped": skipped} if skipped else {})})
+        print_json({**written, **patches.skipped_json()})
         return report_skipped(skipped, quiet=True)
     print(
         f"normalized {plural(len(patches) - unchanged, 'patch')} to the stain of {arguments.target} "

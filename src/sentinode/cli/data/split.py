@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
                 "without_slide_or_patient": split.ungrouped,
                 "near_duplicate_pairs": split.near_duplicates,
                 "counts": counts.to_dict(orient="index"),
-                **({"skipped": skipped} if skipped else {}),
+                **patches.skipped_json(),
             }
         )
         return report_skipped(skipped, quiet=True)

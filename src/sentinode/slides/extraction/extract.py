@@ -28,7 +28,7 @@ from sentinode.slides.extraction.config import ExtractConfig
 from sentinode.slides.extraction.known_slides import known_slides
 from sentinode.slides.extraction.patch_files import write_patches
 from sentinode.slides.find import check_names_differ
-from sentinode.slides.isolation import IsolatedWorker, ProcessDiedError, UnexpectedError, reason
+from sentinode.slides.isolation import IsolatedWorker, WorkerError, reason
 from sentinode.storage import TEMPORARY_PREFIX, atomic_folder, write_json
 from sentinode.version import __version__
 
@@ -167,7 +167,7 @@ def _extract(
                 found.append(
                     run(partial(find_candidates, path, annotations, classes, hard_negatives, spacings[path], config))
                 )
-            except (DataError, ProcessDiedError, UnexpectedError) as error:
+            except (DataError, WorkerError) as error:
                 failures.append((path.name, reason(path, error)))
             advance(1)
     if not found:

@@ -14,7 +14,7 @@ from sentinode.errors import DataError
 from sentinode.progress import progress_bar
 from sentinode.slides.extraction.candidates import KINDS, Candidates, Kind
 from sentinode.slides.extraction.regions import Places, any_pixel_inside
-from sentinode.slides.isolation import ProcessDiedError, UnexpectedError, reason
+from sentinode.slides.isolation import WorkerError, reason
 from sentinode.slides.slide import open_slide
 
 _BATCH = 1024  # Patches read at once: 28 MB.
@@ -75,7 +75,7 @@ def write_patches(
                     sha1 += pixel_sha1(some)
                     advance(len(some))
                 tables.append(table)
-            except (DataError, ProcessDiedError, UnexpectedError) as error:
+            except (DataError, WorkerError) as error:
                 pixels.resize(before, axis=0)
                 del sha1[before:]
                 failures.append((each.path.name, reason(each.path, error)))
